@@ -1,0 +1,3 @@
+//! Benchmarks of the workspace, unpublished.
+
+fn main() {}

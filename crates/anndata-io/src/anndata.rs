@@ -1,0 +1,290 @@
+//! AnnData files: which elements there are, and how to open them.
+
+use std::path::{Path, PathBuf};
+
+use crate::array::text::Strings;
+use crate::column::{Column, ColumnRows, Values1d};
+use crate::context::IoContext;
+use crate::dtype::{Slice, Wide};
+use crate::error::{Error, ErrorKind};
+use crate::key::LayerKey;
+use crate::matrix::MatrixSource;
+use crate::store::{MemoryStore, Node, Store};
+
+/// Where an AnnData object is: a path, or memory.
+#[derive(Debug, Clone)]
+pub enum AnnDataSource {
+    /// A `.h5ad` file or a `.zarr` directory; the content decides.
+    Path(PathBuf),
+    /// A store in memory.
+    Memory(MemoryStore),
+}
+
+impl AnnDataSource {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// As [`AnnDataFile::open`].
+    pub fn open(&self, context: &IoContext) -> Result<AnnDataFile, Error> {
+        match self {
+            AnnDataSource::Path(path) => AnnDataFile::open_in(path, context),
+            AnnDataSource::Memory(store) => AnnDataFile::from_store(store.clone().into()),
+        }
+    }
+}
+
+impl<P: AsRef<Path> + ?Sized> From<&P> for AnnDataSource {
+    fn from(path: &P) -> Self {
+        AnnDataSource::Path(path.as_ref().to_owned())
+    }
+}
+
+impl From<PathBuf> for AnnDataSource {
+    fn from(path: PathBuf) -> Self {
+        AnnDataSource::Path(path)
+    }
+}
+
+impl From<String> for AnnDataSource {
+    fn from(path: String) -> Self {
+        AnnDataSource::Path(path.into())
+    }
+}
+
+impl From<MemoryStore> for AnnDataSource {
+    fn from(store: MemoryStore) -> Self {
+        AnnDataSource::Memory(store)
+    }
+}
+
+/// An opened AnnData object.
+///
+/// Matrices and columns that it hands out stay valid without it; it is meant to be dropped once
+/// they are taken.
+#[derive(Debug)]
+pub struct AnnDataFile {
+    store: Store,
+    n_obs: u64,
+    n_vars: u64,
+}
+
+impl AnnDataFile {
+    /// Opens a `.h5ad` file or a `.zarr` directory with a context of its own.
+    ///
+    /// # Errors
+    /// When there is no such file, or it is no AnnData.
+    pub fn open(path: impl AsRef<Path>) -> Result<AnnDataFile, Error> {
+        AnnDataFile::open_in(path, &IoContext::default())
+    }
+
+    /// Opens a file or directory that shares open files and decoded chunks with others.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_in(path: impl AsRef<Path>, context: &IoContext) -> Result<AnnDataFile, Error> {
+        AnnDataFile::from_store(Store::open(path.as_ref(), context)?)
+    }
+
+    /// Takes a store that is open already.
+    ///
+    /// # Errors
+    /// When it lacks the tables `obs` and `var`.
+    pub fn from_store(store: Store) -> Result<AnnDataFile, Error> {
+        let n_obs = index(&store, "obs")?.len();
+        let n_vars = index(&store, "var")?.len();
+        Ok(AnnDataFile { store, n_obs, n_vars })
+    }
+
+    /// The file or directory.
+    pub fn path(&self) -> &Path {
+        self.store.path()
+    }
+
+    /// Number of observations (cells).
+    pub fn n_obs(&self) -> u64 {
+        self.n_obs
+    }
+
+    /// Number of variables (genes) of X and the layers.
+    pub fn n_vars(&self) -> u64 {
+        self.n_vars
+    }
+
+    /// The names of the variables. Numbers become their text.
+    pub fn var_names(&self) -> Result<Strings, Error> {
+        let index = index(&self.store, "var")?;
+        let rows: Vec<u64> = match index.read_plain_texts()? {
+            Some(names) => return Ok(names),
+            None => (0..index.len()).collect(),
+        };
+        names(&index, &rows)
+    }
+
+    /// The obs names column: `_index` as an obs key.
+    pub fn obs_index(&self) -> Result<Column, Error> {
+        index(&self.store, "obs")
+    }
+
+    /// Opens `X`, `raw.X` or a layer; `None` when the file has none.
+    ///
+    /// # Errors
+    /// When it cannot be read, or its shape is not `[n_obs, n_vars]` (`raw.X` has columns of
+    /// its own).
+    pub fn layer(&self, key: &LayerKey) -> Result<Option<MatrixSource>, Error> {
+        let element = key.element();
+        // An absent raw may be a scalar of encoding "null".
+        if *key == LayerKey::RawX && self.store.node("raw")? != Some(Node::Group) {
+            return Ok(None);
+        }
+        let Some(matrix) = MatrixSource::open(&self.store, &element)? else { return Ok(None) };
+        let n_cols = if *key == LayerKey::RawX { None } else { Some(self.n_vars) };
+        let shape = matrix.shape();
+        if shape.len() != 2 || shape[0] != self.n_obs || n_cols.is_some_and(|n| n != shape[1]) {
+            let columns = n_cols.map_or("any".to_owned(), |n| n.to_string());
+            let expected = format!("shape [{}, {columns}]", self.n_obs);
+            return Err(self.store.invalid(&element, expected, format!("{shape:?}")));
+        }
+        Ok(Some(matrix))
+    }
+
+    /// Opens an element of obsm; `None` when the file has none of that name.
+    ///
+    /// # Errors
+    /// When it cannot be read, or has another number of rows.
+    pub fn obsm(&self, key: &str) -> Result<Option<MatrixSource>, Error> {
+        let element = format!("obsm/{key}");
+        let Some(matrix) = MatrixSource::open(&self.store, &element)? else { return Ok(None) };
+        if matrix.n_rows() != self.n_obs {
+            let expected = format!("{} rows", self.n_obs);
+            return Err(self.store.invalid(&element, expected, matrix.n_rows().to_string()));
+        }
+        Ok(Some(matrix))
+    }
+
+    /// Opens a column of obs; `None` when the file has none of that name. `_index` is the
+    /// column of obs names, whatever its name in the file.
+    ///
+    /// # Errors
+    /// When it cannot be read, or has another number of rows.
+    pub fn obs_column(&self, key: &str) -> Result<Option<Column>, Error> {
+        if key == "_index" {
+            return self.obs_index().map(Some);
+        }
+        let Some(column) = Column::open(&self.store, "obs", key)? else { return Ok(None) };
+        if column.len() != self.n_obs {
+            let expected = format!("{} rows, as the index has", self.n_obs);
+            return Err(column.rows_array().invalid(expected, column.len().to_string()));
+        }
+        Ok(Some(column))
+    }
+
+    /// The names of the obs columns, sorted, the index excluded.
+    pub fn obs_keys(&self) -> Result<Vec<String>, Error> {
+        let index = index_name(&self.store, "obs")?;
+        let mut keys = self.children("obs")?;
+        keys.retain(|key| *key != index && key != "__categories");
+        Ok(keys)
+    }
+
+    /// The names of the obsm elements, sorted.
+    pub fn obsm_keys(&self) -> Result<Vec<String>, Error> {
+        self.children("obsm")
+    }
+
+    /// `X`, `raw.X` and the layers that exist, in this order, the layers sorted.
+    pub fn layers_keys(&self) -> Result<Vec<LayerKey>, Error> {
+        let mut keys = Vec::new();
+        if self.has_matrix("X")? {
+            keys.push(LayerKey::X);
+        }
+        if self.store.node("raw")? == Some(Node::Group) && self.has_matrix("raw/X")? {
+            keys.push(LayerKey::RawX);
+        }
+        keys.extend(self.children("layers")?.into_iter().map(LayerKey::Layer));
+        Ok(keys)
+    }
+
+    fn has_matrix(&self, element: &str) -> Result<bool, Error> {
+        Ok(self.store.node(element)?.is_some()
+            && self.store.text_attribute(element, "encoding-type")?.as_deref() != Some("null"))
+    }
+
+    fn children(&self, group: &str) -> Result<Vec<String>, Error> {
+        let mut names = match self.store.node(group)? {
+            Some(Node::Group) => self.store.children(group)?,
+            _ => Vec::new(),
+        };
+        names.sort_unstable();
+        Ok(names)
+    }
+}
+
+fn index_name(store: &Store, frame: &str) -> Result<String, Error> {
+    Ok(store.text_attribute(frame, "_index")?.unwrap_or_else(|| "_index".to_owned()))
+}
+
+fn index(store: &Store, frame: &str) -> Result<Column, Error> {
+    match store.node(frame)? {
+        Some(Node::Group) => {}
+        found => {
+            let found = match found {
+                None => format!("no {frame}"),
+                Some(_) => format!("an array {frame} (a layout of anndata before 0.7)"),
+            };
+            let expected = "groups obs and var".to_owned();
+            return Err(Error::new(store.path(), frame, ErrorKind::NotAnnData { expected, found }));
+        }
+    }
+    let name = index_name(store, frame)?;
+    Column::open(store, frame, &name)?.ok_or_else(|| {
+        store.invalid(frame, format!("an index column {name:?}"), "none of that name")
+    })
+}
+
+/// The texts of index rows.
+fn names(index: &Column, rows: &[u64]) -> Result<Strings, Error> {
+    Ok(index.read_rows(rows)?.into_texts())
+}
+
+impl Column {
+    /// The texts of some rows, in the order of `rows`: obs names. Numbers become their text,
+    /// missing values `nan`.
+    ///
+    /// # Errors
+    /// As [`read_rows`](Self::read_rows).
+    pub fn read_names(&self, rows: &[u64]) -> Result<Strings, Error> {
+        names(self, rows)
+    }
+}
+
+impl ColumnRows {
+    fn into_texts(self) -> Strings {
+        match (self.values, &self.valid) {
+            (Values1d::Texts(texts), None) => texts,
+            (Values1d::Texts(texts), Some(valid)) => texts
+                .iter()
+                .zip(valid)
+                .map(|(text, &valid)| if valid { text } else { "nan" })
+                .collect(),
+            (Values1d::Numbers(numbers), valid) => {
+                let mut out = Strings::default();
+                for row in 0..numbers.len() {
+                    let valid = valid.as_ref().is_none_or(|valid| valid[row]);
+                    out.push(&if valid { text_of(numbers.as_slice(), row) } else { "nan".into() });
+                }
+                out
+            }
+        }
+    }
+}
+
+fn text_of(numbers: Slice<'_>, row: usize) -> String {
+    match numbers.get(row) {
+        Wide::Bool(true) => "True".to_owned(),
+        Wide::Bool(false) => "False".to_owned(),
+        Wide::Signed(value) => value.to_string(),
+        Wide::Unsigned(value) => value.to_string(),
+        Wide::F32(value) => format!("{value:?}"),
+        Wide::F64(value) => format!("{value:?}"),
+    }
+}

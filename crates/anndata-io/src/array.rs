@@ -1,0 +1,555 @@
+//! Arrays of any store: shape, type, where each chunk's bytes lie, and reads of sets of rows.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::context::{ByteSource, ChunkKey, IoContext, next_array_id};
+use crate::dtype::{DType, Slice, Values};
+use crate::error::{Error, ErrorKind};
+
+pub(crate) mod buffer;
+pub(crate) mod chunks;
+pub(crate) mod decode;
+pub(crate) mod grid;
+pub(crate) mod text;
+
+use buffer::AlignedBytes;
+use chunks::{Chunks, Place};
+use decode::Pipeline;
+use grid::Grid;
+use text::TextEncoding;
+
+/// An n-dimensional array in a file, opened: its elements are read on demand, in bulk.
+///
+/// Cheap to clone. It holds no open file and no lock of its own; any number of threads may
+/// read at once, also in a forked child.
+#[derive(Debug, Clone)]
+pub struct Array {
+    inner: Arc<ArrayParts>,
+}
+
+/// What a backend knows of an array when it has opened it.
+#[derive(Debug)]
+pub(crate) struct ArrayParts {
+    pub(crate) context: IoContext,
+    pub(crate) file: PathBuf,
+    pub(crate) element: String,
+    pub(crate) grid: Grid,
+    pub(crate) item: ItemType,
+    pub(crate) big_endian: bool,
+    pub(crate) pipeline: Pipeline,
+    /// For chunks that are not stored row-major: which axis of the array each stored axis is.
+    pub(crate) stored_axes: Option<Vec<usize>>,
+    pub(crate) chunks: Chunks,
+    /// One element, native-endian, of what was never written. Empty: zero bytes.
+    pub(crate) fill: Vec<u8>,
+    pub(crate) id: u64,
+}
+
+/// What an array's elements are.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum ItemType {
+    Number(DType),
+    Text(TextEncoding),
+}
+
+impl ItemType {
+    /// Bytes of one stored element; 0 when they differ in length.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            ItemType::Number(dtype) => dtype.size(),
+            ItemType::Text(encoding) => encoding.item_size(),
+        }
+    }
+}
+
+/// More than any codec expands in good faith: deflate reaches 1032, zstd's run-length blocks
+/// 32 KiB for each byte.
+const BEST_RATIO: u64 = 1 << 16;
+/// What may be made of next to nothing, such as chunks that were never written.
+const FREE_BYTES: u64 = 64 << 20;
+/// Longest single read of adjacent rows.
+const READ_BYTES: usize = 1 << 20;
+
+/// The last chunk decoded, so that ascending reads decode each chunk once whatever the
+/// cache's budget.
+#[derive(Default)]
+pub(crate) struct Cursor {
+    chunk: Option<(u64, Option<Arc<AlignedBytes>>)>,
+    decode: decode::Scratch,
+    raw: Vec<u8>,
+}
+
+impl Array {
+    pub(crate) fn new(mut parts: ArrayParts) -> Array {
+        parts.id = next_array_id();
+        Array { inner: Arc::new(parts) }
+    }
+
+    /// Extent along each axis.
+    pub fn shape(&self) -> &[u64] {
+        &self.inner.grid.shape
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> u64 {
+        self.inner.grid.len()
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The element type; `None` for text.
+    pub fn dtype(&self) -> Option<DType> {
+        match self.inner.item {
+            ItemType::Number(dtype) => Some(dtype),
+            ItemType::Text(_) => None,
+        }
+    }
+
+    /// The shape of the chunks that the array is stored in. A contiguous array is one chunk.
+    pub fn chunk_shape(&self) -> &[u64] {
+        &self.inner.grid.chunk
+    }
+
+    /// Path of the file or directory.
+    pub fn file(&self) -> &Path {
+        &self.inner.file
+    }
+
+    /// Path of the array within the file, such as `X/data`.
+    pub fn element(&self) -> &str {
+        &self.inner.element
+    }
+
+    pub(crate) fn parts(&self) -> &ArrayParts {
+        &self.inner
+    }
+
+    pub(crate) fn error(&self, kind: ErrorKind) -> Error {
+        Error::new(&self.inner.file, &self.inner.element, kind)
+    }
+
+    pub(crate) fn invalid(&self, expected: impl Into<String>, found: impl Into<String>) -> Error {
+        Error::invalid(&self.inner.file, &self.inner.element, expected, found)
+    }
+
+    /// The number type, or an error for text.
+    pub(crate) fn number_type(&self) -> Result<DType, Error> {
+        self.dtype().ok_or_else(|| self.invalid("an array of numbers or booleans", "text"))
+    }
+
+    /// Whether elements can be read where they lie, without decoding a whole chunk.
+    fn is_direct(&self) -> bool {
+        self.inner.pipeline.is_empty() && self.inner.stored_axes.is_none()
+    }
+
+    /// Refuses a read whose result could not come from the bytes stored.
+    fn check_budget(&self, item: u64) -> Result<(), Error> {
+        let stored = self.inner.chunks.stored_bytes(&self.inner.grid, item);
+        let ratio = if self.inner.pipeline.is_empty() { 1 } else { BEST_RATIO };
+        let limit = stored.saturating_mul(ratio).saturating_add(FREE_BYTES);
+        if self.len().saturating_mul(item) > limit {
+            let found = format!("{stored} bytes stored for {} elements", self.len());
+            return Err(self.invalid("no more elements than the stored bytes can hold", found));
+        }
+        Ok(())
+    }
+
+    fn place(&self, chunk: u64) -> Result<Option<Place>, Error> {
+        if self.inner.context.is_closed() {
+            return Err(self.error(ErrorKind::Closed));
+        }
+        self.inner.chunks.place(chunk, &self.inner.grid, self.inner.item.size() as u64)
+    }
+
+    /// The stored bytes of a chunk, as they are.
+    pub(crate) fn read_raw(&self, place: &Place, out: &mut Vec<u8>) -> Result<(), Error> {
+        if place.offset.checked_add(place.len).is_none_or(|end| end > place.source.len()) {
+            let expected = format!("a chunk of {} bytes at {}", place.len, place.offset);
+            return Err(self.invalid(expected, format!("a file of {} bytes", place.source.len())));
+        }
+        out.resize(place.len as usize, 0);
+        place.source.read_exact_at(place.offset, out).map_err(|error| self.at(error))
+    }
+
+    /// Puts this array's name into an error of the file layer.
+    fn at(&self, error: Error) -> Error {
+        self.error(error.kind().clone())
+    }
+
+    /// A decoded chunk, native-endian and row-major; `None` when it was never written.
+    fn chunk(&self, chunk: u64, cursor: &mut Cursor) -> Result<Option<Arc<AlignedBytes>>, Error> {
+        if let Some((last, bytes)) = &cursor.chunk
+            && *last == chunk
+        {
+            return Ok(bytes.clone());
+        }
+        let inner = &*self.inner;
+        let key = ChunkKey { array: inner.id, chunk };
+        let bytes = match inner.context.cached_chunk(key) {
+            Some(bytes) => Some(bytes),
+            None => match self.place(chunk)? {
+                None => None,
+                Some(place) => {
+                    let decoded = Arc::new(self.decode(chunk, &place, cursor)?);
+                    inner.context.keep_chunk(key, &decoded);
+                    Some(decoded)
+                }
+            },
+        };
+        cursor.chunk = Some((chunk, bytes.clone()));
+        Ok(bytes)
+    }
+
+    fn decode(&self, chunk: u64, place: &Place, cursor: &mut Cursor) -> Result<AlignedBytes, Error> {
+        let inner = &*self.inner;
+        let item = inner.item.size();
+        let len = inner.grid.chunk_len() * item as u64;
+        if len > place.len.saturating_mul(BEST_RATIO).saturating_add(1 << 20) {
+            let expected = format!("{len} bytes in chunk {chunk}");
+            return Err(self.invalid(expected, format!("{} stored bytes", place.len)));
+        }
+        let mut raw = std::mem::take(&mut cursor.raw);
+        self.read_raw(place, &mut raw)?;
+        let mut out = AlignedBytes::zeroed(len as usize);
+        inner
+            .pipeline
+            .decode(&raw, place.skip_mask, out.as_mut_slice(), &mut cursor.decode)
+            .map_err(|source| self.error(ErrorKind::Decode { chunk, source: Arc::new(source) }))?;
+        cursor.raw = raw;
+        if inner.big_endian {
+            swap_bytes(out.as_mut_slice(), self.swap_unit());
+        }
+        if let Some(axes) = &inner.stored_axes {
+            out = transposed(&out, &inner.grid.chunk, axes, item);
+        }
+        Ok(out)
+    }
+
+    /// Bytes of the units that a big-endian array swaps.
+    fn swap_unit(&self) -> usize {
+        match &self.inner.item {
+            ItemType::Text(TextEncoding::Utf32 { .. }) => 4,
+            item => item.size(),
+        }
+    }
+
+    /// Fills `out` with `count` elements from `within` on of a chunk that is stored as it is.
+    fn read_direct(&self, place: &Place, within: u64, out: &mut [u8]) -> Result<(), Error> {
+        let item = self.inner.item.size() as u64;
+        let (start, len) = (within * item, out.len() as u64);
+        if start + len > place.len {
+            let expected = format!("a chunk of at least {} bytes", start + len);
+            return Err(self.invalid(expected, format!("{} bytes", place.len)));
+        }
+        let offset = place.offset.saturating_add(start);
+        place.source.read_exact_at(offset, out).map_err(|error| self.at(error))?;
+        if self.inner.big_endian {
+            swap_bytes(out, self.swap_unit());
+        }
+        Ok(())
+    }
+
+    fn fill(&self, out: &mut [u8]) {
+        if self.inner.fill.is_empty() {
+            out.fill(0);
+        } else {
+            out.chunks_exact_mut(self.inner.fill.len())
+                .for_each(|element| element.copy_from_slice(&self.inner.fill));
+        }
+    }
+
+    /// Fills `out` with the elements of a range of a 1-D array.
+    pub(crate) fn read_range_bytes(
+        &self,
+        range: Range<u64>,
+        out: &mut [u8],
+        cursor: &mut Cursor,
+    ) -> Result<(), Error> {
+        let grid = &self.inner.grid;
+        let item = self.inner.item.size();
+        if grid.shape.len() != 1 {
+            return Err(self.invalid("a 1-D array", format!("{} dimensions", grid.shape.len())));
+        }
+        if range.end > grid.shape[0] {
+            let (what, index, len) = ("element", range.end.saturating_sub(1), grid.shape[0]);
+            return Err(self.error(ErrorKind::OutOfBounds { what, index, len }));
+        }
+        let (extent, mut at, mut rest) = (grid.chunk[0], range.start, out);
+        while at < range.end {
+            let (chunk, within) = (at / extent, at % extent);
+            let count = (extent - within).min(range.end - at);
+            let (part, tail) = rest.split_at_mut(count as usize * item);
+            if self.is_direct() {
+                match self.place(chunk)? {
+                    Some(place) => self.read_direct(&place, within, part)?,
+                    None => self.fill(part),
+                }
+            } else {
+                match self.chunk(chunk, cursor)? {
+                    Some(bytes) => {
+                        let start = within as usize * item;
+                        part.copy_from_slice(&bytes.as_slice()[start..start + part.len()]);
+                    }
+                    None => self.fill(part),
+                }
+            }
+            (at, rest) = (at + count, tail);
+        }
+        Ok(())
+    }
+
+    /// Appends the elements of ascending ranges of a 1-D array of numbers to `out`, which must
+    /// be of this array's type. Ranges that touch are read as one.
+    pub(crate) fn read_ranges(
+        &self,
+        ranges: impl IntoIterator<Item = Range<u64>>,
+        out: &mut Values,
+        cursor: &mut Cursor,
+    ) -> Result<(), Error> {
+        let mut pending: Option<Range<u64>> = None;
+        let mut read = |range: Range<u64>| {
+            let count = (range.end - range.start) as usize;
+            self.read_range_bytes(range, out.extend_zeroed(count), cursor)
+        };
+        for range in ranges {
+            pending = match pending {
+                Some(last) if last.end == range.start => Some(last.start..range.end),
+                Some(last) => {
+                    read(last)?;
+                    Some(range)
+                }
+                None => Some(range),
+            };
+        }
+        pending.map_or(Ok(()), read)
+    }
+
+    /// Reads rows of an array of any rank and hands them out in runs of adjacent elements.
+    ///
+    /// `rows` ascend (repeats are fine). `visit(i, start, run)` gets the elements of row
+    /// `rows[i]` from flattened position `start` within the row; the runs of one row cover it
+    /// once. Each chunk is decoded once in a call.
+    pub fn read_rows(
+        &self,
+        rows: &[u64],
+        mut visit: impl FnMut(usize, usize, Slice<'_>),
+    ) -> Result<(), Error> {
+        let dtype = self.number_type()?;
+        let grid = &self.inner.grid;
+        if grid.shape.is_empty() {
+            return Err(self.invalid("an array with rows", "a scalar"));
+        }
+        if let Some(pair) = rows.windows(2).find(|pair| pair[0] > pair[1]) {
+            let found = format!("row {} before row {}", pair[0], pair[1]);
+            return Err(self.invalid("rows in ascending order", found));
+        }
+        if let Some(&index) = rows.last().filter(|&&row| row >= grid.shape[0]) {
+            let (what, len) = ("row", grid.shape[0]);
+            return Err(self.error(ErrorKind::OutOfBounds { what, index, len }));
+        }
+        let mut cursor = Cursor::default();
+        let mut buffer = AlignedBytes::default();
+        let inner_counts = &grid.counts()[1..];
+        let blocks: u64 = inner_counts.iter().product();
+        let mut first = 0;
+        while first < rows.len() {
+            let band = rows[first] / grid.chunk[0];
+            let in_band = rows[first..].partition_point(|&row| row / grid.chunk[0] == band);
+            for block in 0..blocks {
+                let block = Block::new(grid, band * blocks + block);
+                self.read_block(
+                    &block,
+                    &rows[first..first + in_band],
+                    dtype,
+                    (&mut cursor, &mut buffer),
+                    &mut |i, start, run| visit(first + i, start, run),
+                )?;
+            }
+            first += in_band;
+        }
+        Ok(())
+    }
+
+    /// The part of `rows`, all in one band of chunks, that lies in one chunk.
+    fn read_block(
+        &self,
+        block: &Block,
+        rows: &[u64],
+        dtype: DType,
+        (cursor, buffer): (&mut Cursor, &mut AlignedBytes),
+        visit: &mut dyn FnMut(usize, usize, Slice<'_>),
+    ) -> Result<(), Error> {
+        let (item, grid) = (dtype.size(), &self.inner.grid);
+        let row_len: u64 = grid.chunk[1..].iter().product();
+        let place = if self.is_direct() { self.place(block.chunk)? } else { None };
+        let wanted = rows.len() as u64 * row_len * item as u64;
+        if let Some(place) = place.filter(|place| wanted * 4 < place.len || place.len > READ_BYTES as u64) {
+            // Read only the rows asked for, adjacent ones together.
+            let most = (READ_BYTES / (row_len as usize * item)).max(1);
+            let mut i = 0;
+            while i < rows.len() {
+                let adjacent = (i + 1..rows.len().min(i + most))
+                    .take_while(|&j| rows[j] == rows[j - 1] + 1)
+                    .count();
+                let count = adjacent + 1;
+                buffer.resize(count * row_len as usize * item);
+                let within = (rows[i] - block.first_row) * row_len;
+                self.read_direct(&place, within, buffer.as_mut_slice())?;
+                let run = Slice::from_bytes(dtype, buffer.as_slice());
+                for j in 0..count {
+                    block.runs(grid, j as u64, |start, at, len| {
+                        visit(i + j, start, run.range(at, at + len));
+                    });
+                }
+                i += count;
+            }
+            return Ok(());
+        }
+        match self.chunk(block.chunk, cursor)? {
+            Some(bytes) => {
+                let run = Slice::from_bytes(dtype, bytes.as_slice());
+                for (i, &row) in rows.iter().enumerate() {
+                    block.runs(grid, row - block.first_row, |start, at, len| {
+                        visit(i, start, run.range(at, at + len));
+                    });
+                }
+            }
+            None => {
+                let longest = grid.chunk.last().map_or(1, |&n| n.min(row_len)) as usize;
+                buffer.resize(longest * item);
+                self.fill(buffer.as_mut_slice());
+                let run = Slice::from_bytes(dtype, buffer.as_slice());
+                for i in 0..rows.len() {
+                    block.runs(grid, 0, |start, _, len| visit(i, start, run.range(0, len)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// All elements of a 1-D (or scalar) array of numbers.
+    ///
+    /// Memory follows what decodes, not what the file claims.
+    pub fn read_all(&self) -> Result<Values, Error> {
+        let dtype = self.number_type()?;
+        self.check_budget(dtype.size() as u64)?;
+        let mut out = Values::new(dtype);
+        let mut cursor = Cursor::default();
+        if self.shape().is_empty() {
+            let bytes = out.extend_zeroed(1);
+            match self.chunk(0, &mut cursor)? {
+                Some(chunk) => bytes.copy_from_slice(chunk.as_slice()),
+                None => self.fill(bytes),
+            }
+            return Ok(out);
+        }
+        let mut at = 0;
+        while at < self.len() {
+            let end = (at + READ_BYTES as u64).min(self.len());
+            let part = out.extend_zeroed((end - at) as usize);
+            self.read_range_bytes(at..end, part, &mut cursor)?;
+            at = end;
+        }
+        Ok(out)
+    }
+}
+
+/// One chunk of an n-D array, and the part of it within the array's shape.
+struct Block {
+    chunk: u64,
+    first_row: u64,
+    /// Per axis after the first: start in the array, extent within the shape.
+    starts: Vec<u64>,
+    extents: Vec<u64>,
+}
+
+impl Block {
+    fn new(grid: &Grid, chunk: u64) -> Block {
+        let coords = grid.coords(chunk);
+        let start: Vec<u64> = coords.iter().zip(&grid.chunk).map(|(c, n)| c * n).collect();
+        let extents = (1..coords.len()).map(|axis| grid.chunk[axis].min(grid.shape[axis] - start[axis]));
+        Block { chunk, first_row: start[0], extents: extents.collect(), starts: start[1..].to_vec() }
+    }
+
+    /// The runs of adjacent elements of row `row` of the chunk: position in the flattened row
+    /// of the array, position in the chunk, length.
+    fn runs(&self, grid: &Grid, row: u64, mut visit: impl FnMut(usize, usize, usize)) {
+        let (shape, chunk) = (&grid.shape[1..], &grid.chunk[1..]);
+        let row_len: u64 = chunk.iter().product();
+        let Some((&last, outer)) = self.extents.split_last() else {
+            visit(0, row as usize, 1);
+            return;
+        };
+        let mut index = vec![0u64; outer.len()];
+        loop {
+            let (mut in_array, mut in_chunk) = (0, 0);
+            for axis in 0..shape.len() {
+                let i = index.get(axis).copied().unwrap_or(0);
+                in_array = in_array * shape[axis] + self.starts[axis] + i;
+                in_chunk = in_chunk * chunk[axis] + i;
+            }
+            visit(in_array as usize, (row * row_len + in_chunk) as usize, last as usize);
+            let Some(axis) = (0..outer.len()).rev().find(|&axis| index[axis] + 1 < outer[axis]) else {
+                return;
+            };
+            index[axis] += 1;
+            index[axis + 1..].fill(0);
+        }
+    }
+}
+
+/// Reverses the bytes of every unit.
+fn swap_bytes(bytes: &mut [u8], unit: usize) {
+    if unit > 1 {
+        bytes.chunks_exact_mut(unit).for_each(<[u8]>::reverse);
+    }
+}
+
+/// A chunk whose axes are stored in another order, made row-major.
+fn transposed(stored: &AlignedBytes, shape: &[u64], axes: &[usize], item: usize) -> AlignedBytes {
+    let rank = shape.len();
+    // Distance between neighbours along each axis of the array, in the stored order.
+    let mut stride = vec![0usize; rank];
+    let mut step = item;
+    for &axis in axes.iter().rev() {
+        stride[axis] = step;
+        step *= shape[axis] as usize;
+    }
+    let mut out = AlignedBytes::zeroed(stored.len());
+    let mut index = vec![0u64; rank];
+    for target in out.as_mut_slice().chunks_exact_mut(item) {
+        let from: usize = index.iter().zip(&stride).map(|(&i, s)| i as usize * s).sum();
+        target.copy_from_slice(&stored.as_slice()[from..from + item]);
+        for axis in (0..rank).rev() {
+            index[axis] += 1;
+            if index[axis] < shape[axis] {
+                break;
+            }
+            index[axis] = 0;
+        }
+    }
+    out
+}
+
+/// An array over bytes in memory, row-major and native-endian, cut into chunks of any shape.
+pub(crate) fn memory_parts(element: &str, grid: Grid, item: ItemType, bytes: Vec<u8>) -> ArrayParts {
+    let chunks = Chunks::Contiguous { source: ByteSource::Memory(bytes.into()), offset: 0 };
+    ArrayParts {
+        context: IoContext::default(),
+        file: "memory".into(),
+        element: element.to_owned(),
+        grid,
+        item,
+        big_endian: false,
+        pipeline: Pipeline::default(),
+        stored_axes: None,
+        chunks,
+        fill: Vec::new(),
+        id: 0,
+    }
+}

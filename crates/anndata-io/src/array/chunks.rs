@@ -1,0 +1,278 @@
+//! Where the bytes of each chunk of an array lie.
+
+use std::path::{Path, PathBuf};
+
+use once_cell::race::OnceBox;
+
+use super::grid::Grid;
+use crate::context::{ByteSource, FileSource, IoContext};
+use crate::error::Error;
+
+/// The stored bytes of one chunk.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) source: ByteSource,
+    pub(crate) offset: u64,
+    pub(crate) len: u64,
+    /// Bit `i` set: codec `i` was not applied to this chunk.
+    pub(crate) skip_mask: u32,
+}
+
+/// One row of a [`Chunks::Table`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct TableEntry {
+    pub(crate) chunk: u64,
+    pub(crate) offset: u64,
+    pub(crate) len: u32,
+    pub(crate) skip_mask: u32,
+}
+
+/// Where every chunk lies: found once when the array is opened, and never changed.
+///
+/// A chunk without a place was never written: its elements are the fill value.
+#[derive(Debug)]
+pub(crate) enum Chunks {
+    /// Nothing was ever written.
+    Unallocated,
+    /// One block that is the whole array.
+    Contiguous { source: ByteSource, offset: u64 },
+    /// Blocks of one file, ascending by chunk number.
+    Table { source: ByteSource, entries: Vec<TableEntry> },
+    /// One file a chunk.
+    Files(ChunkFiles),
+    /// One file a shard, each holding many chunks and an index of them.
+    Shards(ShardFiles),
+}
+
+impl Chunks {
+    /// Where a chunk lies, `None` when it was never written.
+    pub(crate) fn place(&self, chunk: u64, grid: &Grid, item: u64) -> Result<Option<Place>, Error> {
+        match self {
+            Chunks::Unallocated => Ok(None),
+            Chunks::Contiguous { source, offset } => Ok(Some(Place {
+                source: source.clone(),
+                offset: *offset,
+                len: grid.len() * item,
+                skip_mask: 0,
+            })),
+            Chunks::Table { source, entries } => {
+                // A table without holes is its own index.
+                let at = match entries.get(chunk as usize) {
+                    Some(entry) if entry.chunk == chunk => Ok(chunk as usize),
+                    _ => entries.binary_search_by_key(&chunk, |entry| entry.chunk),
+                };
+                Ok(at.ok().map(|at| {
+                    let TableEntry { offset, len, skip_mask, .. } = entries[at];
+                    Place { source: source.clone(), offset, len: len.into(), skip_mask }
+                }))
+            }
+            Chunks::Files(files) => {
+                if files.present.binary_search(&chunk).is_err() {
+                    return Ok(None);
+                }
+                let file = files.open(&grid.coords(chunk))?;
+                let len = file.len();
+                Ok(Some(Place { source: ByteSource::File(file), offset: 0, len, skip_mask: 0 }))
+            }
+            Chunks::Shards(shards) => shards.place(chunk, grid),
+        }
+    }
+
+    /// Bytes stored, as far as that is known without a read: no more can be decoded from
+    /// them than a codec's best ratio allows.
+    pub(crate) fn stored_bytes(&self, grid: &Grid, item: u64) -> u64 {
+        match self {
+            Chunks::Unallocated => 0,
+            Chunks::Contiguous { source, offset } => {
+                (grid.len() * item).min(source.len().saturating_sub(*offset))
+            }
+            Chunks::Table { entries, .. } => entries.iter().map(|entry| u64::from(entry.len)).sum(),
+            Chunks::Files(files) => files.stored,
+            Chunks::Shards(shards) => shards.files.stored,
+        }
+    }
+}
+
+/// Files named by the coordinates of the chunk (or shard) that they hold.
+#[derive(Debug)]
+pub(crate) struct ChunkFiles {
+    pub(crate) context: IoContext,
+    pub(crate) dir: PathBuf,
+    /// What comes before the coordinates: `c` in zarr v3's default encoding.
+    pub(crate) prefix: &'static str,
+    pub(crate) separator: char,
+    /// The files that exist, by the number of the chunk (or shard), ascending.
+    pub(crate) present: Vec<u64>,
+    /// Their bytes.
+    pub(crate) stored: u64,
+}
+
+impl ChunkFiles {
+    fn open(&self, coords: &[u64]) -> Result<FileSource, Error> {
+        let path = self.dir.join(self.key(coords));
+        FileSource::open(&self.context, &path).map_err(|error| Error::io(path, "", error))
+    }
+
+    fn key(&self, coords: &[u64]) -> String {
+        let mut key = self.prefix.to_owned();
+        for coord in coords {
+            if !key.is_empty() {
+                key.push(self.separator);
+            }
+            key.push_str(&coord.to_string());
+        }
+        if key.is_empty() { "0".to_owned() } else { key }
+    }
+
+    /// Lists the files that exist in `dir`. Unknown names are passed over, as zarr does.
+    pub(crate) fn list(
+        context: &IoContext,
+        dir: &Path,
+        prefix: &'static str,
+        separator: char,
+        grid: &Grid,
+    ) -> Result<ChunkFiles, Error> {
+        let (context, dir) = (context.clone(), dir.to_owned());
+        let mut files = ChunkFiles { context, dir, prefix, separator, present: vec![], stored: 0 };
+        let (start, depth) = match (prefix, separator) {
+            ("", '/') => (files.dir.clone(), grid.shape.len().max(1)),
+            ("", _) => (files.dir.clone(), 1),
+            (prefix, '/') if !grid.shape.is_empty() => (files.dir.join(prefix), grid.shape.len()),
+            _ => (files.dir.clone(), 1),
+        };
+        let mut found = Vec::new();
+        let mut coords = Vec::new();
+        files.walk(&start, depth, &mut coords, grid, &mut found)?;
+        found.sort_unstable();
+        files.present = found;
+        Ok(files)
+    }
+
+    fn walk(
+        &mut self,
+        dir: &Path,
+        depth: usize,
+        coords: &mut Vec<u64>,
+        grid: &Grid,
+        found: &mut Vec<u64>,
+    ) -> Result<(), Error> {
+        let entries = match std::fs::read_dir(dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(|error| Error::io(dir, "", error))?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(|error| Error::io(dir, "", error))?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            let before = coords.len();
+            if depth > 1 || self.separator == '/' && !grid.shape.is_empty() {
+                let Ok(coord) = name.parse() else { continue };
+                coords.push(coord);
+            } else {
+                let rest = name.strip_prefix(self.prefix).unwrap_or("-");
+                let rest = rest.strip_prefix(self.separator).unwrap_or(rest);
+                let parts: Result<Vec<u64>, _> = match rest {
+                    "" => Ok(vec![]),
+                    rest => rest.split(self.separator).map(str::parse).collect(),
+                };
+                let Ok(parts) = parts else { continue };
+                if !grid.shape.is_empty() {
+                    coords.extend(parts);
+                }
+            }
+            if depth > 1 {
+                self.walk(&entry.path(), depth - 1, coords, grid, found)?;
+            } else if coords.len() == grid.shape.len()
+                && self.key(coords).ends_with(name)
+                && let Some(number) = grid.number(coords)
+            {
+                let meta = entry.metadata().map_err(|error| Error::io(entry.path(), "", error))?;
+                if meta.is_file() {
+                    self.stored += meta.len();
+                    found.push(number);
+                }
+            }
+            coords.truncate(before);
+        }
+        Ok(())
+    }
+}
+
+/// Zarr v3's sharding: each file holds a block of chunks and, at its end or start, an index of
+/// their offsets and lengths. An index is read when first needed and kept; two threads that
+/// need it at once both read it, so nothing waits and a fork can leave nothing locked.
+#[derive(Debug)]
+pub(crate) struct ShardFiles {
+    /// Named by shard.
+    pub(crate) files: ChunkFiles,
+    /// The array cut into shards.
+    pub(crate) shards: Grid,
+    /// Whether the index stands at the end of the file, and whether a crc32c follows it.
+    pub(crate) index_at_end: bool,
+    pub(crate) index_checksum: bool,
+    /// The index of each shard of `files.present`.
+    pub(crate) indexes: Vec<OnceBox<Shard>>,
+}
+
+/// A shard file and the `(offset, length)` of its chunks, row-major; both `u64::MAX` where a
+/// chunk was never written.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    file: FileSource,
+    chunks: Vec<(u64, u64)>,
+}
+
+impl ShardFiles {
+    fn place(&self, chunk: u64, grid: &Grid) -> Result<Option<Place>, Error> {
+        let coords = grid.coords(chunk);
+        let mut shard_coords = Vec::with_capacity(coords.len());
+        let mut within = 0;
+        for (axis, &coord) in coords.iter().enumerate() {
+            let per_shard = self.shards.chunk[axis] / grid.chunk[axis];
+            shard_coords.push(coord / per_shard);
+            within = within * per_shard + coord % per_shard;
+        }
+        let number = self.shards.number(&shard_coords);
+        let Some(at) = number.and_then(|number| self.files.present.binary_search(&number).ok())
+        else {
+            return Ok(None);
+        };
+        let shard = match self.indexes[at].get() {
+            Some(shard) => shard,
+            None => {
+                let shard = self.read_index(&shard_coords, grid)?;
+                self.indexes[at].get_or_init(|| Box::new(shard))
+            }
+        };
+        let (offset, len) = shard.chunks[within as usize];
+        if (offset, len) == (u64::MAX, u64::MAX) {
+            return Ok(None);
+        }
+        let source = ByteSource::File(shard.file.clone());
+        Ok(Some(Place { source, offset, len, skip_mask: 0 }))
+    }
+
+    fn read_index(&self, shard_coords: &[u64], grid: &Grid) -> Result<Shard, Error> {
+        let file = self.files.open(shard_coords)?;
+        let entries = self.shards.chunk_len() / grid.chunk_len();
+        let checksum = if self.index_checksum { 4 } else { 0 };
+        let len = entries.saturating_mul(16).saturating_add(checksum);
+        if len > file.len() {
+            let expected = format!("a shard index of {len} bytes");
+            let found = format!("a file of {} bytes", file.len());
+            return Err(Error::invalid(file.path(), "", expected, found));
+        }
+        let mut bytes = vec![0; len as usize];
+        let offset = if self.index_at_end { file.len() - len } else { 0 };
+        file.read_exact_at(offset, &mut bytes)?;
+        let (index, stored) = bytes.split_at(entries as usize * 16);
+        if self.index_checksum && crc32c::crc32c(index).to_le_bytes() != stored {
+            let expected = "a shard index that agrees with its crc32c";
+            return Err(Error::invalid(file.path(), "", expected, "another checksum"));
+        }
+        let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("8 bytes"));
+        let chunks =
+            index.chunks_exact(16).map(|entry| (word(&entry[..8]), word(&entry[8..]))).collect();
+        Ok(Shard { file, chunks })
+    }
+}

@@ -1,0 +1,149 @@
+//! Blosc 1 buffers, decoded by the C library.
+//!
+//! A buffer has a header of 16 bytes: format version, compressor's version, flags, element size,
+//! then decoded length, block length and stored length as little-endian u32. What the library does
+//! not check itself is checked here before it sees the buffer.
+
+use super::lz4::has_endless_length;
+use super::{DecodeError, check_len, head_of};
+use std::ffi::c_void;
+
+const NAME: &str = "blosc";
+const VERSION: u8 = blosc_src::BLOSC_VERSION_FORMAT as u8;
+const IS_COPY: u8 = blosc_src::BLOSC_MEMCPYED as u8;
+const BLOSCLZ: u8 = blosc_src::BLOSC_BLOSCLZ_FORMAT as u8;
+const ZSTD: u8 = blosc_src::BLOSC_ZSTD_FORMAT as u8;
+
+/// Decodes one whole buffer into the front of `out`: how many bytes that gave.
+///
+/// The call needs no initialisation, starts no thread and takes no lock: the one thing it shares
+/// is a table of functions, chosen by a `pthread_once` of some nanoseconds at the first shuffled
+/// buffer. A forked child may therefore go on using it.
+pub(super) fn decompress(source: &[u8], out: &mut [u8]) -> Result<usize, DecodeError> {
+    check_header(source)?;
+    let mut len = 0;
+    // SAFETY: the call reads the header alone, and only after it has found `source.len()` to be
+    // at least that long; `len` is a place for one `usize`.
+    let valid = unsafe {
+        blosc_src::blosc_cbuffer_validate(source.as_ptr().cast(), source.len(), &raw mut len)
+    };
+    if valid != 0 {
+        return Err(DecodeError::corrupt(
+            NAME,
+            format_args!("its header does not describe its {} bytes", source.len()),
+        ));
+    }
+    let out = head_of(NAME, out, len)?;
+    let target = out.as_mut_ptr().cast::<c_void>();
+    // SAFETY: the header's stored length was just found to be `source.len()`, which bounds every
+    // read; `target` is `out.len()` writable bytes, which the call never exceeds, and does not
+    // overlap `source`. Sums of lengths stay within `c_int`: see `check_header`. The library's own
+    // buffer is some 2 blocks long, and it refuses a block longer than `out`.
+    let found =
+        unsafe { blosc_src::blosc_decompress_ctx(source.as_ptr().cast(), target, out.len(), 1) };
+    let found = usize::try_from(found)
+        .map_err(|_| DecodeError::corrupt(NAME, "a block in it does not decode"))?;
+    // Blocks that do not come out whole leave holes in `out`: this is the check for that.
+    check_len(NAME, len, found)?;
+    Ok(len)
+}
+
+/// Refuses what the library would not name, or not survive.
+fn check_header(source: &[u8]) -> Result<(), DecodeError> {
+    let &[version, _, flags, ..] = source else {
+        return Err(DecodeError::corrupt(NAME, "it ends within its header"));
+    };
+    if version != VERSION {
+        return Err(DecodeError::corrupt(
+            NAME,
+            format_args!("its format version is {version}, only {VERSION} is known"),
+        ));
+    }
+    if flags & IS_COPY != 0 {
+        return Ok(());
+    }
+    let compressor = flags >> 5;
+    if compressor > ZSTD {
+        return Err(DecodeError::UnsupportedInner {
+            codec: NAME,
+            inner: format!("compressor number {compressor}"),
+        });
+    }
+    if compressor == BLOSCLZ && has_endless_length(source) {
+        return Err(DecodeError::corrupt(NAME, "a length in it is beyond 2 GiB"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::encode::blosc as compress;
+    use super::*;
+
+    fn counts(n: u32) -> Vec<u8> {
+        (0..n).flat_map(|i| (i % 997 * i % 7).to_le_bytes()).collect()
+    }
+
+    #[test]
+    fn every_compressor_and_shuffle_comes_back() {
+        let data = counts(70_001);
+        for compressor in [c"blosclz", c"lz4", c"lz4hc", c"snappy", c"zlib", c"zstd"] {
+            for shuffle in 0..3 {
+                let buffer = compress(&data, compressor, 5, shuffle, 4);
+                let mut out = vec![0; data.len()];
+                let len = decompress(&buffer, &mut out).expect("well formed");
+                assert!(len == data.len() && out == data, "{compressor:?} {shuffle}");
+            }
+        }
+        let stored = compress(&data, c"lz4", 0, 0, 4);
+        let mut out = vec![0; data.len()];
+        decompress(&stored, &mut out).expect("level 0 stores");
+        assert_eq!(out, data);
+        assert_eq!(
+            decompress(&compress(&[], c"lz4", 5, 1, 4), &mut []).expect("empty"),
+            0
+        );
+    }
+
+    #[test]
+    fn headers_that_do_not_hold_are_errors() {
+        let data = counts(1000);
+        let good = compress(&data, c"lz4", 5, 1, 4);
+        let with = |at: usize, byte: u8| {
+            let mut bad = good.clone();
+            bad[at] = byte;
+            let mut out = vec![0; data.len()];
+            decompress(&bad, &mut out).expect_err("damaged").to_string()
+        };
+        assert!(with(0, 5).contains("format version is 5"));
+        assert!(with(2, 0xa1).contains("compressor number 5"));
+        assert!(with(12, good[12] ^ 1).contains("does not describe"));
+        assert!(with(7, 0x80).contains("does not describe"));
+        with(3, 0);
+        assert!(matches!(
+            decompress(&good, &mut vec![0; data.len() - 1]),
+            Err(DecodeError::Length {
+                expected: 3999,
+                found: 4000,
+                ..
+            })
+        ));
+    }
+
+    #[test]
+    fn a_length_that_would_turn_negative_is_an_error() {
+        const LEN: u32 = 9_000_000;
+        let mut buffer = vec![VERSION, 1, 0x10, 1];
+        buffer.extend(LEN.to_le_bytes());
+        buffer.extend(LEN.to_le_bytes());
+        buffer.extend((LEN - 1000 + 16 + 8).to_le_bytes());
+        buffer.extend(20_u32.to_le_bytes());
+        buffer.extend((LEN - 1000).to_le_bytes());
+        // One literal, a copy of all set bits, and no end to its length.
+        buffer.extend([0, 7, 0xe0]);
+        buffer.resize((LEN - 1000 + 16 + 8) as usize, 0xff);
+        buffer[24 + 3 + 8_421_505] = 0;
+        let error = decompress(&buffer, &mut vec![0; LEN as usize]).expect_err("corrupt");
+        assert!(error.to_string().contains("2 GiB"), "{error}");
+    }
+}

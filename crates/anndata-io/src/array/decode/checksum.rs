@@ -1,0 +1,165 @@
+//! Checksums that follow the bytes they are of: both are 4 bytes, little-endian.
+
+use super::DecodeError;
+
+/// Bytes that a checksum adds to a chunk.
+pub(super) const CHECKSUM_LEN: usize = 4;
+
+/// The bytes before an HDF5 Fletcher-32 checksum, once it holds.
+///
+/// The HDF5 library before 1.6.3 wrote the two bytes of each half the other way round on
+/// little-endian machines, and every later one accepts that too; so does this.
+pub(super) fn fletcher32(source: &[u8]) -> Result<&[u8], DecodeError> {
+    let (data, stored) = split("fletcher32", source)?;
+    let computed = fletcher32_of(data);
+    let halves_swapped = ((computed & 0x00ff_00ff) << 8) | ((computed >> 8) & 0x00ff_00ff);
+    if stored == computed || stored == halves_swapped {
+        return Ok(data);
+    }
+    Err(DecodeError::Checksum {
+        codec: "fletcher32",
+        stored,
+        computed,
+    })
+}
+
+/// The bytes before a CRC-32C, once it holds.
+pub(super) fn crc32c(source: &[u8]) -> Result<&[u8], DecodeError> {
+    let (data, stored) = split("crc32c", source)?;
+    let computed = crc32c::crc32c(data);
+    if stored == computed {
+        return Ok(data);
+    }
+    Err(DecodeError::Checksum {
+        codec: "crc32c",
+        stored,
+        computed,
+    })
+}
+
+fn split<'a>(codec: &'static str, source: &'a [u8]) -> Result<(&'a [u8], u32), DecodeError> {
+    let (data, stored) = source
+        .split_last_chunk::<CHECKSUM_LEN>()
+        .ok_or(DecodeError::Length {
+            codec,
+            expected: CHECKSUM_LEN,
+            found: source.len(),
+        })?;
+    Ok((data, u32::from_le_bytes(*stored)))
+}
+
+/// Words that are summed before the sums are reduced: weights up to this fit 16 bits, and
+/// `BLOCK * BLOCK / 2 * 0xffff` fits 32.
+const BLOCK: usize = 256;
+
+/// Fletcher's checksum over big-endian 16-bit words, an odd last byte being the upper half of one.
+///
+/// The textbook keeps a sum of words and a sum of those sums, one word after the other. Over a
+/// block of `n` words the second is also `n * first + sum((n - i) * word[i])`: two sums without
+/// order, which the compiler turns into vector code. Sums are kept modulo 0xffff as the original
+/// does by adding the carry back: 0 only when every word is 0, else 1 to 0xffff.
+fn fletcher32_of(data: &[u8]) -> u32 {
+    let mut sums = (0_u64, 0_u64);
+    let (blocks, rest) = data.as_chunks::<{ 2 * BLOCK }>();
+    for block in blocks {
+        let (words, _) = block.as_chunks();
+        let (mut plain, mut weighted) = (0_u32, 0_u32);
+        for i in 0..BLOCK {
+            let word = u32::from(u16::from_be_bytes(words[i]));
+            plain += word;
+            weighted += word * (BLOCK - i) as u32;
+        }
+        add(&mut sums, BLOCK as u64, plain.into(), weighted.into());
+    }
+    for word in rest.chunks(2) {
+        let low = word.get(1).copied().unwrap_or(0);
+        let word = u64::from(u16::from_be_bytes([word[0], low]));
+        add(&mut sums, 1, word, word);
+    }
+    let (first, second) = (fold(sums.0) as u32, fold(sums.1) as u32);
+    (second << 16) | first
+}
+
+fn add(sums: &mut (u64, u64), words: u64, plain: u64, weighted: u64) {
+    sums.1 = fold(sums.1 + words * sums.0 + weighted);
+    sums.0 = fold(sums.0 + plain);
+}
+
+/// `sum` modulo 0xffff, 0 for 0 alone.
+fn fold(sum: u64) -> u64 {
+    match sum % 0xffff {
+        0 if sum != 0 => 0xffff,
+        rest => rest,
+    }
+}
+
+/// The sum as HDF5's own documentation of it goes: word by word, carries added back.
+#[cfg(test)]
+pub(super) fn word_by_word(data: &[u8]) -> u32 {
+    let (mut first, mut second) = (0_u32, 0_u32);
+    for word in data.chunks(2) {
+        first += u32::from(word[0]) << 8 | word.get(1).map_or(0, |&low| u32::from(low));
+        first = (first & 0xffff) + (first >> 16);
+        second += first;
+        second = (second & 0xffff) + (second >> 16);
+    }
+    second << 16 | first
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn with(checksum: u32, data: &[u8]) -> Vec<u8> {
+        [data, &checksum.to_le_bytes()].concat()
+    }
+
+    #[test]
+    fn sums_of_full_and_empty_words_are_the_originals() {
+        for len in [0, 1, 2, 3, 511, 512, 513, 5000, 100_001] {
+            for byte in [0, 1, 0xff] {
+                let data = vec![byte; len];
+                assert_eq!(fletcher32_of(&data), word_by_word(&data), "{len} x {byte}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_old_byte_order_is_accepted_and_a_wrong_sum_is_not() {
+        let data = b"counts of cells";
+        let sum = fletcher32_of(data);
+        let [a, b, c, d] = sum.to_le_bytes();
+        assert_eq!(fletcher32(&with(sum, data)).expect("holds"), data);
+        let old = u32::from_le_bytes([b, a, d, c]);
+        assert_ne!(old, sum);
+        assert_eq!(fletcher32(&with(old, data)).expect("holds"), data);
+        let error = fletcher32(&with(sum ^ 0x100, data)).expect_err("does not hold");
+        assert!(matches!(error, DecodeError::Checksum { computed, .. } if computed == sum));
+    }
+
+    #[test]
+    fn crc32c_has_its_check_value() {
+        assert_eq!(
+            crc32c(&with(0xe306_9283, b"123456789")).expect("holds"),
+            b"123456789"
+        );
+        assert!(crc32c(&with(0xe306_9282, b"123456789")).is_err());
+    }
+
+    #[test]
+    fn data_shorter_than_a_checksum_is_an_error() {
+        for len in 0..CHECKSUM_LEN {
+            assert!(fletcher32(&vec![0; len]).is_err());
+            assert!(crc32c(&vec![0; len]).is_err());
+        }
+        assert_eq!(fletcher32(&[0; 4]).expect("no words, no sum"), b"");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_sum_to_what_word_by_word_gives(data in prop::collection::vec(any::<u8>(), 0..3000)) {
+            prop_assert_eq!(fletcher32_of(&data), word_by_word(&data));
+        }
+    }
+}

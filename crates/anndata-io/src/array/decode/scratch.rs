@@ -1,0 +1,84 @@
+//! What decoding needs besides its input and output, kept from one chunk to the next.
+
+use super::DecodeError;
+use libdeflater::Decompressor as Inflater;
+use std::fmt;
+use zstd::bulk::Decompressor as ZstdDecompressor;
+
+/// Buffers and decompressors for one thread; nothing in it is made before a chunk needs it.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    pub(super) a: Vec<u8>,
+    pub(super) b: Vec<u8>,
+    pub(super) tools: Tools,
+}
+
+/// The decompressors that have a state worth keeping.
+#[derive(Default)]
+pub(super) struct Tools {
+    inflater: Option<Inflater>,
+    zstd: Option<ZstdDecompressor<'static>>,
+}
+
+impl Tools {
+    pub(super) fn inflater(&mut self) -> &mut Inflater {
+        self.inflater.get_or_insert_default()
+    }
+
+    /// Decompresses the Zstandard frames `source` into the front of `out`; a frame that says it
+    /// is longer than `out` is an error, not an allocation.
+    pub(super) fn zstd(&mut self, source: &[u8], out: &mut [u8]) -> Result<usize, DecodeError> {
+        let corrupt = |error| DecodeError::corrupt("zstd", error);
+        let zstd = match &mut self.zstd {
+            Some(zstd) => zstd,
+            none => none.insert(ZstdDecompressor::new().map_err(corrupt)?),
+        };
+        zstd.decompress_to_buffer(source, out).map_err(corrupt)
+    }
+}
+
+impl fmt::Debug for Tools {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tools")
+            .field("inflater", &self.inflater.is_some())
+            .field("zstd", &self.zstd.is_some())
+            .finish()
+    }
+}
+
+/// The first `len` bytes of a buffer that only ever grows.
+pub(super) fn room(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
+    if buffer.len() < len {
+        buffer.reserve_exact(len - buffer.len());
+        buffer.resize(len, 0);
+    }
+    &mut buffer[..len]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_is_allocated_once_and_not_beyond_what_is_asked() {
+        let mut buffer = Vec::new();
+        assert_eq!(room(&mut buffer, 1000).len(), 1000);
+        let (at, capacity) = (buffer.as_ptr(), buffer.capacity());
+        assert_eq!(capacity, 1000);
+        assert_eq!(room(&mut buffer, 10).len(), 10);
+        assert_eq!(room(&mut buffer, 1000).as_ptr(), at);
+        assert_eq!(buffer.capacity(), capacity);
+    }
+
+    #[test]
+    fn zstd_frames_may_follow_one_another_and_may_not_outgrow_the_output() {
+        let frame = zstd::bulk::compress(&[7; 500], 1).expect("compresses");
+        let frames = [&frame[..], &frame[..]].concat();
+        let mut tools = Tools::default();
+        let mut out = [0; 1000];
+        assert_eq!(tools.zstd(&frames, &mut out).expect("both frames"), 1000);
+        assert_eq!(out, [7; 1000]);
+        let error = tools.zstd(&frames, &mut out[..999]).expect_err("too long");
+        assert!(error.to_string().contains("zstd"), "{error}");
+    }
+}

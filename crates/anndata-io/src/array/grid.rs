@@ -1,0 +1,94 @@
+//! The regular chunk grid of an array.
+
+/// An array's shape cut into chunks of one shape, numbered row-major. Every chunk is stored
+/// whole, also where the shape cuts it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Grid {
+    pub(crate) shape: Vec<u64>,
+    pub(crate) chunk: Vec<u64>,
+}
+
+impl Grid {
+    /// `None` when the ranks differ, a chunk extent is 0, or a chunk or the whole array has
+    /// more elements than can be counted.
+    pub(crate) fn new(shape: Vec<u64>, chunk: Vec<u64>) -> Option<Grid> {
+        let product = |dims: &[u64]| dims.iter().try_fold(1u64, |n, &d| n.checked_mul(d.max(1)));
+        let fits = product(&shape).is_some_and(|n| n <= 1 << 60)
+            && product(&chunk).is_some_and(|n| n <= 1 << 48);
+        let valid = shape.len() == chunk.len() && !chunk.contains(&0) && fits;
+        valid.then_some(Grid { shape, chunk })
+    }
+
+    /// One chunk that is the whole array.
+    pub(crate) fn single(shape: Vec<u64>) -> Option<Grid> {
+        let chunk = shape.iter().map(|&extent| extent.max(1)).collect();
+        let product = shape.iter().try_fold(1u64, |n, &d| n.checked_mul(d.max(1)));
+        product.is_some_and(|n| n <= 1 << 60).then_some(Grid { shape, chunk })
+    }
+
+    /// Elements of the array.
+    pub(crate) fn len(&self) -> u64 {
+        self.shape.iter().product()
+    }
+
+    /// Elements of one chunk.
+    pub(crate) fn chunk_len(&self) -> u64 {
+        self.chunk.iter().product()
+    }
+
+    /// Chunks along an axis.
+    pub(crate) fn count(&self, axis: usize) -> u64 {
+        self.shape[axis].div_ceil(self.chunk[axis])
+    }
+
+    /// Chunks along every axis.
+    pub(crate) fn counts(&self) -> Vec<u64> {
+        (0..self.shape.len()).map(|axis| self.count(axis)).collect()
+    }
+
+    /// The number of the chunk at these grid coordinates; `None` outside the grid.
+    pub(crate) fn number(&self, coords: &[u64]) -> Option<u64> {
+        let mut number = 0u64;
+        for (axis, &coord) in coords.iter().enumerate() {
+            if coord >= self.count(axis) {
+                return None;
+            }
+            number = number.checked_mul(self.count(axis))?.checked_add(coord)?;
+        }
+        Some(number)
+    }
+
+    /// The grid coordinates of a chunk.
+    pub(crate) fn coords(&self, mut number: u64) -> Vec<u64> {
+        let mut coords = vec![0; self.shape.len()];
+        for axis in (0..coords.len()).rev() {
+            let count = self.count(axis).max(1);
+            coords[axis] = number % count;
+            number /= count;
+        }
+        coords
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_coordinates_are_inverse() {
+        let grid = Grid::new(vec![5, 7], vec![2, 3]).expect("a valid grid");
+        assert_eq!(grid.counts(), [3, 3]);
+        for number in 0..9 {
+            assert_eq!(grid.number(&grid.coords(number)), Some(number));
+        }
+        assert_eq!(grid.number(&[3, 0]), None);
+    }
+
+    #[test]
+    fn impossible_grids_are_refused() {
+        assert_eq!(Grid::new(vec![5], vec![0]), None);
+        assert_eq!(Grid::new(vec![5], vec![1, 1]), None);
+        assert_eq!(Grid::new(vec![u64::MAX, 2], vec![1, 1]), None);
+        assert_eq!(Grid::single(vec![1 << 40, 1 << 40]), None);
+    }
+}

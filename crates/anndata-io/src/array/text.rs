@@ -1,0 +1,384 @@
+//! Text elements: fixed-length, in HDF5's global heap, or in zarr's variable-length chunks.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::{Array, BEST_RATIO, Cursor, FREE_BYTES, ItemType};
+use crate::context::ByteSource;
+use crate::error::{Error, ErrorKind};
+
+/// How text elements are stored.
+#[derive(Debug, Clone)]
+pub(crate) enum TextEncoding {
+    /// UTF-8 (or ASCII) of a fixed number of bytes.
+    Fixed { size: usize, padding: Padding },
+    /// UTF-32 of a fixed number of code points, as numpy's `<U` type has it.
+    Utf32 { chars: usize },
+    /// References into the global heap of an HDF5 file.
+    Heap { source: ByteSource, base: u64, offset_size: usize, length_size: usize },
+    /// Zarr's `vlen-utf8` chunks: a count, then for each element a length and its bytes.
+    Vlen,
+}
+
+impl PartialEq for TextEncoding {
+    fn eq(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+            && self.item_size() == other.item_size()
+    }
+}
+
+/// What follows the text in a fixed-length element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Padding {
+    /// Anything, after a zero byte.
+    NullTerminated,
+    /// Zero bytes.
+    Nulls,
+    /// Spaces.
+    Spaces,
+}
+
+impl TextEncoding {
+    /// Bytes of one element where it is stored; 0 when they differ.
+    pub(crate) fn item_size(&self) -> usize {
+        match self {
+            TextEncoding::Fixed { size, .. } => *size,
+            TextEncoding::Utf32 { chars } => chars * 4,
+            TextEncoding::Heap { offset_size, .. } => 8 + offset_size,
+            TextEncoding::Vlen => 0,
+        }
+    }
+}
+
+/// A list of texts in one buffer: 8 bytes each beyond the text itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Strings {
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl Strings {
+    /// Number of texts.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Text number `index`; `None` when out of bounds.
+    pub fn get(&self, index: usize) -> Option<&str> {
+        let end = *self.ends.get(index)?;
+        let start = if index == 0 { 0 } else { self.ends[index - 1] };
+        Some(&self.text[start..end])
+    }
+
+    /// All texts, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
+        (0..self.len()).map(|i| self.get(i).expect("within the length"))
+    }
+
+    /// Appends a text.
+    pub fn push(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.ends.push(self.text.len());
+    }
+}
+
+impl<'a> FromIterator<&'a str> for Strings {
+    fn from_iter<I: IntoIterator<Item = &'a str>>(texts: I) -> Self {
+        let mut strings = Strings::default();
+        texts.into_iter().for_each(|text| strings.push(text));
+        strings
+    }
+}
+
+/// Elements read at a time.
+const STEP: u64 = 1 << 16;
+
+impl Array {
+    /// All texts of a 1-D (or scalar) array of text.
+    pub fn read_strings(&self) -> Result<Strings, Error> {
+        self.read_string_ranges(std::iter::once(0..self.len()))
+    }
+
+    /// The texts of the given rows of a 1-D array of text, in the order of `rows`.
+    pub fn read_string_rows(&self, rows: &[u64]) -> Result<Strings, Error> {
+        self.read_string_ranges(rows.iter().map(|&row| row..row.saturating_add(1)))
+    }
+
+    fn read_string_ranges(
+        &self,
+        ranges: impl Iterator<Item = Range<u64>>,
+    ) -> Result<Strings, Error> {
+        let ItemType::Text(encoding) = &self.inner.item else {
+            return Err(self.invalid("an array of text", "numbers"));
+        };
+        let mut out = Strings::default();
+        let mut reader =
+            TextReader { array: self, encoding, cursor: Cursor::default(), heaps: HashMap::new() };
+        for range in ranges {
+            if range.end > self.len() {
+                let (what, index, len) = ("row", range.start, self.len());
+                return Err(self.error(ErrorKind::OutOfBounds { what, index, len }));
+            }
+            reader.read(range, &mut out)?;
+        }
+        Ok(out)
+    }
+}
+
+struct TextReader<'a> {
+    array: &'a Array,
+    encoding: &'a TextEncoding,
+    cursor: Cursor,
+    heaps: HashMap<u64, Arc<Heap>>,
+}
+
+impl TextReader<'_> {
+    fn read(&mut self, range: Range<u64>, out: &mut Strings) -> Result<(), Error> {
+        if matches!(self.encoding, TextEncoding::Vlen) {
+            return self.read_vlen(range, out);
+        }
+        let item = self.encoding.item_size();
+        let mut at = range.start;
+        let mut bytes = Vec::new();
+        while at < range.end {
+            let end = (at + STEP).min(range.end);
+            bytes.resize((end - at) as usize * item, 0);
+            if self.array.shape().is_empty() {
+                match self.array.chunk(0, &mut self.cursor)? {
+                    Some(chunk) => bytes.copy_from_slice(chunk.as_slice()),
+                    None => self.array.fill(&mut bytes),
+                }
+            } else {
+                self.array.read_range_bytes(at..end, &mut bytes, &mut self.cursor)?;
+            }
+            for element in bytes.chunks_exact(item.max(1)) {
+                self.push(element, out)?;
+            }
+            at = end;
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, element: &[u8], out: &mut Strings) -> Result<(), Error> {
+        match self.encoding {
+            TextEncoding::Fixed { padding, .. } => {
+                let end = match padding {
+                    Padding::NullTerminated => element.iter().position(|&b| b == 0),
+                    Padding::Nulls => element.iter().rposition(|&b| b != 0).map(|at| at + 1).or(Some(0)),
+                    Padding::Spaces => element.iter().rposition(|&b| b != b' ').map(|at| at + 1).or(Some(0)),
+                };
+                out.push(self.utf8(&element[..end.unwrap_or(element.len())])?);
+            }
+            TextEncoding::Utf32 { .. } => {
+                let mut text = String::new();
+                let codes = element.chunks_exact(4).map(|c| u32::from_le_bytes(c.try_into().expect("4 bytes")));
+                for code in codes {
+                    let char = char::from_u32(code).ok_or_else(|| {
+                        self.array.invalid("UTF-32 text", format!("code point {code:#x}"))
+                    })?;
+                    text.push(char);
+                }
+                out.push(text.trim_end_matches('\0'));
+            }
+            TextEncoding::Heap { source, base, offset_size, length_size } => {
+                let len = le_uint(&element[..4]) as usize;
+                let address = le_uint(&element[4..4 + offset_size]);
+                let index = le_uint(&element[4 + offset_size..]);
+                if len == 0 || address == 0 || index == 0 {
+                    out.push("");
+                    return Ok(());
+                }
+                let heap = match self.heaps.get(&address) {
+                    Some(heap) => heap.clone(),
+                    None => {
+                        let heap = Heap::read(self.array, source, *base, address, *length_size)?;
+                        if self.heaps.len() >= 64 {
+                            self.heaps.clear();
+                        }
+                        let heap = Arc::new(heap);
+                        self.heaps.insert(address, heap.clone());
+                        heap
+                    }
+                };
+                let bytes = heap.object(index).and_then(|object| object.get(..len)).ok_or_else(|| {
+                    let expected = format!("{len} bytes of text in object {index} of the heap at {address}");
+                    self.array.invalid(expected, "no such object, or a shorter one")
+                })?;
+                // The C library stops at a zero byte.
+                let end = bytes.iter().position(|&b| b == 0).unwrap_or(len);
+                out.push(self.utf8(&bytes[..end])?);
+            }
+            TextEncoding::Vlen => unreachable!("read by chunk"),
+        }
+        Ok(())
+    }
+
+    fn utf8<'t>(&self, bytes: &'t [u8]) -> Result<&'t str, Error> {
+        std::str::from_utf8(bytes).map_err(|error| self.array.invalid("UTF-8 text", error.to_string()))
+    }
+
+    fn read_vlen(&mut self, range: Range<u64>, out: &mut Strings) -> Result<(), Error> {
+        let array = self.array;
+        if array.shape().len() > 1 {
+            return Err(array.invalid("a 1-D array of text", format!("{} dimensions", array.shape().len())));
+        }
+        let extent = array.chunk_shape().first().copied().unwrap_or(1);
+        let mut at = range.start;
+        while at < range.end {
+            let (chunk, within) = (at / extent, at % extent);
+            let count = (extent - within).min(range.end - at);
+            match self.vlen_chunk(chunk)? {
+                Some(bytes) => {
+                    for element in vlen_elements(&bytes).skip(within as usize).take(count as usize) {
+                        let element = element.ok_or_else(|| {
+                            array.invalid("variable-length text", "a length beyond the chunk's end")
+                        })?;
+                        out.push(self.utf8(element)?);
+                    }
+                }
+                None if count * array.parts().fill.len().max(8) as u64 > FREE_BYTES => {
+                    let found = format!("{count} elements never written");
+                    return Err(array.invalid("text that was written", found));
+                }
+                None => {
+                    let fill = self.utf8(&array.parts().fill)?;
+                    (0..count).for_each(|_| out.push(fill));
+                }
+            }
+            at += count;
+        }
+        Ok(())
+    }
+
+    /// The decoded bytes of a chunk of variable-length text, whose length is not known before.
+    fn vlen_chunk(&mut self, chunk: u64) -> Result<Option<Arc<[u8]>>, Error> {
+        let array = self.array;
+        let Some(place) = array.place(chunk)? else { return Ok(None) };
+        let mut raw = std::mem::take(&mut self.cursor.raw);
+        array.read_raw(&place, &mut raw)?;
+        let limit = place.len.saturating_mul(BEST_RATIO).saturating_add(1 << 20);
+        let bytes = array
+            .parts()
+            .pipeline
+            .decode_unsized(&raw, limit, &mut self.cursor.decode)
+            .map_err(|source| array.error(ErrorKind::Decode { chunk, source: Arc::new(source) }))?;
+        self.cursor.raw = raw;
+        let stored = bytes.get(..4).map(|count| le_uint(count));
+        let extent = array.chunk_shape().first().copied().unwrap_or(1);
+        if stored != Some(extent) && stored != Some(extent.min(array.len() - chunk * extent)) {
+            let found = stored.map_or("no count".to_owned(), |n| n.to_string());
+            return Err(array.invalid(format!("{extent} texts in chunk {chunk}"), found));
+        }
+        Ok(Some(bytes.into()))
+    }
+}
+
+/// The elements of a `vlen-utf8` chunk; `None` where a length reaches past the end.
+fn vlen_elements(bytes: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
+    let mut rest = bytes.get(4..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        let element = rest.get(..4).and_then(|len| rest.get(4..4 + le_uint(len) as usize));
+        if let Some(element) = element {
+            rest = &rest[4 + element.len()..];
+        }
+        Some(element)
+    })
+}
+
+fn le_uint(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |n, &byte| n << 8 | u64::from(byte))
+}
+
+/// One collection of HDF5's global heap, which holds variable-length elements.
+struct Heap {
+    bytes: Vec<u8>,
+    /// Start and end of the objects, by their number; the collection numbers them from 1.
+    objects: HashMap<u64, (usize, usize)>,
+}
+
+impl Heap {
+    fn read(
+        array: &Array,
+        source: &ByteSource,
+        base: u64,
+        address: u64,
+        length_size: usize,
+    ) -> Result<Heap, Error> {
+        let invalid = |found: String| array.invalid(format!("a global heap at {address}"), found);
+        let at = base.saturating_add(address);
+        let header_len = 8 + length_size;
+        let mut header = vec![0; header_len];
+        source.read_exact_at(at, &mut header).map_err(|error| array.at(error))?;
+        if &header[..4] != b"GCOL" {
+            return Err(invalid("another signature".to_owned()));
+        }
+        let size = le_uint(&header[8..]);
+        if size < header_len as u64 || at.checked_add(size).is_none_or(|end| end > source.len()) {
+            return Err(invalid(format!("a size of {size} bytes")));
+        }
+        let mut bytes = vec![0; size as usize];
+        source.read_exact_at(at, &mut bytes).map_err(|error| array.at(error))?;
+        let mut objects = HashMap::new();
+        let mut at = header_len;
+        while let Some(head) = bytes.get(at..at + 8 + length_size) {
+            let (index, len) = (le_uint(&head[..2]), le_uint(&head[8..]) as usize);
+            if index == 0 {
+                break; // the free space at the end
+            }
+            let start = at + 8 + length_size;
+            let Some(end) = start.checked_add(len).filter(|&end| end <= bytes.len()) else {
+                return Err(invalid(format!("an object of {len} bytes")));
+            };
+            objects.insert(index, (start, end));
+            at = start + len.next_multiple_of(8);
+        }
+        Ok(Heap { bytes, objects })
+    }
+
+    fn object(&self, index: u64) -> Option<&[u8]> {
+        self.objects.get(&index).map(|&(start, end)| &self.bytes[start..end])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{grid::Grid, memory_parts};
+    use super::*;
+
+    fn fixed(padding: Padding, bytes: &[u8], size: usize) -> Strings {
+        let grid = Grid::single(vec![(bytes.len() / size) as u64]).expect("a small grid");
+        let item = ItemType::Text(TextEncoding::Fixed { size, padding });
+        let array = Array::new(memory_parts("obs/a", grid, item, bytes.to_vec()));
+        array.read_strings().expect("valid text")
+    }
+
+    #[test]
+    fn padding_is_taken_off() {
+        let texts = |strings: Strings| strings.iter().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(texts(fixed(Padding::Nulls, b"ab\0\0c\0d\0", 4)), ["ab", "c\0d"]);
+        assert_eq!(texts(fixed(Padding::NullTerminated, b"ab\0xc\0d\0", 4)), ["ab", "c"]);
+        assert_eq!(texts(fixed(Padding::Spaces, b"ab  c d ", 4)), ["ab", "c d"]);
+    }
+
+    #[test]
+    fn variable_length_elements_end_where_the_bytes_do() {
+        let bytes = [2, 0, 0, 0, 1, 0, 0, 0, b'a', 9, 0, 0, 0, b'b'];
+        let elements: Vec<_> = vlen_elements(&bytes).take(2).collect();
+        assert_eq!(elements, [Some(&b"a"[..]), None]);
+    }
+
+    #[test]
+    fn text_that_is_no_utf8_is_an_error() {
+        let grid = Grid::single(vec![1]).expect("a small grid");
+        let item = ItemType::Text(TextEncoding::Fixed { size: 2, padding: Padding::Nulls });
+        let array = Array::new(memory_parts("obs/a", grid, item, vec![0xff, 0xfe]));
+        let error = array.read_strings().expect_err("not UTF-8");
+        assert!(error.to_string().contains("UTF-8"), "{error}");
+    }
+}

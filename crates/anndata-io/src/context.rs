@@ -1,0 +1,330 @@
+//! What all stores of a collection share: a bounded set of open files and a bounded cache of
+//! decoded chunks.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use lru::LruCache;
+
+use crate::array::buffer::AlignedBytes;
+use crate::error::{Error, ErrorKind};
+use crate::fork_local::ForkLocal;
+
+/// Limits of an [`IoContext`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IoOptions {
+    /// Bytes of decoded chunks to keep. The chunk in use is held even when it is larger.
+    pub cache_bytes: usize,
+    /// Files kept open at the most; the least recently read is closed first.
+    pub max_open_files: usize,
+}
+
+impl Default for IoOptions {
+    /// 64 MiB of chunks, 64 open files.
+    fn default() -> Self {
+        IoOptions { cache_bytes: 64 << 20, max_open_files: 64 }
+    }
+}
+
+/// The open files and decoded chunks that any number of stores share.
+///
+/// Cheap to clone; all clones are one context. Safe to use from many threads, and in a child
+/// process after a fork: the child starts with no open file and no cached chunk of its own.
+#[derive(Debug, Clone)]
+pub struct IoContext {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    options: IoOptions,
+    closed: AtomicBool,
+    decoded_chunks: AtomicU64,
+    local: ForkLocal<Local>,
+}
+
+/// What one process has open and decoded.
+struct Local {
+    files: Mutex<LruCache<PathBuf, Arc<File>>>,
+    chunks: Mutex<ChunkCache>,
+}
+
+struct ChunkCache {
+    chunks: LruCache<ChunkKey, Arc<AlignedBytes>>,
+    bytes: usize,
+}
+
+/// A chunk of an array of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct ChunkKey {
+    pub(crate) array: u64,
+    pub(crate) chunk: u64,
+}
+
+/// Locks a mutex whose guarded value is valid even if a holder panicked.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl IoContext {
+    /// A context with nothing open.
+    pub fn new(options: IoOptions) -> Self {
+        let local = ForkLocal::new(|| Local {
+            files: Mutex::new(LruCache::unbounded()),
+            chunks: Mutex::new(ChunkCache { chunks: LruCache::unbounded(), bytes: 0 }),
+        });
+        let (closed, decoded_chunks) = (AtomicBool::new(false), AtomicU64::new(0));
+        IoContext { inner: Arc::new(Inner { options, closed, decoded_chunks, local }) }
+    }
+
+    /// Closes every file and forgets every chunk. Reads fail from now on, in all clones.
+    pub fn close(&self) {
+        self.inner.closed.store(true, Ordering::Release);
+        let local = self.inner.local.get();
+        lock(&local.files).clear();
+        let mut cache = lock(&local.chunks);
+        cache.chunks.clear();
+        cache.bytes = 0;
+    }
+
+    /// Whether [`close`](Self::close) was called.
+    pub fn is_closed(&self) -> bool {
+        self.inner.closed.load(Ordering::Acquire)
+    }
+
+    /// How many chunks were decoded so far, in this process and those it was forked from.
+    pub fn decoded_chunks(&self) -> u64 {
+        self.inner.decoded_chunks.load(Ordering::Relaxed)
+    }
+
+    /// Files open at this moment.
+    pub fn open_files(&self) -> usize {
+        lock(&self.inner.local.get().files).len()
+    }
+
+    /// The file at `path`, opened now if it was not. The second value says so.
+    fn file(&self, path: &Path) -> io::Result<(Arc<File>, bool)> {
+        let files = &self.inner.local.get().files;
+        if let Some(file) = lock(files).get(path) {
+            return Ok((file.clone(), false));
+        }
+        let file = Arc::new(File::open(path)?);
+        let mut files = lock(files);
+        while files.len() >= self.inner.options.max_open_files.max(1) {
+            files.pop_lru();
+        }
+        if !self.is_closed() {
+            files.put(path.to_owned(), file.clone());
+        }
+        Ok((file, true))
+    }
+
+    pub(crate) fn cached_chunk(&self, key: ChunkKey) -> Option<Arc<AlignedBytes>> {
+        lock(&self.inner.local.get().chunks).chunks.get(&key).cloned()
+    }
+
+    /// Counts a decoded chunk and keeps it as long as the budget allows.
+    pub(crate) fn keep_chunk(&self, key: ChunkKey, chunk: &Arc<AlignedBytes>) {
+        self.inner.decoded_chunks.fetch_add(1, Ordering::Relaxed);
+        let budget = self.inner.options.cache_bytes;
+        if chunk.len() > budget || self.is_closed() {
+            return;
+        }
+        let mut cache = lock(&self.inner.local.get().chunks);
+        cache.bytes += chunk.len();
+        if let Some(old) = cache.chunks.put(key, chunk.clone()) {
+            cache.bytes -= old.len();
+        }
+        while cache.bytes > budget {
+            let Some((_, old)) = cache.chunks.pop_lru() else { break };
+            cache.bytes -= old.len();
+        }
+    }
+}
+
+impl Default for IoContext {
+    fn default() -> Self {
+        IoContext::new(IoOptions::default())
+    }
+}
+
+impl std::fmt::Debug for Local {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Local").finish_non_exhaustive()
+    }
+}
+
+/// Identity and extent of a file, to notice when it is another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+    len: u64,
+    modified: (i64, i64),
+}
+
+impl Identity {
+    fn of(file: &File) -> io::Result<Identity> {
+        let meta = file.metadata()?;
+        Ok(Identity {
+            device: meta.dev(),
+            inode: meta.ino(),
+            len: meta.len(),
+            modified: (meta.mtime(), meta.mtime_nsec()),
+        })
+    }
+}
+
+/// A file that can be read at any position from any thread. It holds no descriptor of its own:
+/// the context opens and closes as its limit allows, and a file that was opened again must be
+/// the same as at first.
+#[derive(Debug, Clone)]
+pub(crate) struct FileSource {
+    context: IoContext,
+    path: Arc<Path>,
+    identity: Identity,
+}
+
+impl FileSource {
+    /// Opens the file at `path`.
+    pub(crate) fn open(context: &IoContext, path: &Path) -> io::Result<FileSource> {
+        let (file, _) = context.file(path)?;
+        let identity = Identity::of(&file)?;
+        Ok(FileSource { context: context.clone(), path: path.into(), identity })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Length in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.identity.len
+    }
+
+    /// Fills `out` with the bytes at `offset`.
+    pub(crate) fn read_exact_at(&self, offset: u64, out: &mut [u8]) -> Result<(), Error> {
+        let fail = |kind| Error::new(&self.path, "", kind);
+        if self.context.is_closed() {
+            return Err(fail(ErrorKind::Closed));
+        }
+        let end = offset.checked_add(out.len() as u64);
+        if end.is_none_or(|end| end > self.len()) {
+            return Err(Error::invalid(
+                &*self.path,
+                "",
+                format!("{} bytes at {offset}", out.len()),
+                format!("a file of {} bytes", self.len()),
+            ));
+        }
+        let io_error = |error| Error::io(&self.path, "", error);
+        let (file, opened) = self.context.file(&self.path).map_err(io_error)?;
+        if opened && Identity::of(&file).map_err(io_error)? != self.identity {
+            return Err(fail(ErrorKind::Changed));
+        }
+        match file.read_exact_at(out, offset) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(fail(ErrorKind::Changed))
+            }
+            result => result.map_err(io_error),
+        }
+    }
+}
+
+/// Sources of the bytes of arrays: a file, or memory.
+#[derive(Debug, Clone)]
+pub(crate) enum ByteSource {
+    File(FileSource),
+    Memory(Arc<[u8]>),
+}
+
+impl ByteSource {
+    pub(crate) fn len(&self) -> u64 {
+        match self {
+            ByteSource::File(file) => file.len(),
+            ByteSource::Memory(bytes) => bytes.len() as u64,
+        }
+    }
+
+    pub(crate) fn read_exact_at(&self, offset: u64, out: &mut [u8]) -> Result<(), Error> {
+        match self {
+            ByteSource::File(file) => file.read_exact_at(offset, out),
+            ByteSource::Memory(bytes) => {
+                let found = usize::try_from(offset)
+                    .ok()
+                    .and_then(|start| bytes.get(start..start.checked_add(out.len())?));
+                match found {
+                    Some(found) => out.copy_from_slice(found),
+                    None => {
+                        let expected = format!("{} bytes at {offset}", out.len());
+                        let found = format!("{} bytes", bytes.len());
+                        return Err(Error::invalid("memory", "", expected, found));
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Numbers arrays so that their chunks can share a cache.
+pub(crate) fn next_array_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(len: usize) -> Arc<AlignedBytes> {
+        Arc::new(AlignedBytes::zeroed(len))
+    }
+
+    #[test]
+    fn the_cache_stays_within_its_budget() {
+        let context = IoContext::new(IoOptions { cache_bytes: 100, max_open_files: 2 });
+        for chunk in 0..10 {
+            context.keep_chunk(ChunkKey { array: 0, chunk }, &bytes(30));
+        }
+        let kept = (0..10).filter(|&chunk| context.cached_chunk(ChunkKey { array: 0, chunk }).is_some());
+        assert_eq!(kept.collect::<Vec<_>>(), [7, 8, 9]);
+        context.keep_chunk(ChunkKey { array: 1, chunk: 0 }, &bytes(101));
+        assert!(context.cached_chunk(ChunkKey { array: 1, chunk: 0 }).is_none());
+        assert_eq!(context.decoded_chunks(), 11);
+    }
+
+    #[test]
+    fn few_files_stay_open_and_a_changed_one_is_noticed() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let context = IoContext::new(IoOptions { cache_bytes: 0, max_open_files: 2 });
+        let sources: Vec<_> = (0..5u8)
+            .map(|i| {
+                let path = dir.path().join(format!("{i}"));
+                std::fs::write(&path, [i; 4]).expect("a small file");
+                FileSource::open(&context, &path).expect("the file exists")
+            })
+            .collect();
+        for (i, source) in sources.iter().enumerate() {
+            let mut out = [0; 2];
+            source.read_exact_at(1, &mut out).expect("within the file");
+            assert_eq!(out, [i as u8; 2]);
+            assert!(context.open_files() <= 2);
+        }
+        assert!(matches!(
+            sources[0].read_exact_at(3, &mut [0; 2]).expect_err("past the end").kind(),
+            ErrorKind::Invalid { .. }
+        ));
+        std::fs::write(sources[0].path(), [9; 5]).expect("a small file");
+        let error = sources[0].read_exact_at(0, &mut [0; 2]).expect_err("changed");
+        assert!(matches!(error.kind(), ErrorKind::Changed));
+        context.close();
+        let error = sources[4].read_exact_at(0, &mut [0; 2]).expect_err("closed");
+        assert!(matches!(error.kind(), ErrorKind::Closed));
+        assert_eq!(context.open_files(), 0);
+    }
+}

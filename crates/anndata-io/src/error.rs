@@ -1,0 +1,209 @@
+//! What can go wrong: every error names the file, the element in it, what was expected and what
+//! was found.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A failure to open or read an AnnData file: where, and what.
+///
+/// `Display` gives `file: element: what`. The cause, where there is one, is the
+/// [`source`](std::error::Error::source).
+#[derive(Debug, Clone)]
+pub struct Error {
+    file: PathBuf,
+    element: String,
+    kind: Box<ErrorKind>,
+}
+
+/// What went wrong.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The path does not exist.
+    #[error("no such file or directory")]
+    NotFound,
+    /// The path is a URL.
+    #[error("remote paths are not supported yet: copy the file to a local disk first")]
+    Remote,
+    /// The content is no AnnData store.
+    #[error("not an AnnData store: expected {expected}, found {found}")]
+    NotAnnData {
+        /// What an AnnData store would have there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// The file is compressed as a whole.
+    #[error("the file is gzip-compressed as a whole: decompress it first (gunzip)")]
+    Gzipped,
+    /// The element does not exist.
+    #[error("no such element{}", did_you_mean(nearest))]
+    MissingElement {
+        /// An existing key that resembles the one asked for.
+        nearest: Option<String>,
+    },
+    /// The format is valid, but this crate does not read it.
+    #[error("{what} is not supported: {way_out}")]
+    Unsupported {
+        /// The encoding, codec, type or layout.
+        what: String,
+        /// What the user can do.
+        way_out: &'static str,
+    },
+    /// The content contradicts itself or the format.
+    #[error("expected {expected}, found {found}")]
+    Invalid {
+        /// What a valid file would hold.
+        expected: String,
+        /// What this file holds.
+        found: String,
+    },
+    /// A chunk does not decode.
+    #[error("chunk {chunk} cannot be decoded")]
+    Decode {
+        /// Number of the chunk in the array's grid, row-major.
+        chunk: u64,
+        /// What the decoder says.
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
+    /// The structure of the HDF5 file cannot be read.
+    #[error("the HDF5 structure cannot be read")]
+    Hdf5(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    /// The operating system refused.
+    #[error("cannot be read")]
+    Io(#[source] Arc<io::Error>),
+    /// The file is not the one that was opened.
+    #[error("the file has changed since it was opened: open the collection again")]
+    Changed,
+    /// The files were closed by the caller.
+    #[error("closed: open the collection again to read from it")]
+    Closed,
+    /// The request itself is wrong.
+    #[error("{what} {index} is out of bounds for {len}")]
+    OutOfBounds {
+        /// What was asked for: a row, a column.
+        what: &'static str,
+        /// Its number.
+        index: u64,
+        /// How many there are.
+        len: u64,
+    },
+}
+
+fn did_you_mean(name: &Option<String>) -> String {
+    name.as_ref().map(|name| format!(": did you mean {name:?}?")).unwrap_or_default()
+}
+
+impl Error {
+    /// An error at `element` of `file`; an empty element means the file as a whole.
+    pub fn new(file: impl AsRef<Path>, element: impl Into<String>, kind: ErrorKind) -> Self {
+        Error { file: file.as_ref().to_owned(), element: element.into(), kind: Box::new(kind) }
+    }
+
+    /// The file or directory.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// The element in the file, such as `obs/cell_type`; empty for the file as a whole.
+    pub fn element(&self) -> &str {
+        &self.element
+    }
+
+    /// What went wrong.
+    pub fn kind(&self) -> &ErrorKind {
+        &self.kind
+    }
+
+    pub(crate) fn io(file: impl AsRef<Path>, element: impl Into<String>, error: io::Error) -> Self {
+        let kind = match error.kind() {
+            io::ErrorKind::NotFound => ErrorKind::NotFound,
+            _ => ErrorKind::Io(Arc::new(error)),
+        };
+        Error::new(file, element, kind)
+    }
+
+    pub(crate) fn invalid(
+        file: impl AsRef<Path>,
+        element: impl Into<String>,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
+        let (expected, found) = (expected.into(), found.into());
+        Error::new(file, element, ErrorKind::Invalid { expected, found })
+    }
+
+    pub(crate) fn unsupported(
+        file: impl AsRef<Path>,
+        element: impl Into<String>,
+        what: impl Into<String>,
+        way_out: &'static str,
+    ) -> Self {
+        Error::new(file, element, ErrorKind::Unsupported { what: what.into(), way_out })
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.file.display())?;
+        if !self.element.is_empty() {
+            write!(f, "{}: ", self.element)?;
+        }
+        write!(f, "{}", self.kind)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.kind.source()
+    }
+}
+
+/// The way out of a file that is valid but not supported: today's anndata rewrites it.
+pub(crate) const REWRITE: &str =
+    "rewrite the file with a current anndata (read it, then write it again)";
+
+/// The candidate that is nearest to `name` by edit distance, when it is near at all.
+pub fn nearest_name<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    candidates
+        .into_iter()
+        .map(|candidate| (edit_distance(&name.to_lowercase(), &candidate.to_lowercase()), candidate))
+        .filter(|(distance, candidate)| *distance <= 1 + name.len().max(candidate.len()) / 3)
+        .min()
+        .map(|(_, candidate)| candidate.to_owned())
+}
+
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut previous: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().enumerate() {
+        let mut current = vec![i + 1];
+        for (j, &cb) in b.iter().enumerate() {
+            let substitute = previous[j] + usize::from(ca != cb);
+            current.push(substitute.min(previous[j + 1] + 1).min(current[j] + 1));
+        }
+        previous = current;
+    }
+    previous[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_file_and_element() {
+        let error = Error::invalid("a.h5ad", "X/indptr", "length 6", "5");
+        assert_eq!(error.to_string(), "a.h5ad: X/indptr: expected length 6, found 5");
+        let error = Error::new("a.h5ad", "", ErrorKind::Gzipped);
+        assert!(error.to_string().starts_with("a.h5ad: the file is gzip"));
+    }
+
+    #[test]
+    fn the_nearest_name_is_near() {
+        assert_eq!(nearest_name("celltype", ["donor", "cell_type"]), Some("cell_type".into()));
+        assert_eq!(nearest_name("celltype", ["donor", "batch"]), None);
+    }
+}

@@ -1,0 +1,146 @@
+//! Matrices with one row a cell: dense, CSR, or a table of numbers, all read by bulks of rows.
+
+use crate::array::Array;
+use crate::dtype::{DType, Slice};
+use crate::error::{Error, ErrorKind, REWRITE};
+use crate::store::{Node, Store};
+
+mod csr;
+mod frame;
+
+use csr::CsrMatrix;
+use frame::Frame;
+
+/// Takes the rows of a [`MatrixSource`] as they are read.
+///
+/// `row` is a position in the list of rows that was asked for.
+pub trait RowSink {
+    /// Adjacent elements of a dense row, from flattened position `start` on. The runs of one
+    /// row cover it exactly once, in any order.
+    fn dense(&mut self, row: usize, start: usize, values: Slice<'_>);
+
+    /// A whole sparse row: columns ascending and distinct, each below the row length.
+    fn sparse(&mut self, row: usize, columns: &[u32], values: Slice<'_>);
+}
+
+/// A matrix in a file, opened. Rows are read in bulk; a single row is a bulk of one.
+///
+/// Cheap to clone; holds no open file and no lock of its own.
+#[derive(Debug, Clone)]
+pub struct MatrixSource {
+    shape: Vec<u64>,
+    dtype: DType,
+    layout: Layout,
+}
+
+#[derive(Debug, Clone)]
+enum Layout {
+    Dense(Array),
+    Csr(CsrMatrix),
+    Frame(Frame),
+}
+
+impl MatrixSource {
+    /// Opens the matrix at `element`; `None` when there is none, or when it is anndata's null.
+    ///
+    /// # Errors
+    /// When it cannot be read, its parts contradict each other, or it is stored by column (CSC).
+    pub(crate) fn open(store: &Store, element: &str) -> Result<Option<MatrixSource>, Error> {
+        let Some(node) = store.node(element)? else { return Ok(None) };
+        let encoding = store.text_attribute(element, "encoding-type")?;
+        let unsupported = |what: String, way_out| {
+            Err(Error::unsupported(store.path(), element, what, way_out))
+        };
+        let (shape, dtype, layout) = match (node, encoding.as_deref()) {
+            (_, Some("null")) => return Ok(None),
+            (Node::Array, Some("array") | None) => {
+                let array = store.array(element)?;
+                let dtype = array.number_type()?;
+                (array.shape().to_vec(), dtype, Layout::Dense(array))
+            }
+            (Node::Group, Some("csr_matrix")) => {
+                let matrix = CsrMatrix::open(store, element)?;
+                (matrix.shape().to_vec(), matrix.dtype(), Layout::Csr(matrix))
+            }
+            (Node::Group, Some("csc_matrix")) => {
+                let way_out = "store the matrix by row (in Python: matrix.tocsr())";
+                return unsupported("a matrix stored by column (csc_matrix)".to_owned(), way_out);
+            }
+            (Node::Group, Some("dataframe")) => {
+                let frame = Frame::open(store, element)?;
+                (frame.shape().to_vec(), frame.dtype(), Layout::Frame(frame))
+            }
+            (Node::Group, None) => {
+                return unsupported("a group without encoding-type".to_owned(), REWRITE);
+            }
+            (_, Some(encoding)) => {
+                return unsupported(format!("the encoding {encoding} of a matrix"), REWRITE);
+            }
+        };
+        if shape.len() < 2 {
+            return Err(store.invalid(element, "rows and columns", format!("shape {shape:?}")));
+        }
+        let row_len = shape[1..].iter().try_fold(1u64, |n, &extent| n.checked_mul(extent));
+        if row_len.is_none_or(|n| n > u64::from(u32::MAX)) {
+            return Err(store.invalid(element, "rows of less than 2^32 elements", format!("shape {shape:?}")));
+        }
+        Ok(Some(MatrixSource { shape, dtype, layout }))
+    }
+
+    /// Rows, then the extents of one row: `[n_obs, n_vars]` for X.
+    pub fn shape(&self) -> &[u64] {
+        &self.shape
+    }
+
+    /// Number of rows.
+    pub fn n_rows(&self) -> u64 {
+        self.shape[0]
+    }
+
+    /// Elements of one row, all its dimensions multiplied.
+    pub fn row_len(&self) -> usize {
+        self.shape[1..].iter().product::<u64>() as usize
+    }
+
+    /// The element type as stored; numpy's promotion of the columns for a table.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Whether rows come sparse.
+    pub fn is_sparse(&self) -> bool {
+        matches!(self.layout, Layout::Csr(_))
+    }
+
+    /// Reads rows, each chunk of the file once, and hands them to `sink` in no fixed order.
+    ///
+    /// `rows` ascend; repeats are fine. Memory beyond the sink's stays within one chunk of
+    /// each array, and one MiB.
+    ///
+    /// # Errors
+    /// When a row is out of bounds, or what the file holds is invalid. The sink may have had
+    /// rows by then.
+    pub fn read_rows(&self, rows: &[u64], sink: &mut impl RowSink) -> Result<(), Error> {
+        match &self.layout {
+            Layout::Dense(array) => {
+                array.read_rows(rows, |row, start, run| sink.dense(row, start, run))
+            }
+            Layout::Csr(matrix) => matrix.read_rows(rows, sink),
+            Layout::Frame(frame) => frame.read_rows(rows, sink),
+        }
+    }
+}
+
+/// Checks that rows ascend and exist.
+fn check_rows(array: &Array, rows: &[u64], n_rows: u64) -> Result<(), Error> {
+    if let Some(pair) = rows.windows(2).find(|pair| pair[0] > pair[1]) {
+        let found = format!("row {} before row {}", pair[0], pair[1]);
+        return Err(array.invalid("rows in ascending order", found));
+    }
+    match rows.last() {
+        Some(&index) if index >= n_rows => {
+            Err(array.error(ErrorKind::OutOfBounds { what: "row", index, len: n_rows }))
+        }
+        _ => Ok(()),
+    }
+}

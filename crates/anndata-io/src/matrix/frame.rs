@@ -1,0 +1,76 @@
+//! A table of numbers (a DataFrame in obsm), read as the matrix of its columns.
+
+use super::{RowSink, check_rows};
+use crate::array::{Array, Cursor};
+use crate::dtype::{DType, Values};
+use crate::error::Error;
+use crate::store::{Attribute, Node, Store};
+
+/// The numeric columns of a DataFrame, in its order. The index is no column.
+#[derive(Debug, Clone)]
+pub(super) struct Frame {
+    shape: [u64; 2],
+    dtype: DType,
+    columns: Vec<Array>,
+}
+
+impl Frame {
+    pub(super) fn open(store: &Store, element: &str) -> Result<Frame, Error> {
+        let names = match store.attribute(element, "column-order")? {
+            Some(Attribute::Texts(names)) => names,
+            // Without columns, writers store an empty list of numbers.
+            Some(Attribute::Integers(none)) if none.is_empty() => Vec::new(),
+            Some(Attribute::Other(_)) | None => Vec::new(),
+            Some(found) => {
+                let expected = "attribute column-order of names";
+                return Err(store.invalid(element, expected, format!("{found:?}")));
+            }
+        };
+        let index = store.text_attribute(element, "_index")?.unwrap_or_else(|| "_index".to_owned());
+        let n_rows = crate::column::Column::open(store, element, &index)?
+            .ok_or_else(|| store.invalid(element, format!("an index {index}"), "none"))?
+            .len();
+        let mut columns = Vec::with_capacity(names.len());
+        for name in &names {
+            let path = format!("{element}/{name}");
+            match store.node(&path)? {
+                Some(Node::Array) => {}
+                Some(Node::Group) => {
+                    return Err(store.invalid(&path, "a column of numbers", "another encoding"));
+                }
+                None => return Err(store.invalid(&path, "the column that column-order names", "none")),
+            }
+            let column = store.array(&path)?;
+            column.number_type()?;
+            if column.shape() != [n_rows] {
+                let expected = format!("{n_rows} rows");
+                return Err(column.invalid(expected, format!("shape {:?}", column.shape())));
+            }
+            columns.push(column);
+        }
+        let types = columns.iter().filter_map(Array::dtype);
+        let dtype = types.reduce(DType::promote).unwrap_or(DType::F64);
+        Ok(Frame { shape: [n_rows, columns.len() as u64], dtype, columns })
+    }
+
+    pub(super) fn shape(&self) -> &[u64] {
+        &self.shape
+    }
+
+    pub(super) fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    pub(super) fn read_rows(&self, rows: &[u64], sink: &mut impl RowSink) -> Result<(), Error> {
+        for (number, column) in self.columns.iter().enumerate() {
+            check_rows(column, rows, self.shape[0])?;
+            let mut values = Values::new(column.number_type()?);
+            let ranges = rows.iter().map(|&row| row..row + 1);
+            column.read_ranges(ranges, &mut values, &mut Cursor::default())?;
+            for row in 0..rows.len() {
+                sink.dense(row, number, values.as_slice().range(row, row + 1));
+            }
+        }
+        Ok(())
+    }
+}

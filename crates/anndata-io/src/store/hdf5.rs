@@ -1,0 +1,486 @@
+//! HDF5 files. The `hdf5-reader` crate reads the structure; the bytes of arrays are located here
+//! once and read by [`Array`](crate::Array).
+//!
+//! An [`Hdf5File`] holds locks, so none outlives the opening of a file: what remains are chunk
+//! tables.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hdf5_reader::chunk_index::{self, ChunkEntry};
+use hdf5_reader::error::Error as Hdf5Error;
+use hdf5_reader::messages::HdfMessage;
+use hdf5_reader::messages::filter_pipeline::FilterPipelineMessage;
+use hdf5_reader::messages::layout::{ChunkIndexing, DataLayout};
+use hdf5_reader::storage::StorageBuffer;
+use hdf5_reader::{
+    BlockCacheStorage, ByteOrder, Dataset, Datatype, Hdf5File, StringPadding, StringSize,
+};
+
+use super::{Attribute, Backend, Node};
+use crate::array::chunks::{Chunks, TableEntry};
+use crate::array::decode::{Codec, Pipeline};
+use crate::array::grid::Grid;
+use crate::array::text::{Padding, TextEncoding};
+use crate::array::{Array, ArrayParts, ItemType};
+use crate::context::{ByteSource, FileSource, IoContext};
+use crate::dtype::DType;
+use crate::error::{Error, ErrorKind, REWRITE};
+
+/// An open HDF5 file.
+pub(crate) struct Hdf5Store {
+    context: IoContext,
+    path: PathBuf,
+    source: FileSource,
+    file: Hdf5File,
+}
+
+impl std::fmt::Debug for Hdf5Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hdf5Store").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// A file as `hdf5-reader` wants it.
+struct Storage(FileSource);
+
+impl hdf5_reader::Storage for Storage {
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    fn read_range(&self, offset: u64, len: usize) -> Result<StorageBuffer, Hdf5Error> {
+        let available = self.0.len().saturating_sub(offset);
+        if len as u64 > available {
+            return Err(Hdf5Error::UnexpectedEof { offset, needed: len as u64, available });
+        }
+        let mut bytes = vec![0; len];
+        self.0
+            .read_exact_at(offset, &mut bytes)
+            .map_err(|error| Hdf5Error::Other(error.to_string()))?;
+        Ok(StorageBuffer::from_vec(bytes))
+    }
+}
+
+impl Hdf5Store {
+    pub(crate) fn open(path: &Path, context: &IoContext) -> Result<Self, Error> {
+        let source =
+            FileSource::open(context, path).map_err(|error| Error::io(path, "", error))?;
+        // Structure is read in small pieces that lie close together.
+        let storage = BlockCacheStorage::new(Arc::new(Storage(source.clone())), 16 << 10, 256);
+        let file = Hdf5File::from_storage(Arc::new(storage)).map_err(|e| failure(path, "", e))?;
+        Ok(Hdf5Store { context: context.clone(), path: path.to_owned(), source, file })
+    }
+
+    fn dataset(&self, element: &str) -> Result<Dataset, Error> {
+        let (parent, name) = element.rsplit_once('/').unwrap_or(("", element));
+        self.file
+            .group(parent)
+            .and_then(|group| group.dataset(name))
+            .map_err(|error| failure(&self.path, element, error))
+    }
+
+    fn chunk_entries(&self, dataset: &Dataset, layout: &DataLayout, item: usize) -> Result<Vec<ChunkEntry>, Hdf5Error> {
+        let DataLayout::Chunked { address, dims, chunk_indexing, .. } = layout else {
+            return Ok(Vec::new());
+        };
+        let (storage, superblock) = (self.file.storage(), self.file.superblock());
+        let (offset_size, length_size) = (superblock.offset_size, superblock.length_size);
+        let shape = dataset.shape();
+        if is_undefined(*address, offset_size) {
+            return Ok(Vec::new());
+        }
+        match chunk_indexing {
+            None => {
+                let leaves = hdf5_reader::btree_v1::collect_btree_v1_leaves_storage(
+                    storage, *address, offset_size, length_size, Some(shape.len() as u32), dims, None,
+                )?;
+                let entry = |(key, address)| match key {
+                    hdf5_reader::btree_v1::BTreeV1Key::RawData { chunk_size, filter_mask, offsets } => {
+                        Some(ChunkEntry { address, size: chunk_size.into(), filter_mask, offsets })
+                    }
+                    hdf5_reader::btree_v1::BTreeV1Key::Group { .. } => None,
+                };
+                Ok(leaves.into_iter().filter_map(entry).collect())
+            }
+            Some(ChunkIndexing::SingleChunk { filtered_size, filters }) => {
+                let (size, mask) = (*filtered_size, *filters);
+                Ok(vec![chunk_index::single_chunk_entry(*address, size, mask, shape.len())])
+            }
+            Some(ChunkIndexing::BTreeV2) => chunk_index::collect_v2_chunk_entries_storage(
+                storage, *address, offset_size, length_size, shape.len() as u32, dims, None,
+            ),
+            Some(ChunkIndexing::Implicit) => chunk_index::collect_implicit_chunk_entries(
+                *address, shape, dims, item, None, storage.len(),
+            ),
+            Some(ChunkIndexing::FixedArray { .. }) => {
+                hdf5_reader::fixed_array::collect_fixed_array_chunk_entries_storage(
+                    storage, *address, offset_size, length_size, shape, dims, None,
+                )
+            }
+            Some(ChunkIndexing::ExtensibleArray { .. }) => {
+                hdf5_reader::extensible_array::collect_extensible_array_chunk_entries_storage(
+                    storage, *address, offset_size, length_size, shape, dataset.max_dims(), dims, None,
+                )
+            }
+        }
+    }
+
+    /// Where the chunks lie, absolutely, by their number in the grid.
+    fn table(&self, element: &str, grid: &Grid, item: usize, entries: Vec<ChunkEntry>) -> Result<Chunks, Error> {
+        let base = self.file.superblock().base_address;
+        let whole = grid.chunk_len().saturating_mul(item as u64);
+        let mut table = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let coords: Option<Vec<u64>> = grid
+                .chunk
+                .iter()
+                .zip(&entry.offsets)
+                .map(|(extent, offset)| (offset % extent == 0).then_some(offset / extent))
+                .collect();
+            let Some(coords) = coords.filter(|coords| coords.len() == grid.chunk.len()) else {
+                let found = format!("a chunk at {:?}", entry.offsets);
+                return Err(Error::invalid(&self.path, element, "chunks on the grid", found));
+            };
+            // A chunk outside the shape is left over from before the array was shrunk.
+            let Some(chunk) = grid.number(&coords) else { continue };
+            let len = if entry.size == 0 { whole } else { entry.size };
+            let offset = base.saturating_add(entry.address);
+            let end = offset.checked_add(len);
+            match (u32::try_from(len), end) {
+                (Ok(len), Some(end)) if end <= self.source.len() => {
+                    table.push(TableEntry { chunk, offset, len, skip_mask: entry.filter_mask });
+                }
+                _ => {
+                    let expected = format!("chunk {chunk} within the file of {} bytes", self.source.len());
+                    let found = format!("{len} bytes at {offset}");
+                    return Err(Error::invalid(&self.path, element, expected, found));
+                }
+            }
+        }
+        table.sort_unstable();
+        table.dedup_by_key(|entry| entry.chunk);
+        Ok(Chunks::Table { source: ByteSource::File(self.source.clone()), entries: table })
+    }
+
+    fn item_type(&self, element: &str, datatype: &Datatype) -> Result<(ItemType, bool), Error> {
+        let number = |dtype, order: &ByteOrder| (ItemType::Number(dtype), *order == ByteOrder::BigEndian);
+        let unsupported = |what: String| Err(Error::unsupported(&self.path, element, what, REWRITE));
+        Ok(match datatype {
+            Datatype::FixedPoint { size, signed, byte_order } => match (size, signed) {
+                (1, true) => number(DType::I8, byte_order),
+                (1, false) => number(DType::U8, byte_order),
+                (2, true) => number(DType::I16, byte_order),
+                (2, false) => number(DType::U16, byte_order),
+                (4, true) => number(DType::I32, byte_order),
+                (4, false) => number(DType::U32, byte_order),
+                (8, true) => number(DType::I64, byte_order),
+                (8, false) => number(DType::U64, byte_order),
+                _ => return unsupported(format!("an integer of {size} bytes")),
+            },
+            Datatype::FloatingPoint { size, byte_order } => match size {
+                2 => number(DType::F16, byte_order),
+                4 => number(DType::F32, byte_order),
+                8 => number(DType::F64, byte_order),
+                _ => return unsupported(format!("a float of {size} bytes")),
+            },
+            Datatype::Enum { base, members } => match &**base {
+                Datatype::FixedPoint { size: 1, .. } if is_boolean(members) => {
+                    (ItemType::Number(DType::Bool), false)
+                }
+                _ => return unsupported("an enumeration that is not boolean".to_owned()),
+            },
+            Datatype::String { size: StringSize::Fixed(size), padding, .. } => {
+                let padding = match padding {
+                    StringPadding::NullTerminate => Padding::NullTerminated,
+                    StringPadding::NullPad => Padding::Nulls,
+                    StringPadding::SpacePad => Padding::Spaces,
+                };
+                let encoding = TextEncoding::Fixed { size: *size as usize, padding };
+                (ItemType::Text(encoding), false)
+            }
+            Datatype::String { size: StringSize::Variable, .. } => (ItemType::Text(self.heap()), false),
+            Datatype::VarLen { base, kind: hdf5_reader::VarLenKind::String, .. }
+                if base.is_vlen_string_base() =>
+            {
+                (ItemType::Text(self.heap()), false)
+            }
+            Datatype::Compound { fields, .. } => {
+                let names: Vec<_> = fields.iter().map(|field| field.name.as_str()).collect();
+                let what = match names[..] {
+                    ["r", "i"] => "complex numbers".to_owned(),
+                    _ => format!("a compound table of {}", names.join(", ")),
+                };
+                return unsupported(what);
+            }
+            other => return unsupported(format!("the HDF5 type {other:?}")),
+        })
+    }
+
+    fn heap(&self) -> TextEncoding {
+        let superblock = self.file.superblock();
+        TextEncoding::Heap {
+            source: ByteSource::File(self.source.clone()),
+            base: superblock.base_address,
+            offset_size: superblock.offset_size.into(),
+            length_size: superblock.length_size.into(),
+        }
+    }
+
+    fn pipeline(&self, element: &str, filters: &FilterPipelineMessage, item: usize) -> Result<Pipeline, Error> {
+        let codec = |id: u16, name: &Option<String>, client: &[u32]| {
+            Ok(match id {
+                1 => Codec::Deflate,
+                2 => Codec::Shuffle {
+                    element_size: client.first().map_or(item, |&size| size as usize),
+                },
+                3 => Codec::Fletcher32,
+                32000 => Codec::Lzf,
+                32001 => Codec::Blosc,
+                32004 => Codec::Lz4Hdf5,
+                32015 => Codec::Zstd,
+                _ => {
+                    let known = match id {
+                        4 => "szip",
+                        5 => "nbit",
+                        6 => "scaleoffset",
+                        307 => "bzip2",
+                        32008 => "bitshuffle",
+                        32026 => "blosc2",
+                        _ => name.as_deref().unwrap_or("unknown"),
+                    };
+                    let what = format!("the HDF5 filter {known} ({id})");
+                    let way_out = "rewrite the file with gzip, lzf, zstd, lz4 or blosc";
+                    return Err(Error::unsupported(&self.path, element, what, way_out));
+                }
+            })
+        };
+        let codecs: Result<Vec<_>, Error> = filters
+            .filters
+            .iter()
+            .map(|filter| codec(filter.id, &filter.name, &filter.client_data))
+            .collect();
+        Ok(Pipeline::new(codecs?))
+    }
+}
+
+fn is_undefined(address: u64, offset_size: u8) -> bool {
+    hdf5_reader::io::Cursor::is_undefined_offset(address, offset_size)
+}
+
+/// Whether an enumeration is how h5py stores booleans.
+fn is_boolean(members: &[hdf5_reader::EnumMember]) -> bool {
+    let value = |name: &str| {
+        members.iter().find(|member| member.name == name).map(|member| member.value.as_slice())
+    };
+    members.len() == 2 && value("FALSE") == Some(&[0]) && value("TRUE") == Some(&[1])
+}
+
+fn failure(path: &Path, element: &str, error: Hdf5Error) -> Error {
+    let mut root = &error;
+    while let Hdf5Error::Context { source, .. } = root {
+        root = source;
+    }
+    let unsupported = |what: &str| Error::unsupported(path, element, what, REWRITE);
+    match root {
+        Hdf5Error::DatasetNotFound(_) | Hdf5Error::GroupNotFound(_) => {
+            Error::new(path, element, ErrorKind::MissingElement { nearest: None })
+        }
+        Hdf5Error::UnsupportedLayoutClass(3) => unsupported("a virtual dataset"),
+        Hdf5Error::UnsupportedSuperblockVersion(_)
+        | Hdf5Error::UnsupportedLayoutClass(_)
+        | Hdf5Error::UnsupportedLayoutVersion(_)
+        | Hdf5Error::UnsupportedDatatypeClass(_)
+        | Hdf5Error::UnsupportedLinkType(_)
+        | Hdf5Error::UnsupportedChunkIndexType(_)
+        | Hdf5Error::UnsupportedEncoding(_) => unsupported(&root.to_string()),
+        _ => Error::new(path, element, ErrorKind::Hdf5(Arc::new(error))),
+    }
+}
+
+impl Backend for Hdf5Store {
+    fn node(&self, element: &str) -> Result<Option<Node>, Error> {
+        if element.is_empty() {
+            return Ok(Some(Node::Group));
+        }
+        let fail = |error| failure(&self.path, element, error);
+        let (parent, name) = element.rsplit_once('/').unwrap_or(("", element));
+        let group = match self.file.group(parent) {
+            Err(Hdf5Error::GroupNotFound(_)) => return Ok(None),
+            group => group.map_err(fail)?,
+        };
+        match group.group(name) {
+            Err(Hdf5Error::GroupNotFound(_)) => {}
+            found => return found.map(|_| Some(Node::Group)).map_err(fail),
+        }
+        match group.dataset(name) {
+            Err(Hdf5Error::DatasetNotFound(_)) => Ok(None),
+            // It is there, whatever is wrong with it.
+            _ => Ok(Some(Node::Array)),
+        }
+    }
+
+    fn children(&self, group: &str) -> Result<Vec<String>, Error> {
+        let (mut groups, datasets) = self
+            .file
+            .group(group)
+            .and_then(|group| group.member_names())
+            .map_err(|error| failure(&self.path, group, error))?;
+        groups.extend(datasets);
+        Ok(groups)
+    }
+
+    fn attribute(&self, element: &str, name: &str) -> Result<Option<Attribute>, Error> {
+        let fail = |error| failure(&self.path, element, error);
+        let attributes = match self.node(element)? {
+            Some(Node::Group) => {
+                self.file.group(element).and_then(|group| group.attributes()).map_err(fail)?
+            }
+            _ => self.dataset(element)?.attributes(),
+        };
+        let Some(attribute) = attributes.into_iter().find(|attribute| attribute.name == name) else {
+            return Ok(None);
+        };
+        let scalar = attribute.shape.is_empty();
+        let value = match &attribute.datatype {
+            Datatype::String { .. } | Datatype::VarLen { kind: hdf5_reader::VarLenKind::String, .. } => {
+                if scalar {
+                    Attribute::Text(attribute.read_string().map_err(fail)?)
+                } else {
+                    Attribute::Texts(attribute.read_strings().map_err(fail)?)
+                }
+            }
+            Datatype::FixedPoint { size, signed, byte_order } => {
+                Attribute::Integers(integers(&attribute.raw_data, *size, *signed, *byte_order))
+            }
+            Datatype::Enum { base, .. } => match &**base {
+                Datatype::FixedPoint { size, signed, byte_order } => {
+                    Attribute::Integers(integers(&attribute.raw_data, *size, *signed, *byte_order))
+                }
+                other => Attribute::Other(format!("{other:?}")),
+            },
+            other => Attribute::Other(format!("{other:?}")),
+        };
+        Ok(Some(value))
+    }
+
+    fn array(&self, element: &str) -> Result<Array, Error> {
+        let fail = |error| failure(&self.path, element, error);
+        let dataset = self.dataset(element)?;
+        let header = self.file.get_or_parse_header(dataset.address()).map_err(fail)?;
+        let (mut layout, mut filters, mut fill) = (None, None, Vec::new());
+        for message in &header.messages {
+            match message {
+                HdfMessage::DataLayout(message) => layout = Some(&message.layout),
+                HdfMessage::FilterPipeline(message) => filters = Some(message),
+                HdfMessage::FillValue(message) => fill = message.value.clone().unwrap_or_default(),
+                HdfMessage::ExternalFiles(_) => {
+                    let what = "data in external files";
+                    return Err(Error::unsupported(&self.path, element, what, REWRITE));
+                }
+                _ => {}
+            }
+        }
+        let layout = layout.ok_or_else(|| {
+            Error::invalid(&self.path, element, "a data layout", "an object header without one")
+        })?;
+        let (item, big_endian) = self.item_type(element, dataset.dtype())?;
+        let size = item.size();
+        if size == 0 {
+            return Err(Error::invalid(&self.path, element, "elements of some bytes", "a size of 0"));
+        }
+        if fill.len() != size {
+            fill.clear();
+        } else if big_endian {
+            fill.reverse();
+        }
+        let shape = dataset.shape().to_vec();
+        let grid = match layout {
+            DataLayout::Chunked { dims, .. } => {
+                Grid::new(shape.clone(), dims.iter().map(|&n| n.into()).collect())
+            }
+            _ => Grid::single(shape.clone()),
+        };
+        let grid = grid.ok_or_else(|| {
+            Error::invalid(&self.path, element, "a shape that can be stored", format!("{shape:?}"))
+        })?;
+        let bytes = grid.len().saturating_mul(size as u64);
+        let superblock = self.file.superblock();
+        let chunks = match layout {
+            DataLayout::Compact { data } => {
+                if (data.len() as u64) < bytes {
+                    let expected = format!("{bytes} bytes for shape {shape:?}");
+                    return Err(Error::invalid(&self.path, element, expected, data.len().to_string()));
+                }
+                Chunks::Contiguous { source: ByteSource::Memory(data.as_slice().into()), offset: 0 }
+            }
+            DataLayout::Contiguous { address, .. } if is_undefined(*address, superblock.offset_size) => {
+                Chunks::Unallocated
+            }
+            DataLayout::Contiguous { address, .. } => {
+                let offset = superblock.base_address.saturating_add(*address);
+                if offset.checked_add(bytes).is_none_or(|end| end > self.source.len()) {
+                    let expected = format!("{bytes} bytes for shape {shape:?}");
+                    let found = format!("a file of {} bytes, data at {offset}", self.source.len());
+                    return Err(Error::invalid(&self.path, element, expected, found));
+                }
+                Chunks::Contiguous { source: ByteSource::File(self.source.clone()), offset }
+            }
+            DataLayout::Chunked { .. } => {
+                let entries = self.chunk_entries(&dataset, layout, size).map_err(fail)?;
+                self.table(element, &grid, size, entries)?
+            }
+        };
+        let pipeline = match filters {
+            Some(filters) if matches!(layout, DataLayout::Chunked { .. }) => {
+                self.pipeline(element, filters, size)?
+            }
+            _ => Pipeline::default(),
+        };
+        Ok(Array::new(ArrayParts {
+            context: self.context.clone(),
+            file: self.path.clone(),
+            element: element.to_owned(),
+            grid,
+            item,
+            big_endian,
+            pipeline,
+            stored_axes: None,
+            chunks,
+            fill,
+            id: 0,
+        }))
+    }
+}
+
+/// The integers of an attribute; those past 64 bits signed wrap.
+fn integers(bytes: &[u8], size: u8, signed: bool, order: ByteOrder) -> Vec<i64> {
+    let one = |bytes: &[u8]| {
+        let mut word = [0; 8];
+        word[..bytes.len()].copy_from_slice(bytes);
+        if order == ByteOrder::BigEndian {
+            word[..bytes.len()].reverse();
+        }
+        let unused = 64 - 8 * bytes.len() as u32;
+        let value = u64::from_le_bytes(word) << unused;
+        if signed { (value as i64) >> unused } else { (value >> unused) as i64 }
+    };
+    match size {
+        1 | 2 | 4 | 8 => bytes.chunks_exact(size.into()).map(one).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attribute_integers_of_every_width() {
+        let le = ByteOrder::LittleEndian;
+        assert_eq!(integers(&[255, 1], 1, true, le), [-1, 1]);
+        assert_eq!(integers(&[255, 255], 2, false, le), [65535]);
+        assert_eq!(integers(&[0, 0, 1, 0], 4, true, ByteOrder::BigEndian), [256]);
+        assert_eq!(integers(&(-5i64).to_le_bytes(), 8, true, le), [-5]);
+    }
+}

@@ -1,0 +1,169 @@
+//! A store in memory: for tests, and for data that never was in a file.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::{Attribute, Backend, Node, Store};
+use crate::array::grid::Grid;
+use crate::array::text::{Padding, TextEncoding};
+use crate::array::{Array, ItemType, memory_parts};
+use crate::dtype::Values;
+use crate::error::{Error, ErrorKind};
+
+/// Groups, arrays and attributes put together by hand.
+///
+/// ```
+/// use anndata_io::{AnnDataFile, MemoryStore, Values};
+///
+/// let store = MemoryStore::new("cells")
+///     .dataframe("obs", &["c1", "c2"])
+///     .dataframe("var", &["g1", "g2", "g3"])
+///     .array("X", &[2, 3], Values::F32(vec![1., 0., 2., 0., 3., 0.]));
+/// let cells = AnnDataFile::from_store(store.into())?;
+/// assert_eq!((cells.n_obs(), cells.n_vars()), (2, 3));
+/// # Ok::<(), anndata_io::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct MemoryStore {
+    name: PathBuf,
+    nodes: BTreeMap<String, (Contents, BTreeMap<String, Attribute>)>,
+}
+
+#[derive(Debug, Clone)]
+enum Contents {
+    Group,
+    Numbers(Vec<u64>, Values),
+    Texts(Vec<String>),
+}
+
+impl MemoryStore {
+    /// An empty store; the name is what errors show as the file.
+    pub fn new(name: impl Into<PathBuf>) -> Self {
+        MemoryStore { name: name.into(), nodes: BTreeMap::new() }
+    }
+
+    fn put(mut self, element: &str, contents: Contents) -> Self {
+        for (at, _) in element.match_indices('/') {
+            let group = (Contents::Group, BTreeMap::new());
+            self.nodes.entry(element[..at].to_owned()).or_insert(group);
+        }
+        self.nodes.insert(element.to_owned(), (contents, BTreeMap::new()));
+        self
+    }
+
+    /// Adds a group, and those above it.
+    pub fn group(self, element: &str) -> Self {
+        self.put(element, Contents::Group)
+    }
+
+    /// Adds an array of numbers, row-major.
+    ///
+    /// # Panics
+    /// When the shape does not have as many elements as there are values.
+    pub fn array(self, element: &str, shape: &[u64], values: Values) -> Self {
+        assert_eq!(shape.iter().product::<u64>(), values.len() as u64, "elements of {element}");
+        self.put(element, Contents::Numbers(shape.to_vec(), values))
+    }
+
+    /// Adds a 1-D array of text.
+    pub fn texts(self, element: &str, texts: &[&str]) -> Self {
+        self.put(element, Contents::Texts(texts.iter().map(|&text| text.to_owned()).collect()))
+    }
+
+    /// Sets an attribute of an element that was added before.
+    ///
+    /// # Panics
+    /// When there is no such element.
+    pub fn attribute(mut self, element: &str, name: &str, value: Attribute) -> Self {
+        let (_, attributes) = self.nodes.get_mut(element).expect("the element was added before");
+        attributes.insert(name.to_owned(), value);
+        self
+    }
+
+    /// Adds a table with an index and no columns yet: `obs`, `var`, `raw/var`.
+    pub fn dataframe(self, element: &str, index: &[&str]) -> Self {
+        self.group(element)
+            .texts(&format!("{element}/_index"), index)
+            .attribute(element, "encoding-type", Attribute::Text("dataframe".into()))
+            .attribute(element, "_index", Attribute::Text("_index".into()))
+    }
+
+    /// Adds a categorical column: `codes` index `categories`, -1 is missing.
+    pub fn categorical(self, element: &str, codes: Vec<i8>, categories: &[&str]) -> Self {
+        let n = codes.len() as u64;
+        self.group(element)
+            .attribute(element, "encoding-type", Attribute::Text("categorical".into()))
+            .array(&format!("{element}/codes"), &[n], Values::I8(codes))
+            .texts(&format!("{element}/categories"), categories)
+    }
+
+    /// Adds a CSR matrix of `shape`.
+    pub fn csr(self, element: &str, shape: [u64; 2], indptr: Vec<i64>, indices: Vec<i32>, data: Values) -> Self {
+        let shape_attribute = Attribute::Integers(shape.iter().map(|&n| n as i64).collect());
+        self.group(element)
+            .attribute(element, "encoding-type", Attribute::Text("csr_matrix".into()))
+            .attribute(element, "shape", shape_attribute)
+            .array(&format!("{element}/indptr"), &[indptr.len() as u64], Values::I64(indptr))
+            .array(&format!("{element}/indices"), &[indices.len() as u64], Values::I32(indices))
+            .array(&format!("{element}/data"), &[data.len() as u64], data)
+    }
+}
+
+impl From<MemoryStore> for Store {
+    fn from(store: MemoryStore) -> Store {
+        Store::from_backend(store.name.clone(), Box::new(store))
+    }
+}
+
+impl Backend for MemoryStore {
+    fn node(&self, element: &str) -> Result<Option<Node>, Error> {
+        if element.is_empty() {
+            return Ok(Some(Node::Group));
+        }
+        Ok(self.nodes.get(element).map(|(contents, _)| match contents {
+            Contents::Group => Node::Group,
+            _ => Node::Array,
+        }))
+    }
+
+    fn children(&self, group: &str) -> Result<Vec<String>, Error> {
+        let prefix = if group.is_empty() { String::new() } else { format!("{group}/") };
+        let names = self.nodes.keys().filter_map(|element| element.strip_prefix(&prefix));
+        Ok(names.filter(|name| !name.contains('/')).map(str::to_owned).collect())
+    }
+
+    fn attribute(&self, element: &str, name: &str) -> Result<Option<Attribute>, Error> {
+        Ok(self.nodes.get(element).and_then(|(_, attributes)| attributes.get(name).cloned()))
+    }
+
+    fn array(&self, element: &str) -> Result<Array, Error> {
+        let missing = || ErrorKind::MissingElement { nearest: None };
+        let (contents, _) = self
+            .nodes
+            .get(element)
+            .ok_or_else(|| Error::new(&self.name, element, missing()))?;
+        let (shape, item, bytes) = match contents {
+            Contents::Group => {
+                return Err(Error::invalid(&self.name, element, "an array", "a group"));
+            }
+            Contents::Numbers(shape, values) => {
+                let bytes = values.as_slice().as_bytes().to_vec();
+                (shape.clone(), ItemType::Number(values.dtype()), bytes)
+            }
+            Contents::Texts(texts) => {
+                let size = texts.iter().map(String::len).max().unwrap_or(0).max(1);
+                let mut bytes = Vec::with_capacity(size * texts.len());
+                for (i, text) in texts.iter().enumerate() {
+                    bytes.extend(text.as_bytes());
+                    bytes.resize((i + 1) * size, 0);
+                }
+                let encoding = TextEncoding::Fixed { size, padding: Padding::Nulls };
+                (vec![texts.len() as u64], ItemType::Text(encoding), bytes)
+            }
+        };
+        let grid = Grid::single(shape).expect("as many elements as there are values");
+        let mut parts = memory_parts(element, grid, item, bytes);
+        parts.file = self.name.clone();
+        Ok(Array::new(parts))
+    }
+}

@@ -1,0 +1,57 @@
+//! What can go wrong when variables are joined or rows moved.
+
+/// Why variables could not be joined, or a row not be moved.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// An inner join in which no name is in every store.
+    #[error("The provided AnnData objects don't have shared variables.\nUse join='outer'.")]
+    Disjoint,
+
+    /// A store lists a name twice, and the stores differ, so that rows would have to be moved by name.
+    #[error(
+        "store {store} has the variable name `{name}` more than once, so it cannot be joined with the others"
+    )]
+    DuplicateName {
+        /// Number of the store, from 0, in the order given.
+        store: usize,
+        /// The name, as the store spells it.
+        name: String,
+    },
+
+    /// More variables than a `u32` can number.
+    #[error("{n_vars} variables are more than the {max} that can be numbered", max = u32::MAX)]
+    TooManyVars {
+        /// How many there are.
+        n_vars: usize,
+    },
+
+    /// No store was given.
+    #[error("there is no store to take variables from")]
+    NoStores,
+
+    /// A text that names no join.
+    #[error("unknown join `{found}`: expected `inner` or `outer`")]
+    UnknownJoin {
+        /// The text.
+        found: String,
+    },
+
+    /// A row has a value in a column that its store does not have.
+    #[error("column {column} is out of range for a store of {n_file} variables")]
+    ColumnOutOfRange {
+        /// The file column.
+        column: usize,
+        /// How many variables the store has.
+        n_file: usize,
+    },
+
+    /// A sparse row has not as many values as columns.
+    #[error("a sparse row has {n_columns} columns but {n_values} values")]
+    LengthMismatch {
+        /// How many columns were given.
+        n_columns: usize,
+        /// How many values were given.
+        n_values: usize,
+    },
+}

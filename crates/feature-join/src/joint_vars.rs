@@ -1,0 +1,354 @@
+//! From the names of every store to the joint names and one map a store.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::{ABSENT, Join, JoinError, VarMap, VarNames};
+
+/// The variables of several stores, joined.
+///
+/// Immutable and cheap to clone: names and maps are shared, also between stores that list the same names.
+#[derive(Debug, Clone)]
+pub struct JointVars {
+    /// `None` if no join was asked for.
+    names: Option<Arc<VarNames>>,
+    effective: Option<Join>,
+    maps: Vec<Arc<VarMap>>,
+}
+
+impl JointVars {
+    /// Joins the variables of `stores`, one list of names a store.
+    ///
+    /// - Where all lists are equal (same names, same order; so also where there is one store) nothing is joined:
+    ///   order and duplicates stay, every map is the identity, [`effective`](Self::effective) is `None`.
+    /// - [`Join::Inner`]: the order of the first store, restricted to names that every store has.
+    /// - [`Join::Outer`]: all names, sorted by Unicode code point; but where the stores that have any names at all are
+    ///   equal, their order (as pandas does).
+    /// - `None`: no joint variables; every map is the identity at its store's own width.
+    ///
+    /// # Errors
+    ///
+    /// [`JoinError::NoStores`] for an empty slice. Where a join is needed: [`JoinError::DuplicateName`] for the first
+    /// store that lists a name twice, and [`JoinError::Disjoint`] for an inner join without a shared name.
+    /// [`JoinError::TooManyVars`] if a store or the joint table has more than `u32::MAX` variables.
+    pub fn new(join: Option<Join>, stores: &[Arc<VarNames>]) -> Result<Self, JoinError> {
+        let first = stores.first().ok_or(JoinError::NoStores)?;
+        for store in stores {
+            column_count(store.len())?;
+        }
+        let (distinct, distinct_idx) = distinct(stores);
+        let expand =
+            |maps: Vec<Arc<VarMap>>| distinct_idx.iter().map(|&i| maps[i].clone()).collect();
+
+        let Some(join) = join.filter(|_| distinct.len() > 1) else {
+            let identity = |names: &&Arc<VarNames>| Arc::new(VarMap::identity(names.len()));
+            return Ok(JointVars {
+                names: join.map(|_| first.clone()),
+                effective: None,
+                maps: expand(distinct.iter().map(identity).collect()),
+            });
+        };
+
+        refuse_duplicates(&distinct, &distinct_idx)?;
+        let names = match join {
+            Join::Inner => inner(&distinct)?,
+            Join::Outer => outer(&distinct),
+        };
+        let n_joint = column_count(names.len())?;
+        let joint_idx: HashMap<&str, u32> = names.iter().zip(0..n_joint).collect();
+        let map = |store: &&Arc<VarNames>| {
+            let to_joint = store
+                .iter()
+                .map(|name| joint_idx.get(name).copied().unwrap_or(ABSENT))
+                .collect();
+            Arc::new(VarMap::from_table(to_joint, names.len()))
+        };
+        let maps = expand(distinct.iter().map(map).collect());
+        Ok(JointVars {
+            names: Some(names),
+            effective: Some(join),
+            maps,
+        })
+    }
+
+    /// The joint names, `[n_vars]`; `None` if no join was asked for. Where nothing had to be joined this is the first
+    /// store's own list, shared.
+    pub fn names(&self) -> Option<&Arc<VarNames>> {
+        self.names.as_ref()
+    }
+
+    /// The number of joint variables; `None` if no join was asked for.
+    pub fn n_vars(&self) -> Option<usize> {
+        self.names.as_ref().map(|names| names.len())
+    }
+
+    /// The join that takes place: `None` if none was asked for or if all lists of names are equal.
+    pub fn effective(&self) -> Option<Join> {
+        self.effective
+    }
+
+    /// One map a store, `[n_stores]`, in the order given.
+    pub fn maps(&self) -> &[Arc<VarMap>] {
+        &self.maps
+    }
+
+    /// Which joint variables the store measured, `[n_vars] bool`; all true unless the join is outer. Without a join
+    /// it has the store's own width. `None` if there is no such store.
+    pub fn presence(&self, store: usize) -> Option<Vec<bool>> {
+        self.maps.get(store).map(|map| map.presence())
+    }
+
+    /// The positions that `var_indices` of lamindb's `MappedCollection` lists for the store. For an inner join, the
+    /// position in the store of each joint variable (`[n_vars]`); for an outer join, the position in the joint table
+    /// of each variable of the store (`[n_file]`).
+    ///
+    /// `None` without an [`effective`](Self::effective) join, or if there is no such store.
+    pub fn indices(&self, store: usize) -> Option<Vec<i64>> {
+        let map = self.maps.get(store)?;
+        let columns = match self.effective? {
+            Join::Inner => map.joint_to_file(),
+            Join::Outer => (0..map.n_file())
+                .map(|column| map.to_joint(column as u32).unwrap_or(ABSENT))
+                .collect(),
+        };
+        Some(columns.into_iter().map(i64::from).collect())
+    }
+}
+
+/// `n_vars` as the end of a range of `u32` columns.
+fn column_count(n_vars: usize) -> Result<u32, JoinError> {
+    u32::try_from(n_vars).map_err(|_| JoinError::TooManyVars { n_vars })
+}
+
+/// The different lists among `stores`, by first appearance, and which of them each store has.
+fn distinct(stores: &[Arc<VarNames>]) -> (Vec<&Arc<VarNames>>, Vec<usize>) {
+    let mut distinct = Vec::new();
+    // Stores that share their list are recognised by address, so that it is hashed once and not once a store.
+    let mut by_address: HashMap<*const VarNames, usize> = HashMap::new();
+    let mut by_content: HashMap<&VarNames, usize> = HashMap::new();
+    let distinct_idx = stores
+        .iter()
+        .map(|store| {
+            *by_address.entry(Arc::as_ptr(store)).or_insert_with(|| {
+                *by_content.entry(store).or_insert_with(|| {
+                    distinct.push(store);
+                    distinct.len() - 1
+                })
+            })
+        })
+        .collect();
+    (distinct, distinct_idx)
+}
+
+fn refuse_duplicates(distinct: &[&Arc<VarNames>], distinct_idx: &[usize]) -> Result<(), JoinError> {
+    for (i, names) in distinct.iter().enumerate() {
+        let mut seen = HashSet::with_capacity(names.len());
+        if let Some(name) = names.iter().find(|name| !seen.insert(*name)) {
+            let store = distinct_idx.iter().position(|&d| d == i);
+            return Err(JoinError::DuplicateName {
+                store: store.expect("every distinct list comes from a store"),
+                name: name.to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn inner(distinct: &[&Arc<VarNames>]) -> Result<Arc<VarNames>, JoinError> {
+    let mut shared: Vec<&str> = distinct[0].iter().collect();
+    for store in &distinct[1..] {
+        let has: HashSet<&str> = store.iter().collect();
+        shared.retain(|name| has.contains(name));
+    }
+    if shared.is_empty() {
+        return Err(JoinError::Disjoint);
+    }
+    Ok(Arc::new(shared.into_iter().collect()))
+}
+
+fn outer(distinct: &[&Arc<VarNames>]) -> Arc<VarNames> {
+    // pandas unites two indexes at a time and sorts only when both have names and differ, so a store without genes
+    // never changes the order.
+    let mut with_names = distinct.iter().filter(|names| !names.is_empty());
+    if let (Some(only), None) = (with_names.next(), with_names.next()) {
+        return (*only).clone();
+    }
+    let mut union: Vec<&str> = distinct.iter().flat_map(|names| names.iter()).collect();
+    union.sort_unstable();
+    union.dedup();
+    Arc::new(union.into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stores(lists: &[&[&str]]) -> Vec<Arc<VarNames>> {
+        lists
+            .iter()
+            .map(|names| Arc::new(names.iter().collect()))
+            .collect()
+    }
+
+    fn joined(join: Join, lists: &[&[&str]]) -> JointVars {
+        JointVars::new(Some(join), &stores(lists)).unwrap()
+    }
+
+    fn names(joint: &JointVars) -> Vec<&str> {
+        joint.names().unwrap().iter().collect()
+    }
+
+    #[test]
+    fn equal_lists_are_not_joined() {
+        for join in [Join::Inner, Join::Outer] {
+            let joint = joined(join, &[&["b", "a", "b"], &["b", "a", "b"]]);
+            assert_eq!(joint.effective(), None);
+            assert_eq!(names(&joint), ["b", "a", "b"]);
+            assert_eq!(joint.indices(0), None);
+            assert!(joint.maps().iter().all(|map| map.is_identity()));
+            assert_eq!(joint.presence(1), Some(vec![true; 3]));
+        }
+    }
+
+    #[test]
+    fn one_store_keeps_order_and_duplicates_and_shares_its_names() {
+        let given = stores(&[&["b", "a", "b"]]);
+        let joint = JointVars::new(Some(Join::Outer), &given).unwrap();
+        assert!(Arc::ptr_eq(joint.names().unwrap(), &given[0]));
+        assert_eq!(joint.effective(), None);
+    }
+
+    #[test]
+    fn inner_keeps_the_order_of_the_first_store() {
+        let joint = joined(Join::Inner, &[&["c", "a", "b", "x"], &["a", "y", "b", "c"]]);
+        assert_eq!(joint.effective(), Some(Join::Inner));
+        assert_eq!(names(&joint), ["c", "a", "b"]);
+        assert_eq!(joint.n_vars(), Some(3));
+        assert_eq!(joint.indices(0), Some(vec![0, 1, 2]));
+        assert_eq!(joint.indices(1), Some(vec![3, 0, 2]));
+        assert_eq!(joint.indices(2), None);
+        assert_eq!(joint.presence(1), Some(vec![true; 3]));
+        assert_eq!(joint.presence(2), None);
+    }
+
+    #[test]
+    fn inner_of_disjoint_stores_is_an_error_also_with_an_empty_store() {
+        for lists in [[&["a"][..], &["b"]], [&["a"], &[]], [&[], &["a"]]] {
+            let error = JointVars::new(Some(Join::Inner), &stores(&lists)).unwrap_err();
+            assert_eq!(error, JoinError::Disjoint);
+            assert_eq!(
+                error.to_string(),
+                "The provided AnnData objects don't have shared variables.\nUse join='outer'."
+            );
+        }
+    }
+
+    #[test]
+    fn outer_sorts_by_code_point() {
+        let joint = joined(
+            Join::Outer,
+            &[
+                &["é", "a", "9", "\u{1f600}"],
+                &["_", "B", "10", "a", "\u{fffd}"],
+            ],
+        );
+        assert_eq!(
+            names(&joint),
+            ["10", "9", "B", "_", "a", "é", "\u{fffd}", "\u{1f600}"]
+        );
+        assert_eq!(joint.indices(0), Some(vec![5, 4, 1, 7]));
+        assert_eq!(joint.indices(1), Some(vec![3, 2, 0, 4, 6]));
+        let absent = [false, true, false, false, true, true, false, true];
+        assert_eq!(joint.presence(0), Some(absent.to_vec()));
+    }
+
+    #[test]
+    fn outer_of_the_same_names_in_another_order_sorts() {
+        let joint = joined(Join::Outer, &[&["b", "a", "c"], &["c", "b", "a"]]);
+        assert_eq!(joint.effective(), Some(Join::Outer));
+        assert_eq!(names(&joint), ["a", "b", "c"]);
+    }
+
+    /// What `reduce(pandas.Index.union, ...)` of pandas 2.3.3 gives.
+    #[test]
+    fn outer_with_stores_without_names() {
+        type Case<'a> = (&'a [&'a [&'a str]], &'a [&'a str]);
+        let (empty, bac, cad): (&[&str], &[&str], &[&str]) =
+            (&[], &["b", "a", "c"], &["c", "a", "d"]);
+        let cases: &[Case<'_>] = &[
+            (&[bac, empty], &["b", "a", "c"]),
+            (&[empty, bac], &["b", "a", "c"]),
+            (&[empty, empty, bac], &["b", "a", "c"]),
+            (&[bac, empty, bac], &["b", "a", "c"]),
+            (&[bac, empty, cad], &["a", "b", "c", "d"]),
+            (&[empty, bac, cad], &["a", "b", "c", "d"]),
+            (&[bac, cad, empty], &["a", "b", "c", "d"]),
+        ];
+        for (lists, expected) in cases {
+            let joint = joined(Join::Outer, lists);
+            assert_eq!(names(&joint), *expected, "{lists:?}");
+            assert_eq!(joint.effective(), Some(Join::Outer));
+        }
+        let joint = joined(Join::Outer, &[bac, empty]);
+        assert_eq!(joint.indices(0), Some(vec![0, 1, 2]));
+        assert_eq!(joint.indices(1), Some(vec![]));
+        assert_eq!(joint.presence(1), Some(vec![false; 3]));
+    }
+
+    #[test]
+    fn stores_without_any_name_are_equal() {
+        let joint = joined(Join::Inner, &[&[], &[]]);
+        assert_eq!((joint.n_vars(), joint.effective()), (Some(0), None));
+    }
+
+    #[test]
+    fn duplicates_are_an_error_where_a_join_is_needed() {
+        let lists: &[&[&str]] = &[&["a"], &["a"], &["b", "a", "c", "a", "c"]];
+        for join in [Join::Inner, Join::Outer] {
+            let error = JointVars::new(Some(join), &stores(lists)).unwrap_err();
+            let expected = JoinError::DuplicateName {
+                store: 2,
+                name: "a".to_owned(),
+            };
+            assert_eq!(error, expected);
+        }
+        assert!(JointVars::new(None, &stores(lists)).is_ok());
+    }
+
+    #[test]
+    fn no_join_leaves_every_store_its_width() {
+        let joint = JointVars::new(None, &stores(&[&["a"], &["a", "b"]])).unwrap();
+        assert_eq!((joint.names(), joint.n_vars()), (None, None));
+        assert_eq!(joint.effective(), None);
+        assert_eq!(joint.indices(0), None);
+        let widths: Vec<usize> = joint.maps().iter().map(|map| map.n_joint()).collect();
+        assert_eq!(widths, [1, 2]);
+        assert!(joint.maps().iter().all(|map| map.is_identity()));
+    }
+
+    #[test]
+    fn stores_with_the_same_names_share_a_map() {
+        let panel = Arc::new(VarNames::from_iter(["a", "b"]));
+        let copy = Arc::new(VarNames::from_iter(["a", "b"]));
+        let other = Arc::new(VarNames::from_iter(["b", "c"]));
+        let joint =
+            JointVars::new(Some(Join::Outer), &[panel.clone(), other, panel, copy]).unwrap();
+        let maps = joint.maps();
+        assert!(Arc::ptr_eq(&maps[0], &maps[2]) && Arc::ptr_eq(&maps[0], &maps[3]));
+        assert!(!Arc::ptr_eq(&maps[0], &maps[1]));
+    }
+
+    #[test]
+    fn no_store_is_an_error() {
+        assert_eq!(JointVars::new(None, &[]).unwrap_err(), JoinError::NoStores);
+    }
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn more_variables_than_u32_are_an_error() {
+        let n_vars = u32::MAX as usize;
+        assert_eq!(column_count(n_vars), Ok(u32::MAX));
+        let error = column_count(n_vars + 1).unwrap_err();
+        assert_eq!(error, JoinError::TooManyVars { n_vars: n_vars + 1 });
+    }
+}

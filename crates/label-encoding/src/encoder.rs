@@ -1,0 +1,166 @@
+//! Labels as integers.
+
+use crate::{Categories, EncodingError, Label};
+
+/// The code of the unknown label, and of nothing else.
+pub const UNKNOWN_CODE: i64 = -1;
+
+/// The customary code of a missing value: what the cross entropy of torch ignores by default (`ignore_index`). An
+/// [`Encoder`] never gives it out, as a missing value is no label.
+pub const MISSING_CODE: i64 = -100;
+
+/// Turns the labels of one key into codes: `0..n_classes` in ascending order of the labels, without the unknown label,
+/// which is [`UNKNOWN_CODE`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoder {
+    /// Ascending; a label's position is its code.
+    classes: Vec<Label>,
+    unknown: Option<Label>,
+}
+
+impl Encoder {
+    /// The encoder of `categories`, of which `unknown` is no class. An unknown label that is not among the categories
+    /// is ignored.
+    pub fn new(categories: Categories, unknown: Option<&Label>) -> Self {
+        let position = unknown.and_then(|label| categories.position(label));
+        let mut classes = categories.into_labels();
+        let unknown = position.map(|position| classes.remove(position));
+        Encoder { classes, unknown }
+    }
+
+    /// The code of a label; `None` if it is neither a class nor the unknown label.
+    pub fn encode(&self, label: &Label) -> Option<i64> {
+        if self.unknown.as_ref() == Some(label) {
+            return Some(UNKNOWN_CODE);
+        }
+        let position = self.classes.binary_search(label).ok()?;
+        Some(position as i64)
+    }
+
+    /// The codes of the labels that one store has, `[labels.len()] i64`: where its rows hold positions in that list, a
+    /// row is then encoded by one lookup.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodingError::NotACategory`] for the first label that has no code.
+    pub fn table(&self, labels: &[Label]) -> Result<Vec<i64>, EncodingError> {
+        let code = |label: &Label| {
+            self.encode(label)
+                .ok_or_else(|| EncodingError::NotACategory {
+                    label: label.clone(),
+                })
+        };
+        labels.iter().map(code).collect()
+    }
+
+    /// Every label with its code: the unknown one first, then the classes ascending.
+    pub fn entries(&self) -> impl Iterator<Item = (&Label, i64)> {
+        let unknown = self.unknown.iter().map(|label| (label, UNKNOWN_CODE));
+        unknown.chain(self.classes.iter().zip(0..))
+    }
+
+    /// The classes: the label at position `i` has code `i`.
+    pub fn classes(&self) -> &[Label] {
+        &self.classes
+    }
+
+    /// The number of classes; the unknown label is none.
+    pub fn n_classes(&self) -> usize {
+        self.classes.len()
+    }
+
+    /// The unknown label, if it is among the categories.
+    pub fn unknown(&self) -> Option<&Label> {
+        self.unknown.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::FloatWidth;
+
+    fn encoder(labels: &[&str], unknown: Option<&str>) -> Encoder {
+        let labels: Vec<Label> = labels.iter().copied().map(Label::from).collect();
+        let categories = Categories::merge(&[(0, labels)]).unwrap();
+        Encoder::new(categories, unknown.map(Label::from).as_ref())
+    }
+
+    fn entries(encoder: &Encoder) -> Vec<(String, i64)> {
+        let entry = |(label, code): (&Label, i64)| (label.to_string(), code);
+        encoder.entries().map(entry).collect()
+    }
+
+    fn expected(entries: &[(&str, i64)]) -> Vec<(String, i64)> {
+        entries
+            .iter()
+            .map(|&(label, code)| (label.to_owned(), code))
+            .collect()
+    }
+
+    #[test]
+    fn codes_ascend_with_the_labels() {
+        let encoder = encoder(&["c", "a", "b"], None);
+        assert_eq!(entries(&encoder), expected(&[("a", 0), ("b", 1), ("c", 2)]));
+        assert_eq!((encoder.n_classes(), encoder.unknown()), (3, None));
+    }
+
+    #[test]
+    fn the_unknown_label_leaves_no_gap_and_comes_first() {
+        let encoder = encoder(&["c", "a", "b"], Some("b"));
+        assert_eq!(
+            entries(&encoder),
+            expected(&[("b", -1), ("a", 0), ("c", 1)])
+        );
+        assert_eq!(encoder.n_classes(), 2);
+        assert_eq!(encoder.unknown(), Some(&Label::from("b")));
+        assert_eq!(encoder.encode(&Label::from("b")), Some(UNKNOWN_CODE));
+        assert_eq!(encoder.encode(&Label::from("c")), Some(1));
+    }
+
+    #[test]
+    fn an_unknown_label_that_does_not_occur_is_ignored() {
+        let encoder = encoder(&["a", "b"], Some("x"));
+        assert_eq!(entries(&encoder), expected(&[("a", 0), ("b", 1)]));
+        assert_eq!(encoder.encode(&Label::from("x")), None);
+    }
+
+    #[test]
+    fn nothing_to_encode() {
+        let encoder = encoder(&[], Some("x"));
+        assert_eq!((encoder.n_classes(), encoder.entries().count()), (0, 0));
+        assert_eq!(encoder.table(&[]), Ok(vec![]));
+    }
+
+    #[test]
+    fn the_unknown_label_alone() {
+        let encoder = encoder(&["x"], Some("x"));
+        assert_eq!((encoder.n_classes(), encoder.classes()), (0, &[][..]));
+        assert_eq!(entries(&encoder), expected(&[("x", -1)]));
+    }
+
+    #[test]
+    fn numbers_are_encoded_by_value() {
+        let labels = [3, 1, 2].map(Label::from);
+        let two = Label::float(2.0, FloatWidth::F32).unwrap();
+        let encoder = Encoder::new(Categories::merge(&[(0, labels)]).unwrap(), Some(&two));
+        assert_eq!(encoder.encode(&Label::from(2_i64)), Some(UNKNOWN_CODE));
+        assert_eq!(
+            entries(&encoder),
+            expected(&[("2", -1), ("1", 0), ("3", 1)])
+        );
+        assert_eq!(encoder.encode(&Label::from(true)), None);
+    }
+
+    #[test]
+    fn a_table_follows_the_order_of_the_store() {
+        let encoder = encoder(&["a", "b", "c"], Some("a"));
+        let table = encoder.table(&["c", "a", "b", "c"].map(Label::from));
+        assert_eq!(table, Ok(vec![1, -1, 0, 1]));
+        let error = encoder.table(&["c", "x"].map(Label::from)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "label `x` is not among the categories of the encoder"
+        );
+    }
+}
