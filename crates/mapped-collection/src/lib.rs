@@ -1,1 +1,77 @@
-//! mapped-collection
+//! Many AnnData files as one dataset: joined, label-encoded, with random access.
+//!
+//! [`MappedCollection`] opens `.h5ad` and `.zarr` files as they are on disk and treats their cells
+//! as the rows of one table. Variables (genes) are aligned by an inner or outer join, labels are
+//! encoded to integers, rows may be filtered by label, and each label has a weight. Nothing is
+//! converted or loaded beforehand: opening reads names, labels and row pointers.
+//!
+//! It does not train models, and does not write files.
+//!
+//! | type | is |
+//! |---|---|
+//! | [`Builder`] | the options, with lamindb's names and defaults |
+//! | [`MappedCollection`] | the opened collection |
+//! | [`Item`] | one row: matrices and labels by name |
+//! | [`Batch`] | many rows in the order asked: dense or CSR |
+//! | [`Batches`] | epochs of batches, in file order or exactly shuffled |
+//!
+//! ```
+//! use anndata_io::{MemoryStore, Values};
+//! use mapped_collection::{Join, MappedCollection};
+//!
+//! // Paths go here: `["a.h5ad", "b.zarr"]`. These two stores are in memory.
+//! let a = MemoryStore::new("a")
+//!     .dataframe("obs", &["a1", "a2"])
+//!     .categorical("obs/cell_type", vec![0, 1], &["T cell", "unknown"])
+//!     .dataframe("var", &["MYC", "TCF7"])
+//!     .array("X", &[2, 2], Values::F32(vec![1., 2., 3., 4.]));
+//! let b = MemoryStore::new("b")
+//!     .dataframe("obs", &["b1"])
+//!     .categorical("obs/cell_type", vec![0], &["B cell"])
+//!     .dataframe("var", &["TCF7", "GATA1"])
+//!     .csr("X", [1, 2], vec![0, 1], vec![0], Values::F32(vec![5.]));
+//!
+//! let cells = MappedCollection::builder([a, b])
+//!     .obs(["cell_type"])
+//!     .join(Join::Outer)
+//!     .unknown_label("cell_type", "unknown")
+//!     .open()?;
+//! assert_eq!(cells.shape(), (3, Some(3)));
+//! assert!(cells.var_joint().unwrap().iter().eq(["GATA1", "MYC", "TCF7"]));
+//!
+//! let item = cells.get(-1)?;
+//! assert_eq!(item.row("X").unwrap().1, &Values::F32(vec![0., 0., 5.]));
+//! assert_eq!(item.code("cell_type"), Some(0)); // B cell
+//!
+//! let batch = cells.get_batch(&[2, 0, 1])?;
+//! assert_eq!(batch.codes("cell_type"), Some(&[0, 1, -1][..])); // unknown is -1
+//! assert_eq!(cells.label_weights(["cell_type"])?.weights(None), [1.0, 1.0, 1.0]);
+//! # Ok::<(), mapped_collection::Error>(())
+//! ```
+
+mod batch;
+mod batches;
+mod builder;
+mod collection;
+mod error;
+mod filter;
+mod item;
+mod labels;
+mod plan;
+mod rows;
+mod shuffle;
+
+pub use anndata_io::{AnnDataSource, DType, IoContext, MemoryStore, Values};
+pub use batch::{Batch, BatchColumn, BatchFormat, Matrix, Output};
+pub use batches::{BatchOptions, Batches, Epoch, Shuffle};
+pub use builder::{Builder, EncodeLabels, LabelMatch, UnknownLabel};
+pub use collection::MappedCollection;
+pub use error::Error;
+pub use feature_join::{Join, VarNames};
+pub use filter::FilterValue;
+pub use item::{Item, ItemValue};
+pub use label_encoding::{Categories, Encoder, Label, LabelWeights, MISSING_CODE, UNKNOWN_CODE};
+pub use labels::MergedLabels;
+pub use plan::MissingKey;
+pub use rows::Indices;
+pub use shuffle::permutation;

@@ -132,18 +132,16 @@ mod tests {
 
     #[test]
     fn a_length_that_would_turn_negative_is_an_error() {
-        const LEN: u32 = 9_000_000;
-        let mut buffer = vec![VERSION, 1, 0x10, 1];
-        buffer.extend(LEN.to_le_bytes());
-        buffer.extend(LEN.to_le_bytes());
-        buffer.extend((LEN - 1000 + 16 + 8).to_le_bytes());
-        buffer.extend(20_u32.to_le_bytes());
-        buffer.extend((LEN - 1000).to_le_bytes());
-        // One literal, a copy of all set bits, and no end to its length.
-        buffer.extend([0, 7, 0xe0]);
-        buffer.resize((LEN - 1000 + 16 + 8) as usize, 0xff);
-        buffer[24 + 3 + 8_421_505] = 0;
-        let error = decompress(&buffer, &mut vec![0; LEN as usize]).expect_err("corrupt");
+        const BLOCK: u32 = 8_500_000;
+        let mut raw = vec![VERSION, 1, 0x10, 1];
+        for number in [BLOCK + 1, BLOCK + 1, 24 + BLOCK, 20, BLOCK] {
+            raw.extend(number.to_le_bytes());
+        }
+        // One literal, then a run of it: 7 bytes, and 255 for each 0xff that follows.
+        raw.extend([0, 7, 0xe0]);
+        raw.resize(raw.len() + (1 << 31) / 255 + 1, 0xff);
+        raw.resize(24 + BLOCK as usize, 0);
+        let error = decompress(&raw, &mut vec![0; BLOCK as usize + 1]).expect_err("corrupt");
         assert!(error.to_string().contains("2 GiB"), "{error}");
     }
 }

@@ -64,8 +64,8 @@ fn fletcher32_of(data: &[u8]) -> u32 {
     for block in blocks {
         let (words, _) = block.as_chunks();
         let (mut plain, mut weighted) = (0_u32, 0_u32);
-        for i in 0..BLOCK {
-            let word = u32::from(u16::from_be_bytes(words[i]));
+        for (i, &word) in words.iter().enumerate() {
+            let word = u32::from(u16::from_be_bytes(word));
             plain += word;
             weighted += word * (BLOCK - i) as u32;
         }

@@ -46,7 +46,7 @@ pub(super) fn encode(codec: Codec, data: &[u8]) -> Vec<u8> {
 
 /// Byte by byte, from the definition.
 fn shuffle(data: &[u8], element_size: usize) -> Vec<u8> {
-    if element_size < 2 {
+    if element_size < 2 || element_size > data.len() {
         return data.to_vec();
     }
     let (elements, rest) = data.split_at(data.len() / element_size * element_size);
@@ -77,7 +77,7 @@ fn lzf(data: &[u8]) -> Vec<u8> {
                 .zip(&data[at - distance..])
                 .take_while(|(a, b)| a == b);
             let len = same.count();
-            let (far, near) = ((distance - 1 >> 8) as u8, (distance - 1) as u8);
+            let (far, near) = (((distance - 1) >> 8) as u8, (distance - 1) as u8);
             match len - 2 {
                 short @ ..7 => out.extend([(short as u8) << 5 | far, near]),
                 long => out.extend([7 << 5 | far, (long - 7) as u8, near]),

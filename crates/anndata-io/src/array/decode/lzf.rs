@@ -56,27 +56,49 @@ pub(super) fn decompress(source: &[u8], out: &mut [u8]) -> Result<usize, DecodeE
 }
 
 /// Copies `len` bytes from `start` to `to`, which is after it and may be less than `len` after.
-/// What lies beyond them may be overwritten: it is still to be decoded.
+/// What lies up to `WIDE` bytes beyond them may be overwritten: it is still to be decoded.
 #[inline]
 fn repeat(out: &mut [u8], start: usize, to: usize, len: usize) {
     let distance = to - start;
-    if distance >= WIDE && to + len.next_multiple_of(WIDE) <= out.len() {
-        for at in (0..len).step_by(WIDE) {
-            out.copy_within(start + at..start + at + WIDE, to + at);
+    if to + len + WIDE > out.len() {
+        for at in 0..len {
+            out[to + at] = out[start + at];
         }
-    } else if distance == 1 {
-        let byte = out[start];
-        out[to..to + len].fill(byte);
+    } else if distance >= 16 {
+        for at in (0..len).step_by(16) {
+            out.copy_within(start + at..start + at + 16, to + at);
+        }
+    } else if distance >= 8 {
+        for at in (0..len).step_by(8) {
+            out.copy_within(start + at..start + at + 8, to + at);
+        }
     } else {
-        // Each round doubles what there is of the repeated pattern.
-        let mut done = 0;
-        while done < len {
-            let now = (distance + done).min(len - done);
-            out.copy_within(start..start + now, to + done);
-            done += now;
+        // The bytes so near repeat as often as they fit a word, and so does the word: of equal
+        // elements one after the other.
+        let (word, _) = out[start..]
+            .split_first_chunk()
+            .expect("there is room for `WIDE` bytes");
+        let once = u64::from_le_bytes(*word) & (u64::MAX >> (64 - 8 * distance));
+        let (times, step) = REPEATS[distance];
+        let word = once.wrapping_mul(times).to_le_bytes();
+        for at in (0..len).step_by(step) {
+            out[to + at..to + at + 8].copy_from_slice(&word);
         }
     }
 }
+
+/// For each distance below 8: what repeats that many bytes through a word, and how many of the
+/// word's bytes are then whole repeats.
+const REPEATS: [(u64, usize); 8] = [
+    (0, 8),
+    (0x0101_0101_0101_0101, 8),
+    (0x0001_0001_0001_0001, 8),
+    (0x0001_0000_0100_0001, 6),
+    (0x0000_0001_0000_0001, 8),
+    (0x0000_0100_0000_0001, 5),
+    (0x0001_0000_0000_0001, 6),
+    (0x0100_0000_0000_0001, 7),
+];
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,393 @@
+//! The collection: what it is, and its items.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anndata_io::{AnnDataSource, Codes, IoContext, Stored, Values, Values1d, nearest_name, with_dtype};
+use feature_join::{Join, VarNames};
+use label_encoding::{Categories, Encoder, LabelColumn, LabelWeights};
+
+use crate::builder::Builder;
+use crate::error::Error;
+use crate::item::{Item, ItemValue};
+use crate::labels::{MergedLabels, StoreLabels};
+use crate::plan::{MissingKey, ObsColumn, Plan, merge_categories, read_var_names};
+use crate::rows::{RowsOf, read_dense};
+
+/// Many AnnData files as one map-style dataset.
+///
+/// Row `i` of the collection is a cell of one of the files: its matrices joined to common
+/// variables, its labels encoded. Cheap to clone, and all clones are one collection; safe to use
+/// from many threads and, with nothing to be done about it, in forked processes.
+///
+/// # Differs from lamindb
+/// - The whole of `semantics` that lamindb's `MappedCollection` gets wrong on some files: repeated
+///   column indices are summed, missing labels are never a class, an absent column counts as
+///   missing in weights and filters, `original_shapes` is known without a join.
+/// - Plain floating-point columns are encoded only when `encode_labels` names them.
+/// - Keys that no store has are listed by [`missing_keys`](Self::missing_keys) and warned of.
+/// - `X` is not needed unless it is asked for.
+#[derive(Debug, Clone)]
+pub struct MappedCollection {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    options: Builder,
+    context: IoContext,
+    plan: Plan,
+}
+
+impl MappedCollection {
+    /// Starts with the files, in the order of their rows.
+    pub fn builder<S: Into<AnnDataSource>>(sources: impl IntoIterator<Item = S>) -> Builder {
+        Builder::new(sources)
+    }
+
+    pub(crate) fn open(options: Builder) -> Result<MappedCollection, Error> {
+        if options.sources.is_empty() {
+            return Err(Error::NoPaths);
+        }
+        let context = IoContext::new(options.io);
+        let plan = Plan::open(&options, &context)?;
+        Ok(MappedCollection { inner: Arc::new(Inner { options, context, plan }) })
+    }
+
+    /// Opens the same files anew with the same options: a collection of its own, which closing
+    /// this one does not close.
+    ///
+    /// A forked process need not call it.
+    ///
+    /// # Errors
+    /// As [`Builder::open`].
+    pub fn fork(&self) -> Result<MappedCollection, Error> {
+        MappedCollection::open(self.inner.options.clone())
+    }
+
+    /// Closes the files, in all clones. Reading afterwards is [`Error::Closed`]; twice is fine.
+    pub fn close(&self) {
+        self.inner.context.close();
+    }
+
+    /// Whether [`close`](Self::close) was called.
+    pub fn closed(&self) -> bool {
+        self.inner.context.is_closed()
+    }
+
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.inner.plan
+    }
+
+    pub(crate) fn options(&self) -> &Builder {
+        &self.inner.options
+    }
+
+    pub(crate) fn check_open(&self) -> Result<(), Error> {
+        if self.closed() { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    /// The files and their cache: counters for tests and reports.
+    pub fn io(&self) -> &IoContext {
+        &self.inner.context
+    }
+
+    /// Number of rows (cells) that passed the filter.
+    pub fn n_obs(&self) -> usize {
+        self.plan().n_obs()
+    }
+
+    /// Number of joint variables (genes); `None` without a join.
+    pub fn n_vars(&self) -> Option<usize> {
+        self.plan().joint.as_ref().and_then(|joint| joint.n_vars())
+    }
+
+    /// `(n_obs, n_vars)`.
+    pub fn shape(&self) -> (usize, Option<usize>) {
+        (self.n_obs(), self.n_vars())
+    }
+
+    /// For each store, its rows that passed the filter and its variables.
+    pub fn original_shapes(&self) -> Vec<(usize, usize)> {
+        let stores = self.plan().stores.iter();
+        stores.map(|store| (store.rows.len(), store.n_vars as usize)).collect()
+    }
+
+    /// Number of stores.
+    pub fn n_stores(&self) -> usize {
+        self.plan().stores.len()
+    }
+
+    /// The files, in order.
+    pub fn paths(&self) -> impl ExactSizeIterator<Item = &Path> {
+        self.plan().stores.iter().map(|store| store.file.as_path())
+    }
+
+    /// Store number and row in its file of row `index` of the collection.
+    ///
+    /// # Errors
+    /// When `index` is out of bounds; a negative one counts from the end.
+    pub fn locate(&self, index: i64) -> Result<(usize, u32), Error> {
+        Ok(self.plan().locate(self.position(index)?))
+    }
+
+    pub(crate) fn position(&self, index: i64) -> Result<usize, Error> {
+        let n_obs = self.n_obs();
+        let position = if index < 0 { index + n_obs as i64 } else { index };
+        usize::try_from(position)
+            .ok()
+            .filter(|&position| position < n_obs)
+            .ok_or(Error::OutOfBounds { index, n_obs })
+    }
+
+    /// The join that was asked for.
+    pub fn join(&self) -> Option<Join> {
+        self.options().join
+    }
+
+    /// The join in effect: `None` without one, and when all stores have equal variables.
+    pub fn join_vars(&self) -> Option<Join> {
+        self.plan().joint.as_ref().and_then(|joint| joint.effective())
+    }
+
+    /// The joint variables; `None` without a join.
+    pub fn var_joint(&self) -> Option<&Arc<VarNames>> {
+        self.plan().joint.as_ref().and_then(|joint| joint.names())
+    }
+
+    /// For each store, as lamindb's `var_indices`: with an inner join the position in the store
+    /// of each joint variable, with an outer join the joint position of each of the store's.
+    /// `None` without a join in effect.
+    pub fn var_indices(&self) -> Option<Vec<Vec<i64>>> {
+        let joint = self.plan().joint.as_ref()?;
+        (0..self.n_stores()).map(|store| joint.indices(store)).collect()
+    }
+
+    /// Which joint variables a store has: `[n_vars] bool`. A variable that it lacks is 0 in its
+    /// rows, which no item tells from a measured 0. `None` without a join, or without such a
+    /// store.
+    pub fn presence(&self, store: usize) -> Option<Vec<bool>> {
+        self.plan().joint.as_ref()?.presence(store)
+    }
+
+    /// The variables of every store, in order.
+    ///
+    /// # Errors
+    /// Without a join they are read now, which may fail.
+    pub fn var_list(&self) -> Result<Vec<Arc<VarNames>>, Error> {
+        match &self.plan().var_names {
+            Some(names) => Ok(names.clone()),
+            None => {
+                self.check_open()?;
+                read_var_names(&self.options().sources, &self.inner.context)
+            }
+        }
+    }
+
+    /// Whether the variables of every store are sorted by code point.
+    ///
+    /// # Errors
+    /// As [`var_list`](Self::var_list).
+    pub fn check_vars_sorted(&self, ascending: bool) -> Result<bool, Error> {
+        Ok(self.var_list()?.iter().all(|names| {
+            if ascending { names.is_sorted_ascending() } else { names.is_sorted_descending() }
+        }))
+    }
+
+    /// The numbers of the stores whose variables are not these, in this order.
+    ///
+    /// # Errors
+    /// As [`var_list`](Self::var_list).
+    pub fn check_vars_non_aligned<S: AsRef<str>>(&self, vars: impl IntoIterator<Item = S>) -> Result<Vec<usize>, Error> {
+        let vars: VarNames = vars.into_iter().collect();
+        let stores = self.var_list()?;
+        let differ = stores.iter().enumerate().filter(|(_, names)| ***names != vars);
+        Ok(differ.map(|(store, _)| store).collect())
+    }
+
+    /// The encoded keys and their encoders, in the order of the obs keys.
+    pub fn encoders(&self) -> impl Iterator<Item = (&str, &Encoder)> {
+        self.plan().obs.iter().filter_map(|key| Some((key.name.as_str(), key.encoder.as_ref()?)))
+    }
+
+    /// The encoder of a key; `None` when it is not encoded.
+    pub fn encoder(&self, key: &str) -> Option<&Encoder> {
+        self.encoders().find(|(name, _)| *name == key).map(|(_, encoder)| encoder)
+    }
+
+    /// The keys asked for that no store has, which no item has either.
+    pub fn missing_keys(&self) -> &[MissingKey] {
+        &self.plan().missing_keys
+    }
+
+    /// The labels of column `key` of every store, or an error when none has it.
+    fn labels(&self, key: &str) -> Result<Vec<Option<StoreLabels>>, Error> {
+        self.check_open()?;
+        let mut found = false;
+        let mut stores = Vec::with_capacity(self.n_stores());
+        for source in &self.options().sources {
+            let column = source.open(&self.inner.context)?.obs_column(key)?;
+            found |= column.is_some();
+            stores.push(match column {
+                None => None,
+                Some(column) => {
+                    let labels = column.read_labels()?;
+                    Some(StoreLabels::new(labels, column.dtype(), column.is_nullable()))
+                }
+            });
+        }
+        if found { Ok(stores) } else { Err(self.no_such_column(key)) }
+    }
+
+    fn no_such_column(&self, key: &str) -> Error {
+        let existing: Vec<String> = self
+            .options()
+            .sources
+            .iter()
+            .filter_map(|source| source.open(&self.inner.context).ok()?.obs_keys().ok())
+            .flatten()
+            .collect();
+        let nearest = nearest_name(key, existing.iter().map(String::as_str));
+        Error::NoSuchColumn { key: key.to_owned(), nearest }
+    }
+
+    /// The sorted union of the categories of obs column `key` over all stores: whole files, used
+    /// or not, whatever the filter. `key` need not be one of the obs keys.
+    ///
+    /// # Errors
+    /// When no store has the column, or one has texts and another numbers.
+    pub fn merged_categories(&self, key: &str) -> Result<Categories, Error> {
+        let stores = self.labels(key)?;
+        let categories: Vec<(usize, Values1d)> = stores
+            .into_iter()
+            .enumerate()
+            .filter_map(|(number, store)| Some((number, store?.into_categories())))
+            .collect();
+        let files: Vec<&Path> = self.paths().collect();
+        merge_categories(key, &files, &categories)
+    }
+
+    /// The label of every row: `[n_obs]`, missing for the rows of a store without the column.
+    /// `key` need not be one of the obs keys.
+    ///
+    /// # Errors
+    /// When no store has the column, or it cannot be read.
+    pub fn merged_labels(&self, key: &str) -> Result<MergedLabels, Error> {
+        let rows = self.plan().stores.iter().map(|store| store.rows.as_kept());
+        Ok(MergedLabels::merge(self.labels(key)?.into_iter().zip(rows).collect()))
+    }
+
+    /// Counts the labels of one key, or the combinations of several, over the rows that passed
+    /// the filter. The result gives class weights: `1 / count`, or scaled.
+    ///
+    /// # Errors
+    /// When no store has one of the columns, there is no key, or they cannot be read.
+    pub fn label_weights<S: AsRef<str>>(&self, keys: impl IntoIterator<Item = S>) -> Result<LabelWeights, Error> {
+        let keys: Vec<String> = keys.into_iter().map(|key| key.as_ref().to_owned()).collect();
+        let merged: Vec<MergedLabels> =
+            keys.iter().map(|key| self.merged_labels(key)).collect::<Result<_, _>>()?;
+        let texts: Vec<Vec<String>> = merged
+            .iter()
+            .map(|merged| merged.labels().iter().map(|label| label.python_text().into_owned()).collect())
+            .collect();
+        let columns: Vec<LabelColumn<'_>> = merged
+            .iter()
+            .zip(&texts)
+            .map(|(merged, texts)| LabelColumn { codes: merged.codes(), texts })
+            .collect();
+        LabelWeights::count(self.n_obs(), &columns)
+            .map_err(|source| Error::Labels { key: keys.join(", "), source })
+    }
+
+    /// The obs names of rows, in the order asked.
+    ///
+    /// # Errors
+    /// When an index is out of bounds or a file cannot be read.
+    pub fn obs_names(&self, indices: &[i64]) -> Result<Vec<String>, Error> {
+        self.check_open()?;
+        let mut of_store: Vec<Vec<(usize, u64)>> = vec![Vec::new(); self.n_stores()];
+        for (target, &index) in indices.iter().enumerate() {
+            let (store, row) = self.locate(index)?;
+            of_store[store].push((target, row.into()));
+        }
+        let mut names = vec![String::new(); indices.len()];
+        for (source, wanted) in self.options().sources.iter().zip(of_store) {
+            if wanted.is_empty() {
+                continue;
+            }
+            let column = source.open(&self.inner.context)?.obs_index()?;
+            let rows: Vec<u64> = wanted.iter().map(|&(_, row)| row).collect();
+            for (&(target, _), name) in wanted.iter().zip(column.read_names(&rows)?.iter()) {
+                names[target] = name.to_owned();
+            }
+        }
+        Ok(names)
+    }
+
+    /// Row `index`, with everything that was asked for. A negative index counts from the end.
+    ///
+    /// Without a `dtype`, a matrix row has the type that it has in its file, also through an
+    /// outer join.
+    ///
+    /// # Errors
+    /// When `index` is out of bounds, the collection is closed, or the file cannot be read.
+    pub fn get(&self, index: i64) -> Result<Item, Error> {
+        self.check_open()?;
+        let plan = self.plan();
+        let (store_idx, row) = plan.locate(self.position(index)?);
+        let store = &plan.stores[store_idx];
+        let mut item = Item::new(store_idx, row);
+        for (key, source) in plan.matrices.iter().zip(&store.matrices) {
+            let Some(source) = source else { continue };
+            let shape = plan.row_shape(store_idx, key, source);
+            let width = shape.iter().product();
+            let rows = RowsOf { rows: &[row.into()], targets: &[0] };
+            let map = plan.var_map(store_idx, key);
+            let values: Values = with_dtype!(self.options().dtype.unwrap_or(source.dtype()), T => {
+                let mut out = vec![T::default(); width];
+                read_dense(source, map, rows, width, &mut out)?;
+                T::into_values(out)
+            });
+            item.insert(&key.name, ItemValue::Row { shape, values });
+        }
+        for (key, column) in plan.obs.iter().zip(&store.columns) {
+            if let Some(column) = column {
+                item.insert(&key.name, obs_value(column, key.encoder.is_some(), row)?);
+            }
+        }
+        Ok(item)
+    }
+}
+
+/// The value of one row of a column.
+fn obs_value(column: &ObsColumn, encoded: bool, row: u32) -> Result<ItemValue, Error> {
+    match column {
+        ObsColumn::Labels { categories, codes, encoded: table } => {
+            let Some(code) = codes.get(row as usize) else { return Ok(ItemValue::Missing) };
+            if encoded {
+                return Ok(table[code as usize].map_or(ItemValue::Missing, ItemValue::Code));
+            }
+            Ok(value_at(categories, code as usize))
+        }
+        ObsColumn::Values(column) => {
+            let rows = column.read_rows(&[row.into()])?;
+            Ok(if rows.is_valid(0) { value_at(&rows.values, 0) } else { ItemValue::Missing })
+        }
+    }
+}
+
+fn value_at(values: &Values1d, index: usize) -> ItemValue {
+    match values {
+        Values1d::Texts(texts) => {
+            ItemValue::Text(texts.get(index).expect("codes are checked").to_owned())
+        }
+        Values1d::Numbers(numbers) => {
+            ItemValue::Number(numbers.dtype(), numbers.as_slice().get(index))
+        }
+    }
+}
+
+/// Codes of several rows.
+pub(crate) fn codes_at(codes: &Codes, rows: &[u32]) -> Vec<Option<u32>> {
+    rows.iter().map(|&row| codes.get(row as usize)).collect()
+}

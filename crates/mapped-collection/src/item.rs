@@ -1,0 +1,98 @@
+//! One row, as a model sees it.
+
+use anndata_io::{DType, Values, Wide};
+
+/// One row of a collection: named values, in lamindb's order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Item {
+    /// Number of the store.
+    pub store_idx: usize,
+    /// Row in the store's file.
+    pub row_idx: u32,
+    entries: Vec<(String, ItemValue)>,
+}
+
+/// A value of an [`Item`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum ItemValue {
+    /// A row of a matrix.
+    Row {
+        /// Its shape: `[n_vars]` for X and layers.
+        shape: Vec<usize>,
+        /// Its elements, row-major.
+        values: Values,
+    },
+    /// An encoded label: 0 to n-1, or -1 for the unknown label.
+    Code(i64),
+    /// A text.
+    Text(String),
+    /// A number or boolean of an obs column, with its numpy type. A plain float column has its
+    /// missing values as NaN here.
+    Number(DType, Wide),
+    /// A missing label.
+    Missing,
+}
+
+impl Item {
+    /// The keys and values: matrices, then obsm, then obs.
+    pub fn entries(&self) -> &[(String, ItemValue)] {
+        &self.entries
+    }
+
+    /// The value of a key; `None` when this row's store lacks it.
+    pub fn get(&self, key: &str) -> Option<&ItemValue> {
+        self.entries.iter().find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+
+    /// The shape and elements of a matrix row.
+    pub fn row(&self, key: &str) -> Option<(&[usize], &Values)> {
+        match self.get(key)? {
+            ItemValue::Row { shape, values } => Some((shape, values)),
+            _ => None,
+        }
+    }
+
+    /// The code of an encoded label; `None` when it is missing.
+    pub fn code(&self, key: &str) -> Option<i64> {
+        match self.get(key)? {
+            ItemValue::Code(code) => Some(*code),
+            _ => None,
+        }
+    }
+
+    /// The text of a label that is not encoded; `None` when it is missing.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        match self.get(key)? {
+            ItemValue::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn new(store_idx: usize, row_idx: u32) -> Item {
+        Item { store_idx, row_idx, entries: Vec::new() }
+    }
+
+    /// Sets a key as a Python dict does: a key that is there keeps its place.
+    pub(crate) fn insert(&mut self, key: &str, value: ItemValue) {
+        match self.entries.iter_mut().find(|(name, _)| name == key) {
+            Some((_, old)) => *old = value,
+            None => self.entries.push((key.to_owned(), value)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_later_value_takes_the_place_of_an_earlier_one() {
+        let mut item = Item::new(0, 3);
+        item.insert("a", ItemValue::Code(1));
+        item.insert("b", ItemValue::Missing);
+        item.insert("a", ItemValue::Text("t".into()));
+        let keys: Vec<_> = item.entries().iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!(keys, ["a", "b"]);
+        assert_eq!((item.text("a"), item.code("a"), item.text("b")), (Some("t"), None, None));
+    }
+}

@@ -1,0 +1,398 @@
+//! What a collection knows of its stores once it is open: never changed, shared by all clones.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anndata_io::{
+    AnnDataFile, AnnDataSource, Codes, Column, DType, IoContext, LayerKey, MatrixSource, Values1d,
+    nearest_name,
+};
+use feature_join::{Join, JoinError, JointVars, VarMap, VarNames};
+use label_encoding::{Categories, Encoder, EncodingError, Label};
+
+use crate::builder::{Builder, EncodeLabels, LabelMatch, UnknownLabel};
+use crate::error::Error;
+use crate::labels::{KeptRows, labels_of};
+
+/// One store of a collection.
+#[derive(Debug)]
+pub(crate) struct StorePlan {
+    pub(crate) file: PathBuf,
+    pub(crate) n_vars: u64,
+    pub(crate) rows: Rows,
+    /// One for each matrix key of the plan; `None` where the store lacks it.
+    pub(crate) matrices: Vec<Option<MatrixSource>>,
+    /// One for each obs key of the plan.
+    pub(crate) columns: Vec<Option<ObsColumn>>,
+}
+
+/// The rows of a store that passed the filter.
+#[derive(Debug)]
+pub(crate) enum Rows {
+    All(u32),
+    Some(Vec<u32>),
+}
+
+impl Rows {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Rows::All(n) => *n as usize,
+            Rows::Some(rows) => rows.len(),
+        }
+    }
+
+    /// Row in the file of kept row `index`.
+    #[inline]
+    pub(crate) fn get(&self, index: usize) -> u32 {
+        match self {
+            Rows::All(_) => index as u32,
+            Rows::Some(rows) => rows[index],
+        }
+    }
+
+    pub(crate) fn as_kept(&self) -> KeptRows<'_> {
+        match self {
+            Rows::All(n) => KeptRows::All(*n as usize),
+            Rows::Some(rows) => KeptRows::Some(rows),
+        }
+    }
+}
+
+/// A column of one store.
+#[derive(Debug)]
+pub(crate) enum ObsColumn {
+    /// Categories in memory, and a code a row.
+    Labels { categories: Values1d, codes: Codes, encoded: Vec<Option<i64>> },
+    /// Values read on demand.
+    Values(Column),
+}
+
+/// A matrix of items and batches.
+#[derive(Debug)]
+pub(crate) struct MatrixKey {
+    /// Its name in items: `X`, `raw.X`, a layer, or `obsm_` and a name.
+    pub(crate) name: String,
+    /// Whether the join applies to it.
+    pub(crate) joined: bool,
+    /// numpy's promotion over all stores; `None` when no store has it.
+    pub(crate) dtype: Option<DType>,
+}
+
+/// An obs key of items and batches.
+#[derive(Debug)]
+pub(crate) struct ObsKey {
+    pub(crate) name: String,
+    /// Present when the key is encoded.
+    pub(crate) encoder: Option<Encoder>,
+    /// numpy's promotion over all stores; `None` when any has text, or none the column.
+    pub(crate) dtype: Option<DType>,
+}
+
+/// A key that no store has: it is left out of every item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingKey {
+    /// `layers`, `obsm` or `obs`.
+    pub group: &'static str,
+    /// The key that was asked for.
+    pub key: String,
+    /// An existing key that resembles it.
+    pub nearest: Option<String>,
+}
+
+/// An opened collection, all but its files.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) stores: Vec<StorePlan>,
+    /// Where each store's rows begin; one more at the end.
+    pub(crate) starts: Vec<usize>,
+    pub(crate) matrices: Vec<MatrixKey>,
+    pub(crate) obs: Vec<ObsKey>,
+    pub(crate) var_names: Option<Vec<Arc<VarNames>>>,
+    pub(crate) joint: Option<JointVars>,
+    pub(crate) missing_keys: Vec<MissingKey>,
+}
+
+impl Plan {
+    pub(crate) fn open(options: &Builder, context: &IoContext) -> Result<Plan, Error> {
+        let encoded = encoded_keys(options)?;
+        let layers: Vec<LayerKey> =
+            options.layers_keys.iter().map(|key| LayerKey::from(key.as_str())).collect();
+        let mut stores = Vec::with_capacity(options.sources.len());
+        let mut columns = Vec::with_capacity(options.sources.len());
+        let mut names = SharedNames::default();
+        let mut var_names = Vec::with_capacity(options.sources.len());
+        for source in &options.sources {
+            let file = source.open(context)?;
+            let n_obs = u32::try_from(file.n_obs())
+                .map_err(|_| Error::TooManyRows { file: file.path().into(), n_obs: file.n_obs() })?;
+            let rows = match &options.obs_filter {
+                None => Rows::All(n_obs),
+                Some(filter) => Rows::Some(filter.rows(&file)?),
+            };
+            if options.join.is_some() {
+                var_names.push(names.share(&file)?);
+            }
+            let mut matrices = Vec::with_capacity(layers.len() + options.obsm_keys.len());
+            for key in &layers {
+                matrices.push(file.layer(key)?);
+            }
+            for key in &options.obsm_keys {
+                matrices.push(file.obsm(key)?);
+            }
+            let store_columns = options.obs_keys.iter().map(|key| file.obs_column(key));
+            columns.push(store_columns.collect::<Result<Vec<_>, _>>()?);
+            stores.push(StorePlan {
+                file: file.path().to_owned(),
+                n_vars: file.n_vars(),
+                rows,
+                matrices,
+                columns: Vec::new(),
+            });
+        }
+        let files: Vec<PathBuf> = stores.iter().map(|store| store.file.clone()).collect();
+        let joint = match options.join {
+            None => None,
+            Some(join) => Some(join_vars(join, &var_names, &files)?),
+        };
+        let obs = open_columns(options, &encoded, &files, columns, &mut stores)?;
+        let mut starts = vec![0];
+        for store in &stores {
+            starts.push(starts.last().expect("never empty") + store.rows.len());
+        }
+        let mut plan = Plan {
+            matrices: matrix_keys(options, &layers, &stores),
+            stores,
+            starts,
+            obs,
+            var_names: options.join.is_some().then_some(var_names),
+            joint,
+            missing_keys: Vec::new(),
+        };
+        plan.missing_keys = plan.find_missing(options, context)?;
+        Ok(plan)
+    }
+
+    pub(crate) fn n_obs(&self) -> usize {
+        *self.starts.last().expect("never empty")
+    }
+
+    /// Store and row in its file of a row of the collection.
+    #[inline]
+    pub(crate) fn locate(&self, index: usize) -> (usize, u32) {
+        let store = self.starts.partition_point(|&start| start <= index) - 1;
+        (store, self.stores[store].rows.get(index - self.starts[store]))
+    }
+
+    /// How the columns of a matrix of one store move; `None` when they stay.
+    pub(crate) fn var_map(&self, store: usize, key: &MatrixKey) -> Option<&VarMap> {
+        let joint = self.joint.as_ref().filter(|joint| key.joined && joint.effective().is_some())?;
+        Some(&*joint.maps()[store])
+    }
+
+    /// Shape of one row of a matrix of one store, after the join.
+    pub(crate) fn row_shape(&self, store: usize, key: &MatrixKey, source: &MatrixSource) -> Vec<usize> {
+        match self.var_map(store, key) {
+            Some(map) => vec![map.n_joint()],
+            None => source.shape()[1..].iter().map(|&extent| extent as usize).collect(),
+        }
+    }
+
+    fn find_missing(&self, options: &Builder, context: &IoContext) -> Result<Vec<MissingKey>, Error> {
+        let mut wanted: Vec<(&'static str, &String)> = Vec::new();
+        let matrix_names = options.layers_keys.iter().map(|key| ("layers", key));
+        let names = matrix_names.chain(options.obsm_keys.iter().map(|key| ("obsm", key)));
+        for (number, wanted_key) in names.enumerate() {
+            if self.stores.iter().all(|store| store.matrices[number].is_none()) {
+                wanted.push(wanted_key);
+            }
+        }
+        for (number, key) in options.obs_keys.iter().enumerate() {
+            if self.stores.iter().all(|store| store.columns[number].is_none()) {
+                wanted.push(("obs", key));
+            }
+        }
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut existing = [HashSet::new(), HashSet::new(), HashSet::new()];
+        for source in &options.sources {
+            let file = source.open(context)?;
+            existing[0].extend(file.layers_keys()?.iter().map(LayerKey::to_string));
+            existing[1].extend(file.obsm_keys()?);
+            existing[2].extend(file.obs_keys()?);
+        }
+        let missing = wanted.into_iter().map(|(group, key)| {
+            let group_number = ["layers", "obsm", "obs"].iter().position(|name| *name == group);
+            let names = &existing[group_number.expect("one of the three")];
+            let nearest = nearest_name(key, names.iter().map(String::as_str));
+            let (key, hint) = (key.clone(), nearest.as_deref().unwrap_or("none like it"));
+            tracing::warn!("no store has {group} key {key:?} (nearest: {hint}); it is left out");
+            MissingKey { group, key, nearest }
+        });
+        Ok(missing.collect())
+    }
+}
+
+/// The obs keys that are to be encoded, unless they turn out to be floats.
+fn encoded_keys(options: &Builder) -> Result<Vec<String>, Error> {
+    let encoded = match &options.encode_labels {
+        EncodeLabels::All => options.obs_keys.clone(),
+        EncodeLabels::Keys(keys) => {
+            if let Some(key) = keys.iter().find(|key| !options.obs_keys.contains(key)) {
+                return Err(Error::EncodeLabels { key: key.clone() });
+            }
+            keys.clone()
+        }
+    };
+    if let UnknownLabel::Keys(keys) = &options.unknown_label
+        && !encoded.is_empty()
+        && let Some((key, _)) = keys.iter().find(|(key, _)| !encoded.contains(key))
+    {
+        return Err(Error::UnknownLabel { key: key.clone() });
+    }
+    Ok(encoded)
+}
+
+/// Lists of names that are equal are kept once.
+#[derive(Default)]
+struct SharedNames(HashSet<Arc<VarNames>>);
+
+impl SharedNames {
+    fn share(&mut self, file: &AnnDataFile) -> Result<Arc<VarNames>, Error> {
+        let names: VarNames = file.var_names()?.iter().collect();
+        if let Some(known) = self.0.get(&names) {
+            return Ok(known.clone());
+        }
+        let names = Arc::new(names);
+        self.0.insert(names.clone());
+        Ok(names)
+    }
+}
+
+/// The var names of every store, equal lists once.
+pub(crate) fn read_var_names(
+    sources: &[AnnDataSource],
+    context: &IoContext,
+) -> Result<Vec<Arc<VarNames>>, Error> {
+    let mut names = SharedNames::default();
+    sources.iter().map(|source| names.share(&source.open(context)?)).collect()
+}
+
+fn join_vars(join: Join, names: &[Arc<VarNames>], files: &[PathBuf]) -> Result<JointVars, Error> {
+    JointVars::new(Some(join), names).map_err(|error| match error {
+        JoinError::DuplicateName { store, name } => {
+            Error::DuplicateVariable { file: files[store].clone(), name }
+        }
+        error => Error::Join(error),
+    })
+}
+
+fn matrix_keys(options: &Builder, layers: &[LayerKey], stores: &[StorePlan]) -> Vec<MatrixKey> {
+    let layers = layers.iter().map(|key| (key.to_string(), *key != LayerKey::RawX));
+    let obsm = options.obsm_keys.iter().map(|key| (format!("obsm_{key}"), false));
+    let keys = layers.chain(obsm).enumerate().map(|(number, (name, joined))| {
+        let types = stores.iter().filter_map(|store| Some(store.matrices[number].as_ref()?.dtype()));
+        let dtype = types.reduce(DType::promote).map(|dtype| options.dtype.unwrap_or(dtype));
+        MatrixKey { name, joined, dtype }
+    });
+    keys.collect()
+}
+
+/// Makes the encoders, and keeps of each store's columns what items need.
+fn open_columns(
+    options: &Builder,
+    encoded: &[String],
+    files: &[PathBuf],
+    mut columns: Vec<Vec<Option<Column>>>,
+    stores: &mut [StorePlan],
+) -> Result<Vec<ObsKey>, Error> {
+    let mut keys = Vec::with_capacity(options.obs_keys.len());
+    for (number, name) in options.obs_keys.iter().enumerate() {
+        let of_key: Vec<Option<Column>> =
+            columns.iter_mut().map(|columns| columns[number].take()).collect();
+        let types: Option<Vec<DType>> = of_key.iter().flatten().map(Column::dtype).collect();
+        let dtype = types.and_then(|types| types.into_iter().reduce(DType::promote));
+        let plain_float = |column: &Column| {
+            !column.is_categorical() && column.dtype().is_some_and(DType::is_float)
+        };
+        let is_encoded = encoded.contains(name)
+            && (options.encode_labels != EncodeLabels::All
+                || !of_key.iter().flatten().any(plain_float));
+        let mut merged = Vec::new();
+        for (store, column) in of_key.into_iter().enumerate() {
+            stores[store].columns.push(match column {
+                None => None,
+                Some(column) if is_encoded || column.is_categorical() => {
+                    let labels = column.read_labels()?;
+                    let (categories, codes) = (labels.categories, labels.codes);
+                    if is_encoded {
+                        merged.push((store, categories.clone()));
+                    }
+                    Some(ObsColumn::Labels { categories, codes, encoded: Vec::new() })
+                }
+                Some(column) => Some(ObsColumn::Values(column)),
+            });
+        }
+        let encoder = if is_encoded {
+            let categories = merge_categories(name, files, &merged)?;
+            Some(encoder(options, name, categories))
+        } else {
+            None
+        };
+        if let Some(encoder) = &encoder {
+            for store in stores.iter_mut() {
+                let Some(Some(ObsColumn::Labels { categories, encoded, .. })) =
+                    store.columns.get_mut(number)
+                else {
+                    continue;
+                };
+                *encoded = labels_of(categories)
+                    .iter()
+                    .map(|label| label.as_ref().and_then(|label| encoder.encode(label)))
+                    .collect();
+                // Codes are all that an encoded key needs.
+                *categories = Values1d::Texts(Default::default());
+            }
+        }
+        keys.push(ObsKey { name: name.clone(), encoder, dtype });
+    }
+    Ok(keys)
+}
+
+/// The sorted union of the labels of the stores that have a key.
+pub(crate) fn merge_categories(
+    key: &str,
+    files: &[impl AsRef<Path>],
+    stores: &[(usize, Values1d)],
+) -> Result<Categories, Error> {
+    let labels: Vec<(usize, Vec<Label>)> = stores
+        .iter()
+        .map(|(store, categories)| (*store, labels_of(categories).into_iter().flatten().collect()))
+        .collect();
+    Categories::merge(&labels).map_err(|error| match error {
+        EncodingError::MixedKinds { first_store, first_kind, second_store, second_kind } => {
+            let file = |store: usize| files[store].as_ref().to_owned();
+            Error::MixedLabels {
+                key: key.to_owned(),
+                files: (file(first_store), file(second_store)),
+                kinds: (first_kind.to_string(), second_kind.to_string()),
+            }
+        }
+        source => Error::Labels { key: key.to_owned(), source },
+    })
+}
+
+fn encoder(options: &Builder, key: &str, categories: Categories) -> Encoder {
+    let wanted = match &options.unknown_label {
+        UnknownLabel::None => None,
+        UnknownLabel::All(label) => Some(label),
+        UnknownLabel::Keys(keys) => keys.iter().find(|(name, _)| name == key).map(|(_, label)| label),
+    };
+    let unknown = match wanted {
+        None => None,
+        Some(LabelMatch::Exact(label)) => Some(label.clone()),
+        Some(LabelMatch::Text(text)) => categories.find_text(text).cloned(),
+    };
+    Encoder::new(categories, unknown.as_ref())
+}
