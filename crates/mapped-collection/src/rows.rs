@@ -1,7 +1,7 @@
 //! From matrices in files to rows of items and batches: gene join, conversion and placement in
 //! one pass.
 
-use anndata_io::{Element, MatrixSource, RowSink, Slice, Stored, Values, with_dtype};
+use anndata_io::{MatrixSource, RowSink, Slice, Stored, Values, with_dtype};
 use feature_join::VarMap;
 
 use crate::error::Error;

@@ -87,6 +87,7 @@ impl Hdf5Store {
         let (storage, superblock) = (self.file.storage(), self.file.superblock());
         let (offset_size, length_size) = (superblock.offset_size, superblock.length_size);
         let shape = dataset.shape();
+        let dims = chunk_extents(dims, shape);
         if is_undefined(*address, offset_size) {
             return Ok(Vec::new());
         }
@@ -264,6 +265,11 @@ impl Hdf5Store {
     }
 }
 
+/// A chunk's extents; newer layouts list the element's size after them.
+fn chunk_extents<'a>(dims: &'a [u32], shape: &[u64]) -> &'a [u32] {
+    if dims.len() == shape.len() + 1 { &dims[..shape.len()] } else { dims }
+}
+
 fn is_undefined(address: u64, offset_size: u8) -> bool {
     hdf5_reader::io::Cursor::is_undefined_offset(address, offset_size)
 }
@@ -397,7 +403,8 @@ impl Backend for Hdf5Store {
         let shape = dataset.shape().to_vec();
         let grid = match layout {
             DataLayout::Chunked { dims, .. } => {
-                Grid::new(shape.clone(), dims.iter().map(|&n| n.into()).collect())
+                let extents = chunk_extents(dims, &shape).iter().map(|&n| n.into());
+                Grid::new(shape.clone(), extents.collect())
             }
             _ => Grid::single(shape.clone()),
         };

@@ -64,6 +64,9 @@ fn repeat(out: &mut [u8], start: usize, to: usize, len: usize) {
         for at in 0..len {
             out[to + at] = out[start + at];
         }
+    } else if distance == 1 {
+        let byte = out[start];
+        out[to..to + len].fill(byte);
     } else if distance >= 16 {
         for at in (0..len).step_by(16) {
             out.copy_within(start + at..start + at + 16, to + at);

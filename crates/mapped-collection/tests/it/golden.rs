@@ -1,0 +1,369 @@
+//! The golden cases of `fixtures/cases`: options and what lamindb's own class gave for them, or,
+//! where we depart from it, what is right.
+//!
+//! Every case is also held against itself: each item equals the row of a dense batch and of a
+//! CSR batch.
+
+use std::path::{Path, PathBuf};
+
+use anndata_io::{Slice, Wide};
+use mapped_collection::{
+    BatchColumn, BatchFormat, Error, FilterValue, ItemValue, Join, Label, LabelMatch,
+    MappedCollection, Matrix, Output,
+};
+use serde_json::{Value, json};
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
+}
+
+fn strings(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(text) => vec![text.clone()],
+        Value::Array(list) => list.iter().map(|v| v.as_str().expect("a text").to_owned()).collect(),
+        other => panic!("texts expected, found {other}"),
+    }
+}
+
+fn label(value: &Value) -> Label {
+    match value {
+        Value::String(text) => Label::from(text.as_str()),
+        Value::Bool(flag) => Label::from(*flag),
+        Value::Number(n) if n.is_f64() => {
+            Label::float(n.as_f64().expect("a float"), label_encoding::FloatWidth::F64).expect("not NaN")
+        }
+        Value::Number(n) => Label::from(n.as_i64().expect("an integer")),
+        other => panic!("a label expected, found {other}"),
+    }
+}
+
+fn open(paths: &Value, options: &Value) -> Result<MappedCollection, OpenError> {
+    let paths = strings(paths).into_iter().map(|path| {
+        if path.contains("://") || path.starts_with('/') { path.into() } else { fixtures().join("stores").join(path) }
+    });
+    let mut builder = MappedCollection::builder(paths.collect::<Vec<_>>());
+    for (option, value) in options.as_object().expect("a map of options") {
+        if value.is_null() && option != "join" {
+            continue;
+        }
+        builder = match option.as_str() {
+            "layers_keys" => builder.layers(strings(value)),
+            "obs_keys" => builder.obs(strings(value)),
+            "obsm_keys" => builder.obsm(strings(value)),
+            "obs_filter" => {
+                let columns = value.as_array().expect("a list of columns");
+                columns.iter().fold(builder, |builder, column| {
+                    let values = column[1].as_array().expect("a list of values").iter();
+                    let values = values.map(|value| match value {
+                        Value::Null => FilterValue::Missing,
+                        value => FilterValue::Label(LabelMatch::Exact(label(value))),
+                    });
+                    builder.filter(column[0].as_str().expect("a key"), values)
+                })
+            }
+            "join" => match value.as_str() {
+                None => builder.join(None),
+                Some(join) => builder.join(join.parse::<Join>().map_err(|_| OpenError::Join)?),
+            },
+            "encode_labels" => match value {
+                Value::Bool(true) => builder,
+                Value::Bool(false) => builder.encode_labels(Vec::<String>::new()),
+                keys => builder.encode_labels(strings(keys)),
+            },
+            "unknown_label" => match value {
+                Value::Object(keys) => keys
+                    .iter()
+                    .fold(builder, |builder, (key, value)| builder.unknown_label(key, label(value))),
+                value => builder.unknown_label_for_all(label(value)),
+            },
+            "dtype" => builder.dtype(
+                value.as_str().expect("a name").parse::<anndata_io::DType>().map_err(|_| OpenError::DType)?,
+            ),
+            "cache_categories" => builder.cache_categories(value.as_bool().expect("a flag")),
+            "parallel" => builder.parallel(value.as_bool().expect("a flag")),
+            other => panic!("unknown option {other}"),
+        };
+    }
+    builder.open().map_err(OpenError::Collection)
+}
+
+enum OpenError {
+    Join,
+    DType,
+    Collection(Error),
+}
+
+impl OpenError {
+    /// The Python class that the error is an instance of, and its text.
+    fn describe(&self) -> (&'static str, String) {
+        match self {
+            OpenError::Join => ("ValueError", "join".to_owned()),
+            OpenError::DType => ("TypeError", "dtype".to_owned()),
+            OpenError::Collection(error) => (class(error), error.to_string()),
+        }
+    }
+}
+
+fn class(error: &Error) -> &'static str {
+    match error {
+        Error::File(error) if matches!(error.kind(), anndata_io::ErrorKind::NotFound) => {
+            "FileNotFoundError"
+        }
+        Error::OutOfBounds { .. } => "IndexError",
+        _ => "ValueError",
+    }
+}
+
+fn number(value: Wide) -> Value {
+    match value {
+        Wide::Bool(value) => json!(value),
+        Wide::Signed(value) => json!(value),
+        Wide::Unsigned(value) => json!(value),
+        Wide::F32(value) => float(value.into()),
+        Wide::F64(value) => float(value),
+    }
+}
+
+fn float(value: f64) -> Value {
+    match value {
+        _ if value.is_nan() => json!("nan"),
+        f64::INFINITY => json!("inf"),
+        f64::NEG_INFINITY => json!("-inf"),
+        value => json!(value),
+    }
+}
+
+fn numbers(values: Slice<'_>) -> Vec<Value> {
+    (0..values.len()).map(|i| number(values.get(i))).collect()
+}
+
+fn tagged(label: Option<&Label>) -> Value {
+    match label {
+        None => json!({"missing": true}),
+        Some(Label::Bool(value)) => json!({ "bool": value }),
+        Some(Label::Int(value)) => json!({ "int": i64::try_from(*value).expect("a small number") }),
+        Some(Label::Float(value)) => json!({ "float": value.value() }),
+        Some(Label::Str(text)) => json!({ "str": &**text }),
+    }
+}
+
+fn item_value(value: &ItemValue) -> Value {
+    match value {
+        ItemValue::Row { shape, values } => {
+            json!({"dtype": values.dtype().name(), "shape": shape, "data": numbers(values.as_slice())})
+        }
+        ItemValue::Code(code) => json!({ "int": code }),
+        ItemValue::Text(text) => json!({ "str": text }),
+        ItemValue::Number(dtype, value) => json!({"dtype": dtype.name(), "value": number(*value)}),
+        ItemValue::Missing => json!({"missing": true}),
+    }
+}
+
+fn item(cells: &MappedCollection, index: i64) -> Result<Value, Error> {
+    let item = cells.get(index)?;
+    let mut keys = vec![json!("_store_idx")];
+    keys.extend(item.entries().iter().map(|(key, _)| json!(key)));
+    let mut object = json!({"keys": keys, "_store_idx": {"dtype": "int64", "value": item.store_idx}});
+    for (key, value) in item.entries() {
+        object[key] = item_value(value);
+    }
+    Ok(object)
+}
+
+/// Whether two values are equal, taking 2 and 2.0 for the same number.
+fn same(found: &Value, expected: &Value) -> bool {
+    match (found, expected) {
+        (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+        }
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len()
+                && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| same(a, b)))
+        }
+        (a, b) => a == b,
+    }
+}
+
+/// What the collection gives for one part of the expected values.
+fn found(cells: &MappedCollection, part: &str, expected: &Value) -> Result<Value, Error> {
+    let located = || (0..cells.n_obs() as i64).map(|i| cells.locate(i));
+    let part_of = |value: &Value, name: &str| value[name].as_str().expect("a key").to_owned();
+    Ok(match part {
+        "n_obs" => json!(cells.n_obs()),
+        "shape" => json!(cells.shape()),
+        "original_shapes" => json!(cells.original_shapes()),
+        "n_obs_list" => json!(cells.original_shapes().iter().map(|shape| shape.0).collect::<Vec<_>>()),
+        "indices" => json!(located().map(|at| at.map(|at| at.1)).collect::<Result<Vec<_>, _>>()?),
+        "storage_idx" => json!(located().map(|at| at.map(|at| at.0)).collect::<Result<Vec<_>, _>>()?),
+        "join_vars" => json!(cells.join_vars().map(Join::as_str)),
+        "var_joint" => json!(cells.var_joint().map(|names| names.iter().collect::<Vec<_>>())),
+        "var_indices" => json!(cells.var_indices()),
+        "encoders" => cells
+            .encoders()
+            .map(|(key, encoder)| {
+                let entries: Vec<_> =
+                    encoder.entries().map(|(label, code)| json!([tagged(Some(label)), code])).collect();
+                json!([key, entries])
+            })
+            .collect(),
+        "items" => {
+            (0..cells.n_obs() as i64).map(|i| item(cells, i)).collect::<Result<Vec<_>, _>>()?.into()
+        }
+        "weights" => {
+            let list = expected.as_array().expect("a list").iter().map(|wanted| {
+                let weights = cells.label_weights(strings(&wanted["keys"]))?;
+                let scaler = wanted["scaler"].as_f64();
+                let mut object = json!({"keys": wanted["keys"], "scaler": wanted["scaler"]});
+                object["weights"] = json!(weights.weights(scaler));
+                if wanted.get("categories").is_some() {
+                    object["categories"] = json!(weights.by_class(scaler));
+                }
+                Ok(object)
+            });
+            list.collect::<Result<Vec<_>, Error>>()?.into()
+        }
+        "merged_labels" => {
+            let list = expected.as_array().expect("a list").iter().map(|wanted| {
+                let key = part_of(wanted, "key");
+                let labels = cells.merged_labels(&key)?;
+                Ok(json!({"key": key, "labels": labels.iter().map(tagged).collect::<Vec<_>>()}))
+            });
+            list.collect::<Result<Vec<_>, Error>>()?.into()
+        }
+        "merged_categories" => {
+            let list = expected.as_array().expect("a list").iter().map(|wanted| {
+                let key = part_of(wanted, "key");
+                let categories = cells.merged_categories(&key)?;
+                let labels: Vec<_> = categories.labels().iter().map(|label| tagged(Some(label))).collect();
+                Ok(json!({"key": key, "categories": labels}))
+            });
+            list.collect::<Result<Vec<_>, Error>>()?.into()
+        }
+        "check_vars_sorted" => json!([cells.check_vars_sorted(true)?, cells.check_vars_sorted(false)?]),
+        "check_vars_non_aligned" => {
+            let list = expected.as_array().expect("a list").iter().map(|wanted| {
+                let result = cells.check_vars_non_aligned(strings(&wanted["vars"]))?;
+                Ok(json!({"vars": wanted["vars"], "result": result}))
+            });
+            list.collect::<Result<Vec<_>, Error>>()?.into()
+        }
+        other => panic!("unknown part {other} of the expected values"),
+    })
+}
+
+/// Row `row` of a batch matrix, as an array of numbers.
+fn matrix_row(matrix: &Matrix, row: usize) -> Vec<Value> {
+    match matrix {
+        Matrix::Dense { shape, values } => {
+            let width: usize = shape[1..].iter().product();
+            numbers(values.as_slice().range(row * width, (row + 1) * width))
+        }
+        Matrix::Csr { shape, indptr, indices, values } => {
+            let zero = mapped_collection::Values::zeros(values.dtype(), 1);
+            let mut out = vec![number(zero.as_slice().get(0)); shape[1]];
+            let mut last = None;
+            for at in indptr.get(row)..indptr.get(row + 1) {
+                let column = indices.get(at);
+                assert!(last.is_none_or(|last| last < column), "columns ascend");
+                last = Some(column);
+                out[column] = number(values.as_slice().get(at));
+            }
+            out
+        }
+    }
+}
+
+/// Items and batches of both forms must agree; an error only where stores differ.
+fn check_batches(cells: &MappedCollection) -> Result<(), String> {
+    // Backwards, and one row twice: order and repeats are part of it.
+    let mut indices: Vec<i64> = (0..cells.n_obs() as i64).rev().collect();
+    indices.extend(indices.first().copied());
+    for output in [Output::Dense, Output::Csr] {
+        let format = BatchFormat { output, ..Default::default() };
+        let batch = match cells.get_batch_as(&indices, &format) {
+            Ok(batch) => batch,
+            Err(Error::Ragged { .. }) => return Ok(()),
+            Err(error) => return Err(format!("{output:?} batch: {error}")),
+        };
+        for (row, &index) in indices.iter().enumerate() {
+            let item = cells.get(index).map_err(|error| error.to_string())?;
+            for (key, matrix) in &batch.matrices {
+                let (_, values) = item.row(key).ok_or("a matrix that the item lacks")?;
+                let expected: Vec<Value> = numbers(values.clone().cast(matrix.dtype()).as_slice());
+                if !same(&json!(matrix_row(matrix, row)), &json!(expected)) {
+                    return Err(format!("{output:?} batch, {key} of row {index} differs from the item"));
+                }
+            }
+            for (key, column) in &batch.obs {
+                let agrees = match (column, item.get(key).unwrap_or(&ItemValue::Missing)) {
+                    (BatchColumn::Codes(codes), ItemValue::Code(code)) => codes[row] == *code,
+                    (BatchColumn::Codes(codes), ItemValue::Missing) => codes[row] == -100,
+                    (BatchColumn::Numbers { values, valid }, ItemValue::Number(_, value)) => {
+                        valid[row] && same(&number(values.as_slice().get(row)), &number(*value))
+                            || matches!((values.as_slice().get(row), value), (Wide::Signed(n), Wide::Bool(b)) if n == i64::from(*b))
+                            || matches!((values.as_slice().get(row), value), (Wide::F64(n), Wide::Bool(b)) if n == f64::from(*b))
+                    }
+                    (BatchColumn::Numbers { valid, .. }, ItemValue::Missing) => !valid[row],
+                    (BatchColumn::Texts(texts), ItemValue::Text(text)) => texts[row].as_ref() == Some(text),
+                    (BatchColumn::Texts(texts), ItemValue::Missing) => texts[row].is_none(),
+                    (BatchColumn::Texts(texts), ItemValue::Number(..)) => texts[row].is_some(),
+                    _ => false,
+                };
+                if !agrees {
+                    return Err(format!("{output:?} batch, {key} of row {index} differs from the item"));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check(case: &Value) -> Result<(), String> {
+    let expected = &case["expected"];
+    let cells = match (open(&case["paths"], &case["options"]), expected.get("error")) {
+        (Ok(cells), None) => cells,
+        (Ok(_), Some(error)) => return Err(format!("opened, but {error} was expected")),
+        (Err(error), None) => return Err(format!("not opened: {}", error.describe().1)),
+        (Err(error), Some(wanted)) => {
+            let (class, text) = error.describe();
+            if wanted["class"] != class {
+                return Err(format!("{} expected, found {class}: {text}", wanted["class"]));
+            }
+            let contains = wanted["contains"].as_str().unwrap_or_default();
+            return if text.contains(contains) {
+                Ok(())
+            } else {
+                Err(format!("an error with {contains:?} expected, found {text:?}"))
+            };
+        }
+    };
+    for (part, expected) in expected.as_object().expect("a map") {
+        let found = found(&cells, part, expected).map_err(|error| format!("{part}: {error}"))?;
+        if !same(&found, expected) {
+            return Err(format!("{part}:\n   expected {expected}\n   found    {found}"));
+        }
+    }
+    check_batches(&cells)
+}
+
+#[test]
+fn golden_cases_agree() {
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(fixtures().join("cases"))
+        .expect("the cases are committed")
+        .map(|entry| entry.expect("readable").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .collect();
+    paths.sort();
+    assert!(paths.len() >= 100, "only {} cases", paths.len());
+    let mut failures = Vec::new();
+    for path in &paths {
+        let text = std::fs::read_to_string(path).expect("readable");
+        let case: Value = serde_json::from_str(&text).expect("valid JSON");
+        if let Err(failure) = check(&case) {
+            let name = path.file_stem().expect("a name").to_string_lossy();
+            failures.push(format!("{name} ({}): {failure}", case["behaviour"].as_str().unwrap_or("")));
+        }
+    }
+    assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), paths.len(), failures.join("\n"));
+}

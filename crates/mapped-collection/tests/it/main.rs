@@ -1,0 +1,3 @@
+//! Tests of the whole collection: golden cases, a naive model, life cycle.
+
+mod golden;
