@@ -69,8 +69,15 @@ pub struct Builder {
     pub(crate) io: IoOptions,
 }
 
+/// The keys, each once.
 fn texts<S: Into<String>>(keys: impl IntoIterator<Item = S>) -> Vec<String> {
-    keys.into_iter().map(Into::into).collect()
+    let mut texts: Vec<String> = Vec::new();
+    for key in keys.into_iter().map(Into::into) {
+        if !texts.contains(&key) {
+            texts.push(key);
+        }
+    }
+    texts
 }
 
 impl Builder {

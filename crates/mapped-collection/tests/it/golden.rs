@@ -4,7 +4,7 @@
 //! Every case is also held against itself: each item equals the row of a dense batch and of a
 //! CSR batch.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anndata_io::{Slice, Wide};
 use mapped_collection::{
@@ -13,9 +13,8 @@ use mapped_collection::{
 };
 use serde_json::{Value, json};
 
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
-}
+use crate::fixtures;
+
 
 fn strings(value: &Value) -> Vec<String> {
     match value {
@@ -142,7 +141,7 @@ fn tagged(label: Option<&Label>) -> Value {
         None => json!({"missing": true}),
         Some(Label::Bool(value)) => json!({ "bool": value }),
         Some(Label::Int(value)) => json!({ "int": i64::try_from(*value).expect("a small number") }),
-        Some(Label::Float(value)) => json!({ "float": value.value() }),
+        Some(Label::Float(value)) => json!({ "float": float(value.value()) }),
         Some(Label::Str(text)) => json!({ "str": &**text }),
     }
 }
@@ -211,7 +210,7 @@ fn found(cells: &MappedCollection, part: &str, expected: &Value) -> Result<Value
             (0..cells.n_obs() as i64).map(|i| item(cells, i)).collect::<Result<Vec<_>, _>>()?.into()
         }
         "weights" => {
-            let list = expected.as_array().expect("a list").iter().map(|wanted| {
+            let list = expected.as_array().expect("a list").iter().map(|wanted| or_error(wanted, "keys", || {
                 let weights = cells.label_weights(strings(&wanted["keys"]))?;
                 let scaler = wanted["scaler"].as_f64();
                 let mut object = json!({"keys": wanted["keys"], "scaler": wanted["scaler"]});
@@ -220,24 +219,24 @@ fn found(cells: &MappedCollection, part: &str, expected: &Value) -> Result<Value
                     object["categories"] = json!(weights.by_class(scaler));
                 }
                 Ok(object)
-            });
+            }));
             list.collect::<Result<Vec<_>, Error>>()?.into()
         }
         "merged_labels" => {
-            let list = expected.as_array().expect("a list").iter().map(|wanted| {
+            let list = expected.as_array().expect("a list").iter().map(|wanted| or_error(wanted, "key", || {
                 let key = part_of(wanted, "key");
                 let labels = cells.merged_labels(&key)?;
                 Ok(json!({"key": key, "labels": labels.iter().map(tagged).collect::<Vec<_>>()}))
-            });
+            }));
             list.collect::<Result<Vec<_>, Error>>()?.into()
         }
         "merged_categories" => {
-            let list = expected.as_array().expect("a list").iter().map(|wanted| {
+            let list = expected.as_array().expect("a list").iter().map(|wanted| or_error(wanted, "key", || {
                 let key = part_of(wanted, "key");
                 let categories = cells.merged_categories(&key)?;
                 let labels: Vec<_> = categories.labels().iter().map(|label| tagged(Some(label))).collect();
                 Ok(json!({"key": key, "categories": labels}))
-            });
+            }));
             list.collect::<Result<Vec<_>, Error>>()?.into()
         }
         "check_vars_sorted" => json!([cells.check_vars_sorted(true)?, cells.check_vars_sorted(false)?]),
@@ -250,6 +249,24 @@ fn found(cells: &MappedCollection, part: &str, expected: &Value) -> Result<Value
         }
         other => panic!("unknown part {other} of the expected values"),
     })
+}
+
+/// An answer, or the class of the error that was expected in its place.
+fn or_error(
+    wanted: &Value,
+    name: &str,
+    answer: impl FnOnce() -> Result<Value, Error>,
+) -> Result<Value, Error> {
+    match (answer(), wanted.get("error")) {
+        (Err(error), Some(_)) => {
+            let mut object = json!({ name: wanted[name], "error": {"class": class(&error)} });
+            if let Some(scaler) = wanted.get("scaler") {
+                object["scaler"] = scaler.clone();
+            }
+            Ok(object)
+        }
+        (answer, _) => answer,
+    }
 }
 
 /// Row `row` of a batch matrix, as an array of numbers.

@@ -1,3 +1,20 @@
-//! Tests of the whole collection: golden cases, a naive model, life cycle.
+//! Tests of the whole collection: golden cases, a naive model, life cycle, processes.
 
+use std::path::{Path, PathBuf};
+
+mod faults;
+mod fork;
 mod golden;
+mod life;
+mod model;
+mod real;
+
+/// The committed fixtures.
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
+}
+
+/// A committed store.
+fn store(name: &str) -> PathBuf {
+    fixtures().join("stores").join(name)
+}

@@ -81,7 +81,9 @@ mod tests {
     use super::*;
 
     fn counts(n: u32) -> Vec<u8> {
-        (0..n).flat_map(|i| (i % 997 * i % 7).to_le_bytes()).collect()
+        (0..n)
+            .flat_map(|i| (i % 997 * i % 7).to_le_bytes())
+            .collect()
     }
 
     #[test]

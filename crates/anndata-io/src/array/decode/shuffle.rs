@@ -12,45 +12,96 @@ pub(super) fn undo(
     out: &mut [u8],
 ) -> Result<usize, DecodeError> {
     let out = head_of("shuffle", out, source.len())?;
+    if element_size < 2 {
+        out.copy_from_slice(source);
+        return Ok(source.len());
+    }
+    let n_bytes = source.len() / element_size * element_size;
+    let (planes, rest) = source.split_at(n_bytes);
+    let (elements, out_rest) = out.split_at_mut(n_bytes);
+    out_rest.copy_from_slice(rest);
     match element_size {
-        0 | 1 => out.copy_from_slice(source),
-        2 => interleave::<2>(source, out),
-        4 => interleave::<4>(source, out),
-        8 => interleave::<8>(source, out),
-        _ => interleave_any(source, element_size, out),
+        2 => interleave::<2>(planes, elements),
+        4 => interleave::<4>(planes, elements),
+        8 => interleave::<8>(planes, elements),
+        16 => interleave::<16>(planes, elements),
+        _ => interleave_from(0, planes, element_size, elements),
     }
     Ok(source.len())
 }
 
-fn interleave<const SIZE: usize>(source: &[u8], out: &mut [u8]) {
-    let n = source.len() / SIZE;
-    let (planes, rest) = source.split_at(n * SIZE);
-    let (elements, out_rest) = out.split_at_mut(n * SIZE);
-    let planes: [&[u8]; SIZE] = std::array::from_fn(|k| &planes[k * n..][..n]);
-    let (elements, _) = elements.as_chunks_mut::<SIZE>();
-    for (i, element) in elements.iter_mut().enumerate() {
-        for k in 0..SIZE {
-            element[k] = planes[k][i];
+/// Bytes of a plane that are moved at once.
+const LANES: usize = 16;
+
+/// Interleaves planes of `SIZE` bytes an element, a power of two.
+///
+/// Sixteen bytes of each plane are as many rows. Interleaving row `k` with row `k + SIZE / 2`, for
+/// every `k` of the first half, is one step of a perfect shuffle; after as many steps as halvings
+/// lead from `SIZE` to 1, the rows lie end to end as elements.
+fn interleave<const SIZE: usize>(planes: &[u8], elements: &mut [u8]) {
+    const { assert!(SIZE.is_power_of_two()) };
+    let n = elements.len() / SIZE;
+    let rows: [&[[u8; LANES]]; SIZE] = std::array::from_fn(|k| planes[k * n..][..n].as_chunks().0);
+    let blocks = elements
+        .as_chunks_mut::<SIZE>()
+        .0
+        .as_chunks_mut::<LANES>()
+        .0;
+    for (i, block) in blocks.iter_mut().enumerate() {
+        let mut now: [[u8; LANES]; SIZE] = std::array::from_fn(|k| rows[k][i]);
+        for _ in 0..SIZE.ilog2() {
+            let mut next = now;
+            for k in 0..SIZE / 2 {
+                [next[2 * k], next[2 * k + 1]] = zip(now[k], now[k + SIZE / 2]);
+            }
+            now = next;
         }
+        let bytes = block.as_flattened_mut();
+        bytes.copy_from_slice(now.as_flattened());
     }
-    out_rest.copy_from_slice(rest);
+    interleave_from(n / LANES * LANES, planes, SIZE, elements);
 }
 
-/// As [`interleave`], plane by plane over as many elements as stay in the first cache.
-fn interleave_any(source: &[u8], size: usize, out: &mut [u8]) {
-    let n = source.len() / size;
-    let (planes, rest) = source.split_at(n * size);
-    let (elements, out_rest) = out.split_at_mut(n * size);
+/// The bytes of `a` and `b` in turns: those of the first halves, those of the second.
+///
+/// The same in plain Rust is taken apart into single bytes and put together again: 6 GB/s instead
+/// of 40 for elements of four bytes.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn zip(a: [u8; LANES], b: [u8; LANES]) -> [[u8; LANES]; 2] {
+    use bytemuck::cast;
+    use std::arch::x86_64::{_mm_unpackhi_epi8, _mm_unpacklo_epi8};
+    let (a, b) = (cast(a), cast(b));
+    // SAFETY: both need SSE2 and nothing else, and every x86_64 has it.
+    unsafe { [cast(_mm_unpacklo_epi8(a, b)), cast(_mm_unpackhi_epi8(a, b))] }
+}
+
+/// The bytes of `a` and `b` in turns: those of the first halves, those of the second.
+#[cfg(not(target_arch = "x86_64"))]
+#[inline]
+fn zip(a: [u8; LANES], b: [u8; LANES]) -> [[u8; LANES]; 2] {
+    let byte = |i: usize| if i % 2 == 0 { a[i / 2] } else { b[i / 2] };
+    [
+        std::array::from_fn(byte),
+        std::array::from_fn(|i| byte(LANES + i)),
+    ]
+}
+
+/// Interleaves the elements from `first` on, of any size: plane by plane, over as many elements as
+/// stay in the nearest cache.
+fn interleave_from(first: usize, planes: &[u8], size: usize, elements: &mut [u8]) {
+    let n = elements.len() / size;
     let block = (16_384 / size).max(1);
-    for (b, elements) in elements.chunks_mut(block * size).enumerate() {
+    for start in (first..n).step_by(block) {
+        let end = n.min(start + block);
+        let elements = &mut elements[start * size..end * size];
         for k in 0..size {
-            let bytes = &planes[k * n + b * block..];
+            let bytes = &planes[k * n..][start..end];
             for (element, byte) in elements.chunks_exact_mut(size).zip(bytes) {
                 element[k] = *byte;
             }
         }
     }
-    out_rest.copy_from_slice(rest);
 }
 
 #[cfg(test)]

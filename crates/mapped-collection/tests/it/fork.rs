@@ -1,0 +1,66 @@
+//! A process that forks while threads read: the child must read the same, and never hang.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mapped_collection::{Batch, Item, Join, MappedCollection};
+
+use crate::store;
+
+/// Reads everything, by item and by batch.
+fn read(cells: &MappedCollection) -> Option<(Vec<Item>, Batch)> {
+    let rows: Vec<i64> = (0..cells.n_obs() as i64).rev().collect();
+    let items = rows.iter().map(|&row| cells.get(row)).collect::<Result<_, _>>().ok()?;
+    Some((items, cells.get_batch(&rows).ok()?))
+}
+
+#[test]
+fn a_forked_child_reads_while_eight_threads_did() {
+    let stores = ["base_a_csr.h5ad", "base_b_csr_v3.zarr", "base_a_dense_v2.zarr", "base_b_dense.h5ad"];
+    let cells = MappedCollection::builder(stores.map(store))
+        .obs(["cell_type"])
+        .join(Join::Outer)
+        // A cache that is always full and files that always reopen keep the locks busy.
+        .cache_bytes(200)
+        .max_open_files(2)
+        .open()
+        .expect("the fixtures open");
+    let expected = read(&cells).expect("the fixtures are readable");
+    let stop = AtomicBool::new(false);
+    let failures: Vec<i32> = std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    assert!(read(&cells).as_ref() == Some(&expected));
+                }
+            });
+        }
+        let failures = (0..40).filter_map(|_| fork_and_read(&cells, &expected)).collect();
+        stop.store(true, Ordering::Relaxed);
+        failures
+    });
+    assert!(failures.is_empty(), "wait statuses of children: {failures:?}");
+}
+
+/// The child's wait status unless it read what was expected.
+fn fork_and_read(cells: &MappedCollection, expected: &(Vec<Item>, Batch)) -> Option<i32> {
+    // SAFETY: the child runs only code that is safe after a fork of a threaded process: it
+    // allocates (glibc's allocator survives a fork), reads, and leaves by `_exit`. That the
+    // collection's own code is such code is what this test is for.
+    match unsafe { libc::fork() } {
+        -1 => panic!("cannot fork: {}", std::io::Error::last_os_error()),
+        0 => {
+            // SAFETY: `alarm` kills a child that hangs; `_exit` runs no handlers and no destructors.
+            unsafe {
+                libc::alarm(20);
+                let right = read(cells).as_ref() == Some(expected);
+                libc::_exit(if right { 0 } else { 1 });
+            }
+        }
+        child => {
+            let mut status = 0;
+            // SAFETY: `status` outlives the call, and `child` is a child of this process.
+            unsafe { libc::waitpid(child, &mut status, 0) };
+            (status != 0).then_some(status)
+        }
+    }
+}

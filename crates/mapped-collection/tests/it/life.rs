@@ -1,0 +1,209 @@
+//! Life cycle: closing, forking by hand, many stores with few files, work that is not repeated.
+
+use mapped_collection::{
+    BatchOptions, Error, FilterValue, ItemValue, Join, MappedCollection, MemoryStore, Output,
+    Shuffle, Values,
+};
+
+use crate::store;
+
+fn pair() -> MappedCollection {
+    MappedCollection::builder(["base_a_csr.h5ad", "base_b_csr_v3.zarr"].map(store))
+        .obs(["cell_type", "_index"])
+        .encode_labels(["cell_type"])
+        .open()
+        .expect("the fixtures open")
+}
+
+#[test]
+fn closing_closes_all_clones_and_nothing_else() {
+    let cells = pair();
+    let (clone, fork) = (cells.clone(), cells.fork().expect("the files are there"));
+    let first = clone.get(0).expect("open");
+    cells.close();
+    cells.close();
+    assert!(cells.closed() && clone.closed() && !fork.closed());
+    for collection in [&cells, &clone] {
+        assert!(matches!(collection.get(0), Err(Error::Closed)));
+        assert!(matches!(collection.get_batch(&[0]), Err(Error::Closed)));
+        assert!(matches!(collection.merged_labels("cell_type"), Err(Error::Closed)));
+        assert!(matches!(collection.obs_names(&[0]), Err(Error::Closed)));
+        assert!(matches!(collection.batches(BatchOptions::new(1)), Err(Error::Closed)));
+        assert_eq!(collection.shape(), fork.shape(), "what is in memory stays");
+    }
+    assert_eq!(fork.get(0).expect("open"), first);
+    assert_eq!(cells.io().open_files(), 0);
+}
+
+#[test]
+fn indices_count_from_both_ends_and_no_further() {
+    let cells = pair();
+    let n = cells.n_obs() as i64;
+    assert_eq!(cells.get(-1).expect("the last"), cells.get(n - 1).expect("the last"));
+    for index in [n, -n - 1, i64::MAX, i64::MIN] {
+        let error = cells.get(index).expect_err("out of bounds");
+        assert_eq!(error.to_string(), format!("index {index} is out of bounds for axis 0 with size {n}"));
+    }
+}
+
+#[test]
+fn obs_names_come_for_any_rows() {
+    let cells = pair();
+    let names = cells.obs_names(&[7, 0, -1]).expect("the files are readable");
+    for (name, row) in names.iter().zip([7, 0, -1]) {
+        assert_eq!(cells.get(row).expect("within bounds").text("_index"), Some(name.as_str()));
+    }
+}
+
+#[test]
+fn three_hundred_stores_read_with_few_open_files() {
+    let paths = (0..300).map(|i| store(if i % 2 == 0 { "base_a_csr.h5ad" } else { "base_b_csr_v3.zarr" }));
+    // Copies: the same path would be the same file.
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let copies: Vec<_> = paths
+        .enumerate()
+        .map(|(i, path)| {
+            if path.is_dir() {
+                return path;
+            }
+            let copy = dir.path().join(format!("{i}.h5ad"));
+            std::fs::copy(path, &copy).expect("a small file");
+            copy
+        })
+        .collect();
+    let cells = MappedCollection::builder(copies).max_open_files(8).cache_bytes(0).open();
+    let cells = cells.expect("all stores open");
+    let rows: Vec<i64> = (0..cells.n_obs() as i64).collect();
+    let batch = cells.get_batch(&rows).expect("readable");
+    assert_eq!(batch.n_obs(), 150 * (6 + 5));
+    assert!(cells.io().open_files() <= 8);
+}
+
+/// Every chunk is decoded once in a call, whatever the order of the rows, with no cache at all.
+#[test]
+fn a_batch_decodes_each_chunk_once() {
+    let cases = [
+        // 12 x 7 elements in chunks of 6 x 4, or 3 x 4.
+        ("layouts_v3.zarr", "zstd_checksum", 2 * 2),
+        ("layouts_v3.zarr", "sharded", 4 * 2),
+        // 48 nonzeros in chunks of 4, and as many indices.
+        ("layouts_v3.zarr", "csr_sharded", 2 * 12),
+    ];
+    for (name, layer, chunks) in cases {
+        let cells = MappedCollection::builder([store(name)]).layers([layer]).cache_bytes(0).open();
+        let cells = cells.expect("the fixture opens");
+        for rows in [(0..12).collect::<Vec<i64>>(), (0..12).map(|i| i * 5 % 12).collect(), vec![3; 40]] {
+            let before = cells.io().decoded_chunks();
+            cells.get_batch(&rows).expect("readable");
+            let decoded = cells.io().decoded_chunks() - before;
+            if rows.contains(&0) {
+                assert_eq!(decoded, chunks, "{name} {layer}");
+            } else {
+                assert!(decoded <= chunks / 2, "{name} {layer}: {decoded} chunks for one row");
+            }
+        }
+    }
+}
+
+#[test]
+fn neighbours_cost_no_second_decode() {
+    let cells = MappedCollection::builder([store("layouts_v3.zarr")]).layers(["csr_sharded"]).open();
+    let cells = cells.expect("the fixture opens");
+    let before = cells.io().decoded_chunks();
+    (0..12).for_each(|row| drop(cells.get(row).expect("readable")));
+    assert_eq!(cells.io().decoded_chunks() - before, 2 * 12);
+}
+
+#[test]
+fn an_epoch_is_the_permutation_of_its_seed() {
+    let cells = pair();
+    let options = BatchOptions::new(4).shuffle(Shuffle::Exact).seed(3).output(Output::Csr);
+    let batches = cells.batches(options).expect("the stores fit together");
+    for epoch in 0..3 {
+        let mut rows = Vec::new();
+        for batch in batches.epoch(epoch) {
+            let batch = batch.expect("readable");
+            rows.extend(batch.store_idx.iter().copied().zip(batch.row_idx.iter().copied()));
+        }
+        let order = mapped_collection::permutation(cells.n_obs() as u32, 3, epoch);
+        let expected: Vec<(u32, u32)> = order
+            .iter()
+            .map(|&row| cells.locate(row.into()).expect("within bounds"))
+            .map(|(store, row)| (store as u32, row))
+            .collect();
+        assert_eq!(rows, expected);
+    }
+    let whole = cells.batches(BatchOptions::new(4).drop_last(true)).expect("fits");
+    assert_eq!((whole.n_batches(), whole.epoch(0).count()), (2, 2));
+    assert!(cells.batches(BatchOptions::new(0)).is_err());
+}
+
+#[test]
+fn an_empty_collection_is_legal() {
+    let cells = MappedCollection::builder([store("base_a_csr.h5ad")])
+        .obs(["cell_type"])
+        .filter("cell_type", Vec::<FilterValue>::new())
+        .open()
+        .expect("no rows are fine");
+    assert_eq!(cells.n_obs(), 0);
+    assert!(matches!(cells.get(0), Err(Error::OutOfBounds { index: 0, n_obs: 0 })));
+    let batch = cells.get_batch(&[]).expect("no rows are fine");
+    assert_eq!(batch.n_obs(), 0);
+    assert_eq!(cells.batches(BatchOptions::new(8)).expect("fits").epoch(0).count(), 0);
+    assert!(cells.label_weights(["cell_type"]).expect("a column").weights(None).is_empty());
+}
+
+#[test]
+fn missing_keys_are_listed_with_the_nearest() {
+    let cells = MappedCollection::builder([store("base_a_csr.h5ad")])
+        .layers(["X", "count"])
+        .obs(["celltype"])
+        .obsm(["X_umap3"])
+        .open()
+        .expect("missing keys are left out");
+    let missing: Vec<_> = cells.missing_keys().iter().map(|m| (m.group, m.nearest.as_deref())).collect();
+    assert_eq!(missing, [("layers", Some("counts")), ("obsm", None), ("obs", Some("cell_type"))]);
+    let item = cells.get(0).expect("readable");
+    assert_eq!(item.entries().len(), 1);
+    let error = cells.merged_labels("celltype").expect_err("no such column");
+    assert!(error.to_string().contains("did you mean \"cell_type\"?"), "{error}");
+}
+
+#[test]
+fn presence_tells_a_filled_zero_from_a_measured_one() {
+    let cells = |join| {
+        let store = |name: &str, vars: &[&str]| {
+            let zeros = Values::F32(vec![0.0; vars.len()]);
+            MemoryStore::new(name)
+                .dataframe("obs", &["c"])
+                .dataframe("var", vars)
+                .array("X", &[1, vars.len() as u64], zeros)
+        };
+        MappedCollection::builder([store("a", &["x", "y"]), store("b", &["y", "z"])])
+            .join(join)
+            .open()
+            .expect("the stores fit together")
+    };
+    let outer = cells(Join::Outer);
+    assert_eq!(outer.presence(0), Some(vec![true, true, false]));
+    assert_eq!(outer.presence(1), Some(vec![false, true, true]));
+    assert_eq!(cells(Join::Inner).presence(1), Some(vec![true]));
+}
+
+#[test]
+fn a_collection_is_shared_between_threads() {
+    fn shared<T: Send + Sync + Clone + 'static>(_: &T) {}
+    let cells = pair();
+    shared(&cells);
+    let expected = cells.get(2).expect("readable");
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let cells = cells.clone();
+            std::thread::spawn(move || cells.get(2).expect("readable"))
+        })
+        .collect();
+    for thread in threads {
+        assert_eq!(thread.join().expect("no panic"), expected);
+    }
+    assert!(matches!(expected.get("cell_type"), Some(ItemValue::Code(_) | ItemValue::Missing)));
+}
