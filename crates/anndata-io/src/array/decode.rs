@@ -2,8 +2,9 @@
 //!
 //! Bytes go in, exactly as many decoded bytes as the caller's slice holds come out. The bytes are
 //! a stranger's: every length in them is held against the length that is expected before it is
-//! used, and nothing is allocated beyond the expected size and its checksums. (The one exception,
-//! two compressors in a row, has a bound of its own: see [`Pipeline::decode`].)
+//! used, and nothing is allocated beyond the expected size and its checksums. (Two compressors in
+//! a row have a bound of their own, see [`Pipeline::decode`]; the Blosc library takes a buffer of
+//! two blocks for the time of a call, and refuses a block longer than the output.)
 
 mod blosc;
 mod checksum;
@@ -170,11 +171,6 @@ impl Pipeline {
     /// A pipeline of `codecs`, in the order of writing.
     pub(crate) fn new(codecs: Vec<Codec>) -> Self {
         Self { codecs }
-    }
-
-    /// The codecs, in the order of writing.
-    pub(crate) fn codecs(&self) -> &[Codec] {
-        &self.codecs
     }
 
     /// Whether chunks are stored as they are.
