@@ -77,6 +77,36 @@ impl Codec {
         }
     }
 
+    /// The decoded length that encoded bytes give for themselves.
+    fn claimed_len(self, source: &[u8]) -> Option<usize> {
+        let word = |at: usize| {
+            let bytes = source.get(at..at.checked_add(4)?)?;
+            usize::try_from(u32::from_le_bytes(bytes.try_into().ok()?)).ok()
+        };
+        match self {
+            Self::Shuffle { .. } | Self::Fletcher32 | Self::Crc32c => Some(source.len()),
+            Self::Blosc => word(4),
+            Self::Lz4Numcodecs => word(0),
+            Self::Gzip => word(source.len().checked_sub(4)?),
+            Self::Zstd => {
+                let size = zstd::zstd_safe::get_frame_content_size(source).ok()??;
+                usize::try_from(size).ok()
+            }
+            Self::Deflate | Self::Lzf | Self::Lz4Hdf5 => None,
+        }
+    }
+
+    /// More than this codec expands in good faith: deflate reaches 1032, LZ4 and LZF 255, zstd's
+    /// run-length blocks 32 KiB for each byte.
+    fn best_ratio(self) -> usize {
+        match self {
+            Self::Shuffle { .. } | Self::Fletcher32 | Self::Crc32c => 1,
+            Self::Deflate | Self::Gzip => 1032,
+            Self::Lzf | Self::Lz4Hdf5 | Self::Lz4Numcodecs => 256,
+            Self::Zstd | Self::Blosc => 1 << 16,
+        }
+    }
+
     /// The bytes before the checksum, verified, when this codec is one: nothing has to move.
     fn without_checksum(self, source: &[u8]) -> Option<Result<&[u8], DecodeError>> {
         match self {
@@ -227,21 +257,22 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Decodes a chunk whose length is not known beforehand, to at most `limit` bytes.
+    /// Decodes a chunk whose length is not known beforehand.
+    ///
+    /// What the bytes say of their own length is believed up to the best ratio of their codec.
     ///
     /// # Errors
-    /// Any [`DecodeError`], when `raw` is not what the codecs make of that many bytes.
+    /// Any [`DecodeError`], when `raw` is not what the codecs make.
     pub(crate) fn decode_unsized(
         &self,
         raw: &[u8],
-        limit: u64,
         scratch: &mut Scratch,
     ) -> Result<Vec<u8>, DecodeError> {
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let mut data = raw.to_vec();
         for codec in self.codecs.iter().rev() {
-            // Nothing says how long the output is: try with more and more room.
-            let mut len = data.len().saturating_mul(8).saturating_add(4096).min(limit);
+            let limit = data.len().saturating_mul(codec.best_ratio()).saturating_add(4096);
+            let claimed = codec.claimed_len(&data);
+            let mut len = claimed.unwrap_or(data.len().saturating_mul(8) + 4096).min(limit);
             data = loop {
                 let mut out = vec![0; len];
                 match codec.undo(&data, &mut out, &mut scratch.tools) {
@@ -249,8 +280,11 @@ impl Pipeline {
                         out.truncate(found);
                         break out;
                     }
-                    Err(error) if len == limit => return Err(error),
-                    Err(_) => len = len.saturating_mul(8).min(limit),
+                    // A zlib stream says nothing: try with more room.
+                    Err(_) if claimed.is_none() && len < limit => {
+                        len = len.saturating_mul(8).min(limit);
+                    }
+                    Err(error) => return Err(error),
                 }
             };
         }
@@ -344,6 +378,24 @@ mod tests {
             let error = decode(&[], b"abc", 0, len).expect_err("not as long");
             let says = format!("the stored data is 3 bytes long where {len} were expected");
             assert_eq!(error.to_string(), says);
+        }
+    }
+
+    #[test]
+    fn a_length_that_is_not_known_is_found() {
+        let data: Vec<u8> = (0..90_000u32).map(|i| (i / 1000) as u8).collect();
+        for codec in [
+            Codec::Deflate, Codec::Gzip, SHUFFLE, Codec::Fletcher32, Codec::Crc32c, Codec::Zstd,
+            Codec::Lz4Numcodecs, Codec::Blosc,
+        ] {
+            let raw = encode(codec, &data);
+            let pipeline = Pipeline::new(vec![codec]);
+            let out = pipeline.decode_unsized(&raw, &mut Scratch::default());
+            assert!(out.expect("well formed") == data, "{codec:?}");
+            let cut = &raw[..raw.len() / 2];
+            if !matches!(codec, Codec::Shuffle { .. }) {
+                assert!(pipeline.decode_unsized(cut, &mut Scratch::default()).is_err(), "{codec:?}");
+            }
         }
     }
 

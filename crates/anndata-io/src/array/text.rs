@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Array, BEST_RATIO, Cursor, FREE_BYTES, ItemType};
+use super::{Array, Cursor, FREE_BYTES, ItemType};
 use crate::context::ByteSource;
 use crate::error::{Error, ErrorKind};
 
@@ -262,11 +262,10 @@ impl TextReader<'_> {
         let Some(place) = array.place(chunk)? else { return Ok(None) };
         let mut raw = std::mem::take(&mut self.cursor.raw);
         array.read_raw(&place, &mut raw)?;
-        let limit = place.len.saturating_mul(BEST_RATIO).saturating_add(1 << 20);
         let bytes = array
             .parts()
             .pipeline
-            .decode_unsized(&raw, limit, &mut self.cursor.decode)
+            .decode_unsized(&raw, &mut self.cursor.decode)
             .map_err(|source| array.error(ErrorKind::Decode { chunk, source: Arc::new(source) }))?;
         self.cursor.raw = raw;
         let stored = bytes.get(..4).map(|count| le_uint(count));

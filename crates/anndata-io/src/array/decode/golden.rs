@@ -78,7 +78,6 @@ const SAMPLES: &[Sample] = samples! {
     "h5-blosc-zstd-plain" [Blosc] => Counts;
     "h5-blosc-zstd-shuffle" [Blosc] => Counts;
     "h5-blosc-zstd-bitshuffle" [Blosc] => Counts;
-    "h5-blosc-snappy-shuffle" [Blosc] => Counts;
     "nc-zlib" [Deflate] => Counts;
     "nc-gzip" [Gzip] => Counts;
     "nc-zstd" [Zstd] => Counts;
