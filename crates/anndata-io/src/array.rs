@@ -73,12 +73,26 @@ const FREE_BYTES: u64 = 64 << 20;
 const READ_BYTES: usize = 1 << 20;
 
 /// The last chunk decoded, so that ascending reads decode each chunk once whatever the
-/// cache's budget.
-#[derive(Default)]
+/// cache's budget, and the buffers that decoding needs.
+#[derive(Debug, Default)]
 pub(crate) struct Cursor {
-    chunk: Option<(u64, Option<Arc<AlignedBytes>>)>,
+    /// Array and number of the chunk.
+    chunk: Option<(ChunkKey, Option<Arc<AlignedBytes>>)>,
+    /// In a scan, the chunks that another scan may need too: only they go into the cache.
+    pub(crate) shared: Option<[u64; 2]>,
+    /// A buffer that no chunk uses.
+    spare: Option<Arc<AlignedBytes>>,
     decode: decode::Scratch,
     raw: Vec<u8>,
+}
+
+impl Cursor {
+    /// Lets go of the chunk.
+    fn forget(&mut self) {
+        if let Some((_, Some(bytes))) = self.chunk.take() {
+            self.spare = Some(bytes);
+        }
+    }
 }
 
 impl Array {
@@ -143,12 +157,12 @@ impl Array {
     }
 
     /// Whether elements can be read where they lie, without decoding a whole chunk.
-    fn is_direct(&self) -> bool {
+    pub(crate) fn is_direct(&self) -> bool {
         self.inner.pipeline.is_empty() && self.inner.stored_axes.is_none()
     }
 
     /// Refuses a read whose result could not come from the bytes stored.
-    fn check_budget(&self, item: u64) -> Result<(), Error> {
+    pub(crate) fn check_budget(&self, item: u64) -> Result<(), Error> {
         let stored = self.inner.chunks.stored_bytes(&self.inner.grid, item);
         let ratio = if self.inner.pipeline.is_empty() { 1 } else { BEST_RATIO };
         let limit = stored.saturating_mul(ratio).saturating_add(FREE_BYTES);
@@ -182,27 +196,30 @@ impl Array {
     }
 
     /// A decoded chunk, native-endian and row-major; `None` when it was never written.
-    fn chunk(&self, chunk: u64, cursor: &mut Cursor) -> Result<Option<Arc<AlignedBytes>>, Error> {
-        if let Some((last, bytes)) = &cursor.chunk
-            && *last == chunk
-        {
-            return Ok(bytes.clone());
-        }
+    fn chunk<'c>(&self, chunk: u64, cursor: &'c mut Cursor) -> Result<Option<&'c AlignedBytes>, Error> {
         let inner = &*self.inner;
         let key = ChunkKey { array: inner.id, chunk };
-        let bytes = match inner.context.cached_chunk(key) {
-            Some(bytes) => Some(bytes),
-            None => match self.place(chunk)? {
-                None => None,
-                Some(place) => {
-                    let decoded = Arc::new(self.decode(chunk, &place, cursor)?);
-                    inner.context.keep_chunk(key, &decoded);
-                    Some(decoded)
-                }
-            },
-        };
-        cursor.chunk = Some((chunk, bytes.clone()));
-        Ok(bytes)
+        if cursor.chunk.as_ref().is_none_or(|(last, _)| *last != key) {
+            let shared = cursor.shared.is_none_or(|shared| shared.contains(&chunk));
+            cursor.forget();
+            let cached = if shared { inner.context.cached_chunk(key) } else { None };
+            let bytes = match cached {
+                Some(bytes) => Some(bytes),
+                None => match self.place(chunk)? {
+                    None => None,
+                    Some(place) => {
+                        let decoded = Arc::new(self.decode(chunk, &place, cursor)?);
+                        if shared {
+                            inner.context.keep_chunk(key, &decoded);
+                        }
+                        inner.context.count_decoded(place.len);
+                        Some(decoded)
+                    }
+                },
+            };
+            cursor.chunk = Some((key, bytes));
+        }
+        Ok(cursor.chunk.as_ref().and_then(|(_, bytes)| bytes.as_deref()))
     }
 
     fn decode(&self, chunk: u64, place: &Place, cursor: &mut Cursor) -> Result<AlignedBytes, Error> {
@@ -213,14 +230,14 @@ impl Array {
             let expected = format!("{len} bytes in chunk {chunk}");
             return Err(self.invalid(expected, format!("{} stored bytes", place.len)));
         }
-        let mut raw = std::mem::take(&mut cursor.raw);
-        self.read_raw(place, &mut raw)?;
-        let mut out = AlignedBytes::zeroed(len as usize);
+        self.read_raw(place, &mut cursor.raw)?;
+        // A buffer that no cache holds is used again: its pages are there already.
+        let mut out = cursor.spare.take().and_then(Arc::into_inner).unwrap_or_default();
+        out.resize(len as usize);
         inner
             .pipeline
-            .decode(&raw, place.skip_mask, out.as_mut_slice(), &mut cursor.decode)
+            .decode(&cursor.raw, place.skip_mask, out.as_mut_slice(), &mut cursor.decode)
             .map_err(|source| self.error(ErrorKind::Decode { chunk, source: Arc::new(source) }))?;
-        cursor.raw = raw;
         if inner.big_endian {
             swap_bytes(out.as_mut_slice(), self.swap_unit());
         }
@@ -248,6 +265,7 @@ impl Array {
         }
         let offset = place.offset.saturating_add(start);
         place.source.read_exact_at(offset, out).map_err(|error| self.at(error))?;
+        self.inner.context.count_read(len);
         if self.inner.big_endian {
             swap_bytes(out, self.swap_unit());
         }
@@ -334,9 +352,10 @@ impl Array {
     /// `rows` ascend (repeats are fine). `visit(i, start, run)` gets the elements of row
     /// `rows[i]` from flattened position `start` within the row; the runs of one row cover it
     /// once. Each chunk is decoded once in a call.
-    pub fn read_rows(
+    pub(crate) fn read_rows(
         &self,
         rows: &[u64],
+        cursor: &mut Cursor,
         mut visit: impl FnMut(usize, usize, Slice<'_>),
     ) -> Result<(), Error> {
         let dtype = self.number_type()?;
@@ -352,7 +371,6 @@ impl Array {
             let (what, len) = ("row", grid.shape[0]);
             return Err(self.error(ErrorKind::OutOfBounds { what, index, len }));
         }
-        let mut cursor = Cursor::default();
         let mut buffer = AlignedBytes::default();
         let inner_counts = &grid.counts()[1..];
         let blocks: u64 = inner_counts.iter().product();
@@ -366,7 +384,7 @@ impl Array {
                     &block,
                     &rows[first..first + in_band],
                     dtype,
-                    (&mut cursor, &mut buffer),
+                    (&mut *cursor, &mut buffer),
                     &mut |i, start, run| visit(first + i, start, run),
                 )?;
             }

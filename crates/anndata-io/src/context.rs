@@ -43,8 +43,15 @@ pub struct IoContext {
 struct Inner {
     options: IoOptions,
     closed: AtomicBool,
-    decoded_chunks: AtomicU64,
+    counts: Counts,
     local: ForkLocal<Local>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    decoded_chunks: AtomicU64,
+    cache_hits: AtomicU64,
+    bytes_read: AtomicU64,
 }
 
 /// What one process has open and decoded.
@@ -77,8 +84,8 @@ impl IoContext {
             files: Mutex::new(LruCache::unbounded()),
             chunks: Mutex::new(ChunkCache { chunks: LruCache::unbounded(), bytes: 0 }),
         });
-        let (closed, decoded_chunks) = (AtomicBool::new(false), AtomicU64::new(0));
-        IoContext { inner: Arc::new(Inner { options, closed, decoded_chunks, local }) }
+        let (closed, counts) = (AtomicBool::new(false), Counts::default());
+        IoContext { inner: Arc::new(Inner { options, closed, counts, local }) }
     }
 
     /// Closes every file and forgets every chunk. Reads fail from now on, in all clones.
@@ -98,7 +105,22 @@ impl IoContext {
 
     /// How many chunks were decoded so far, in this process and those it was forked from.
     pub fn decoded_chunks(&self) -> u64 {
-        self.inner.decoded_chunks.load(Ordering::Relaxed)
+        self.inner.counts.decoded_chunks.load(Ordering::Relaxed)
+    }
+
+    /// How many times a chunk was found decoded.
+    pub fn cache_hits(&self) -> u64 {
+        self.inner.counts.cache_hits.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of arrays read so far, as they are stored.
+    pub fn bytes_read(&self) -> u64 {
+        self.inner.counts.bytes_read.load(Ordering::Relaxed)
+    }
+
+    /// The limits that the context was made with.
+    pub fn options(&self) -> IoOptions {
+        self.inner.options
     }
 
     /// Files open at this moment.
@@ -124,12 +146,24 @@ impl IoContext {
     }
 
     pub(crate) fn cached_chunk(&self, key: ChunkKey) -> Option<Arc<AlignedBytes>> {
-        lock(&self.inner.local.get().chunks).chunks.get(&key).cloned()
+        let chunk = lock(&self.inner.local.get().chunks).chunks.get(&key).cloned();
+        self.inner.counts.cache_hits.fetch_add(chunk.is_some().into(), Ordering::Relaxed);
+        chunk
     }
 
-    /// Counts a decoded chunk and keeps it as long as the budget allows.
+    /// Counts bytes that were read where they lie.
+    pub(crate) fn count_read(&self, bytes: u64) {
+        self.inner.counts.bytes_read.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts a chunk that was decoded from `stored` bytes.
+    pub(crate) fn count_decoded(&self, stored: u64) {
+        self.inner.counts.decoded_chunks.fetch_add(1, Ordering::Relaxed);
+        self.inner.counts.bytes_read.fetch_add(stored, Ordering::Relaxed);
+    }
+
+    /// Keeps a chunk as long as the budget allows.
     pub(crate) fn keep_chunk(&self, key: ChunkKey, chunk: &Arc<AlignedBytes>) {
-        self.inner.decoded_chunks.fetch_add(1, Ordering::Relaxed);
         let budget = self.inner.options.cache_bytes;
         if chunk.len() > budget || self.is_closed() {
             return;
@@ -295,7 +329,6 @@ mod tests {
         assert_eq!(kept.collect::<Vec<_>>(), [7, 8, 9]);
         context.keep_chunk(ChunkKey { array: 1, chunk: 0 }, &bytes(101));
         assert!(context.cached_chunk(ChunkKey { array: 1, chunk: 0 }).is_none());
-        assert_eq!(context.decoded_chunks(), 11);
     }
 
     #[test]

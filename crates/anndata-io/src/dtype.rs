@@ -387,6 +387,8 @@ macro_rules! typed {
             fn from_values(values: Values) -> Option<Vec<Self>>;
             /// The elements, when their type is this one.
             fn from_slice(slice: Slice<'_>) -> Option<&[Self]>;
+            /// The vector itself, when its type is this one.
+            fn as_mut_vec(values: &mut Values) -> Option<&mut Vec<Self>>;
             /// Wraps a vector.
             fn into_values(values: Vec<Self>) -> Values;
         }
@@ -396,6 +398,9 @@ macro_rules! typed {
             }
             fn from_slice(slice: Slice<'_>) -> Option<&[Self]> {
                 match slice { Slice::$variant(v) => Some(v), _ => None }
+            }
+            fn as_mut_vec(values: &mut Values) -> Option<&mut Vec<Self>> {
+                match values { Values::$variant(v) => Some(v), _ => None }
             }
             fn into_values(values: Vec<Self>) -> Values { Values::$variant(values) }
         })*

@@ -16,7 +16,7 @@
 //! | [`IoContext`] | the open files and decoded chunks that files share, both bounded |
 //!
 //! ```
-//! use anndata_io::{AnnDataFile, LayerKey, MemoryStore, RowSink, Slice, Values};
+//! use anndata_io::{AnnDataFile, LayerKey, MemoryStore, ReadScratch, RowSink, Slice, Values};
 //!
 //! /// Sums the elements of each row.
 //! struct Sums(Vec<f64>);
@@ -39,7 +39,7 @@
 //!
 //! let x = cells.layer(&LayerKey::X)?.expect("it has an X");
 //! let mut sums = Sums(vec![0.0; 2]);
-//! x.read_rows(&[0, 2], &mut sums)?;
+//! x.read_rows(&[0, 2], &mut ReadScratch::default(), &mut sums)?;
 //! assert_eq!(sums.0, [5.0, 3.0]);
 //! # Ok::<(), anndata_io::Error>(())
 //! ```
@@ -77,5 +77,5 @@ pub use context::{IoContext, IoOptions};
 pub use dtype::{Bool, DType, Element, Slice, Stored, UnknownDType, Values, Wide, f16};
 pub use error::{Error, ErrorKind, nearest_name};
 pub use key::LayerKey;
-pub use matrix::{MatrixSource, RowSink};
+pub use matrix::{MatrixSource, ReadScratch, RowSink};
 pub use store::{Attribute, MemoryStore, Node, Store};

@@ -1,7 +1,7 @@
 //! Matrices with one row a cell: dense, CSR, or a table of numbers, all read by bulks of rows.
 
-use crate::array::Array;
-use crate::dtype::{DType, Slice};
+use crate::array::{Array, Cursor};
+use crate::dtype::{DType, Slice, Values};
 use crate::error::{Error, ErrorKind, REWRITE};
 use crate::store::{Node, Store};
 
@@ -21,6 +21,37 @@ pub trait RowSink {
 
     /// A whole sparse row: columns ascending and distinct, each below the row length.
     fn sparse(&mut self, row: usize, columns: &[u32], values: Slice<'_>);
+}
+
+/// What reading needs besides a matrix, kept from one call to the next: buffers, the last chunks,
+/// decompressors. One for each thread.
+#[derive(Debug, Default)]
+pub struct ReadScratch {
+    scan: bool,
+    indices: Cursor,
+    data: Cursor,
+    raw_columns: Option<Values>,
+    raw_data: Option<Values>,
+    columns: Vec<u32>,
+}
+
+impl ReadScratch {
+    /// For reads that pass over a file once, in pieces that follow each other: only chunks that
+    /// neighbouring pieces share are put into the cache.
+    pub fn for_scan() -> Self {
+        ReadScratch { scan: true, ..Default::default() }
+    }
+}
+
+/// An empty vector of a type: the one that is there, when it is of that type.
+fn emptied(values: &mut Option<Values>, dtype: DType) -> Values {
+    match values.take().filter(|values| values.dtype() == dtype) {
+        Some(mut values) => {
+            values.clear();
+            values
+        }
+        None => Values::new(dtype),
+    }
 }
 
 /// A matrix in a file, opened. Rows are read in bulk; a single row is a bulk of one.
@@ -120,13 +151,39 @@ impl MatrixSource {
     /// # Errors
     /// When a row is out of bounds, or what the file holds is invalid. The sink may have had
     /// rows by then.
-    pub fn read_rows(&self, rows: &[u64], sink: &mut impl RowSink) -> Result<(), Error> {
+    pub fn read_rows(
+        &self,
+        rows: &[u64],
+        scratch: &mut ReadScratch,
+        sink: &mut impl RowSink,
+    ) -> Result<(), Error> {
         match &self.layout {
             Layout::Dense(array) => {
-                array.read_rows(rows, |row, start, run| sink.dense(row, start, run))
+                // Pieces of a scan end where bands of chunks do: none is shared.
+                scratch.data.shared = scratch.scan.then_some([u64::MAX; 2]);
+                array.read_rows(rows, &mut scratch.data, |row, start, run| {
+                    sink.dense(row, start, run);
+                })
             }
-            Layout::Csr(matrix) => matrix.read_rows(rows, sink),
+            Layout::Csr(matrix) => matrix.read_rows(rows, scratch, sink),
             Layout::Frame(frame) => frame.read_rows(rows, sink),
+        }
+    }
+
+    /// The most elements that a row may have stored: its nonzeros for CSR, all for others.
+    pub fn stored_len(&self, row: u64) -> Option<u64> {
+        match &self.layout {
+            Layout::Csr(matrix) => matrix.stored_len(row),
+            _ => (row < self.n_rows()).then_some(self.row_len() as u64),
+        }
+    }
+
+    /// Rows that a band of chunks covers, for dense matrices that must be decoded: a scan's pieces
+    /// should end where bands do. 1 for any other.
+    pub fn rows_per_band(&self) -> u64 {
+        match &self.layout {
+            Layout::Dense(array) if !array.is_direct() => array.chunk_shape()[0],
+            _ => 1,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anndata_io::{
     AnnDataFile, AnnDataSource, Column, DType, ErrorKind, IoContext, LayerKey, MatrixSource,
-    MemoryStore, RowSink, Slice, Values, Values1d,
+    MemoryStore, ReadScratch, RowSink, Slice, Values, Values1d,
 };
 
 /// Gathers rows as float64.
@@ -36,7 +36,7 @@ impl RowSink for Rows {
 fn read(matrix: &MatrixSource, rows: &[u64]) -> Vec<f64> {
     let width = matrix.row_len();
     let mut out = Rows { width, values: vec![0.0; rows.len() * width], seen: vec![0; rows.len()] };
-    matrix.read_rows(rows, &mut out).expect("readable");
+    matrix.read_rows(rows, &mut ReadScratch::default(), &mut out).expect("readable");
     assert!(out.seen.iter().all(|&seen| seen == width), "every row is covered once");
     out.values
 }
@@ -89,9 +89,9 @@ fn check(source: AnnDataSource) {
         assert_eq!(read(&matrix, &rows), expected, "rows {rows:?}");
     }
     let mut sink = Rows { width: 5, values: vec![], seen: vec![] };
-    let error = matrix.read_rows(&[6], &mut sink).expect_err("there are six rows");
+    let error = matrix.read_rows(&[6], &mut ReadScratch::default(), &mut sink).expect_err("there are six rows");
     assert!(matches!(error.kind(), ErrorKind::OutOfBounds { index: 6, len: 6, .. }), "{error}");
-    assert!(matrix.read_rows(&[2, 1], &mut sink).is_err(), "rows must ascend");
+    assert!(matrix.read_rows(&[2, 1], &mut ReadScratch::default(), &mut sink).is_err(), "rows must ascend");
 
     let counts = file.layer(&"counts".into()).expect("readable").expect("it has counts");
     assert_eq!(counts.dtype(), DType::I32);
@@ -126,7 +126,7 @@ fn check(source: AnnDataSource) {
     context.close();
     if path != Path::new("memory") {
         let mut sink = Rows { width: 5, values: vec![0.0; 5], seen: vec![0] };
-        let error = matrix.read_rows(&[0], &mut sink).expect_err("closed");
+        let error = matrix.read_rows(&[0], &mut ReadScratch::default(), &mut sink).expect_err("closed");
         assert!(matches!(error.kind(), ErrorKind::Closed), "{error}");
     }
 }

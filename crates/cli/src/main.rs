@@ -1,3 +1,47 @@
-//! The command.
+//! The command: looks at, draws from and streams collections of AnnData files.
+//!
+//! Standard output carries results alone; warnings, errors and progress go to standard error.
 
-fn main() {}
+use std::error::Error;
+use std::io::{self, BufWriter, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+mod args;
+mod demo;
+mod demo_files;
+mod get;
+mod info;
+mod json;
+mod options;
+mod progress;
+mod report;
+mod stream;
+mod text;
+mod weights;
+
+use args::{Cli, Command};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+fn main() -> ExitCode {
+    report::warnings_to_stderr();
+    let cli = Cli::parse();
+    let mut out = BufWriter::new(io::stdout().lock());
+    let done = run(cli, &mut out).and_then(|()| Ok(out.flush()?));
+    drop(out); // results stand before the error
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report::failure(error),
+    }
+}
+
+fn run(cli: Cli, out: &mut impl Write) -> Result<()> {
+    match cli.command {
+        Command::Info(args) => info::run(&args, cli.json, out),
+        Command::Get(args) => get::run(&args, cli.json, out),
+        Command::Weights(args) => weights::run(&args, cli.json, out),
+        Command::Stream(args) => stream::run(&args, cli.json, out),
+    }
+}

@@ -1,13 +1,15 @@
 //! Batches: many rows read at once, in the order asked.
 
-use anndata_io::{ColumnRows, DType, Stored, Values, Values1d, with_dtype};
+use anndata_io::{
+    ColumnRows, DType, MatrixSource, ReadScratch, Stored, Values, Values1d, with_dtype,
+};
 use label_encoding::{Label, MISSING_CODE};
 
 use crate::collection::{MappedCollection, codes_at};
 use crate::error::Error;
 use crate::labels::number_label;
-use crate::plan::{MatrixKey, ObsColumn, ObsKey, Plan};
-use crate::rows::{Indices, RowsOf, SparseRows, read_dense};
+use crate::plan::{ObsColumn, ObsKey, Plan};
+use crate::rows::{Indices, MatrixSlots, SlotSink};
 
 /// How the matrices of a batch are laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -121,38 +123,6 @@ impl Batch {
     }
 }
 
-/// Rows of a batch grouped by store, and in file order within each.
-struct Request {
-    store_idx: Vec<u32>,
-    row_idx: Vec<u32>,
-    /// For each store that has rows, in order: its number, the rows ascending, and where each
-    /// goes in the batch.
-    groups: Vec<(usize, Vec<u64>, Vec<usize>)>,
-}
-
-impl Request {
-    fn new(located: Vec<(usize, u32)>) -> Request {
-        let mut order: Vec<usize> = (0..located.len()).collect();
-        order.sort_by_key(|&target| located[target]);
-        let mut groups: Vec<(usize, Vec<u64>, Vec<usize>)> = Vec::new();
-        for target in order {
-            let (store, row) = located[target];
-            if groups.last().is_none_or(|(last, ..)| *last != store) {
-                groups.push((store, Vec::new(), Vec::new()));
-            }
-            let (_, rows, targets) = groups.last_mut().expect("one was pushed");
-            rows.push(row.into());
-            targets.push(target);
-        }
-        let (store_idx, row_idx) = located.into_iter().map(|(s, row)| (s as u32, row)).unzip();
-        Request { store_idx, row_idx, groups }
-    }
-
-    fn n_rows(&self) -> usize {
-        self.row_idx.len()
-    }
-}
-
 impl MappedCollection {
     /// Rows by index, dense, in the order asked; repeats are fine.
     ///
@@ -175,37 +145,168 @@ impl MappedCollection {
         self.read_batch(located?, format)
     }
 
-    pub(crate) fn read_batch(&self, located: Vec<(usize, u32)>, format: &BatchFormat) -> Result<Batch, Error> {
+    pub(crate) fn read_batch(
+        &self,
+        located: Vec<(usize, u32)>,
+        format: &BatchFormat,
+    ) -> Result<Batch, Error> {
         self.check_open()?;
-        let request = Request::new(located);
-        let plan = self.plan();
+        let slots = BatchSlots::new(self.plan(), located, format, false)?;
+        let mut picks: Vec<Pick> = (0..slots.n_rows()).map(|row| Pick { batch: 0, row }).collect();
+        picks.sort_by_key(|pick| slots.located(pick.row));
+        fill(self.plan(), std::slice::from_ref(&slots), &picks, &mut ReadScratch::default())?;
+        slots.finish(self.plan())
+    }
+}
+
+/// A batch while its rows arrive, from many threads.
+#[derive(Debug)]
+pub(crate) struct BatchSlots {
+    store_idx: Vec<u32>,
+    row_idx: Vec<u32>,
+    format: BatchFormat,
+    /// One for each matrix of the plan; `None` where no row has it.
+    matrices: Vec<Option<MatrixSlots>>,
+}
+
+/// One row of one of several batches.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pick {
+    pub(crate) batch: usize,
+    pub(crate) row: usize,
+}
+
+impl BatchSlots {
+    /// Places for rows given by store and row in its file. Rows that `wait` with those of many
+    /// other batches stay sparse until the batch is finished, also when it will be dense.
+    pub(crate) fn new(
+        plan: &Plan,
+        located: Vec<(usize, u32)>,
+        format: &BatchFormat,
+        wait: bool,
+    ) -> Result<BatchSlots, Error> {
+        let n_rows = located.len();
+        let mut stores: Vec<usize> = located.iter().map(|&(store, _)| store).collect();
+        stores.sort_unstable();
+        stores.dedup();
         let mut matrices = Vec::with_capacity(plan.matrices.len());
         for (number, key) in plan.matrices.iter().enumerate() {
-            let stores: Vec<usize> = request.groups.iter().map(|(store, ..)| *store).collect();
-            if let Some(shape) = plan.common_row_shape(number, &stores)? {
-                let matrix = read_matrix(plan, number, key, &request, shape, format.output)?;
-                insert(&mut matrices, &key.name, matrix);
+            let Some(row_shape) = plan.common_row_shape(number, &stores)? else {
+                matrices.push(None);
+                continue;
+            };
+            let dtype = key.dtype.expect("a store has this matrix");
+            let width: usize = row_shape.iter().product();
+            let bytes = n_rows.checked_mul(width).and_then(|n| n.checked_mul(dtype.size()));
+            if bytes.is_none_or(|bytes| bytes > isize::MAX as usize) {
+                return Err(Error::TooLarge { n_rows, row_len: width });
+            }
+            let source = |store: usize| plan.stores[store].matrices[number].as_ref();
+            let all_sparse = stores.iter().all(|&store| source(store).is_some_and(MatrixSource::is_sparse));
+            let stay_sparse = all_sparse && row_shape.len() == 1 && (wait || format.output == Output::Csr);
+            matrices.push(Some(if stay_sparse {
+                let len = |&(store, row): &(usize, u32)| {
+                    let len = source(store).and_then(|source| source.stored_len(row.into()));
+                    len.expect("the row exists") as usize
+                };
+                MatrixSlots::sparse(row_shape, dtype, format.output, located.iter().map(len))
+            } else {
+                MatrixSlots::dense(n_rows, row_shape, dtype, format.output)
+            }));
+        }
+        let (store_idx, row_idx) = located.into_iter().map(|(store, row)| (store as u32, row)).unzip();
+        Ok(BatchSlots { store_idx, row_idx, format: *format, matrices })
+    }
+
+    pub(crate) fn n_rows(&self) -> usize {
+        self.row_idx.len()
+    }
+
+    pub(crate) fn located(&self, row: usize) -> (usize, u32) {
+        (self.store_idx[row] as usize, self.row_idx[row])
+    }
+
+    /// Bytes that a row may take while it waits.
+    pub(crate) fn row_bytes(&self, row: usize) -> usize {
+        self.matrices.iter().flatten().map(|slots| slots.row_bytes(row)).sum()
+    }
+
+    /// Bytes of the finished batch beyond what its rows took.
+    pub(crate) fn finishing_bytes(&self) -> usize {
+        self.matrices.iter().flatten().map(MatrixSlots::finishing_bytes).sum()
+    }
+
+    /// The batch: all of its rows have arrived.
+    pub(crate) fn finish(&self, plan: &Plan) -> Result<Batch, Error> {
+        let mut matrices = Vec::with_capacity(self.matrices.len());
+        for (key, slots) in plan.matrices.iter().zip(&self.matrices) {
+            if let Some(slots) = slots {
+                matrices.push((key.name.clone(), slots.finish()));
             }
         }
         let mut obs = Vec::with_capacity(plan.obs.len());
         for (number, key) in plan.obs.iter().enumerate() {
             if plan.stores.iter().any(|store| store.columns[number].is_some()) {
-                let column = read_column(plan, number, key, &request, format.missing_code)?;
-                insert(&mut obs, &key.name, column);
+                obs.push((key.name.clone(), self.read_column(plan, number, key)?));
             }
         }
         // As in an item, an obs key wins over a matrix of its name.
         matrices.retain(|(name, _)| obs.iter().all(|(key, _)| key != name));
-        let Request { store_idx, row_idx, .. } = request;
+        let (store_idx, row_idx) = (self.store_idx.clone(), self.row_idx.clone());
         Ok(Batch { store_idx, row_idx, matrices, obs })
+    }
+
+    fn read_column(&self, plan: &Plan, number: usize, key: &ObsKey) -> Result<BatchColumn, Error> {
+        let missing_code = self.format.missing_code;
+        if key.encoder.is_some() {
+            let code = |(&store, &row): (&u32, &u32)| match &plan.stores[store as usize].columns[number] {
+                Some(ObsColumn::Labels { codes, encoded, .. }) => {
+                    codes.get(row as usize).and_then(|code| encoded[code as usize]).unwrap_or(missing_code)
+                }
+                _ => missing_code,
+            };
+            let rows = self.store_idx.iter().zip(&self.row_idx);
+            return Ok(BatchColumn::Codes(rows.map(code).collect()));
+        }
+        let n_rows = self.n_rows();
+        let mut order: Vec<usize> = (0..n_rows).collect();
+        order.sort_by_key(|&row| self.located(row));
+        let mut parts = Vec::new();
+        for targets in order.chunk_by(|&a, &b| self.store_idx[a] == self.store_idx[b]) {
+            if let Some(column) = &plan.stores[self.store_idx[targets[0]] as usize].columns[number] {
+                let rows: Vec<u64> = targets.iter().map(|&row| self.row_idx[row].into()).collect();
+                parts.push((read_column_rows(column, &rows)?, targets));
+            }
+        }
+        Ok(gather(n_rows, key.dtype, &parts))
     }
 }
 
-fn insert<T>(entries: &mut Vec<(String, T)>, name: &str, value: T) {
-    match entries.iter_mut().find(|(key, _)| key == name) {
-        Some((_, old)) => *old = value,
-        None => entries.push((name.to_owned(), value)),
+/// Reads rows of several batches into their places. `picks` ascend by store and row.
+pub(crate) fn fill(
+    plan: &Plan,
+    batches: &[BatchSlots],
+    picks: &[Pick],
+    scratch: &mut ReadScratch,
+) -> Result<(), Error> {
+    let located = |pick: &Pick| batches[pick.batch].located(pick.row);
+    let mut rows = Vec::new();
+    for picks in picks.chunk_by(|a, b| located(a).0 == located(b).0) {
+        let store = located(&picks[0]).0;
+        rows.clear();
+        rows.extend(picks.iter().map(|pick| u64::from(located(pick).1)));
+        for (number, key) in plan.matrices.iter().enumerate() {
+            let Some(source) = &plan.stores[store].matrices[number] else { continue };
+            let place = |row: usize| {
+                let pick = picks[row];
+                let slots = batches[pick.batch].matrices[number].as_ref();
+                (slots.expect("a row's store has the matrix"), pick.row)
+            };
+            let mut sink = SlotSink { map: plan.var_map(store, key), place };
+            source.read_rows(&rows, scratch, &mut sink)?;
+        }
     }
+    Ok(())
 }
 
 impl Plan {
@@ -243,75 +344,14 @@ impl Plan {
     }
 }
 
-fn read_matrix(
-    plan: &Plan,
-    number: usize,
-    key: &MatrixKey,
-    request: &Request,
-    row_shape: Vec<usize>,
-    output: Output,
-) -> Result<Matrix, Error> {
-    let width: usize = row_shape.iter().product();
-    let n_rows = request.n_rows();
-    let dtype = key.dtype.expect("a store has this matrix");
-    let too_large = || Error::TooLarge { n_rows, row_len: width };
-    let elements = n_rows.checked_mul(width).ok_or_else(too_large)?;
-    elements.checked_mul(dtype.size()).filter(|&n| n <= isize::MAX as usize).ok_or_else(too_large)?;
-    let sources = request.groups.iter().map(|(store, rows, targets)| {
-        let source = plan.stores[*store].matrices[number].as_ref();
-        (source.expect("rows have this matrix"), plan.var_map(*store, key), RowsOf { rows, targets })
-    });
-    if output == Output::Csr && row_shape.len() == 1 {
-        return with_dtype!(dtype, T => {
-            let mut sparse = SparseRows::<T>::new(n_rows);
-            for (source, map, rows) in sources {
-                sparse.read(source, map, rows, width)?;
-            }
-            let (indptr, indices, values) = sparse.into_csr();
-            Ok(Matrix::Csr { shape: [n_rows, width], indptr, indices, values })
-        });
-    }
-    let values = with_dtype!(dtype, T => {
-        let mut out = vec![T::default(); elements];
-        for (source, map, rows) in sources {
-            read_dense(source, map, rows, width, &mut out)?;
-        }
-        T::into_values(out)
-    });
-    let shape = std::iter::once(n_rows).chain(row_shape).collect();
-    Ok(Matrix::Dense { shape, values })
-}
-
-fn read_column(
-    plan: &Plan,
-    number: usize,
-    key: &ObsKey,
-    request: &Request,
-    missing_code: i64,
-) -> Result<BatchColumn, Error> {
-    let n_rows = request.n_rows();
-    if key.encoder.is_some() {
-        let code = |(&store, &row): (&u32, &u32)| match &plan.stores[store as usize].columns[number] {
-            Some(ObsColumn::Labels { codes, encoded, .. }) => {
-                codes.get(row as usize).and_then(|code| encoded[code as usize]).unwrap_or(missing_code)
-            }
-            _ => missing_code,
-        };
-        let rows = request.store_idx.iter().zip(&request.row_idx);
-        return Ok(BatchColumn::Codes(rows.map(code).collect()));
-    }
-    let mut parts = Vec::with_capacity(request.groups.len());
-    for (store, rows, targets) in &request.groups {
-        if let Some(column) = &plan.stores[*store].columns[number] {
-            parts.push((read_column_rows(column, rows)?, targets));
-        }
-    }
-    Ok(match key.dtype {
+/// Values of rows of several stores, each put in its place.
+fn gather(n_rows: usize, dtype: Option<DType>, parts: &[(ColumnRows, &[usize])]) -> BatchColumn {
+    match dtype {
         Some(dtype) => {
             let mut valid = vec![false; n_rows];
             let values = with_dtype!(dtype, T => {
                 let mut out = vec![T::default(); n_rows];
-                for (part, targets) in &parts {
+                for (part, targets) in parts {
                     let Values1d::Numbers(numbers) = &part.values else { continue };
                     let numbers = numbers.as_slice().to_vec::<T>();
                     for (i, &target) in targets.iter().enumerate() {
@@ -325,14 +365,14 @@ fn read_column(
         }
         None => {
             let mut texts = vec![None; n_rows];
-            for (part, targets) in &parts {
+            for (part, targets) in parts {
                 for (i, &target) in targets.iter().enumerate().filter(|(i, _)| part.is_valid(*i)) {
                     texts[target] = text_at(&part.values, i);
                 }
             }
             BatchColumn::Texts(texts)
         }
-    })
+    }
 }
 
 /// A value as text: numbers stand beside texts when stores differ.

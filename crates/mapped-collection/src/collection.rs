@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anndata_io::{AnnDataSource, Codes, IoContext, Stored, Values, Values1d, nearest_name, with_dtype};
+use anndata_io::{AnnDataSource, Codes, IoContext, Values1d, nearest_name};
 use feature_join::{Join, VarNames};
 use label_encoding::{Categories, Encoder, LabelColumn, LabelWeights};
 
@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::item::{Item, ItemValue};
 use crate::labels::{MergedLabels, StoreLabels};
 use crate::plan::{MissingKey, ObsColumn, Plan, merge_categories, read_var_names};
-use crate::rows::{RowsOf, read_dense};
+use crate::rows::read_row;
 
 /// Many AnnData files as one map-style dataset.
 ///
@@ -340,14 +340,9 @@ impl MappedCollection {
         for (key, source) in plan.matrices.iter().zip(&store.matrices) {
             let Some(source) = source else { continue };
             let shape = plan.row_shape(store_idx, key, source);
-            let width = shape.iter().product();
-            let rows = RowsOf { rows: &[row.into()], targets: &[0] };
+            let dtype = self.options().dtype.unwrap_or(source.dtype());
             let map = plan.var_map(store_idx, key);
-            let values: Values = with_dtype!(self.options().dtype.unwrap_or(source.dtype()), T => {
-                let mut out = vec![T::default(); width];
-                read_dense(source, map, rows, width, &mut out)?;
-                T::into_values(out)
-            });
+            let values = read_row(source, map, row, shape.iter().product(), dtype)?;
             item.insert(&key.name, ItemValue::Row { shape, values });
         }
         for (key, column) in plan.obs.iter().zip(&store.columns) {

@@ -1,90 +1,84 @@
-//! From matrices in files to rows of items and batches: gene join, conversion and placement in
-//! one pass.
+//! From matrices in files to their places in items and batches: gene join, conversion and
+//! placement in one pass.
 
-use anndata_io::{MatrixSource, RowSink, Slice, Stored, Values, with_dtype};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use anndata_io::{
+    DType, Element, MatrixSource, ReadScratch, RowSink, Slice, Stored, Values, with_dtype,
+};
 use feature_join::VarMap;
 
+use crate::batch::{Matrix, Output};
 use crate::error::Error;
-
-/// Rows to read of one store, and where each goes in the output.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct RowsOf<'a> {
-    /// Rows in the file, ascending.
-    pub(crate) rows: &'a [u64],
-    /// The output row of each.
-    pub(crate) targets: &'a [usize],
-}
-
-/// Reads rows densely into `out`, which holds zeros, `width` elements a row.
-pub(crate) fn read_dense<D: Stored>(
-    source: &MatrixSource,
-    map: Option<&VarMap>,
-    rows: RowsOf<'_>,
-    width: usize,
-    out: &mut [D],
-) -> Result<(), Error> {
-    let mut sink = DenseSink { map, targets: rows.targets, width, out };
-    Ok(source.read_rows(rows.rows, &mut sink)?)
-}
-
-struct DenseSink<'a, D> {
-    map: Option<&'a VarMap>,
-    targets: &'a [usize],
-    width: usize,
-    out: &'a mut [D],
-}
-
-impl<D> DenseSink<'_, D> {
-    fn row(&mut self, row: usize) -> &mut [D] {
-        let start = self.targets[row] * self.width;
-        &mut self.out[start..start + self.width]
-    }
-}
 
 const COLUMNS_ARE_CHECKED: &str = "a matrix has as many columns as its store has variables";
 
-impl<D: Stored> RowSink for DenseSink<'_, D> {
-    fn dense(&mut self, row: usize, start: usize, values: Slice<'_>) {
-        let map = self.map;
-        let out = self.row(row);
-        with_dtype!(values.dtype(), S => {
-            let source = S::from_slice(values).expect("its own type");
-            match map {
-                Some(map) => map
-                    .scatter_dense(start, source, out, |value| D::cast_from(value))
-                    .expect(COLUMNS_ARE_CHECKED),
-                None => values.write_to(&mut out[start..start + source.len()]),
-            }
-        });
+/// Reads one row densely: `[width]`, converted.
+pub(crate) fn read_row(
+    source: &MatrixSource,
+    map: Option<&VarMap>,
+    row: u32,
+    width: usize,
+    dtype: DType,
+) -> Result<Values, Error> {
+    let mut sink = RowInto { map, out: Values::zeros(dtype, width) };
+    source.read_rows(&[row.into()], &mut ReadScratch::default(), &mut sink)?;
+    Ok(sink.out)
+}
+
+struct RowInto<'a> {
+    map: Option<&'a VarMap>,
+    out: Values,
+}
+
+impl RowSink for RowInto<'_> {
+    fn dense(&mut self, _row: usize, start: usize, values: Slice<'_>) {
+        put_dense(&mut self.out, 0, self.map, start, values);
     }
 
-    fn sparse(&mut self, row: usize, columns: &[u32], values: Slice<'_>) {
-        let map = self.map;
-        let out = self.row(row);
-        with_dtype!(values.dtype(), S => {
-            let source = S::from_slice(values).expect("its own type");
-            match map {
-                Some(map) => map
-                    .scatter_sparse(columns, source, out, |value| D::cast_from(value))
-                    .expect(COLUMNS_ARE_CHECKED),
-                None => {
-                    for (&column, &value) in columns.iter().zip(source) {
-                        out[column as usize] = D::cast_from(value);
-                    }
-                }
-            }
-        });
+    fn sparse(&mut self, _row: usize, columns: &[u32], values: Slice<'_>) {
+        put_sparse(&mut self.out, 0, self.map, columns, values);
     }
 }
 
-/// Sparse rows in the order in which they were read.
-#[derive(Debug, Default)]
-pub(crate) struct SparseRows<D> {
-    columns: Vec<u32>,
-    values: Vec<D>,
-    /// For each output row, where its elements lie.
-    spans: Vec<(usize, usize)>,
-    pairs: Vec<(u32, u32)>,
+/// Writes a run of a dense row into a row of `out` that begins at element `at`.
+fn put_dense(out: &mut Values, at: usize, map: Option<&VarMap>, start: usize, values: Slice<'_>) {
+    with_dtype!(out.dtype(), D => {
+        let out = D::as_mut_vec(out).expect("its own type");
+        match map {
+            None => values.write_to(&mut out[at + start..at + start + values.len()]),
+            Some(map) => {
+                let row = &mut out[at..at + map.n_joint()];
+                with_dtype!(values.dtype(), S => {
+                    let source = S::from_slice(values).expect("its own type");
+                    map.scatter_dense(start, source, row, |value| D::cast_from(value))
+                        .expect(COLUMNS_ARE_CHECKED);
+                });
+            }
+        }
+    });
+}
+
+/// Writes a sparse row into a row of `out`, all zeros, that begins at element `at`.
+fn put_sparse(out: &mut Values, at: usize, map: Option<&VarMap>, columns: &[u32], values: Slice<'_>) {
+    with_dtype!(out.dtype(), D => {
+        let out = &mut D::as_mut_vec(out).expect("its own type")[at..];
+        with_dtype!(values.dtype(), S => {
+            let source = S::from_slice(values).expect("its own type");
+            match map {
+                None => scatter(columns, source, out),
+                Some(map) => map
+                    .scatter_sparse(columns, source, &mut out[..map.n_joint()], |value| D::cast_from(value))
+                    .expect(COLUMNS_ARE_CHECKED),
+            }
+        });
+    });
+}
+
+fn scatter<S: Element, D: Element>(columns: &[u32], values: &[S], out: &mut [D]) {
+    for (&column, &value) in columns.iter().zip(values) {
+        out[column as usize] = D::cast_from(value);
+    }
 }
 
 /// Row pointers and columns of a CSR matrix, 32-bit where that is enough.
@@ -122,108 +116,218 @@ impl Indices {
     }
 }
 
-/// `indptr`, `indices` and `data` of a CSR matrix.
-pub(crate) type CsrParts = (Indices, Indices, Values);
+/// One matrix of a batch while its rows arrive, in any order and from many threads. Every row has
+/// its place from the start.
+#[derive(Debug)]
+pub(crate) struct MatrixSlots {
+    n_rows: usize,
+    row_shape: Vec<usize>,
+    dtype: DType,
+    output: Output,
+    /// For rows that stay sparse: where each row's elements may begin, and the end.
+    starts: Option<Vec<usize>>,
+    /// Memory comes with the first row.
+    filled: Mutex<Option<Filled>>,
+}
 
-impl<D: Stored> SparseRows<D> {
-    pub(crate) fn new(n_rows: usize) -> Self {
-        SparseRows { spans: vec![(0, 0); n_rows], ..Default::default() }
+#[derive(Debug)]
+enum Filled {
+    Dense(Values),
+    Sparse { columns: Vec<u32>, values: Values, lens: Vec<u32>, pairs: Vec<(u32, u32)> },
+}
+
+impl MatrixSlots {
+    /// Places for dense rows.
+    pub(crate) fn dense(n_rows: usize, row_shape: Vec<usize>, dtype: DType, output: Output) -> Self {
+        MatrixSlots { n_rows, row_shape, dtype, output, starts: None, filled: Mutex::new(None) }
     }
 
-    /// Reads rows of one store.
-    pub(crate) fn read(
-        &mut self,
-        source: &MatrixSource,
-        map: Option<&VarMap>,
-        rows: RowsOf<'_>,
-        width: usize,
-    ) -> Result<(), Error> {
-        if source.is_sparse() {
-            let mut sink = SparseSink { map, targets: rows.targets, rows: self };
-            return Ok(source.read_rows(rows.rows, &mut sink)?);
+    /// Places for sparse rows, of which each has at most so many elements.
+    pub(crate) fn sparse(
+        row_shape: Vec<usize>,
+        dtype: DType,
+        output: Output,
+        row_lens: impl Iterator<Item = usize>,
+    ) -> Self {
+        let mut starts = vec![0];
+        let mut end = 0;
+        starts.extend(row_lens.map(|len| {
+            end += len;
+            end
+        }));
+        let n_rows = starts.len() - 1;
+        let starts = Some(starts);
+        MatrixSlots { n_rows, row_shape, dtype, output, starts, filled: Mutex::new(None) }
+    }
+
+    fn width(&self) -> usize {
+        self.row_shape.iter().product()
+    }
+
+    /// Bytes that a row may take while it waits.
+    pub(crate) fn row_bytes(&self, row: usize) -> usize {
+        match &self.starts {
+            Some(starts) => (starts[row + 1] - starts[row]) * (4 + self.dtype.size()),
+            None => self.width() * self.dtype.size(),
         }
-        // Dense rows come in pieces: put them together, then drop the zeros.
-        let positions: Vec<usize> = (0..rows.rows.len()).collect();
-        let step = ((16 << 20) / (width.max(1) * size_of::<D>())).max(1);
-        let mut dense = Vec::new();
-        for first in (0..rows.rows.len()).step_by(step) {
-            let part = first..rows.rows.len().min(first + step);
-            dense.clear();
-            dense.resize(part.len() * width, D::default());
-            let part_rows = RowsOf { rows: &rows.rows[part.clone()], targets: &positions[..part.len()] };
-            read_dense(source, map, part_rows, width, &mut dense)?;
-            for (row, &target) in dense.chunks_exact(width.max(1)).zip(&rows.targets[part]) {
-                let start = self.columns.len();
-                for (column, &value) in row.iter().enumerate().filter(|(_, value)| !value.is_zero()) {
-                    self.columns.push(column as u32);
-                    self.values.push(value);
+    }
+
+    /// Bytes of the matrix when it is finished, beyond what its rows took while they waited.
+    pub(crate) fn finishing_bytes(&self) -> usize {
+        let dense = self.n_rows * self.width() * self.dtype.size();
+        if self.starts.is_some() && self.output == Output::Dense { dense } else { 0 }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Filled>> {
+        self.filled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn empty(&self) -> Filled {
+        match &self.starts {
+            None => Filled::Dense(Values::zeros(self.dtype, self.n_rows * self.width())),
+            Some(starts) => {
+                let len = *starts.last().expect("never empty");
+                Filled::Sparse {
+                    columns: vec![0; len],
+                    values: Values::zeros(self.dtype, len),
+                    lens: vec![0; self.n_rows],
+                    pairs: Vec::new(),
                 }
-                self.spans[target] = (start, self.columns.len());
             }
         }
-        Ok(())
     }
 
-    /// The rows in output order.
-    pub(crate) fn into_csr(self) -> CsrParts {
-        let total = self.columns.len();
-        let in_order = self.spans.iter().try_fold(0, |at, &(start, end)| (start == at).then_some(end));
-        let (columns, values) = if in_order == Some(total) {
-            (self.columns, self.values)
-        } else {
-            let (mut columns, mut values) = (Vec::with_capacity(total), Vec::with_capacity(total));
-            for &(start, end) in &self.spans {
-                columns.extend_from_slice(&self.columns[start..end]);
-                values.extend_from_slice(&self.values[start..end]);
+    fn put_dense(&self, row: usize, map: Option<&VarMap>, start: usize, values: Slice<'_>) {
+        let mut filled = self.lock();
+        match filled.get_or_insert_with(|| self.empty()) {
+            Filled::Dense(out) => put_dense(out, row * self.width(), map, start, values),
+            Filled::Sparse { .. } => unreachable!("dense stores have dense places"),
+        }
+    }
+
+    fn put_sparse(&self, row: usize, map: Option<&VarMap>, columns: &[u32], values: Slice<'_>) {
+        let mut filled = self.lock();
+        match filled.get_or_insert_with(|| self.empty()) {
+            Filled::Dense(out) => put_sparse(out, row * self.width(), map, columns, values),
+            Filled::Sparse { columns: out_columns, values: out, lens, pairs } => {
+                let starts = self.starts.as_ref().expect("sparse places have them");
+                let place = starts[row]..starts[row + 1];
+                let out_columns = &mut out_columns[place.clone()];
+                lens[row] = with_dtype!(out.dtype(), D => {
+                    let out = &mut D::as_mut_vec(out).expect("its own type")[place];
+                    with_dtype!(values.dtype(), S => {
+                        let source = S::from_slice(values).expect("its own type");
+                        match map {
+                            None => {
+                                out_columns[..columns.len()].copy_from_slice(columns);
+                                out.iter_mut().zip(source).for_each(|(o, &v)| *o = D::cast_from(v));
+                                columns.len()
+                            }
+                            Some(map) => {
+                                map.remap_sorted(columns, pairs).expect(COLUMNS_ARE_CHECKED);
+                                for (i, &(column, from)) in pairs.iter().enumerate() {
+                                    out_columns[i] = column;
+                                    out[i] = D::cast_from(source[from as usize]);
+                                }
+                                pairs.len()
+                            }
+                        }
+                    })
+                }) as u32;
             }
-            (columns, values)
-        };
-        let mut at = 0;
-        let ends = self.spans.iter().map(|(start, end)| {
-            at += end - start;
-            at
-        });
-        let indptr = std::iter::once(0).chain(ends);
-        let (indptr, indices) = if total < 1 << 31 {
-            let indptr = indptr.map(|n| n as i32).collect();
-            (Indices::I32(indptr), Indices::I32(columns.into_iter().map(|n| n as i32).collect()))
-        } else {
-            let indptr = indptr.map(|n| n as i64).collect();
-            (Indices::I64(indptr), Indices::I64(columns.into_iter().map(i64::from).collect()))
-        };
-        (indptr, indices, D::into_values(values))
+        }
+    }
+
+    /// The matrix, with every row that arrived in its place. Its memory leaves with it.
+    pub(crate) fn finish(&self) -> Matrix {
+        let filled = self.lock().take().unwrap_or_else(|| self.empty());
+        let (n_rows, width) = (self.n_rows, self.width());
+        let shape = || std::iter::once(n_rows).chain(self.row_shape.iter().copied()).collect();
+        match filled {
+            Filled::Dense(values) if self.output == Output::Csr && self.row_shape.len() == 1 => {
+                with_dtype!(self.dtype, T => {
+                    let values = T::from_slice(values.as_slice()).expect("its own type");
+                    compress(n_rows, width, values)
+                })
+            }
+            Filled::Dense(values) => Matrix::Dense { shape: shape(), values },
+            Filled::Sparse { mut columns, mut values, lens, .. } => {
+                let starts = self.starts.as_ref().expect("sparse places have them");
+                if self.output == Output::Dense {
+                    let mut out = Values::zeros(self.dtype, n_rows * width);
+                    for row in 0..n_rows {
+                        let place = starts[row]..starts[row] + lens[row] as usize;
+                        let run = values.as_slice().range(place.start, place.end);
+                        put_sparse(&mut out, row * width, None, &columns[place], run);
+                    }
+                    return Matrix::Dense { shape: shape(), values: out };
+                }
+                let mut indptr = Vec::with_capacity(n_rows + 1);
+                indptr.push(0);
+                let mut end = 0;
+                with_dtype!(self.dtype, T => {
+                    let values = T::as_mut_vec(&mut values).expect("its own type");
+                    for row in 0..n_rows {
+                        let place = starts[row]..starts[row] + lens[row] as usize;
+                        // Rows that lost columns in the join leave gaps: close them.
+                        if place.start != end {
+                            columns.copy_within(place.clone(), end);
+                            values.copy_within(place.clone(), end);
+                        }
+                        end += place.len();
+                        indptr.push(end);
+                    }
+                    values.truncate(end);
+                });
+                columns.truncate(end);
+                csr(n_rows, width, &indptr, columns, values)
+            }
+        }
     }
 }
 
-struct SparseSink<'a, D> {
-    map: Option<&'a VarMap>,
-    targets: &'a [usize],
-    rows: &'a mut SparseRows<D>,
+fn csr(n_rows: usize, width: usize, indptr: &[usize], columns: Vec<u32>, values: Values) -> Matrix {
+    let narrow = columns.len() < 1 << 31 && width <= 1 << 31;
+    let (indptr, indices) = if narrow {
+        let columns = bytemuck::allocation::cast_vec::<u32, i32>(columns);
+        (Indices::I32(indptr.iter().map(|&n| n as i32).collect()), Indices::I32(columns))
+    } else {
+        let columns = columns.into_iter().map(i64::from).collect();
+        (Indices::I64(indptr.iter().map(|&n| n as i64).collect()), Indices::I64(columns))
+    };
+    Matrix::Csr { shape: [n_rows, width], indptr, indices, values }
 }
 
-impl<D: Stored> RowSink for SparseSink<'_, D> {
-    fn dense(&mut self, _row: usize, _start: usize, _values: Slice<'_>) {
-        unreachable!("only sparse sources are read into this sink");
+/// Dense rows as CSR, zeros dropped.
+fn compress<T: Stored>(n_rows: usize, width: usize, dense: &[T]) -> Matrix {
+    let (mut indptr, mut columns, mut values) = (vec![0], Vec::new(), Vec::new());
+    for row in 0..n_rows {
+        for (column, &value) in dense[row * width..(row + 1) * width].iter().enumerate() {
+            if !value.is_zero() {
+                columns.push(column as u32);
+                values.push(value);
+            }
+        }
+        indptr.push(columns.len());
+    }
+    csr(n_rows, width, &indptr, columns, T::into_values(values))
+}
+
+/// Puts the rows of one read into their places.
+pub(crate) struct SlotSink<'a, F> {
+    pub(crate) map: Option<&'a VarMap>,
+    /// The matrix, and the row in it, of each row that is read.
+    pub(crate) place: F,
+}
+
+impl<'a, F: Fn(usize) -> (&'a MatrixSlots, usize)> RowSink for SlotSink<'a, F> {
+    fn dense(&mut self, row: usize, start: usize, values: Slice<'_>) {
+        let (slots, row) = (self.place)(row);
+        slots.put_dense(row, self.map, start, values);
     }
 
     fn sparse(&mut self, row: usize, columns: &[u32], values: Slice<'_>) {
-        let rows = &mut *self.rows;
-        let start = rows.columns.len();
-        with_dtype!(values.dtype(), S => {
-            let source = S::from_slice(values).expect("its own type");
-            match self.map {
-                None => {
-                    rows.columns.extend_from_slice(columns);
-                    rows.values.extend(source.iter().map(|&value| D::cast_from(value)));
-                }
-                Some(map) => {
-                    map.remap_sorted(columns, &mut rows.pairs).expect(COLUMNS_ARE_CHECKED);
-                    rows.columns.extend(rows.pairs.iter().map(|&(column, _)| column));
-                    let values = rows.pairs.iter().map(|&(_, from)| D::cast_from(source[from as usize]));
-                    rows.values.extend(values);
-                }
-            }
-        });
-        self.rows.spans[self.targets[row]] = (start, self.rows.columns.len());
+        let (slots, row) = (self.place)(row);
+        slots.put_sparse(row, self.map, columns, values);
     }
 }

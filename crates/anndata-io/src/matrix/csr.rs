@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{RowSink, check_rows};
-use crate::array::{Array, Cursor};
+use super::{ReadScratch, RowSink, check_rows, emptied};
+use crate::array::Array;
 use crate::dtype::{DType, Stored, Values};
 use crate::error::Error;
 use crate::store::{Attribute, Store};
@@ -55,6 +55,10 @@ impl CsrMatrix {
             return Err(indptr.invalid(expected, indptr.len().to_string()));
         }
         let indptr = row_pointers(&indptr, data.len())?;
+        // A row may be as long as these: they must be able to hold what they claim.
+        for array in [&indices, &data] {
+            array.check_budget(array.number_type()?.size() as u64)?;
+        }
         Ok(CsrMatrix { shape, indptr: indptr.into(), indices, data })
     }
 
@@ -66,17 +70,40 @@ impl CsrMatrix {
         self.data.dtype().expect("checked when it was opened")
     }
 
-    pub(super) fn read_rows(&self, rows: &[u64], sink: &mut impl RowSink) -> Result<(), Error> {
-        check_rows(&self.indices, rows, self.shape[0])?;
-        with_dtype!(self.dtype(), T => self.read_typed::<T>(rows, sink))
+    pub(super) fn stored_len(&self, row: u64) -> Option<u64> {
+        let row = usize::try_from(row).ok()?;
+        Some(self.indptr.get(row.checked_add(1)?)? - self.indptr[row])
     }
 
-    fn read_typed<T: Stored>(&self, rows: &[u64], sink: &mut impl RowSink) -> Result<(), Error> {
+    pub(super) fn read_rows(
+        &self,
+        rows: &[u64],
+        scratch: &mut ReadScratch,
+        sink: &mut impl RowSink,
+    ) -> Result<(), Error> {
+        check_rows(&self.indices, rows, self.shape[0])?;
+        let (Some(&first), Some(&last)) = (rows.first(), rows.last()) else { return Ok(()) };
+        // The chunks at both ends of the piece may hold rows of its neighbours.
+        let (start, end) = (self.indptr[first as usize], self.indptr[last as usize + 1]);
+        let ends = |array: &Array| {
+            let extent = array.chunk_shape()[0];
+            scratch.scan.then_some([start / extent, end.saturating_sub(1) / extent])
+        };
+        (scratch.indices.shared, scratch.data.shared) = (ends(&self.indices), ends(&self.data));
+        with_dtype!(self.dtype(), T => self.read_typed::<T>(rows, scratch, sink))
+    }
+
+    fn read_typed<T: Stored>(
+        &self,
+        rows: &[u64],
+        scratch: &mut ReadScratch,
+        sink: &mut impl RowSink,
+    ) -> Result<(), Error> {
         let index_type = self.indices.dtype().expect("checked when it was opened");
-        let (mut raw_columns, mut data) = (Values::new(index_type), Values::new(T::DTYPE));
-        let (mut columns, mut order) = (Vec::new(), Vec::new());
-        let (mut column_cursor, mut data_cursor) = (Cursor::default(), Cursor::default());
-        let (mut unique_columns, mut sums) = (Vec::new(), Vec::new());
+        let mut raw_columns = emptied(&mut scratch.raw_columns, index_type);
+        let mut data = emptied(&mut scratch.raw_data, T::DTYPE);
+        let ReadScratch { indices: column_cursor, data: data_cursor, columns, .. } = scratch;
+        let (mut order, mut unique_columns, mut sums) = (Vec::new(), Vec::new(), Vec::new());
         let range = |row: u64| self.indptr[row as usize]..self.indptr[row as usize + 1];
         let mut first = 0;
         while first < rows.len() {
@@ -88,9 +115,9 @@ impl CsrMatrix {
             raw_columns.clear();
             data.clear();
             let ranges = || rows[first..end].iter().map(|&row| range(row));
-            self.indices.read_ranges(ranges(), &mut raw_columns, &mut column_cursor)?;
-            self.data.read_ranges(ranges(), &mut data, &mut data_cursor)?;
-            self.columns(&raw_columns, &mut columns)?;
+            self.indices.read_ranges(ranges(), &mut raw_columns, column_cursor)?;
+            self.data.read_ranges(ranges(), &mut data, data_cursor)?;
+            self.columns(&raw_columns, columns)?;
             let values = T::from_slice(data.as_slice()).expect("made of this type");
             let mut at = 0;
             for (i, &row) in rows[first..end].iter().enumerate() {
@@ -120,6 +147,7 @@ impl CsrMatrix {
             }
             first = end;
         }
+        (scratch.raw_columns, scratch.raw_data) = (Some(raw_columns), Some(data));
         Ok(())
     }
 

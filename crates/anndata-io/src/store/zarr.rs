@@ -43,7 +43,10 @@ impl ZarrStore {
         } else {
             return Ok(None);
         };
-        Ok(Some(ZarrStore { context: context.clone(), root: root.to_owned(), format }))
+        let store = ZarrStore { context: context.clone(), root: root.to_owned(), format };
+        let name = if format == Format::V3 { "zarr.json" } else { ".zgroup" };
+        store.document("", name)?; // a store whose root cannot be read fails here
+        Ok(Some(store))
     }
 
     /// The directory of an element. A name cannot lead out of the store.

@@ -1,0 +1,339 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use mapped_anndata::io::DType;
+use mapped_anndata::{Join, Output, Shuffle};
+
+/// Feeds collections of AnnData files (.h5ad, .zarr) to a model, as they are on disk: genes
+/// joined, labels encoded, rows in the order of a seed.
+#[derive(Debug, Parser)]
+#[command(name = "mapped-anndata", version, after_help = MAIN_EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// Print JSON for programs instead of text for people.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show what a collection is: cells, genes, join, labels and how often each occurs.
+    #[command(after_help = INFO_EXAMPLES)]
+    Info(InfoArgs),
+    /// Show single rows: matrices and labels, as a model would get them.
+    #[command(after_help = GET_EXAMPLES)]
+    Get(GetArgs),
+    /// Count labels and compute their weights, the rarer the heavier.
+    #[command(after_help = WEIGHTS_EXAMPLES)]
+    Weights(WeightsArgs),
+    /// Stream all rows in batches, and tell how fast and what the first batch is like.
+    #[command(after_help = STREAM_EXAMPLES)]
+    Stream(StreamArgs),
+}
+
+const MAIN_EXAMPLES: &str = "\
+Examples:
+  mapped-anndata stream                      the demo collection, which is part of the program
+  mapped-anndata info *.h5ad --obs cell_type
+  mapped-anndata help get";
+
+const INFO_EXAMPLES: &str = "\
+Examples:
+  mapped-anndata info                                    the demo collection
+  mapped-anndata info a.h5ad b.zarr --obs cell_type,donor --join outer
+  mapped-anndata info *.h5ad --filter assay=\"10x 3' v3\" --filter donor=@missing
+  mapped-anndata info *.h5ad --vars --json | jq '.var_joint | length'
+
+JSON: one object with shape, original_shapes, n_obs, join (as asked), join_vars (in effect, null
+if all stores have equal genes), encoders {key: {label: code}}, categories {key: [...]},
+label_counts {key: {label: cells}}, and with --vars var_joint.";
+
+const GET_EXAMPLES: &str = "\
+Examples:
+  mapped-anndata get a.h5ad b.zarr --obs cell_type --index 0,5,-1
+  mapped-anndata get a.h5ad --layers counts --obsm X_pca --index -1 --json
+
+JSON: one object a line: _store_idx, the layers, obsm_KEY, the labels. Missing and NaN are null,
+infinities \"inf\" and \"-inf\".";
+
+const WEIGHTS_EXAMPLES: &str = "\
+Examples:
+  mapped-anndata weights *.h5ad --keys cell_type
+  mapped-anndata weights *.h5ad --keys cell_type,donor --scaler 1000 --json
+  mapped-anndata weights *.h5ad --keys cell_type --by-category --json
+
+A class of c cells weighs 1/c, or S/(c+S) with --scaler S. Missing labels are the class nan; the
+labels of several keys are joined by __.
+
+JSON: {\"weights\": [one for each cell]}, or with --by-category {\"categories\": {class: weight}}.";
+
+const STREAM_EXAMPLES: &str = "\
+Examples:
+  mapped-anndata stream                                  the demo collection
+  mapped-anndata stream *.h5ad --obs cell_type --batch-size 1024
+  mapped-anndata stream *.h5ad --shuffle exact --seed 7 --epochs 3 --output dense --json
+
+JSON: one object a line for each epoch (epoch, rows, batches, seconds, rows_per_second), and last
+one for all: rows, batches, seconds, rows_per_second, peak_rss_bytes, x_sum (the sum of all
+elements of the first layer that were streamed).";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct InfoArgs {
+    /// AnnData files (.h5ad) and directories (.zarr), in the order of their rows; without any,
+    /// the demo collection.
+    pub(crate) paths: Vec<PathBuf>,
+    /// Also list the joint genes.
+    #[arg(long)]
+    pub(crate) vars: bool,
+    #[command(flatten)]
+    pub(crate) collection: CollectionArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct GetArgs {
+    /// AnnData files (.h5ad) and directories (.zarr), in the order of their rows.
+    #[arg(required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Rows, comma-separated; negative ones count from the end.
+    #[arg(
+        long,
+        value_name = "ROWS",
+        required = true,
+        value_delimiter = ',',
+        allow_hyphen_values = true
+    )]
+    pub(crate) index: Vec<i64>,
+    #[command(flatten)]
+    pub(crate) collection: CollectionArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct WeightsArgs {
+    /// AnnData files (.h5ad) and directories (.zarr), in the order of their rows.
+    #[arg(required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Columns of obs whose labels are counted, comma-separated; several count combinations.
+    #[arg(long, value_name = "KEYS", required = true, value_delimiter = ',')]
+    pub(crate) keys: Vec<String>,
+    /// Weigh a class of c cells by S/(c+S) instead of 1/c.
+    #[arg(long, value_name = "S", value_parser = positive)]
+    pub(crate) scaler: Option<f64>,
+    /// With --json: one weight for each class instead of one for each cell.
+    #[arg(long)]
+    pub(crate) by_category: bool,
+    #[command(flatten)]
+    pub(crate) collection: CollectionArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct StreamArgs {
+    /// AnnData files (.h5ad) and directories (.zarr), in the order of their rows; without any,
+    /// the demo collection.
+    pub(crate) paths: Vec<PathBuf>,
+    /// Rows in a batch.
+    #[arg(long, value_name = "ROWS", default_value_t = 512, value_parser = at_least_one)]
+    pub(crate) batch_size: usize,
+    /// Order of the rows: as in the files, or every order equally likely.
+    #[arg(long, value_enum, default_value = "none")]
+    pub(crate) shuffle: ShuffleArg,
+    /// Fixes the order of a shuffle, on every machine.
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// How many times all rows are streamed.
+    #[arg(long, value_name = "E", default_value_t = 1)]
+    pub(crate) epochs: u64,
+    /// Layout of the matrices of a batch.
+    #[arg(long, value_enum, default_value = "csr")]
+    pub(crate) output: OutputArg,
+    #[command(flatten)]
+    pub(crate) collection: CollectionArgs,
+}
+
+/// What all subcommands share: how files become a collection.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Collection")]
+pub(crate) struct CollectionArgs {
+    /// Matrices: X, raw.X or names of layers, comma-separated; "" for none [default: X]
+    #[arg(long, value_name = "KEYS", value_delimiter = ',')]
+    pub(crate) layers: Option<Vec<String>>,
+    /// Label columns of obs, comma-separated; _index is the obs names.
+    #[arg(long, value_name = "KEYS", value_delimiter = ',')]
+    pub(crate) obs: Vec<String>,
+    /// Elements of obsm, comma-separated.
+    #[arg(long, value_name = "KEYS", value_delimiter = ',')]
+    pub(crate) obsm: Vec<String>,
+    /// Genes: those that all stores share, those of any store, or each store's own.
+    #[arg(long, value_enum, default_value = "inner")]
+    pub(crate) join: JoinArg,
+    /// Columns whose labels become integers: all (but plain floating-point columns), none, or
+    /// some of --obs, comma-separated.
+    #[arg(long, value_name = "KEYS", default_value = "all", value_parser = encode_labels)]
+    pub(crate) encode_labels: EncodeArg,
+    /// The label that is encoded to -1, in all columns or as KEY=LABEL in one of --obs;
+    /// repeatable.
+    #[arg(long, value_name = "[KEY=]LABEL")]
+    pub(crate) unknown_label: Vec<String>,
+    /// Keep only cells with this label, or with @missing those without one; repeatable: labels
+    /// of one column add up, different columns must all match.
+    #[arg(long, value_name = "KEY=LABEL", value_parser = filter)]
+    pub(crate) filter: Vec<FilterArg>,
+    /// Element type of all matrices, as numpy names it, such as float32 [default: the files']
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) dtype: Option<DType>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum JoinArg {
+    #[default]
+    Inner,
+    Outer,
+    None,
+}
+
+impl From<JoinArg> for Option<Join> {
+    fn from(join: JoinArg) -> Self {
+        match join {
+            JoinArg::Inner => Some(Join::Inner),
+            JoinArg::Outer => Some(Join::Outer),
+            JoinArg::None => None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ShuffleArg {
+    None,
+    Exact,
+}
+
+impl From<ShuffleArg> for Shuffle {
+    fn from(shuffle: ShuffleArg) -> Self {
+        match shuffle {
+            ShuffleArg::None => Shuffle::None,
+            ShuffleArg::Exact => Shuffle::Exact,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputArg {
+    Csr,
+    Dense,
+}
+
+impl From<OutputArg> for Output {
+    fn from(output: OutputArg) -> Self {
+        match output {
+            OutputArg::Csr => Output::Csr,
+            OutputArg::Dense => Output::Dense,
+        }
+    }
+}
+
+/// Which labels are encoded.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum EncodeArg {
+    #[default]
+    All,
+    Keys(Vec<String>),
+}
+
+fn encode_labels(text: &str) -> Result<EncodeArg, String> {
+    Ok(match text {
+        "all" => EncodeArg::All,
+        "none" | "" => EncodeArg::Keys(Vec::new()),
+        keys => EncodeArg::Keys(keys.split(',').map(str::to_owned).collect()),
+    })
+}
+
+/// A label that passes, by column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FilterArg {
+    pub(crate) key: String,
+    pub(crate) label: String,
+}
+
+fn filter(text: &str) -> Result<FilterArg, String> {
+    match text.split_once('=') {
+        Some((key, label)) if !key.is_empty() => Ok(FilterArg {
+            key: key.to_owned(),
+            label: label.to_owned(),
+        }),
+        _ => Err("expected KEY=LABEL".to_owned()),
+    }
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(value) if value > 0.0 && f64::is_finite(value) => Ok(value),
+        _ => Err("expected a positive number".to_owned()),
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(value) if value > 0 => Ok(value),
+        _ => Err("expected a whole number, at least 1".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn negative_rows_come_with_and_without_an_equals_sign() {
+        for index in [&["--index=-1,2"][..], &["--index", "-1,2"]] {
+            let line = [&["mapped-anndata", "get", "a.h5ad"], index].concat();
+            let Command::Get(args) = Cli::parse_from(line).command else {
+                panic!("not get");
+            };
+            assert_eq!(args.index, [-1, 2]);
+        }
+    }
+
+    #[test]
+    fn a_filter_is_split_at_the_first_equals_sign() {
+        let of = |key: &str, label: &str| FilterArg {
+            key: key.to_owned(),
+            label: label.to_owned(),
+        };
+        assert_eq!(filter("a=b=c"), Ok(of("a", "b=c")));
+        assert_eq!(filter("a="), Ok(of("a", "")));
+        assert!(filter("a").is_err() && filter("=a").is_err());
+    }
+
+    #[test]
+    fn encode_labels_is_a_word_or_a_list() {
+        let keys = |keys: &[&str]| Ok(EncodeArg::Keys(keys.iter().map(|&k| k.into()).collect()));
+        assert_eq!(encode_labels("all"), Ok(EncodeArg::All));
+        assert_eq!(encode_labels("none"), keys(&[]));
+        assert_eq!(encode_labels("a,b"), keys(&["a", "b"]));
+    }
+
+    #[test]
+    fn numbers_that_make_no_sense_are_refused() {
+        assert_eq!(positive("1.5"), Ok(1.5));
+        assert!(
+            ["0", "-1", "nan", "inf", "x"]
+                .iter()
+                .all(|text| positive(text).is_err())
+        );
+        assert!(
+            ["0", "-1", "x"]
+                .iter()
+                .all(|text| at_least_one(text).is_err())
+        );
+    }
+}

@@ -1,0 +1,206 @@
+//! From the command line to an opened collection.
+
+use std::path::{Path, PathBuf};
+
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+use mapped_anndata::{Builder, FilterValue, LabelMatch, MappedCollection};
+
+use crate::Result;
+use crate::args::{Cli, CollectionArgs, EncodeArg};
+use crate::demo::Demo;
+use crate::progress::while_waiting;
+
+/// A collection as the command line describes it.
+pub(crate) struct Opened {
+    pub(crate) cells: MappedCollection,
+    /// The matrices asked for.
+    pub(crate) layers: Vec<String>,
+    /// The label columns asked for.
+    pub(crate) obs: Vec<String>,
+    /// Where the demo lies, which the collection is when no paths are given.
+    demo: Option<Demo>,
+}
+
+impl Opened {
+    /// Opens files; without any, the demo collection with options of its own.
+    pub(crate) fn open(paths: &[PathBuf], args: &CollectionArgs) -> Result<Opened> {
+        if !paths.is_empty() {
+            return Opened::new(paths, args, None);
+        }
+        let demo = Demo::extract()?;
+        let args = demo_options(args);
+        Opened::new(&demo.paths(), &args, Some(demo))
+    }
+
+    fn new(paths: &[PathBuf], args: &CollectionArgs, demo: Option<Demo>) -> Result<Opened> {
+        let builder = builder(paths, args)?;
+        let cells = while_waiting("opening", || builder.open())?;
+        Ok(Opened {
+            cells,
+            layers: layers(args),
+            obs: keys(&args.obs),
+            demo,
+        })
+    }
+
+    pub(crate) fn is_demo(&self) -> bool {
+        self.demo.is_some()
+    }
+
+    /// The name of each store: its path as given, or its name in the demo.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let name = |path: &Path| {
+            let in_demo = self.demo.as_ref().and_then(|demo| demo.name_of(path));
+            in_demo.unwrap_or(path).display().to_string()
+        };
+        self.cells.paths().map(name).collect()
+    }
+}
+
+/// What the demo is shown with, unless label columns are asked for.
+fn demo_options(args: &CollectionArgs) -> CollectionArgs {
+    let mut args = args.clone();
+    if args.obs.is_empty() {
+        args.obs = vec!["cell_type".to_owned()];
+        if args.unknown_label.is_empty() {
+            args.unknown_label = vec!["unknown".to_owned()];
+        }
+    }
+    args
+}
+
+/// The keys of a list; an empty argument is an empty list.
+fn keys(list: &[String]) -> Vec<String> {
+    list.iter().filter(|key| !key.is_empty()).cloned().collect()
+}
+
+fn layers(args: &CollectionArgs) -> Vec<String> {
+    match &args.layers {
+        Some(layers) => keys(layers),
+        None => vec!["X".to_owned()],
+    }
+}
+
+fn builder(paths: &[PathBuf], args: &CollectionArgs) -> Result<Builder> {
+    let obs = keys(&args.obs);
+    let mut builder = MappedCollection::builder(paths.iter().cloned())
+        .layers(layers(args))
+        .obs(obs.iter().cloned())
+        .obsm(keys(&args.obsm))
+        .join(args.join)
+        .dtype(args.dtype);
+    if let EncodeArg::Keys(keys) = &args.encode_labels {
+        builder = builder.encode_labels(keys.iter().cloned());
+    }
+    for filter in &args.filter {
+        let value = match filter.label.as_str() {
+            "@missing" => FilterValue::Missing,
+            text => FilterValue::Label(LabelMatch::Text(text.to_owned())),
+        };
+        builder = builder.filter(filter.key.clone(), [value]);
+    }
+    let text = |label: &str| LabelMatch::Text(label.to_owned());
+    match unknown_labels(&args.unknown_label, &obs)? {
+        Unknown::None => {}
+        Unknown::All(label) => builder = builder.unknown_label_for_all(text(label)),
+        Unknown::Keys(labels) => {
+            for (key, label) in labels {
+                builder = builder.unknown_label(key, text(label));
+            }
+        }
+    }
+    Ok(builder)
+}
+
+/// Unknown labels as given: one for all keys, or one for each of some.
+#[derive(Debug, PartialEq, Eq)]
+enum Unknown<'a> {
+    None,
+    All(&'a str),
+    Keys(Vec<(&'a str, &'a str)>),
+}
+
+/// `KEY=LABEL` means one key only where the key is one of `obs`: labels may contain `=`.
+fn unknown_labels<'a>(
+    given: &'a [String],
+    obs: &[String],
+) -> std::result::Result<Unknown<'a>, clap::Error> {
+    let conflict = |message: &str| Err(Cli::command().error(ErrorKind::ArgumentConflict, message));
+    let mut found = Unknown::None;
+    for text in given {
+        let for_key = text
+            .split_once('=')
+            .filter(|(key, _)| obs.iter().any(|k| k == key));
+        match (&mut found, for_key) {
+            (Unknown::None, None) => found = Unknown::All(text),
+            (Unknown::None, Some(entry)) => found = Unknown::Keys(vec![entry]),
+            (Unknown::Keys(entries), Some(entry)) => {
+                if entries.iter().any(|(key, _)| *key == entry.0) {
+                    return conflict("--unknown-label: a column has one unknown label at most");
+                }
+                entries.push(entry);
+            }
+            _ => {
+                return conflict(
+                    "--unknown-label: expected one label for all columns, or KEY=LABEL for each, \
+                     with every KEY in --obs",
+                );
+            }
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owned(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|&text| text.to_owned()).collect()
+    }
+
+    #[test]
+    fn an_unknown_label_belongs_to_a_key_only_if_that_is_read() {
+        let obs = owned(&["a", "b"]);
+        let one = owned(&["x"]);
+        assert_eq!(unknown_labels(&one, &obs).unwrap(), Unknown::All("x"));
+        let with_sign = owned(&["c=x"]);
+        assert_eq!(
+            unknown_labels(&with_sign, &obs).unwrap(),
+            Unknown::All("c=x")
+        );
+        let keyed = owned(&["a=x", "b=y=z"]);
+        let expected = Unknown::Keys(vec![("a", "x"), ("b", "y=z")]);
+        assert_eq!(unknown_labels(&keyed, &obs).unwrap(), expected);
+        for wrong in [&["x", "y"], &["x", "a=y"], &["a=x", "y"], &["a=x", "a=y"]] {
+            assert!(unknown_labels(&owned(wrong), &obs).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn an_empty_argument_is_an_empty_list() {
+        let mut args = CollectionArgs::default();
+        assert_eq!(layers(&args), ["X"]);
+        args.layers = Some(owned(&[""]));
+        assert!(layers(&args).is_empty());
+    }
+
+    #[test]
+    fn the_demo_has_labels_unless_others_are_asked_for() {
+        let args = demo_options(&CollectionArgs::default());
+        assert_eq!(
+            (args.obs, args.unknown_label),
+            (owned(&["cell_type"]), owned(&["unknown"]))
+        );
+        let donor = CollectionArgs {
+            obs: owned(&["donor"]),
+            ..Default::default()
+        };
+        let args = demo_options(&donor);
+        assert_eq!(
+            (args.obs, args.unknown_label),
+            (owned(&["donor"]), Vec::<String>::new())
+        );
+    }
+}

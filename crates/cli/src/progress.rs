@@ -1,0 +1,103 @@
+//! Signs of life, on a terminal and after a second.
+
+use std::io::{self, IsTerminal};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// How long nothing is shown.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Runs something that may take long, with a spinner beside it when it does.
+pub(crate) fn while_waiting<T>(what: &'static str, work: impl FnOnce() -> T) -> T {
+    if !io::stderr().is_terminal() {
+        return work();
+    }
+    let (done, is_done) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            if is_done.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+                let spinner = ProgressBar::new_spinner().with_message(what);
+                spinner.enable_steady_tick(Duration::from_millis(100));
+                // Ends when the sender is dropped.
+                let _ = is_done.recv();
+                spinner.finish_and_clear();
+            }
+        });
+        // Dropped after the work, or when it panics.
+        let _done = done;
+        work()
+    })
+}
+
+/// A bar that fills row by row.
+pub(crate) struct Progress {
+    started: Instant,
+    n_rows: u64,
+    done: u64,
+    enabled: bool,
+    bar: Option<ProgressBar>,
+}
+
+impl Progress {
+    pub(crate) fn new(n_rows: u64) -> Progress {
+        Progress {
+            started: Instant::now(),
+            n_rows,
+            done: 0,
+            enabled: io::stderr().is_terminal(),
+            bar: None,
+        }
+    }
+
+    /// Tells that more rows are done.
+    pub(crate) fn advance(&mut self, rows: u64) {
+        self.done += rows;
+        if !self.enabled || (self.bar.is_none() && self.started.elapsed() < PATIENCE) {
+            return;
+        }
+        let bar = self.bar.get_or_insert_with(|| {
+            let template = "{wide_bar} {human_pos}/{human_len} rows, {eta} left";
+            let style = ProgressStyle::with_template(template).expect("a valid template");
+            ProgressBar::new(self.n_rows).with_style(style)
+        });
+        bar.set_position(self.done);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_gives_its_result() {
+        assert_eq!(while_waiting("counting", || 1 + 1), 2);
+    }
+
+    #[test]
+    fn nothing_is_shown_at_first() {
+        let mut progress = Progress::new(10);
+        progress.advance(5);
+        assert_eq!(progress.done, 5);
+        assert!(progress.bar.is_none());
+    }
+
+    #[test]
+    fn the_template_is_valid() {
+        let mut progress = Progress::new(10);
+        progress.enabled = true;
+        progress.started -= PATIENCE;
+        progress.advance(3);
+        assert_eq!(progress.bar.as_ref().unwrap().position(), 3);
+    }
+}

@@ -1,0 +1,121 @@
+//! Errors and warnings, on standard error.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::process::ExitCode;
+
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+/// What the libraries warn of becomes plain lines: `warning: …`.
+pub(crate) fn warnings_to_stderr() {
+    tracing_subscriber::fmt()
+        .with_max_level(Level::WARN)
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .event_format(Plain)
+        .init();
+}
+
+/// The level in words, and the message.
+struct Plain;
+
+impl<S, N> FormatEvent<S, N> for Plain
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let error = *event.metadata().level() == Level::ERROR;
+        writer.write_str(if error { "error: " } else { "warning: " })?;
+        context
+            .field_format()
+            .format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
+}
+
+/// Prints an error with its causes, and gives the exit code: 2 for a command line that makes no
+/// sense, 1 for everything else. A reader that went away is no failure.
+pub(crate) fn failure(error: Box<dyn Error>) -> ExitCode {
+    if let Some(usage) = error.downcast_ref::<clap::Error>() {
+        usage.exit();
+    }
+    if is_broken_pipe(&*error) {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("error: {}", Chain(&*error));
+    ExitCode::FAILURE
+}
+
+fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
+    let kind = match error.downcast_ref::<serde_json::Error>() {
+        Some(json) => json.io_error_kind(),
+        None => error.downcast_ref::<io::Error>().map(io::Error::kind),
+    };
+    kind == Some(io::ErrorKind::BrokenPipe)
+}
+
+/// An error, and below it its causes, each unless the line above ends with its text.
+struct Chain<'a>(&'a dyn Error);
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut above = self.0.to_string();
+        f.write_str(&above)?;
+        let mut next = self.0.source();
+        while let Some(cause) = next {
+            let text = cause.to_string();
+            if !above.ends_with(&text) {
+                write!(f, "\ncaused by: {text}")?;
+                above = text;
+            }
+            next = cause.source();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Nested(&'static str, Option<Box<Nested>>);
+
+    impl fmt::Display for Nested {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl Error for Nested {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            self.1.as_deref().map(|cause| cause as _)
+        }
+    }
+
+    #[test]
+    fn causes_are_told_once() {
+        let cause = Nested("bad checksum", Some(Box::new(Nested("bit 3", None))));
+        let error = Nested("obs/a: bad checksum", Some(Box::new(cause)));
+        let text = Chain(&error).to_string();
+        assert_eq!(text, "obs/a: bad checksum\ncaused by: bit 3");
+    }
+
+    #[test]
+    fn a_closed_pipe_is_known_in_each_guise() {
+        let closed = || io::Error::from(io::ErrorKind::BrokenPipe);
+        assert!(is_broken_pipe(&closed()));
+        assert!(is_broken_pipe(&serde_json::Error::io(closed())));
+        assert!(!is_broken_pipe(&io::Error::from(io::ErrorKind::NotFound)));
+    }
+}
