@@ -35,7 +35,7 @@ impl Opened {
 
     fn new(paths: &[PathBuf], args: &CollectionArgs, demo: Option<Demo>) -> Result<Opened> {
         let builder = builder(paths, args)?;
-        let cells = while_waiting("opening", || builder.open())?;
+        let cells = while_waiting("opening", || builder.open().map_err(Box::new))?;
         Ok(Opened {
             cells,
             layers: layers(args),

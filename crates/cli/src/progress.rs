@@ -59,7 +59,7 @@ impl Progress {
             return;
         }
         let bar = self.bar.get_or_insert_with(|| {
-            let template = "{wide_bar} {human_pos}/{human_len} rows, {eta} left";
+            let template = "{wide_bar} {human_pos} of {human_len} rows";
             let style = ProgressStyle::with_template(template).expect("a valid template");
             ProgressBar::new(self.n_rows).with_style(style)
         });

@@ -17,7 +17,10 @@ pub(crate) fn run(args: &WeightsArgs, json: bool, out: &mut impl Write) -> Resul
     // Labels need no matrix.
     collection.layers.get_or_insert_default();
     let opened = Opened::open(&args.paths, &collection)?;
-    let weights = while_waiting("counting labels", || opened.cells.label_weights(&args.keys))?;
+    let cells = &opened.cells;
+    let weights = while_waiting("counting labels", || {
+        cells.label_weights(&args.keys).map_err(Box::new)
+    })?;
     if json {
         write_json(&weights, args.scaler, args.by_category, out)
     } else {

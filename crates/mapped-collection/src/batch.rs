@@ -28,12 +28,14 @@ pub struct BatchFormat {
     pub output: Output,
     /// The code of a missing label of an encoded key.
     pub missing_code: i64,
+    /// Element type of all matrices; `None` for the collection's.
+    pub dtype: Option<DType>,
 }
 
 impl Default for BatchFormat {
     /// Dense, with missing labels as -100 (torch's default `ignore_index`).
     fn default() -> Self {
-        BatchFormat { output: Output::Dense, missing_code: MISSING_CODE }
+        BatchFormat { output: Output::Dense, missing_code: MISSING_CODE, dtype: None }
     }
 }
 
@@ -195,7 +197,7 @@ impl BatchSlots {
                 matrices.push(None);
                 continue;
             };
-            let dtype = key.dtype.expect("a store has this matrix");
+            let dtype = format.dtype.or(key.dtype).expect("a store has this matrix");
             let width: usize = row_shape.iter().product();
             let bytes = n_rows.checked_mul(width).and_then(|n| n.checked_mul(dtype.size()));
             if bytes.is_none_or(|bytes| bytes > isize::MAX as usize) {

@@ -1,51 +1,69 @@
-//! Epochs of batches.
+//! Epochs of batches: options, iteration, and going on where one stopped.
+
+use std::sync::Arc;
+
+use anndata_io::DType;
+use serde::{Deserialize, Serialize};
 
 use crate::batch::{Batch, BatchFormat, Output};
 use crate::collection::MappedCollection;
 use crate::error::Error;
-use crate::shuffle::permutation;
-
-/// The order of an epoch's rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Shuffle {
-    /// As they stand in the files.
-    #[default]
-    None,
-    /// Every permutation of all rows equally likely: the order that [`permutation`] gives for the
-    /// seed and the epoch.
-    Exact,
-}
+use crate::order::{Order, Sampler, Shuffle};
+use crate::prefetch::{Job, Pipeline};
+use crate::schedule::Schedule;
 
 /// What epochs of batches are like.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct BatchOptions {
     batch_size: usize,
     drop_last: bool,
     shuffle: Shuffle,
+    sampler: Sampler,
     seed: u64,
     format: BatchFormat,
+    workers: usize,
+    memory: usize,
+    rank: usize,
+    world_size: usize,
 }
 
 impl BatchOptions {
-    /// Batches of `batch_size` rows in file order, dense; the last may be smaller.
+    /// Batches of `batch_size` rows, each row once in file order, dense; the last may be smaller.
+    /// Two threads read ahead within 1 GiB.
     pub fn new(batch_size: usize) -> Self {
-        let (shuffle, format) = (Shuffle::None, BatchFormat::default());
-        BatchOptions { batch_size, drop_last: false, shuffle, seed: 0, format }
+        BatchOptions {
+            batch_size,
+            drop_last: false,
+            shuffle: Shuffle::None,
+            sampler: Sampler::All,
+            seed: 0,
+            format: BatchFormat::default(),
+            workers: 2,
+            memory: 1 << 30,
+            rank: 0,
+            world_size: 1,
+        }
     }
 
-    /// Leaves out a last batch that is not full.
+    /// Leaves out a last step that is not full.
     pub fn drop_last(mut self, drop_last: bool) -> Self {
         self.drop_last = drop_last;
         self
     }
 
-    /// The order of rows.
+    /// How rows are mixed. By default, not at all.
     pub fn shuffle(mut self, shuffle: Shuffle) -> Self {
         self.shuffle = shuffle;
         self
     }
 
-    /// Fixes the order of a shuffle. By default, 0.
+    /// Which rows there are. By default, each once.
+    pub fn sampler(mut self, sampler: Sampler) -> Self {
+        self.sampler = sampler;
+        self
+    }
+
+    /// Fixes the order of a shuffle and the draws of a sampler. By default, 0.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
@@ -62,6 +80,35 @@ impl BatchOptions {
         self.format.missing_code = code;
         self
     }
+
+    /// Element type of all matrices. By default, the collection's.
+    pub fn dtype(mut self, dtype: impl Into<Option<DType>>) -> Self {
+        self.format.dtype = dtype.into();
+        self
+    }
+
+    /// Threads that read and decode while the caller works. 0: the caller does it. By default, 2.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// Bytes for everything at once: rows that wait for their batches, finished batches, and the
+    /// collection's cache of chunks. More memory means fewer decodes of an exact shuffle of
+    /// compressed files; it never changes the order. By default, 1 GiB.
+    pub fn memory(mut self, bytes: usize) -> Self {
+        self.memory = bytes;
+        self
+    }
+
+    /// The part of this process when `world_size` of them train together: step `s` is rows
+    /// `[s * world_size * batch_size, (s + 1) * world_size * batch_size)` of the order, and rank
+    /// `r` takes the r-th `batch_size` of them. A last step that is not full is completed from
+    /// the start of the order, unless it is [dropped](Self::drop_last).
+    pub fn rank(mut self, rank: usize, world_size: usize) -> Self {
+        (self.rank, self.world_size) = (rank, world_size);
+        self
+    }
 }
 
 /// Epochs of batches of one collection.
@@ -69,80 +116,232 @@ impl BatchOptions {
 pub struct Batches {
     collection: MappedCollection,
     options: BatchOptions,
+    fingerprint: u64,
+}
+
+/// Where an epoch stands: enough to go on at the next batch, in another process and with another
+/// batch size or number of ranks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoaderState {
+    /// The epoch.
+    pub epoch: u64,
+    /// Rows of the order that all ranks together have had.
+    pub rows: u64,
+    /// The seed of the order.
+    pub seed: u64,
+    /// What the order was made of: the stores' sizes, the sampler, the shuffle.
+    pub fingerprint: u64,
+}
+
+fn option(option: &'static str, expected: impl Into<String>, found: impl ToString) -> Error {
+    Error::Option { option, expected: expected.into(), found: found.to_string() }
 }
 
 impl MappedCollection {
-    /// Prepares epochs of batches.
+    /// Prepares epochs of batches. Nothing is read, and no thread started, before the first
+    /// batch is asked for.
     ///
     /// # Errors
-    /// When the batch size is 0, the collection has 2^32 rows or more, or its stores differ in
-    /// matrix keys or widths, so that not all of its rows can share a batch.
+    /// When an option makes no sense, the collection has 2^32 rows or more, its stores differ in
+    /// matrix keys or widths, so that not all of its rows can share a batch, or one batch does
+    /// not fit in the memory allowed.
     pub fn batches(&self, options: BatchOptions) -> Result<Batches, Error> {
         self.check_open()?;
-        if options.batch_size == 0 {
-            let expected = "at least 1".to_owned();
-            return Err(Error::Option { option: "batch_size", expected, found: "0".into() });
+        let n_obs = self.n_obs();
+        let BatchOptions { batch_size, rank, world_size, .. } = options;
+        if batch_size == 0 {
+            return Err(option("batch_size", "at least 1", 0));
         }
-        if u32::try_from(self.n_obs()).is_err() {
-            let (option, expected) = ("batches", "less than 2^32 rows".to_owned());
-            return Err(Error::Option { option, expected, found: self.n_obs().to_string() });
+        if rank >= world_size {
+            return Err(option("rank", format!("less than the world size, {world_size}"), rank));
         }
+        if matches!(options.shuffle, Shuffle::Blocks { rows: 0 }) {
+            return Err(option("shuffle", "blocks of at least 1 row", 0));
+        }
+        if u32::try_from(n_obs).is_err() {
+            return Err(option("batches", "less than 2^32 rows", n_obs));
+        }
+        if batch_size.checked_mul(world_size).is_none_or(|rows| rows > u32::MAX as usize) {
+            return Err(option("batch_size", "less than 2^32 rows a step", batch_size));
+        }
+        options.sampler.check(n_obs)?;
         let with_rows: Vec<usize> =
             (0..self.n_stores()).filter(|&store| self.plan().stores[store].rows.len() > 0).collect();
         for number in 0..self.plan().matrices.len() {
             self.plan().common_row_shape(number, &with_rows)?;
         }
-        Ok(Batches { collection: self.clone(), options })
+        let fingerprint = fingerprint(self, &options);
+        let batches = Batches { collection: self.clone(), options, fingerprint };
+        // The order of a real epoch may be long to make; file order is as good for this check.
+        let order = Order::InOrder(n_obs);
+        batches.job(order, 0)?;
+        Ok(batches)
+    }
+}
+
+/// FNV-1a over what the order of an epoch depends on, besides the seed.
+fn fingerprint(collection: &MappedCollection, options: &BatchOptions) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325u64;
+    let mut add = |word: u64| {
+        for byte in word.to_le_bytes() {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+        }
+    };
+    for (n_obs, n_vars) in collection.original_shapes() {
+        add(n_obs as u64);
+        add(n_vars as u64);
+    }
+    match options.shuffle {
+        Shuffle::None => add(0),
+        Shuffle::Exact => add(1),
+        Shuffle::Blocks { rows } => {
+            add(2);
+            add(rows as u64);
+        }
+    }
+    match &options.sampler {
+        Sampler::All => add(0),
+        Sampler::Rows(rows) => {
+            add(1);
+            rows.iter().for_each(|&row| add(row.into()));
+        }
+        Sampler::Weighted { weights, n_samples, replacement } => {
+            add(2 + u64::from(*replacement));
+            add(n_samples.map_or(u64::MAX, |n| n as u64));
+            weights.iter().for_each(|weight| add(weight.to_bits()));
+        }
+    }
+    hash
+}
+
+impl Sampler {
+    fn check(&self, n_obs: usize) -> Result<(), Error> {
+        match self {
+            Sampler::All => Ok(()),
+            Sampler::Rows(rows) => match rows.iter().find(|&&row| row as usize >= n_obs) {
+                Some(&row) => Err(Error::OutOfBounds { index: row.into(), n_obs }),
+                None if u32::try_from(rows.len()).is_err() => {
+                    Err(option("sampler", "less than 2^32 rows", rows.len()))
+                }
+                None => Ok(()),
+            },
+            Sampler::Weighted { weights, n_samples, .. } => {
+                if weights.len() != n_obs {
+                    let found = format!("{} for {n_obs} rows", weights.len());
+                    return Err(option("sampler", "one weight a row", found));
+                }
+                if let Some(bad) = weights.iter().find(|weight| !weight.is_finite() || **weight < 0.0) {
+                    return Err(option("sampler", "weights that are finite and not negative", bad));
+                }
+                if n_samples.is_some_and(|n| u32::try_from(n).is_err()) {
+                    return Err(option("sampler", "less than 2^32 draws", "more"));
+                }
+                if n_obs > 0 && !weights.iter().any(|&weight| weight > 0.0) {
+                    return Err(option("sampler", "a positive weight", "none"));
+                }
+                Ok(())
+            }
+        }
     }
 }
 
 impl Batches {
-    /// Batches in an epoch.
-    pub fn n_batches(&self) -> usize {
-        let (n_obs, size) = (self.collection.n_obs(), self.options.batch_size);
-        if self.options.drop_last { n_obs / size } else { n_obs.div_ceil(size) }
+    fn job(&self, order: Order, start: usize) -> Result<Job, Error> {
+        let BatchOptions { batch_size, drop_last, rank, world_size, .. } = self.options;
+        let schedule = Schedule { order, start, batch_size, drop_last, rank, world_size };
+        let BatchOptions { format, workers, memory, .. } = self.options;
+        Job::new(&self.collection, schedule, format, workers, memory)
     }
 
     /// An epoch from its first batch on. The order of its rows is a function of the collection,
-    /// the seed and the epoch's number alone.
+    /// the sampler, the shuffle, the seed and the epoch's number alone.
     pub fn epoch(&self, epoch: u64) -> Epoch {
-        let n_obs = self.collection.n_obs() as u32;
-        let order = match self.options.shuffle {
-            Shuffle::None => None,
-            Shuffle::Exact => Some(permutation(n_obs, self.options.seed, epoch)),
+        self.start(epoch, 0)
+    }
+
+    /// Goes on with the epoch of a state, at its next batch.
+    ///
+    /// # Errors
+    /// When the state belongs to another collection, seed, sampler or shuffle.
+    pub fn resume(&self, state: &LoaderState) -> Result<Epoch, Error> {
+        let mismatch = |what, expected: u64, found: u64| {
+            Err(Error::State { what, expected: expected.to_string(), found: found.to_string() })
         };
-        Epoch { batches: self.clone(), order, next: 0 }
+        if state.seed != self.options.seed {
+            return mismatch("its seed", self.options.seed, state.seed);
+        }
+        if state.fingerprint != self.fingerprint {
+            let what = "the fingerprint of its collection and options";
+            return mismatch(what, self.fingerprint, state.fingerprint);
+        }
+        Ok(self.start(state.epoch, usize::try_from(state.rows).unwrap_or(usize::MAX)))
+    }
+
+    fn start(&self, epoch: u64, start: usize) -> Epoch {
+        let BatchOptions { sampler, shuffle, seed, .. } = &self.options;
+        let order = Order::new(self.collection.n_obs(), sampler, *shuffle, *seed, epoch);
+        let job = self.job(order, start).map(Arc::new);
+        Epoch { batches: self.clone(), epoch, job, next: 0, pipeline: None }
     }
 }
 
-/// An epoch: an iterator of batches. After an error it goes on with the next batch.
+/// An epoch: an iterator of batches. After an error it goes on with the next batch; dropping it
+/// stops everything at once.
 #[derive(Debug)]
 pub struct Epoch {
     batches: Batches,
-    order: Option<Vec<u32>>,
+    epoch: u64,
+    job: Result<Arc<Job>, Error>,
     next: usize,
+    pipeline: Option<Pipeline>,
+}
+
+impl Epoch {
+    /// Batches of this epoch, those delivered included.
+    pub fn n_batches(&self) -> usize {
+        self.job.as_ref().map_or(1, |job| job.schedule.n_batches())
+    }
+
+    /// Where the epoch stands: what [`Batches::resume`] takes to go on after the batches
+    /// delivered so far.
+    pub fn state(&self) -> LoaderState {
+        let rows = self.job.as_ref().map_or(0, |job| {
+            (job.schedule.start + self.next * job.schedule.step_rows()).min(job.schedule.order.len())
+        });
+        LoaderState {
+            epoch: self.epoch,
+            rows: rows as u64,
+            seed: self.batches.options.seed,
+            fingerprint: self.batches.fingerprint,
+        }
+    }
 }
 
 impl Iterator for Epoch {
     type Item = Result<Batch, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.next >= self.batches.n_batches() {
+        if self.next >= self.n_batches() {
+            self.pipeline = None;
             return None;
         }
-        let Batches { collection, options } = &self.batches;
-        let start = self.next * options.batch_size;
-        let end = collection.n_obs().min(start + options.batch_size);
+        let job = match &self.job {
+            Ok(job) => job,
+            Err(error) => {
+                self.next += 1;
+                return Some(Err(error.clone()));
+            }
+        };
+        // After a fork, the parent's threads are not here: begin anew.
+        if self.pipeline.as_ref().is_none_or(|pipeline| !pipeline.is_mine()) {
+            self.pipeline = Some(Pipeline::start(Job::clone(job), self.next));
+        }
         self.next += 1;
-        let located = (start..end).map(|position| {
-            let row = self.order.as_ref().map_or(position, |order| order[position] as usize);
-            collection.plan().locate(row)
-        });
-        Some(collection.read_batch(located.collect(), &options.format))
+        self.pipeline.as_mut().map(Pipeline::next)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let rest = self.batches.n_batches() - self.next;
+        let rest = self.n_batches().saturating_sub(self.next);
         (rest, Some(rest))
     }
 }

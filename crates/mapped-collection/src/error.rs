@@ -114,6 +114,19 @@ pub enum Error {
         /// Elements of one row.
         row_len: usize,
     },
+    /// A thread that prepares batches panicked.
+    #[error("a thread that prepares batches panicked: this is a defect of the library")]
+    Worker,
+    /// A state belongs to another collection, or to other options.
+    #[error("the state cannot be resumed: {what} is {found}, expected {expected}")]
+    State {
+        /// What differs.
+        what: &'static str,
+        /// What this loader has.
+        expected: String,
+        /// What the state has.
+        found: String,
+    },
     /// The collection was closed.
     #[error("the collection is closed: open it again to read from it")]
     Closed,

@@ -13,7 +13,7 @@
 //! | [`MappedCollection`] | the opened collection |
 //! | [`Item`] | one row: matrices and labels by name |
 //! | [`Batch`] | many rows in the order asked: dense or CSR |
-//! | [`Batches`] | epochs of batches, in file order or exactly shuffled |
+//! | [`Batches`] | epochs of batches: shuffled, sampled, read ahead, resumed |
 //!
 //! ```
 //! use anndata_io::{MemoryStore, Values};
@@ -57,13 +57,19 @@ mod error;
 mod filter;
 mod item;
 mod labels;
+mod order;
 mod plan;
+mod prefetch;
 mod rows;
+mod sample;
+mod schedule;
 mod shuffle;
+mod split;
+mod window;
 
 pub use anndata_io::{AnnDataSource, DType, IoContext, MemoryStore, Values};
 pub use batch::{Batch, BatchColumn, BatchFormat, Matrix, Output};
-pub use batches::{BatchOptions, Batches, Epoch, Shuffle};
+pub use batches::{BatchOptions, Batches, Epoch, LoaderState};
 pub use builder::{Builder, EncodeLabels, LabelMatch, UnknownLabel};
 pub use collection::MappedCollection;
 pub use error::Error;
@@ -72,6 +78,9 @@ pub use filter::FilterValue;
 pub use item::{Item, ItemValue};
 pub use label_encoding::{Categories, Encoder, Label, LabelWeights, MISSING_CODE, UNKNOWN_CODE};
 pub use labels::MergedLabels;
+pub use order::{Sampler, Shuffle};
 pub use plan::MissingKey;
 pub use rows::Indices;
+pub use sample::Weights;
 pub use shuffle::permutation;
+pub use split::{Split, SplitOptions};

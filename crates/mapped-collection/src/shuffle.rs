@@ -25,7 +25,43 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 const BUCKET: u64 = 1 << 15;
 const DOMAIN: &[u8; 16] = b"mapped-anndata 1";
 
-fn generator(seed: u64, epoch: u64, stream: u64) -> ChaCha8Rng {
+/// What random words are for. Each purpose has streams of its own: the first 2^32 are those of
+/// the order of rows, described above.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Purpose {
+    /// The order of rows.
+    Rows,
+    /// The order of blocks.
+    Blocks,
+    /// The order of rows in a pool of blocks.
+    Pool(u32),
+    /// Weighted draws.
+    Draws,
+    /// Splits.
+    Split,
+}
+
+impl Purpose {
+    /// The stream number `index`, which is below 2^32, of a purpose.
+    pub(crate) fn stream(self, index: u64) -> u64 {
+        let first = match self {
+            Purpose::Rows => 0,
+            Purpose::Blocks => 1 << 32,
+            Purpose::Draws => 2 << 32,
+            Purpose::Split => 3 << 32,
+            // A pool has less than 2^16 buckets.
+            Purpose::Pool(number) => (1 << 48) + (u64::from(number) << 16),
+        };
+        first + index
+    }
+}
+
+/// A uniform number from 0 to below 1, in steps of 2^-53.
+pub(crate) fn unit(rng: &mut ChaCha8Rng) -> f64 {
+    (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+}
+
+pub(crate) fn generator(seed: u64, epoch: u64, stream: u64) -> ChaCha8Rng {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
     key[8..16].copy_from_slice(&epoch.to_le_bytes());
@@ -49,6 +85,11 @@ fn below(rng: &mut ChaCha8Rng, n: u32) -> u32 {
 
 /// The rows 0 to `n - 1` in the order of a seed and an epoch.
 pub fn permutation(n: u32, seed: u64, epoch: u64) -> Vec<u32> {
+    permutation_for(n, seed, epoch, Purpose::Rows)
+}
+
+/// The numbers 0 to `n - 1` in the order of a seed, an epoch and a purpose.
+pub(crate) fn permutation_for(n: u32, seed: u64, epoch: u64, purpose: Purpose) -> Vec<u32> {
     let mut bits = 0;
     while BUCKET << bits < u64::from(n) {
         bits += 1;
@@ -61,7 +102,7 @@ pub fn permutation(n: u32, seed: u64, epoch: u64) -> Vec<u32> {
     } else {
         // Count, then deal: the words are drawn twice rather than kept.
         let bucket = |word: u32| (word >> (32 - bits)) as usize;
-        let mut rng = generator(seed, epoch, 0);
+        let mut rng = generator(seed, epoch, purpose.stream(0));
         for _ in 0..n {
             ends[bucket(rng.next_u32())] += 1;
         }
@@ -73,7 +114,7 @@ pub fn permutation(n: u32, seed: u64, epoch: u64) -> Vec<u32> {
             *end = at;
         }
         order.resize(n as usize, 0);
-        let mut rng = generator(seed, epoch, 0);
+        let mut rng = generator(seed, epoch, purpose.stream(0));
         for row in 0..n {
             let at = &mut next[bucket(rng.next_u32())];
             order[*at as usize] = row;
@@ -82,7 +123,7 @@ pub fn permutation(n: u32, seed: u64, epoch: u64) -> Vec<u32> {
     }
     let mut start = 0;
     for (number, &end) in ends.iter().enumerate() {
-        let mut rng = generator(seed, epoch, number as u64 + 1);
+        let mut rng = generator(seed, epoch, purpose.stream(number as u64 + 1));
         let rows = &mut order[start as usize..end as usize];
         for i in (1..rows.len()).rev() {
             rows.swap(i, below(&mut rng, i as u32 + 1) as usize);

@@ -134,7 +134,7 @@ fn an_epoch_is_the_permutation_of_its_seed() {
         assert_eq!(rows, expected);
     }
     let whole = cells.batches(BatchOptions::new(4).drop_last(true)).expect("fits");
-    assert_eq!((whole.n_batches(), whole.epoch(0).count()), (2, 2));
+    assert_eq!((whole.epoch(0).n_batches(), whole.epoch(0).count()), (2, 2));
     assert!(cells.batches(BatchOptions::new(0)).is_err());
 }
 

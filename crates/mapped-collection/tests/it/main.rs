@@ -6,6 +6,7 @@ mod faults;
 mod fork;
 mod golden;
 mod life;
+mod loader;
 mod model;
 mod real;
 

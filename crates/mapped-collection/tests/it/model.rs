@@ -261,7 +261,7 @@ proptest! {
         let indices: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
         let widths: BTreeSet<usize> = rows.iter().map(|&row| model.values(&stores, row).len()).collect();
         for output in [Output::Dense, Output::Csr] {
-            let format = BatchFormat { output, missing_code: -7 };
+            let format = BatchFormat { output, missing_code: -7, ..Default::default() };
             let batch = cells.get_batch_as(&indices, &format);
             if widths.len() > 1 {
                 let ragged = matches!(batch, Err(Error::Ragged { .. }));

@@ -1,0 +1,268 @@
+//! Epochs: the order, whatever the threads, the memory and the ranks; going on; faults.
+
+use std::sync::Arc;
+
+use mapped_collection::{
+    Batch, BatchOptions, Error, Join, MappedCollection, MemoryStore, Output, Sampler, Shuffle, Values,
+    permutation,
+};
+use proptest::prelude::*;
+
+use crate::store;
+
+/// Stores of CSR and dense rows whose values tell their place.
+fn cells(sizes: &[usize]) -> MappedCollection {
+    let stores = sizes.iter().enumerate().map(|(number, &n)| {
+        let names: Vec<String> = (0..n).map(|i| format!("c{i}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let vars = if number % 2 == 0 { ["a", "b", "c"] } else { ["c", "b", "d"] };
+        let value = |i: usize| (number * 1000 + i) as f32 + 1.0;
+        let store = MemoryStore::new(format!("s{number}"))
+            .dataframe("obs", &names)
+            .dataframe("var", &vars)
+            .categorical("obs/k", (0..n).map(|i| (i % 3) as i8 - 1).collect(), &["x", "y"]);
+        if number % 3 == 2 {
+            let dense = (0..n).flat_map(|i| [value(i), 0.0, -value(i)]).collect();
+            store.array("X", &[n as u64, 3], Values::F32(dense))
+        } else {
+            let indptr = (0..=n as i64).map(|i| i * 2).collect();
+            let data = (0..n).flat_map(|i| [value(i), -value(i)]).collect();
+            store.csr("X", [n as u64, 3], indptr, [0, 2].repeat(n), Values::F32(data))
+        }
+    });
+    MappedCollection::builder(stores)
+        .obs(["k"])
+        .join(Join::Outer)
+        .cache_bytes(0)
+        .open()
+        .expect("the stores fit together")
+}
+
+fn rows_of(cells: &MappedCollection, batch: &Batch) -> Vec<u32> {
+    let starts: Vec<usize> = cells
+        .original_shapes()
+        .iter()
+        .scan(0, |at, shape| {
+            *at += shape.0;
+            Some(*at - shape.0)
+        })
+        .collect();
+    let row = |(&store, &row): (&u32, &u32)| starts[store as usize] as u32 + row;
+    batch.store_idx.iter().zip(&batch.row_idx).map(row).collect()
+}
+
+fn any_shuffle() -> impl Strategy<Value = Shuffle> {
+    prop_oneof![
+        Just(Shuffle::None),
+        Just(Shuffle::Exact),
+        (1..9usize).prop_map(|rows| Shuffle::Blocks { rows })
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..Default::default() })]
+
+    #[test]
+    fn an_epoch_is_its_order_whatever_delivers_it(
+        sizes in prop::collection::vec(0..40usize, 1..5),
+        shuffle in any_shuffle(),
+        batch_size in 1..20usize,
+        workers in 0..5usize,
+        extra in 0..40_000usize,
+        world_size in 1..6usize,
+        drop_last in any::<bool>(),
+        csr in any::<bool>(),
+        seed in 0..4u64,
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let cells = cells(&sizes);
+        let n: usize = sizes.iter().sum();
+        let output = if csr { Output::Csr } else { Output::Dense };
+        let options = |rank| BatchOptions::new(batch_size)
+            .shuffle(shuffle).seed(seed).workers(workers).memory(batch_size * 400 + extra)
+            .drop_last(drop_last).output(output).rank(rank, world_size);
+        // The order itself: what one rank in one batch gets.
+        let whole = BatchOptions::new(n.max(1)).shuffle(shuffle).seed(seed).workers(0);
+        let order: Vec<u32> = cells.batches(whole).expect("valid").epoch(1)
+            .flat_map(|batch| rows_of(&cells, &batch.expect("readable"))).collect();
+        if shuffle == Shuffle::Exact {
+            prop_assert_eq!(&order, &permutation(n as u32, seed, 1));
+        }
+        let mut sorted = order.clone();
+        sorted.sort_unstable();
+        prop_assert!(sorted.into_iter().eq(0..n as u32));
+
+        let mut epochs: Vec<_> = (0..world_size)
+            .map(|rank| cells.batches(options(rank)).expect("valid").epoch(1)).collect();
+        let n_batches = epochs[0].n_batches();
+        let cut = if n_batches > 0 { cut.index(n_batches) } else { 0 };
+        let mut found = Vec::new();
+        let mut states = Vec::new();
+        for step in 0..n_batches {
+            if step == cut {
+                states = epochs.iter().map(|epoch| epoch.state()).collect();
+            }
+            for epoch in &mut epochs {
+                let batch = epoch.next().expect("as many as counted").expect("readable");
+                let rows = rows_of(&cells, &batch);
+                let indices: Vec<i64> = rows.iter().map(|&row| row.into()).collect();
+                let format = mapped_collection::BatchFormat { output, ..Default::default() };
+                prop_assert_eq!(&batch, &cells.get_batch_as(&indices, &format).expect("readable"));
+                found.extend(rows);
+            }
+        }
+        prop_assert!(epochs.iter_mut().all(|epoch| epoch.next().is_none()));
+        let step_rows = batch_size * world_size;
+        let expected: Vec<u32> = if drop_last {
+            order[..n / step_rows * step_rows].to_vec()
+        } else if world_size == 1 {
+            order.clone()
+        } else {
+            (0..n.div_ceil(step_rows) * step_rows).map(|at| order[at % n]).collect()
+        };
+        prop_assert_eq!(&found, &expected);
+
+        // Going on with another number of ranks gives the tail of the same order.
+        if n_batches > 0 {
+            let tail: Vec<u32> = cells.batches(options(0).rank(0, 1)).expect("valid")
+                .resume(&states[0]).expect("its own state")
+                .flat_map(|batch| rows_of(&cells, &batch.expect("readable"))).collect();
+            let from = cut * step_rows;
+            let until = if drop_last { from + (n - from) / batch_size * batch_size } else { n };
+            prop_assert_eq!(&tail[..], &order[from..until]);
+        }
+    }
+}
+
+#[test]
+fn a_state_is_refused_by_another_loader() {
+    let cells = cells(&[10, 10]);
+    let batches = |options: BatchOptions| cells.batches(options).expect("valid");
+    let options = || BatchOptions::new(3).shuffle(Shuffle::Exact).seed(1);
+    let mut epoch = batches(options()).epoch(2);
+    epoch.next().expect("a batch").expect("readable");
+    let state = epoch.state();
+    let json = serde_json::to_string(&state).expect("it serialises");
+    assert_eq!(serde_json::from_str::<mapped_collection::LoaderState>(&json).expect("it reads back"), state);
+    for other in [options().seed(2), options().shuffle(Shuffle::None), options().sampler(Sampler::Rows([1].into()))] {
+        assert!(matches!(batches(other).resume(&state), Err(Error::State { .. })));
+    }
+    let other = self::cells(&[10, 11]).batches(options()).expect("valid");
+    assert!(matches!(other.resume(&state), Err(Error::State { .. })));
+}
+
+#[test]
+fn samplers_draw_what_they_say() {
+    let cells = cells(&[30, 30]);
+    let draw = |sampler: Sampler, shuffle| -> Vec<u32> {
+        let options = BatchOptions::new(7).sampler(sampler).shuffle(shuffle).seed(5).output(Output::Csr);
+        let epoch = cells.batches(options).expect("valid").epoch(0);
+        epoch.flat_map(|batch| rows_of(&cells, &batch.expect("readable"))).collect()
+    };
+    let list: Arc<[u32]> = [5, 5, 59, 0].into();
+    assert_eq!(draw(Sampler::Rows(list.clone()), Shuffle::None), list[..]);
+    let mut shuffled = draw(Sampler::Rows(list), Shuffle::Exact);
+    shuffled.sort_unstable();
+    assert_eq!(shuffled, [0, 5, 5, 59]);
+    let balanced = draw(cells.balanced_sampler("k").expect("a column"), Shuffle::None);
+    assert_eq!(balanced.len(), 60);
+    assert!(balanced.iter().all(|row| row % 30 % 3 != 0), "rows without a label never come");
+    let weights: Arc<[f64]> = (0..60).map(|row| f64::from(row % 2)).collect();
+    let sampler = Sampler::Weighted { weights, n_samples: Some(100), replacement: false };
+    let mut drawn = draw(sampler, Shuffle::None);
+    drawn.sort_unstable();
+    assert!(drawn.into_iter().eq((0..60).filter(|row| row % 2 == 1)));
+    for weights in [vec![1.0; 59], vec![0.0; 60], vec![-1.0; 60], vec![f64::NAN; 60]] {
+        let sampler = Sampler::Weighted { weights: weights.into(), n_samples: None, replacement: true };
+        assert!(cells.batches(BatchOptions::new(1).sampler(sampler)).is_err());
+    }
+    assert!(cells.batches(BatchOptions::new(1).sampler(Sampler::Rows([60].into()))).is_err());
+}
+
+#[test]
+fn a_budget_too_small_for_two_batches_is_refused_at_once() {
+    let cells = cells(&[1000]);
+    let error = cells.batches(BatchOptions::new(1000).memory(1000)).expect_err("too small");
+    assert!(error.to_string().starts_with("memory: expected at least"), "{error}");
+    assert!(cells.batches(BatchOptions::new(1).rank(2, 2)).is_err());
+}
+
+#[test]
+fn batches_never_change_while_they_are_held() {
+    let cells = cells(&[300, 300, 300]);
+    for output in [Output::Csr, Output::Dense] {
+        let options = BatchOptions::new(9).shuffle(Shuffle::Exact).output(output).memory(100_000);
+        let held: Vec<Batch> =
+            cells.batches(options).expect("valid").epoch(0).map(|batch| batch.expect("readable")).collect();
+        assert_eq!(held.len(), 100);
+        for batch in held {
+            let rows: Vec<i64> = rows_of(&cells, &batch).into_iter().map(i64::from).collect();
+            let format = mapped_collection::BatchFormat { output, ..Default::default() };
+            assert_eq!(batch, cells.get_batch_as(&rows, &format).expect("readable"));
+        }
+    }
+}
+
+/// Column indices of one row point beyond the genes: only its own batch fails, and the epoch and
+/// the loader go on.
+#[test]
+fn a_bad_row_fails_its_own_batch() {
+    let n = 200usize;
+    let names: Vec<String> = (0..n).map(|i| format!("c{i}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut columns = vec![0; n];
+    columns[77] = 9;
+    let bad = MemoryStore::new("bad")
+        .dataframe("obs", &names)
+        .dataframe("var", &["a", "b"])
+        .csr("X", [n as u64, 2], (0..=n as i64).collect(), columns, Values::F32(vec![1.0; n]));
+    let cells = MappedCollection::builder([bad]).cache_bytes(0).open().expect("columns are read later");
+    for workers in [0, 2] {
+        let options = BatchOptions::new(10).workers(workers).output(Output::Csr);
+        let batches = cells.batches(options).expect("valid");
+        for epoch in 0..2 {
+            let results: Vec<_> = batches.epoch(epoch).collect();
+            let failed: Vec<usize> =
+                results.iter().enumerate().filter(|(_, r)| r.is_err()).map(|(i, _)| i).collect();
+            assert_eq!(failed, [7], "{workers} workers");
+            let error = results[7].as_ref().expect_err("the bad one").to_string();
+            assert!(error.contains("bad: X/indices") && error.contains("column 9"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn an_epoch_may_be_dropped_at_any_moment() {
+    let cells = MappedCollection::builder(["base_a_csr.h5ad", "base_b_csr_v3.zarr"].map(store)).open();
+    let cells = cells.expect("the fixtures open");
+    let threads = || std::fs::read_dir("/proc/self/task").map(|tasks| tasks.count()).unwrap_or(0);
+    let options = BatchOptions::new(1).workers(3).shuffle(Shuffle::Exact);
+    let batches = cells.batches(options).expect("valid");
+    let before = threads();
+    for taken in 0..60 {
+        let mut epoch = batches.epoch(taken);
+        (0..taken % 12).for_each(|_| drop(epoch.next()));
+    }
+    // Other tests have threads of their own: leaked ones would be 180.
+    assert!(threads() < before + 100, "{} threads, {before} before", threads());
+    // Closing under a running epoch gives errors, not a hang.
+    let mut epoch = batches.epoch(0);
+    epoch.next().expect("a batch").expect("readable");
+    cells.close();
+    assert!(epoch.any(|batch| matches!(batch, Err(Error::Closed) | Err(Error::File(_)))));
+}
+
+#[test]
+fn a_scan_decodes_each_chunk_once() {
+    let cells = MappedCollection::builder([store("layouts_v3.zarr")])
+        .layers(["csr_sharded", "zstd_checksum"])
+        .cache_bytes(0)
+        .open()
+        .expect("the fixture opens");
+    for shuffle in [Shuffle::None, Shuffle::Exact] {
+        let before = cells.io().decoded_chunks();
+        let options = BatchOptions::new(12).shuffle(shuffle).workers(2);
+        assert_eq!(cells.batches(options).expect("valid").epoch(0).count(), 1);
+        assert_eq!(cells.io().decoded_chunks() - before, 2 * 12 + 4);
+    }
+}
