@@ -473,6 +473,16 @@ impl Values {
         each!(Values, self, v => v.clear());
     }
 
+    /// Sets the length; new elements are zeros.
+    pub fn resize(&mut self, len: usize) {
+        each!(Values, self, v => v.resize(len, Default::default()));
+    }
+
+    /// Sets all elements to zero.
+    pub fn fill_zero(&mut self) {
+        each!(Values, self, v => v.fill(Default::default()));
+    }
+
     /// Appends `count` zeros and gives their bytes, to be filled.
     pub(crate) fn extend_zeroed(&mut self, count: usize) -> &mut [u8] {
         each!(Values, self, v => {
@@ -504,7 +514,7 @@ impl Slice<'_> {
     }
 
     /// The elements' native-endian bytes.
-    pub(crate) fn as_bytes(&self) -> &[u8] {
+    pub fn as_bytes(&self) -> &[u8] {
         each!(Slice, self, v => bytemuck::cast_slice(v))
     }
 

@@ -143,6 +143,16 @@ impl MatrixSource {
         matches!(self.layout, Layout::Csr(_))
     }
 
+    /// Whether a row is read where it lies, without decoding what is around it: reading rows in
+    /// file order then gains nothing.
+    pub fn is_direct(&self) -> bool {
+        match &self.layout {
+            Layout::Dense(array) => array.is_direct(),
+            Layout::Csr(matrix) => matrix.is_direct(),
+            Layout::Frame(_) => false,
+        }
+    }
+
     /// Reads rows, each chunk of the file once, and hands them to `sink` in no fixed order.
     ///
     /// `rows` ascend; repeats are fine. Memory beyond the sink's stays within one chunk of

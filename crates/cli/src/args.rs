@@ -76,9 +76,13 @@ Examples:
   mapped-anndata stream                                  the demo collection
   mapped-anndata stream *.h5ad --obs cell_type --batch-size 1024
   mapped-anndata stream *.h5ad --shuffle exact --seed 7 --epochs 3 --output dense --json
+  mapped-anndata stream *.h5ad --obs cell_type --shuffle blocks:256 --memory 256MiB
+  mapped-anndata stream *.h5ad --sampler balanced:cell_type --rank 1 --world-size 4
 
 JSON: one object a line for each epoch (epoch, rows, batches, seconds, rows_per_second), and last
-one for all: rows, batches, seconds, rows_per_second, peak_rss_bytes, x_sum (the sum of all
+one for all: rows, batches, seconds, rows_per_second, first_batch_seconds, peak_rss_bytes,
+chunks_decoded, cache_hits, bytes_read, label_entropy (of the first encoded label: key, mean over
+batches in bits, and that of an exact shuffle, null without such a label), x_sum (the sum of all
 elements of the first layer that were streamed).";
 
 #[derive(Debug, clap::Args)]
@@ -137,9 +141,27 @@ pub(crate) struct StreamArgs {
     /// Rows in a batch.
     #[arg(long, value_name = "ROWS", default_value_t = 512, value_parser = at_least_one)]
     pub(crate) batch_size: usize,
-    /// Order of the rows: as in the files, or every order equally likely.
-    #[arg(long, value_enum, default_value = "none")]
-    pub(crate) shuffle: ShuffleArg,
+    /// Order of the rows: none (as in the files), exact (every order equally likely), or blocks:N
+    /// (blocks of N rows, mixed in pools of blocks).
+    #[arg(long, value_name = "ORDER", default_value = "none", value_parser = shuffle)]
+    pub(crate) shuffle: Shuffle,
+    /// Rows to draw: weighted:KEY (by the weights of the labels of KEY) or balanced:KEY (each
+    /// label of KEY equally often, those without one never), both with replacement [default: each
+    /// row once]
+    #[arg(long, value_name = "SAMPLER", value_parser = sampler)]
+    pub(crate) sampler: Option<SamplerArg>,
+    /// Threads that read ahead; 0 to read in the main thread.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub(crate) workers: usize,
+    /// Memory for everything read ahead, such as 256MiB or 1GiB.
+    #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = bytes)]
+    pub(crate) memory: usize,
+    /// The part to stream, when --world-size processes share an epoch.
+    #[arg(long, value_name = "R", default_value_t = 0)]
+    pub(crate) rank: usize,
+    /// Processes that share an epoch.
+    #[arg(long, value_name = "W", default_value_t = 1, value_parser = at_least_one)]
+    pub(crate) world_size: usize,
     /// Fixes the order of a shuffle, on every machine.
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub(crate) seed: u64,
@@ -204,18 +226,47 @@ impl From<JoinArg> for Option<Join> {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ShuffleArg {
-    None,
-    Exact,
+/// Which rows are drawn, by the labels of a column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum SamplerArg {
+    Weighted(String),
+    Balanced(String),
 }
 
-impl From<ShuffleArg> for Shuffle {
-    fn from(shuffle: ShuffleArg) -> Self {
-        match shuffle {
-            ShuffleArg::None => Shuffle::None,
-            ShuffleArg::Exact => Shuffle::Exact,
-        }
+fn shuffle(text: &str) -> Result<Shuffle, String> {
+    match (text, text.strip_prefix("blocks:")) {
+        ("none", _) => Ok(Shuffle::None),
+        ("exact", _) => Ok(Shuffle::Exact),
+        (_, Some(rows)) => at_least_one(rows).map(|rows| Shuffle::Blocks { rows }),
+        _ => Err("expected none, exact or blocks:N, such as blocks:256".to_owned()),
+    }
+}
+
+fn sampler(text: &str) -> Result<SamplerArg, String> {
+    match text.split_once(':') {
+        Some(("weighted", key)) if !key.is_empty() => Ok(SamplerArg::Weighted(key.to_owned())),
+        Some(("balanced", key)) if !key.is_empty() => Ok(SamplerArg::Balanced(key.to_owned())),
+        _ => Err("expected weighted:KEY or balanced:KEY, such as balanced:cell_type".to_owned()),
+    }
+}
+
+/// A number of bytes, with a unit of 1024 or 1000 or none.
+fn bytes(text: &str) -> Result<usize, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let unit: f64 = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "k" | "kib" => 1024.0,
+        "m" | "mib" => 1024.0 * 1024.0,
+        "g" | "gib" => 1024.0 * 1024.0 * 1024.0,
+        "kb" => 1e3,
+        "mb" => 1e6,
+        "gb" => 1e9,
+        _ => return Err("expected bytes with a unit such as MiB or GiB".to_owned()),
+    };
+    match number.parse::<f64>() {
+        Ok(number) if number * unit < 1e18 => Ok((number * unit) as usize),
+        _ => Err("expected a number of bytes, such as 256MiB or 1GiB".to_owned()),
     }
 }
 
@@ -286,6 +337,18 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+
+    #[test]
+    fn orders_samplers_and_sizes_are_read() {
+        assert_eq!(shuffle("blocks:32"), Ok(Shuffle::Blocks { rows: 32 }));
+        assert!(["blocks", "blocks:0", "blocks:x", "all"].iter().all(|text| shuffle(text).is_err()));
+        assert_eq!(sampler("balanced:a:b"), Ok(SamplerArg::Balanced("a:b".to_owned())));
+        assert!(["balanced", "weighted:", "x:y"].iter().all(|text| sampler(text).is_err()));
+        assert_eq!(bytes("256MiB"), Ok(256 << 20));
+        assert_eq!(bytes("1.5g"), Ok(3 << 29));
+        assert_eq!(bytes("1000"), Ok(1000));
+        assert!(["", "x", "1TiBs", "-1"].iter().all(|text| bytes(text).is_err()));
+    }
 
     #[test]
     fn the_definition_is_sound() {

@@ -11,6 +11,7 @@ use clap::Parser;
 mod args;
 mod demo;
 mod demo_files;
+mod effort;
 mod get;
 mod info;
 mod json;

@@ -10,7 +10,8 @@ use mapped_anndata::{
 use serde::Serialize;
 
 use crate::Result;
-use crate::args::{OutputArg, ShuffleArg, StreamArgs};
+use crate::args::{OutputArg, SamplerArg, StreamArgs};
+use crate::effort::{Counts, Entropy, LabelEntropy};
 use crate::info::write_summary;
 use crate::json::{Number, write_line};
 use crate::options::Opened;
@@ -23,11 +24,21 @@ const N_ROWS: usize = 5;
 pub(crate) fn run(args: &StreamArgs, json: bool, out: &mut impl Write) -> Result<()> {
     let opened = Opened::open(&args.paths, &args.collection)?;
     let cells = &opened.cells;
-    let options = BatchOptions::new(args.batch_size)
-        .shuffle(Shuffle::from(args.shuffle))
+    let mut options = BatchOptions::new(args.batch_size)
+        .shuffle(args.shuffle)
         .seed(args.seed)
-        .output(Output::from(args.output));
+        .output(Output::from(args.output))
+        .workers(args.workers)
+        .memory(args.memory)
+        .rank(args.rank, args.world_size);
+    if let Some(sampler) = &args.sampler {
+        options = options.sampler(match sampler {
+            SamplerArg::Weighted(key) => cells.weighted_sampler([key], None)?,
+            SamplerArg::Balanced(key) => cells.balanced_sampler(key)?,
+        });
+    }
     let batches = cells.batches(options)?;
+    let mut entropy = Entropy::new(cells);
     if !json {
         write_summary(&opened, out)?;
         writeln!(out, "\n{}", order_text(args))?;
@@ -40,7 +51,10 @@ pub(crate) fn run(args: &StreamArgs, json: bool, out: &mut impl Write) -> Result
         .filter(|_| json)
         .map(|layer| Sum { layer, value: 0.0 });
     let mut first = None;
-    let mut progress = Progress::new((cells.n_obs() as u64).saturating_mul(args.epochs));
+    let mut first_batch_seconds = None;
+    let counts = Counts::of(cells);
+    let epoch_rows = (cells.n_obs() / args.world_size) as u64;
+    let mut progress = Progress::new(epoch_rows.saturating_mul(args.epochs));
     let (mut rows, mut n_batches) = (0, 0);
     let start = Instant::now();
     for epoch in 0..args.epochs {
@@ -48,8 +62,10 @@ pub(crate) fn run(args: &StreamArgs, json: bool, out: &mut impl Write) -> Result
         let before = (rows, n_batches);
         for batch in batches.epoch(epoch) {
             let batch = batch?;
+            first_batch_seconds.get_or_insert_with(|| start.elapsed().as_secs_f64());
             rows += batch.n_obs() as u64;
             n_batches += 1;
+            entropy.add(&batch);
             if let Some(sum) = &mut sum {
                 sum.add(&batch);
             }
@@ -67,20 +83,27 @@ pub(crate) fn run(args: &StreamArgs, json: bool, out: &mut impl Write) -> Result
     let speed = Speed::new(rows, n_batches, start.elapsed());
     drop(progress);
     if json {
-        let x_sum = sum.map(|sum| Number::f64(sum.value));
-        return Ok(write_line(
-            out,
-            &Whole {
-                speed,
-                peak_rss_bytes: peak_rss_bytes(),
-                x_sum,
-            },
-        )?);
+        let whole = Whole {
+            speed,
+            first_batch_seconds,
+            peak_rss_bytes: peak_rss_bytes(),
+            counts: Counts::of(cells).since(&counts),
+            label_entropy: entropy.result(cells, args.batch_size)?,
+            x_sum: sum.map(|sum| Number::f64(sum.value)),
+        };
+        return Ok(write_line(out, &whole)?);
     }
     if let Some(batch) = first {
         write_batch(cells, &batch, out)?;
     }
     writeln!(out, "\n{}", speed.in_words())?;
+    if let Some(seconds) = first_batch_seconds {
+        writeln!(out, "the first batch came after {seconds:.3} s")?;
+    }
+    writeln!(out, "{}", Counts::of(cells).since(&counts).in_words())?;
+    if let Some(entropy) = entropy.result(cells, args.batch_size)? {
+        writeln!(out, "{}", entropy.in_words())?;
+    }
     if opened.is_demo() {
         writeln!(
             out,
@@ -109,7 +132,11 @@ struct EpochLine {
 struct Whole {
     #[serde(flatten)]
     speed: Speed,
+    first_batch_seconds: Option<f64>,
     peak_rss_bytes: Option<u64>,
+    #[serde(flatten)]
+    counts: Counts,
+    label_entropy: Option<LabelEntropy>,
     x_sum: Option<Number>,
 }
 
@@ -188,9 +215,14 @@ fn peak_rss_bytes() -> Option<u64> {
 }
 
 fn order_text(args: &StreamArgs) -> String {
-    let order = match args.shuffle {
-        ShuffleArg::None => "in file order".to_owned(),
-        ShuffleArg::Exact => format!("shuffled with seed {}", args.seed),
+    let order = match (&args.sampler, args.shuffle) {
+        (Some(SamplerArg::Weighted(key)), _) => format!("rows drawn by the weights of {key}"),
+        (Some(SamplerArg::Balanced(key)), _) => format!("each label of {key} drawn equally often"),
+        (None, Shuffle::None) => "in file order".to_owned(),
+        (None, Shuffle::Exact) => format!("shuffled with seed {}", args.seed),
+        (None, Shuffle::Blocks { rows }) => {
+            format!("shuffled by blocks of {rows} with seed {}", args.seed)
+        }
     };
     let output = match args.output {
         OutputArg::Csr => "CSR",

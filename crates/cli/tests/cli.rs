@@ -284,6 +284,7 @@ fn stream_gives_every_row_in_every_epoch() {
         &["--output", "dense"][..],
         &["--output", "csr"],
         &["--shuffle", "exact"],
+        &["--shuffle", "blocks:2", "--workers", "0", "--memory", "100MiB"],
     ] {
         let epochs = ["stream", A, B, "--batch-size", "4", "--epochs", "2"];
         let lines = objects(&[&epochs[..], options].concat());
@@ -303,7 +304,12 @@ fn stream_gives_every_row_in_every_epoch() {
             "batches",
             "seconds",
             "rows_per_second",
+            "first_batch_seconds",
             "peak_rss_bytes",
+            "chunks_decoded",
+            "cache_hits",
+            "bytes_read",
+            "label_entropy",
             "x_sum",
         ];
         assert!(whole.keys().eq(keys), "{whole:?}");
@@ -322,6 +328,23 @@ fn stream_gives_every_row_in_every_epoch() {
         (&lines[1]["rows"], &lines[1]["x_sum"]),
         (&json!(0), &Value::Null)
     );
+}
+
+#[test]
+fn ranks_share_an_epoch_and_samplers_draw() {
+    let rank = |rank: &str| {
+        let options = ["stream", A, B, "--batch-size", "3", "--world-size", "2", "--rank", rank];
+        objects(&options).pop().expect("the whole")
+    };
+    // 11 rows in steps of 6: the second is completed from the start.
+    assert_eq!((&rank("0")["rows"], &rank("1")["rows"]), (&json!(6), &json!(6)));
+    for sampler in ["balanced:cell_type", "weighted:donor"] {
+        let lines = objects(&["stream", A, B, "--obs", "cell_type", "--sampler", sampler]);
+        assert_eq!(lines[1]["rows"], 11);
+        let entropy = &lines[1]["label_entropy"];
+        assert_eq!(entropy["key"], "cell_type");
+        assert!(entropy["mean"].as_f64() > Some(0.0) && entropy["exact"].as_f64() > Some(1.0));
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Batches: many rows read at once, in the order asked.
 
+use std::sync::Arc;
+
 use anndata_io::{
     ColumnRows, DType, MatrixSource, ReadScratch, Stored, Values, Values1d, with_dtype,
 };
@@ -9,6 +11,7 @@ use crate::collection::{MappedCollection, codes_at};
 use crate::error::Error;
 use crate::labels::number_label;
 use crate::plan::{ObsColumn, ObsKey, Plan};
+use crate::recycle::{Home, Recycler};
 use crate::rows::{Indices, MatrixSlots, SlotSink};
 
 /// How the matrices of a batch are laid out.
@@ -40,7 +43,9 @@ impl Default for BatchFormat {
 }
 
 /// Rows of a collection, in the order in which they were asked for.
-#[derive(Debug, Clone, PartialEq)]
+///
+/// A batch never changes while it is held; when it is dropped, its memory may serve a later one.
+#[derive(Debug, Default)]
 pub struct Batch {
     /// For each row, the number of its store: `[n_obs]`.
     pub store_idx: Vec<u32>,
@@ -51,6 +56,28 @@ pub struct Batch {
     pub matrices: Vec<(String, Matrix)>,
     /// The obs columns by name.
     pub obs: Vec<(String, BatchColumn)>,
+    home: Home,
+}
+
+impl Clone for Batch {
+    fn clone(&self) -> Self {
+        let (store_idx, row_idx) = (self.store_idx.clone(), self.row_idx.clone());
+        let (matrices, obs) = (self.matrices.clone(), self.obs.clone());
+        Batch { store_idx, row_idx, matrices, obs, home: Home::default() }
+    }
+}
+
+impl PartialEq for Batch {
+    fn eq(&self, other: &Self) -> bool {
+        let rows = |batch: &Batch| (batch.store_idx.clone(), batch.row_idx.clone());
+        rows(self) == rows(other) && self.matrices == other.matrices && self.obs == other.obs
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        self.home.take_back(&mut self.matrices);
+    }
 }
 
 /// A matrix of a batch.
@@ -153,7 +180,7 @@ impl MappedCollection {
         format: &BatchFormat,
     ) -> Result<Batch, Error> {
         self.check_open()?;
-        let slots = BatchSlots::new(self.plan(), located, format, false)?;
+        let slots = BatchSlots::new(self.plan(), located, format, false, None)?;
         let mut picks: Vec<Pick> = (0..slots.n_rows()).map(|row| Pick { batch: 0, row }).collect();
         picks.sort_by_key(|pick| slots.located(pick.row));
         fill(self.plan(), std::slice::from_ref(&slots), &picks, &mut ReadScratch::default())?;
@@ -169,6 +196,7 @@ pub(crate) struct BatchSlots {
     format: BatchFormat,
     /// One for each matrix of the plan; `None` where no row has it.
     matrices: Vec<Option<MatrixSlots>>,
+    home: Home,
 }
 
 /// One row of one of several batches.
@@ -186,6 +214,7 @@ impl BatchSlots {
         located: Vec<(usize, u32)>,
         format: &BatchFormat,
         wait: bool,
+        recycler: Option<&Arc<Recycler>>,
     ) -> Result<BatchSlots, Error> {
         let n_rows = located.len();
         let mut stores: Vec<usize> = located.iter().map(|&(store, _)| store).collect();
@@ -211,13 +240,15 @@ impl BatchSlots {
                     let len = source(store).and_then(|source| source.stored_len(row.into()));
                     len.expect("the row exists") as usize
                 };
-                MatrixSlots::sparse(row_shape, dtype, format.output, located.iter().map(len))
+                let lens = located.iter().map(len);
+                MatrixSlots::sparse(row_shape, dtype, format.output, lens, recycler.cloned())
             } else {
-                MatrixSlots::dense(n_rows, row_shape, dtype, format.output)
+                MatrixSlots::dense(n_rows, row_shape, dtype, format.output, recycler.cloned())
             }));
         }
         let (store_idx, row_idx) = located.into_iter().map(|(store, row)| (store as u32, row)).unzip();
-        Ok(BatchSlots { store_idx, row_idx, format: *format, matrices })
+        let home = Home(recycler.map(Arc::downgrade).unwrap_or_default());
+        Ok(BatchSlots { store_idx, row_idx, format: *format, matrices, home })
     }
 
     pub(crate) fn n_rows(&self) -> usize {
@@ -255,7 +286,7 @@ impl BatchSlots {
         // As in an item, an obs key wins over a matrix of its name.
         matrices.retain(|(name, _)| obs.iter().all(|(key, _)| key != name));
         let (store_idx, row_idx) = (self.store_idx.clone(), self.row_idx.clone());
-        Ok(Batch { store_idx, row_idx, matrices, obs })
+        Ok(Batch { store_idx, row_idx, matrices, obs, home: self.home.clone() })
     }
 
     fn read_column(&self, plan: &Plan, number: usize, key: &ObsKey) -> Result<BatchColumn, Error> {

@@ -10,6 +10,7 @@ use crate::collection::MappedCollection;
 use crate::error::Error;
 use crate::order::{Order, Sampler, Shuffle};
 use crate::prefetch::{Job, Pipeline};
+use crate::recycle::Recycler;
 use crate::schedule::Schedule;
 
 /// What epochs of batches are like.
@@ -117,6 +118,8 @@ pub struct Batches {
     collection: MappedCollection,
     options: BatchOptions,
     fingerprint: u64,
+    /// Buffers outlive an epoch: the next one finds them warm.
+    recycler: Arc<Recycler>,
 }
 
 /// Where an epoch stands: enough to go on at the next batch, in another process and with another
@@ -171,7 +174,8 @@ impl MappedCollection {
             self.plan().common_row_shape(number, &with_rows)?;
         }
         let fingerprint = fingerprint(self, &options);
-        let batches = Batches { collection: self.clone(), options, fingerprint };
+        let recycler = Arc::new(Recycler::new(options.memory));
+        let batches = Batches { collection: self.clone(), options, fingerprint, recycler };
         // The order of a real epoch may be long to make; file order is as good for this check.
         let order = Order::InOrder(n_obs);
         batches.job(order, 0)?;
@@ -250,7 +254,7 @@ impl Batches {
         let BatchOptions { batch_size, drop_last, rank, world_size, .. } = self.options;
         let schedule = Schedule { order, start, batch_size, drop_last, rank, world_size };
         let BatchOptions { format, workers, memory, .. } = self.options;
-        Job::new(&self.collection, schedule, format, workers, memory)
+        Job::new(&self.collection, schedule, format, workers, memory, &self.recycler)
     }
 
     /// An epoch from its first batch on. The order of its rows is a function of the collection,

@@ -60,6 +60,7 @@ mod labels;
 mod order;
 mod plan;
 mod prefetch;
+mod recycle;
 mod rows;
 mod sample;
 mod schedule;

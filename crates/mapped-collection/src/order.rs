@@ -58,7 +58,16 @@ pub(crate) enum Order {
     /// Row `i` at position `i`.
     InOrder(usize),
     /// The row at each position: 4 bytes a row.
-    Rows(Arc<[u32]>),
+    Rows {
+        rows: Arc<[u32]>,
+        /// Within so many positions, all rows that lie together in a file come; `None` where they
+        /// are spread over the whole order.
+        together: Option<usize>,
+    },
+}
+
+fn pool_rows(block: usize) -> usize {
+    block * POOL_BLOCKS.max(POOL_ROWS.div_ceil(block))
 }
 
 impl Order {
@@ -68,36 +77,49 @@ impl Order {
             Sampler::Rows(rows) => Some(rows.clone()),
             Sampler::Weighted { weights, n_samples, replacement } => {
                 let n = n_samples.unwrap_or(n_obs);
-                return Order::Rows(if *replacement {
+                let rows = if *replacement {
                     weighted_with_replacement(weights, n, seed, epoch)
                 } else {
                     weighted_without_replacement(weights, n, seed, epoch)
-                });
+                };
+                return Order::Rows { rows, together: None };
             }
         };
         let n = rows.as_ref().map_or(n_obs, |rows| rows.len());
-        let positions = match shuffle {
-            Shuffle::None => return rows.map_or(Order::InOrder(n), Order::Rows),
-            Shuffle::Exact => permutation_for(n as u32, seed, epoch, Purpose::Rows),
-            Shuffle::Blocks { rows } => blocks(n, rows, seed, epoch),
+        let (positions, together) = match (shuffle, &rows) {
+            (Shuffle::None, None) => return Order::InOrder(n),
+            (Shuffle::None, Some(rows)) => return Order::Rows { rows: rows.clone(), together: None },
+            (Shuffle::Exact, _) => (permutation_for(n as u32, seed, epoch, Purpose::Rows), None),
+            (Shuffle::Blocks { rows: block }, _) => {
+                (blocks(n, block, seed, epoch), rows.is_none().then(|| pool_rows(block)))
+            }
         };
-        Order::Rows(match rows {
+        let rows = match rows {
             None => positions.into(),
             Some(rows) => positions.into_iter().map(|position| rows[position as usize]).collect(),
-        })
+        };
+        Order::Rows { rows, together }
+    }
+
+    /// Within so many positions, all rows that lie together in a file come.
+    pub(crate) fn rows_together(&self) -> Option<usize> {
+        match self {
+            Order::InOrder(_) => Some(1),
+            Order::Rows { together, .. } => *together,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
         match self {
             Order::InOrder(n) => *n,
-            Order::Rows(rows) => rows.len(),
+            Order::Rows { rows, .. } => rows.len(),
         }
     }
 
     pub(crate) fn row(&self, position: usize) -> usize {
         match self {
             Order::InOrder(_) => position,
-            Order::Rows(rows) => rows[position] as usize,
+            Order::Rows { rows, .. } => rows[position] as usize,
         }
     }
 }
@@ -109,7 +131,7 @@ fn blocks(n: usize, block: usize, seed: u64, epoch: u64) -> Vec<u32> {
         let start = number as usize * block;
         order.extend((start..n.min(start + block)).map(|row| row as u32));
     }
-    let pool = block * POOL_BLOCKS.max(POOL_ROWS.div_ceil(block));
+    let pool = pool_rows(block);
     for (number, rows) in order.chunks_mut(pool).enumerate() {
         let mixed = permutation_for(rows.len() as u32, seed, epoch, Purpose::Pool(number as u32));
         let before = rows.to_vec();
@@ -129,7 +151,7 @@ mod tests {
             let mut sorted = order.clone();
             sorted.sort_unstable();
             assert!(sorted.into_iter().eq(0..n as u32));
-            let pool = block * POOL_BLOCKS.max(POOL_ROWS.div_ceil(block));
+            let pool = pool_rows(block);
             let at = |row: u32| order.iter().position(|&r| r == row).expect("every row comes");
             if n > block {
                 assert_eq!(at(0) / pool, at(block as u32 - 1) / pool, "a block stays in one pool");

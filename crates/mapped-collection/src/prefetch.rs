@@ -15,12 +15,15 @@ use anndata_io::ReadScratch;
 use crate::batch::{Batch, BatchFormat};
 use crate::collection::MappedCollection;
 use crate::error::Error;
+use crate::recycle::Recycler;
 use crate::schedule::Schedule;
 use crate::window::Window;
 
 /// Windows grow by this factor, from one batch to what the budget allows: the first batch comes at
 /// once, and few windows are small.
 const GROWTH: usize = 16;
+/// Batches of a window that gains nothing by being larger: enough to keep the threads busy.
+const FEW_BATCHES: usize = 4;
 /// Finished batches that wait for the caller, at the most.
 const MOST_READY: usize = 8;
 
@@ -35,6 +38,9 @@ pub(crate) struct Job {
     pub(crate) window_bytes: usize,
     /// Finished batches that may wait for the caller.
     pub(crate) most_ready: usize,
+    /// Batches of a window, at the most.
+    pub(crate) most_batches: usize,
+    pub(crate) recycler: Arc<Recycler>,
 }
 
 impl Job {
@@ -48,6 +54,7 @@ impl Job {
         format: BatchFormat,
         workers: usize,
         memory: usize,
+        recycler: &Arc<Recycler>,
     ) -> Result<Job, Error> {
         let cache = collection.io().options().cache_bytes;
         let plan = collection.plan();
@@ -56,7 +63,7 @@ impl Job {
             None => 0,
             Some(rows) => {
                 let mut rows = Some(rows);
-                let window = Window::plan(plan, || rows.take(), 2, 0, &format)?;
+                let window = Window::plan(plan, || rows.take(), 2, 0, &format, None)?;
                 window.batch_bytes(0) + window.finishing_bytes(0)
             }
         };
@@ -72,7 +79,27 @@ impl Job {
         }
         let most_ready = (budget / 4 / batch_bytes.max(1)).clamp(1, MOST_READY);
         let window_bytes = budget - most_ready * batch_bytes;
-        Ok(Job { collection: collection.clone(), schedule, format, workers, window_bytes, most_ready })
+        // Where rows are read without decoding their neighbours, and where the order keeps
+        // neighbours together, a large window gains nothing, and its memory is not in the
+        // processor's cache.
+        let sources = plan.stores.iter().flat_map(|store| store.matrices.iter().flatten());
+        let gains_nothing = sources.into_iter().all(|source| source.is_direct());
+        let most_batches = match schedule.order.rows_together() {
+            _ if gains_nothing => FEW_BATCHES,
+            Some(rows) => rows.div_ceil(schedule.batch_size).max(FEW_BATCHES),
+            None => usize::MAX,
+        };
+        let (collection, recycler) = (collection.clone(), recycler.clone());
+        Ok(Job {
+            collection,
+            schedule,
+            format,
+            workers,
+            window_bytes,
+            most_ready,
+            most_batches,
+            recycler,
+        })
     }
 }
 
@@ -294,7 +321,7 @@ impl Shared {
                 && state.windows.len() < 2 =>
             {
                 state.planning = true;
-                let most = state.window_batches;
+                let most = state.window_batches.min(self.job.most_batches);
                 state.window_batches = most.saturating_mul(GROWTH);
                 Some(Work::Plan { first_batch: state.next_planned, most })
             }
@@ -335,7 +362,8 @@ impl Shared {
                     number += 1;
                     schedule.rows(number - 1)
                 };
-                let planned = Window::plan(plan, next, most, self.job.window_bytes, &self.job.format);
+                let Job { window_bytes, format, recycler, .. } = &self.job;
+                let planned = Window::plan(plan, next, most, *window_bytes, format, Some(recycler));
                 let mut state = self.lock();
                 state.planning = false;
                 match planned {

@@ -1,7 +1,7 @@
 //! From matrices in files to their places in items and batches: gene join, conversion and
 //! placement in one pass.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anndata_io::{
     DType, Element, MatrixSource, ReadScratch, RowSink, Slice, Stored, Values, with_dtype,
@@ -10,6 +10,7 @@ use feature_join::VarMap;
 
 use crate::batch::{Matrix, Output};
 use crate::error::Error;
+use crate::recycle::Recycler;
 
 const COLUMNS_ARE_CHECKED: &str = "a matrix has as many columns as its store has variables";
 
@@ -126,6 +127,7 @@ pub(crate) struct MatrixSlots {
     output: Output,
     /// For rows that stay sparse: where each row's elements may begin, and the end.
     starts: Option<Vec<usize>>,
+    recycler: Option<Arc<Recycler>>,
     /// Memory comes with the first row.
     filled: Mutex<Option<Filled>>,
 }
@@ -138,8 +140,15 @@ enum Filled {
 
 impl MatrixSlots {
     /// Places for dense rows.
-    pub(crate) fn dense(n_rows: usize, row_shape: Vec<usize>, dtype: DType, output: Output) -> Self {
-        MatrixSlots { n_rows, row_shape, dtype, output, starts: None, filled: Mutex::new(None) }
+    pub(crate) fn dense(
+        n_rows: usize,
+        row_shape: Vec<usize>,
+        dtype: DType,
+        output: Output,
+        recycler: Option<Arc<Recycler>>,
+    ) -> Self {
+        let filled = Mutex::new(None);
+        MatrixSlots { n_rows, row_shape, dtype, output, starts: None, recycler, filled }
     }
 
     /// Places for sparse rows, of which each has at most so many elements.
@@ -148,6 +157,7 @@ impl MatrixSlots {
         dtype: DType,
         output: Output,
         row_lens: impl Iterator<Item = usize>,
+        recycler: Option<Arc<Recycler>>,
     ) -> Self {
         let mut starts = vec![0];
         let mut end = 0;
@@ -157,7 +167,27 @@ impl MatrixSlots {
         }));
         let n_rows = starts.len() - 1;
         let starts = Some(starts);
-        MatrixSlots { n_rows, row_shape, dtype, output, starts, filled: Mutex::new(None) }
+        MatrixSlots { n_rows, row_shape, dtype, output, starts, recycler, filled: Mutex::new(None) }
+    }
+
+    /// Elements of any value, and columns if they are sparse.
+    fn take(&self, len: usize, sparse: bool) -> (Vec<u32>, Values) {
+        match &self.recycler {
+            Some(recycler) => recycler.take(self.dtype, len, sparse),
+            None => (vec![0; if sparse { len } else { 0 }], Values::zeros(self.dtype, len)),
+        }
+    }
+
+    fn zeros(&self) -> Values {
+        let len = self.n_rows * self.width();
+        match &self.recycler {
+            Some(_) => {
+                let mut values = self.take(len, false).1;
+                values.fill_zero();
+                values
+            }
+            None => Values::zeros(self.dtype, len),
+        }
     }
 
     fn width(&self) -> usize {
@@ -184,15 +214,10 @@ impl MatrixSlots {
 
     fn empty(&self) -> Filled {
         match &self.starts {
-            None => Filled::Dense(Values::zeros(self.dtype, self.n_rows * self.width())),
+            None => Filled::Dense(self.zeros()),
             Some(starts) => {
-                let len = *starts.last().expect("never empty");
-                Filled::Sparse {
-                    columns: vec![0; len],
-                    values: Values::zeros(self.dtype, len),
-                    lens: vec![0; self.n_rows],
-                    pairs: Vec::new(),
-                }
+                let (columns, values) = self.take(*starts.last().expect("never empty"), true);
+                Filled::Sparse { columns, values, lens: vec![0; self.n_rows], pairs: Vec::new() }
             }
         }
     }
@@ -254,11 +279,14 @@ impl MatrixSlots {
             Filled::Sparse { mut columns, mut values, lens, .. } => {
                 let starts = self.starts.as_ref().expect("sparse places have them");
                 if self.output == Output::Dense {
-                    let mut out = Values::zeros(self.dtype, n_rows * width);
+                    let mut out = self.zeros();
                     for row in 0..n_rows {
                         let place = starts[row]..starts[row] + lens[row] as usize;
                         let run = values.as_slice().range(place.start, place.end);
                         put_sparse(&mut out, row * width, None, &columns[place], run);
+                    }
+                    if let Some(recycler) = &self.recycler {
+                        recycler.give((columns, values));
                     }
                     return Matrix::Dense { shape: shape(), values: out };
                 }

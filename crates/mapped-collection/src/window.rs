@@ -1,10 +1,13 @@
 //! A window: the rows of several coming batches, read together in file order.
 
+use std::sync::Arc;
+
 use anndata_io::ReadScratch;
 
 use crate::batch::{Batch, BatchFormat, BatchSlots, Pick, fill};
 use crate::error::Error;
 use crate::plan::Plan;
+use crate::recycle::Recycler;
 
 /// Rows that one read takes at least, so that what a read costs besides is small; at most a few
 /// more, to end where a band of chunks does.
@@ -32,6 +35,7 @@ impl Window {
         most: usize,
         budget: usize,
         format: &BatchFormat,
+        recycler: Option<&Arc<Recycler>>,
     ) -> Result<Window, Error> {
         let mut window = Window {
             batches: Vec::new(),
@@ -47,7 +51,7 @@ impl Window {
             let Some(rows) = next() else { break };
             let located = rows.iter().map(|&row| plan.locate(row)).collect();
             let wait = most > 1;
-            let slots = BatchSlots::new(plan, located, format, wait)?;
+            let slots = BatchSlots::new(plan, located, format, wait, recycler)?;
             let batch_bytes = (0..slots.n_rows()).map(|row| slots.row_bytes(row)).sum();
             starts.push(order.len());
             order.extend(rows.iter().zip(order.len() as u32..).map(|(&row, slot)| (row as u32, slot)));

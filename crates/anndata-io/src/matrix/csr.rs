@@ -70,6 +70,10 @@ impl CsrMatrix {
         self.data.dtype().expect("checked when it was opened")
     }
 
+    pub(super) fn is_direct(&self) -> bool {
+        self.indices.is_direct() && self.data.is_direct()
+    }
+
     pub(super) fn stored_len(&self, row: u64) -> Option<u64> {
         let row = usize::try_from(row).ok()?;
         Some(self.indptr.get(row.checked_add(1)?)? - self.indptr[row])
@@ -155,33 +159,31 @@ impl CsrMatrix {
     fn columns(&self, raw: &Values, out: &mut Vec<u32>) -> Result<(), Error> {
         let n_cols = self.shape[1];
         out.clear();
-        out.reserve(raw.len());
-        let mut largest = 0u64;
+        // A negative number becomes a very large one.
         macro_rules! take {
-            ($values:expr) => {
-                for &column in $values {
-                    // A negative number becomes a very large one.
-                    let column = column as u64;
-                    largest = largest.max(column);
-                    out.push(column as u32);
-                }
-            };
+            ($values:expr, $unsigned:ty) => {{
+                out.extend($values.iter().map(|&column| column as u32));
+                let largest = $values.iter().fold(0, |largest: $unsigned, &column| {
+                    largest.max(column as $unsigned)
+                });
+                u64::from(largest)
+            }};
         }
-        match raw {
-            Values::I8(v) => take!(v),
-            Values::U8(v) => take!(v),
-            Values::I16(v) => take!(v),
-            Values::U16(v) => take!(v),
-            Values::I32(v) => take!(v),
-            Values::U32(v) => take!(v),
-            Values::I64(v) => take!(v),
-            Values::U64(v) => take!(v),
+        let largest = match raw {
+            Values::I8(v) => take!(v, u8),
+            Values::U8(v) => take!(v, u8),
+            Values::I16(v) => take!(v, u16),
+            Values::U16(v) => take!(v, u16),
+            Values::I32(v) => take!(v, u32),
+            Values::U32(v) => take!(v, u32),
+            Values::I64(v) => take!(v, u64),
+            Values::U64(v) => take!(v, u64),
             Values::Bool(_) | Values::F16(_) | Values::F32(_) | Values::F64(_) => {
                 unreachable!("checked when it was opened")
             }
-        }
+        };
         if !out.is_empty() && largest >= n_cols {
-            let found = format!("column {}", largest as i64);
+            let found = format!("column {largest}, or a negative one");
             return Err(self.indices.invalid(format!("columns from 0 to below {n_cols}"), found));
         }
         Ok(())
