@@ -92,7 +92,11 @@ impl AnnDataFile {
     pub fn from_store(store: Store) -> Result<AnnDataFile, Error> {
         let n_obs = index(&store, "obs")?.len();
         let n_vars = index(&store, "var")?.len();
-        Ok(AnnDataFile { store, n_obs, n_vars })
+        Ok(AnnDataFile {
+            store,
+            n_obs,
+            n_vars,
+        })
     }
 
     /// The file or directory.
@@ -136,8 +140,14 @@ impl AnnDataFile {
         if *key == LayerKey::RawX && self.store.node("raw")? != Some(Node::Group) {
             return Ok(None);
         }
-        let Some(matrix) = MatrixSource::open(&self.store, &element)? else { return Ok(None) };
-        let n_cols = if *key == LayerKey::RawX { None } else { Some(self.n_vars) };
+        let Some(matrix) = MatrixSource::open(&self.store, &element)? else {
+            return Ok(None);
+        };
+        let n_cols = if *key == LayerKey::RawX {
+            None
+        } else {
+            Some(self.n_vars)
+        };
         let shape = matrix.shape();
         if shape.len() != 2 || shape[0] != self.n_obs || n_cols.is_some_and(|n| n != shape[1]) {
             let columns = n_cols.map_or("any".to_owned(), |n| n.to_string());
@@ -153,10 +163,14 @@ impl AnnDataFile {
     /// When it cannot be read, or has another number of rows.
     pub fn obsm(&self, key: &str) -> Result<Option<MatrixSource>, Error> {
         let element = format!("obsm/{key}");
-        let Some(matrix) = MatrixSource::open(&self.store, &element)? else { return Ok(None) };
+        let Some(matrix) = MatrixSource::open(&self.store, &element)? else {
+            return Ok(None);
+        };
         if matrix.n_rows() != self.n_obs {
             let expected = format!("{} rows", self.n_obs);
-            return Err(self.store.invalid(&element, expected, matrix.n_rows().to_string()));
+            return Err(self
+                .store
+                .invalid(&element, expected, matrix.n_rows().to_string()));
         }
         Ok(Some(matrix))
     }
@@ -170,10 +184,14 @@ impl AnnDataFile {
         if key == "_index" {
             return self.obs_index().map(Some);
         }
-        let Some(column) = Column::open(&self.store, "obs", key)? else { return Ok(None) };
+        let Some(column) = Column::open(&self.store, "obs", key)? else {
+            return Ok(None);
+        };
         if column.len() != self.n_obs {
             let expected = format!("{} rows, as the index has", self.n_obs);
-            return Err(column.rows_array().invalid(expected, column.len().to_string()));
+            return Err(column
+                .rows_array()
+                .invalid(expected, column.len().to_string()));
         }
         Ok(Some(column))
     }
@@ -206,7 +224,11 @@ impl AnnDataFile {
 
     fn has_matrix(&self, element: &str) -> Result<bool, Error> {
         Ok(self.store.node(element)?.is_some()
-            && self.store.text_attribute(element, "encoding-type")?.as_deref() != Some("null"))
+            && self
+                .store
+                .text_attribute(element, "encoding-type")?
+                .as_deref()
+                != Some("null"))
     }
 
     fn children(&self, group: &str) -> Result<Vec<String>, Error> {
@@ -220,7 +242,9 @@ impl AnnDataFile {
 }
 
 fn index_name(store: &Store, frame: &str) -> Result<String, Error> {
-    Ok(store.text_attribute(frame, "_index")?.unwrap_or_else(|| "_index".to_owned()))
+    Ok(store
+        .text_attribute(frame, "_index")?
+        .unwrap_or_else(|| "_index".to_owned()))
 }
 
 fn index(store: &Store, frame: &str) -> Result<Column, Error> {
@@ -232,12 +256,20 @@ fn index(store: &Store, frame: &str) -> Result<Column, Error> {
                 Some(_) => format!("an array {frame} (a layout of anndata before 0.7)"),
             };
             let expected = "groups obs and var".to_owned();
-            return Err(Error::new(store.path(), frame, ErrorKind::NotAnnData { expected, found }));
+            return Err(Error::new(
+                store.path(),
+                frame,
+                ErrorKind::NotAnnData { expected, found },
+            ));
         }
     }
     let name = index_name(store, frame)?;
     Column::open(store, frame, &name)?.ok_or_else(|| {
-        store.invalid(frame, format!("an index column {name:?}"), "none of that name")
+        store.invalid(
+            frame,
+            format!("an index column {name:?}"),
+            "none of that name",
+        )
     })
 }
 
@@ -270,7 +302,11 @@ impl ColumnRows {
                 let mut out = Strings::default();
                 for row in 0..numbers.len() {
                     let valid = valid.as_ref().is_none_or(|valid| valid[row]);
-                    out.push(&if valid { text_of(numbers.as_slice(), row) } else { "nan".into() });
+                    out.push(&if valid {
+                        text_of(numbers.as_slice(), row)
+                    } else {
+                        "nan".into()
+                    });
                 }
                 out
             }

@@ -98,7 +98,9 @@ impl Cursor {
 impl Array {
     pub(crate) fn new(mut parts: ArrayParts) -> Array {
         parts.id = next_array_id();
-        Array { inner: Arc::new(parts) }
+        Array {
+            inner: Arc::new(parts),
+        }
     }
 
     /// Extent along each axis.
@@ -153,7 +155,8 @@ impl Array {
 
     /// The number type, or an error for text.
     pub(crate) fn number_type(&self) -> Result<DType, Error> {
-        self.dtype().ok_or_else(|| self.invalid("an array of numbers or booleans", "text"))
+        self.dtype()
+            .ok_or_else(|| self.invalid("an array of numbers or booleans", "text"))
     }
 
     /// Whether elements can be read where they lie, without decoding a whole chunk.
@@ -164,7 +167,11 @@ impl Array {
     /// Refuses a read whose result could not come from the bytes stored.
     pub(crate) fn check_budget(&self, item: u64) -> Result<(), Error> {
         let stored = self.inner.chunks.stored_bytes(&self.inner.grid, item);
-        let ratio = if self.inner.pipeline.is_empty() { 1 } else { BEST_RATIO };
+        let ratio = if self.inner.pipeline.is_empty() {
+            1
+        } else {
+            BEST_RATIO
+        };
         let limit = stored.saturating_mul(ratio).saturating_add(FREE_BYTES);
         if self.len().saturating_mul(item) > limit {
             let found = format!("{stored} bytes stored for {} elements", self.len());
@@ -177,17 +184,26 @@ impl Array {
         if self.inner.context.is_closed() {
             return Err(self.error(ErrorKind::Closed));
         }
-        self.inner.chunks.place(chunk, &self.inner.grid, self.inner.item.size() as u64)
+        self.inner
+            .chunks
+            .place(chunk, &self.inner.grid, self.inner.item.size() as u64)
     }
 
     /// The stored bytes of a chunk, as they are.
     pub(crate) fn read_raw(&self, place: &Place, out: &mut Vec<u8>) -> Result<(), Error> {
-        if place.offset.checked_add(place.len).is_none_or(|end| end > place.source.len()) {
+        if place
+            .offset
+            .checked_add(place.len)
+            .is_none_or(|end| end > place.source.len())
+        {
             let expected = format!("a chunk of {} bytes at {}", place.len, place.offset);
             return Err(self.invalid(expected, format!("a file of {} bytes", place.source.len())));
         }
         out.resize(place.len as usize, 0);
-        place.source.read_exact_at(place.offset, out).map_err(|error| self.at(error))
+        place
+            .source
+            .read_exact_at(place.offset, out)
+            .map_err(|error| self.at(error))
     }
 
     /// Puts this array's name into an error of the file layer.
@@ -196,13 +212,24 @@ impl Array {
     }
 
     /// A decoded chunk, native-endian and row-major; `None` when it was never written.
-    fn chunk<'c>(&self, chunk: u64, cursor: &'c mut Cursor) -> Result<Option<&'c AlignedBytes>, Error> {
+    fn chunk<'c>(
+        &self,
+        chunk: u64,
+        cursor: &'c mut Cursor,
+    ) -> Result<Option<&'c AlignedBytes>, Error> {
         let inner = &*self.inner;
-        let key = ChunkKey { array: inner.id, chunk };
+        let key = ChunkKey {
+            array: inner.id,
+            chunk,
+        };
         if cursor.chunk.as_ref().is_none_or(|(last, _)| *last != key) {
             let shared = cursor.shared.is_none_or(|shared| shared.contains(&chunk));
             cursor.forget();
-            let cached = if shared { inner.context.cached_chunk(key) } else { None };
+            let cached = if shared {
+                inner.context.cached_chunk(key)
+            } else {
+                None
+            };
             let bytes = match cached {
                 Some(bytes) => Some(bytes),
                 None => match self.place(chunk)? {
@@ -219,10 +246,18 @@ impl Array {
             };
             cursor.chunk = Some((key, bytes));
         }
-        Ok(cursor.chunk.as_ref().and_then(|(_, bytes)| bytes.as_deref()))
+        Ok(cursor
+            .chunk
+            .as_ref()
+            .and_then(|(_, bytes)| bytes.as_deref()))
     }
 
-    fn decode(&self, chunk: u64, place: &Place, cursor: &mut Cursor) -> Result<AlignedBytes, Error> {
+    fn decode(
+        &self,
+        chunk: u64,
+        place: &Place,
+        cursor: &mut Cursor,
+    ) -> Result<AlignedBytes, Error> {
         let inner = &*self.inner;
         let item = inner.item.size();
         let len = inner.grid.chunk_len() * item as u64;
@@ -232,12 +267,26 @@ impl Array {
         }
         self.read_raw(place, &mut cursor.raw)?;
         // A buffer that no cache holds is used again: its pages are there already.
-        let mut out = cursor.spare.take().and_then(Arc::into_inner).unwrap_or_default();
+        let mut out = cursor
+            .spare
+            .take()
+            .and_then(Arc::into_inner)
+            .unwrap_or_default();
         out.resize(len as usize);
         inner
             .pipeline
-            .decode(&cursor.raw, place.skip_mask, out.as_mut_slice(), &mut cursor.decode)
-            .map_err(|source| self.error(ErrorKind::Decode { chunk, source: Arc::new(source) }))?;
+            .decode(
+                &cursor.raw,
+                place.skip_mask,
+                out.as_mut_slice(),
+                &mut cursor.decode,
+            )
+            .map_err(|source| {
+                self.error(ErrorKind::Decode {
+                    chunk,
+                    source: Arc::new(source),
+                })
+            })?;
         if inner.big_endian {
             swap_bytes(out.as_mut_slice(), self.swap_unit());
         }
@@ -264,7 +313,10 @@ impl Array {
             return Err(self.invalid(expected, format!("{} bytes", place.len)));
         }
         let offset = place.offset.saturating_add(start);
-        place.source.read_exact_at(offset, out).map_err(|error| self.at(error))?;
+        place
+            .source
+            .read_exact_at(offset, out)
+            .map_err(|error| self.at(error))?;
         self.inner.context.count_read(len);
         if self.inner.big_endian {
             swap_bytes(out, self.swap_unit());
@@ -404,9 +456,15 @@ impl Array {
     ) -> Result<(), Error> {
         let (item, grid) = (dtype.size(), &self.inner.grid);
         let row_len: u64 = grid.chunk[1..].iter().product();
-        let place = if self.is_direct() { self.place(block.chunk)? } else { None };
+        let place = if self.is_direct() {
+            self.place(block.chunk)?
+        } else {
+            None
+        };
         let wanted = rows.len() as u64 * row_len * item as u64;
-        if let Some(place) = place.filter(|place| wanted * 4 < place.len || place.len > READ_BYTES as u64) {
+        if let Some(place) =
+            place.filter(|place| wanted * 4 < place.len || place.len > READ_BYTES as u64)
+        {
             // Read only the rows asked for, adjacent ones together.
             let most = (READ_BYTES / (row_len as usize * item)).max(1);
             let mut i = 0;
@@ -490,8 +548,14 @@ impl Block {
     fn new(grid: &Grid, chunk: u64) -> Block {
         let coords = grid.coords(chunk);
         let start: Vec<u64> = coords.iter().zip(&grid.chunk).map(|(c, n)| c * n).collect();
-        let extents = (1..coords.len()).map(|axis| grid.chunk[axis].min(grid.shape[axis] - start[axis]));
-        Block { chunk, first_row: start[0], extents: extents.collect(), starts: start[1..].to_vec() }
+        let extents =
+            (1..coords.len()).map(|axis| grid.chunk[axis].min(grid.shape[axis] - start[axis]));
+        Block {
+            chunk,
+            first_row: start[0],
+            extents: extents.collect(),
+            starts: start[1..].to_vec(),
+        }
     }
 
     /// The runs of adjacent elements of row `row` of the chunk: position in the flattened row
@@ -511,8 +575,15 @@ impl Block {
                 in_array = in_array * shape[axis] + self.starts[axis] + i;
                 in_chunk = in_chunk * chunk[axis] + i;
             }
-            visit(in_array as usize, (row * row_len + in_chunk) as usize, last as usize);
-            let Some(axis) = (0..outer.len()).rev().find(|&axis| index[axis] + 1 < outer[axis]) else {
+            visit(
+                in_array as usize,
+                (row * row_len + in_chunk) as usize,
+                last as usize,
+            );
+            let Some(axis) = (0..outer.len())
+                .rev()
+                .find(|&axis| index[axis] + 1 < outer[axis])
+            else {
                 return;
             };
             index[axis] += 1;
@@ -541,7 +612,11 @@ fn transposed(stored: &AlignedBytes, shape: &[u64], axes: &[usize], item: usize)
     let mut out = AlignedBytes::zeroed(stored.len());
     let mut index = vec![0u64; rank];
     for target in out.as_mut_slice().chunks_exact_mut(item) {
-        let from: usize = index.iter().zip(&stride).map(|(&i, s)| i as usize * s).sum();
+        let from: usize = index
+            .iter()
+            .zip(&stride)
+            .map(|(&i, s)| i as usize * s)
+            .sum();
         target.copy_from_slice(&stored.as_slice()[from..from + item]);
         for axis in (0..rank).rev() {
             index[axis] += 1;
@@ -555,8 +630,16 @@ fn transposed(stored: &AlignedBytes, shape: &[u64], axes: &[usize], item: usize)
 }
 
 /// An array over bytes in memory, row-major and native-endian, cut into chunks of any shape.
-pub(crate) fn memory_parts(element: &str, grid: Grid, item: ItemType, bytes: Vec<u8>) -> ArrayParts {
-    let chunks = Chunks::Contiguous { source: ByteSource::Memory(bytes.into()), offset: 0 };
+pub(crate) fn memory_parts(
+    element: &str,
+    grid: Grid,
+    item: ItemType,
+    bytes: Vec<u8>,
+) -> ArrayParts {
+    let chunks = Chunks::Contiguous {
+        source: ByteSource::Memory(bytes.into()),
+        offset: 0,
+    };
     ArrayParts {
         context: IoContext::default(),
         file: "memory".into(),

@@ -104,8 +104,12 @@ impl Codes {
     #[inline]
     pub fn get(&self, row: usize) -> Option<u32> {
         match self {
-            Codes::U8(codes) => Some(codes[row]).filter(|&code| code != u8::MAX).map(u32::from),
-            Codes::U16(codes) => Some(codes[row]).filter(|&code| code != u16::MAX).map(u32::from),
+            Codes::U8(codes) => Some(codes[row])
+                .filter(|&code| code != u8::MAX)
+                .map(u32::from),
+            Codes::U16(codes) => Some(codes[row])
+                .filter(|&code| code != u16::MAX)
+                .map(u32::from),
             Codes::U32(codes) => Some(codes[row]).filter(|&code| code != u32::MAX),
         }
     }
@@ -137,7 +141,9 @@ impl Column {
         if name == "__categories" {
             return Ok(None);
         }
-        let Some(node) = store.node(&element)? else { return Ok(None) };
+        let Some(node) = store.node(&element)? else {
+            return Ok(None);
+        };
         let encoding = store.text_attribute(&element, "encoding-type")?;
         let part = |name: &str| store.array(&format!("{element}/{name}"));
         let legacy = format!("{frame}/__categories/{name}");
@@ -220,7 +226,10 @@ impl Column {
     /// text.
     pub fn dtype(&self) -> Option<DType> {
         match &self.kind {
-            Kind::Categorical { categories: Values1d::Numbers(values), .. } => Some(values.dtype()),
+            Kind::Categorical {
+                categories: Values1d::Numbers(values),
+                ..
+            } => Some(values.dtype()),
             Kind::Categorical { .. } => None,
             Kind::Plain { values, .. } => values.dtype(),
         }
@@ -246,9 +255,15 @@ impl Column {
     /// When it cannot be read, or a code is no category.
     pub fn read_labels(&self) -> Result<LabelColumn, Error> {
         match &self.kind {
-            Kind::Categorical { codes: array, categories } => {
+            Kind::Categorical {
+                codes: array,
+                categories,
+            } => {
                 let codes = check_codes(array, categories.len())?;
-                Ok(LabelColumn { categories: categories.clone(), codes })
+                Ok(LabelColumn {
+                    categories: categories.clone(),
+                    codes,
+                })
             }
             Kind::Plain { values, mask } => {
                 let mask = mask.as_ref().map(read_mask).transpose()?;
@@ -269,7 +284,11 @@ impl Column {
                 let mut distinct = Distinct::default();
                 let mut first_rows = Vec::new();
                 for row in 0..numbers.len() {
-                    let key = if valid(row) { number_key(numbers.as_slice().get(row)) } else { None };
+                    let key = if valid(row) {
+                        number_key(numbers.as_slice().get(row))
+                    } else {
+                        None
+                    };
                     if distinct.push(key) {
                         first_rows.push(row);
                     }
@@ -278,7 +297,10 @@ impl Column {
                     let all = <T as Stored>::from_slice(numbers.as_slice()).expect("its own type");
                     Stored::into_values(first_rows.iter().map(|&row| all[row]).collect::<Vec<T>>())
                 });
-                Ok(LabelColumn { categories: Values1d::Numbers(categories), codes: distinct.codes() })
+                Ok(LabelColumn {
+                    categories: Values1d::Numbers(categories),
+                    codes: distinct.codes(),
+                })
             }
         }
     }
@@ -299,7 +321,10 @@ impl Column {
     /// When a row is out of bounds, the column cannot be read, or a code is no category.
     pub fn read_rows(&self, rows: &[u64]) -> Result<ColumnRows, Error> {
         match &self.kind {
-            Kind::Categorical { codes: array, categories } => {
+            Kind::Categorical {
+                codes: array,
+                categories,
+            } => {
                 let codes = read_at(array, rows)?.as_slice().to_vec::<i64>();
                 let codes: Vec<Option<u32>> = codes
                     .into_iter()
@@ -344,7 +369,10 @@ impl ColumnRows {
             }),
         };
         let all_valid = valid.iter().all(|&valid| valid);
-        ColumnRows { values, valid: (!all_valid).then_some(valid) }
+        ColumnRows {
+            values,
+            valid: (!all_valid).then_some(valid),
+        }
     }
 
     /// Whether row number `index` of these has a value.
@@ -415,7 +443,11 @@ struct Distinct<K> {
 
 impl<K> Default for Distinct<K> {
     fn default() -> Self {
-        Distinct { numbers: Default::default(), values: Vec::new(), rows: Vec::new() }
+        Distinct {
+            numbers: Default::default(),
+            values: Vec::new(),
+            rows: Vec::new(),
+        }
     }
 }
 
@@ -437,7 +469,9 @@ impl<K: Copy + Eq + std::hash::Hash> Distinct<K> {
 
     fn codes(self) -> Codes {
         let mut codes = Codes::with_capacity(self.values.len(), self.rows.len());
-        self.rows.iter().for_each(|&code| codes.push(Some(code).filter(|&code| code != u32::MAX)));
+        self.rows
+            .iter()
+            .for_each(|&code| codes.push(Some(code).filter(|&code| code != u32::MAX)));
         codes
     }
 }

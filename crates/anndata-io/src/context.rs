@@ -26,7 +26,10 @@ pub struct IoOptions {
 impl Default for IoOptions {
     /// 64 MiB of chunks, 64 open files.
     fn default() -> Self {
-        IoOptions { cache_bytes: 64 << 20, max_open_files: 64 }
+        IoOptions {
+            cache_bytes: 64 << 20,
+            max_open_files: 64,
+        }
     }
 }
 
@@ -82,10 +85,20 @@ impl IoContext {
     pub fn new(options: IoOptions) -> Self {
         let local = ForkLocal::new(|| Local {
             files: Mutex::new(LruCache::unbounded()),
-            chunks: Mutex::new(ChunkCache { chunks: LruCache::unbounded(), bytes: 0 }),
+            chunks: Mutex::new(ChunkCache {
+                chunks: LruCache::unbounded(),
+                bytes: 0,
+            }),
         });
         let (closed, counts) = (AtomicBool::new(false), Counts::default());
-        IoContext { inner: Arc::new(Inner { options, closed, counts, local }) }
+        IoContext {
+            inner: Arc::new(Inner {
+                options,
+                closed,
+                counts,
+                local,
+            }),
+        }
     }
 
     /// Closes every file and forgets every chunk. Reads fail from now on, in all clones.
@@ -146,20 +159,35 @@ impl IoContext {
     }
 
     pub(crate) fn cached_chunk(&self, key: ChunkKey) -> Option<Arc<AlignedBytes>> {
-        let chunk = lock(&self.inner.local.get().chunks).chunks.get(&key).cloned();
-        self.inner.counts.cache_hits.fetch_add(chunk.is_some().into(), Ordering::Relaxed);
+        let chunk = lock(&self.inner.local.get().chunks)
+            .chunks
+            .get(&key)
+            .cloned();
+        self.inner
+            .counts
+            .cache_hits
+            .fetch_add(chunk.is_some().into(), Ordering::Relaxed);
         chunk
     }
 
     /// Counts bytes that were read where they lie.
     pub(crate) fn count_read(&self, bytes: u64) {
-        self.inner.counts.bytes_read.fetch_add(bytes, Ordering::Relaxed);
+        self.inner
+            .counts
+            .bytes_read
+            .fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Counts a chunk that was decoded from `stored` bytes.
     pub(crate) fn count_decoded(&self, stored: u64) {
-        self.inner.counts.decoded_chunks.fetch_add(1, Ordering::Relaxed);
-        self.inner.counts.bytes_read.fetch_add(stored, Ordering::Relaxed);
+        self.inner
+            .counts
+            .decoded_chunks
+            .fetch_add(1, Ordering::Relaxed);
+        self.inner
+            .counts
+            .bytes_read
+            .fetch_add(stored, Ordering::Relaxed);
     }
 
     /// Keeps a chunk as long as the budget allows.
@@ -174,7 +202,9 @@ impl IoContext {
             cache.bytes -= old.len();
         }
         while cache.bytes > budget {
-            let Some((_, old)) = cache.chunks.pop_lru() else { break };
+            let Some((_, old)) = cache.chunks.pop_lru() else {
+                break;
+            };
             cache.bytes -= old.len();
         }
     }
@@ -228,7 +258,11 @@ impl FileSource {
     pub(crate) fn open(context: &IoContext, path: &Path) -> io::Result<FileSource> {
         let (file, _) = context.file(path)?;
         let identity = Identity::of(&file)?;
-        Ok(FileSource { context: context.clone(), path: path.into(), identity })
+        Ok(FileSource {
+            context: context.clone(),
+            path: path.into(),
+            identity,
+        })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -321,20 +355,31 @@ mod tests {
 
     #[test]
     fn the_cache_stays_within_its_budget() {
-        let context = IoContext::new(IoOptions { cache_bytes: 100, max_open_files: 2 });
+        let context = IoContext::new(IoOptions {
+            cache_bytes: 100,
+            max_open_files: 2,
+        });
         for chunk in 0..10 {
             context.keep_chunk(ChunkKey { array: 0, chunk }, &bytes(30));
         }
-        let kept = (0..10).filter(|&chunk| context.cached_chunk(ChunkKey { array: 0, chunk }).is_some());
+        let kept =
+            (0..10).filter(|&chunk| context.cached_chunk(ChunkKey { array: 0, chunk }).is_some());
         assert_eq!(kept.collect::<Vec<_>>(), [7, 8, 9]);
         context.keep_chunk(ChunkKey { array: 1, chunk: 0 }, &bytes(101));
-        assert!(context.cached_chunk(ChunkKey { array: 1, chunk: 0 }).is_none());
+        assert!(
+            context
+                .cached_chunk(ChunkKey { array: 1, chunk: 0 })
+                .is_none()
+        );
     }
 
     #[test]
     fn few_files_stay_open_and_a_changed_one_is_noticed() {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let context = IoContext::new(IoOptions { cache_bytes: 0, max_open_files: 2 });
+        let context = IoContext::new(IoOptions {
+            cache_bytes: 0,
+            max_open_files: 2,
+        });
         let sources: Vec<_> = (0..5u8)
             .map(|i| {
                 let path = dir.path().join(format!("{i}"));
@@ -349,14 +394,21 @@ mod tests {
             assert!(context.open_files() <= 2);
         }
         assert!(matches!(
-            sources[0].read_exact_at(3, &mut [0; 2]).expect_err("past the end").kind(),
+            sources[0]
+                .read_exact_at(3, &mut [0; 2])
+                .expect_err("past the end")
+                .kind(),
             ErrorKind::Invalid { .. }
         ));
         std::fs::write(sources[0].path(), [9; 5]).expect("a small file");
-        let error = sources[0].read_exact_at(0, &mut [0; 2]).expect_err("changed");
+        let error = sources[0]
+            .read_exact_at(0, &mut [0; 2])
+            .expect_err("changed");
         assert!(matches!(error.kind(), ErrorKind::Changed));
         context.close();
-        let error = sources[4].read_exact_at(0, &mut [0; 2]).expect_err("closed");
+        let error = sources[4]
+            .read_exact_at(0, &mut [0; 2])
+            .expect_err("closed");
         assert!(matches!(error.kind(), ErrorKind::Closed));
         assert_eq!(context.open_files(), 0);
     }

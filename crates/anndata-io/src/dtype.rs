@@ -159,7 +159,9 @@ impl fmt::Display for DType {
 
 /// A text that names no [`DType`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown dtype {0:?}: expected one of bool, int8, uint8, int16, uint16, int32, uint32, int64, uint64, float16, float32, float64")]
+#[error(
+    "unknown dtype {0:?}: expected one of bool, int8, uint8, int16, uint16, int32, uint32, int64, uint64, float16, float32, float64"
+)]
 pub struct UnknownDType(pub String);
 
 impl FromStr for DType {
@@ -453,8 +455,18 @@ macro_rules! typed {
 }
 
 typed!(
-    Bool(Bool), I8(i8), U8(u8), I16(i16), U16(u16), I32(i32), U32(u32), I64(i64), U64(u64),
-    F16(f16), F32(f32), F64(f64)
+    Bool(Bool),
+    I8(i8),
+    U8(u8),
+    I16(i16),
+    U16(u16),
+    I32(i32),
+    U32(u32),
+    I64(i64),
+    U64(u64),
+    F16(f16),
+    F32(f32),
+    F64(f64)
 );
 
 impl Values {
@@ -546,8 +558,18 @@ mod tests {
     use super::*;
 
     const ALL: [DType; 12] = [
-        DType::Bool, DType::I8, DType::U8, DType::I16, DType::U16, DType::I32, DType::U32,
-        DType::I64, DType::U64, DType::F16, DType::F32, DType::F64,
+        DType::Bool,
+        DType::I8,
+        DType::U8,
+        DType::I16,
+        DType::U16,
+        DType::I32,
+        DType::U32,
+        DType::I64,
+        DType::U64,
+        DType::F16,
+        DType::F32,
+        DType::F64,
     ];
 
     #[test]
@@ -593,9 +615,15 @@ mod tests {
         assert_eq!(source.to_vec::<i16>(), [300, -1, 0, 4464, 0, 0, 0]);
         let min = i32::MIN;
         assert_eq!(source.to_vec::<i32>(), [300, -1, min, 70000, min, min, min]);
-        assert_eq!(source.to_vec::<u32>()[..4], [300, u32::MAX, 3_000_000_000, 70000]);
+        assert_eq!(
+            source.to_vec::<u32>()[..4],
+            [300, u32::MAX, 3_000_000_000, 70000]
+        );
         assert_eq!(source.to_vec::<u64>()[5..], [10_000_000_000_000_000_000, 0]);
-        assert_eq!(Slice::F32(&[f32::NAN, 0.0, -0.0]).to_vec::<Bool>(), [Bool(1), Bool(0), Bool(0)]);
+        assert_eq!(
+            Slice::F32(&[f32::NAN, 0.0, -0.0]).to_vec::<Bool>(),
+            [Bool(1), Bool(0), Bool(0)]
+        );
         assert_eq!(Slice::I64(&[-1, 1 << 40]).to_vec::<u16>(), [65535, 0]);
         assert_eq!(Slice::Bool(&[Bool(7), Bool(0)]).to_vec::<f32>(), [1.0, 0.0]);
         assert_eq!(Slice::U64(&[u64::MAX]).to_vec::<i64>(), [-1]);

@@ -93,13 +93,19 @@ pub enum ErrorKind {
 }
 
 fn did_you_mean(name: &Option<String>) -> String {
-    name.as_ref().map(|name| format!(": did you mean {name:?}?")).unwrap_or_default()
+    name.as_ref()
+        .map(|name| format!(": did you mean {name:?}?"))
+        .unwrap_or_default()
 }
 
 impl Error {
     /// An error at `element` of `file`; an empty element means the file as a whole.
     pub fn new(file: impl AsRef<Path>, element: impl Into<String>, kind: ErrorKind) -> Self {
-        Error { file: file.as_ref().to_owned(), element: element.into(), kind: Box::new(kind) }
+        Error {
+            file: file.as_ref().to_owned(),
+            element: element.into(),
+            kind: Box::new(kind),
+        }
     }
 
     /// The file or directory.
@@ -141,7 +147,14 @@ impl Error {
         what: impl Into<String>,
         way_out: &'static str,
     ) -> Self {
-        Error::new(file, element, ErrorKind::Unsupported { what: what.into(), way_out })
+        Error::new(
+            file,
+            element,
+            ErrorKind::Unsupported {
+                what: what.into(),
+                way_out,
+            },
+        )
     }
 }
 
@@ -166,10 +179,18 @@ pub(crate) const REWRITE: &str =
     "rewrite the file with a current anndata (read it, then write it again)";
 
 /// The candidate that is nearest to `name` by edit distance, when it is near at all.
-pub fn nearest_name<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub fn nearest_name<'a>(
+    name: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<String> {
     candidates
         .into_iter()
-        .map(|candidate| (edit_distance(&name.to_lowercase(), &candidate.to_lowercase()), candidate))
+        .map(|candidate| {
+            (
+                edit_distance(&name.to_lowercase(), &candidate.to_lowercase()),
+                candidate,
+            )
+        })
         .filter(|(distance, candidate)| *distance <= 1 + name.len().max(candidate.len()) / 3)
         .min()
         .map(|(_, candidate)| candidate.to_owned())
@@ -196,14 +217,20 @@ mod tests {
     #[test]
     fn an_error_names_file_and_element() {
         let error = Error::invalid("a.h5ad", "X/indptr", "length 6", "5");
-        assert_eq!(error.to_string(), "a.h5ad: X/indptr: expected length 6, found 5");
+        assert_eq!(
+            error.to_string(),
+            "a.h5ad: X/indptr: expected length 6, found 5"
+        );
         let error = Error::new("a.h5ad", "", ErrorKind::Gzipped);
         assert!(error.to_string().starts_with("a.h5ad: the file is gzip"));
     }
 
     #[test]
     fn the_nearest_name_is_near() {
-        assert_eq!(nearest_name("celltype", ["donor", "cell_type"]), Some("cell_type".into()));
+        assert_eq!(
+            nearest_name("celltype", ["donor", "cell_type"]),
+            Some("cell_type".into())
+        );
         assert_eq!(nearest_name("celltype", ["donor", "batch"]), None);
     }
 }

@@ -22,7 +22,10 @@ struct Slot<T> {
 
 impl<T> ForkLocal<T> {
     pub(crate) fn new(make: fn() -> T) -> Self {
-        ForkLocal { make, first: Slot::new(make) }
+        ForkLocal {
+            make,
+            first: Slot::new(make),
+        }
     }
 
     /// The value of this process.
@@ -32,13 +35,19 @@ impl<T> ForkLocal<T> {
         while slot.pid != pid {
             slot = slot.next.get_or_init(|| Box::new(Slot::new(self.make)));
         }
-        slot.value.as_ref().expect("a slot is emptied only when it is dropped")
+        slot.value
+            .as_ref()
+            .expect("a slot is emptied only when it is dropped")
     }
 }
 
 impl<T> Slot<T> {
     fn new(make: fn() -> T) -> Self {
-        Slot { pid: std::process::id(), value: Some(make()), next: OnceBox::new() }
+        Slot {
+            pid: std::process::id(),
+            value: Some(make()),
+            next: OnceBox::new(),
+        }
     }
 }
 
@@ -53,7 +62,9 @@ impl<T> Drop for Slot<T> {
 
 impl<T> std::fmt::Debug for ForkLocal<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ForkLocal").field("pid", &self.first.pid).finish_non_exhaustive()
+        f.debug_struct("ForkLocal")
+            .field("pid", &self.first.pid)
+            .finish_non_exhaustive()
     }
 }
 

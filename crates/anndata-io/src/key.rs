@@ -62,7 +62,10 @@ mod tests {
     fn names_are_lamindbs() {
         for (name, element) in [("X", "X"), ("raw.X", "raw/X"), ("counts", "layers/counts")] {
             let key = LayerKey::from(name);
-            assert_eq!((key.to_string().as_str(), key.element().as_str()), (name, element));
+            assert_eq!(
+                (key.to_string().as_str(), key.element().as_str()),
+                (name, element)
+            );
         }
     }
 }

@@ -39,7 +39,10 @@ impl ReadScratch {
     /// For reads that pass over a file once, in pieces that follow each other: only chunks that
     /// neighbouring pieces share are put into the cache.
     pub fn for_scan() -> Self {
-        ReadScratch { scan: true, ..Default::default() }
+        ReadScratch {
+            scan: true,
+            ..Default::default()
+        }
     }
 }
 
@@ -77,11 +80,12 @@ impl MatrixSource {
     /// # Errors
     /// When it cannot be read, its parts contradict each other, or it is stored by column (CSC).
     pub(crate) fn open(store: &Store, element: &str) -> Result<Option<MatrixSource>, Error> {
-        let Some(node) = store.node(element)? else { return Ok(None) };
-        let encoding = store.text_attribute(element, "encoding-type")?;
-        let unsupported = |what: String, way_out| {
-            Err(Error::unsupported(store.path(), element, what, way_out))
+        let Some(node) = store.node(element)? else {
+            return Ok(None);
         };
+        let encoding = store.text_attribute(element, "encoding-type")?;
+        let unsupported =
+            |what: String, way_out| Err(Error::unsupported(store.path(), element, what, way_out));
         let (shape, dtype, layout) = match (node, encoding.as_deref()) {
             (_, Some("null")) => return Ok(None),
             (Node::Array, Some("array") | None) => {
@@ -111,11 +115,21 @@ impl MatrixSource {
         if shape.len() < 2 {
             return Err(store.invalid(element, "rows and columns", format!("shape {shape:?}")));
         }
-        let row_len = shape[1..].iter().try_fold(1u64, |n, &extent| n.checked_mul(extent));
+        let row_len = shape[1..]
+            .iter()
+            .try_fold(1u64, |n, &extent| n.checked_mul(extent));
         if row_len.is_none_or(|n| n > u64::from(u32::MAX)) {
-            return Err(store.invalid(element, "rows of less than 2^32 elements", format!("shape {shape:?}")));
+            return Err(store.invalid(
+                element,
+                "rows of less than 2^32 elements",
+                format!("shape {shape:?}"),
+            ));
         }
-        Ok(Some(MatrixSource { shape, dtype, layout }))
+        Ok(Some(MatrixSource {
+            shape,
+            dtype,
+            layout,
+        }))
     }
 
     /// Rows, then the extents of one row: `[n_obs, n_vars]` for X.
@@ -205,9 +219,11 @@ fn check_rows(array: &Array, rows: &[u64], n_rows: u64) -> Result<(), Error> {
         return Err(array.invalid("rows in ascending order", found));
     }
     match rows.last() {
-        Some(&index) if index >= n_rows => {
-            Err(array.error(ErrorKind::OutOfBounds { what: "row", index, len: n_rows }))
-        }
+        Some(&index) if index >= n_rows => Err(array.error(ErrorKind::OutOfBounds {
+            what: "row",
+            index,
+            len: n_rows,
+        })),
         _ => Ok(()),
     }
 }

@@ -93,7 +93,10 @@ impl Store {
                 Content::Other(found) => return fail(not_anndata(found)),
             }
         };
-        Ok(Store { path: path.to_owned(), backend })
+        Ok(Store {
+            path: path.to_owned(),
+            backend,
+        })
     }
 
     pub(crate) fn from_backend(path: PathBuf, backend: Box<dyn Backend>) -> Store {
@@ -126,7 +129,11 @@ impl Store {
     }
 
     /// The text of an attribute; `None` when there is no such attribute.
-    pub(crate) fn text_attribute(&self, element: &str, name: &str) -> Result<Option<String>, Error> {
+    pub(crate) fn text_attribute(
+        &self,
+        element: &str,
+        name: &str,
+    ) -> Result<Option<String>, Error> {
         match self.attribute(element, name)? {
             None => Ok(None),
             Some(Attribute::Text(text)) => Ok(Some(text)),
@@ -149,9 +156,14 @@ impl Store {
 
 /// Whether a path is a URL such as `s3://bucket/key`.
 fn is_url(path: &Path) -> bool {
-    path.to_str().and_then(|path| path.split_once("://")).is_some_and(|(scheme, _)| {
-        scheme.len() > 1 && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
-    })
+    path.to_str()
+        .and_then(|path| path.split_once("://"))
+        .is_some_and(|(scheme, _)| {
+            scheme.len() > 1
+                && scheme
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+        })
 }
 
 enum Content {
@@ -165,11 +177,18 @@ fn sniff(path: &Path) -> Result<Content, Error> {
     let io_error = |error| Error::io(path, "", error);
     let mut head = Vec::new();
     let file = File::open(path).map_err(io_error)?;
-    file.take(1 << 20).read_to_end(&mut head).map_err(io_error)?;
+    file.take(1 << 20)
+        .read_to_end(&mut head)
+        .map_err(io_error)?;
     // The signature may stand behind a user block of 512, 1024, 2048, ... bytes.
     let user_blocks = std::iter::successors(Some(512usize), |n| n.checked_mul(2));
-    let offsets = std::iter::once(0).chain(user_blocks).take_while(|&n| n < head.len());
-    if offsets.into_iter().any(|at| head[at..].starts_with(&HDF5_SIGNATURE)) {
+    let offsets = std::iter::once(0)
+        .chain(user_blocks)
+        .take_while(|&n| n < head.len());
+    if offsets
+        .into_iter()
+        .any(|at| head[at..].starts_with(&HDF5_SIGNATURE))
+    {
         return Ok(Content::Hdf5);
     }
     Ok(match &head[..] {
@@ -198,7 +217,9 @@ mod tests {
         let open = |name: &str, bytes: &[u8]| {
             let path = dir.path().join(name);
             std::fs::write(&path, bytes).expect("a small file");
-            Store::open(&path, &IoContext::default()).expect_err("not AnnData").to_string()
+            Store::open(&path, &IoContext::default())
+                .expect_err("not AnnData")
+                .to_string()
         };
         assert!(open("a.h5ad", b"").contains("an empty file"));
         assert!(open("b.h5ad", b"\x1f\x8b\x08\x00").contains("gunzip"));
@@ -207,6 +228,9 @@ mod tests {
         let error = Store::open(dir.path(), &IoContext::default()).expect_err("no zarr");
         assert!(error.to_string().contains("without zarr.json"));
         let error = Store::open(&dir.path().join("absent"), &IoContext::default());
-        assert!(matches!(error.expect_err("absent").kind(), ErrorKind::NotFound));
+        assert!(matches!(
+            error.expect_err("absent").kind(),
+            ErrorKind::NotFound
+        ));
     }
 }

@@ -252,7 +252,9 @@ fn sampler(text: &str) -> Result<SamplerArg, String> {
 
 /// A number of bytes, with a unit of 1024 or 1000 or none.
 fn bytes(text: &str) -> Result<usize, String> {
-    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let split = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let unit: f64 = match unit.trim().to_ascii_lowercase().as_str() {
         "" | "b" => 1.0,
@@ -341,13 +343,28 @@ mod tests {
     #[test]
     fn orders_samplers_and_sizes_are_read() {
         assert_eq!(shuffle("blocks:32"), Ok(Shuffle::Blocks { rows: 32 }));
-        assert!(["blocks", "blocks:0", "blocks:x", "all"].iter().all(|text| shuffle(text).is_err()));
-        assert_eq!(sampler("balanced:a:b"), Ok(SamplerArg::Balanced("a:b".to_owned())));
-        assert!(["balanced", "weighted:", "x:y"].iter().all(|text| sampler(text).is_err()));
+        assert!(
+            ["blocks", "blocks:0", "blocks:x", "all"]
+                .iter()
+                .all(|text| shuffle(text).is_err())
+        );
+        assert_eq!(
+            sampler("balanced:a:b"),
+            Ok(SamplerArg::Balanced("a:b".to_owned()))
+        );
+        assert!(
+            ["balanced", "weighted:", "x:y"]
+                .iter()
+                .all(|text| sampler(text).is_err())
+        );
         assert_eq!(bytes("256MiB"), Ok(256 << 20));
         assert_eq!(bytes("1.5g"), Ok(3 << 29));
         assert_eq!(bytes("1000"), Ok(1000));
-        assert!(["", "x", "1TiBs", "-1"].iter().all(|text| bytes(text).is_err()));
+        assert!(
+            ["", "x", "1TiBs", "-1"]
+                .iter()
+                .all(|text| bytes(text).is_err())
+        );
     }
 
     #[test]

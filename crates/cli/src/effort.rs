@@ -18,7 +18,11 @@ impl Counts {
     pub(crate) fn of(cells: &MappedCollection) -> Counts {
         let io = cells.io();
         let (chunks_decoded, cache_hits) = (io.decoded_chunks(), io.cache_hits());
-        Counts { chunks_decoded, cache_hits, bytes_read: io.bytes_read() }
+        Counts {
+            chunks_decoded,
+            cache_hits,
+            bytes_read: io.bytes_read(),
+        }
     }
 
     /// What was read after `before`.
@@ -61,7 +65,11 @@ impl Entropy {
     /// Of the first encoded label.
     pub(crate) fn new(cells: &MappedCollection) -> Entropy {
         let key = cells.encoders().next().map(|(key, _)| key.to_owned());
-        Entropy { key, sum: 0.0, batches: 0 }
+        Entropy {
+            key,
+            sum: 0.0,
+            batches: 0,
+        }
     }
 
     pub(crate) fn add(&mut self, batch: &Batch) {
@@ -71,22 +79,36 @@ impl Entropy {
         }
     }
 
-    pub(crate) fn result(&self, cells: &MappedCollection, batch_size: usize) -> Result<Option<LabelEntropy>> {
-        let Some(key) = self.key.as_ref().filter(|_| self.batches > 0) else { return Ok(None) };
+    pub(crate) fn result(
+        &self,
+        cells: &MappedCollection,
+        batch_size: usize,
+    ) -> Result<Option<LabelEntropy>> {
+        let Some(key) = self.key.as_ref().filter(|_| self.batches > 0) else {
+            return Ok(None);
+        };
         let labels = cells.merged_labels(key)?;
         let order = permutation(labels.len() as u32, 0, 0);
         let code = |&row: &u32| i64::from(labels.codes()[row as usize]);
-        let batches = order.chunks(batch_size).map(|rows| bits(rows.iter().map(code)));
+        let batches = order
+            .chunks(batch_size)
+            .map(|rows| bits(rows.iter().map(code)));
         let (sum, n) = batches.fold((0.0, 0), |(sum, n), bits| (sum + bits, n + 1));
         let (mean, exact) = (self.sum / self.batches as f64, sum / f64::from(n.max(1)));
-        Ok(Some(LabelEntropy { key: key.clone(), mean, exact }))
+        Ok(Some(LabelEntropy {
+            key: key.clone(),
+            mean,
+            exact,
+        }))
     }
 }
 
 impl LabelEntropy {
     pub(crate) fn in_words(&self) -> String {
         let LabelEntropy { key, mean, exact } = self;
-        format!("labels of {key} in a batch: {mean:.2} bits of entropy, {exact:.2} in an exact shuffle")
+        format!(
+            "labels of {key} in a batch: {mean:.2} bits of entropy, {exact:.2} in an exact shuffle"
+        )
     }
 }
 

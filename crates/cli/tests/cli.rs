@@ -284,7 +284,14 @@ fn stream_gives_every_row_in_every_epoch() {
         &["--output", "dense"][..],
         &["--output", "csr"],
         &["--shuffle", "exact"],
-        &["--shuffle", "blocks:2", "--workers", "0", "--memory", "100MiB"],
+        &[
+            "--shuffle",
+            "blocks:2",
+            "--workers",
+            "0",
+            "--memory",
+            "100MiB",
+        ],
     ] {
         let epochs = ["stream", A, B, "--batch-size", "4", "--epochs", "2"];
         let lines = objects(&[&epochs[..], options].concat());
@@ -333,11 +340,24 @@ fn stream_gives_every_row_in_every_epoch() {
 #[test]
 fn ranks_share_an_epoch_and_samplers_draw() {
     let rank = |rank: &str| {
-        let options = ["stream", A, B, "--batch-size", "3", "--world-size", "2", "--rank", rank];
+        let options = [
+            "stream",
+            A,
+            B,
+            "--batch-size",
+            "3",
+            "--world-size",
+            "2",
+            "--rank",
+            rank,
+        ];
         objects(&options).pop().expect("the whole")
     };
     // 11 rows in steps of 6: the second is completed from the start.
-    assert_eq!((&rank("0")["rows"], &rank("1")["rows"]), (&json!(6), &json!(6)));
+    assert_eq!(
+        (&rank("0")["rows"], &rank("1")["rows"]),
+        (&json!(6), &json!(6))
+    );
     for sampler in ["balanced:cell_type", "weighted:donor"] {
         let lines = objects(&["stream", A, B, "--obs", "cell_type", "--sampler", sampler]);
         assert_eq!(lines[1]["rows"], 11);

@@ -38,7 +38,11 @@ pub struct BatchFormat {
 impl Default for BatchFormat {
     /// Dense, with missing labels as -100 (torch's default `ignore_index`).
     fn default() -> Self {
-        BatchFormat { output: Output::Dense, missing_code: MISSING_CODE, dtype: None }
+        BatchFormat {
+            output: Output::Dense,
+            missing_code: MISSING_CODE,
+            dtype: None,
+        }
     }
 }
 
@@ -63,7 +67,13 @@ impl Clone for Batch {
     fn clone(&self) -> Self {
         let (store_idx, row_idx) = (self.store_idx.clone(), self.row_idx.clone());
         let (matrices, obs) = (self.matrices.clone(), self.obs.clone());
-        Batch { store_idx, row_idx, matrices, obs, home: Home::default() }
+        Batch {
+            store_idx,
+            row_idx,
+            matrices,
+            obs,
+            home: Home::default(),
+        }
     }
 }
 
@@ -135,12 +145,18 @@ impl Batch {
 
     /// A matrix by name.
     pub fn matrix(&self, name: &str) -> Option<&Matrix> {
-        self.matrices.iter().find(|(key, _)| key == name).map(|(_, matrix)| matrix)
+        self.matrices
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, matrix)| matrix)
     }
 
     /// An obs column by name.
     pub fn column(&self, name: &str) -> Option<&BatchColumn> {
-        self.obs.iter().find(|(key, _)| key == name).map(|(_, column)| column)
+        self.obs
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, column)| column)
     }
 
     /// The codes of an encoded key: `[n_obs] i64`.
@@ -170,7 +186,8 @@ impl MappedCollection {
     /// # Errors
     /// As [`get_batch`](Self::get_batch).
     pub fn get_batch_as(&self, indices: &[i64], format: &BatchFormat) -> Result<Batch, Error> {
-        let located: Result<Vec<_>, Error> = indices.iter().map(|&index| self.locate(index)).collect();
+        let located: Result<Vec<_>, Error> =
+            indices.iter().map(|&index| self.locate(index)).collect();
         self.read_batch(located?, format)
     }
 
@@ -181,9 +198,16 @@ impl MappedCollection {
     ) -> Result<Batch, Error> {
         self.check_open()?;
         let slots = BatchSlots::new(self.plan(), located, format, false, None)?;
-        let mut picks: Vec<Pick> = (0..slots.n_rows()).map(|row| Pick { batch: 0, row }).collect();
+        let mut picks: Vec<Pick> = (0..slots.n_rows())
+            .map(|row| Pick { batch: 0, row })
+            .collect();
         picks.sort_by_key(|pick| slots.located(pick.row));
-        fill(self.plan(), std::slice::from_ref(&slots), &picks, &mut ReadScratch::default())?;
+        fill(
+            self.plan(),
+            std::slice::from_ref(&slots),
+            &picks,
+            &mut ReadScratch::default(),
+        )?;
         slots.finish(self.plan())
     }
 }
@@ -228,13 +252,21 @@ impl BatchSlots {
             };
             let dtype = format.dtype.or(key.dtype).expect("a store has this matrix");
             let width: usize = row_shape.iter().product();
-            let bytes = n_rows.checked_mul(width).and_then(|n| n.checked_mul(dtype.size()));
+            let bytes = n_rows
+                .checked_mul(width)
+                .and_then(|n| n.checked_mul(dtype.size()));
             if bytes.is_none_or(|bytes| bytes > isize::MAX as usize) {
-                return Err(Error::TooLarge { n_rows, row_len: width });
+                return Err(Error::TooLarge {
+                    n_rows,
+                    row_len: width,
+                });
             }
             let source = |store: usize| plan.stores[store].matrices[number].as_ref();
-            let all_sparse = stores.iter().all(|&store| source(store).is_some_and(MatrixSource::is_sparse));
-            let stay_sparse = all_sparse && row_shape.len() == 1 && (wait || format.output == Output::Csr);
+            let all_sparse = stores
+                .iter()
+                .all(|&store| source(store).is_some_and(MatrixSource::is_sparse));
+            let stay_sparse =
+                all_sparse && row_shape.len() == 1 && (wait || format.output == Output::Csr);
             matrices.push(Some(if stay_sparse {
                 let len = |&(store, row): &(usize, u32)| {
                     let len = source(store).and_then(|source| source.stored_len(row.into()));
@@ -246,9 +278,18 @@ impl BatchSlots {
                 MatrixSlots::dense(n_rows, row_shape, dtype, format.output, recycler.cloned())
             }));
         }
-        let (store_idx, row_idx) = located.into_iter().map(|(store, row)| (store as u32, row)).unzip();
+        let (store_idx, row_idx) = located
+            .into_iter()
+            .map(|(store, row)| (store as u32, row))
+            .unzip();
         let home = Home(recycler.map(Arc::downgrade).unwrap_or_default());
-        Ok(BatchSlots { store_idx, row_idx, format: *format, matrices, home })
+        Ok(BatchSlots {
+            store_idx,
+            row_idx,
+            format: *format,
+            matrices,
+            home,
+        })
     }
 
     pub(crate) fn n_rows(&self) -> usize {
@@ -261,12 +302,20 @@ impl BatchSlots {
 
     /// Bytes that a row may take while it waits.
     pub(crate) fn row_bytes(&self, row: usize) -> usize {
-        self.matrices.iter().flatten().map(|slots| slots.row_bytes(row)).sum()
+        self.matrices
+            .iter()
+            .flatten()
+            .map(|slots| slots.row_bytes(row))
+            .sum()
     }
 
     /// Bytes of the finished batch beyond what its rows took.
     pub(crate) fn finishing_bytes(&self) -> usize {
-        self.matrices.iter().flatten().map(MatrixSlots::finishing_bytes).sum()
+        self.matrices
+            .iter()
+            .flatten()
+            .map(MatrixSlots::finishing_bytes)
+            .sum()
     }
 
     /// The batch: all of its rows have arrived.
@@ -279,25 +328,37 @@ impl BatchSlots {
         }
         let mut obs = Vec::with_capacity(plan.obs.len());
         for (number, key) in plan.obs.iter().enumerate() {
-            if plan.stores.iter().any(|store| store.columns[number].is_some()) {
+            if plan
+                .stores
+                .iter()
+                .any(|store| store.columns[number].is_some())
+            {
                 obs.push((key.name.clone(), self.read_column(plan, number, key)?));
             }
         }
         // As in an item, an obs key wins over a matrix of its name.
         matrices.retain(|(name, _)| obs.iter().all(|(key, _)| key != name));
         let (store_idx, row_idx) = (self.store_idx.clone(), self.row_idx.clone());
-        Ok(Batch { store_idx, row_idx, matrices, obs, home: self.home.clone() })
+        Ok(Batch {
+            store_idx,
+            row_idx,
+            matrices,
+            obs,
+            home: self.home.clone(),
+        })
     }
 
     fn read_column(&self, plan: &Plan, number: usize, key: &ObsKey) -> Result<BatchColumn, Error> {
         let missing_code = self.format.missing_code;
         if key.encoder.is_some() {
-            let code = |(&store, &row): (&u32, &u32)| match &plan.stores[store as usize].columns[number] {
-                Some(ObsColumn::Labels { codes, encoded, .. }) => {
-                    codes.get(row as usize).and_then(|code| encoded[code as usize]).unwrap_or(missing_code)
-                }
-                _ => missing_code,
-            };
+            let code =
+                |(&store, &row): (&u32, &u32)| match &plan.stores[store as usize].columns[number] {
+                    Some(ObsColumn::Labels { codes, encoded, .. }) => codes
+                        .get(row as usize)
+                        .and_then(|code| encoded[code as usize])
+                        .unwrap_or(missing_code),
+                    _ => missing_code,
+                };
             let rows = self.store_idx.iter().zip(&self.row_idx);
             return Ok(BatchColumn::Codes(rows.map(code).collect()));
         }
@@ -306,8 +367,12 @@ impl BatchSlots {
         order.sort_by_key(|&row| self.located(row));
         let mut parts = Vec::new();
         for targets in order.chunk_by(|&a, &b| self.store_idx[a] == self.store_idx[b]) {
-            if let Some(column) = &plan.stores[self.store_idx[targets[0]] as usize].columns[number] {
-                let rows: Vec<u64> = targets.iter().map(|&row| self.row_idx[row].into()).collect();
+            if let Some(column) = &plan.stores[self.store_idx[targets[0]] as usize].columns[number]
+            {
+                let rows: Vec<u64> = targets
+                    .iter()
+                    .map(|&row| self.row_idx[row].into())
+                    .collect();
                 parts.push((read_column_rows(column, &rows)?, targets));
             }
         }
@@ -329,13 +394,18 @@ pub(crate) fn fill(
         rows.clear();
         rows.extend(picks.iter().map(|pick| u64::from(located(pick).1)));
         for (number, key) in plan.matrices.iter().enumerate() {
-            let Some(source) = &plan.stores[store].matrices[number] else { continue };
+            let Some(source) = &plan.stores[store].matrices[number] else {
+                continue;
+            };
             let place = |row: usize| {
                 let pick = picks[row];
                 let slots = batches[pick.batch].matrices[number].as_ref();
                 (slots.expect("a row's store has the matrix"), pick.row)
             };
-            let mut sink = SlotSink { map: plan.var_map(store, key), place };
+            let mut sink = SlotSink {
+                map: plan.var_map(store, key),
+                place,
+            };
             source.read_rows(&rows, scratch, &mut sink)?;
         }
     }
@@ -347,7 +417,11 @@ impl Plan {
     ///
     /// # Errors
     /// When they differ.
-    pub(crate) fn common_row_shape(&self, number: usize, stores: &[usize]) -> Result<Option<Vec<usize>>, Error> {
+    pub(crate) fn common_row_shape(
+        &self,
+        number: usize,
+        stores: &[usize],
+    ) -> Result<Option<Vec<usize>>, Error> {
         let key = &self.matrices[number];
         let shape = |store: usize| {
             let source = self.stores[store].matrices[number].as_ref();
@@ -399,7 +473,11 @@ fn gather(n_rows: usize, dtype: Option<DType>, parts: &[(ColumnRows, &[usize])])
         None => {
             let mut texts = vec![None; n_rows];
             for (part, targets) in parts {
-                for (i, &target) in targets.iter().enumerate().filter(|(i, _)| part.is_valid(*i)) {
+                for (i, &target) in targets
+                    .iter()
+                    .enumerate()
+                    .filter(|(i, _)| part.is_valid(*i))
+                {
                     texts[target] = text_at(&part.values, i);
                 }
             }
@@ -420,9 +498,14 @@ fn text_at(values: &Values1d, index: usize) -> Option<String> {
 
 fn read_column_rows(column: &ObsColumn, rows: &[u64]) -> Result<ColumnRows, Error> {
     match column {
-        ObsColumn::Labels { categories, codes, .. } => {
+        ObsColumn::Labels {
+            categories, codes, ..
+        } => {
             let rows: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
-            Ok(ColumnRows::of_codes(categories, codes_at(codes, &rows).into_iter()))
+            Ok(ColumnRows::of_codes(
+                categories,
+                codes_at(codes, &rows).into_iter(),
+            ))
         }
         ObsColumn::Values(column) => Ok(column.read_rows(rows)?),
     }

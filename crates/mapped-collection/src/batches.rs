@@ -137,7 +137,11 @@ pub struct LoaderState {
 }
 
 fn option(option: &'static str, expected: impl Into<String>, found: impl ToString) -> Error {
-    Error::Option { option, expected: expected.into(), found: found.to_string() }
+    Error::Option {
+        option,
+        expected: expected.into(),
+        found: found.to_string(),
+    }
 }
 
 impl MappedCollection {
@@ -151,12 +155,21 @@ impl MappedCollection {
     pub fn batches(&self, options: BatchOptions) -> Result<Batches, Error> {
         self.check_open()?;
         let n_obs = self.n_obs();
-        let BatchOptions { batch_size, rank, world_size, .. } = options;
+        let BatchOptions {
+            batch_size,
+            rank,
+            world_size,
+            ..
+        } = options;
         if batch_size == 0 {
             return Err(option("batch_size", "at least 1", 0));
         }
         if rank >= world_size {
-            return Err(option("rank", format!("less than the world size, {world_size}"), rank));
+            return Err(option(
+                "rank",
+                format!("less than the world size, {world_size}"),
+                rank,
+            ));
         }
         if matches!(options.shuffle, Shuffle::Blocks { rows: 0 }) {
             return Err(option("shuffle", "blocks of at least 1 row", 0));
@@ -164,18 +177,31 @@ impl MappedCollection {
         if u32::try_from(n_obs).is_err() {
             return Err(option("batches", "less than 2^32 rows", n_obs));
         }
-        if batch_size.checked_mul(world_size).is_none_or(|rows| rows > u32::MAX as usize) {
-            return Err(option("batch_size", "less than 2^32 rows a step", batch_size));
+        if batch_size
+            .checked_mul(world_size)
+            .is_none_or(|rows| rows > u32::MAX as usize)
+        {
+            return Err(option(
+                "batch_size",
+                "less than 2^32 rows a step",
+                batch_size,
+            ));
         }
         options.sampler.check(n_obs)?;
-        let with_rows: Vec<usize> =
-            (0..self.n_stores()).filter(|&store| self.plan().stores[store].rows.len() > 0).collect();
+        let with_rows: Vec<usize> = (0..self.n_stores())
+            .filter(|&store| self.plan().stores[store].rows.len() > 0)
+            .collect();
         for number in 0..self.plan().matrices.len() {
             self.plan().common_row_shape(number, &with_rows)?;
         }
         let fingerprint = fingerprint(self, &options);
         let recycler = Arc::new(Recycler::new(options.memory));
-        let batches = Batches { collection: self.clone(), options, fingerprint, recycler };
+        let batches = Batches {
+            collection: self.clone(),
+            options,
+            fingerprint,
+            recycler,
+        };
         // The order of a real epoch may be long to make; file order is as good for this check.
         let order = Order::InOrder(n_obs);
         batches.job(order, 0)?;
@@ -209,7 +235,11 @@ fn fingerprint(collection: &MappedCollection, options: &BatchOptions) -> u64 {
             add(1);
             rows.iter().for_each(|&row| add(row.into()));
         }
-        Sampler::Weighted { weights, n_samples, replacement } => {
+        Sampler::Weighted {
+            weights,
+            n_samples,
+            replacement,
+        } => {
             add(2 + u64::from(*replacement));
             add(n_samples.map_or(u64::MAX, |n| n as u64));
             weights.iter().for_each(|weight| add(weight.to_bits()));
@@ -223,19 +253,31 @@ impl Sampler {
         match self {
             Sampler::All => Ok(()),
             Sampler::Rows(rows) => match rows.iter().find(|&&row| row as usize >= n_obs) {
-                Some(&row) => Err(Error::OutOfBounds { index: row.into(), n_obs }),
+                Some(&row) => Err(Error::OutOfBounds {
+                    index: row.into(),
+                    n_obs,
+                }),
                 None if u32::try_from(rows.len()).is_err() => {
                     Err(option("sampler", "less than 2^32 rows", rows.len()))
                 }
                 None => Ok(()),
             },
-            Sampler::Weighted { weights, n_samples, .. } => {
+            Sampler::Weighted {
+                weights, n_samples, ..
+            } => {
                 if weights.len() != n_obs {
                     let found = format!("{} for {n_obs} rows", weights.len());
                     return Err(option("sampler", "one weight a row", found));
                 }
-                if let Some(bad) = weights.iter().find(|weight| !weight.is_finite() || **weight < 0.0) {
-                    return Err(option("sampler", "weights that are finite and not negative", bad));
+                if let Some(bad) = weights
+                    .iter()
+                    .find(|weight| !weight.is_finite() || **weight < 0.0)
+                {
+                    return Err(option(
+                        "sampler",
+                        "weights that are finite and not negative",
+                        bad,
+                    ));
                 }
                 if n_samples.is_some_and(|n| u32::try_from(n).is_err()) {
                     return Err(option("sampler", "less than 2^32 draws", "more"));
@@ -251,10 +293,35 @@ impl Sampler {
 
 impl Batches {
     fn job(&self, order: Order, start: usize) -> Result<Job, Error> {
-        let BatchOptions { batch_size, drop_last, rank, world_size, .. } = self.options;
-        let schedule = Schedule { order, start, batch_size, drop_last, rank, world_size };
-        let BatchOptions { format, workers, memory, .. } = self.options;
-        Job::new(&self.collection, schedule, format, workers, memory, &self.recycler)
+        let BatchOptions {
+            batch_size,
+            drop_last,
+            rank,
+            world_size,
+            ..
+        } = self.options;
+        let schedule = Schedule {
+            order,
+            start,
+            batch_size,
+            drop_last,
+            rank,
+            world_size,
+        };
+        let BatchOptions {
+            format,
+            workers,
+            memory,
+            ..
+        } = self.options;
+        Job::new(
+            &self.collection,
+            schedule,
+            format,
+            workers,
+            memory,
+            &self.recycler,
+        )
     }
 
     /// An epoch from its first batch on. The order of its rows is a function of the collection,
@@ -269,7 +336,11 @@ impl Batches {
     /// When the state belongs to another collection, seed, sampler or shuffle.
     pub fn resume(&self, state: &LoaderState) -> Result<Epoch, Error> {
         let mismatch = |what, expected: u64, found: u64| {
-            Err(Error::State { what, expected: expected.to_string(), found: found.to_string() })
+            Err(Error::State {
+                what,
+                expected: expected.to_string(),
+                found: found.to_string(),
+            })
         };
         if state.seed != self.options.seed {
             return mismatch("its seed", self.options.seed, state.seed);
@@ -278,14 +349,28 @@ impl Batches {
             let what = "the fingerprint of its collection and options";
             return mismatch(what, self.fingerprint, state.fingerprint);
         }
-        Ok(self.start(state.epoch, usize::try_from(state.rows).unwrap_or(usize::MAX)))
+        Ok(self.start(
+            state.epoch,
+            usize::try_from(state.rows).unwrap_or(usize::MAX),
+        ))
     }
 
     fn start(&self, epoch: u64, start: usize) -> Epoch {
-        let BatchOptions { sampler, shuffle, seed, .. } = &self.options;
+        let BatchOptions {
+            sampler,
+            shuffle,
+            seed,
+            ..
+        } = &self.options;
         let order = Order::new(self.collection.n_obs(), sampler, *shuffle, *seed, epoch);
         let job = self.job(order, start).map(Arc::new);
-        Epoch { batches: self.clone(), epoch, job, next: 0, pipeline: None }
+        Epoch {
+            batches: self.clone(),
+            epoch,
+            job,
+            next: 0,
+            pipeline: None,
+        }
     }
 }
 
@@ -310,7 +395,8 @@ impl Epoch {
     /// delivered so far.
     pub fn state(&self) -> LoaderState {
         let rows = self.job.as_ref().map_or(0, |job| {
-            (job.schedule.start + self.next * job.schedule.step_rows()).min(job.schedule.order.len())
+            (job.schedule.start + self.next * job.schedule.step_rows())
+                .min(job.schedule.order.len())
         });
         LoaderState {
             epoch: self.epoch,
@@ -337,7 +423,11 @@ impl Iterator for Epoch {
             }
         };
         // After a fork, the parent's threads are not here: begin anew.
-        if self.pipeline.as_ref().is_none_or(|pipeline| !pipeline.is_mine()) {
+        if self
+            .pipeline
+            .as_ref()
+            .is_none_or(|pipeline| !pipeline.is_mine())
+        {
             self.pipeline = Some(Pipeline::start(Job::clone(job), self.next));
         }
         self.next += 1;

@@ -51,7 +51,13 @@ impl MappedCollection {
         }
         let context = IoContext::new(options.io);
         let plan = Plan::open(&options, &context)?;
-        Ok(MappedCollection { inner: Arc::new(Inner { options, context, plan }) })
+        Ok(MappedCollection {
+            inner: Arc::new(Inner {
+                options,
+                context,
+                plan,
+            }),
+        })
     }
 
     /// Opens the same files anew with the same options: a collection of its own, which closing
@@ -84,7 +90,11 @@ impl MappedCollection {
     }
 
     pub(crate) fn check_open(&self) -> Result<(), Error> {
-        if self.closed() { Err(Error::Closed) } else { Ok(()) }
+        if self.closed() {
+            Err(Error::Closed)
+        } else {
+            Ok(())
+        }
     }
 
     /// The files and their cache: counters for tests and reports.
@@ -110,7 +120,9 @@ impl MappedCollection {
     /// For each store, its rows that passed the filter and its variables.
     pub fn original_shapes(&self) -> Vec<(usize, usize)> {
         let stores = self.plan().stores.iter();
-        stores.map(|store| (store.rows.len(), store.n_vars as usize)).collect()
+        stores
+            .map(|store| (store.rows.len(), store.n_vars as usize))
+            .collect()
     }
 
     /// Number of stores.
@@ -133,7 +145,11 @@ impl MappedCollection {
 
     pub(crate) fn position(&self, index: i64) -> Result<usize, Error> {
         let n_obs = self.n_obs();
-        let position = if index < 0 { index + n_obs as i64 } else { index };
+        let position = if index < 0 {
+            index + n_obs as i64
+        } else {
+            index
+        };
         usize::try_from(position)
             .ok()
             .filter(|&position| position < n_obs)
@@ -147,7 +163,10 @@ impl MappedCollection {
 
     /// The join in effect: `None` without one, and when all stores have equal variables.
     pub fn join_vars(&self) -> Option<Join> {
-        self.plan().joint.as_ref().and_then(|joint| joint.effective())
+        self.plan()
+            .joint
+            .as_ref()
+            .and_then(|joint| joint.effective())
     }
 
     /// The joint variables; `None` without a join.
@@ -160,7 +179,9 @@ impl MappedCollection {
     /// `None` without a join in effect.
     pub fn var_indices(&self) -> Option<Vec<Vec<i64>>> {
         let joint = self.plan().joint.as_ref()?;
-        (0..self.n_stores()).map(|store| joint.indices(store)).collect()
+        (0..self.n_stores())
+            .map(|store| joint.indices(store))
+            .collect()
     }
 
     /// Which joint variables a store has: `[n_vars] bool`. A variable that it lacks is 0 in its
@@ -190,7 +211,11 @@ impl MappedCollection {
     /// As [`var_list`](Self::var_list).
     pub fn check_vars_sorted(&self, ascending: bool) -> Result<bool, Error> {
         Ok(self.var_list()?.iter().all(|names| {
-            if ascending { names.is_sorted_ascending() } else { names.is_sorted_descending() }
+            if ascending {
+                names.is_sorted_ascending()
+            } else {
+                names.is_sorted_descending()
+            }
         }))
     }
 
@@ -198,21 +223,32 @@ impl MappedCollection {
     ///
     /// # Errors
     /// As [`var_list`](Self::var_list).
-    pub fn check_vars_non_aligned<S: AsRef<str>>(&self, vars: impl IntoIterator<Item = S>) -> Result<Vec<usize>, Error> {
+    pub fn check_vars_non_aligned<S: AsRef<str>>(
+        &self,
+        vars: impl IntoIterator<Item = S>,
+    ) -> Result<Vec<usize>, Error> {
         let vars: VarNames = vars.into_iter().collect();
         let stores = self.var_list()?;
-        let differ = stores.iter().enumerate().filter(|(_, names)| ***names != vars);
+        let differ = stores
+            .iter()
+            .enumerate()
+            .filter(|(_, names)| ***names != vars);
         Ok(differ.map(|(store, _)| store).collect())
     }
 
     /// The encoded keys and their encoders, in the order of the obs keys.
     pub fn encoders(&self) -> impl Iterator<Item = (&str, &Encoder)> {
-        self.plan().obs.iter().filter_map(|key| Some((key.name.as_str(), key.encoder.as_ref()?)))
+        self.plan()
+            .obs
+            .iter()
+            .filter_map(|key| Some((key.name.as_str(), key.encoder.as_ref()?)))
     }
 
     /// The encoder of a key; `None` when it is not encoded.
     pub fn encoder(&self, key: &str) -> Option<&Encoder> {
-        self.encoders().find(|(name, _)| *name == key).map(|(_, encoder)| encoder)
+        self.encoders()
+            .find(|(name, _)| *name == key)
+            .map(|(_, encoder)| encoder)
     }
 
     /// The keys asked for that no store has, which no item has either.
@@ -232,11 +268,19 @@ impl MappedCollection {
                 None => None,
                 Some(column) => {
                     let labels = column.read_labels()?;
-                    Some(StoreLabels::new(labels, column.dtype(), column.is_nullable()))
+                    Some(StoreLabels::new(
+                        labels,
+                        column.dtype(),
+                        column.is_nullable(),
+                    ))
                 }
             });
         }
-        if found { Ok(stores) } else { Err(self.no_such_column(key)) }
+        if found {
+            Ok(stores)
+        } else {
+            Err(self.no_such_column(key))
+        }
     }
 
     fn no_such_column(&self, key: &str) -> Error {
@@ -248,7 +292,10 @@ impl MappedCollection {
             .flatten()
             .collect();
         let nearest = nearest_name(key, existing.iter().map(String::as_str));
-        Error::NoSuchColumn { key: key.to_owned(), nearest }
+        Error::NoSuchColumn {
+            key: key.to_owned(),
+            nearest,
+        }
     }
 
     /// The sorted union of the categories of obs column `key` over all stores: whole files, used
@@ -274,7 +321,9 @@ impl MappedCollection {
     /// When no store has the column, or it cannot be read.
     pub fn merged_labels(&self, key: &str) -> Result<MergedLabels, Error> {
         let rows = self.plan().stores.iter().map(|store| store.rows.as_kept());
-        Ok(MergedLabels::merge(self.labels(key)?.into_iter().zip(rows).collect()))
+        Ok(MergedLabels::merge(
+            self.labels(key)?.into_iter().zip(rows).collect(),
+        ))
     }
 
     /// Counts the labels of one key, or the combinations of several, over the rows that passed
@@ -282,21 +331,40 @@ impl MappedCollection {
     ///
     /// # Errors
     /// When no store has one of the columns, there is no key, or they cannot be read.
-    pub fn label_weights<S: AsRef<str>>(&self, keys: impl IntoIterator<Item = S>) -> Result<LabelWeights, Error> {
-        let keys: Vec<String> = keys.into_iter().map(|key| key.as_ref().to_owned()).collect();
-        let merged: Vec<MergedLabels> =
-            keys.iter().map(|key| self.merged_labels(key)).collect::<Result<_, _>>()?;
+    pub fn label_weights<S: AsRef<str>>(
+        &self,
+        keys: impl IntoIterator<Item = S>,
+    ) -> Result<LabelWeights, Error> {
+        let keys: Vec<String> = keys
+            .into_iter()
+            .map(|key| key.as_ref().to_owned())
+            .collect();
+        let merged: Vec<MergedLabels> = keys
+            .iter()
+            .map(|key| self.merged_labels(key))
+            .collect::<Result<_, _>>()?;
         let texts: Vec<Vec<String>> = merged
             .iter()
-            .map(|merged| merged.labels().iter().map(|label| label.python_text().into_owned()).collect())
+            .map(|merged| {
+                merged
+                    .labels()
+                    .iter()
+                    .map(|label| label.python_text().into_owned())
+                    .collect()
+            })
             .collect();
         let columns: Vec<LabelColumn<'_>> = merged
             .iter()
             .zip(&texts)
-            .map(|(merged, texts)| LabelColumn { codes: merged.codes(), texts })
+            .map(|(merged, texts)| LabelColumn {
+                codes: merged.codes(),
+                texts,
+            })
             .collect();
-        LabelWeights::count(self.n_obs(), &columns)
-            .map_err(|source| Error::Labels { key: keys.join(", "), source })
+        LabelWeights::count(self.n_obs(), &columns).map_err(|source| Error::Labels {
+            key: keys.join(", "),
+            source,
+        })
     }
 
     /// The obs names of rows, in the order asked.
@@ -357,8 +425,14 @@ impl MappedCollection {
 /// The value of one row of a column.
 fn obs_value(column: &ObsColumn, encoded: bool, row: u32) -> Result<ItemValue, Error> {
     match column {
-        ObsColumn::Labels { categories, codes, encoded: table } => {
-            let Some(code) = codes.get(row as usize) else { return Ok(ItemValue::Missing) };
+        ObsColumn::Labels {
+            categories,
+            codes,
+            encoded: table,
+        } => {
+            let Some(code) = codes.get(row as usize) else {
+                return Ok(ItemValue::Missing);
+            };
             if encoded {
                 return Ok(table[code as usize].map_or(ItemValue::Missing, ItemValue::Code));
             }
@@ -366,7 +440,11 @@ fn obs_value(column: &ObsColumn, encoded: bool, row: u32) -> Result<ItemValue, E
         }
         ObsColumn::Values(column) => {
             let rows = column.read_rows(&[row.into()])?;
-            Ok(if rows.is_valid(0) { value_at(&rows.values, 0) } else { ItemValue::Missing })
+            Ok(if rows.is_valid(0) {
+                value_at(&rows.values, 0)
+            } else {
+                ItemValue::Missing
+            })
         }
     }
 }

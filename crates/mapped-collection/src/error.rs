@@ -133,5 +133,8 @@ pub enum Error {
 }
 
 fn did_you_mean(nearest: &Option<String>) -> String {
-    nearest.as_ref().map(|name| format!(": did you mean {name:?}?")).unwrap_or_default()
+    nearest
+        .as_ref()
+        .map(|name| format!(": did you mean {name:?}?"))
+        .unwrap_or_default()
 }

@@ -70,11 +70,17 @@ impl Passes {
                 FilterValue::Label(wanted) => matches_label(label, wanted),
             }),
         };
-        Passes { categories: labels_of(&column.categories).iter().map(passes).collect(), missing }
+        Passes {
+            categories: labels_of(&column.categories).iter().map(passes).collect(),
+            missing,
+        }
     }
 
     fn row(&self, column: &LabelColumn, row: usize) -> bool {
-        column.codes.get(row).map_or(self.missing, |code| self.categories[code as usize])
+        column
+            .codes
+            .get(row)
+            .map_or(self.missing, |code| self.categories[code as usize])
     }
 }
 
@@ -138,6 +144,9 @@ mod tests {
     fn exact_labels_keep_their_kind() {
         assert!(!matches_label(&Label::from(7), &LabelMatch::from("7")));
         assert!(matches_label(&Label::from(true), &LabelMatch::from(1)));
-        assert!(!matches_label(&Label::from("True"), &LabelMatch::from(true)));
+        assert!(!matches_label(
+            &Label::from("True"),
+            &LabelMatch::from(true)
+        ));
     }
 }

@@ -41,7 +41,10 @@ impl Item {
 
     /// The value of a key; `None` when this row's store lacks it.
     pub fn get(&self, key: &str) -> Option<&ItemValue> {
-        self.entries.iter().find(|(name, _)| name == key).map(|(_, value)| value)
+        self.entries
+            .iter()
+            .find(|(name, _)| name == key)
+            .map(|(_, value)| value)
     }
 
     /// The shape and elements of a matrix row.
@@ -69,7 +72,11 @@ impl Item {
     }
 
     pub(crate) fn new(store_idx: usize, row_idx: u32) -> Item {
-        Item { store_idx, row_idx, entries: Vec::new() }
+        Item {
+            store_idx,
+            row_idx,
+            entries: Vec::new(),
+        }
     }
 
     /// Sets a key as a Python dict does: a key that is there keeps its place.
@@ -93,6 +100,9 @@ mod tests {
         item.insert("a", ItemValue::Text("t".into()));
         let keys: Vec<_> = item.entries().iter().map(|(key, _)| key.as_str()).collect();
         assert_eq!(keys, ["a", "b"]);
-        assert_eq!((item.text("a"), item.code("a"), item.text("b")), (Some("t"), None, None));
+        assert_eq!(
+            (item.text("a"), item.code("a"), item.text("b")),
+            (Some("t"), None, None)
+        );
     }
 }

@@ -21,7 +21,14 @@ pub(crate) fn number_label(numbers: Slice<'_>, index: usize) -> Option<Label> {
         Wide::Unsigned(value) => Some(Label::from(value)),
         Wide::F32(value) => {
             let half = numbers.dtype() == DType::F16;
-            Label::float(value.into(), if half { FloatWidth::F16 } else { FloatWidth::F32 })
+            Label::float(
+                value.into(),
+                if half {
+                    FloatWidth::F16
+                } else {
+                    FloatWidth::F32
+                },
+            )
         }
         Wide::F64(value) => Label::float(value, FloatWidth::F64),
     }
@@ -83,11 +90,16 @@ impl MergedLabels {
             .map(|column| column.array_type)
             .reduce(|a, b| Some(a?.promote(b?)))
             .flatten();
-        let mut merged = MergedLabels { labels: Vec::new(), codes: Vec::new() };
+        let mut merged = MergedLabels {
+            labels: Vec::new(),
+            codes: Vec::new(),
+        };
         let mut known: std::collections::HashMap<Label, u32> = Default::default();
         for (store, rows) in stores {
             let Some(store) = store else {
-                merged.codes.resize(merged.codes.len() + rows.len(), MISSING);
+                merged
+                    .codes
+                    .resize(merged.codes.len() + rows.len(), MISSING);
                 continue;
             };
             let table: Vec<u32> = labels_of(&store.column.categories)
@@ -103,10 +115,18 @@ impl MergedLabels {
                     }
                 })
                 .collect();
-            let code = |row: usize| store.column.codes.get(row).map_or(MISSING, |c| table[c as usize]);
+            let code = |row: usize| {
+                store
+                    .column
+                    .codes
+                    .get(row)
+                    .map_or(MISSING, |c| table[c as usize])
+            };
             match rows {
                 KeptRows::All(n) => merged.codes.extend((0..n).map(code)),
-                KeptRows::Some(rows) => merged.codes.extend(rows.iter().map(|&row| code(row as usize))),
+                KeptRows::Some(rows) => merged
+                    .codes
+                    .extend(rows.iter().map(|&row| code(row as usize))),
             }
         }
         merged
@@ -183,18 +203,34 @@ mod tests {
 
     fn column(values: Values, codes: Vec<u8>) -> StoreLabels {
         let dtype = values.dtype();
-        let column = LabelColumn { categories: Values1d::Numbers(values), codes: Codes::U8(codes) };
+        let column = LabelColumn {
+            categories: Values1d::Numbers(values),
+            codes: Codes::U8(codes),
+        };
         StoreLabels::new(column, Some(dtype), true)
     }
 
     fn texts(merged: &MergedLabels) -> Vec<String> {
-        merged.iter().map(|label| label.map_or("-".into(), |l| l.to_string())).collect()
+        merged
+            .iter()
+            .map(|label| label.map_or("-".into(), |l| l.to_string()))
+            .collect()
     }
 
     #[test]
     fn numbers_are_promoted_as_numpy_does() {
-        let ints = || (Some(column(Values::I64(vec![2, 3]), vec![1, 0])), KeptRows::All(2));
-        let floats = || (Some(column(Values::F64(vec![2.0]), vec![0])), KeptRows::All(1));
+        let ints = || {
+            (
+                Some(column(Values::I64(vec![2, 3]), vec![1, 0])),
+                KeptRows::All(2),
+            )
+        };
+        let floats = || {
+            (
+                Some(column(Values::F64(vec![2.0]), vec![0])),
+                KeptRows::All(1),
+            )
+        };
         let merged = MergedLabels::merge(vec![ints(), (None, KeptRows::All(1)), floats()]);
         assert_eq!(texts(&merged), ["3.0", "2.0", "-", "2.0"]);
         assert_eq!(merged.labels().len(), 2);
@@ -202,8 +238,17 @@ mod tests {
 
     #[test]
     fn with_missing_integers_every_label_keeps_its_own_type() {
-        let ints = (Some(column(Values::I64(vec![2]), vec![255, 0])), KeptRows::Some(&[1, 0]));
-        let floats = (Some(column(Values::F64(vec![2.5]), vec![0])), KeptRows::All(1));
-        assert_eq!(texts(&MergedLabels::merge(vec![ints, floats])), ["2", "-", "2.5"]);
+        let ints = (
+            Some(column(Values::I64(vec![2]), vec![255, 0])),
+            KeptRows::Some(&[1, 0]),
+        );
+        let floats = (
+            Some(column(Values::F64(vec![2.5]), vec![0])),
+            KeptRows::All(1),
+        );
+        assert_eq!(
+            texts(&MergedLabels::merge(vec![ints, floats])),
+            ["2", "-", "2.5"]
+        );
     }
 }

@@ -71,32 +71,54 @@ fn pool_rows(block: usize) -> usize {
 }
 
 impl Order {
-    pub(crate) fn new(n_obs: usize, sampler: &Sampler, shuffle: Shuffle, seed: u64, epoch: u64) -> Order {
+    pub(crate) fn new(
+        n_obs: usize,
+        sampler: &Sampler,
+        shuffle: Shuffle,
+        seed: u64,
+        epoch: u64,
+    ) -> Order {
         let rows = match sampler {
             Sampler::All => None,
             Sampler::Rows(rows) => Some(rows.clone()),
-            Sampler::Weighted { weights, n_samples, replacement } => {
+            Sampler::Weighted {
+                weights,
+                n_samples,
+                replacement,
+            } => {
                 let n = n_samples.unwrap_or(n_obs);
                 let rows = if *replacement {
                     weighted_with_replacement(weights, n, seed, epoch)
                 } else {
                     weighted_without_replacement(weights, n, seed, epoch)
                 };
-                return Order::Rows { rows, together: None };
+                return Order::Rows {
+                    rows,
+                    together: None,
+                };
             }
         };
         let n = rows.as_ref().map_or(n_obs, |rows| rows.len());
         let (positions, together) = match (shuffle, &rows) {
             (Shuffle::None, None) => return Order::InOrder(n),
-            (Shuffle::None, Some(rows)) => return Order::Rows { rows: rows.clone(), together: None },
-            (Shuffle::Exact, _) => (permutation_for(n as u32, seed, epoch, Purpose::Rows), None),
-            (Shuffle::Blocks { rows: block }, _) => {
-                (blocks(n, block, seed, epoch), rows.is_none().then(|| pool_rows(block)))
+            (Shuffle::None, Some(rows)) => {
+                return Order::Rows {
+                    rows: rows.clone(),
+                    together: None,
+                };
             }
+            (Shuffle::Exact, _) => (permutation_for(n as u32, seed, epoch, Purpose::Rows), None),
+            (Shuffle::Blocks { rows: block }, _) => (
+                blocks(n, block, seed, epoch),
+                rows.is_none().then(|| pool_rows(block)),
+            ),
         };
         let rows = match rows {
             None => positions.into(),
-            Some(rows) => positions.into_iter().map(|position| rows[position as usize]).collect(),
+            Some(rows) => positions
+                .into_iter()
+                .map(|position| rows[position as usize])
+                .collect(),
         };
         Order::Rows { rows, together }
     }
@@ -135,7 +157,9 @@ fn blocks(n: usize, block: usize, seed: u64, epoch: u64) -> Vec<u32> {
     for (number, rows) in order.chunks_mut(pool).enumerate() {
         let mixed = permutation_for(rows.len() as u32, seed, epoch, Purpose::Pool(number as u32));
         let before = rows.to_vec();
-        rows.iter_mut().zip(mixed).for_each(|(row, from)| *row = before[from as usize]);
+        rows.iter_mut()
+            .zip(mixed)
+            .for_each(|(row, from)| *row = before[from as usize]);
     }
     order
 }
@@ -152,9 +176,18 @@ mod tests {
             sorted.sort_unstable();
             assert!(sorted.into_iter().eq(0..n as u32));
             let pool = pool_rows(block);
-            let at = |row: u32| order.iter().position(|&r| r == row).expect("every row comes");
+            let at = |row: u32| {
+                order
+                    .iter()
+                    .position(|&r| r == row)
+                    .expect("every row comes")
+            };
             if n > block {
-                assert_eq!(at(0) / pool, at(block as u32 - 1) / pool, "a block stays in one pool");
+                assert_eq!(
+                    at(0) / pool,
+                    at(block as u32 - 1) / pool,
+                    "a block stays in one pool"
+                );
             }
         }
     }

@@ -63,7 +63,11 @@ impl Rows {
 #[derive(Debug)]
 pub(crate) enum ObsColumn {
     /// Categories in memory, and a code a row.
-    Labels { categories: Values1d, codes: Codes, encoded: Vec<Option<i64>> },
+    Labels {
+        categories: Values1d,
+        codes: Codes,
+        encoded: Vec<Option<i64>>,
+    },
     /// Values read on demand.
     Values(Column),
 }
@@ -116,16 +120,21 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) fn open(options: &Builder, context: &IoContext) -> Result<Plan, Error> {
         let encoded = encoded_keys(options)?;
-        let layers: Vec<LayerKey> =
-            options.layers_keys.iter().map(|key| LayerKey::from(key.as_str())).collect();
+        let layers: Vec<LayerKey> = options
+            .layers_keys
+            .iter()
+            .map(|key| LayerKey::from(key.as_str()))
+            .collect();
         let mut stores = Vec::with_capacity(options.sources.len());
         let mut columns = Vec::with_capacity(options.sources.len());
         let mut names = SharedNames::default();
         let mut var_names = Vec::with_capacity(options.sources.len());
         for source in &options.sources {
             let file = source.open(context)?;
-            let n_obs = u32::try_from(file.n_obs())
-                .map_err(|_| Error::TooManyRows { file: file.path().into(), n_obs: file.n_obs() })?;
+            let n_obs = u32::try_from(file.n_obs()).map_err(|_| Error::TooManyRows {
+                file: file.path().into(),
+                n_obs: file.n_obs(),
+            })?;
             let rows = match &options.obs_filter {
                 None => Rows::All(n_obs),
                 Some(filter) => Rows::Some(filter.rows(&file)?),
@@ -181,34 +190,60 @@ impl Plan {
     #[inline]
     pub(crate) fn locate(&self, index: usize) -> (usize, u32) {
         let store = self.starts.partition_point(|&start| start <= index) - 1;
-        (store, self.stores[store].rows.get(index - self.starts[store]))
+        (
+            store,
+            self.stores[store].rows.get(index - self.starts[store]),
+        )
     }
 
     /// How the columns of a matrix of one store move; `None` when they stay.
     pub(crate) fn var_map(&self, store: usize, key: &MatrixKey) -> Option<&VarMap> {
-        let joint = self.joint.as_ref().filter(|joint| key.joined && joint.effective().is_some())?;
+        let joint = self
+            .joint
+            .as_ref()
+            .filter(|joint| key.joined && joint.effective().is_some())?;
         Some(&*joint.maps()[store])
     }
 
     /// Shape of one row of a matrix of one store, after the join.
-    pub(crate) fn row_shape(&self, store: usize, key: &MatrixKey, source: &MatrixSource) -> Vec<usize> {
+    pub(crate) fn row_shape(
+        &self,
+        store: usize,
+        key: &MatrixKey,
+        source: &MatrixSource,
+    ) -> Vec<usize> {
         match self.var_map(store, key) {
             Some(map) => vec![map.n_joint()],
-            None => source.shape()[1..].iter().map(|&extent| extent as usize).collect(),
+            None => source.shape()[1..]
+                .iter()
+                .map(|&extent| extent as usize)
+                .collect(),
         }
     }
 
-    fn find_missing(&self, options: &Builder, context: &IoContext) -> Result<Vec<MissingKey>, Error> {
+    fn find_missing(
+        &self,
+        options: &Builder,
+        context: &IoContext,
+    ) -> Result<Vec<MissingKey>, Error> {
         let mut wanted: Vec<(&'static str, &String)> = Vec::new();
         let matrix_names = options.layers_keys.iter().map(|key| ("layers", key));
         let names = matrix_names.chain(options.obsm_keys.iter().map(|key| ("obsm", key)));
         for (number, wanted_key) in names.enumerate() {
-            if self.stores.iter().all(|store| store.matrices[number].is_none()) {
+            if self
+                .stores
+                .iter()
+                .all(|store| store.matrices[number].is_none())
+            {
                 wanted.push(wanted_key);
             }
         }
         for (number, key) in options.obs_keys.iter().enumerate() {
-            if self.stores.iter().all(|store| store.columns[number].is_none()) {
+            if self
+                .stores
+                .iter()
+                .all(|store| store.columns[number].is_none())
+            {
                 wanted.push(("obs", key));
             }
         }
@@ -223,12 +258,18 @@ impl Plan {
             existing[2].extend(file.obs_keys()?);
         }
         let missing = wanted.into_iter().map(|(group, key)| {
-            let group_number = ["layers", "obsm", "obs"].iter().position(|name| *name == group);
+            let group_number = ["layers", "obsm", "obs"]
+                .iter()
+                .position(|name| *name == group);
             let names = &existing[group_number.expect("one of the three")];
             let nearest = nearest_name(key, names.iter().map(String::as_str));
             let (key, hint) = (key.clone(), nearest.as_deref().unwrap_or("none like it"));
             tracing::warn!("no store has {group} key {key:?} (nearest: {hint}); it is left out");
-            MissingKey { group, key, nearest }
+            MissingKey {
+                group,
+                key,
+                nearest,
+            }
         });
         Ok(missing.collect())
     }
@@ -276,26 +317,46 @@ pub(crate) fn read_var_names(
     context: &IoContext,
 ) -> Result<Vec<Arc<VarNames>>, Error> {
     let mut names = SharedNames::default();
-    sources.iter().map(|source| names.share(&source.open(context)?)).collect()
+    sources
+        .iter()
+        .map(|source| names.share(&source.open(context)?))
+        .collect()
 }
 
 fn join_vars(join: Join, names: &[Arc<VarNames>], files: &[PathBuf]) -> Result<JointVars, Error> {
     JointVars::new(Some(join), names).map_err(|error| match error {
-        JoinError::DuplicateName { store, name } => {
-            Error::DuplicateVariable { file: files[store].clone(), name }
-        }
+        JoinError::DuplicateName { store, name } => Error::DuplicateVariable {
+            file: files[store].clone(),
+            name,
+        },
         error => Error::Join(error),
     })
 }
 
 fn matrix_keys(options: &Builder, layers: &[LayerKey], stores: &[StorePlan]) -> Vec<MatrixKey> {
-    let layers = layers.iter().map(|key| (key.to_string(), *key != LayerKey::RawX));
-    let obsm = options.obsm_keys.iter().map(|key| (format!("obsm_{key}"), false));
-    let keys = layers.chain(obsm).enumerate().map(|(number, (name, joined))| {
-        let types = stores.iter().filter_map(|store| Some(store.matrices[number].as_ref()?.dtype()));
-        let dtype = types.reduce(DType::promote).map(|dtype| options.dtype.unwrap_or(dtype));
-        MatrixKey { name, joined, dtype }
-    });
+    let layers = layers
+        .iter()
+        .map(|key| (key.to_string(), *key != LayerKey::RawX));
+    let obsm = options
+        .obsm_keys
+        .iter()
+        .map(|key| (format!("obsm_{key}"), false));
+    let keys = layers
+        .chain(obsm)
+        .enumerate()
+        .map(|(number, (name, joined))| {
+            let types = stores
+                .iter()
+                .filter_map(|store| Some(store.matrices[number].as_ref()?.dtype()));
+            let dtype = types
+                .reduce(DType::promote)
+                .map(|dtype| options.dtype.unwrap_or(dtype));
+            MatrixKey {
+                name,
+                joined,
+                dtype,
+            }
+        });
     keys.collect()
 }
 
@@ -309,8 +370,10 @@ fn open_columns(
 ) -> Result<Vec<ObsKey>, Error> {
     let mut keys = Vec::with_capacity(options.obs_keys.len());
     for (number, name) in options.obs_keys.iter().enumerate() {
-        let of_key: Vec<Option<Column>> =
-            columns.iter_mut().map(|columns| columns[number].take()).collect();
+        let of_key: Vec<Option<Column>> = columns
+            .iter_mut()
+            .map(|columns| columns[number].take())
+            .collect();
         let types: Option<Vec<DType>> = of_key.iter().flatten().map(Column::dtype).collect();
         let dtype = types.and_then(|types| types.into_iter().reduce(DType::promote));
         let plain_float = |column: &Column| {
@@ -329,7 +392,11 @@ fn open_columns(
                     if is_encoded {
                         merged.push((store, categories.clone()));
                     }
-                    Some(ObsColumn::Labels { categories, codes, encoded: Vec::new() })
+                    Some(ObsColumn::Labels {
+                        categories,
+                        codes,
+                        encoded: Vec::new(),
+                    })
                 }
                 Some(column) => Some(ObsColumn::Values(column)),
             });
@@ -342,8 +409,11 @@ fn open_columns(
         };
         if let Some(encoder) = &encoder {
             for store in stores.iter_mut() {
-                let Some(Some(ObsColumn::Labels { categories, encoded, .. })) =
-                    store.columns.get_mut(number)
+                let Some(Some(ObsColumn::Labels {
+                    categories,
+                    encoded,
+                    ..
+                })) = store.columns.get_mut(number)
                 else {
                     continue;
                 };
@@ -355,7 +425,11 @@ fn open_columns(
                 *categories = Values1d::Texts(Default::default());
             }
         }
-        keys.push(ObsKey { name: name.clone(), encoder, dtype });
+        keys.push(ObsKey {
+            name: name.clone(),
+            encoder,
+            dtype,
+        });
     }
     Ok(keys)
 }
@@ -368,10 +442,20 @@ pub(crate) fn merge_categories(
 ) -> Result<Categories, Error> {
     let labels: Vec<(usize, Vec<Label>)> = stores
         .iter()
-        .map(|(store, categories)| (*store, labels_of(categories).into_iter().flatten().collect()))
+        .map(|(store, categories)| {
+            (
+                *store,
+                labels_of(categories).into_iter().flatten().collect(),
+            )
+        })
         .collect();
     Categories::merge(&labels).map_err(|error| match error {
-        EncodingError::MixedKinds { first_store, first_kind, second_store, second_kind } => {
+        EncodingError::MixedKinds {
+            first_store,
+            first_kind,
+            second_store,
+            second_kind,
+        } => {
             let file = |store: usize| files[store].as_ref().to_owned();
             Error::MixedLabels {
                 key: key.to_owned(),
@@ -379,7 +463,10 @@ pub(crate) fn merge_categories(
                 kinds: (first_kind.to_string(), second_kind.to_string()),
             }
         }
-        source => Error::Labels { key: key.to_owned(), source },
+        source => Error::Labels {
+            key: key.to_owned(),
+            source,
+        },
     })
 }
 
@@ -387,7 +474,10 @@ fn encoder(options: &Builder, key: &str, categories: Categories) -> Encoder {
     let wanted = match &options.unknown_label {
         UnknownLabel::None => None,
         UnknownLabel::All(label) => Some(label),
-        UnknownLabel::Keys(keys) => keys.iter().find(|(name, _)| name == key).map(|(_, label)| label),
+        UnknownLabel::Keys(keys) => keys
+            .iter()
+            .find(|(name, _)| name == key)
+            .map(|(_, label)| label),
     };
     let unknown = match wanted {
         None => None,

@@ -82,7 +82,10 @@ impl Job {
         // Where rows are read without decoding their neighbours, and where the order keeps
         // neighbours together, a large window gains nothing, and its memory is not in the
         // processor's cache.
-        let sources = plan.stores.iter().flat_map(|store| store.matrices.iter().flatten());
+        let sources = plan
+            .stores
+            .iter()
+            .flat_map(|store| store.matrices.iter().flatten());
         let gains_nothing = sources.into_iter().all(|source| source.is_direct());
         let most_batches = match schedule.order.rows_together() {
             _ if gains_nothing => FEW_BATCHES,
@@ -153,9 +156,21 @@ struct Active {
 
 /// One step.
 enum Work {
-    Finish { window: Arc<Window>, first_batch: usize, batch: usize, error: Option<Error> },
-    Load { window: Arc<Window>, first_batch: usize, task: usize },
-    Plan { first_batch: usize, most: usize },
+    Finish {
+        window: Arc<Window>,
+        first_batch: usize,
+        batch: usize,
+        error: Option<Error>,
+    },
+    Load {
+        window: Arc<Window>,
+        first_batch: usize,
+        task: usize,
+    },
+    Plan {
+        first_batch: usize,
+        most: usize,
+    },
 }
 
 impl Pipeline {
@@ -175,16 +190,28 @@ impl Pipeline {
             stop: false,
             panicked: false,
         };
-        let shared = Arc::new(Shared { job, state: Mutex::new(state), changed: Condvar::new() });
+        let shared = Arc::new(Shared {
+            job,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        });
         let threads = (0..workers)
             .filter_map(|number| {
                 let shared = shared.clone();
                 let name = format!("batches-{number}");
                 // A thread that cannot be started is done without: the caller helps out.
-                std::thread::Builder::new().name(name).spawn(move || shared.work()).ok()
+                std::thread::Builder::new()
+                    .name(name)
+                    .spawn(move || shared.work())
+                    .ok()
             })
             .collect();
-        Pipeline { shared, threads, scratch: ReadScratch::for_scan(), pid: std::process::id() }
+        Pipeline {
+            shared,
+            threads,
+            scratch: ReadScratch::for_scan(),
+            pid: std::process::id(),
+        }
     }
 
     /// Whether this is the process that made the pipeline.
@@ -220,7 +247,10 @@ impl Pipeline {
                     None => return Err(Error::Worker),
                 }
             } else {
-                shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+                shared
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner)
             };
         }
     }
@@ -273,7 +303,10 @@ impl Shared {
                 match self.choose(&mut state) {
                     Some(work) => break work,
                     None => {
-                        state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                        state = self
+                            .changed
+                            .wait(state)
+                            .unwrap_or_else(PoisonError::into_inner);
                     }
                 }
             };
@@ -286,7 +319,10 @@ impl Shared {
     fn choose(&self, state: &mut State) -> Option<Work> {
         if state.ready.len() + state.finishing < self.job.most_ready {
             // Batches are finished in order: only the first unfinished one matters.
-            let unfinished = state.windows.iter_mut().find(|a| a.next_finish < a.window.n_batches());
+            let unfinished = state
+                .windows
+                .iter_mut()
+                .find(|a| a.next_finish < a.window.n_batches());
             if let Some(active) = unfinished
                 && active.missing_rows[active.next_finish] == 0
             {
@@ -295,13 +331,25 @@ impl Shared {
                 state.finishing += 1;
                 let (window, first_batch) = (active.window.clone(), active.first_batch);
                 let error = active.errors[batch].take();
-                return Some(Work::Finish { window, first_batch, batch, error });
+                return Some(Work::Finish {
+                    window,
+                    first_batch,
+                    batch,
+                    error,
+                });
             }
         }
-        while state.windows.front().is_some_and(|a| a.next_finish == a.window.n_batches()) {
+        while state
+            .windows
+            .front()
+            .is_some_and(|a| a.next_finish == a.window.n_batches())
+        {
             state.windows.pop_front();
         }
-        let unstarted = state.windows.iter().position(|a| a.next_task < a.window.n_tasks());
+        let unstarted = state
+            .windows
+            .iter()
+            .position(|a| a.next_task < a.window.n_tasks());
         match unstarted {
             Some(number) => {
                 let active = &mut state.windows[number];
@@ -314,7 +362,11 @@ impl Shared {
                 active.next_task += 1;
                 state.reserved += bytes;
                 let (window, first_batch) = (active.window.clone(), active.first_batch);
-                Some(Work::Load { window, first_batch, task })
+                Some(Work::Load {
+                    window,
+                    first_batch,
+                    task,
+                })
             }
             None if !state.planning
                 && state.next_planned < self.job.schedule.n_batches()
@@ -323,7 +375,10 @@ impl Shared {
                 state.planning = true;
                 let most = state.window_batches.min(self.job.most_batches);
                 state.window_batches = most.saturating_mul(GROWTH);
-                Some(Work::Plan { first_batch: state.next_planned, most })
+                Some(Work::Plan {
+                    first_batch: state.next_planned,
+                    most,
+                })
             }
             None => None,
         }
@@ -332,7 +387,12 @@ impl Shared {
     fn run(&self, work: Work, scratch: &mut ReadScratch) {
         let plan = self.job.collection.plan();
         match work {
-            Work::Finish { window, first_batch, batch, error } => {
+            Work::Finish {
+                window,
+                first_batch,
+                batch,
+                error,
+            } => {
                 let result = match (self.job.collection.check_open(), error) {
                     (Err(closed), _) => Err(closed),
                     (Ok(()), Some(error)) => Err(error),
@@ -341,12 +401,21 @@ impl Shared {
                 let mut state = self.lock();
                 state.finishing -= 1;
                 state.ready.insert(first_batch + batch, result);
-                state.ready_bytes.insert(first_batch + batch, window.batch_bytes(batch));
+                state
+                    .ready_bytes
+                    .insert(first_batch + batch, window.batch_bytes(batch));
             }
-            Work::Load { window, first_batch, task } => {
+            Work::Load {
+                window,
+                first_batch,
+                task,
+            } => {
                 let errors = window.load(plan, task, scratch);
                 let mut state = self.lock();
-                let active = state.windows.iter_mut().find(|a| a.first_batch == first_batch);
+                let active = state
+                    .windows
+                    .iter_mut()
+                    .find(|a| a.first_batch == first_batch);
                 let active = active.expect("a window stays until its batches are finished");
                 for batch in window.batches_of(task) {
                     active.missing_rows[batch] -= 1;
@@ -362,7 +431,12 @@ impl Shared {
                     number += 1;
                     schedule.rows(number - 1)
                 };
-                let Job { window_bytes, format, recycler, .. } = &self.job;
+                let Job {
+                    window_bytes,
+                    format,
+                    recycler,
+                    ..
+                } = &self.job;
                 let planned = Window::plan(plan, next, most, *window_bytes, format, Some(recycler));
                 let mut state = self.lock();
                 state.planning = false;
@@ -374,7 +448,9 @@ impl Shared {
                             first_batch,
                             next_task: 0,
                             next_finish: 0,
-                            missing_rows: (0..n_batches).map(|batch| window.n_rows(batch)).collect(),
+                            missing_rows: (0..n_batches)
+                                .map(|batch| window.n_rows(batch))
+                                .collect(),
                             errors: vec![None; n_batches],
                             window: Arc::new(window),
                         });

@@ -27,7 +27,10 @@ fn n_bytes((columns, values): &Buffers) -> usize {
 
 impl Recycler {
     pub(crate) fn new(limit: usize) -> Recycler {
-        Recycler { spare: Mutex::new(Vec::new()), limit }
+        Recycler {
+            spare: Mutex::new(Vec::new()),
+            limit,
+        }
     }
 
     /// `len` elements of any value, and as many columns if they are `sparse`.
@@ -62,11 +65,17 @@ pub(crate) struct Home(pub(crate) Weak<Recycler>);
 impl Home {
     /// Takes the buffers of matrices that nobody will read any more.
     pub(crate) fn take_back(&self, matrices: &mut Vec<(String, Matrix)>) {
-        let Some(recycler) = self.0.upgrade() else { return };
+        let Some(recycler) = self.0.upgrade() else {
+            return;
+        };
         for (_, matrix) in matrices.drain(..) {
             match matrix {
                 Matrix::Dense { values, .. } => recycler.give((Vec::new(), values)),
-                Matrix::Csr { indices: Indices::I32(columns), values, .. } => {
+                Matrix::Csr {
+                    indices: Indices::I32(columns),
+                    values,
+                    ..
+                } => {
                     let columns = bytemuck::allocation::cast_vec::<i32, u32>(columns);
                     recycler.give((columns, values));
                 }
@@ -89,9 +98,22 @@ mod tests {
         let at = values.as_slice().as_bytes().as_ptr();
         let home = Home(Arc::downgrade(&recycler));
         let columns = Indices::I32(columns.into_iter().map(|n| n as i32).collect());
-        let matrix = Matrix::Csr { shape: [1, 9], indptr: Indices::I32(vec![0, 100]), indices: columns, values };
+        let matrix = Matrix::Csr {
+            shape: [1, 9],
+            indptr: Indices::I32(vec![0, 100]),
+            indices: columns,
+            values,
+        };
         home.take_back(&mut vec![("X".to_owned(), matrix)]);
-        assert_ne!(recycler.take(DType::F64, 90, true).1.as_slice().as_bytes().as_ptr(), at);
+        assert_ne!(
+            recycler
+                .take(DType::F64, 90, true)
+                .1
+                .as_slice()
+                .as_bytes()
+                .as_ptr(),
+            at
+        );
         let (columns, values) = recycler.take(DType::F32, 90, true);
         assert_eq!((columns.len(), values.len()), (90, 90));
         assert_eq!(values.as_slice().as_bytes().as_ptr(), at);

@@ -22,7 +22,10 @@ pub(crate) fn read_row(
     width: usize,
     dtype: DType,
 ) -> Result<Values, Error> {
-    let mut sink = RowInto { map, out: Values::zeros(dtype, width) };
+    let mut sink = RowInto {
+        map,
+        out: Values::zeros(dtype, width),
+    };
     source.read_rows(&[row.into()], &mut ReadScratch::default(), &mut sink)?;
     Ok(sink.out)
 }
@@ -61,7 +64,13 @@ fn put_dense(out: &mut Values, at: usize, map: Option<&VarMap>, start: usize, va
 }
 
 /// Writes a sparse row into a row of `out`, all zeros, that begins at element `at`.
-fn put_sparse(out: &mut Values, at: usize, map: Option<&VarMap>, columns: &[u32], values: Slice<'_>) {
+fn put_sparse(
+    out: &mut Values,
+    at: usize,
+    map: Option<&VarMap>,
+    columns: &[u32],
+    values: Slice<'_>,
+) {
     with_dtype!(out.dtype(), D => {
         let out = &mut D::as_mut_vec(out).expect("its own type")[at..];
         with_dtype!(values.dtype(), S => {
@@ -135,7 +144,12 @@ pub(crate) struct MatrixSlots {
 #[derive(Debug)]
 enum Filled {
     Dense(Values),
-    Sparse { columns: Vec<u32>, values: Values, lens: Vec<u32>, pairs: Vec<(u32, u32)> },
+    Sparse {
+        columns: Vec<u32>,
+        values: Values,
+        lens: Vec<u32>,
+        pairs: Vec<(u32, u32)>,
+    },
 }
 
 impl MatrixSlots {
@@ -148,7 +162,15 @@ impl MatrixSlots {
         recycler: Option<Arc<Recycler>>,
     ) -> Self {
         let filled = Mutex::new(None);
-        MatrixSlots { n_rows, row_shape, dtype, output, starts: None, recycler, filled }
+        MatrixSlots {
+            n_rows,
+            row_shape,
+            dtype,
+            output,
+            starts: None,
+            recycler,
+            filled,
+        }
     }
 
     /// Places for sparse rows, of which each has at most so many elements.
@@ -167,14 +189,25 @@ impl MatrixSlots {
         }));
         let n_rows = starts.len() - 1;
         let starts = Some(starts);
-        MatrixSlots { n_rows, row_shape, dtype, output, starts, recycler, filled: Mutex::new(None) }
+        MatrixSlots {
+            n_rows,
+            row_shape,
+            dtype,
+            output,
+            starts,
+            recycler,
+            filled: Mutex::new(None),
+        }
     }
 
     /// Elements of any value, and columns if they are sparse.
     fn take(&self, len: usize, sparse: bool) -> (Vec<u32>, Values) {
         match &self.recycler {
             Some(recycler) => recycler.take(self.dtype, len, sparse),
-            None => (vec![0; if sparse { len } else { 0 }], Values::zeros(self.dtype, len)),
+            None => (
+                vec![0; if sparse { len } else { 0 }],
+                Values::zeros(self.dtype, len),
+            ),
         }
     }
 
@@ -205,7 +238,11 @@ impl MatrixSlots {
     /// Bytes of the matrix when it is finished, beyond what its rows took while they waited.
     pub(crate) fn finishing_bytes(&self) -> usize {
         let dense = self.n_rows * self.width() * self.dtype.size();
-        if self.starts.is_some() && self.output == Output::Dense { dense } else { 0 }
+        if self.starts.is_some() && self.output == Output::Dense {
+            dense
+        } else {
+            0
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Filled>> {
@@ -217,7 +254,12 @@ impl MatrixSlots {
             None => Filled::Dense(self.zeros()),
             Some(starts) => {
                 let (columns, values) = self.take(*starts.last().expect("never empty"), true);
-                Filled::Sparse { columns, values, lens: vec![0; self.n_rows], pairs: Vec::new() }
+                Filled::Sparse {
+                    columns,
+                    values,
+                    lens: vec![0; self.n_rows],
+                    pairs: Vec::new(),
+                }
             }
         }
     }
@@ -234,7 +276,12 @@ impl MatrixSlots {
         let mut filled = self.lock();
         match filled.get_or_insert_with(|| self.empty()) {
             Filled::Dense(out) => put_sparse(out, row * self.width(), map, columns, values),
-            Filled::Sparse { columns: out_columns, values: out, lens, pairs } => {
+            Filled::Sparse {
+                columns: out_columns,
+                values: out,
+                lens,
+                pairs,
+            } => {
                 let starts = self.starts.as_ref().expect("sparse places have them");
                 let place = starts[row]..starts[row + 1];
                 let out_columns = &mut out_columns[place.clone()];
@@ -267,7 +314,11 @@ impl MatrixSlots {
     pub(crate) fn finish(&self) -> Matrix {
         let filled = self.lock().take().unwrap_or_else(|| self.empty());
         let (n_rows, width) = (self.n_rows, self.width());
-        let shape = || std::iter::once(n_rows).chain(self.row_shape.iter().copied()).collect();
+        let shape = || {
+            std::iter::once(n_rows)
+                .chain(self.row_shape.iter().copied())
+                .collect()
+        };
         match filled {
             Filled::Dense(values) if self.output == Output::Csr && self.row_shape.len() == 1 => {
                 with_dtype!(self.dtype, T => {
@@ -275,8 +326,16 @@ impl MatrixSlots {
                     compress(n_rows, width, values)
                 })
             }
-            Filled::Dense(values) => Matrix::Dense { shape: shape(), values },
-            Filled::Sparse { mut columns, mut values, lens, .. } => {
+            Filled::Dense(values) => Matrix::Dense {
+                shape: shape(),
+                values,
+            },
+            Filled::Sparse {
+                mut columns,
+                mut values,
+                lens,
+                ..
+            } => {
                 let starts = self.starts.as_ref().expect("sparse places have them");
                 if self.output == Output::Dense {
                     let mut out = self.zeros();
@@ -288,7 +347,10 @@ impl MatrixSlots {
                     if let Some(recycler) = &self.recycler {
                         recycler.give((columns, values));
                     }
-                    return Matrix::Dense { shape: shape(), values: out };
+                    return Matrix::Dense {
+                        shape: shape(),
+                        values: out,
+                    };
                 }
                 let mut indptr = Vec::with_capacity(n_rows + 1);
                 indptr.push(0);
@@ -318,12 +380,23 @@ fn csr(n_rows: usize, width: usize, indptr: &[usize], columns: Vec<u32>, values:
     let narrow = columns.len() < 1 << 31 && width <= 1 << 31;
     let (indptr, indices) = if narrow {
         let columns = bytemuck::allocation::cast_vec::<u32, i32>(columns);
-        (Indices::I32(indptr.iter().map(|&n| n as i32).collect()), Indices::I32(columns))
+        (
+            Indices::I32(indptr.iter().map(|&n| n as i32).collect()),
+            Indices::I32(columns),
+        )
     } else {
         let columns = columns.into_iter().map(i64::from).collect();
-        (Indices::I64(indptr.iter().map(|&n| n as i64).collect()), Indices::I64(columns))
+        (
+            Indices::I64(indptr.iter().map(|&n| n as i64).collect()),
+            Indices::I64(columns),
+        )
     };
-    Matrix::Csr { shape: [n_rows, width], indptr, indices, values }
+    Matrix::Csr {
+        shape: [n_rows, width],
+        indptr,
+        indices,
+        values,
+    }
 }
 
 /// Dense rows as CSR, zeros dropped.

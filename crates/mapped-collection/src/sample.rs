@@ -14,15 +14,27 @@ pub type Weights = Arc<[f64]>;
 ///
 /// # Panics
 /// When no weight is positive, or there are 2^32 rows or more; checked when a loader is made.
-pub(crate) fn weighted_with_replacement(weights: &[f64], n: usize, seed: u64, epoch: u64) -> Arc<[u32]> {
+pub(crate) fn weighted_with_replacement(
+    weights: &[f64],
+    n: usize,
+    seed: u64,
+    epoch: u64,
+) -> Arc<[u32]> {
     let table = Alias::new(weights);
     let mut rng = generator(seed, epoch, Purpose::Draws.stream(0));
-    (0..n).map(|_| table.draw(rng.next_u64(), unit(&mut rng))).collect()
+    (0..n)
+        .map(|_| table.draw(rng.next_u64(), unit(&mut rng)))
+        .collect()
 }
 
 /// Rows drawn one after the other, each among those left, with probabilities proportional to
 /// their weights: the rows with the smallest `-ln(u) / weight`, ascending.
-pub(crate) fn weighted_without_replacement(weights: &[f64], n: usize, seed: u64, epoch: u64) -> Arc<[u32]> {
+pub(crate) fn weighted_without_replacement(
+    weights: &[f64],
+    n: usize,
+    seed: u64,
+    epoch: u64,
+) -> Arc<[u32]> {
     let mut rng = generator(seed, epoch, Purpose::Draws.stream(1));
     let mut keys: Vec<(f64, u32)> = Vec::new();
     for (row, &weight) in weights.iter().enumerate() {
@@ -53,8 +65,11 @@ impl Alias {
         let total: f64 = weights.iter().sum();
         assert!(total > 0.0, "a positive weight is needed");
         let scale = weights.len() as f64 / total;
-        let mut columns: Vec<(f64, u32)> =
-            weights.iter().zip(0u32..).map(|(&weight, row)| (weight * scale, row)).collect();
+        let mut columns: Vec<(f64, u32)> = weights
+            .iter()
+            .zip(0u32..)
+            .map(|(&weight, row)| (weight * scale, row))
+            .collect();
         let (mut small, mut large): (Vec<u32>, Vec<u32>) =
             (0..columns.len() as u32).partition(|&row| columns[row as usize].0 < 1.0);
         while let (Some(&low), Some(&high)) = (small.last(), large.last()) {
@@ -72,7 +87,11 @@ impl Alias {
         let heaviest = heaviest.expect("a positive weight was found") as u32;
         for row in small.into_iter().chain(large) {
             let weightless = weights[row as usize] == 0.0;
-            columns[row as usize] = if weightless { (0.0, heaviest) } else { (1.0, row) };
+            columns[row as usize] = if weightless {
+                (0.0, heaviest)
+            } else {
+                (1.0, row)
+            };
         }
         Alias { columns }
     }
@@ -102,7 +121,10 @@ mod tests {
         let counts = counts(&weighted_with_replacement(&weights, n, 9, 0), 6);
         for (count, weight) in counts.iter().zip(weights) {
             let expected = n as f64 * weight / 5.0;
-            assert!((*count as f64 - expected).abs() <= 4.0 * expected.sqrt(), "{counts:?}");
+            assert!(
+                (*count as f64 - expected).abs() <= 4.0 * expected.sqrt(),
+                "{counts:?}"
+            );
         }
         assert_eq!(counts[1], 0);
     }
@@ -117,7 +139,10 @@ mod tests {
         assert!(counts(&rows, 1000).into_iter().all(|count| count <= 1));
         let heavy = rows[..100].iter().filter(|&&row| row >= 900).count();
         assert!(heavy > 70, "{heavy} of the first hundred");
-        assert_eq!(weighted_without_replacement(&weights, 10, 1, 0)[..], rows[..10]);
+        assert_eq!(
+            weighted_without_replacement(&weights, 10, 1, 0)[..],
+            rows[..10]
+        );
     }
 
     #[test]
@@ -129,7 +154,10 @@ mod tests {
         });
         for (count, weight) in first.iter().zip(weights) {
             let expected = 20_000.0 * weight / 8.0;
-            assert!((count - expected).abs() < 4.0 * expected.sqrt(), "{first:?}");
+            assert!(
+                (count - expected).abs() < 4.0 * expected.sqrt(),
+                "{first:?}"
+            );
         }
     }
 }

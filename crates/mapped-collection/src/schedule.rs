@@ -23,7 +23,11 @@ impl Schedule {
     /// Batches of this rank.
     pub(crate) fn n_batches(&self) -> usize {
         let rest = self.order.len().saturating_sub(self.start);
-        if self.drop_last { rest / self.step_rows() } else { rest.div_ceil(self.step_rows()) }
+        if self.drop_last {
+            rest / self.step_rows()
+        } else {
+            rest.div_ceil(self.step_rows())
+        }
     }
 
     /// The rows of batch `number`; `None` past the last one.
@@ -38,7 +42,9 @@ impl Schedule {
         let len = self.order.len();
         let positions = first..first + self.batch_size;
         Some(if self.world_size == 1 {
-            (positions.start..positions.end.min(len)).map(|at| self.order.row(at)).collect()
+            (positions.start..positions.end.min(len))
+                .map(|at| self.order.row(at))
+                .collect()
         } else {
             positions.map(|at| self.order.row(at % len)).collect()
         })
@@ -49,7 +55,13 @@ impl Schedule {
 mod tests {
     use super::*;
 
-    fn ranks(n: usize, start: usize, batch_size: usize, world_size: usize, drop_last: bool) -> Vec<Vec<usize>> {
+    fn ranks(
+        n: usize,
+        start: usize,
+        batch_size: usize,
+        world_size: usize,
+        drop_last: bool,
+    ) -> Vec<Vec<usize>> {
         let schedule = |rank| Schedule {
             order: Order::InOrder(n),
             start,
@@ -60,7 +72,9 @@ mod tests {
         };
         let n_batches = schedule(0).n_batches();
         let rows = |rank: usize, number| schedule(rank).rows(number).expect("a batch of the rank");
-        (0..n_batches).map(|number| (0..world_size).flat_map(|r| rows(r, number)).collect()).collect()
+        (0..n_batches)
+            .map(|number| (0..world_size).flat_map(|r| rows(r, number)).collect())
+            .collect()
     }
 
     #[test]
@@ -68,7 +82,12 @@ mod tests {
         for world_size in 1..5 {
             for n in [12, 24, 60] {
                 let steps = ranks(n, 0, 3, world_size, true).concat();
-                assert!(steps.iter().copied().eq(0..n / (3 * world_size) * 3 * world_size));
+                assert!(
+                    steps
+                        .iter()
+                        .copied()
+                        .eq(0..n / (3 * world_size) * 3 * world_size)
+                );
             }
         }
     }
@@ -77,7 +96,10 @@ mod tests {
     fn a_last_step_is_short_dropped_or_completed() {
         assert_eq!(ranks(7, 0, 4, 1, false), [vec![0, 1, 2, 3], vec![4, 5, 6]]);
         assert_eq!(ranks(7, 0, 4, 1, true), [vec![0, 1, 2, 3]]);
-        assert_eq!(ranks(5, 0, 2, 2, false), [vec![0, 1, 2, 3], vec![4, 0, 1, 2]]);
+        assert_eq!(
+            ranks(5, 0, 2, 2, false),
+            [vec![0, 1, 2, 3], vec![4, 0, 1, 2]]
+        );
         assert_eq!(ranks(3, 0, 4, 2, false), [vec![0, 1, 2, 0, 1, 2, 0, 1]]);
         assert_eq!(ranks(7, 4, 2, 1, false), [vec![4, 5], vec![6]]);
     }

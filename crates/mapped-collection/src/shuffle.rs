@@ -143,7 +143,10 @@ mod tests {
         assert_eq!(permutation(10, 42, 0), [9, 5, 3, 8, 0, 4, 7, 6, 2, 1]);
         assert_eq!(permutation(10, 42, 1), [0, 9, 1, 2, 5, 8, 6, 4, 7, 3]);
         let large = permutation(100_000, 7, 3);
-        assert_eq!(large[..8], [77397, 81381, 56079, 17517, 77000, 70495, 68130, 78425]);
+        assert_eq!(
+            large[..8],
+            [77397, 81381, 56079, 17517, 77000, 70495, 68130, 78425]
+        );
         let checksum = large.iter().enumerate().fold(0u64, |sum, (i, &row)| {
             sum.wrapping_add((i as u64 + 1).wrapping_mul(u64::from(row)))
         });
@@ -168,8 +171,10 @@ mod tests {
             *counts.entry(permutation(4, seed, 0)).or_insert(0i32) += 1;
         }
         assert_eq!(counts.len(), 24);
-        let chi_square: f64 =
-            counts.values().map(|&n| f64::from((n - 1000) * (n - 1000)) / 1000.0).sum();
+        let chi_square: f64 = counts
+            .values()
+            .map(|&n| f64::from((n - 1000) * (n - 1000)) / 1000.0)
+            .sum();
         assert!(chi_square < 49.7, "{chi_square}");
     }
 
@@ -179,8 +184,11 @@ mod tests {
     fn buckets_mix_over_the_whole_range() {
         let n = 200_000u32;
         let order = permutation(n, 5, 0);
-        let distance: f64 =
-            order.iter().enumerate().map(|(i, &row)| (i as f64 - f64::from(row)).abs()).sum();
+        let distance: f64 = order
+            .iter()
+            .enumerate()
+            .map(|(i, &row)| (i as f64 - f64::from(row)).abs())
+            .sum();
         let mean = distance / f64::from(n) / f64::from(n);
         assert!((mean - 1.0 / 3.0).abs() < 0.005, "{mean}");
     }

@@ -37,7 +37,11 @@ impl MappedCollection {
     /// # Errors
     /// When a fraction is not positive, they sum to more than 1, or no store has the obs key.
     pub fn split(&self, options: &SplitOptions) -> Result<Vec<Vec<u32>>, Error> {
-        let SplitOptions { fractions, split, seed } = options;
+        let SplitOptions {
+            fractions,
+            split,
+            seed,
+        } = options;
         let total: f64 = fractions.iter().sum();
         if fractions.iter().any(|&f| f.is_nan() || f <= 0.0) || total > 1.0 + 1e-9 {
             return Err(Error::Option {
@@ -75,7 +79,10 @@ impl MappedCollection {
         let labels = self.merged_labels(key)?;
         let mut groups: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
         for &row in order {
-            groups.entry(labels.codes()[row as usize]).or_default().push(row);
+            groups
+                .entry(labels.codes()[row as usize])
+                .or_default()
+                .push(row);
         }
         Ok(groups)
     }
@@ -91,7 +98,11 @@ impl MappedCollection {
         scaler: Option<f64>,
     ) -> Result<Sampler, Error> {
         let weights = self.label_weights(keys)?.weights(scaler).into();
-        Ok(Sampler::Weighted { weights, n_samples: None, replacement: true })
+        Ok(Sampler::Weighted {
+            weights,
+            n_samples: None,
+            replacement: true,
+        })
     }
 
     /// Draws rows so that every label of `key` comes equally often, with replacement; rows
@@ -110,7 +121,11 @@ impl MappedCollection {
             }
         }
         let weights = codes().map(|code| counts.get(code).map_or(0.0, |&count| 1.0 / count as f64));
-        Ok(Sampler::Weighted { weights: weights.collect(), n_samples: None, replacement: true })
+        Ok(Sampler::Weighted {
+            weights: weights.collect(),
+            n_samples: None,
+            replacement: true,
+        })
     }
 }
 
@@ -132,7 +147,11 @@ fn cut(rows: &[u32], fractions: &[f64]) -> Vec<Vec<u32>> {
 /// would take every part beyond its share are left out when the fractions leave room.
 fn assign(groups: &[Vec<u32>], order: &[u32], fractions: &[f64], n_obs: u32) -> Vec<Vec<u32>> {
     let rest = 1.0 - fractions.iter().sum::<f64>();
-    let shares: Vec<f64> = fractions.iter().copied().chain((rest > 1e-9).then_some(rest)).collect();
+    let shares: Vec<f64> = fractions
+        .iter()
+        .copied()
+        .chain((rest > 1e-9).then_some(rest))
+        .collect();
     let mut parts = vec![Vec::new(); shares.len()];
     for &group in order {
         let lack = |part: usize| shares[part] * f64::from(n_obs) - parts[part].len() as f64;
@@ -158,24 +177,46 @@ mod tests {
             .dataframe("obs", &names)
             .dataframe("var", &["g"])
             .array("X", &[100, 1], Values::F32(vec![0.0; 100]))
-            .categorical("obs/type", (0..100).map(|i| i8::from(i >= 80)).collect(), &["a", "b"])
-            .categorical("obs/donor", (0..100).map(|i| (i % 10) as i8 - 1).collect(), &["0", "1", "2", "3", "4", "5", "6", "7", "8"]);
-        MappedCollection::builder([store]).open().expect("a valid store")
+            .categorical(
+                "obs/type",
+                (0..100).map(|i| i8::from(i >= 80)).collect(),
+                &["a", "b"],
+            )
+            .categorical(
+                "obs/donor",
+                (0..100).map(|i| (i % 10) as i8 - 1).collect(),
+                &["0", "1", "2", "3", "4", "5", "6", "7", "8"],
+            );
+        MappedCollection::builder([store])
+            .open()
+            .expect("a valid store")
     }
 
     fn split(split: Split, fractions: &[f64]) -> Vec<Vec<u32>> {
-        let options = SplitOptions { fractions: fractions.to_vec(), split, seed: 3 };
+        let options = SplitOptions {
+            fractions: fractions.to_vec(),
+            split,
+            seed: 3,
+        };
         cells().split(&options).expect("valid options")
     }
 
     #[test]
     fn parts_are_disjoint_and_cover() {
-        for way in [Split::Rows, Split::Stratified("type".into()), Split::Grouped("donor".into())] {
+        for way in [
+            Split::Rows,
+            Split::Stratified("type".into()),
+            Split::Grouped("donor".into()),
+        ] {
             let parts = split(way.clone(), &[0.7, 0.2, 0.1]);
             let mut all = parts.concat();
             all.sort_unstable();
             assert!(all.into_iter().eq(0..100), "{way:?}");
-            assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), [70, 20, 10], "{way:?}");
+            assert_eq!(
+                parts.iter().map(Vec::len).collect::<Vec<_>>(),
+                [70, 20, 10],
+                "{way:?}"
+            );
         }
     }
 
@@ -194,10 +235,25 @@ mod tests {
 
     #[test]
     fn a_balanced_sampler_ignores_missing_labels() {
-        let Sampler::Weighted { weights, .. } = cells().balanced_sampler("donor").expect("a column") else {
+        let Sampler::Weighted { weights, .. } =
+            cells().balanced_sampler("donor").expect("a column")
+        else {
             panic!("it is weighted");
         };
-        assert!(weights.iter().enumerate().all(|(row, &w)| w == if row % 10 == 0 { 0.0 } else { 0.1 }));
-        assert!(cells().split(&SplitOptions { fractions: vec![0.9, 0.2], split: Split::Rows, seed: 0 }).is_err());
+        assert!(
+            weights
+                .iter()
+                .enumerate()
+                .all(|(row, &w)| w == if row % 10 == 0 { 0.0 } else { 0.1 })
+        );
+        assert!(
+            cells()
+                .split(&SplitOptions {
+                    fractions: vec![0.9, 0.2],
+                    split: Split::Rows,
+                    seed: 0
+                })
+                .is_err()
+        );
     }
 }

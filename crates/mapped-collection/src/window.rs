@@ -54,7 +54,11 @@ impl Window {
             let slots = BatchSlots::new(plan, located, format, wait, recycler)?;
             let batch_bytes = (0..slots.n_rows()).map(|row| slots.row_bytes(row)).sum();
             starts.push(order.len());
-            order.extend(rows.iter().zip(order.len() as u32..).map(|(&row, slot)| (row as u32, slot)));
+            order.extend(
+                rows.iter()
+                    .zip(order.len() as u32..)
+                    .map(|(&row, slot)| (row as u32, slot)),
+            );
             window.batches.push(slots);
             window.batch_bytes.push(batch_bytes);
             bytes += batch_bytes;
@@ -67,7 +71,10 @@ impl Window {
             .into_iter()
             .map(|(_, slot)| {
                 let batch = starts.partition_point(|&start| start <= slot as usize) - 1;
-                Pick { batch, row: slot as usize - starts[batch] }
+                Pick {
+                    batch,
+                    row: slot as usize - starts[batch],
+                }
             })
             .collect();
         window.cut(plan);
@@ -84,7 +91,10 @@ impl Window {
         while start < self.picks.len() {
             let (store, _) = self.located(start);
             let sources = plan.stores[store].matrices.iter().flatten();
-            let band = sources.map(|source| source.rows_per_band()).max().unwrap_or(1);
+            let band = sources
+                .map(|source| source.rows_per_band())
+                .max()
+                .unwrap_or(1);
             let band_of = |pick: usize| u64::from(self.located(pick).1) / band;
             let mut end = start + 1;
             while end < self.picks.len()
@@ -126,7 +136,10 @@ impl Window {
 
     /// Bytes that the rows of a task take.
     pub(crate) fn task_bytes(&self, task: usize) -> usize {
-        self.picks_of(task).iter().map(|pick| self.batches[pick.batch].row_bytes(pick.row)).sum()
+        self.picks_of(task)
+            .iter()
+            .map(|pick| self.batches[pick.batch].row_bytes(pick.row))
+            .sum()
     }
 
     /// The batch of every row of a task.
@@ -136,7 +149,12 @@ impl Window {
 
     /// Reads a task's rows into their places. Gives the batches whose rows could not be read, and
     /// why.
-    pub(crate) fn load(&self, plan: &Plan, task: usize, scratch: &mut ReadScratch) -> Vec<(usize, Error)> {
+    pub(crate) fn load(
+        &self,
+        plan: &Plan,
+        task: usize,
+        scratch: &mut ReadScratch,
+    ) -> Vec<(usize, Error)> {
         let picks = self.picks_of(task);
         if fill(plan, &self.batches, picks, scratch).is_ok() {
             return Vec::new();
@@ -144,7 +162,12 @@ impl Window {
         // One bad row fails its own batch, not those of its neighbours: read them one by one.
         let one = |pick: &Pick| {
             let mut scratch = ReadScratch::default();
-            let result = fill(plan, &self.batches, std::slice::from_ref(pick), &mut scratch);
+            let result = fill(
+                plan,
+                &self.batches,
+                std::slice::from_ref(pick),
+                &mut scratch,
+            );
             result.err().map(|error| (pick.batch, error))
         };
         picks.iter().filter_map(one).collect()

@@ -10,7 +10,10 @@ pub(crate) struct AlignedBytes {
 
 impl AlignedBytes {
     pub(crate) fn zeroed(len: usize) -> Self {
-        AlignedBytes { words: vec![0; len.div_ceil(8)], len }
+        AlignedBytes {
+            words: vec![0; len.div_ceil(8)],
+            len,
+        }
     }
 
     /// Sets the length; what was there is kept, new bytes are of no known value.

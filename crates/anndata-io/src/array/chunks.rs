@@ -37,7 +37,10 @@ pub(crate) enum Chunks {
     /// One block that is the whole array.
     Contiguous { source: ByteSource, offset: u64 },
     /// Blocks of one file, ascending by chunk number.
-    Table { source: ByteSource, entries: Vec<TableEntry> },
+    Table {
+        source: ByteSource,
+        entries: Vec<TableEntry>,
+    },
     /// One file a chunk.
     Files(ChunkFiles),
     /// One file a shard, each holding many chunks and an index of them.
@@ -62,8 +65,18 @@ impl Chunks {
                     _ => entries.binary_search_by_key(&chunk, |entry| entry.chunk),
                 };
                 Ok(at.ok().map(|at| {
-                    let TableEntry { offset, len, skip_mask, .. } = entries[at];
-                    Place { source: source.clone(), offset, len: len.into(), skip_mask }
+                    let TableEntry {
+                        offset,
+                        len,
+                        skip_mask,
+                        ..
+                    } = entries[at];
+                    Place {
+                        source: source.clone(),
+                        offset,
+                        len: len.into(),
+                        skip_mask,
+                    }
                 }))
             }
             Chunks::Files(files) => {
@@ -72,7 +85,12 @@ impl Chunks {
                 }
                 let file = files.open(&grid.coords(chunk))?;
                 let len = file.len();
-                Ok(Some(Place { source: ByteSource::File(file), offset: 0, len, skip_mask: 0 }))
+                Ok(Some(Place {
+                    source: ByteSource::File(file),
+                    offset: 0,
+                    len,
+                    skip_mask: 0,
+                }))
             }
             Chunks::Shards(shards) => shards.place(chunk, grid),
         }
@@ -133,7 +151,14 @@ impl ChunkFiles {
         grid: &Grid,
     ) -> Result<ChunkFiles, Error> {
         let (context, dir) = (context.clone(), dir.to_owned());
-        let mut files = ChunkFiles { context, dir, prefix, separator, present: vec![], stored: 0 };
+        let mut files = ChunkFiles {
+            context,
+            dir,
+            prefix,
+            separator,
+            present: vec![],
+            stored: 0,
+        };
         let (start, depth) = match (prefix, separator) {
             ("", '/') => (files.dir.clone(), grid.shape.len().max(1)),
             ("", _) => (files.dir.clone(), 1),
@@ -186,7 +211,9 @@ impl ChunkFiles {
                 && self.key(coords).ends_with(name)
                 && let Some(number) = grid.number(coords)
             {
-                let meta = entry.metadata().map_err(|error| Error::io(entry.path(), "", error))?;
+                let meta = entry
+                    .metadata()
+                    .map_err(|error| Error::io(entry.path(), "", error))?;
                 if meta.is_file() {
                     self.stored += meta.len();
                     found.push(number);
@@ -249,7 +276,12 @@ impl ShardFiles {
             return Ok(None);
         }
         let source = ByteSource::File(shard.file.clone());
-        Ok(Some(Place { source, offset, len, skip_mask: 0 }))
+        Ok(Some(Place {
+            source,
+            offset,
+            len,
+            skip_mask: 0,
+        }))
     }
 
     fn read_index(&self, shard_coords: &[u64], grid: &Grid) -> Result<Shard, Error> {
@@ -263,16 +295,27 @@ impl ShardFiles {
             return Err(Error::invalid(file.path(), "", expected, found));
         }
         let mut bytes = vec![0; len as usize];
-        let offset = if self.index_at_end { file.len() - len } else { 0 };
+        let offset = if self.index_at_end {
+            file.len() - len
+        } else {
+            0
+        };
         file.read_exact_at(offset, &mut bytes)?;
         let (index, stored) = bytes.split_at(entries as usize * 16);
         if self.index_checksum && crc32c::crc32c(index).to_le_bytes() != stored {
             let expected = "a shard index that agrees with its crc32c";
-            return Err(Error::invalid(file.path(), "", expected, "another checksum"));
+            return Err(Error::invalid(
+                file.path(),
+                "",
+                expected,
+                "another checksum",
+            ));
         }
         let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("8 bytes"));
-        let chunks =
-            index.chunks_exact(16).map(|entry| (word(&entry[..8]), word(&entry[8..]))).collect();
+        let chunks = index
+            .chunks_exact(16)
+            .map(|entry| (word(&entry[..8]), word(&entry[8..])))
+            .collect();
         Ok(Shard { file, chunks })
     }
 }

@@ -270,9 +270,14 @@ impl Pipeline {
     ) -> Result<Vec<u8>, DecodeError> {
         let mut data = raw.to_vec();
         for codec in self.codecs.iter().rev() {
-            let limit = data.len().saturating_mul(codec.best_ratio()).saturating_add(4096);
+            let limit = data
+                .len()
+                .saturating_mul(codec.best_ratio())
+                .saturating_add(4096);
             let claimed = codec.claimed_len(&data);
-            let mut len = claimed.unwrap_or(data.len().saturating_mul(8) + 4096).min(limit);
+            let mut len = claimed
+                .unwrap_or(data.len().saturating_mul(8) + 4096)
+                .min(limit);
             data = loop {
                 let mut out = vec![0; len];
                 match codec.undo(&data, &mut out, &mut scratch.tools) {
@@ -385,8 +390,14 @@ mod tests {
     fn a_length_that_is_not_known_is_found() {
         let data: Vec<u8> = (0..90_000u32).map(|i| (i / 1000) as u8).collect();
         for codec in [
-            Codec::Deflate, Codec::Gzip, SHUFFLE, Codec::Fletcher32, Codec::Crc32c, Codec::Zstd,
-            Codec::Lz4Numcodecs, Codec::Blosc,
+            Codec::Deflate,
+            Codec::Gzip,
+            SHUFFLE,
+            Codec::Fletcher32,
+            Codec::Crc32c,
+            Codec::Zstd,
+            Codec::Lz4Numcodecs,
+            Codec::Blosc,
         ] {
             let raw = encode(codec, &data);
             let pipeline = Pipeline::new(vec![codec]);
@@ -394,7 +405,12 @@ mod tests {
             assert!(out.expect("well formed") == data, "{codec:?}");
             let cut = &raw[..raw.len() / 2];
             if !matches!(codec, Codec::Shuffle { .. }) {
-                assert!(pipeline.decode_unsized(cut, &mut Scratch::default()).is_err(), "{codec:?}");
+                assert!(
+                    pipeline
+                        .decode_unsized(cut, &mut Scratch::default())
+                        .is_err(),
+                    "{codec:?}"
+                );
             }
         }
     }

@@ -23,7 +23,9 @@ impl Grid {
     pub(crate) fn single(shape: Vec<u64>) -> Option<Grid> {
         let chunk = shape.iter().map(|&extent| extent.max(1)).collect();
         let product = shape.iter().try_fold(1u64, |n, &d| n.checked_mul(d.max(1)));
-        product.is_some_and(|n| n <= 1 << 60).then_some(Grid { shape, chunk })
+        product
+            .is_some_and(|n| n <= 1 << 60)
+            .then_some(Grid { shape, chunk })
     }
 
     /// Elements of the array.

@@ -16,7 +16,12 @@ pub(crate) enum TextEncoding {
     /// UTF-32 of a fixed number of code points, as numpy's `<U` type has it.
     Utf32 { chars: usize },
     /// References into the global heap of an HDF5 file.
-    Heap { source: ByteSource, base: u64, offset_size: usize, length_size: usize },
+    Heap {
+        source: ByteSource,
+        base: u64,
+        offset_size: usize,
+        length_size: usize,
+    },
     /// Zarr's `vlen-utf8` chunks: a count, then for each element a length and its bytes.
     Vlen,
 }
@@ -118,8 +123,12 @@ impl Array {
             return Err(self.invalid("an array of text", "numbers"));
         };
         let mut out = Strings::default();
-        let mut reader =
-            TextReader { array: self, encoding, cursor: Cursor::default(), heaps: HashMap::new() };
+        let mut reader = TextReader {
+            array: self,
+            encoding,
+            cursor: Cursor::default(),
+            heaps: HashMap::new(),
+        };
         for range in ranges {
             if range.end > self.len() {
                 let (what, index, len) = ("row", range.start, self.len());
@@ -155,7 +164,8 @@ impl TextReader<'_> {
                     None => self.array.fill(&mut bytes),
                 }
             } else {
-                self.array.read_range_bytes(at..end, &mut bytes, &mut self.cursor)?;
+                self.array
+                    .read_range_bytes(at..end, &mut bytes, &mut self.cursor)?;
             }
             for element in bytes.chunks_exact(item.max(1)) {
                 self.push(element, out)?;
@@ -170,23 +180,39 @@ impl TextReader<'_> {
             TextEncoding::Fixed { padding, .. } => {
                 let end = match padding {
                     Padding::NullTerminated => element.iter().position(|&b| b == 0),
-                    Padding::Nulls => element.iter().rposition(|&b| b != 0).map(|at| at + 1).or(Some(0)),
-                    Padding::Spaces => element.iter().rposition(|&b| b != b' ').map(|at| at + 1).or(Some(0)),
+                    Padding::Nulls => element
+                        .iter()
+                        .rposition(|&b| b != 0)
+                        .map(|at| at + 1)
+                        .or(Some(0)),
+                    Padding::Spaces => element
+                        .iter()
+                        .rposition(|&b| b != b' ')
+                        .map(|at| at + 1)
+                        .or(Some(0)),
                 };
                 out.push(self.utf8(&element[..end.unwrap_or(element.len())])?);
             }
             TextEncoding::Utf32 { .. } => {
                 let mut text = String::new();
-                let codes = element.chunks_exact(4).map(|c| u32::from_le_bytes(c.try_into().expect("4 bytes")));
+                let codes = element
+                    .chunks_exact(4)
+                    .map(|c| u32::from_le_bytes(c.try_into().expect("4 bytes")));
                 for code in codes {
                     let char = char::from_u32(code).ok_or_else(|| {
-                        self.array.invalid("UTF-32 text", format!("code point {code:#x}"))
+                        self.array
+                            .invalid("UTF-32 text", format!("code point {code:#x}"))
                     })?;
                     text.push(char);
                 }
                 out.push(text.trim_end_matches('\0'));
             }
-            TextEncoding::Heap { source, base, offset_size, length_size } => {
+            TextEncoding::Heap {
+                source,
+                base,
+                offset_size,
+                length_size,
+            } => {
                 let len = le_uint(&element[..4]) as usize;
                 let address = le_uint(&element[4..4 + offset_size]);
                 let index = le_uint(&element[4 + offset_size..]);
@@ -206,10 +232,16 @@ impl TextReader<'_> {
                         heap
                     }
                 };
-                let bytes = heap.object(index).and_then(|object| object.get(..len)).ok_or_else(|| {
-                    let expected = format!("{len} bytes of text in object {index} of the heap at {address}");
-                    self.array.invalid(expected, "no such object, or a shorter one")
-                })?;
+                let bytes = heap
+                    .object(index)
+                    .and_then(|object| object.get(..len))
+                    .ok_or_else(|| {
+                        let expected = format!(
+                            "{len} bytes of text in object {index} of the heap at {address}"
+                        );
+                        self.array
+                            .invalid(expected, "no such object, or a shorter one")
+                    })?;
                 // The C library stops at a zero byte.
                 let end = bytes.iter().position(|&b| b == 0).unwrap_or(len);
                 out.push(self.utf8(&bytes[..end])?);
@@ -220,13 +252,17 @@ impl TextReader<'_> {
     }
 
     fn utf8<'t>(&self, bytes: &'t [u8]) -> Result<&'t str, Error> {
-        std::str::from_utf8(bytes).map_err(|error| self.array.invalid("UTF-8 text", error.to_string()))
+        std::str::from_utf8(bytes)
+            .map_err(|error| self.array.invalid("UTF-8 text", error.to_string()))
     }
 
     fn read_vlen(&mut self, range: Range<u64>, out: &mut Strings) -> Result<(), Error> {
         let array = self.array;
         if array.shape().len() > 1 {
-            return Err(array.invalid("a 1-D array of text", format!("{} dimensions", array.shape().len())));
+            return Err(array.invalid(
+                "a 1-D array of text",
+                format!("{} dimensions", array.shape().len()),
+            ));
         }
         let extent = array.chunk_shape().first().copied().unwrap_or(1);
         let mut at = range.start;
@@ -235,7 +271,10 @@ impl TextReader<'_> {
             let count = (extent - within).min(range.end - at);
             match self.vlen_chunk(chunk)? {
                 Some(bytes) => {
-                    for element in vlen_elements(&bytes).skip(within as usize).take(count as usize) {
+                    for element in vlen_elements(&bytes)
+                        .skip(within as usize)
+                        .take(count as usize)
+                    {
                         let element = element.ok_or_else(|| {
                             array.invalid("variable-length text", "a length beyond the chunk's end")
                         })?;
@@ -259,14 +298,21 @@ impl TextReader<'_> {
     /// The decoded bytes of a chunk of variable-length text, whose length is not known before.
     fn vlen_chunk(&mut self, chunk: u64) -> Result<Option<Arc<[u8]>>, Error> {
         let array = self.array;
-        let Some(place) = array.place(chunk)? else { return Ok(None) };
+        let Some(place) = array.place(chunk)? else {
+            return Ok(None);
+        };
         let mut raw = std::mem::take(&mut self.cursor.raw);
         array.read_raw(&place, &mut raw)?;
         let bytes = array
             .parts()
             .pipeline
             .decode_unsized(&raw, &mut self.cursor.decode)
-            .map_err(|source| array.error(ErrorKind::Decode { chunk, source: Arc::new(source) }))?;
+            .map_err(|source| {
+                array.error(ErrorKind::Decode {
+                    chunk,
+                    source: Arc::new(source),
+                })
+            })?;
         self.cursor.raw = raw;
         let stored = bytes.get(..4).map(|count| le_uint(count));
         let extent = array.chunk_shape().first().copied().unwrap_or(1);
@@ -282,7 +328,9 @@ impl TextReader<'_> {
 fn vlen_elements(bytes: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
     let mut rest = bytes.get(4..).unwrap_or_default();
     std::iter::from_fn(move || {
-        let element = rest.get(..4).and_then(|len| rest.get(4..4 + le_uint(len) as usize));
+        let element = rest
+            .get(..4)
+            .and_then(|len| rest.get(4..4 + le_uint(len) as usize));
         if let Some(element) = element {
             rest = &rest[4 + element.len()..];
         }
@@ -291,7 +339,10 @@ fn vlen_elements(bytes: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
 }
 
 fn le_uint(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |n, &byte| n << 8 | u64::from(byte))
+    bytes
+        .iter()
+        .rev()
+        .fold(0, |n, &byte| n << 8 | u64::from(byte))
 }
 
 /// One collection of HDF5's global heap, which holds variable-length elements.
@@ -313,7 +364,9 @@ impl Heap {
         let at = base.saturating_add(address);
         let header_len = 8 + length_size;
         let mut header = vec![0; header_len];
-        source.read_exact_at(at, &mut header).map_err(|error| array.at(error))?;
+        source
+            .read_exact_at(at, &mut header)
+            .map_err(|error| array.at(error))?;
         if &header[..4] != b"GCOL" {
             return Err(invalid("another signature".to_owned()));
         }
@@ -322,7 +375,9 @@ impl Heap {
             return Err(invalid(format!("a size of {size} bytes")));
         }
         let mut bytes = vec![0; size as usize];
-        source.read_exact_at(at, &mut bytes).map_err(|error| array.at(error))?;
+        source
+            .read_exact_at(at, &mut bytes)
+            .map_err(|error| array.at(error))?;
         let mut objects = HashMap::new();
         let mut at = header_len;
         while let Some(head) = bytes.get(at..at + 8 + length_size) {
@@ -341,7 +396,9 @@ impl Heap {
     }
 
     fn object(&self, index: u64) -> Option<&[u8]> {
-        self.objects.get(&index).map(|&(start, end)| &self.bytes[start..end])
+        self.objects
+            .get(&index)
+            .map(|&(start, end)| &self.bytes[start..end])
     }
 }
 
@@ -360,8 +417,14 @@ mod tests {
     #[test]
     fn padding_is_taken_off() {
         let texts = |strings: Strings| strings.iter().map(str::to_owned).collect::<Vec<_>>();
-        assert_eq!(texts(fixed(Padding::Nulls, b"ab\0\0c\0d\0", 4)), ["ab", "c\0d"]);
-        assert_eq!(texts(fixed(Padding::NullTerminated, b"ab\0xc\0d\0", 4)), ["ab", "c"]);
+        assert_eq!(
+            texts(fixed(Padding::Nulls, b"ab\0\0c\0d\0", 4)),
+            ["ab", "c\0d"]
+        );
+        assert_eq!(
+            texts(fixed(Padding::NullTerminated, b"ab\0xc\0d\0", 4)),
+            ["ab", "c"]
+        );
         assert_eq!(texts(fixed(Padding::Spaces, b"ab  c d ", 4)), ["ab", "c d"]);
     }
 
@@ -375,7 +438,10 @@ mod tests {
     #[test]
     fn text_that_is_no_utf8_is_an_error() {
         let grid = Grid::single(vec![1]).expect("a small grid");
-        let item = ItemType::Text(TextEncoding::Fixed { size: 2, padding: Padding::Nulls });
+        let item = ItemType::Text(TextEncoding::Fixed {
+            size: 2,
+            padding: Padding::Nulls,
+        });
         let array = Array::new(memory_parts("obs/a", grid, item, vec![0xff, 0xfe]));
         let error = array.read_strings().expect_err("not UTF-8");
         assert!(error.to_string().contains("UTF-8"), "{error}");

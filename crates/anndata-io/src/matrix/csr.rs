@@ -26,7 +26,9 @@ impl CsrMatrix {
         let part = |name: &str| store.array(&format!("{element}/{name}"));
         let (indptr, indices, data) = (part("indptr")?, part("indices")?, part("data")?);
         let shape = match store.attribute(element, "shape")? {
-            Some(Attribute::Integers(shape)) if shape.len() == 2 && shape.iter().all(|&n| n >= 0) => {
+            Some(Attribute::Integers(shape))
+                if shape.len() == 2 && shape.iter().all(|&n| n >= 0) =>
+            {
                 [shape[0] as u64, shape[1] as u64]
             }
             found => {
@@ -51,7 +53,11 @@ impl CsrMatrix {
             return Err(indices.invalid(expected, indices.len().to_string()));
         }
         if Some(indptr.len()) != shape[0].checked_add(1) {
-            let expected = format!("{} row pointers for {} rows", shape[0].saturating_add(1), shape[0]);
+            let expected = format!(
+                "{} row pointers for {} rows",
+                shape[0].saturating_add(1),
+                shape[0]
+            );
             return Err(indptr.invalid(expected, indptr.len().to_string()));
         }
         let indptr = row_pointers(&indptr, data.len())?;
@@ -59,7 +65,12 @@ impl CsrMatrix {
         for array in [&indices, &data] {
             array.check_budget(array.number_type()?.size() as u64)?;
         }
-        Ok(CsrMatrix { shape, indptr: indptr.into(), indices, data })
+        Ok(CsrMatrix {
+            shape,
+            indptr: indptr.into(),
+            indices,
+            data,
+        })
     }
 
     pub(super) fn shape(&self) -> &[u64] {
@@ -86,12 +97,16 @@ impl CsrMatrix {
         sink: &mut impl RowSink,
     ) -> Result<(), Error> {
         check_rows(&self.indices, rows, self.shape[0])?;
-        let (Some(&first), Some(&last)) = (rows.first(), rows.last()) else { return Ok(()) };
+        let (Some(&first), Some(&last)) = (rows.first(), rows.last()) else {
+            return Ok(());
+        };
         // The chunks at both ends of the piece may hold rows of its neighbours.
         let (start, end) = (self.indptr[first as usize], self.indptr[last as usize + 1]);
         let ends = |array: &Array| {
             let extent = array.chunk_shape()[0];
-            scratch.scan.then_some([start / extent, end.saturating_sub(1) / extent])
+            scratch
+                .scan
+                .then_some([start / extent, end.saturating_sub(1) / extent])
         };
         (scratch.indices.shared, scratch.data.shared) = (ends(&self.indices), ends(&self.data));
         with_dtype!(self.dtype(), T => self.read_typed::<T>(rows, scratch, sink))
@@ -106,7 +121,12 @@ impl CsrMatrix {
         let index_type = self.indices.dtype().expect("checked when it was opened");
         let mut raw_columns = emptied(&mut scratch.raw_columns, index_type);
         let mut data = emptied(&mut scratch.raw_data, T::DTYPE);
-        let ReadScratch { indices: column_cursor, data: data_cursor, columns, .. } = scratch;
+        let ReadScratch {
+            indices: column_cursor,
+            data: data_cursor,
+            columns,
+            ..
+        } = scratch;
         let (mut order, mut unique_columns, mut sums) = (Vec::new(), Vec::new(), Vec::new());
         let range = |row: u64| self.indptr[row as usize]..self.indptr[row as usize + 1];
         let mut first = 0;
@@ -119,7 +139,8 @@ impl CsrMatrix {
             raw_columns.clear();
             data.clear();
             let ranges = || rows[first..end].iter().map(|&row| range(row));
-            self.indices.read_ranges(ranges(), &mut raw_columns, column_cursor)?;
+            self.indices
+                .read_ranges(ranges(), &mut raw_columns, column_cursor)?;
             self.data.read_ranges(ranges(), &mut data, data_cursor)?;
             self.columns(&raw_columns, columns)?;
             let values = T::from_slice(data.as_slice()).expect("made of this type");
@@ -184,7 +205,9 @@ impl CsrMatrix {
         };
         if !out.is_empty() && largest >= n_cols {
             let found = format!("column {largest}, or a negative one");
-            return Err(self.indices.invalid(format!("columns from 0 to below {n_cols}"), found));
+            return Err(self
+                .indices
+                .invalid(format!("columns from 0 to below {n_cols}"), found));
         }
         Ok(())
     }
@@ -205,13 +228,22 @@ fn row_pointers(array: &Array, nonzeros: u64) -> Result<Vec<u64>, Error> {
     let indptr = match array.read_all()? {
         Values::U64(values) => values,
         // A negative number becomes a very large one.
-        values => values.as_slice().to_vec::<i64>().into_iter().map(|n| n as u64).collect(),
+        values => values
+            .as_slice()
+            .to_vec::<i64>()
+            .into_iter()
+            .map(|n| n as u64)
+            .collect(),
     };
     if let Some(&first) = indptr.first().filter(|&&first| first != 0) {
         return Err(array.invalid("row pointers that start at 0", (first as i64).to_string()));
     }
     if let Some(row) = indptr.windows(2).position(|pair| pair[0] > pair[1]) {
-        let found = format!("{} after {} at row {row}", indptr[row + 1] as i64, indptr[row]);
+        let found = format!(
+            "{} after {} at row {row}",
+            indptr[row + 1] as i64,
+            indptr[row]
+        );
         return Err(array.invalid("row pointers that do not decrease", found));
     }
     match indptr.last() {

@@ -26,7 +26,9 @@ impl Frame {
                 return Err(store.invalid(element, expected, format!("{found:?}")));
             }
         };
-        let index = store.text_attribute(element, "_index")?.unwrap_or_else(|| "_index".to_owned());
+        let index = store
+            .text_attribute(element, "_index")?
+            .unwrap_or_else(|| "_index".to_owned());
         let n_rows = crate::column::Column::open(store, element, &index)?
             .ok_or_else(|| store.invalid(element, format!("an index {index}"), "none"))?
             .len();
@@ -38,7 +40,9 @@ impl Frame {
                 Some(Node::Group) => {
                     return Err(store.invalid(&path, "a column of numbers", "another encoding"));
                 }
-                None => return Err(store.invalid(&path, "the column that column-order names", "none")),
+                None => {
+                    return Err(store.invalid(&path, "the column that column-order names", "none"));
+                }
             }
             let column = store.array(&path)?;
             column.number_type()?;
@@ -50,7 +54,11 @@ impl Frame {
         }
         let types = columns.iter().filter_map(Array::dtype);
         let dtype = types.reduce(DType::promote).unwrap_or(DType::F64);
-        Ok(Frame { shape: [n_rows, columns.len() as u64], dtype, columns })
+        Ok(Frame {
+            shape: [n_rows, columns.len() as u64],
+            dtype,
+            columns,
+        })
     }
 
     pub(super) fn shape(&self) -> &[u64] {

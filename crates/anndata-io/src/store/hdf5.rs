@@ -37,7 +37,9 @@ pub(crate) struct Hdf5Store {
 
 impl std::fmt::Debug for Hdf5Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Hdf5Store").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("Hdf5Store")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 
@@ -52,7 +54,11 @@ impl hdf5_reader::Storage for Storage {
     fn read_range(&self, offset: u64, len: usize) -> Result<StorageBuffer, Hdf5Error> {
         let available = self.0.len().saturating_sub(offset);
         if len as u64 > available {
-            return Err(Hdf5Error::UnexpectedEof { offset, needed: len as u64, available });
+            return Err(Hdf5Error::UnexpectedEof {
+                offset,
+                needed: len as u64,
+                available,
+            });
         }
         let mut bytes = vec![0; len];
         self.0
@@ -64,12 +70,16 @@ impl hdf5_reader::Storage for Storage {
 
 impl Hdf5Store {
     pub(crate) fn open(path: &Path, context: &IoContext) -> Result<Self, Error> {
-        let source =
-            FileSource::open(context, path).map_err(|error| Error::io(path, "", error))?;
+        let source = FileSource::open(context, path).map_err(|error| Error::io(path, "", error))?;
         // Structure is read in small pieces that lie close together.
         let storage = BlockCacheStorage::new(Arc::new(Storage(source.clone())), 16 << 10, 256);
         let file = Hdf5File::from_storage(Arc::new(storage)).map_err(|e| failure(path, "", e))?;
-        Ok(Hdf5Store { context: context.clone(), path: path.to_owned(), source, file })
+        Ok(Hdf5Store {
+            context: context.clone(),
+            path: path.to_owned(),
+            source,
+            file,
+        })
     }
 
     fn dataset(&self, element: &str) -> Result<Dataset, Error> {
@@ -80,8 +90,19 @@ impl Hdf5Store {
             .map_err(|error| failure(&self.path, element, error))
     }
 
-    fn chunk_entries(&self, dataset: &Dataset, layout: &DataLayout, item: usize) -> Result<Vec<ChunkEntry>, Hdf5Error> {
-        let DataLayout::Chunked { address, dims, chunk_indexing, .. } = layout else {
+    fn chunk_entries(
+        &self,
+        dataset: &Dataset,
+        layout: &DataLayout,
+        item: usize,
+    ) -> Result<Vec<ChunkEntry>, Hdf5Error> {
+        let DataLayout::Chunked {
+            address,
+            dims,
+            chunk_indexing,
+            ..
+        } = layout
+        else {
             return Ok(Vec::new());
         };
         let (storage, superblock) = (self.file.storage(), self.file.superblock());
@@ -94,41 +115,92 @@ impl Hdf5Store {
         match chunk_indexing {
             None => {
                 let leaves = hdf5_reader::btree_v1::collect_btree_v1_leaves_storage(
-                    storage, *address, offset_size, length_size, Some(shape.len() as u32), dims, None,
+                    storage,
+                    *address,
+                    offset_size,
+                    length_size,
+                    Some(shape.len() as u32),
+                    dims,
+                    None,
                 )?;
                 let entry = |(key, address)| match key {
-                    hdf5_reader::btree_v1::BTreeV1Key::RawData { chunk_size, filter_mask, offsets } => {
-                        Some(ChunkEntry { address, size: chunk_size.into(), filter_mask, offsets })
-                    }
+                    hdf5_reader::btree_v1::BTreeV1Key::RawData {
+                        chunk_size,
+                        filter_mask,
+                        offsets,
+                    } => Some(ChunkEntry {
+                        address,
+                        size: chunk_size.into(),
+                        filter_mask,
+                        offsets,
+                    }),
                     hdf5_reader::btree_v1::BTreeV1Key::Group { .. } => None,
                 };
                 Ok(leaves.into_iter().filter_map(entry).collect())
             }
-            Some(ChunkIndexing::SingleChunk { filtered_size, filters }) => {
+            Some(ChunkIndexing::SingleChunk {
+                filtered_size,
+                filters,
+            }) => {
                 let (size, mask) = (*filtered_size, *filters);
-                Ok(vec![chunk_index::single_chunk_entry(*address, size, mask, shape.len())])
+                Ok(vec![chunk_index::single_chunk_entry(
+                    *address,
+                    size,
+                    mask,
+                    shape.len(),
+                )])
             }
             Some(ChunkIndexing::BTreeV2) => chunk_index::collect_v2_chunk_entries_storage(
-                storage, *address, offset_size, length_size, shape.len() as u32, dims, None,
+                storage,
+                *address,
+                offset_size,
+                length_size,
+                shape.len() as u32,
+                dims,
+                None,
             ),
             Some(ChunkIndexing::Implicit) => chunk_index::collect_implicit_chunk_entries(
-                *address, shape, dims, item, None, storage.len(),
+                *address,
+                shape,
+                dims,
+                item,
+                None,
+                storage.len(),
             ),
             Some(ChunkIndexing::FixedArray { .. }) => {
                 hdf5_reader::fixed_array::collect_fixed_array_chunk_entries_storage(
-                    storage, *address, offset_size, length_size, shape, dims, None,
+                    storage,
+                    *address,
+                    offset_size,
+                    length_size,
+                    shape,
+                    dims,
+                    None,
                 )
             }
             Some(ChunkIndexing::ExtensibleArray { .. }) => {
                 hdf5_reader::extensible_array::collect_extensible_array_chunk_entries_storage(
-                    storage, *address, offset_size, length_size, shape, dataset.max_dims(), dims, None,
+                    storage,
+                    *address,
+                    offset_size,
+                    length_size,
+                    shape,
+                    dataset.max_dims(),
+                    dims,
+                    None,
                 )
             }
         }
     }
 
     /// Where the chunks lie, absolutely, by their number in the grid.
-    fn table(&self, element: &str, grid: &Grid, item: usize, entries: Vec<ChunkEntry>) -> Result<Chunks, Error> {
+    fn table(
+        &self,
+        element: &str,
+        grid: &Grid,
+        item: usize,
+        entries: Vec<ChunkEntry>,
+    ) -> Result<Chunks, Error> {
         let base = self.file.superblock().base_address;
         let whole = grid.chunk_len().saturating_mul(item as u64);
         let mut table = Vec::with_capacity(entries.len());
@@ -141,19 +213,34 @@ impl Hdf5Store {
                 .collect();
             let Some(coords) = coords.filter(|coords| coords.len() == grid.chunk.len()) else {
                 let found = format!("a chunk at {:?}", entry.offsets);
-                return Err(Error::invalid(&self.path, element, "chunks on the grid", found));
+                return Err(Error::invalid(
+                    &self.path,
+                    element,
+                    "chunks on the grid",
+                    found,
+                ));
             };
             // A chunk outside the shape is left over from before the array was shrunk.
-            let Some(chunk) = grid.number(&coords) else { continue };
+            let Some(chunk) = grid.number(&coords) else {
+                continue;
+            };
             let len = if entry.size == 0 { whole } else { entry.size };
             let offset = base.saturating_add(entry.address);
             let end = offset.checked_add(len);
             match (u32::try_from(len), end) {
                 (Ok(len), Some(end)) if end <= self.source.len() => {
-                    table.push(TableEntry { chunk, offset, len, skip_mask: entry.filter_mask });
+                    table.push(TableEntry {
+                        chunk,
+                        offset,
+                        len,
+                        skip_mask: entry.filter_mask,
+                    });
                 }
                 _ => {
-                    let expected = format!("chunk {chunk} within the file of {} bytes", self.source.len());
+                    let expected = format!(
+                        "chunk {chunk} within the file of {} bytes",
+                        self.source.len()
+                    );
                     let found = format!("{len} bytes at {offset}");
                     return Err(Error::invalid(&self.path, element, expected, found));
                 }
@@ -161,14 +248,23 @@ impl Hdf5Store {
         }
         table.sort_unstable();
         table.dedup_by_key(|entry| entry.chunk);
-        Ok(Chunks::Table { source: ByteSource::File(self.source.clone()), entries: table })
+        Ok(Chunks::Table {
+            source: ByteSource::File(self.source.clone()),
+            entries: table,
+        })
     }
 
     fn item_type(&self, element: &str, datatype: &Datatype) -> Result<(ItemType, bool), Error> {
-        let number = |dtype, order: &ByteOrder| (ItemType::Number(dtype), *order == ByteOrder::BigEndian);
-        let unsupported = |what: String| Err(Error::unsupported(&self.path, element, what, REWRITE));
+        let number =
+            |dtype, order: &ByteOrder| (ItemType::Number(dtype), *order == ByteOrder::BigEndian);
+        let unsupported =
+            |what: String| Err(Error::unsupported(&self.path, element, what, REWRITE));
         Ok(match datatype {
-            Datatype::FixedPoint { size, signed, byte_order } => match (size, signed) {
+            Datatype::FixedPoint {
+                size,
+                signed,
+                byte_order,
+            } => match (size, signed) {
                 (1, true) => number(DType::I8, byte_order),
                 (1, false) => number(DType::U8, byte_order),
                 (2, true) => number(DType::I16, byte_order),
@@ -191,21 +287,31 @@ impl Hdf5Store {
                 }
                 _ => return unsupported("an enumeration that is not boolean".to_owned()),
             },
-            Datatype::String { size: StringSize::Fixed(size), padding, .. } => {
+            Datatype::String {
+                size: StringSize::Fixed(size),
+                padding,
+                ..
+            } => {
                 let padding = match padding {
                     StringPadding::NullTerminate => Padding::NullTerminated,
                     StringPadding::NullPad => Padding::Nulls,
                     StringPadding::SpacePad => Padding::Spaces,
                 };
-                let encoding = TextEncoding::Fixed { size: *size as usize, padding };
+                let encoding = TextEncoding::Fixed {
+                    size: *size as usize,
+                    padding,
+                };
                 (ItemType::Text(encoding), false)
             }
-            Datatype::String { size: StringSize::Variable, .. } => (ItemType::Text(self.heap()), false),
-            Datatype::VarLen { base, kind: hdf5_reader::VarLenKind::String, .. }
-                if base.is_vlen_string_base() =>
-            {
-                (ItemType::Text(self.heap()), false)
-            }
+            Datatype::String {
+                size: StringSize::Variable,
+                ..
+            } => (ItemType::Text(self.heap()), false),
+            Datatype::VarLen {
+                base,
+                kind: hdf5_reader::VarLenKind::String,
+                ..
+            } if base.is_vlen_string_base() => (ItemType::Text(self.heap()), false),
             Datatype::Compound { fields, .. } => {
                 let names: Vec<_> = fields.iter().map(|field| field.name.as_str()).collect();
                 let what = match names[..] {
@@ -228,7 +334,12 @@ impl Hdf5Store {
         }
     }
 
-    fn pipeline(&self, element: &str, filters: &FilterPipelineMessage, item: usize) -> Result<Pipeline, Error> {
+    fn pipeline(
+        &self,
+        element: &str,
+        filters: &FilterPipelineMessage,
+        item: usize,
+    ) -> Result<Pipeline, Error> {
         let codec = |id: u16, name: &Option<String>, client: &[u32]| {
             Ok(match id {
                 1 => Codec::Deflate,
@@ -267,7 +378,11 @@ impl Hdf5Store {
 
 /// A chunk's extents; newer layouts list the element's size after them.
 fn chunk_extents<'a>(dims: &'a [u32], shape: &[u64]) -> &'a [u32] {
-    if dims.len() == shape.len() + 1 { &dims[..shape.len()] } else { dims }
+    if dims.len() == shape.len() + 1 {
+        &dims[..shape.len()]
+    } else {
+        dims
+    }
 }
 
 fn is_undefined(address: u64, offset_size: u8) -> bool {
@@ -277,7 +392,10 @@ fn is_undefined(address: u64, offset_size: u8) -> bool {
 /// Whether an enumeration is how h5py stores booleans.
 fn is_boolean(members: &[hdf5_reader::EnumMember]) -> bool {
     let value = |name: &str| {
-        members.iter().find(|member| member.name == name).map(|member| member.value.as_slice())
+        members
+            .iter()
+            .find(|member| member.name == name)
+            .map(|member| member.value.as_slice())
     };
     members.len() == 2 && value("FALSE") == Some(&[0]) && value("TRUE") == Some(&[1])
 }
@@ -339,28 +457,43 @@ impl Backend for Hdf5Store {
     fn attribute(&self, element: &str, name: &str) -> Result<Option<Attribute>, Error> {
         let fail = |error| failure(&self.path, element, error);
         let attributes = match self.node(element)? {
-            Some(Node::Group) => {
-                self.file.group(element).and_then(|group| group.attributes()).map_err(fail)?
-            }
+            Some(Node::Group) => self
+                .file
+                .group(element)
+                .and_then(|group| group.attributes())
+                .map_err(fail)?,
             _ => self.dataset(element)?.attributes(),
         };
-        let Some(attribute) = attributes.into_iter().find(|attribute| attribute.name == name) else {
+        let Some(attribute) = attributes
+            .into_iter()
+            .find(|attribute| attribute.name == name)
+        else {
             return Ok(None);
         };
         let scalar = attribute.shape.is_empty();
         let value = match &attribute.datatype {
-            Datatype::String { .. } | Datatype::VarLen { kind: hdf5_reader::VarLenKind::String, .. } => {
+            Datatype::String { .. }
+            | Datatype::VarLen {
+                kind: hdf5_reader::VarLenKind::String,
+                ..
+            } => {
                 if scalar {
                     Attribute::Text(attribute.read_string().map_err(fail)?)
                 } else {
                     Attribute::Texts(attribute.read_strings().map_err(fail)?)
                 }
             }
-            Datatype::FixedPoint { size, signed, byte_order } => {
-                Attribute::Integers(integers(&attribute.raw_data, *size, *signed, *byte_order))
-            }
+            Datatype::FixedPoint {
+                size,
+                signed,
+                byte_order,
+            } => Attribute::Integers(integers(&attribute.raw_data, *size, *signed, *byte_order)),
             Datatype::Enum { base, .. } => match &**base {
-                Datatype::FixedPoint { size, signed, byte_order } => {
+                Datatype::FixedPoint {
+                    size,
+                    signed,
+                    byte_order,
+                } => {
                     Attribute::Integers(integers(&attribute.raw_data, *size, *signed, *byte_order))
                 }
                 other => Attribute::Other(format!("{other:?}")),
@@ -373,7 +506,10 @@ impl Backend for Hdf5Store {
     fn array(&self, element: &str) -> Result<Array, Error> {
         let fail = |error| failure(&self.path, element, error);
         let dataset = self.dataset(element)?;
-        let header = self.file.get_or_parse_header(dataset.address()).map_err(fail)?;
+        let header = self
+            .file
+            .get_or_parse_header(dataset.address())
+            .map_err(fail)?;
         let (mut layout, mut filters, mut fill) = (None, None, Vec::new());
         for message in &header.messages {
             match message {
@@ -388,12 +524,22 @@ impl Backend for Hdf5Store {
             }
         }
         let layout = layout.ok_or_else(|| {
-            Error::invalid(&self.path, element, "a data layout", "an object header without one")
+            Error::invalid(
+                &self.path,
+                element,
+                "a data layout",
+                "an object header without one",
+            )
         })?;
         let (item, big_endian) = self.item_type(element, dataset.dtype())?;
         let size = item.size();
         if size == 0 {
-            return Err(Error::invalid(&self.path, element, "elements of some bytes", "a size of 0"));
+            return Err(Error::invalid(
+                &self.path,
+                element,
+                "elements of some bytes",
+                "a size of 0",
+            ));
         }
         if fill.len() != size {
             fill.clear();
@@ -409,7 +555,12 @@ impl Backend for Hdf5Store {
             _ => Grid::single(shape.clone()),
         };
         let grid = grid.ok_or_else(|| {
-            Error::invalid(&self.path, element, "a shape that can be stored", format!("{shape:?}"))
+            Error::invalid(
+                &self.path,
+                element,
+                "a shape that can be stored",
+                format!("{shape:?}"),
+            )
         })?;
         let bytes = grid.len().saturating_mul(size as u64);
         let superblock = self.file.superblock();
@@ -417,21 +568,37 @@ impl Backend for Hdf5Store {
             DataLayout::Compact { data } => {
                 if (data.len() as u64) < bytes {
                     let expected = format!("{bytes} bytes for shape {shape:?}");
-                    return Err(Error::invalid(&self.path, element, expected, data.len().to_string()));
+                    return Err(Error::invalid(
+                        &self.path,
+                        element,
+                        expected,
+                        data.len().to_string(),
+                    ));
                 }
-                Chunks::Contiguous { source: ByteSource::Memory(data.as_slice().into()), offset: 0 }
+                Chunks::Contiguous {
+                    source: ByteSource::Memory(data.as_slice().into()),
+                    offset: 0,
+                }
             }
-            DataLayout::Contiguous { address, .. } if is_undefined(*address, superblock.offset_size) => {
+            DataLayout::Contiguous { address, .. }
+                if is_undefined(*address, superblock.offset_size) =>
+            {
                 Chunks::Unallocated
             }
             DataLayout::Contiguous { address, .. } => {
                 let offset = superblock.base_address.saturating_add(*address);
-                if offset.checked_add(bytes).is_none_or(|end| end > self.source.len()) {
+                if offset
+                    .checked_add(bytes)
+                    .is_none_or(|end| end > self.source.len())
+                {
                     let expected = format!("{bytes} bytes for shape {shape:?}");
                     let found = format!("a file of {} bytes, data at {offset}", self.source.len());
                     return Err(Error::invalid(&self.path, element, expected, found));
                 }
-                Chunks::Contiguous { source: ByteSource::File(self.source.clone()), offset }
+                Chunks::Contiguous {
+                    source: ByteSource::File(self.source.clone()),
+                    offset,
+                }
             }
             DataLayout::Chunked { .. } => {
                 let entries = self.chunk_entries(&dataset, layout, size).map_err(fail)?;
@@ -470,7 +637,11 @@ fn integers(bytes: &[u8], size: u8, signed: bool, order: ByteOrder) -> Vec<i64> 
         }
         let unused = 64 - 8 * bytes.len() as u32;
         let value = u64::from_le_bytes(word) << unused;
-        if signed { (value as i64) >> unused } else { (value >> unused) as i64 }
+        if signed {
+            (value as i64) >> unused
+        } else {
+            (value >> unused) as i64
+        }
     };
     match size {
         1 | 2 | 4 | 8 => bytes.chunks_exact(size.into()).map(one).collect(),
@@ -487,7 +658,10 @@ mod tests {
         let le = ByteOrder::LittleEndian;
         assert_eq!(integers(&[255, 1], 1, true, le), [-1, 1]);
         assert_eq!(integers(&[255, 255], 2, false, le), [65535]);
-        assert_eq!(integers(&[0, 0, 1, 0], 4, true, ByteOrder::BigEndian), [256]);
+        assert_eq!(
+            integers(&[0, 0, 1, 0], 4, true, ByteOrder::BigEndian),
+            [256]
+        );
         assert_eq!(integers(&(-5i64).to_le_bytes(), 8, true, le), [-5]);
     }
 }

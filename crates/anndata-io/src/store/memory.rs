@@ -39,7 +39,10 @@ enum Contents {
 impl MemoryStore {
     /// An empty store; the name is what errors show as the file.
     pub fn new(name: impl Into<PathBuf>) -> Self {
-        MemoryStore { name: name.into(), nodes: BTreeMap::new() }
+        MemoryStore {
+            name: name.into(),
+            nodes: BTreeMap::new(),
+        }
     }
 
     fn put(mut self, element: &str, contents: Contents) -> Self {
@@ -47,7 +50,8 @@ impl MemoryStore {
             let group = (Contents::Group, BTreeMap::new());
             self.nodes.entry(element[..at].to_owned()).or_insert(group);
         }
-        self.nodes.insert(element.to_owned(), (contents, BTreeMap::new()));
+        self.nodes
+            .insert(element.to_owned(), (contents, BTreeMap::new()));
         self
     }
 
@@ -61,13 +65,20 @@ impl MemoryStore {
     /// # Panics
     /// When the shape does not have as many elements as there are values.
     pub fn array(self, element: &str, shape: &[u64], values: Values) -> Self {
-        assert_eq!(shape.iter().product::<u64>(), values.len() as u64, "elements of {element}");
+        assert_eq!(
+            shape.iter().product::<u64>(),
+            values.len() as u64,
+            "elements of {element}"
+        );
         self.put(element, Contents::Numbers(shape.to_vec(), values))
     }
 
     /// Adds a 1-D array of text.
     pub fn texts(self, element: &str, texts: &[&str]) -> Self {
-        self.put(element, Contents::Texts(texts.iter().map(|&text| text.to_owned()).collect()))
+        self.put(
+            element,
+            Contents::Texts(texts.iter().map(|&text| text.to_owned()).collect()),
+        )
     }
 
     /// Sets an attribute of an element that was added before.
@@ -75,7 +86,10 @@ impl MemoryStore {
     /// # Panics
     /// When there is no such element.
     pub fn attribute(mut self, element: &str, name: &str, value: Attribute) -> Self {
-        let (_, attributes) = self.nodes.get_mut(element).expect("the element was added before");
+        let (_, attributes) = self
+            .nodes
+            .get_mut(element)
+            .expect("the element was added before");
         attributes.insert(name.to_owned(), value);
         self
     }
@@ -84,7 +98,11 @@ impl MemoryStore {
     pub fn dataframe(self, element: &str, index: &[&str]) -> Self {
         self.group(element)
             .texts(&format!("{element}/_index"), index)
-            .attribute(element, "encoding-type", Attribute::Text("dataframe".into()))
+            .attribute(
+                element,
+                "encoding-type",
+                Attribute::Text("dataframe".into()),
+            )
             .attribute(element, "_index", Attribute::Text("_index".into()))
     }
 
@@ -92,19 +110,42 @@ impl MemoryStore {
     pub fn categorical(self, element: &str, codes: Vec<i8>, categories: &[&str]) -> Self {
         let n = codes.len() as u64;
         self.group(element)
-            .attribute(element, "encoding-type", Attribute::Text("categorical".into()))
+            .attribute(
+                element,
+                "encoding-type",
+                Attribute::Text("categorical".into()),
+            )
             .array(&format!("{element}/codes"), &[n], Values::I8(codes))
             .texts(&format!("{element}/categories"), categories)
     }
 
     /// Adds a CSR matrix of `shape`.
-    pub fn csr(self, element: &str, shape: [u64; 2], indptr: Vec<i64>, indices: Vec<i32>, data: Values) -> Self {
+    pub fn csr(
+        self,
+        element: &str,
+        shape: [u64; 2],
+        indptr: Vec<i64>,
+        indices: Vec<i32>,
+        data: Values,
+    ) -> Self {
         let shape_attribute = Attribute::Integers(shape.iter().map(|&n| n as i64).collect());
         self.group(element)
-            .attribute(element, "encoding-type", Attribute::Text("csr_matrix".into()))
+            .attribute(
+                element,
+                "encoding-type",
+                Attribute::Text("csr_matrix".into()),
+            )
             .attribute(element, "shape", shape_attribute)
-            .array(&format!("{element}/indptr"), &[indptr.len() as u64], Values::I64(indptr))
-            .array(&format!("{element}/indices"), &[indices.len() as u64], Values::I32(indices))
+            .array(
+                &format!("{element}/indptr"),
+                &[indptr.len() as u64],
+                Values::I64(indptr),
+            )
+            .array(
+                &format!("{element}/indices"),
+                &[indices.len() as u64],
+                Values::I32(indices),
+            )
             .array(&format!("{element}/data"), &[data.len() as u64], data)
     }
 }
@@ -127,13 +168,26 @@ impl Backend for MemoryStore {
     }
 
     fn children(&self, group: &str) -> Result<Vec<String>, Error> {
-        let prefix = if group.is_empty() { String::new() } else { format!("{group}/") };
-        let names = self.nodes.keys().filter_map(|element| element.strip_prefix(&prefix));
-        Ok(names.filter(|name| !name.contains('/')).map(str::to_owned).collect())
+        let prefix = if group.is_empty() {
+            String::new()
+        } else {
+            format!("{group}/")
+        };
+        let names = self
+            .nodes
+            .keys()
+            .filter_map(|element| element.strip_prefix(&prefix));
+        Ok(names
+            .filter(|name| !name.contains('/'))
+            .map(str::to_owned)
+            .collect())
     }
 
     fn attribute(&self, element: &str, name: &str) -> Result<Option<Attribute>, Error> {
-        Ok(self.nodes.get(element).and_then(|(_, attributes)| attributes.get(name).cloned()))
+        Ok(self
+            .nodes
+            .get(element)
+            .and_then(|(_, attributes)| attributes.get(name).cloned()))
     }
 
     fn array(&self, element: &str) -> Result<Array, Error> {
@@ -157,7 +211,10 @@ impl Backend for MemoryStore {
                     bytes.extend(text.as_bytes());
                     bytes.resize((i + 1) * size, 0);
                 }
-                let encoding = TextEncoding::Fixed { size, padding: Padding::Nulls };
+                let encoding = TextEncoding::Fixed {
+                    size,
+                    padding: Padding::Nulls,
+                };
                 (vec![texts.len() as u64], ItemType::Text(encoding), bytes)
             }
         };

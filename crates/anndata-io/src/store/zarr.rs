@@ -38,13 +38,24 @@ impl ZarrStore {
     pub(crate) fn open(root: &Path, context: &IoContext) -> Result<Option<Self>, Error> {
         let format = if root.join("zarr.json").is_file() {
             Format::V3
-        } else if [".zgroup", ".zarray", ".zmetadata"].iter().any(|name| root.join(name).is_file()) {
+        } else if [".zgroup", ".zarray", ".zmetadata"]
+            .iter()
+            .any(|name| root.join(name).is_file())
+        {
             Format::V2
         } else {
             return Ok(None);
         };
-        let store = ZarrStore { context: context.clone(), root: root.to_owned(), format };
-        let name = if format == Format::V3 { "zarr.json" } else { ".zgroup" };
+        let store = ZarrStore {
+            context: context.clone(),
+            root: root.to_owned(),
+            format,
+        };
+        let name = if format == Format::V3 {
+            "zarr.json"
+        } else {
+            ".zgroup"
+        };
         store.document("", name)?; // a store whose root cannot be read fails here
         Ok(Some(store))
     }
@@ -52,7 +63,10 @@ impl ZarrStore {
     /// The directory of an element. A name cannot lead out of the store.
     fn dir(&self, element: &str) -> Option<PathBuf> {
         let inside = |component| matches!(component, Component::Normal(_));
-        Path::new(element).components().all(inside).then(|| self.root.join(element))
+        Path::new(element)
+            .components()
+            .all(inside)
+            .then(|| self.root.join(element))
     }
 
     /// A metadata document of an element; `None` when there is none.
@@ -60,7 +74,9 @@ impl ZarrStore {
         if self.context.is_closed() {
             return Err(Error::new(&self.root, element, ErrorKind::Closed));
         }
-        let Some(dir) = self.dir(element) else { return Ok(None) };
+        let Some(dir) = self.dir(element) else {
+            return Ok(None);
+        };
         let text = match std::fs::read_to_string(dir.join(name)) {
             Ok(text) => text,
             Err(error) if is_absence(&error) => return Ok(None),
@@ -74,12 +90,19 @@ impl ZarrStore {
         }
     }
 
-    fn invalid(&self, element: &str, expected: impl Into<String>, found: impl Into<String>) -> Error {
+    fn invalid(
+        &self,
+        element: &str,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Error {
         Error::invalid(&self.root, element, expected, found)
     }
 
     fn node_v3(&self, element: &str) -> Result<Option<(Node, Value)>, Error> {
-        let Some(document) = self.document(element, "zarr.json")? else { return Ok(None) };
+        let Some(document) = self.document(element, "zarr.json")? else {
+            return Ok(None);
+        };
         match document["node_type"].as_str() {
             Some("group") => Ok(Some((Node::Group, document))),
             Some("array") => Ok(Some((Node::Array, document))),
@@ -101,7 +124,9 @@ impl Backend for ZarrStore {
         match self.format {
             Format::V3 => Ok(self.node_v3(element)?.map(|(node, _)| node)),
             Format::V2 => {
-                let Some(dir) = self.dir(element) else { return Ok(None) };
+                let Some(dir) = self.dir(element) else {
+                    return Ok(None);
+                };
                 if dir.join(".zarray").is_file() {
                     return Ok(Some(Node::Array));
                 }
@@ -111,16 +136,23 @@ impl Backend for ZarrStore {
     }
 
     fn children(&self, group: &str) -> Result<Vec<String>, Error> {
-        let Some(dir) = self.dir(group) else { return Ok(Vec::new()) };
+        let Some(dir) = self.dir(group) else {
+            return Ok(Vec::new());
+        };
         let mut names = Vec::new();
         for entry in std::fs::read_dir(dir).map_err(|error| Error::io(&self.root, group, error))? {
             let entry = entry.map_err(|error| Error::io(&self.root, group, error))?;
-            let Ok(name) = entry.file_name().into_string() else { continue };
+            let Ok(name) = entry.file_name().into_string() else {
+                continue;
+            };
             let metadata: &[&str] = match self.format {
                 Format::V3 => &["zarr.json"],
                 Format::V2 => &[".zarray", ".zgroup"],
             };
-            if metadata.iter().any(|file| entry.path().join(file).is_file()) {
+            if metadata
+                .iter()
+                .any(|file| entry.path().join(file).is_file())
+            {
                 names.push(name);
             }
         }
@@ -129,9 +161,9 @@ impl Backend for ZarrStore {
 
     fn attribute(&self, element: &str, name: &str) -> Result<Option<Attribute>, Error> {
         let document = match self.format {
-            Format::V3 => {
-                self.document(element, "zarr.json")?.map(|mut document| document["attributes"].take())
-            }
+            Format::V3 => self
+                .document(element, "zarr.json")?
+                .map(|mut document| document["attributes"].take()),
             Format::V2 => self.document(element, ".zattrs")?,
         };
         let value = document.as_ref().and_then(|document| document.get(name));
@@ -139,7 +171,13 @@ impl Backend for ZarrStore {
     }
 
     fn array(&self, element: &str) -> Result<Array, Error> {
-        let missing = || Error::new(&self.root, element, ErrorKind::MissingElement { nearest: None });
+        let missing = || {
+            Error::new(
+                &self.root,
+                element,
+                ErrorKind::MissingElement { nearest: None },
+            )
+        };
         let parsed = match self.format {
             Format::V3 => {
                 let (node, document) = self.node_v3(element)?.ok_or_else(missing)?;
@@ -153,20 +191,32 @@ impl Backend for ZarrStore {
                 ArrayMetadata::from_v2(&document)
             }
         };
-        let metadata =
-            parsed.map_err(|kind| Error::new(&self.root, element, kind))?;
+        let metadata = parsed.map_err(|kind| Error::new(&self.root, element, kind))?;
         let dir = self.dir(element).ok_or_else(missing)?;
         let list = |grid: &Grid| {
-            ChunkFiles::list(&self.context, &dir, metadata.key_prefix, metadata.separator, grid)
+            ChunkFiles::list(
+                &self.context,
+                &dir,
+                metadata.key_prefix,
+                metadata.separator,
+                grid,
+            )
         };
         let chunks = match metadata.sharding {
             None => Chunks::Files(list(&metadata.grid)?),
             Some(sharding) => {
                 let files = list(&sharding.shards)?;
                 let indexes = files.present.iter().map(|_| Default::default()).collect();
-                let (index_at_end, index_checksum) = (sharding.index_at_end, sharding.index_checksum);
+                let (index_at_end, index_checksum) =
+                    (sharding.index_at_end, sharding.index_checksum);
                 let shards = sharding.shards;
-                Chunks::Shards(ShardFiles { files, shards, index_at_end, index_checksum, indexes })
+                Chunks::Shards(ShardFiles {
+                    files,
+                    shards,
+                    index_at_end,
+                    index_checksum,
+                    indexes,
+                })
             }
         };
         Ok(Array::new(ArrayParts {
@@ -187,17 +237,28 @@ impl Backend for ZarrStore {
 
 fn attribute(value: &Value) -> Attribute {
     let texts = |values: &[Value]| -> Option<Vec<String>> {
-        values.iter().map(|value| value.as_str().map(str::to_owned)).collect()
+        values
+            .iter()
+            .map(|value| value.as_str().map(str::to_owned))
+            .collect()
     };
     let integer = |value: &Value| value.as_i64().or_else(|| value.as_bool().map(i64::from));
     match value {
         Value::String(text) => Attribute::Text(text.clone()),
         Value::Array(values) => texts(values)
             .map(Attribute::Texts)
-            .or_else(|| values.iter().map(integer).collect::<Option<_>>().map(Attribute::Integers))
+            .or_else(|| {
+                values
+                    .iter()
+                    .map(integer)
+                    .collect::<Option<_>>()
+                    .map(Attribute::Integers)
+            })
             .unwrap_or_else(|| Attribute::Other(value.to_string())),
-        value => integer(value)
-            .map_or_else(|| Attribute::Other(value.to_string()), |n| Attribute::Integers(vec![n])),
+        value => integer(value).map_or_else(
+            || Attribute::Other(value.to_string()),
+            |n| Attribute::Integers(vec![n]),
+        ),
     }
 }
 
@@ -224,7 +285,10 @@ mod tests {
     fn attributes_of_every_kind() {
         let of = |text: &str| attribute(&serde_json::from_str(text).expect("valid JSON"));
         assert_eq!(of("\"a\""), Attribute::Text("a".into()));
-        assert_eq!(of("[\"a\",\"b\"]"), Attribute::Texts(vec!["a".into(), "b".into()]));
+        assert_eq!(
+            of("[\"a\",\"b\"]"),
+            Attribute::Texts(vec!["a".into(), "b".into()])
+        );
         assert_eq!(of("[2,3]"), Attribute::Integers(vec![2, 3]));
         assert_eq!(of("true"), Attribute::Integers(vec![1]));
         assert_eq!(of("[]"), Attribute::Texts(vec![]));

@@ -46,12 +46,20 @@ static ALLOCATOR: Watch = Watch;
 
 fn keys(options: &Value, name: &str) -> Option<Vec<String>> {
     let list = options.get(name)?.as_array().expect("a list of keys");
-    Some(list.iter().map(|key| key.as_str().expect("a key").to_owned()).collect())
+    Some(
+        list.iter()
+            .map(|key| key.as_str().expect("a key").to_owned())
+            .collect(),
+    )
 }
 
 /// Which step fails, and how.
 fn fail(file: &str, options: &Value) -> Option<(&'static str, Error)> {
-    let path = if file.contains("://") { PathBuf::from(file) } else { fixtures().join("bad").join(file) };
+    let path = if file.contains("://") {
+        PathBuf::from(file)
+    } else {
+        fixtures().join("bad").join(file)
+    };
     let mut builder = MappedCollection::builder([path]);
     if let Some(layers) = keys(options, "layers_keys") {
         builder = builder.layers(layers);
@@ -82,18 +90,32 @@ fn every_bad_file_gives_its_error() {
             Some((found, error)) if found != step => format!("{found} fails: {error}"),
             Some((_, error)) => {
                 let message = error.to_string();
-                let missing = [file, element, text("contains")].into_iter().find(|part| !message.contains(part));
+                let missing = [file, element, text("contains")]
+                    .into_iter()
+                    .find(|part| !message.contains(part));
                 match missing {
                     None => continue,
                     Some(part) => format!("{part:?} is not in: {message}"),
                 }
             }
         };
-        failures.push(format!("{file} ({}), {step} expected: {failure}", text("why")));
+        failures.push(format!(
+            "{file} ({}), {step} expected: {failure}",
+            text("why")
+        ));
     }
-    assert!(failures.is_empty(), "{} of {}:\n{}", failures.len(), list.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {}:\n{}",
+        failures.len(),
+        list.len(),
+        failures.join("\n")
+    );
     let largest = LARGEST.load(Ordering::Relaxed);
-    assert!(largest < 256 << 20, "{largest} bytes were asked for at once");
+    assert!(
+        largest < 256 << 20,
+        "{largest} bytes were asked for at once"
+    );
 }
 
 fn memory(name: &str, vars: &[&str]) -> MemoryStore {
@@ -134,7 +156,10 @@ fn variables_that_cannot_be_joined_are_refused() {
     );
     for kind in [Join::Inner, Join::Outer] {
         let message = join(kind, &["x", "y"], &["y", "z", "y"]);
-        assert!(message.contains("b:") && message.contains("\"y\""), "{message}");
+        assert!(
+            message.contains("b:") && message.contains("\"y\""),
+            "{message}"
+        );
     }
 }
 
@@ -143,5 +168,8 @@ fn labels_of_two_kinds_name_both_stores() {
     let a = memory("a", &["x"]).categorical("obs/k", vec![0], &["text"]);
     let b = memory("b", &["x"]).array("obs/k", &[1], Values::I64(vec![7]));
     let message = error(MappedCollection::builder([a, b]).obs(["k"]));
-    assert!(message.contains(" a and ") && message.ends_with(" b"), "{message}");
+    assert!(
+        message.contains(" a and ") && message.ends_with(" b"),
+        "{message}"
+    );
 }

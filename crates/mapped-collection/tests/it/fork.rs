@@ -9,13 +9,22 @@ use crate::store;
 /// Reads everything, by item and by batch.
 fn read(cells: &MappedCollection) -> Option<(Vec<Item>, Batch)> {
     let rows: Vec<i64> = (0..cells.n_obs() as i64).rev().collect();
-    let items = rows.iter().map(|&row| cells.get(row)).collect::<Result<_, _>>().ok()?;
+    let items = rows
+        .iter()
+        .map(|&row| cells.get(row))
+        .collect::<Result<_, _>>()
+        .ok()?;
     Some((items, cells.get_batch(&rows).ok()?))
 }
 
 #[test]
 fn a_forked_child_reads_while_eight_threads_did() {
-    let stores = ["base_a_csr.h5ad", "base_b_csr_v3.zarr", "base_a_dense_v2.zarr", "base_b_dense.h5ad"];
+    let stores = [
+        "base_a_csr.h5ad",
+        "base_b_csr_v3.zarr",
+        "base_a_dense_v2.zarr",
+        "base_b_dense.h5ad",
+    ];
     let cells = MappedCollection::builder(stores.map(store))
         .obs(["cell_type"])
         .join(Join::Outer)
@@ -34,11 +43,16 @@ fn a_forked_child_reads_while_eight_threads_did() {
                 }
             });
         }
-        let failures = (0..40).filter_map(|_| fork_and_read(&cells, &expected)).collect();
+        let failures = (0..40)
+            .filter_map(|_| fork_and_read(&cells, &expected))
+            .collect();
         stop.store(true, Ordering::Relaxed);
         failures
     });
-    assert!(failures.is_empty(), "wait statuses of children: {failures:?}");
+    assert!(
+        failures.is_empty(),
+        "wait statuses of children: {failures:?}"
+    );
 }
 
 /// The child's wait status unless it read what was expected.

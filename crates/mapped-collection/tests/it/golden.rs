@@ -15,11 +15,13 @@ use serde_json::{Value, json};
 
 use crate::fixtures;
 
-
 fn strings(value: &Value) -> Vec<String> {
     match value {
         Value::String(text) => vec![text.clone()],
-        Value::Array(list) => list.iter().map(|v| v.as_str().expect("a text").to_owned()).collect(),
+        Value::Array(list) => list
+            .iter()
+            .map(|v| v.as_str().expect("a text").to_owned())
+            .collect(),
         other => panic!("texts expected, found {other}"),
     }
 }
@@ -28,9 +30,11 @@ fn label(value: &Value) -> Label {
     match value {
         Value::String(text) => Label::from(text.as_str()),
         Value::Bool(flag) => Label::from(*flag),
-        Value::Number(n) if n.is_f64() => {
-            Label::float(n.as_f64().expect("a float"), label_encoding::FloatWidth::F64).expect("not NaN")
-        }
+        Value::Number(n) if n.is_f64() => Label::float(
+            n.as_f64().expect("a float"),
+            label_encoding::FloatWidth::F64,
+        )
+        .expect("not NaN"),
         Value::Number(n) => Label::from(n.as_i64().expect("an integer")),
         other => panic!("a label expected, found {other}"),
     }
@@ -38,7 +42,11 @@ fn label(value: &Value) -> Label {
 
 fn open(paths: &Value, options: &Value) -> Result<MappedCollection, OpenError> {
     let paths = strings(paths).into_iter().map(|path| {
-        if path.contains("://") || path.starts_with('/') { path.into() } else { fixtures().join("stores").join(path) }
+        if path.contains("://") || path.starts_with('/') {
+            path.into()
+        } else {
+            fixtures().join("stores").join(path)
+        }
     });
     let mut builder = MappedCollection::builder(paths.collect::<Vec<_>>());
     for (option, value) in options.as_object().expect("a map of options") {
@@ -70,13 +78,17 @@ fn open(paths: &Value, options: &Value) -> Result<MappedCollection, OpenError> {
                 keys => builder.encode_labels(strings(keys)),
             },
             "unknown_label" => match value {
-                Value::Object(keys) => keys
-                    .iter()
-                    .fold(builder, |builder, (key, value)| builder.unknown_label(key, label(value))),
+                Value::Object(keys) => keys.iter().fold(builder, |builder, (key, value)| {
+                    builder.unknown_label(key, label(value))
+                }),
                 value => builder.unknown_label_for_all(label(value)),
             },
             "dtype" => builder.dtype(
-                value.as_str().expect("a name").parse::<anndata_io::DType>().map_err(|_| OpenError::DType)?,
+                value
+                    .as_str()
+                    .expect("a name")
+                    .parse::<anndata_io::DType>()
+                    .map_err(|_| OpenError::DType)?,
             ),
             "cache_categories" => builder.cache_categories(value.as_bool().expect("a flag")),
             "parallel" => builder.parallel(value.as_bool().expect("a flag")),
@@ -162,7 +174,8 @@ fn item(cells: &MappedCollection, index: i64) -> Result<Value, Error> {
     let item = cells.get(index)?;
     let mut keys = vec![json!("_store_idx")];
     keys.extend(item.entries().iter().map(|(key, _)| json!(key)));
-    let mut object = json!({"keys": keys, "_store_idx": {"dtype": "int64", "value": item.store_idx}});
+    let mut object =
+        json!({"keys": keys, "_store_idx": {"dtype": "int64", "value": item.store_idx}});
     for (key, value) in item.entries() {
         object[key] = item_value(value);
     }
@@ -178,7 +191,8 @@ fn same(found: &Value, expected: &Value) -> bool {
         }
         (Value::Object(a), Value::Object(b)) => {
             a.len() == b.len()
-                && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| same(a, b)))
+                && a.iter()
+                    .all(|(key, a)| b.get(key).is_some_and(|b| same(a, b)))
         }
         (a, b) => a == b,
     }
@@ -192,54 +206,88 @@ fn found(cells: &MappedCollection, part: &str, expected: &Value) -> Result<Value
         "n_obs" => json!(cells.n_obs()),
         "shape" => json!(cells.shape()),
         "original_shapes" => json!(cells.original_shapes()),
-        "n_obs_list" => json!(cells.original_shapes().iter().map(|shape| shape.0).collect::<Vec<_>>()),
-        "indices" => json!(located().map(|at| at.map(|at| at.1)).collect::<Result<Vec<_>, _>>()?),
-        "storage_idx" => json!(located().map(|at| at.map(|at| at.0)).collect::<Result<Vec<_>, _>>()?),
+        "n_obs_list" => json!(
+            cells
+                .original_shapes()
+                .iter()
+                .map(|shape| shape.0)
+                .collect::<Vec<_>>()
+        ),
+        "indices" => json!(
+            located()
+                .map(|at| at.map(|at| at.1))
+                .collect::<Result<Vec<_>, _>>()?
+        ),
+        "storage_idx" => json!(
+            located()
+                .map(|at| at.map(|at| at.0))
+                .collect::<Result<Vec<_>, _>>()?
+        ),
         "join_vars" => json!(cells.join_vars().map(Join::as_str)),
-        "var_joint" => json!(cells.var_joint().map(|names| names.iter().collect::<Vec<_>>())),
+        "var_joint" => json!(
+            cells
+                .var_joint()
+                .map(|names| names.iter().collect::<Vec<_>>())
+        ),
         "var_indices" => json!(cells.var_indices()),
         "encoders" => cells
             .encoders()
             .map(|(key, encoder)| {
-                let entries: Vec<_> =
-                    encoder.entries().map(|(label, code)| json!([tagged(Some(label)), code])).collect();
+                let entries: Vec<_> = encoder
+                    .entries()
+                    .map(|(label, code)| json!([tagged(Some(label)), code]))
+                    .collect();
                 json!([key, entries])
             })
             .collect(),
-        "items" => {
-            (0..cells.n_obs() as i64).map(|i| item(cells, i)).collect::<Result<Vec<_>, _>>()?.into()
-        }
+        "items" => (0..cells.n_obs() as i64)
+            .map(|i| item(cells, i))
+            .collect::<Result<Vec<_>, _>>()?
+            .into(),
         "weights" => {
-            let list = expected.as_array().expect("a list").iter().map(|wanted| or_error(wanted, "keys", || {
-                let weights = cells.label_weights(strings(&wanted["keys"]))?;
-                let scaler = wanted["scaler"].as_f64();
-                let mut object = json!({"keys": wanted["keys"], "scaler": wanted["scaler"]});
-                object["weights"] = json!(weights.weights(scaler));
-                if wanted.get("categories").is_some() {
-                    object["categories"] = json!(weights.by_class(scaler));
-                }
-                Ok(object)
-            }));
+            let list = expected.as_array().expect("a list").iter().map(|wanted| {
+                or_error(wanted, "keys", || {
+                    let weights = cells.label_weights(strings(&wanted["keys"]))?;
+                    let scaler = wanted["scaler"].as_f64();
+                    let mut object = json!({"keys": wanted["keys"], "scaler": wanted["scaler"]});
+                    object["weights"] = json!(weights.weights(scaler));
+                    if wanted.get("categories").is_some() {
+                        object["categories"] = json!(weights.by_class(scaler));
+                    }
+                    Ok(object)
+                })
+            });
             list.collect::<Result<Vec<_>, Error>>()?.into()
         }
         "merged_labels" => {
-            let list = expected.as_array().expect("a list").iter().map(|wanted| or_error(wanted, "key", || {
-                let key = part_of(wanted, "key");
-                let labels = cells.merged_labels(&key)?;
-                Ok(json!({"key": key, "labels": labels.iter().map(tagged).collect::<Vec<_>>()}))
-            }));
+            let list = expected.as_array().expect("a list").iter().map(|wanted| {
+                or_error(wanted, "key", || {
+                    let key = part_of(wanted, "key");
+                    let labels = cells.merged_labels(&key)?;
+                    Ok(json!({"key": key, "labels": labels.iter().map(tagged).collect::<Vec<_>>()}))
+                })
+            });
             list.collect::<Result<Vec<_>, Error>>()?.into()
         }
         "merged_categories" => {
-            let list = expected.as_array().expect("a list").iter().map(|wanted| or_error(wanted, "key", || {
-                let key = part_of(wanted, "key");
-                let categories = cells.merged_categories(&key)?;
-                let labels: Vec<_> = categories.labels().iter().map(|label| tagged(Some(label))).collect();
-                Ok(json!({"key": key, "categories": labels}))
-            }));
+            let list = expected.as_array().expect("a list").iter().map(|wanted| {
+                or_error(wanted, "key", || {
+                    let key = part_of(wanted, "key");
+                    let categories = cells.merged_categories(&key)?;
+                    let labels: Vec<_> = categories
+                        .labels()
+                        .iter()
+                        .map(|label| tagged(Some(label)))
+                        .collect();
+                    Ok(json!({"key": key, "categories": labels}))
+                })
+            });
             list.collect::<Result<Vec<_>, Error>>()?.into()
         }
-        "check_vars_sorted" => json!([cells.check_vars_sorted(true)?, cells.check_vars_sorted(false)?]),
+        "check_vars_sorted" => json!([
+            cells.check_vars_sorted(true)?,
+            cells.check_vars_sorted(false)?
+        ]),
         "check_vars_non_aligned" => {
             let list = expected.as_array().expect("a list").iter().map(|wanted| {
                 let result = cells.check_vars_non_aligned(strings(&wanted["vars"]))?;
@@ -276,7 +324,12 @@ fn matrix_row(matrix: &Matrix, row: usize) -> Vec<Value> {
             let width: usize = shape[1..].iter().product();
             numbers(values.as_slice().range(row * width, (row + 1) * width))
         }
-        Matrix::Csr { shape, indptr, indices, values } => {
+        Matrix::Csr {
+            shape,
+            indptr,
+            indices,
+            values,
+        } => {
             let zero = mapped_collection::Values::zeros(values.dtype(), 1);
             let mut out = vec![number(zero.as_slice().get(0)); shape[1]];
             let mut last = None;
@@ -297,7 +350,10 @@ fn check_batches(cells: &MappedCollection) -> Result<(), String> {
     let mut indices: Vec<i64> = (0..cells.n_obs() as i64).rev().collect();
     indices.extend(indices.first().copied());
     for output in [Output::Dense, Output::Csr] {
-        let format = BatchFormat { output, ..Default::default() };
+        let format = BatchFormat {
+            output,
+            ..Default::default()
+        };
         let batch = match cells.get_batch_as(&indices, &format) {
             Ok(batch) => batch,
             Err(Error::Ragged { .. }) => return Ok(()),
@@ -309,7 +365,9 @@ fn check_batches(cells: &MappedCollection) -> Result<(), String> {
                 let (_, values) = item.row(key).ok_or("a matrix that the item lacks")?;
                 let expected: Vec<Value> = numbers(values.clone().cast(matrix.dtype()).as_slice());
                 if !same(&json!(matrix_row(matrix, row)), &json!(expected)) {
-                    return Err(format!("{output:?} batch, {key} of row {index} differs from the item"));
+                    return Err(format!(
+                        "{output:?} batch, {key} of row {index} differs from the item"
+                    ));
                 }
             }
             for (key, column) in &batch.obs {
@@ -322,13 +380,17 @@ fn check_batches(cells: &MappedCollection) -> Result<(), String> {
                             || matches!((values.as_slice().get(row), value), (Wide::F64(n), Wide::Bool(b)) if n == f64::from(*b))
                     }
                     (BatchColumn::Numbers { valid, .. }, ItemValue::Missing) => !valid[row],
-                    (BatchColumn::Texts(texts), ItemValue::Text(text)) => texts[row].as_ref() == Some(text),
+                    (BatchColumn::Texts(texts), ItemValue::Text(text)) => {
+                        texts[row].as_ref() == Some(text)
+                    }
                     (BatchColumn::Texts(texts), ItemValue::Missing) => texts[row].is_none(),
                     (BatchColumn::Texts(texts), ItemValue::Number(..)) => texts[row].is_some(),
                     _ => false,
                 };
                 if !agrees {
-                    return Err(format!("{output:?} batch, {key} of row {index} differs from the item"));
+                    return Err(format!(
+                        "{output:?} batch, {key} of row {index} differs from the item"
+                    ));
                 }
             }
         }
@@ -345,7 +407,9 @@ fn check(case: &Value) -> Result<(), String> {
     if let Some((_, what)) = not_yet {
         return match open(&case["paths"], &case["options"]) {
             Err(error) if error.describe().1.contains(what) => Ok(()),
-            _ => Err(format!("expected to be refused for {what}; is it read now?")),
+            _ => Err(format!(
+                "expected to be refused for {what}; is it read now?"
+            )),
         };
     }
     check_now(case)
@@ -353,27 +417,37 @@ fn check(case: &Value) -> Result<(), String> {
 
 fn check_now(case: &Value) -> Result<(), String> {
     let expected = &case["expected"];
-    let cells = match (open(&case["paths"], &case["options"]), expected.get("error")) {
+    let cells = match (
+        open(&case["paths"], &case["options"]),
+        expected.get("error"),
+    ) {
         (Ok(cells), None) => cells,
         (Ok(_), Some(error)) => return Err(format!("opened, but {error} was expected")),
         (Err(error), None) => return Err(format!("not opened: {}", error.describe().1)),
         (Err(error), Some(wanted)) => {
             let (class, text) = error.describe();
             if wanted["class"] != class {
-                return Err(format!("{} expected, found {class}: {text}", wanted["class"]));
+                return Err(format!(
+                    "{} expected, found {class}: {text}",
+                    wanted["class"]
+                ));
             }
             let contains = wanted["contains"].as_str().unwrap_or_default();
             return if text.contains(contains) {
                 Ok(())
             } else {
-                Err(format!("an error with {contains:?} expected, found {text:?}"))
+                Err(format!(
+                    "an error with {contains:?} expected, found {text:?}"
+                ))
             };
         }
     };
     for (part, expected) in expected.as_object().expect("a map") {
         let found = found(&cells, part, expected).map_err(|error| format!("{part}: {error}"))?;
         if !same(&found, expected) {
-            return Err(format!("{part}:\n   expected {expected}\n   found    {found}"));
+            return Err(format!(
+                "{part}:\n   expected {expected}\n   found    {found}"
+            ));
         }
     }
     check_batches(&cells)
@@ -384,7 +458,10 @@ fn golden_cases_agree() {
     let mut paths: Vec<PathBuf> = std::fs::read_dir(fixtures().join("cases"))
         .expect("the cases are committed")
         .map(|entry| entry.expect("readable").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "json")
+        })
         .collect();
     paths.sort();
     assert!(paths.len() >= 100, "only {} cases", paths.len());
@@ -394,8 +471,17 @@ fn golden_cases_agree() {
         let case: Value = serde_json::from_str(&text).expect("valid JSON");
         if let Err(failure) = check(&case) {
             let name = path.file_stem().expect("a name").to_string_lossy();
-            failures.push(format!("{name} ({}): {failure}", case["behaviour"].as_str().unwrap_or("")));
+            failures.push(format!(
+                "{name} ({}): {failure}",
+                case["behaviour"].as_str().unwrap_or("")
+            ));
         }
     }
-    assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), paths.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {} cases:\n{}",
+        failures.len(),
+        paths.len(),
+        failures.join("\n")
+    );
 }

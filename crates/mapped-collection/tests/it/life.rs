@@ -26,9 +26,15 @@ fn closing_closes_all_clones_and_nothing_else() {
     for collection in [&cells, &clone] {
         assert!(matches!(collection.get(0), Err(Error::Closed)));
         assert!(matches!(collection.get_batch(&[0]), Err(Error::Closed)));
-        assert!(matches!(collection.merged_labels("cell_type"), Err(Error::Closed)));
+        assert!(matches!(
+            collection.merged_labels("cell_type"),
+            Err(Error::Closed)
+        ));
         assert!(matches!(collection.obs_names(&[0]), Err(Error::Closed)));
-        assert!(matches!(collection.batches(BatchOptions::new(1)), Err(Error::Closed)));
+        assert!(matches!(
+            collection.batches(BatchOptions::new(1)),
+            Err(Error::Closed)
+        ));
         assert_eq!(collection.shape(), fork.shape(), "what is in memory stays");
     }
     assert_eq!(fork.get(0).expect("open"), first);
@@ -39,25 +45,42 @@ fn closing_closes_all_clones_and_nothing_else() {
 fn indices_count_from_both_ends_and_no_further() {
     let cells = pair();
     let n = cells.n_obs() as i64;
-    assert_eq!(cells.get(-1).expect("the last"), cells.get(n - 1).expect("the last"));
+    assert_eq!(
+        cells.get(-1).expect("the last"),
+        cells.get(n - 1).expect("the last")
+    );
     for index in [n, -n - 1, i64::MAX, i64::MIN] {
         let error = cells.get(index).expect_err("out of bounds");
-        assert_eq!(error.to_string(), format!("index {index} is out of bounds for axis 0 with size {n}"));
+        assert_eq!(
+            error.to_string(),
+            format!("index {index} is out of bounds for axis 0 with size {n}")
+        );
     }
 }
 
 #[test]
 fn obs_names_come_for_any_rows() {
     let cells = pair();
-    let names = cells.obs_names(&[7, 0, -1]).expect("the files are readable");
+    let names = cells
+        .obs_names(&[7, 0, -1])
+        .expect("the files are readable");
     for (name, row) in names.iter().zip([7, 0, -1]) {
-        assert_eq!(cells.get(row).expect("within bounds").text("_index"), Some(name.as_str()));
+        assert_eq!(
+            cells.get(row).expect("within bounds").text("_index"),
+            Some(name.as_str())
+        );
     }
 }
 
 #[test]
 fn three_hundred_stores_read_with_few_open_files() {
-    let paths = (0..300).map(|i| store(if i % 2 == 0 { "base_a_csr.h5ad" } else { "base_b_csr_v3.zarr" }));
+    let paths = (0..300).map(|i| {
+        store(if i % 2 == 0 {
+            "base_a_csr.h5ad"
+        } else {
+            "base_b_csr_v3.zarr"
+        })
+    });
     // Copies: the same path would be the same file.
     let dir = tempfile::tempdir().expect("a temporary folder");
     let copies: Vec<_> = paths
@@ -71,7 +94,10 @@ fn three_hundred_stores_read_with_few_open_files() {
             copy
         })
         .collect();
-    let cells = MappedCollection::builder(copies).max_open_files(8).cache_bytes(0).open();
+    let cells = MappedCollection::builder(copies)
+        .max_open_files(8)
+        .cache_bytes(0)
+        .open();
     let cells = cells.expect("all stores open");
     let rows: Vec<i64> = (0..cells.n_obs() as i64).collect();
     let batch = cells.get_batch(&rows).expect("readable");
@@ -90,16 +116,26 @@ fn a_batch_decodes_each_chunk_once() {
         ("layouts_v3.zarr", "csr_sharded", 2 * 12),
     ];
     for (name, layer, chunks) in cases {
-        let cells = MappedCollection::builder([store(name)]).layers([layer]).cache_bytes(0).open();
+        let cells = MappedCollection::builder([store(name)])
+            .layers([layer])
+            .cache_bytes(0)
+            .open();
         let cells = cells.expect("the fixture opens");
-        for rows in [(0..12).collect::<Vec<i64>>(), (0..12).map(|i| i * 5 % 12).collect(), vec![3; 40]] {
+        for rows in [
+            (0..12).collect::<Vec<i64>>(),
+            (0..12).map(|i| i * 5 % 12).collect(),
+            vec![3; 40],
+        ] {
             let before = cells.io().decoded_chunks();
             cells.get_batch(&rows).expect("readable");
             let decoded = cells.io().decoded_chunks() - before;
             if rows.contains(&0) {
                 assert_eq!(decoded, chunks, "{name} {layer}");
             } else {
-                assert!(decoded <= chunks / 2, "{name} {layer}: {decoded} chunks for one row");
+                assert!(
+                    decoded <= chunks / 2,
+                    "{name} {layer}: {decoded} chunks for one row"
+                );
             }
         }
     }
@@ -107,7 +143,9 @@ fn a_batch_decodes_each_chunk_once() {
 
 #[test]
 fn neighbours_cost_no_second_decode() {
-    let cells = MappedCollection::builder([store("layouts_v3.zarr")]).layers(["csr_sharded"]).open();
+    let cells = MappedCollection::builder([store("layouts_v3.zarr")])
+        .layers(["csr_sharded"])
+        .open();
     let cells = cells.expect("the fixture opens");
     let before = cells.io().decoded_chunks();
     (0..12).for_each(|row| drop(cells.get(row).expect("readable")));
@@ -117,13 +155,22 @@ fn neighbours_cost_no_second_decode() {
 #[test]
 fn an_epoch_is_the_permutation_of_its_seed() {
     let cells = pair();
-    let options = BatchOptions::new(4).shuffle(Shuffle::Exact).seed(3).output(Output::Csr);
+    let options = BatchOptions::new(4)
+        .shuffle(Shuffle::Exact)
+        .seed(3)
+        .output(Output::Csr);
     let batches = cells.batches(options).expect("the stores fit together");
     for epoch in 0..3 {
         let mut rows = Vec::new();
         for batch in batches.epoch(epoch) {
             let batch = batch.expect("readable");
-            rows.extend(batch.store_idx.iter().copied().zip(batch.row_idx.iter().copied()));
+            rows.extend(
+                batch
+                    .store_idx
+                    .iter()
+                    .copied()
+                    .zip(batch.row_idx.iter().copied()),
+            );
         }
         let order = mapped_collection::permutation(cells.n_obs() as u32, 3, epoch);
         let expected: Vec<(u32, u32)> = order
@@ -133,7 +180,9 @@ fn an_epoch_is_the_permutation_of_its_seed() {
             .collect();
         assert_eq!(rows, expected);
     }
-    let whole = cells.batches(BatchOptions::new(4).drop_last(true)).expect("fits");
+    let whole = cells
+        .batches(BatchOptions::new(4).drop_last(true))
+        .expect("fits");
     assert_eq!((whole.epoch(0).n_batches(), whole.epoch(0).count()), (2, 2));
     assert!(cells.batches(BatchOptions::new(0)).is_err());
 }
@@ -146,11 +195,27 @@ fn an_empty_collection_is_legal() {
         .open()
         .expect("no rows are fine");
     assert_eq!(cells.n_obs(), 0);
-    assert!(matches!(cells.get(0), Err(Error::OutOfBounds { index: 0, n_obs: 0 })));
+    assert!(matches!(
+        cells.get(0),
+        Err(Error::OutOfBounds { index: 0, n_obs: 0 })
+    ));
     let batch = cells.get_batch(&[]).expect("no rows are fine");
     assert_eq!(batch.n_obs(), 0);
-    assert_eq!(cells.batches(BatchOptions::new(8)).expect("fits").epoch(0).count(), 0);
-    assert!(cells.label_weights(["cell_type"]).expect("a column").weights(None).is_empty());
+    assert_eq!(
+        cells
+            .batches(BatchOptions::new(8))
+            .expect("fits")
+            .epoch(0)
+            .count(),
+        0
+    );
+    assert!(
+        cells
+            .label_weights(["cell_type"])
+            .expect("a column")
+            .weights(None)
+            .is_empty()
+    );
 }
 
 #[test]
@@ -161,12 +226,26 @@ fn missing_keys_are_listed_with_the_nearest() {
         .obsm(["X_umap3"])
         .open()
         .expect("missing keys are left out");
-    let missing: Vec<_> = cells.missing_keys().iter().map(|m| (m.group, m.nearest.as_deref())).collect();
-    assert_eq!(missing, [("layers", Some("counts")), ("obsm", None), ("obs", Some("cell_type"))]);
+    let missing: Vec<_> = cells
+        .missing_keys()
+        .iter()
+        .map(|m| (m.group, m.nearest.as_deref()))
+        .collect();
+    assert_eq!(
+        missing,
+        [
+            ("layers", Some("counts")),
+            ("obsm", None),
+            ("obs", Some("cell_type"))
+        ]
+    );
     let item = cells.get(0).expect("readable");
     assert_eq!(item.entries().len(), 1);
     let error = cells.merged_labels("celltype").expect_err("no such column");
-    assert!(error.to_string().contains("did you mean \"cell_type\"?"), "{error}");
+    assert!(
+        error.to_string().contains("did you mean \"cell_type\"?"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -205,5 +284,8 @@ fn a_collection_is_shared_between_threads() {
     for thread in threads {
         assert_eq!(thread.join().expect("no panic"), expected);
     }
-    assert!(matches!(expected.get("cell_type"), Some(ItemValue::Code(_) | ItemValue::Missing)));
+    assert!(matches!(
+        expected.get("cell_type"),
+        Some(ItemValue::Code(_) | ItemValue::Missing)
+    ));
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use mapped_collection::{
-    Batch, BatchOptions, Error, Join, MappedCollection, MemoryStore, Output, Sampler, Shuffle, Values,
-    permutation,
+    Batch, BatchOptions, Error, Join, MappedCollection, MemoryStore, Output, Sampler, Shuffle,
+    Values, permutation,
 };
 use proptest::prelude::*;
 
@@ -15,19 +15,33 @@ fn cells(sizes: &[usize]) -> MappedCollection {
     let stores = sizes.iter().enumerate().map(|(number, &n)| {
         let names: Vec<String> = (0..n).map(|i| format!("c{i}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let vars = if number % 2 == 0 { ["a", "b", "c"] } else { ["c", "b", "d"] };
+        let vars = if number % 2 == 0 {
+            ["a", "b", "c"]
+        } else {
+            ["c", "b", "d"]
+        };
         let value = |i: usize| (number * 1000 + i) as f32 + 1.0;
         let store = MemoryStore::new(format!("s{number}"))
             .dataframe("obs", &names)
             .dataframe("var", &vars)
-            .categorical("obs/k", (0..n).map(|i| (i % 3) as i8 - 1).collect(), &["x", "y"]);
+            .categorical(
+                "obs/k",
+                (0..n).map(|i| (i % 3) as i8 - 1).collect(),
+                &["x", "y"],
+            );
         if number % 3 == 2 {
             let dense = (0..n).flat_map(|i| [value(i), 0.0, -value(i)]).collect();
             store.array("X", &[n as u64, 3], Values::F32(dense))
         } else {
             let indptr = (0..=n as i64).map(|i| i * 2).collect();
             let data = (0..n).flat_map(|i| [value(i), -value(i)]).collect();
-            store.csr("X", [n as u64, 3], indptr, [0, 2].repeat(n), Values::F32(data))
+            store.csr(
+                "X",
+                [n as u64, 3],
+                indptr,
+                [0, 2].repeat(n),
+                Values::F32(data),
+            )
         }
     });
     MappedCollection::builder(stores)
@@ -48,7 +62,12 @@ fn rows_of(cells: &MappedCollection, batch: &Batch) -> Vec<u32> {
         })
         .collect();
     let row = |(&store, &row): (&u32, &u32)| starts[store as usize] as u32 + row;
-    batch.store_idx.iter().zip(&batch.row_idx).map(row).collect()
+    batch
+        .store_idx
+        .iter()
+        .zip(&batch.row_idx)
+        .map(row)
+        .collect()
 }
 
 fn any_shuffle() -> impl Strategy<Value = Shuffle> {
@@ -143,9 +162,19 @@ fn a_state_is_refused_by_another_loader() {
     epoch.next().expect("a batch").expect("readable");
     let state = epoch.state();
     let json = serde_json::to_string(&state).expect("it serialises");
-    assert_eq!(serde_json::from_str::<mapped_collection::LoaderState>(&json).expect("it reads back"), state);
-    for other in [options().seed(2), options().shuffle(Shuffle::None), options().sampler(Sampler::Rows([1].into()))] {
-        assert!(matches!(batches(other).resume(&state), Err(Error::State { .. })));
+    assert_eq!(
+        serde_json::from_str::<mapped_collection::LoaderState>(&json).expect("it reads back"),
+        state
+    );
+    for other in [
+        options().seed(2),
+        options().shuffle(Shuffle::None),
+        options().sampler(Sampler::Rows([1].into())),
+    ] {
+        assert!(matches!(
+            batches(other).resume(&state),
+            Err(Error::State { .. })
+        ));
     }
     let other = self::cells(&[10, 11]).batches(options()).expect("valid");
     assert!(matches!(other.resume(&state), Err(Error::State { .. })));
@@ -155,35 +184,73 @@ fn a_state_is_refused_by_another_loader() {
 fn samplers_draw_what_they_say() {
     let cells = cells(&[30, 30]);
     let draw = |sampler: Sampler, shuffle| -> Vec<u32> {
-        let options = BatchOptions::new(7).sampler(sampler).shuffle(shuffle).seed(5).output(Output::Csr);
+        let options = BatchOptions::new(7)
+            .sampler(sampler)
+            .shuffle(shuffle)
+            .seed(5)
+            .output(Output::Csr);
         let epoch = cells.batches(options).expect("valid").epoch(0);
-        epoch.flat_map(|batch| rows_of(&cells, &batch.expect("readable"))).collect()
+        epoch
+            .flat_map(|batch| rows_of(&cells, &batch.expect("readable")))
+            .collect()
     };
     let list: Arc<[u32]> = [5, 5, 59, 0].into();
     assert_eq!(draw(Sampler::Rows(list.clone()), Shuffle::None), list[..]);
     let mut shuffled = draw(Sampler::Rows(list), Shuffle::Exact);
     shuffled.sort_unstable();
     assert_eq!(shuffled, [0, 5, 5, 59]);
-    let balanced = draw(cells.balanced_sampler("k").expect("a column"), Shuffle::None);
+    let balanced = draw(
+        cells.balanced_sampler("k").expect("a column"),
+        Shuffle::None,
+    );
     assert_eq!(balanced.len(), 60);
-    assert!(balanced.iter().all(|row| row % 30 % 3 != 0), "rows without a label never come");
+    assert!(
+        balanced.iter().all(|row| row % 30 % 3 != 0),
+        "rows without a label never come"
+    );
     let weights: Arc<[f64]> = (0..60).map(|row| f64::from(row % 2)).collect();
-    let sampler = Sampler::Weighted { weights, n_samples: Some(100), replacement: false };
+    let sampler = Sampler::Weighted {
+        weights,
+        n_samples: Some(100),
+        replacement: false,
+    };
     let mut drawn = draw(sampler, Shuffle::None);
     drawn.sort_unstable();
     assert!(drawn.into_iter().eq((0..60).filter(|row| row % 2 == 1)));
-    for weights in [vec![1.0; 59], vec![0.0; 60], vec![-1.0; 60], vec![f64::NAN; 60]] {
-        let sampler = Sampler::Weighted { weights: weights.into(), n_samples: None, replacement: true };
-        assert!(cells.batches(BatchOptions::new(1).sampler(sampler)).is_err());
+    for weights in [
+        vec![1.0; 59],
+        vec![0.0; 60],
+        vec![-1.0; 60],
+        vec![f64::NAN; 60],
+    ] {
+        let sampler = Sampler::Weighted {
+            weights: weights.into(),
+            n_samples: None,
+            replacement: true,
+        };
+        assert!(
+            cells
+                .batches(BatchOptions::new(1).sampler(sampler))
+                .is_err()
+        );
     }
-    assert!(cells.batches(BatchOptions::new(1).sampler(Sampler::Rows([60].into()))).is_err());
+    assert!(
+        cells
+            .batches(BatchOptions::new(1).sampler(Sampler::Rows([60].into())))
+            .is_err()
+    );
 }
 
 #[test]
 fn a_budget_too_small_for_two_batches_is_refused_at_once() {
     let cells = cells(&[1000]);
-    let error = cells.batches(BatchOptions::new(1000).memory(1000)).expect_err("too small");
-    assert!(error.to_string().starts_with("memory: expected at least"), "{error}");
+    let error = cells
+        .batches(BatchOptions::new(1000).memory(1000))
+        .expect_err("too small");
+    assert!(
+        error.to_string().starts_with("memory: expected at least"),
+        "{error}"
+    );
     assert!(cells.batches(BatchOptions::new(1).rank(2, 2)).is_err());
 }
 
@@ -191,13 +258,23 @@ fn a_budget_too_small_for_two_batches_is_refused_at_once() {
 fn batches_never_change_while_they_are_held() {
     let cells = cells(&[300, 300, 300]);
     for output in [Output::Csr, Output::Dense] {
-        let options = BatchOptions::new(9).shuffle(Shuffle::Exact).output(output).memory(100_000);
-        let held: Vec<Batch> =
-            cells.batches(options).expect("valid").epoch(0).map(|batch| batch.expect("readable")).collect();
+        let options = BatchOptions::new(9)
+            .shuffle(Shuffle::Exact)
+            .output(output)
+            .memory(100_000);
+        let held: Vec<Batch> = cells
+            .batches(options)
+            .expect("valid")
+            .epoch(0)
+            .map(|batch| batch.expect("readable"))
+            .collect();
         assert_eq!(held.len(), 100);
         for batch in held {
             let rows: Vec<i64> = rows_of(&cells, &batch).into_iter().map(i64::from).collect();
-            let format = mapped_collection::BatchFormat { output, ..Default::default() };
+            let format = mapped_collection::BatchFormat {
+                output,
+                ..Default::default()
+            };
             assert_eq!(batch, cells.get_batch_as(&rows, &format).expect("readable"));
         }
     }
@@ -215,27 +292,48 @@ fn a_bad_row_fails_its_own_batch() {
     let bad = MemoryStore::new("bad")
         .dataframe("obs", &names)
         .dataframe("var", &["a", "b"])
-        .csr("X", [n as u64, 2], (0..=n as i64).collect(), columns, Values::F32(vec![1.0; n]));
-    let cells = MappedCollection::builder([bad]).cache_bytes(0).open().expect("columns are read later");
+        .csr(
+            "X",
+            [n as u64, 2],
+            (0..=n as i64).collect(),
+            columns,
+            Values::F32(vec![1.0; n]),
+        );
+    let cells = MappedCollection::builder([bad])
+        .cache_bytes(0)
+        .open()
+        .expect("columns are read later");
     for workers in [0, 2] {
         let options = BatchOptions::new(10).workers(workers).output(Output::Csr);
         let batches = cells.batches(options).expect("valid");
         for epoch in 0..2 {
             let results: Vec<_> = batches.epoch(epoch).collect();
-            let failed: Vec<usize> =
-                results.iter().enumerate().filter(|(_, r)| r.is_err()).map(|(i, _)| i).collect();
+            let failed: Vec<usize> = results
+                .iter()
+                .enumerate()
+                .filter(|(_, r)| r.is_err())
+                .map(|(i, _)| i)
+                .collect();
             assert_eq!(failed, [7], "{workers} workers");
             let error = results[7].as_ref().expect_err("the bad one").to_string();
-            assert!(error.contains("bad: X/indices") && error.contains("column 9"), "{error}");
+            assert!(
+                error.contains("bad: X/indices") && error.contains("column 9"),
+                "{error}"
+            );
         }
     }
 }
 
 #[test]
 fn an_epoch_may_be_dropped_at_any_moment() {
-    let cells = MappedCollection::builder(["base_a_csr.h5ad", "base_b_csr_v3.zarr"].map(store)).open();
+    let cells =
+        MappedCollection::builder(["base_a_csr.h5ad", "base_b_csr_v3.zarr"].map(store)).open();
     let cells = cells.expect("the fixtures open");
-    let threads = || std::fs::read_dir("/proc/self/task").map(|tasks| tasks.count()).unwrap_or(0);
+    let threads = || {
+        std::fs::read_dir("/proc/self/task")
+            .map(|tasks| tasks.count())
+            .unwrap_or(0)
+    };
     let options = BatchOptions::new(1).workers(3).shuffle(Shuffle::Exact);
     let batches = cells.batches(options).expect("valid");
     let before = threads();
@@ -244,7 +342,11 @@ fn an_epoch_may_be_dropped_at_any_moment() {
         (0..taken % 12).for_each(|_| drop(epoch.next()));
     }
     // Other tests have threads of their own: leaked ones would be 180.
-    assert!(threads() < before + 100, "{} threads, {before} before", threads());
+    assert!(
+        threads() < before + 100,
+        "{} threads, {before} before",
+        threads()
+    );
     // Closing under a running epoch gives errors, not a hang.
     let mut epoch = batches.epoch(0);
     epoch.next().expect("a batch").expect("readable");

@@ -37,8 +37,9 @@ impl Store {
         let names: Vec<String> = (0..self.rows.len()).map(|i| format!("c{i}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let shape = [self.rows.len() as u64, self.vars.len() as u64];
-        let mut store =
-            MemoryStore::new("store").dataframe("obs", &names).dataframe("var", &self.vars);
+        let mut store = MemoryStore::new("store")
+            .dataframe("obs", &names)
+            .dataframe("var", &self.vars);
         let elements = |row: &BTreeMap<&'static str, f32>| -> Vec<(i32, f32)> {
             let of = |(i, var): (usize, &&'static str)| Some((i as i32, *row.get(*var)?));
             self.vars.iter().enumerate().filter_map(of).collect()
@@ -74,7 +75,10 @@ impl Store {
         if let Some(labels) = &self.labels {
             let code = |label: &Option<&str>| {
                 label.map_or(-1, |label| {
-                    let at = self.categories.iter().position(|category| *category == label);
+                    let at = self
+                        .categories
+                        .iter()
+                        .position(|category| *category == label);
                     at.expect("every label is a category") as i8
                 })
             };
@@ -91,24 +95,41 @@ impl Store {
 
 fn any_store() -> impl Strategy<Value = Store> {
     let vars = prop::sample::subsequence(VARS.to_vec(), 1..=VARS.len()).prop_shuffle();
-    let layout = prop_oneof![Just(Layout::Dense), Just(Layout::Csr), Just(Layout::CsrScrambled)];
-    (vars, 0..6usize, layout, Just(LABELS.to_vec()).prop_shuffle()).prop_flat_map(
-        |(vars, n_rows, layout, categories)| {
+    let layout = prop_oneof![
+        Just(Layout::Dense),
+        Just(Layout::Csr),
+        Just(Layout::CsrScrambled)
+    ];
+    (
+        vars,
+        0..6usize,
+        layout,
+        Just(LABELS.to_vec()).prop_shuffle(),
+    )
+        .prop_flat_map(|(vars, n_rows, layout, categories)| {
             let n_vars = vars.len();
             // Even values: halves of them are exact.
-            let values = prop::collection::vec(prop::option::weighted(0.4, 1..50i32), n_rows * n_vars);
+            let values =
+                prop::collection::vec(prop::option::weighted(0.4, 1..50i32), n_rows * n_vars);
             let label = prop::option::weighted(0.8, prop::sample::select(LABELS.to_vec()));
             let labels = prop::option::weighted(0.8, prop::collection::vec(label, n_rows));
             (values, labels).prop_map(move |(values, labels)| {
                 let row = |values: &[Option<i32>]| {
                     let pairs = vars.iter().zip(values);
-                    pairs.filter_map(|(var, v)| Some((*var, (*v)? as f32 * 2.0))).collect()
+                    pairs
+                        .filter_map(|(var, v)| Some((*var, (*v)? as f32 * 2.0)))
+                        .collect()
                 };
                 let rows = values.chunks_exact(n_vars).map(row).collect();
-                Store { vars: vars.clone(), rows, labels, categories: categories.clone(), layout }
+                Store {
+                    vars: vars.clone(),
+                    rows,
+                    labels,
+                    categories: categories.clone(),
+                    layout,
+                }
             })
-        },
-    )
+        })
 }
 
 #[derive(Debug, Clone)]
@@ -123,7 +144,11 @@ fn any_options() -> impl Strategy<Value = Options> {
     let allowed = prop::option::of(prop::sample::select(LABELS.to_vec()));
     let filter = prop::option::weighted(0.4, prop::collection::vec(allowed, 0..3));
     let unknown = prop::option::of(prop::sample::select(LABELS.to_vec()));
-    (join, filter, unknown).prop_map(|(join, filter, unknown)| Options { join, filter, unknown })
+    (join, filter, unknown).prop_map(|(join, filter, unknown)| Options {
+        join,
+        filter,
+        unknown,
+    })
 }
 
 /// What the collection should be.
@@ -150,7 +175,11 @@ impl Model {
                 Some(vars)
             }
             Some(Join::Outer) => {
-                let all: BTreeSet<_> = stores.iter().flat_map(|store| &store.vars).copied().collect();
+                let all: BTreeSet<_> = stores
+                    .iter()
+                    .flat_map(|store| &store.vars)
+                    .copied()
+                    .collect();
                 Some(all.into_iter().collect())
             }
         };
@@ -159,25 +188,44 @@ impl Model {
             Some(allowed) => allowed.contains(&store.label(row)),
         };
         let rows = stores.iter().enumerate().flat_map(|(number, store)| {
-            (0..store.rows.len()).filter(move |&row| passes(store, row)).map(move |row| (number, row))
+            (0..store.rows.len())
+                .filter(move |&row| passes(store, row))
+                .map(move |row| (number, row))
         });
         let labelled = stores.iter().filter(|store| store.labels.is_some());
-        let all: BTreeSet<_> = labelled.flat_map(|store| &store.categories).copied().collect();
-        let classes = all.into_iter().filter(|label| Some(*label) != options.unknown).collect();
-        Some(Model { joint, rows: rows.collect(), classes })
+        let all: BTreeSet<_> = labelled
+            .flat_map(|store| &store.categories)
+            .copied()
+            .collect();
+        let classes = all
+            .into_iter()
+            .filter(|label| Some(*label) != options.unknown)
+            .collect();
+        Some(Model {
+            joint,
+            rows: rows.collect(),
+            classes,
+        })
     }
 
     fn values(&self, stores: &[Store], row: usize) -> Vec<f32> {
         let (store, row) = self.rows[row];
         let vars = self.joint.as_ref().unwrap_or(&stores[store].vars);
-        vars.iter().map(|var| stores[store].rows[row].get(var).copied().unwrap_or(0.0)).collect()
+        vars.iter()
+            .map(|var| stores[store].rows[row].get(var).copied().unwrap_or(0.0))
+            .collect()
     }
 
     /// `None` for a missing label.
     fn code(&self, stores: &[Store], row: usize) -> Option<i64> {
         let (store, row) = self.rows[row];
         let label = stores[store].label(row)?;
-        Some(self.classes.iter().position(|class| *class == label).map_or(-1, |at| at as i64))
+        Some(
+            self.classes
+                .iter()
+                .position(|class| *class == label)
+                .map_or(-1, |at| at as i64),
+        )
     }
 }
 
@@ -199,15 +247,23 @@ fn open(stores: &[Store], options: &Options) -> Result<MappedCollection, Error> 
 }
 
 fn f32s(values: Slice<'_>) -> Vec<f32> {
-    <f32 as Stored>::from_slice(values).expect("float32 stores give float32").to_vec()
+    <f32 as Stored>::from_slice(values)
+        .expect("float32 stores give float32")
+        .to_vec()
 }
 
 fn dense_rows(matrix: &Matrix) -> Vec<Vec<f32>> {
     match matrix {
-        Matrix::Dense { shape, values } => {
-            f32s(values.as_slice()).chunks(shape[1].max(1)).map(<[f32]>::to_vec).collect()
-        }
-        Matrix::Csr { shape, indptr, indices, values } => {
+        Matrix::Dense { shape, values } => f32s(values.as_slice())
+            .chunks(shape[1].max(1))
+            .map(<[f32]>::to_vec)
+            .collect(),
+        Matrix::Csr {
+            shape,
+            indptr,
+            indices,
+            values,
+        } => {
             let values = f32s(values.as_slice());
             let row = |i: usize| {
                 let mut out = vec![0.0; shape[1]];

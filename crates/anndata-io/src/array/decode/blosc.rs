@@ -137,8 +137,11 @@ mod tests {
 
     #[test]
     fn snappy_is_named_as_what_is_not_read() {
-        let error = decompress(include_bytes!("samples/h5-blosc-snappy-shuffle.bin"), &mut [0; 4000])
-            .expect_err("not built in");
+        let error = decompress(
+            include_bytes!("samples/h5-blosc-snappy-shuffle.bin"),
+            &mut [0; 4000],
+        )
+        .expect_err("not built in");
         assert!(error.to_string().contains("snappy"), "{error}");
     }
 

@@ -33,21 +33,32 @@ pub(super) struct Sharding {
 type Parsed<T> = Result<T, ErrorKind>;
 
 fn invalid<T>(expected: &str, found: &Value) -> Parsed<T> {
-    Err(ErrorKind::Invalid { expected: expected.to_owned(), found: found.to_string() })
+    Err(ErrorKind::Invalid {
+        expected: expected.to_owned(),
+        found: found.to_string(),
+    })
 }
 
 fn unsupported<T>(what: impl Into<String>) -> Parsed<T> {
-    Err(ErrorKind::Unsupported { what: what.into(), way_out: REWRITE })
+    Err(ErrorKind::Unsupported {
+        what: what.into(),
+        way_out: REWRITE,
+    })
 }
 
 fn extents(value: &Value, expected: &str) -> Parsed<Vec<u64>> {
-    let extents = value.as_array().and_then(|dims| dims.iter().map(Value::as_u64).collect());
+    let extents = value
+        .as_array()
+        .and_then(|dims| dims.iter().map(Value::as_u64).collect());
     extents.map_or_else(|| invalid(expected, value), Ok)
 }
 
 fn grid(shape: &[u64], chunk: Vec<u64>, value: &Value) -> Parsed<Grid> {
     // Writers give empty axes chunks of no extent.
-    let chunk = chunk.iter().zip(shape).map(|(&n, &extent)| if extent == 0 { n.max(1) } else { n });
+    let chunk = chunk
+        .iter()
+        .zip(shape)
+        .map(|(&n, &extent)| if extent == 0 { n.max(1) } else { n });
     let grid = Grid::new(shape.to_vec(), chunk.collect());
     grid.map_or_else(|| invalid("a chunk shape that fits the array's", value), Ok)
 }
@@ -84,7 +95,12 @@ impl ArrayMetadata {
         let separator = match document["dimension_separator"].as_str() {
             None | Some(".") => '.',
             Some("/") => '/',
-            _ => return invalid("dimension_separator . or /", &document["dimension_separator"]),
+            _ => {
+                return invalid(
+                    "dimension_separator . or /",
+                    &document["dimension_separator"],
+                );
+            }
         };
         Ok(ArrayMetadata {
             grid: grid(&shape, chunk, &document["chunks"])?,
@@ -111,7 +127,10 @@ impl ArrayMetadata {
         if chunk.len() != shape.len() {
             return invalid("a chunk_shape of the rank of the shape", chunk_value);
         }
-        if document["storage_transformers"].as_array().is_some_and(|list| !list.is_empty()) {
+        if document["storage_transformers"]
+            .as_array()
+            .is_some_and(|list| !list.is_empty())
+        {
             return unsupported("zarr storage transformers");
         }
         let key = &document["chunk_key_encoding"];
@@ -137,7 +156,10 @@ impl ArrayMetadata {
                 let inner_value = &configuration["chunk_shape"];
                 let inner = extents(inner_value, "chunk_shape: a list of lengths")?;
                 let divides = inner.len() == shape.len()
-                    && inner.iter().zip(&outer_grid.chunk).all(|(&i, &o)| i > 0 && o % i == 0);
+                    && inner
+                        .iter()
+                        .zip(&outer_grid.chunk)
+                        .all(|(&i, &o)| i > 0 && o % i == 0);
                 if !divides {
                     return invalid("a chunk_shape that divides the shard's", inner_value);
                 }
@@ -148,7 +170,12 @@ impl ArrayMetadata {
                 let index_at_end = match configuration["index_location"].as_str() {
                     None | Some("end") => true,
                     Some("start") => false,
-                    _ => return invalid("index_location start or end", &configuration["index_location"]),
+                    _ => {
+                        return invalid(
+                            "index_location start or end",
+                            &configuration["index_location"],
+                        );
+                    }
                 };
                 let index = Chain::parse(&configuration["index_codecs"], shape.len() + 1)?;
                 let index_checksum = match index.codecs[..] {
@@ -159,11 +186,23 @@ impl ArrayMetadata {
                 if index.big_endian || index.stored_axes.is_some() {
                     return unsupported("a big-endian or transposed zarr shard index");
                 }
-                let sharding = Sharding { shards: outer_grid, index_at_end, index_checksum };
-                (self::grid(&shape, inner, inner_value)?, chain, Some(sharding))
+                let sharding = Sharding {
+                    shards: outer_grid,
+                    index_at_end,
+                    index_checksum,
+                };
+                (
+                    self::grid(&shape, inner, inner_value)?,
+                    chain,
+                    Some(sharding),
+                )
             }
         };
-        let item = if chain.vlen { ItemType::Text(TextEncoding::Vlen) } else { v3_type(&document["data_type"])? };
+        let item = if chain.vlen {
+            ItemType::Text(TextEncoding::Vlen)
+        } else {
+            v3_type(&document["data_type"])?
+        };
         Ok(ArrayMetadata {
             grid,
             fill: fill(&item, &document["fill_value"])?,
@@ -189,21 +228,36 @@ struct Chain<'a> {
 
 impl Chain<'_> {
     fn parse(value: &Value, rank: usize) -> Parsed<Chain<'_>> {
-        let Some(list) = value.as_array() else { return invalid("codecs: a list", value) };
+        let Some(list) = value.as_array() else {
+            return invalid("codecs: a list", value);
+        };
         let (stored_axes, sharding, codecs) = (None, None, Vec::new());
-        let mut chain = Chain { stored_axes, big_endian: false, vlen: false, sharding, codecs };
+        let mut chain = Chain {
+            stored_axes,
+            big_endian: false,
+            vlen: false,
+            sharding,
+            codecs,
+        };
         for codec in list {
             let (name, configuration) = match codec {
                 Value::String(name) => (name.as_str(), &Value::Null),
-                codec => (codec["name"].as_str().unwrap_or_default(), &codec["configuration"]),
+                codec => (
+                    codec["name"].as_str().unwrap_or_default(),
+                    &codec["configuration"],
+                ),
             };
             match name {
                 "transpose" => {
-                    let order = extents(&configuration["order"], "order: a permutation of the axes")?;
+                    let order =
+                        extents(&configuration["order"], "order: a permutation of the axes")?;
                     let mut sorted = order.clone();
                     sorted.sort_unstable();
                     if !sorted.iter().copied().eq(0..rank as u64) {
-                        return invalid("order: a permutation of the axes", &configuration["order"]);
+                        return invalid(
+                            "order: a permutation of the axes",
+                            &configuration["order"],
+                        );
                     }
                     let order: Vec<usize> = order.iter().map(|&axis| axis as usize).collect();
                     // Transposes add up: each permutes the axes that the one before left.
@@ -247,7 +301,9 @@ fn codec_named(id: &str, configuration: &Value) -> Parsed<Codec> {
         "zlib" => Codec::Deflate,
         "lz4" => Codec::Lz4Numcodecs,
         "shuffle" => match configuration["elementsize"].as_u64() {
-            Some(size @ 1..=255) => Codec::Shuffle { element_size: size as usize },
+            Some(size @ 1..=255) => Codec::Shuffle {
+                element_size: size as usize,
+            },
             _ => return invalid("elementsize of the shuffle codec", configuration),
         },
         _ => return unsupported(format!("the zarr codec {id}")),
@@ -256,7 +312,9 @@ fn codec_named(id: &str, configuration: &Value) -> Parsed<Codec> {
 
 /// A numpy type string, such as `<f4`.
 fn numpy_type(value: &Value) -> Parsed<(ItemType, bool)> {
-    let Some(text) = value.as_str() else { return unsupported(format!("the zarr dtype {value}")) };
+    let Some(text) = value.as_str() else {
+        return unsupported(format!("the zarr dtype {value}"));
+    };
     let (order, code) = text.split_at_checked(1).unwrap_or_default();
     let big_endian = order == ">";
     let item = match code.split_at_checked(1) {
@@ -265,9 +323,10 @@ fn numpy_type(value: &Value) -> Parsed<(ItemType, bool)> {
             _ => return unsupported(format!("the zarr dtype {text}")),
         },
         Some(("S", size)) => match size.parse() {
-            Ok(size @ 1..=65_536) => {
-                ItemType::Text(TextEncoding::Fixed { size, padding: Padding::Nulls })
-            }
+            Ok(size @ 1..=65_536) => ItemType::Text(TextEncoding::Fixed {
+                size,
+                padding: Padding::Nulls,
+            }),
             _ => return unsupported(format!("the zarr dtype {text}")),
         },
         _ => match code.parse() {
@@ -281,12 +340,19 @@ fn numpy_type(value: &Value) -> Parsed<(ItemType, bool)> {
 fn v3_type(value: &Value) -> Parsed<ItemType> {
     let (name, configuration) = match value {
         Value::String(name) => (name.as_str(), &Value::Null),
-        value => (value["name"].as_str().unwrap_or_default(), &value["configuration"]),
+        value => (
+            value["name"].as_str().unwrap_or_default(),
+            &value["configuration"],
+        ),
     };
-    let length = configuration["length_bytes"].as_u64().filter(|n| (1..=262_144).contains(n));
+    let length = configuration["length_bytes"]
+        .as_u64()
+        .filter(|n| (1..=262_144).contains(n));
     match (name, length) {
         ("fixed_length_utf32", Some(bytes)) if bytes % 4 == 0 => {
-            Ok(ItemType::Text(TextEncoding::Utf32 { chars: bytes as usize / 4 }))
+            Ok(ItemType::Text(TextEncoding::Utf32 {
+                chars: bytes as usize / 4,
+            }))
         }
         ("null_terminated_bytes", Some(bytes)) => {
             let (size, padding) = (bytes as usize, Padding::Nulls);
@@ -361,10 +427,24 @@ mod tests {
 
     #[test]
     fn what_is_not_read_is_named() {
-        let error = v2(r#"{"shape":[5],"chunks":[2],"dtype":"<i4","order":"C","compressor":{"id":"lzma"}}"#);
-        assert!(error.err().expect("unknown codec").to_string().contains("zarr codec lzma"));
+        let error = v2(
+            r#"{"shape":[5],"chunks":[2],"dtype":"<i4","order":"C","compressor":{"id":"lzma"}}"#,
+        );
+        assert!(
+            error
+                .err()
+                .expect("unknown codec")
+                .to_string()
+                .contains("zarr codec lzma")
+        );
         let error = v2(r#"{"shape":[5],"chunks":[2],"dtype":"<c8","order":"C","compressor":null}"#);
-        assert!(error.err().expect("unknown type").to_string().contains("<c8"));
+        assert!(
+            error
+                .err()
+                .expect("unknown type")
+                .to_string()
+                .contains("<c8")
+        );
         let error = v2(r#"{"shape":[5],"chunks":[0],"dtype":"<i4","order":"C","compressor":null}"#);
         assert!(matches!(error.err(), Some(ErrorKind::Invalid { .. })));
     }
@@ -372,12 +452,24 @@ mod tests {
     #[test]
     fn fill_values_of_every_form() {
         let of = |dtype, text: &str| {
-            fill(&ItemType::Number(dtype), &serde_json::from_str(text).expect("valid JSON"))
+            fill(
+                &ItemType::Number(dtype),
+                &serde_json::from_str(text).expect("valid JSON"),
+            )
         };
-        assert_eq!(of(DType::F32, "\"0x3f800000\"").ok(), Some(1f32.to_ne_bytes().to_vec()));
-        assert_eq!(of(DType::F64, "\"-Infinity\"").ok(), Some(f64::NEG_INFINITY.to_ne_bytes().to_vec()));
+        assert_eq!(
+            of(DType::F32, "\"0x3f800000\"").ok(),
+            Some(1f32.to_ne_bytes().to_vec())
+        );
+        assert_eq!(
+            of(DType::F64, "\"-Infinity\"").ok(),
+            Some(f64::NEG_INFINITY.to_ne_bytes().to_vec())
+        );
         assert_eq!(of(DType::Bool, "true").ok(), Some(vec![1]));
-        assert_eq!(of(DType::U64, "18446744073709551615").ok(), Some(vec![255; 8]));
+        assert_eq!(
+            of(DType::U64, "18446744073709551615").ok(),
+            Some(vec![255; 8])
+        );
         assert_eq!(of(DType::I8, "null").ok(), Some(vec![]));
         assert!(of(DType::I8, "[1]").is_err());
     }

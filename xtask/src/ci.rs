@@ -1,0 +1,93 @@
+//! `cargo xtask ci`: formatting, lints, documentation, each crate alone, fixtures, tests.
+
+use std::path::Path;
+
+use crate::step::{self, cargo, step};
+use crate::{Result, fixtures, root, test};
+
+/// Runs every step in turn and stops at the first that fails.
+pub(crate) fn run() -> Result {
+    step("format", || {
+        step::run(&mut cargo(&["fmt", "--all", "--check"]))
+    })?;
+    step("clippy", || {
+        let args = [
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ];
+        step::run(&mut cargo(&args))
+    })?;
+    step("documentation", || {
+        let mut doc = cargo(&["doc", "--workspace", "--no-deps"]);
+        step::run(doc.env("RUSTDOCFLAGS", "-D warnings"))
+    })?;
+    for package in packages(&root().join("crates"))? {
+        step(
+            &format!("{package} alone, without default features"),
+            || {
+                step::run(&mut cargo(&[
+                    "check",
+                    "--package",
+                    &package,
+                    "--no-default-features",
+                ]))
+            },
+        )?;
+    }
+    step("fixtures", || fixtures::check(&root()))?;
+    test::run()
+}
+
+/// The names of the packages in the folders below `crates`, sorted by folder.
+fn packages(crates: &Path) -> Result<Vec<String>> {
+    let unreadable = |error| format!("cannot read {}: {error}", crates.display());
+    let mut manifests = Vec::new();
+    for entry in std::fs::read_dir(crates).map_err(unreadable)? {
+        manifests.push(entry.map_err(unreadable)?.path().join("Cargo.toml"));
+    }
+    manifests.sort();
+    let mut names = Vec::new();
+    for manifest in manifests.iter().filter(|manifest| manifest.is_file()) {
+        let text = std::fs::read_to_string(manifest)
+            .map_err(|error| format!("cannot read {}: {error}", manifest.display()))?;
+        let name = package_name(&text)
+            .ok_or_else(|| format!("{} names no package", manifest.display()))?;
+        names.push(name.to_owned());
+    }
+    Ok(names)
+}
+
+/// The `name` of the `[package]` of a manifest.
+fn package_name(manifest: &str) -> Option<&str> {
+    let package = manifest.split("[package]").nth(1)?;
+    let line = package
+        .lines()
+        .find_map(|line| line.strip_prefix("name = "))?;
+    Some(line.trim().trim_matches('"'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_name_of_the_package_not_of_a_target() {
+        let manifest =
+            "[package]\ndescription = \"d\"\nname = \"one\"\n\n[[bin]]\nname = \"two\"\n";
+        assert_eq!(package_name(manifest), Some("one"));
+        assert_eq!(package_name("[workspace]\n"), None);
+    }
+
+    #[test]
+    fn finds_the_packages_of_this_workspace() {
+        let names = packages(&root().join("crates")).unwrap();
+        assert!(
+            names.contains(&"mapped-anndata-cli".to_owned()),
+            "{names:?}"
+        );
+    }
+}

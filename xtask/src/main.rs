@@ -1,0 +1,67 @@
+//! Development commands of the workspace: `cargo xtask fixtures`, `cargo xtask test`, `cargo xtask ci`.
+
+mod bench;
+mod ci;
+mod fixtures;
+mod manifest;
+mod python;
+mod step;
+mod test;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What went wrong, for whoever runs the command.
+type Result<T = ()> = std::result::Result<T, String>;
+
+/// Development commands of the workspace.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write the golden fixtures and the demo collection again, with Python 3.11 and 3.12.
+    Fixtures {
+        /// Only compare the files with their recorded hashes; needs no Python.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Run all tests: unit, integration and documentation.
+    Test,
+    /// Run everything that must hold before a change is merged.
+    Ci,
+    /// Time this workspace against other loaders, in turns; needs Python 3.12 and 25 GB of disk.
+    Bench(bench::Options),
+}
+
+/// The root of the workspace.
+fn root() -> PathBuf {
+    let xtask = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    xtask
+        .parent()
+        .expect("xtask lies in the workspace")
+        .to_path_buf()
+}
+
+fn main() -> ExitCode {
+    let result = match Args::parse().command {
+        Command::Fixtures { check: true } => fixtures::check(&root()),
+        Command::Fixtures { check: false } => fixtures::write(&root()),
+        Command::Test => test::run(),
+        Command::Ci => ci::run(),
+        Command::Bench(options) => bench::run(&options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
