@@ -81,11 +81,11 @@ mod tests {
         assert_eq!(*local.get().lock().expect("no holder panicked"), 7);
     }
 
+    /// A value that another process's thread holds locked for ever.
     #[test]
     fn a_value_of_another_process_is_left_alone() {
         let mut local = ForkLocal::new(|| Mutex::new(0));
-        let held = Box::leak(Box::new(Mutex::new(1)));
-        std::mem::forget(held.lock());
+        std::mem::forget(local.get().lock());
         local.first.pid = u32::MAX; // no process has this id
         *local.get().lock().expect("the value is fresh") = 2;
         assert_eq!(*local.get().lock().expect("no holder panicked"), 2);

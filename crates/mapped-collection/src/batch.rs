@@ -445,8 +445,8 @@ impl Plan {
         let file = |store: usize| self.stores[store].file.clone();
         Err(Error::Ragged {
             key: key.name.clone(),
-            files: (file(first), file(other)),
-            found: (describe(first), describe(other)),
+            files: Box::new((file(first), file(other))),
+            found: Box::new((describe(first), describe(other))),
         })
     }
 }

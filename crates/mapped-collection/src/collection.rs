@@ -363,7 +363,7 @@ impl MappedCollection {
             .collect();
         LabelWeights::count(self.n_obs(), &columns).map_err(|source| Error::Labels {
             key: keys.join(", "),
-            source,
+            source: Box::new(source),
         })
     }
 

@@ -47,9 +47,9 @@ pub enum Error {
         /// The obs key.
         key: String,
         /// Two stores that differ.
-        files: (PathBuf, PathBuf),
+        files: Box<(PathBuf, PathBuf)>,
         /// What each of them has.
-        kinds: (String, String),
+        kinds: Box<(String, String)>,
     },
     /// The labels of a key cannot be encoded or counted.
     #[error("obs/{key}: {source}")]
@@ -57,7 +57,7 @@ pub enum Error {
         /// The obs key, or several joined by a comma.
         key: String,
         /// Why.
-        source: EncodingError,
+        source: Box<EncodingError>,
     },
     /// No store has an obs column of this name.
     #[error("no store has the obs column {key:?}{}", did_you_mean(nearest))]
@@ -84,9 +84,9 @@ pub enum Error {
         /// The matrix.
         key: String,
         /// Two stores that differ.
-        files: (PathBuf, PathBuf),
+        files: Box<(PathBuf, PathBuf)>,
         /// What each of them has.
-        found: (String, String),
+        found: Box<(String, String)>,
     },
     /// A store has more rows than row numbers.
     #[error("{}: expected less than 2^32 rows, found {n_obs}", file.display())]

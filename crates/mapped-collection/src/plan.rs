@@ -459,13 +459,13 @@ pub(crate) fn merge_categories(
             let file = |store: usize| files[store].as_ref().to_owned();
             Error::MixedLabels {
                 key: key.to_owned(),
-                files: (file(first_store), file(second_store)),
-                kinds: (first_kind.to_string(), second_kind.to_string()),
+                files: Box::new((file(first_store), file(second_store))),
+                kinds: Box::new((first_kind.to_string(), second_kind.to_string())),
             }
         }
         source => Error::Labels {
             key: key.to_owned(),
-            source,
+            source: Box::new(source),
         },
     })
 }

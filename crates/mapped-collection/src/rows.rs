@@ -55,7 +55,7 @@ fn put_dense(out: &mut Values, at: usize, map: Option<&VarMap>, start: usize, va
                 let row = &mut out[at..at + map.n_joint()];
                 with_dtype!(values.dtype(), S => {
                     let source = S::from_slice(values).expect("its own type");
-                    map.scatter_dense(start, source, row, |value| D::cast_from(value))
+                    map.scatter_dense(start, source, row, D::cast_from)
                         .expect(COLUMNS_ARE_CHECKED);
                 });
             }
@@ -78,7 +78,7 @@ fn put_sparse(
             match map {
                 None => scatter(columns, source, out),
                 Some(map) => map
-                    .scatter_sparse(columns, source, &mut out[..map.n_joint()], |value| D::cast_from(value))
+                    .scatter_sparse(columns, source, &mut out[..map.n_joint()], D::cast_from)
                     .expect(COLUMNS_ARE_CHECKED),
             }
         });

@@ -98,7 +98,7 @@ impl Alias {
 
     fn draw(&self, word: u64, unit: f64) -> u32 {
         let n = self.columns.len() as u64;
-        let column = (u128::from(word) * u128::from(n) >> 64) as usize;
+        let column = ((u128::from(word) * u128::from(n)) >> 64) as usize;
         let (keep, alias) = self.columns[column];
         if unit < keep { column as u32 } else { alias }
     }

@@ -314,7 +314,7 @@ impl TextReader<'_> {
                 })
             })?;
         self.cursor.raw = raw;
-        let stored = bytes.get(..4).map(|count| le_uint(count));
+        let stored = bytes.get(..4).map(le_uint);
         let extent = array.chunk_shape().first().copied().unwrap_or(1);
         if stored != Some(extent) && stored != Some(extent.min(array.len() - chunk * extent)) {
             let found = stored.map_or("no count".to_owned(), |n| n.to_string());
