@@ -159,6 +159,19 @@ impl Array {
             .ok_or_else(|| self.invalid("an array of numbers or booleans", "text"))
     }
 
+    /// Refuses to go on when the file is no longer the one that was opened. To be called before
+    /// each bulk of reads: bytes that are mapped into memory give no error when they change.
+    pub(crate) fn check_unchanged(&self) -> Result<(), Error> {
+        match &self.inner.chunks {
+            Chunks::Contiguous { source, .. } | Chunks::Table { source, .. }
+                if self.is_direct() =>
+            {
+                source.check_unchanged().map_err(|error| self.at(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whether elements can be read where they lie, without decoding a whole chunk.
     pub(crate) fn is_direct(&self) -> bool {
         self.inner.pipeline.is_empty() && self.inner.stored_axes.is_none()
@@ -180,7 +193,7 @@ impl Array {
         Ok(())
     }
 
-    fn place(&self, chunk: u64) -> Result<Option<Place>, Error> {
+    fn place(&self, chunk: u64) -> Result<Option<Place<'_>>, Error> {
         if self.inner.context.is_closed() {
             return Err(self.error(ErrorKind::Closed));
         }
@@ -190,7 +203,7 @@ impl Array {
     }
 
     /// The stored bytes of a chunk, as they are.
-    pub(crate) fn read_raw(&self, place: &Place, out: &mut Vec<u8>) -> Result<(), Error> {
+    pub(crate) fn read_raw(&self, place: &Place<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
         if place
             .offset
             .checked_add(place.len)
@@ -255,7 +268,7 @@ impl Array {
     fn decode(
         &self,
         chunk: u64,
-        place: &Place,
+        place: &Place<'_>,
         cursor: &mut Cursor,
     ) -> Result<AlignedBytes, Error> {
         let inner = &*self.inner;
@@ -305,7 +318,7 @@ impl Array {
     }
 
     /// Fills `out` with `count` elements from `within` on of a chunk that is stored as it is.
-    fn read_direct(&self, place: &Place, within: u64, out: &mut [u8]) -> Result<(), Error> {
+    fn read_direct(&self, place: &Place<'_>, within: u64, out: &mut [u8]) -> Result<(), Error> {
         let item = self.inner.item.size() as u64;
         let (start, len) = (within * item, out.len() as u64);
         if start + len > place.len {
@@ -315,7 +328,7 @@ impl Array {
         let offset = place.offset.saturating_add(start);
         place
             .source
-            .read_exact_at(offset, out)
+            .read_in_place(offset, out)
             .map_err(|error| self.at(error))?;
         self.inner.context.count_read(len);
         if self.inner.big_endian {
@@ -423,6 +436,7 @@ impl Array {
             let (what, len) = ("row", grid.shape[0]);
             return Err(self.error(ErrorKind::OutOfBounds { what, index, len }));
         }
+        self.check_unchanged()?;
         let mut buffer = AlignedBytes::default();
         let inner_counts = &grid.counts()[1..];
         let blocks: u64 = inner_counts.iter().product();

@@ -1,7 +1,7 @@
 //! What all stores of a collection share: a bounded set of open files and a bounded cache of
 //! decoded chunks.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
+use memmap2::Mmap;
+use once_cell::race::OnceBox;
 
 use crate::array::buffer::AlignedBytes;
 use crate::error::{Error, ErrorKind};
@@ -21,14 +23,20 @@ pub struct IoOptions {
     pub cache_bytes: usize,
     /// Files kept open at the most; the least recently read is closed first.
     pub max_open_files: usize,
+    /// Whether uncompressed bytes of files on local Linux file systems are read through a memory
+    /// map, which spares a system call a row. The process is killed (SIGBUS) when another one
+    /// truncates a file while it is being read; switch it off for files that others may change.
+    /// Before each bulk of rows the file's size and time are compared with those at opening.
+    pub mmap: bool,
 }
 
 impl Default for IoOptions {
-    /// 64 MiB of chunks, 64 open files.
+    /// 64 MiB of chunks, 64 open files, memory maps.
     fn default() -> Self {
         IoOptions {
             cache_bytes: 64 << 20,
             max_open_files: 64,
+            mmap: true,
         }
     }
 }
@@ -233,13 +241,18 @@ struct Identity {
 
 impl Identity {
     fn of(file: &File) -> io::Result<Identity> {
-        let meta = file.metadata()?;
-        Ok(Identity {
+        Ok(Identity::from(&file.metadata()?))
+    }
+}
+
+impl From<&Metadata> for Identity {
+    fn from(meta: &Metadata) -> Identity {
+        Identity {
             device: meta.dev(),
             inode: meta.ino(),
             len: meta.len(),
             modified: (meta.mtime(), meta.mtime_nsec()),
-        })
+        }
     }
 }
 
@@ -251,6 +264,9 @@ pub(crate) struct FileSource {
     context: IoContext,
     path: Arc<Path>,
     identity: Identity,
+    /// The whole file, mapped when its bytes are first wanted as they lie; empty where it cannot
+    /// or may not be.
+    map: Arc<OnceBox<Option<Mmap>>>,
 }
 
 impl FileSource {
@@ -262,6 +278,7 @@ impl FileSource {
             context: context.clone(),
             path: path.into(),
             identity,
+            map: Arc::default(),
         })
     }
 
@@ -272,6 +289,47 @@ impl FileSource {
     /// Length in bytes.
     pub(crate) fn len(&self) -> u64 {
         self.identity.len
+    }
+
+    /// An error when the file at the path is no longer the one that was opened.
+    fn check_unchanged(&self) -> Result<(), Error> {
+        let meta = std::fs::metadata(&self.path);
+        let meta = meta.map_err(|error| Error::io(&self.path, "", error))?;
+        if Identity::from(&meta) == self.identity {
+            return Ok(());
+        }
+        Err(Error::new(&self.path, "", ErrorKind::Changed))
+    }
+
+    /// Fills `out` with the bytes at `offset`, from a map of the file where there is one. Whoever
+    /// calls it has [checked](Self::check_unchanged) the file not long before.
+    fn read_in_place(&self, offset: u64, out: &mut [u8]) -> Result<(), Error> {
+        let map = self.map.get_or_init(|| Box::new(self.map_file()));
+        let range = usize::try_from(offset)
+            .ok()
+            .and_then(|start| Some(start..start.checked_add(out.len())?));
+        match (map, range) {
+            (Some(map), Some(range)) if range.end <= map.len() && !self.context.is_closed() => {
+                out.copy_from_slice(&map[range]);
+                Ok(())
+            }
+            _ => self.read_exact_at(offset, out),
+        }
+    }
+
+    fn map_file(&self) -> Option<Mmap> {
+        if !self.context.inner.options.mmap || self.len() == 0 {
+            return None;
+        }
+        let (file, _) = self.context.file(&self.path).ok()?;
+        if !is_local(&file) || Identity::of(&file).ok()? != self.identity {
+            return None;
+        }
+        // SAFETY: the map is read-only and its bytes are only ever copied out, as plain bytes of
+        // which every value is valid. What remains is that another process changes the file: its
+        // size and time are compared before each bulk of reads, and the risk that is left (SIGBUS
+        // when it is truncated in between) is documented on `IoOptions::mmap`, which turns it off.
+        unsafe { Mmap::map(&*file).ok() }
     }
 
     /// Fills `out` with the bytes at `offset`.
@@ -303,6 +361,28 @@ impl FileSource {
     }
 }
 
+/// Whether a file lies on a local file system, of a kind that is known.
+#[cfg(target_os = "linux")]
+fn is_local(file: &File) -> bool {
+    // ext2 to ext4, xfs, btrfs, tmpfs, overlayfs, zfs, f2fs, bcachefs.
+    const LOCAL: [u64; 8] = [
+        0xef53,
+        0x5846_5342,
+        0x9123_683e,
+        0x0102_1994,
+        0x794c_7630,
+        0x2fc1_2fc1,
+        0xf2f5_2010,
+        0xca45_1a4e,
+    ];
+    rustix::fs::fstatfs(file).is_ok_and(|stat| LOCAL.contains(&(stat.f_type as u64)))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_local(_file: &File) -> bool {
+    false
+}
+
 /// Sources of the bytes of arrays: a file, or memory.
 #[derive(Debug, Clone)]
 pub(crate) enum ByteSource {
@@ -311,6 +391,21 @@ pub(crate) enum ByteSource {
 }
 
 impl ByteSource {
+    pub(crate) fn check_unchanged(&self) -> Result<(), Error> {
+        match self {
+            ByteSource::File(file) => file.check_unchanged(),
+            ByteSource::Memory(_) => Ok(()),
+        }
+    }
+
+    /// As [`read_exact_at`](Self::read_exact_at), through a memory map where there is one.
+    pub(crate) fn read_in_place(&self, offset: u64, out: &mut [u8]) -> Result<(), Error> {
+        match self {
+            ByteSource::File(file) => file.read_in_place(offset, out),
+            ByteSource::Memory(_) => self.read_exact_at(offset, out),
+        }
+    }
+
     pub(crate) fn len(&self) -> u64 {
         match self {
             ByteSource::File(file) => file.len(),
@@ -358,6 +453,7 @@ mod tests {
         let context = IoContext::new(IoOptions {
             cache_bytes: 100,
             max_open_files: 2,
+            mmap: true,
         });
         for chunk in 0..10 {
             context.keep_chunk(ChunkKey { array: 0, chunk }, &bytes(30));
@@ -379,6 +475,7 @@ mod tests {
         let context = IoContext::new(IoOptions {
             cache_bytes: 0,
             max_open_files: 2,
+            mmap: false,
         });
         let sources: Vec<_> = (0..5u8)
             .map(|i| {

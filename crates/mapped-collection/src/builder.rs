@@ -192,6 +192,13 @@ impl Builder {
         self
     }
 
+    /// Whether uncompressed files on local file systems are read through memory maps: see
+    /// [`IoOptions::mmap`]. By default, they are.
+    pub fn mmap(mut self, mmap: bool) -> Self {
+        self.io.mmap = mmap;
+        self
+    }
+
     /// Opens the collection: reads names, labels and row pointers of every file, and checks
     /// every option.
     ///

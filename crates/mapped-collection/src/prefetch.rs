@@ -38,8 +38,7 @@ pub(crate) struct Job {
     pub(crate) window_bytes: usize,
     /// Finished batches that may wait for the caller.
     pub(crate) most_ready: usize,
-    /// Batches of a window, at the most.
-    pub(crate) most_batches: usize,
+    gain: Gain,
     pub(crate) recycler: Arc<Recycler>,
 }
 
@@ -79,18 +78,15 @@ impl Job {
         }
         let most_ready = (budget / 4 / batch_bytes.max(1)).clamp(1, MOST_READY);
         let window_bytes = budget - most_ready * batch_bytes;
-        // Where rows are read without decoding their neighbours, and where the order keeps
-        // neighbours together, a large window gains nothing, and its memory is not in the
-        // processor's cache.
         let sources = plan
             .stores
             .iter()
             .flat_map(|store| store.matrices.iter().flatten());
-        let gains_nothing = sources.into_iter().all(|source| source.is_direct());
-        let most_batches = match schedule.order.rows_together() {
-            _ if gains_nothing => FEW_BATCHES,
-            Some(rows) => rows.div_ceil(schedule.batch_size).max(FEW_BATCHES),
-            None => usize::MAX,
+        let gain = match schedule.order.rows_together() {
+            _ if sources.into_iter().all(|source| source.is_direct()) => Gain::Nothing,
+            Some(1) => Gain::Nothing,
+            Some(rows) => Gain::Within { rows },
+            None => Gain::Always,
         };
         let (collection, recycler) = (collection.clone(), recycler.clone());
         Ok(Job {
@@ -100,9 +96,38 @@ impl Job {
             workers,
             window_bytes,
             most_ready,
-            most_batches,
+            gain,
             recycler,
         })
+    }
+}
+
+/// What a larger window is good for: fewer decodes.
+#[derive(Debug, Clone, Copy)]
+enum Gain {
+    /// Rows are read without decoding their neighbours, or come in file order. A small window
+    /// stays in the processor's cache.
+    Nothing,
+    /// Neighbours come within so many positions, and pools of that size follow each other.
+    Within { rows: usize },
+    /// Neighbours come anywhere.
+    Always,
+}
+
+impl Job {
+    /// Batches of a window that begins at this one, at the most.
+    fn most_batches(&self, first: usize) -> usize {
+        match self.gain {
+            Gain::Nothing => FEW_BATCHES,
+            Gain::Within { rows } => {
+                let step = self.schedule.step_rows();
+                let position = self.schedule.start + first * step;
+                // To the end of the pool, or of the next when this one is nearly through.
+                let rest = rows - position % rows;
+                (if rest < step { rest + rows } else { rest }).div_ceil(step)
+            }
+            Gain::Always => usize::MAX,
+        }
     }
 }
 
@@ -373,7 +398,9 @@ impl Shared {
                 && state.windows.len() < 2 =>
             {
                 state.planning = true;
-                let most = state.window_batches.min(self.job.most_batches);
+                let most = state
+                    .window_batches
+                    .min(self.job.most_batches(state.next_planned));
                 state.window_batches = most.saturating_mul(GROWTH);
                 Some(Work::Plan {
                     first_batch: state.next_planned,

@@ -1,5 +1,6 @@
 //! Where the bytes of each chunk of an array lie.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use once_cell::race::OnceBox;
@@ -10,8 +11,10 @@ use crate::error::Error;
 
 /// The stored bytes of one chunk.
 #[derive(Debug, Clone)]
-pub(crate) struct Place {
-    pub(crate) source: ByteSource,
+pub(crate) struct Place<'a> {
+    /// Borrowed where it is known already: a copy would count references, which threads contend
+    /// for.
+    pub(crate) source: Cow<'a, ByteSource>,
     pub(crate) offset: u64,
     pub(crate) len: u64,
     /// Bit `i` set: codec `i` was not applied to this chunk.
@@ -49,11 +52,16 @@ pub(crate) enum Chunks {
 
 impl Chunks {
     /// Where a chunk lies, `None` when it was never written.
-    pub(crate) fn place(&self, chunk: u64, grid: &Grid, item: u64) -> Result<Option<Place>, Error> {
+    pub(crate) fn place(
+        &self,
+        chunk: u64,
+        grid: &Grid,
+        item: u64,
+    ) -> Result<Option<Place<'_>>, Error> {
         match self {
             Chunks::Unallocated => Ok(None),
             Chunks::Contiguous { source, offset } => Ok(Some(Place {
-                source: source.clone(),
+                source: Cow::Borrowed(source),
                 offset: *offset,
                 len: grid.len() * item,
                 skip_mask: 0,
@@ -72,7 +80,7 @@ impl Chunks {
                         ..
                     } = entries[at];
                     Place {
-                        source: source.clone(),
+                        source: Cow::Borrowed(source),
                         offset,
                         len: len.into(),
                         skip_mask,
@@ -86,7 +94,7 @@ impl Chunks {
                 let file = files.open(&grid.coords(chunk))?;
                 let len = file.len();
                 Ok(Some(Place {
-                    source: ByteSource::File(file),
+                    source: Cow::Owned(ByteSource::File(file)),
                     offset: 0,
                     len,
                     skip_mask: 0,
@@ -250,7 +258,7 @@ pub(crate) struct Shard {
 }
 
 impl ShardFiles {
-    fn place(&self, chunk: u64, grid: &Grid) -> Result<Option<Place>, Error> {
+    fn place(&self, chunk: u64, grid: &Grid) -> Result<Option<Place<'_>>, Error> {
         let coords = grid.coords(chunk);
         let mut shard_coords = Vec::with_capacity(coords.len());
         let mut within = 0;
@@ -275,7 +283,7 @@ impl ShardFiles {
         if (offset, len) == (u64::MAX, u64::MAX) {
             return Ok(None);
         }
-        let source = ByteSource::File(shard.file.clone());
+        let source = Cow::Owned(ByteSource::File(shard.file.clone()));
         Ok(Some(Place {
             source,
             offset,

@@ -100,6 +100,7 @@ impl CsrMatrix {
         let (Some(&first), Some(&last)) = (rows.first(), rows.last()) else {
             return Ok(());
         };
+        self.indices.check_unchanged()?;
         // The chunks at both ends of the piece may hold rows of its neighbours.
         let (start, end) = (self.indptr[first as usize], self.indptr[last as usize + 1]);
         let ends = |array: &Array| {
