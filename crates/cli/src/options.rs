@@ -91,7 +91,7 @@ fn builder(paths: &[PathBuf], args: &CollectionArgs) -> Result<Builder> {
         .join(args.join)
         .dtype(args.dtype);
     if let EncodeArg::Keys(keys) = &args.encode_labels {
-        builder = builder.encode_labels(keys.iter().cloned());
+        builder = builder.encode_labels(keys.clone());
     }
     for filter in &args.filter {
         let value = match filter.label.as_str() {

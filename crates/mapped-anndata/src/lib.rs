@@ -62,7 +62,7 @@
 //! | `obs_filter={"donor": ("d1", "d2")}` | [`.filter`](Builder::filter)`("donor", ["d1", "d2"])` |
 //! | `join="outer"`, `join=None` | [`.join`](Builder::join)`(Join::Outer)`, `.join(None)` |
 //! | `encode_labels=["cell_type"]` | [`.encode_labels`](Builder::encode_labels)`(["cell_type"])` |
-//! | `encode_labels=False` | `.encode_labels([""; 0])` |
+//! | `encode_labels=False` | `.encode_labels(false)` |
 //! | `unknown_label="unknown"` | [`.unknown_label_for_all`](Builder::unknown_label_for_all)`("unknown")` |
 //! | `unknown_label={"cell_type": "unknown"}` | [`.unknown_label`](Builder::unknown_label)`("cell_type", "unknown")` |
 //! | `dtype="float32"` | [`.dtype`](Builder::dtype)`(DType::F32)` |
@@ -88,3 +88,8 @@ pub use anndata_io as io;
 pub use feature_join as join;
 /// Labels as integers, and their weights. The crate `label-encoding`.
 pub use label_encoding as labels;
+
+/// The README's example.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

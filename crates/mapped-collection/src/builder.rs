@@ -18,10 +18,26 @@ pub enum EncodeLabels {
     Keys(Vec<String>),
 }
 
-impl EncodeLabels {
-    /// No key.
-    pub fn none() -> Self {
-        EncodeLabels::Keys(Vec::new())
+impl From<bool> for EncodeLabels {
+    /// All, or none.
+    fn from(all: bool) -> Self {
+        if all {
+            EncodeLabels::All
+        } else {
+            EncodeLabels::Keys(Vec::new())
+        }
+    }
+}
+
+impl<S: Into<String>> From<Vec<S>> for EncodeLabels {
+    fn from(keys: Vec<S>) -> Self {
+        EncodeLabels::Keys(texts(keys))
+    }
+}
+
+impl<S: Into<String>, const N: usize> From<[S; N]> for EncodeLabels {
+    fn from(keys: [S; N]) -> Self {
+        EncodeLabels::Keys(texts(keys))
     }
 }
 
@@ -136,9 +152,10 @@ impl Builder {
         self
     }
 
-    /// Which obs keys are encoded. By default, all but plain floating-point columns.
-    pub fn encode_labels<S: Into<String>>(mut self, keys: impl IntoIterator<Item = S>) -> Self {
-        self.encode_labels = EncodeLabels::Keys(texts(keys));
+    /// Which obs keys are encoded: a list of them, or `false` for none. By default (`true`), all
+    /// but plain floating-point columns.
+    pub fn encode_labels(mut self, keys: impl Into<EncodeLabels>) -> Self {
+        self.encode_labels = keys.into();
         self
     }
 

@@ -36,6 +36,11 @@ impl ObsFilter {
         }
     }
 
+    /// The columns.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &String> {
+        self.columns.iter().map(|(key, _)| key)
+    }
+
     /// The rows of a file that pass, ascending.
     pub(crate) fn rows(&self, file: &AnnDataFile) -> Result<Vec<u32>, Error> {
         let mut rows: Vec<u32> = (0..file.n_obs() as u32).collect();

@@ -13,6 +13,7 @@ use label_encoding::{Categories, Encoder, EncodingError, Label};
 
 use crate::builder::{Builder, EncodeLabels, LabelMatch, UnknownLabel};
 use crate::error::Error;
+use crate::filter::ObsFilter;
 use crate::labels::{KeptRows, labels_of};
 
 /// One store of a collection.
@@ -129,6 +130,8 @@ impl Plan {
         let mut columns = Vec::with_capacity(options.sources.len());
         let mut names = SharedNames::default();
         let mut var_names = Vec::with_capacity(options.sources.len());
+        let n_filtered = options.obs_filter.iter().flat_map(ObsFilter::keys).count();
+        let mut filtered = vec![false; n_filtered];
         for source in &options.sources {
             let file = source.open(context)?;
             let n_obs = u32::try_from(file.n_obs()).map_err(|_| Error::TooManyRows {
@@ -137,7 +140,12 @@ impl Plan {
             })?;
             let rows = match &options.obs_filter {
                 None => Rows::All(n_obs),
-                Some(filter) => Rows::Some(filter.rows(&file)?),
+                Some(filter) => {
+                    for (key, found) in filter.keys().zip(&mut filtered) {
+                        *found |= file.obs_column(key)?.is_some();
+                    }
+                    Rows::Some(filter.rows(&file)?)
+                }
             };
             if options.join.is_some() {
                 var_names.push(names.share(&file)?);
@@ -178,7 +186,7 @@ impl Plan {
             joint,
             missing_keys: Vec::new(),
         };
-        plan.missing_keys = plan.find_missing(options, context)?;
+        plan.missing_keys = plan.find_missing(options, context, &filtered)?;
         Ok(plan)
     }
 
@@ -221,21 +229,24 @@ impl Plan {
         }
     }
 
+    /// The keys that no store has: of the options, and of the filter, where a misspelt one would
+    /// leave no row without a word.
     fn find_missing(
         &self,
         options: &Builder,
         context: &IoContext,
+        filtered: &[bool],
     ) -> Result<Vec<MissingKey>, Error> {
         let mut wanted: Vec<(&'static str, &String)> = Vec::new();
-        let matrix_names = options.layers_keys.iter().map(|key| ("layers", key));
-        let names = matrix_names.chain(options.obsm_keys.iter().map(|key| ("obsm", key)));
-        for (number, wanted_key) in names.enumerate() {
+        let layers = options.layers_keys.iter().map(|key| ("layers", key));
+        let names = layers.chain(options.obsm_keys.iter().map(|key| ("obsm", key)));
+        for (number, key) in names.enumerate() {
             if self
                 .stores
                 .iter()
                 .all(|store| store.matrices[number].is_none())
             {
-                wanted.push(wanted_key);
+                wanted.push(key);
             }
         }
         for (number, key) in options.obs_keys.iter().enumerate() {
@@ -247,27 +258,38 @@ impl Plan {
                 wanted.push(("obs", key));
             }
         }
+        let filter_keys = options.obs_filter.iter().flat_map(ObsFilter::keys);
+        for (key, _) in filter_keys.zip(filtered).filter(|(_, found)| !**found) {
+            if !wanted.contains(&("obs", key)) {
+                wanted.push(("obs", key));
+            }
+        }
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
-        let mut existing = [HashSet::new(), HashSet::new(), HashSet::new()];
+        let mut existing: HashSet<(&str, String)> = HashSet::new();
         for source in &options.sources {
             let file = source.open(context)?;
-            existing[0].extend(file.layers_keys()?.iter().map(LayerKey::to_string));
-            existing[1].extend(file.obsm_keys()?);
-            existing[2].extend(file.obs_keys()?);
+            existing.extend(
+                file.layers_keys()?
+                    .iter()
+                    .map(|key| ("layers", key.to_string())),
+            );
+            existing.extend(file.obsm_keys()?.into_iter().map(|key| ("obsm", key)));
+            existing.extend(file.obs_keys()?.into_iter().map(|key| ("obs", key)));
         }
         let missing = wanted.into_iter().map(|(group, key)| {
-            let group_number = ["layers", "obsm", "obs"]
-                .iter()
-                .position(|name| *name == group);
-            let names = &existing[group_number.expect("one of the three")];
-            let nearest = nearest_name(key, names.iter().map(String::as_str));
-            let (key, hint) = (key.clone(), nearest.as_deref().unwrap_or("none like it"));
-            tracing::warn!("no store has {group} key {key:?} (nearest: {hint}); it is left out");
+            let names = existing.iter().filter(|(name, _)| *name == group);
+            let nearest = nearest_name(key, names.map(|(_, name)| name.as_str()));
+            match &nearest {
+                Some(name) => {
+                    tracing::warn!("no store has {group} key {key:?}: did you mean {name:?}?")
+                }
+                None => tracing::warn!("no store has {group} key {key:?}"),
+            }
             MissingKey {
                 group,
-                key,
+                key: key.clone(),
                 nearest,
             }
         });

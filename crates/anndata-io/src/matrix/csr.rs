@@ -125,7 +125,7 @@ impl CsrMatrix {
         let ReadScratch {
             indices: column_cursor,
             data: data_cursor,
-            columns,
+            columns: wide,
             ..
         } = scratch;
         let (mut order, mut unique_columns, mut sums) = (Vec::new(), Vec::new(), Vec::new());
@@ -143,7 +143,7 @@ impl CsrMatrix {
             self.indices
                 .read_ranges(ranges(), &mut raw_columns, column_cursor)?;
             self.data.read_ranges(ranges(), &mut data, data_cursor)?;
-            self.columns(&raw_columns, columns)?;
+            let columns = self.columns(&raw_columns, wide)?;
             let values = T::from_slice(data.as_slice()).expect("made of this type");
             let mut at = 0;
             for (i, &row) in rows[first..end].iter().enumerate() {
@@ -177,40 +177,44 @@ impl CsrMatrix {
         Ok(())
     }
 
-    /// Column numbers as 32-bit integers, all within the matrix.
-    fn columns(&self, raw: &Values, out: &mut Vec<u32>) -> Result<(), Error> {
-        let n_cols = self.shape[1];
-        out.clear();
-        // A negative number becomes a very large one.
-        macro_rules! take {
+    /// Column numbers as 32-bit integers, all within the matrix. Only integers of other widths are
+    /// copied.
+    fn columns<'a>(&self, raw: &'a Values, wide: &'a mut Vec<u32>) -> Result<&'a [u32], Error> {
+        /// The columns, and the largest; a negative number becomes a very large one.
+        macro_rules! widen {
             ($values:expr, $unsigned:ty) => {{
-                out.extend($values.iter().map(|&column| column as u32));
-                let largest = $values.iter().fold(0, |largest: $unsigned, &column| {
-                    largest.max(column as $unsigned)
-                });
-                u64::from(largest)
+                wide.clear();
+                wide.extend($values.iter().map(|&column| column as u32));
+                let largest = $values.iter().map(|&column| column as $unsigned).max();
+                (&wide[..], largest.map(u64::from))
             }};
         }
-        let largest = match raw {
-            Values::I8(v) => take!(v, u8),
-            Values::U8(v) => take!(v, u8),
-            Values::I16(v) => take!(v, u16),
-            Values::U16(v) => take!(v, u16),
-            Values::I32(v) => take!(v, u32),
-            Values::U32(v) => take!(v, u32),
-            Values::I64(v) => take!(v, u64),
-            Values::U64(v) => take!(v, u64),
+        let largest = |columns: &[u32]| columns.iter().copied().max().map(u64::from);
+        let (columns, largest) = match raw {
+            Values::I32(v) => {
+                let columns = bytemuck::cast_slice(v);
+                (columns, largest(columns))
+            }
+            Values::U32(v) => (&v[..], largest(v)),
+            Values::I8(v) => widen!(v, u8),
+            Values::U8(v) => widen!(v, u8),
+            Values::I16(v) => widen!(v, u16),
+            Values::U16(v) => widen!(v, u16),
+            Values::I64(v) => widen!(v, u64),
+            Values::U64(v) => widen!(v, u64),
             Values::Bool(_) | Values::F16(_) | Values::F32(_) | Values::F64(_) => {
                 unreachable!("checked when it was opened")
             }
         };
-        if !out.is_empty() && largest >= n_cols {
-            let found = format!("column {largest}, or a negative one");
-            return Err(self
-                .indices
-                .invalid(format!("columns from 0 to below {n_cols}"), found));
+        let n_cols = self.shape[1];
+        match largest {
+            Some(largest) if largest >= n_cols => {
+                let found = format!("column {largest}, or a negative one");
+                let expected = format!("columns from 0 to below {n_cols}");
+                Err(self.indices.invalid(expected, found))
+            }
+            _ => Ok(columns),
         }
-        Ok(())
     }
 }
 

@@ -73,8 +73,7 @@ fn open(paths: &Value, options: &Value) -> Result<MappedCollection, OpenError> {
                 Some(join) => builder.join(join.parse::<Join>().map_err(|_| OpenError::Join)?),
             },
             "encode_labels" => match value {
-                Value::Bool(true) => builder,
-                Value::Bool(false) => builder.encode_labels(Vec::<String>::new()),
+                Value::Bool(all) => builder.encode_labels(*all),
                 keys => builder.encode_labels(strings(keys)),
             },
             "unknown_label" => match value {
