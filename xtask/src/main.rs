@@ -36,7 +36,7 @@ enum Command {
     Test,
     /// Run everything that must hold before a change is merged.
     Ci,
-    /// Time this workspace against other loaders, in turns; needs Python 3.12 and 25 GB of disk.
+    /// Time this workspace against other loaders, in turns; needs Python 3.12 and 30 GB of disk.
     Bench(bench::Options),
 }
 

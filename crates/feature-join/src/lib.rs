@@ -67,5 +67,6 @@ mod var_names;
 pub use error::JoinError;
 pub use join::Join;
 pub use joint_vars::JointVars;
+pub use scatter::SortScratch;
 pub use var_map::{ABSENT, VarMap};
 pub use var_names::{Iter, VarNames};

@@ -2,6 +2,15 @@
 
 use crate::{ABSENT, JoinError, VarMap};
 
+/// What [`VarMap::remap_distinct`] needs besides, kept from row to row: 5 bytes a joint variable.
+#[derive(Debug, Clone, Default)]
+pub struct SortScratch {
+    /// One bit a joint column.
+    marks: Vec<u64>,
+    /// The position of each marked column.
+    positions: Vec<u32>,
+}
+
 impl VarMap {
     /// Writes a run of adjacent file columns of one dense row into its joint row.
     ///
@@ -162,6 +171,57 @@ impl VarMap {
             out.sort_unstable_by_key(|&(joint_col, position)| {
                 u64::from(joint_col) << 32 | u64::from(position)
             });
+        }
+        Ok(())
+    }
+
+    /// As [`remap_sorted`](Self::remap_sorted) for columns that are distinct, several times faster where they have to be
+    /// sorted: each column marks its place among the joint columns, and the marks are read in order.
+    ///
+    /// Columns that repeat are sorted instead.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`remap_sorted`](Self::remap_sorted).
+    pub fn remap_distinct(
+        &self,
+        cols: &[u32],
+        scratch: &mut SortScratch,
+        out: &mut Vec<(u32, u32)>,
+    ) -> Result<(), JoinError> {
+        let (Some(to_joint), false) = (self.file_to_joint(), self.is_monotonic()) else {
+            return self.remap_sorted(cols, out);
+        };
+        // Marks cost a look at every joint column: few elements are sorted faster.
+        if cols.len() < self.n_joint() / 256 || u32::try_from(cols.len()).is_err() {
+            return self.remap_sorted(cols, out);
+        }
+        let SortScratch { marks, positions } = scratch;
+        marks.clear();
+        marks.resize(self.n_joint().div_ceil(64), 0);
+        positions.resize(self.n_joint(), 0);
+        for (&col, position) in cols.iter().zip(0u32..) {
+            let Some(&joint_col) = to_joint.get(col as usize) else {
+                return Err(self.out_of_range(col));
+            };
+            if joint_col == ABSENT {
+                continue;
+            }
+            let (word, bit) = (joint_col as usize / 64, 1u64 << (joint_col % 64));
+            if marks[word] & bit != 0 {
+                return self.remap_sorted(cols, out);
+            }
+            marks[word] |= bit;
+            positions[joint_col as usize] = position;
+        }
+        out.clear();
+        for (word, &mark) in marks.iter().enumerate() {
+            let mut rest = mark;
+            while rest != 0 {
+                let joint_col = word * 64 + rest.trailing_zeros() as usize;
+                out.push((joint_col as u32, positions[joint_col]));
+                rest &= rest - 1;
+            }
         }
         Ok(())
     }

@@ -148,7 +148,11 @@ proptest! {
 
             // The same row, staying sparse.
             let mut pairs = Vec::new();
+            let mut sort = feature_join::SortScratch::default();
             map.remap_sorted(&cols, &mut pairs).unwrap();
+            let mut marked = vec![(7, 7)];
+            map.remap_distinct(&cols, &mut sort, &mut marked).unwrap();
+            prop_assert_eq!(&marked, &pairs);
             prop_assert!(pairs.is_sorted());
             let mut expected: Vec<(u32, u32)> = (0..).zip(&cols)
                 .filter_map(|(position, &col)| Some((map.to_joint(col)?, position)))
@@ -177,6 +181,8 @@ proptest! {
             let values = vec![1_u8; cols.len()];
             prop_assert_eq!(map.scatter_sparse(&cols, &values, &mut row, |v| v).is_ok(), in_range);
             prop_assert_eq!(map.remap_sorted(&cols, &mut Vec::new()).is_ok(), in_range);
+            let marked = map.remap_distinct(&cols, &mut Default::default(), &mut Vec::new());
+            prop_assert_eq!(marked.is_ok(), in_range);
             let fits = first.checked_add(values.len()).is_some_and(|end| end <= map.n_file());
             prop_assert_eq!(map.scatter_dense(first, &values, &mut row, |v| v).is_ok(), fits);
         }

@@ -204,13 +204,13 @@ impl Plan {
         )
     }
 
-    /// How the columns of a matrix of one store move; `None` when they stay.
+    /// How the columns of a matrix of one store move; `None` when they stay where they are.
     pub(crate) fn var_map(&self, store: usize, key: &MatrixKey) -> Option<&VarMap> {
         let joint = self
             .joint
             .as_ref()
             .filter(|joint| key.joined && joint.effective().is_some())?;
-        Some(&*joint.maps()[store])
+        Some(&*joint.maps()[store]).filter(|map| !map.is_identity())
     }
 
     /// Shape of one row of a matrix of one store, after the join.

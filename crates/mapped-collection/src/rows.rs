@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anndata_io::{
     DType, Element, MatrixSource, ReadScratch, RowSink, Slice, Stored, Values, with_dtype,
 };
-use feature_join::VarMap;
+use feature_join::{ABSENT, SortScratch, VarMap};
 
 use crate::batch::{Matrix, Output};
 use crate::error::Error;
@@ -149,6 +149,7 @@ enum Filled {
         values: Values,
         lens: Vec<u32>,
         pairs: Vec<(u32, u32)>,
+        sort: SortScratch,
     },
 }
 
@@ -259,6 +260,7 @@ impl MatrixSlots {
                     values,
                     lens: vec![0; self.n_rows],
                     pairs: Vec::new(),
+                    sort: SortScratch::default(),
                 }
             }
         }
@@ -281,6 +283,7 @@ impl MatrixSlots {
                 values: out,
                 lens,
                 pairs,
+                sort,
             } => {
                 let starts = self.starts.as_ref().expect("sparse places have them");
                 let place = starts[row]..starts[row + 1];
@@ -295,8 +298,20 @@ impl MatrixSlots {
                                 out.iter_mut().zip(source).for_each(|(o, &v)| *o = D::cast_from(v));
                                 columns.len()
                             }
+                            Some(map) if self.output == Output::Dense => {
+                                // Rows that become dense need no order.
+                                let to_joint = map.file_to_joint().expect("not the identity");
+                                let mut n = 0;
+                                for (&column, &value) in columns.iter().zip(source) {
+                                    let joint = to_joint[column as usize];
+                                    out_columns[n] = joint;
+                                    out[n] = D::cast_from(value);
+                                    n += usize::from(joint != ABSENT);
+                                }
+                                n
+                            }
                             Some(map) => {
-                                map.remap_sorted(columns, pairs).expect(COLUMNS_ARE_CHECKED);
+                                map.remap_distinct(columns, sort, pairs).expect(COLUMNS_ARE_CHECKED);
                                 for (i, &(column, from)) in pairs.iter().enumerate() {
                                     out_columns[i] = column;
                                     out[i] = D::cast_from(source[from as usize]);
@@ -338,12 +353,17 @@ impl MatrixSlots {
             } => {
                 let starts = self.starts.as_ref().expect("sparse places have them");
                 if self.output == Output::Dense {
-                    let mut out = self.zeros();
-                    for row in 0..n_rows {
-                        let place = starts[row]..starts[row] + lens[row] as usize;
-                        let run = values.as_slice().range(place.start, place.end);
-                        put_sparse(&mut out, row * width, None, &columns[place], run);
-                    }
+                    // Each row is zeroed and filled while it is in the processor's cache.
+                    let mut out = self.take(n_rows * width, false).1;
+                    with_dtype!(self.dtype, T => {
+                        let out = T::as_mut_vec(&mut out).expect("its own type");
+                        let values = T::as_mut_vec(&mut values).expect("its own type");
+                        for (row, out) in out.chunks_exact_mut(width.max(1)).enumerate() {
+                            let place = starts[row]..starts[row] + lens[row] as usize;
+                            out.fill(T::default());
+                            scatter(&columns[place.clone()], &values[place], out);
+                        }
+                    });
                     if let Some(recycler) = &self.recycler {
                         recycler.give((columns, values));
                     }
