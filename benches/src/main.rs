@@ -1,3 +1,101 @@
-//! Benchmarks of the workspace, unpublished.
+//! Times this workspace's collection: one question a file, one JSON line a repetition.
+//!
+//! `README.md` says what each question measures; `compare.py` runs them against other loaders.
 
-fn main() {}
+mod ceiling;
+mod checksum;
+mod get_batch;
+mod items;
+mod memory;
+mod open;
+mod repeat;
+mod stream;
+mod task;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::repeat::Repeat;
+use crate::task::Source;
+
+type Failure = Box<dyn std::error::Error>;
+
+#[derive(Debug, Parser)]
+#[command(about = "Times the collection: one JSON line a repetition")]
+struct Command {
+    #[command(subcommand)]
+    question: Question,
+}
+
+#[derive(Debug, Subcommand)]
+enum Question {
+    /// How many rows a second does `get` give, one call a row?
+    Items {
+        #[command(flatten)]
+        source: Source,
+        #[command(flatten)]
+        repeat: Repeat,
+        #[command(flatten)]
+        options: items::Options,
+    },
+    /// How many rows a second does `get_batch` give for rows at random?
+    GetBatch {
+        #[command(flatten)]
+        source: Source,
+        #[command(flatten)]
+        repeat: Repeat,
+        #[command(flatten)]
+        options: get_batch::Options,
+    },
+    /// How many rows a second does an epoch of batches give?
+    Stream {
+        #[command(flatten)]
+        source: Source,
+        #[command(flatten)]
+        repeat: Repeat,
+        #[command(flatten)]
+        options: stream::Options,
+    },
+    /// How long does opening take, and how much memory is held afterwards?
+    Open {
+        #[command(flatten)]
+        source: Source,
+        #[command(flatten)]
+        repeat: Repeat,
+    },
+    /// What do the last steps of any dense loader cost: zeroing a row and scattering into it?
+    Ceiling {
+        #[command(flatten)]
+        repeat: Repeat,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Command::parse().question {
+        Question::Items {
+            source,
+            repeat,
+            options,
+        } => items::run(&source, &repeat, &options),
+        Question::GetBatch {
+            source,
+            repeat,
+            options,
+        } => get_batch::run(&source, &repeat, &options),
+        Question::Stream {
+            source,
+            repeat,
+            options,
+        } => stream::run(&source, &repeat, &options),
+        Question::Open { source, repeat } => open::run(&source, &repeat),
+        Question::Ceiling { repeat } => ceiling::run(&repeat),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

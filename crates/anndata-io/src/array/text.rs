@@ -112,7 +112,9 @@ impl Array {
 
     /// The texts of the given rows of a 1-D array of text, in the order of `rows`.
     pub fn read_string_rows(&self, rows: &[u64]) -> Result<Strings, Error> {
-        self.read_string_ranges(rows.iter().map(|&row| row..row.saturating_add(1)))
+        // Rows that follow each other are read as one.
+        let adjacent = rows.chunk_by(|&a, &b| a.checked_add(1) == Some(b));
+        self.read_string_ranges(adjacent.map(|run| run[0]..run[run.len() - 1].saturating_add(1)))
     }
 
     fn read_string_ranges(
@@ -128,6 +130,7 @@ impl Array {
             encoding,
             cursor: Cursor::default(),
             heaps: HashMap::new(),
+            vlen: None,
         };
         for range in ranges {
             if range.end > self.len() {
@@ -145,6 +148,15 @@ struct TextReader<'a> {
     encoding: &'a TextEncoding,
     cursor: Cursor,
     heaps: HashMap<u64, Arc<Heap>>,
+    /// The last chunk of variable-length text.
+    vlen: Option<VlenChunk>,
+}
+
+/// A decoded chunk of variable-length text, and where its elements lie.
+struct VlenChunk {
+    number: u64,
+    bytes: Vec<u8>,
+    elements: Vec<Range<usize>>,
 }
 
 impl TextReader<'_> {
@@ -191,7 +203,7 @@ impl TextReader<'_> {
                         .map(|at| at + 1)
                         .or(Some(0)),
                 };
-                out.push(self.utf8(&element[..end.unwrap_or(element.len())])?);
+                out.push(utf8(self.array, &element[..end.unwrap_or(element.len())])?);
             }
             TextEncoding::Utf32 { .. } => {
                 let mut text = String::new();
@@ -244,16 +256,11 @@ impl TextReader<'_> {
                     })?;
                 // The C library stops at a zero byte.
                 let end = bytes.iter().position(|&b| b == 0).unwrap_or(len);
-                out.push(self.utf8(&bytes[..end])?);
+                out.push(utf8(self.array, &bytes[..end])?);
             }
             TextEncoding::Vlen => unreachable!("read by chunk"),
         }
         Ok(())
-    }
-
-    fn utf8<'t>(&self, bytes: &'t [u8]) -> Result<&'t str, Error> {
-        std::str::from_utf8(bytes)
-            .map_err(|error| self.array.invalid("UTF-8 text", error.to_string()))
     }
 
     fn read_vlen(&mut self, range: Range<u64>, out: &mut Strings) -> Result<(), Error> {
@@ -270,15 +277,13 @@ impl TextReader<'_> {
             let (chunk, within) = (at / extent, at % extent);
             let count = (extent - within).min(range.end - at);
             match self.vlen_chunk(chunk)? {
-                Some(bytes) => {
-                    for element in vlen_elements(&bytes)
-                        .skip(within as usize)
-                        .take(count as usize)
-                    {
-                        let element = element.ok_or_else(|| {
-                            array.invalid("variable-length text", "a length beyond the chunk's end")
-                        })?;
-                        out.push(self.utf8(element)?);
+                Some(chunk) => {
+                    let wanted = within as usize..(within + count) as usize;
+                    let elements = chunk.elements.get(wanted).ok_or_else(|| {
+                        array.invalid("variable-length text", "a length beyond the chunk's end")
+                    })?;
+                    for element in elements {
+                        out.push(utf8(array, &chunk.bytes[element.clone()])?);
                     }
                 }
                 None if count * array.parts().fill.len().max(8) as u64 > FREE_BYTES => {
@@ -286,7 +291,7 @@ impl TextReader<'_> {
                     return Err(array.invalid("text that was written", found));
                 }
                 None => {
-                    let fill = self.utf8(&array.parts().fill)?;
+                    let fill = utf8(self.array, &array.parts().fill)?;
                     (0..count).for_each(|_| out.push(fill));
                 }
             }
@@ -295,47 +300,65 @@ impl TextReader<'_> {
         Ok(())
     }
 
-    /// The decoded bytes of a chunk of variable-length text, whose length is not known before.
-    fn vlen_chunk(&mut self, chunk: u64) -> Result<Option<Arc<[u8]>>, Error> {
-        let array = self.array;
-        let Some(place) = array.place(chunk)? else {
-            return Ok(None);
-        };
-        let mut raw = std::mem::take(&mut self.cursor.raw);
-        array.read_raw(&place, &mut raw)?;
-        let bytes = array
-            .parts()
-            .pipeline
-            .decode_unsized(&raw, &mut self.cursor.decode)
-            .map_err(|source| {
+    /// A chunk of variable-length text; `None` when it was never written.
+    fn vlen_chunk(&mut self, number: u64) -> Result<Option<&VlenChunk>, Error> {
+        if self
+            .vlen
+            .as_ref()
+            .is_none_or(|chunk| chunk.number != number)
+        {
+            let array = self.array;
+            self.vlen = None;
+            let Some(place) = array.place(number)? else {
+                return Ok(None);
+            };
+            array.read_raw(&place, &mut self.cursor.raw)?;
+            let parts = array.parts();
+            let decoded = parts
+                .pipeline
+                .decode_unsized(&self.cursor.raw, &mut self.cursor.decode);
+            let bytes = decoded.map_err(|source| {
                 array.error(ErrorKind::Decode {
-                    chunk,
+                    chunk: number,
                     source: Arc::new(source),
                 })
             })?;
-        self.cursor.raw = raw;
-        let stored = bytes.get(..4).map(le_uint);
-        let extent = array.chunk_shape().first().copied().unwrap_or(1);
-        if stored != Some(extent) && stored != Some(extent.min(array.len() - chunk * extent)) {
-            let found = stored.map_or("no count".to_owned(), |n| n.to_string());
-            return Err(array.invalid(format!("{extent} texts in chunk {chunk}"), found));
+            let stored = bytes.get(..4).map(le_uint);
+            let extent = array.chunk_shape().first().copied().unwrap_or(1);
+            let rest = array.len().saturating_sub(number * extent);
+            if stored != Some(extent) && stored != Some(extent.min(rest)) {
+                let found = stored.map_or("no count".to_owned(), |n| n.to_string());
+                return Err(array.invalid(format!("{extent} texts in chunk {number}"), found));
+            }
+            let elements = vlen_elements(&bytes);
+            self.vlen = Some(VlenChunk {
+                number,
+                bytes,
+                elements,
+            });
         }
-        Ok(Some(bytes.into()))
+        Ok(self.vlen.as_ref())
     }
 }
 
-/// The elements of a `vlen-utf8` chunk; `None` where a length reaches past the end.
-fn vlen_elements(bytes: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
-    let mut rest = bytes.get(4..).unwrap_or_default();
-    std::iter::from_fn(move || {
-        let element = rest
-            .get(..4)
-            .and_then(|len| rest.get(4..4 + le_uint(len) as usize));
-        if let Some(element) = element {
-            rest = &rest[4 + element.len()..];
+fn utf8<'t>(array: &Array, bytes: &'t [u8]) -> Result<&'t str, Error> {
+    std::str::from_utf8(bytes).map_err(|error| array.invalid("UTF-8 text", error.to_string()))
+}
+
+/// Where the elements of a `vlen-utf8` chunk lie, up to the first that reaches past the end.
+fn vlen_elements(bytes: &[u8]) -> Vec<Range<usize>> {
+    let mut elements = Vec::new();
+    let mut at = 4;
+    while let Some(len) = bytes.get(at..at + 4) {
+        let start = at + 4;
+        let end = start + le_uint(len) as usize;
+        if end > bytes.len() {
+            break;
         }
-        Some(element)
-    })
+        elements.push(start..end);
+        at = end;
+    }
+    elements
 }
 
 fn le_uint(bytes: &[u8]) -> u64 {
@@ -431,8 +454,8 @@ mod tests {
     #[test]
     fn variable_length_elements_end_where_the_bytes_do() {
         let bytes = [2, 0, 0, 0, 1, 0, 0, 0, b'a', 9, 0, 0, 0, b'b'];
-        let elements: Vec<_> = vlen_elements(&bytes).take(2).collect();
-        assert_eq!(elements, [Some(&b"a"[..]), None]);
+        assert!(vlen_elements(&bytes).into_iter().eq(std::iter::once(8..9)));
+        assert!(vlen_elements(&[]).is_empty());
     }
 
     #[test]
