@@ -57,6 +57,9 @@ impl From<MemoryStore> for AnnDataSource {
     }
 }
 
+/// The widest row of obsm that is read: 16 million elements.
+const MOST_OBSM_COLUMNS: usize = 1 << 24;
+
 /// An opened AnnData object.
 ///
 /// Matrices and columns that it hands out stay valid without it; it is meant to be dropped once
@@ -90,8 +93,11 @@ impl AnnDataFile {
     /// # Errors
     /// When it lacks the tables `obs` and `var`.
     pub fn from_store(store: Store) -> Result<AnnDataFile, Error> {
-        let n_obs = index(&store, "obs")?.len();
-        let n_vars = index(&store, "var")?.len();
+        let (obs, var) = (index(&store, "obs")?, index(&store, "var")?);
+        // Everything else is held against these two lengths: they must be written, not claimed.
+        obs.rows_array().check_written()?;
+        var.rows_array().check_written()?;
+        let (n_obs, n_vars) = (obs.len(), var.len());
         Ok(AnnDataFile {
             store,
             n_obs,
@@ -143,10 +149,12 @@ impl AnnDataFile {
         let Some(matrix) = MatrixSource::open(&self.store, &element)? else {
             return Ok(None);
         };
-        let n_cols = if *key == LayerKey::RawX {
-            None
-        } else {
-            Some(self.n_vars)
+        let n_cols = match key {
+            LayerKey::RawX if self.store.node("raw/var")? == Some(Node::Group) => {
+                Some(index(&self.store, "raw/var")?.len())
+            }
+            LayerKey::RawX => None,
+            _ => Some(self.n_vars),
         };
         let shape = matrix.shape();
         if shape.len() != 2 || shape[0] != self.n_obs || n_cols.is_some_and(|n| n != shape[1]) {
@@ -168,9 +176,14 @@ impl AnnDataFile {
         };
         if matrix.n_rows() != self.n_obs {
             let expected = format!("{} rows", self.n_obs);
-            return Err(self
-                .store
-                .invalid(&element, expected, matrix.n_rows().to_string()));
+            let found = matrix.n_rows().to_string();
+            return Err(self.store.invalid(&element, expected, found));
+        }
+        // Nothing else in the file says how wide it is.
+        if matrix.row_len() > MOST_OBSM_COLUMNS {
+            let expected = format!("at most {MOST_OBSM_COLUMNS} elements a row");
+            let found = matrix.row_len().to_string();
+            return Err(self.store.invalid(&element, expected, found));
         }
         Ok(Some(matrix))
     }
@@ -189,11 +202,10 @@ impl AnnDataFile {
         };
         if column.len() != self.n_obs {
             let expected = format!("{} rows, as the index has", self.n_obs);
-            return Err(column
-                .rows_array()
-                .invalid(expected, column.len().to_string()));
+            let found = column.len().to_string();
+            return Err(column.rows_array().invalid(expected, found));
         }
-        Ok(Some(column))
+        Ok(Some(column.of_known_length()))
     }
 
     /// The names of the obs columns, sorted, the index excluded.

@@ -64,11 +64,10 @@ impl ItemType {
     }
 }
 
-/// More than any codec expands in good faith: deflate reaches 1032, zstd's run-length blocks
-/// 32 KiB for each byte.
-const BEST_RATIO: u64 = 1 << 16;
 /// What may be made of next to nothing, such as chunks that were never written.
 const FREE_BYTES: u64 = 64 << 20;
+/// What a single chunk may be made of next to nothing.
+const FREE_BYTES_OF_CHUNK: u64 = 1 << 20;
 /// Longest single read of adjacent rows.
 const READ_BYTES: usize = 1 << 20;
 
@@ -80,6 +79,8 @@ pub(crate) struct Cursor {
     chunk: Option<(ChunkKey, Option<Arc<AlignedBytes>>)>,
     /// In a scan, the chunks that another scan may need too: only they go into the cache.
     pub(crate) shared: Option<[u64; 2]>,
+    /// Whether the file was just found unchanged, so that its memory map may be read.
+    pub(crate) mapped: bool,
     /// A buffer that no chunk uses.
     spare: Option<Arc<AlignedBytes>>,
     decode: decode::Scratch,
@@ -159,16 +160,18 @@ impl Array {
             .ok_or_else(|| self.invalid("an array of numbers or booleans", "text"))
     }
 
-    /// Refuses to go on when the file is no longer the one that was opened. To be called before
-    /// each bulk of reads: bytes that are mapped into memory give no error when they change.
-    pub(crate) fn check_unchanged(&self) -> Result<(), Error> {
+    /// Whether the elements lie in one file as they are, so that a memory map of it may be read
+    /// for the next bulk of rows. Mapped bytes give no error when they change: the file is
+    /// compared with the one that was opened before each bulk.
+    pub(crate) fn check_unchanged(&self) -> Result<bool, Error> {
         match &self.inner.chunks {
             Chunks::Contiguous { source, .. } | Chunks::Table { source, .. }
                 if self.is_direct() =>
             {
-                source.check_unchanged().map_err(|error| self.at(error))
+                source.check_unchanged().map_err(|error| self.at(error))?;
+                Ok(true)
             }
-            _ => Ok(()),
+            _ => Ok(false),
         }
     }
 
@@ -180,17 +183,18 @@ impl Array {
     /// Refuses a read whose result could not come from the bytes stored.
     pub(crate) fn check_budget(&self, item: u64) -> Result<(), Error> {
         let stored = self.inner.chunks.stored_bytes(&self.inner.grid, item);
-        let ratio = if self.inner.pipeline.is_empty() {
-            1
-        } else {
-            BEST_RATIO
-        };
+        let ratio = self.inner.pipeline.best_ratio();
         let limit = stored.saturating_mul(ratio).saturating_add(FREE_BYTES);
         if self.len().saturating_mul(item) > limit {
             let found = format!("{stored} bytes stored for {} elements", self.len());
             return Err(self.invalid("no more elements than the stored bytes can hold", found));
         }
         Ok(())
+    }
+
+    /// Refuses an array that claims more elements than its stored bytes can hold.
+    pub(crate) fn check_written(&self) -> Result<(), Error> {
+        self.check_budget(self.inner.item.size().max(1) as u64)
     }
 
     fn place(&self, chunk: u64) -> Result<Option<Place<'_>>, Error> {
@@ -273,11 +277,16 @@ impl Array {
     ) -> Result<AlignedBytes, Error> {
         let inner = &*self.inner;
         let item = inner.item.size();
-        let len = inner.grid.chunk_len() * item as u64;
-        if len > place.len.saturating_mul(BEST_RATIO).saturating_add(1 << 20) {
-            let expected = format!("{len} bytes in chunk {chunk}");
+        let ratio = inner.pipeline.best_ratio();
+        let limit = place
+            .len
+            .saturating_mul(ratio)
+            .saturating_add(FREE_BYTES_OF_CHUNK);
+        let len = inner.grid.chunk_len().checked_mul(item as u64);
+        let Some(len) = len.filter(|&len| len <= limit) else {
+            let expected = format!("chunk {chunk} of shape {:?}", inner.grid.chunk);
             return Err(self.invalid(expected, format!("{} stored bytes", place.len)));
-        }
+        };
         self.read_raw(place, &mut cursor.raw)?;
         // A buffer that no cache holds is used again: its pages are there already.
         let mut out = cursor
@@ -318,7 +327,13 @@ impl Array {
     }
 
     /// Fills `out` with `count` elements from `within` on of a chunk that is stored as it is.
-    fn read_direct(&self, place: &Place<'_>, within: u64, out: &mut [u8]) -> Result<(), Error> {
+    fn read_direct(
+        &self,
+        place: &Place<'_>,
+        within: u64,
+        out: &mut [u8],
+        mapped: bool,
+    ) -> Result<(), Error> {
         let item = self.inner.item.size() as u64;
         let (start, len) = (within * item, out.len() as u64);
         if start + len > place.len {
@@ -326,10 +341,12 @@ impl Array {
             return Err(self.invalid(expected, format!("{} bytes", place.len)));
         }
         let offset = place.offset.saturating_add(start);
-        place
-            .source
-            .read_in_place(offset, out)
-            .map_err(|error| self.at(error))?;
+        let read = if mapped {
+            place.source.read_in_place(offset, out)
+        } else {
+            place.source.read_exact_at(offset, out)
+        };
+        read.map_err(|error| self.at(error))?;
         self.inner.context.count_read(len);
         if self.inner.big_endian {
             swap_bytes(out, self.swap_unit());
@@ -369,7 +386,7 @@ impl Array {
             let (part, tail) = rest.split_at_mut(count as usize * item);
             if self.is_direct() {
                 match self.place(chunk)? {
-                    Some(place) => self.read_direct(&place, within, part)?,
+                    Some(place) => self.read_direct(&place, within, part, cursor.mapped)?,
                     None => self.fill(part),
                 }
             } else {
@@ -436,7 +453,7 @@ impl Array {
             let (what, len) = ("row", grid.shape[0]);
             return Err(self.error(ErrorKind::OutOfBounds { what, index, len }));
         }
-        self.check_unchanged()?;
+        cursor.mapped = self.check_unchanged()?;
         let mut buffer = AlignedBytes::default();
         let inner_counts = &grid.counts()[1..];
         let blocks: u64 = inner_counts.iter().product();
@@ -470,14 +487,21 @@ impl Array {
     ) -> Result<(), Error> {
         let (item, grid) = (dtype.size(), &self.inner.grid);
         let row_len: u64 = grid.chunk[1..].iter().product();
+        let whole = grid.chunk_len().checked_mul(item as u64);
         let place = if self.is_direct() {
             self.place(block.chunk)?
         } else {
             None
         };
-        let wanted = rows.len() as u64 * row_len * item as u64;
+        if let Some(place) = &place
+            && whole.is_none_or(|whole| whole > place.len)
+        {
+            let expected = format!("chunks of shape {:?}", grid.chunk);
+            return Err(self.invalid(expected, format!("{} bytes stored", place.len)));
+        }
+        let wanted = (rows.len() as u64).saturating_mul(row_len * item as u64);
         if let Some(place) =
-            place.filter(|place| wanted * 4 < place.len || place.len > READ_BYTES as u64)
+            place.filter(|place| wanted < place.len / 4 || place.len > READ_BYTES as u64)
         {
             // Read only the rows asked for, adjacent ones together.
             let most = (READ_BYTES / (row_len as usize * item)).max(1);
@@ -489,7 +513,7 @@ impl Array {
                 let count = adjacent + 1;
                 buffer.resize(count * row_len as usize * item);
                 let within = (rows[i] - block.first_row) * row_len;
-                self.read_direct(&place, within, buffer.as_mut_slice())?;
+                self.read_direct(&place, within, buffer.as_mut_slice(), cursor.mapped)?;
                 let run = Slice::from_bytes(dtype, buffer.as_slice());
                 for j in 0..count {
                     block.runs(grid, j as u64, |start, at, len| {
@@ -510,7 +534,7 @@ impl Array {
                 }
             }
             None => {
-                let longest = grid.chunk.last().map_or(1, |&n| n.min(row_len)) as usize;
+                let longest = block.extents.last().map_or(1, |&extent| extent as usize);
                 buffer.resize(longest * item);
                 self.fill(buffer.as_mut_slice());
                 let run = Slice::from_bytes(dtype, buffer.as_slice());
@@ -526,8 +550,15 @@ impl Array {
     ///
     /// Memory follows what decodes, not what the file claims.
     pub fn read_all(&self) -> Result<Values, Error> {
+        self.check_budget(self.number_type()?.size() as u64)?;
+        self.read_all_of_known_length()
+    }
+
+    /// As [`read_all`](Self::read_all) for an array whose length other, written data vouch for:
+    /// zarr does not write chunks that are all fill value, so few bytes may stand for many
+    /// elements.
+    pub(crate) fn read_all_of_known_length(&self) -> Result<Values, Error> {
         let dtype = self.number_type()?;
-        self.check_budget(dtype.size() as u64)?;
         let mut out = Values::new(dtype);
         let mut cursor = Cursor::default();
         if self.shape().is_empty() {

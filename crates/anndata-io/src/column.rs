@@ -12,6 +12,8 @@ use crate::store::{Node, Store};
 pub struct Column {
     len: u64,
     kind: Kind,
+    /// Whether other, written data vouch for the length.
+    known_length: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -149,7 +151,8 @@ impl Column {
         let legacy = format!("{frame}/__categories/{name}");
         let column = match (node, encoding.as_deref()) {
             (Node::Group, Some("categorical")) => {
-                Column::categorical(part("codes")?, &part("categories")?)?
+                let categories = format!("{element}/categories");
+                Column::categorical(part("codes")?, read_categories(store, &categories)?)?
             }
             (
                 Node::Group,
@@ -169,7 +172,11 @@ impl Column {
             }
             // anndata 0.7 keeps categories aside.
             (Node::Array, None) if store.node(&legacy)? == Some(Node::Array) => {
-                Column::categorical(store.array(&element)?, &store.array(&legacy)?)?
+                Column::categorical(store.array(&element)?, read_categories(store, &legacy)?)?
+            }
+            (Node::Array, None) if store.attribute(&element, "categories")?.is_some() => {
+                let what = "a column whose categories are named by a reference only";
+                return Err(Error::unsupported(store.path(), &element, what, REWRITE));
             }
             (Node::Array, Some("array" | "string-array") | None) => {
                 Column::plain(store.array(&element)?, None)?
@@ -183,14 +190,10 @@ impl Column {
         Ok(Some(column))
     }
 
-    fn categorical(codes: Array, categories: &Array) -> Result<Column, Error> {
+    fn categorical(codes: Array, categories: Values1d) -> Result<Column, Error> {
         if !codes.dtype().is_some_and(DType::is_integer) {
             return Err(codes.invalid("integer codes", codes.dtype().map_or("text", DType::name)));
         }
-        let categories = match categories.dtype() {
-            Some(_) => Values1d::Numbers(categories.read_all()?),
-            None => Values1d::Texts(categories.read_strings()?),
-        };
         Column::checked(Kind::Categorical { codes, categories })
     }
 
@@ -201,7 +204,11 @@ impl Column {
     fn checked(kind: Kind) -> Result<Column, Error> {
         let (Kind::Categorical { codes: rows, .. } | Kind::Plain { values: rows, .. }) = &kind;
         match rows.shape() {
-            &[len] => Ok(Column { len, kind }),
+            &[len] => Ok(Column {
+                len,
+                kind,
+                known_length: false,
+            }),
             shape => Err(rows.invalid("one value a row", format!("shape {shape:?}"))),
         }
     }
@@ -214,6 +221,20 @@ impl Column {
     /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// The same column, whose length was found to be that of the written index.
+    pub(crate) fn of_known_length(mut self) -> Column {
+        self.known_length = true;
+        self
+    }
+
+    fn read_array(&self, array: &Array) -> Result<Values, Error> {
+        if self.known_length {
+            array.read_all_of_known_length()
+        } else {
+            array.read_all()
+        }
     }
 
     /// The array with one element a row, for errors.
@@ -259,15 +280,19 @@ impl Column {
                 codes: array,
                 categories,
             } => {
-                let codes = check_codes(array, categories.len())?;
+                let codes = check_codes(array, &self.read_array(array)?, categories.len())?;
                 Ok(LabelColumn {
                     categories: categories.clone(),
                     codes,
                 })
             }
             Kind::Plain { values, mask } => {
-                let mask = mask.as_ref().map(read_mask).transpose()?;
-                let valid = |row: usize| mask.as_ref().is_none_or(|mask| !mask[row]);
+                let mask = mask
+                    .as_ref()
+                    .map(|mask| self.read_array(mask))
+                    .transpose()?;
+                let mask = mask.map(|mask| mask.as_slice().to_vec::<Bool>());
+                let valid = |row: usize| mask.as_ref().is_none_or(|mask| mask[row].0 == 0);
                 if values.dtype().is_none() {
                     let texts = values.read_strings()?;
                     let mut distinct = Distinct::default();
@@ -280,7 +305,7 @@ impl Column {
                         categories: Values1d::Texts(categories),
                     });
                 }
-                let numbers = values.read_all()?;
+                let numbers = self.read_array(values)?;
                 let mut distinct = Distinct::default();
                 let mut first_rows = Vec::new();
                 for row in 0..numbers.len() {
@@ -381,17 +406,34 @@ impl ColumnRows {
     }
 }
 
+/// The categories of a column: an array, or the values of a nullable one, none of them missing.
+fn read_categories(store: &Store, element: &str) -> Result<Values1d, Error> {
+    let array = match store.node(element)? {
+        Some(Node::Group) => {
+            let mask = store.array(&format!("{element}/mask"))?;
+            let masked = mask.read_all()?.as_slice().to_vec::<Bool>();
+            if masked.iter().any(|masked| masked.0 != 0) {
+                return Err(mask.invalid("categories without missing ones", "a missing category"));
+            }
+            store.array(&format!("{element}/values"))?
+        }
+        _ => store.array(element)?,
+    };
+    if array.shape().len() != 1 {
+        return Err(array.invalid("a list of categories", format!("shape {:?}", array.shape())));
+    }
+    match array.dtype() {
+        Some(_) => Ok(Values1d::Numbers(array.read_all()?)),
+        None => Ok(Values1d::Texts(array.read_strings()?)),
+    }
+}
+
 /// Single elements of a 1-D array, in the order of `rows`.
 fn read_at(array: &Array, rows: &[u64]) -> Result<Values, Error> {
     let mut out = Values::new(array.number_type()?);
     let ranges = rows.iter().map(|&row| row..row.saturating_add(1));
     array.read_ranges(ranges, &mut out, &mut Cursor::default())?;
     Ok(out)
-}
-
-fn read_mask(mask: &Array) -> Result<Vec<bool>, Error> {
-    let mask = mask.read_all()?.as_slice().to_vec::<Bool>();
-    Ok(mask.into_iter().map(|masked| masked.0 != 0).collect())
 }
 
 fn check_code(array: &Array, code: i64, n_categories: usize) -> Result<Option<u32>, Error> {
@@ -407,8 +449,7 @@ fn check_code(array: &Array, code: i64, n_categories: usize) -> Result<Option<u3
     }
 }
 
-fn check_codes(array: &Array, n_categories: usize) -> Result<Codes, Error> {
-    let stored = array.read_all()?;
+fn check_codes(array: &Array, stored: &Values, n_categories: usize) -> Result<Codes, Error> {
     let mut codes = Codes::with_capacity(n_categories, stored.len());
     let stored = stored.as_slice();
     for row in 0..stored.len() {

@@ -67,7 +67,7 @@ struct Counts {
 
 /// What one process has open and decoded.
 struct Local {
-    files: Mutex<LruCache<PathBuf, Arc<File>>>,
+    files: Mutex<LruCache<PathBuf, (Arc<File>, Identity)>>,
     chunks: Mutex<ChunkCache>,
 }
 
@@ -149,21 +149,22 @@ impl IoContext {
         lock(&self.inner.local.get().files).len()
     }
 
-    /// The file at `path`, opened now if it was not. The second value says so.
-    fn file(&self, path: &Path) -> io::Result<(Arc<File>, bool)> {
+    /// The file at `path`, opened now if it was not, and which file it is.
+    fn file(&self, path: &Path) -> io::Result<(Arc<File>, Identity)> {
         let files = &self.inner.local.get().files;
-        if let Some(file) = lock(files).get(path) {
-            return Ok((file.clone(), false));
+        if let Some((file, identity)) = lock(files).get(path) {
+            return Ok((file.clone(), *identity));
         }
         let file = Arc::new(File::open(path)?);
+        let identity = Identity::of(&file)?;
         let mut files = lock(files);
         while files.len() >= self.inner.options.max_open_files.max(1) {
             files.pop_lru();
         }
         if !self.is_closed() {
-            files.put(path.to_owned(), file.clone());
+            files.put(path.to_owned(), (file.clone(), identity));
         }
-        Ok((file, true))
+        Ok((file, identity))
     }
 
     pub(crate) fn cached_chunk(&self, key: ChunkKey) -> Option<Arc<AlignedBytes>> {
@@ -272,8 +273,7 @@ pub(crate) struct FileSource {
 impl FileSource {
     /// Opens the file at `path`.
     pub(crate) fn open(context: &IoContext, path: &Path) -> io::Result<FileSource> {
-        let (file, _) = context.file(path)?;
-        let identity = Identity::of(&file)?;
+        let (_, identity) = context.file(path)?;
         Ok(FileSource {
             context: context.clone(),
             path: path.into(),
@@ -321,8 +321,8 @@ impl FileSource {
         if !self.context.inner.options.mmap || self.len() == 0 {
             return None;
         }
-        let (file, _) = self.context.file(&self.path).ok()?;
-        if !is_local(&file) || Identity::of(&file).ok()? != self.identity {
+        let (file, identity) = self.context.file(&self.path).ok()?;
+        if !is_local(&file) || identity != self.identity {
             return None;
         }
         // SAFETY: the map is read-only and its bytes are only ever copied out, as plain bytes of
@@ -348,8 +348,8 @@ impl FileSource {
             ));
         }
         let io_error = |error| Error::io(&self.path, "", error);
-        let (file, opened) = self.context.file(&self.path).map_err(io_error)?;
-        if opened && Identity::of(&file).map_err(io_error)? != self.identity {
+        let (file, identity) = self.context.file(&self.path).map_err(io_error)?;
+        if identity != self.identity {
             return Err(fail(ErrorKind::Changed));
         }
         match file.read_exact_at(out, offset) {

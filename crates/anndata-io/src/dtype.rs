@@ -475,6 +475,11 @@ impl Values {
         each!(Values, self, v => v.len())
     }
 
+    /// Elements that there is memory for.
+    pub fn capacity(&self) -> usize {
+        each!(Values, self, v => v.capacity())
+    }
+
     /// Whether there are no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -112,6 +112,8 @@ impl BatchOptions {
     }
 }
 
+const MOST_WORKERS: usize = 1024;
+
 /// Epochs of batches of one collection.
 #[derive(Debug, Clone)]
 pub struct Batches {
@@ -187,6 +189,13 @@ impl MappedCollection {
                 batch_size,
             ));
         }
+        if options.workers > MOST_WORKERS {
+            return Err(option(
+                "workers",
+                format!("at most {MOST_WORKERS}"),
+                options.workers,
+            ));
+        }
         options.sampler.check(n_obs)?;
         let with_rows: Vec<usize> = (0..self.n_stores())
             .filter(|&store| self.plan().stores[store].rows.len() > 0)
@@ -195,7 +204,7 @@ impl MappedCollection {
             self.plan().common_row_shape(number, &with_rows)?;
         }
         let fingerprint = fingerprint(self, &options);
-        let recycler = Arc::new(Recycler::new(options.memory));
+        let recycler = Arc::new(Recycler::new(options.memory / 2));
         let batches = Batches {
             collection: self.clone(),
             options,
@@ -282,6 +291,12 @@ impl Sampler {
                 if n_samples.is_some_and(|n| u32::try_from(n).is_err()) {
                     return Err(option("sampler", "less than 2^32 draws", "more"));
                 }
+                if !weights.iter().sum::<f64>().is_finite() {
+                    return Err(option("sampler", "weights whose sum is finite", "infinity"));
+                }
+                if n_obs == 0 && n_samples.is_some_and(|n| n > 0) {
+                    return Err(option("sampler", "rows to draw from", "none"));
+                }
                 if n_obs > 0 && !weights.iter().any(|&weight| weight > 0.0) {
                     return Err(option("sampler", "a positive weight", "none"));
                 }
@@ -367,6 +382,7 @@ impl Batches {
         Epoch {
             batches: self.clone(),
             epoch,
+            start,
             job,
             next: 0,
             pipeline: None,
@@ -380,6 +396,7 @@ impl Batches {
 pub struct Epoch {
     batches: Batches,
     epoch: u64,
+    start: usize,
     job: Result<Arc<Job>, Error>,
     next: usize,
     pipeline: Option<Pipeline>,
@@ -394,7 +411,7 @@ impl Epoch {
     /// Where the epoch stands: what [`Batches::resume`] takes to go on after the batches
     /// delivered so far.
     pub fn state(&self) -> LoaderState {
-        let rows = self.job.as_ref().map_or(0, |job| {
+        let rows = self.job.as_ref().map_or(self.start, |job| {
             (job.schedule.start + self.next * job.schedule.step_rows())
                 .min(job.schedule.order.len())
         });

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anndata_io::{AnnDataSource, Codes, IoContext, Values1d, nearest_name};
+use anndata_io::{AnnDataFile, AnnDataSource, Codes, IoContext, Values1d, nearest_name};
 use feature_join::{Join, VarNames};
 use label_encoding::{Categories, Encoder, LabelColumn, LabelWeights};
 
@@ -261,8 +261,8 @@ impl MappedCollection {
         self.check_open()?;
         let mut found = false;
         let mut stores = Vec::with_capacity(self.n_stores());
-        for source in &self.options().sources {
-            let column = source.open(&self.inner.context)?.obs_column(key)?;
+        for store in 0..self.n_stores() {
+            let column = self.reopen(store)?.obs_column(key)?;
             found |= column.is_some();
             stores.push(match column {
                 None => None,
@@ -281,6 +281,16 @@ impl MappedCollection {
         } else {
             Err(self.no_such_column(key))
         }
+    }
+
+    /// A store's file, opened again for what was not kept of it.
+    fn reopen(&self, store: usize) -> Result<AnnDataFile, Error> {
+        let file = self.options().sources[store].open(&self.inner.context)?;
+        if file.n_obs() != u64::from(self.plan().stores[store].n_file_obs) {
+            let kind = anndata_io::ErrorKind::Changed;
+            return Err(anndata_io::Error::new(file.path(), "obs", kind).into());
+        }
+        Ok(file)
     }
 
     fn no_such_column(&self, key: &str) -> Error {
@@ -379,11 +389,11 @@ impl MappedCollection {
             of_store[store].push((target, row.into()));
         }
         let mut names = vec![String::new(); indices.len()];
-        for (source, wanted) in self.options().sources.iter().zip(of_store) {
+        for (store, wanted) in of_store.into_iter().enumerate() {
             if wanted.is_empty() {
                 continue;
             }
-            let column = source.open(&self.inner.context)?.obs_index()?;
+            let column = self.reopen(store)?.obs_index()?;
             let rows: Vec<u64> = wanted.iter().map(|&(_, row)| row).collect();
             for (&(target, _), name) in wanted.iter().zip(column.read_names(&rows)?.iter()) {
                 names[target] = name.to_owned();

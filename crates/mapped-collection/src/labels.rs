@@ -94,7 +94,8 @@ impl MergedLabels {
             labels: Vec::new(),
             codes: Vec::new(),
         };
-        let mut known: std::collections::HashMap<Label, u32> = Default::default();
+        // Without promotion 2 and 2.0 are two labels, as their texts are.
+        let mut known: std::collections::HashMap<(Label, String), u32> = Default::default();
         for (store, rows) in stores {
             let Some(store) = store else {
                 merged
@@ -108,7 +109,12 @@ impl MergedLabels {
                     None => MISSING,
                     Some(label) => {
                         let label = promoted.map_or(label.clone(), |dtype| cast(&label, dtype));
-                        *known.entry(label.clone()).or_insert_with(|| {
+                        let text = if promoted.is_some() {
+                            String::new()
+                        } else {
+                            label.to_string()
+                        };
+                        *known.entry((label.clone(), text)).or_insert_with(|| {
                             merged.labels.push(label);
                             merged.labels.len() as u32 - 1
                         })

@@ -67,7 +67,7 @@ pub(crate) enum Order {
 }
 
 fn pool_rows(block: usize) -> usize {
-    block * POOL_BLOCKS.max(POOL_ROWS.div_ceil(block))
+    block.saturating_mul(POOL_BLOCKS.max(POOL_ROWS.div_ceil(block)))
 }
 
 impl Order {
@@ -81,6 +81,7 @@ impl Order {
         let rows = match sampler {
             Sampler::All => None,
             Sampler::Rows(rows) => Some(rows.clone()),
+            Sampler::Weighted { weights, .. } if weights.is_empty() => return Order::InOrder(0),
             Sampler::Weighted {
                 weights,
                 n_samples,
@@ -147,6 +148,7 @@ impl Order {
 }
 
 fn blocks(n: usize, block: usize, seed: u64, epoch: u64) -> Vec<u32> {
+    let block = block.min(n.max(1));
     let n_blocks = n.div_ceil(block);
     let mut order = Vec::with_capacity(n);
     for number in permutation_for(n_blocks as u32, seed, epoch, Purpose::Blocks) {

@@ -20,6 +20,8 @@ use crate::labels::{KeptRows, labels_of};
 #[derive(Debug)]
 pub(crate) struct StorePlan {
     pub(crate) file: PathBuf,
+    /// Rows of the file, before the filter.
+    pub(crate) n_file_obs: u32,
     pub(crate) n_vars: u64,
     pub(crate) rows: Rows,
     /// One for each matrix key of the plan; `None` where the store lacks it.
@@ -161,6 +163,7 @@ impl Plan {
             columns.push(store_columns.collect::<Result<Vec<_>, _>>()?);
             stores.push(StorePlan {
                 file: file.path().to_owned(),
+                n_file_obs: n_obs,
                 n_vars: file.n_vars(),
                 rows,
                 matrices,

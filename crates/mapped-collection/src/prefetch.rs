@@ -249,6 +249,9 @@ impl Pipeline {
         let shared = &*self.shared;
         let mut state = shared.lock();
         loop {
+            if state.panicked {
+                return Err(Error::Worker);
+            }
             let number = state.next_delivered;
             if let Some(batch) = state.ready.remove(&number) {
                 state.next_delivered += 1;
@@ -257,9 +260,6 @@ impl Pipeline {
                 drop(state);
                 shared.changed.notify_all();
                 return batch;
-            }
-            if state.panicked {
-                return Err(Error::Worker);
             }
             // Without threads, the caller does the work; with threads, it waits.
             state = if self.threads.is_empty() {
@@ -342,7 +342,8 @@ impl Shared {
 
     /// The next step, if there is one that may be taken now.
     fn choose(&self, state: &mut State) -> Option<Work> {
-        if state.ready.len() + state.finishing < self.job.most_ready {
+        let awaited = state.finishing == 0 && !state.ready.contains_key(&state.next_delivered);
+        if awaited || state.ready.len() + state.finishing < self.job.most_ready {
             // Batches are finished in order: only the first unfinished one matters.
             let unfinished = state
                 .windows

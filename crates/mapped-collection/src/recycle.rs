@@ -22,7 +22,7 @@ pub(crate) struct Recycler {
 }
 
 fn n_bytes((columns, values): &Buffers) -> usize {
-    columns.capacity() * 4 + values.len() * values.dtype().size()
+    columns.capacity() * 4 + values.capacity() * values.dtype().size()
 }
 
 impl Recycler {
@@ -36,13 +36,21 @@ impl Recycler {
     /// `len` elements of any value, and as many columns if they are `sparse`.
     pub(crate) fn take(&self, dtype: DType, len: usize, sparse: bool) -> Buffers {
         let fits = |(columns, values): &Buffers| {
-            values.dtype() == dtype && columns.is_empty() != sparse && values.len() >= len / 2
+            values.dtype() == dtype
+                && (columns.capacity() > 0) == sparse
+                && values.capacity() >= len / 2
         };
         let found = self.spare.try_lock().ok().and_then(|mut spare| {
             let at = spare.iter().rposition(fits)?;
             Some(spare.swap_remove(at))
         });
-        let (mut columns, mut values) = found.unwrap_or_else(|| (Vec::new(), Values::new(dtype)));
+        let Some((mut columns, mut values)) = found else {
+            // Fresh zeros cost no memory before they are written.
+            return (
+                vec![0; if sparse { len } else { 0 }],
+                Values::zeros(dtype, len),
+            );
+        };
         values.resize(len);
         columns.resize(if sparse { len } else { 0 }, 0);
         (columns, values)

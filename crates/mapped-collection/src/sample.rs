@@ -39,7 +39,7 @@ pub(crate) fn weighted_without_replacement(
     let mut keys: Vec<(f64, u32)> = Vec::new();
     for (row, &weight) in weights.iter().enumerate() {
         // Every row takes a number, so that weights of others do not move it.
-        let key = -(1.0 - unit(&mut rng)).ln() / weight;
+        let key = -libm::log(1.0 - unit(&mut rng)) / weight;
         if weight > 0.0 {
             keys.push((key, row as u32));
         }

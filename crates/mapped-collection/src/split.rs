@@ -50,7 +50,11 @@ impl MappedCollection {
                 found: format!("{fractions:?}"),
             });
         }
-        let n_obs = self.n_obs() as u32;
+        let n_obs = u32::try_from(self.n_obs()).map_err(|_| Error::Option {
+            option: "split",
+            expected: "less than 2^32 rows".to_owned(),
+            found: self.n_obs().to_string(),
+        })?;
         let mut parts = match split {
             Split::Rows => cut(&permutation_for(n_obs, *seed, 0, Purpose::Split), fractions),
             Split::Stratified(key) => {

@@ -51,7 +51,11 @@ impl Window {
             let Some(rows) = next() else { break };
             let located = rows.iter().map(|&row| plan.locate(row)).collect();
             let wait = most > 1;
-            let slots = BatchSlots::new(plan, located, format, wait, recycler)?;
+            let slots = match BatchSlots::new(plan, located, format, wait, recycler) {
+                // It fails as the first of a window of its own.
+                Err(_) if !window.batches.is_empty() => break,
+                slots => slots?,
+            };
             let batch_bytes = (0..slots.n_rows()).map(|row| slots.row_bytes(row)).sum();
             starts.push(order.len());
             order.extend(

@@ -112,7 +112,10 @@ impl Chunks {
             Chunks::Contiguous { source, offset } => {
                 (grid.len() * item).min(source.len().saturating_sub(*offset))
             }
-            Chunks::Table { entries, .. } => entries.iter().map(|entry| u64::from(entry.len)).sum(),
+            Chunks::Table { source, entries } => {
+                let sum: u64 = entries.iter().map(|entry| u64::from(entry.len)).sum();
+                sum.min(source.len())
+            }
             Chunks::Files(files) => files.stored,
             Chunks::Shards(shards) => shards.files.stored,
         }
@@ -219,8 +222,8 @@ impl ChunkFiles {
                 && self.key(coords).ends_with(name)
                 && let Some(number) = grid.number(coords)
             {
-                let meta = entry
-                    .metadata()
+                // Chunks may be links: what they lead to counts.
+                let meta = std::fs::metadata(entry.path())
                     .map_err(|error| Error::io(entry.path(), "", error))?;
                 if meta.is_file() {
                     self.stored += meta.len();

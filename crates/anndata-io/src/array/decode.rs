@@ -208,6 +208,12 @@ impl Pipeline {
         self.codecs.is_empty()
     }
 
+    /// How many bytes one stored byte may become, in good faith.
+    pub(crate) fn best_ratio(&self) -> u64 {
+        let ratios = self.codecs.iter().map(|codec| codec.best_ratio() as u64);
+        ratios.fold(1, u64::saturating_mul).min(1 << 20)
+    }
+
     /// Decodes the stored bytes `raw` of one chunk into `out`, whose length is the chunk's.
     ///
     /// Bit `i` of `skip_mask` says that codec `i` was not applied to this chunk. The codec undone

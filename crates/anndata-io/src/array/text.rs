@@ -101,8 +101,10 @@ impl<'a> FromIterator<&'a str> for Strings {
     }
 }
 
-/// Elements read at a time.
-const STEP: u64 = 1 << 16;
+/// Bytes of elements read at a time.
+const STEP_BYTES: u64 = 1 << 20;
+/// Bytes of global heaps kept while a list is read.
+const HEAP_BYTES: usize = 16 << 20;
 
 impl Array {
     /// All texts of a 1-D (or scalar) array of text.
@@ -124,6 +126,11 @@ impl Array {
         let ItemType::Text(encoding) = &self.inner.item else {
             return Err(self.invalid("an array of text", "numbers"));
         };
+        // A text of variable length is stored with its length, in four bytes.
+        self.check_budget(match encoding.item_size() {
+            0 => 4,
+            size => size as u64,
+        })?;
         let mut out = Strings::default();
         let mut reader = TextReader {
             array: self,
@@ -168,7 +175,7 @@ impl TextReader<'_> {
         let mut at = range.start;
         let mut bytes = Vec::new();
         while at < range.end {
-            let end = (at + STEP).min(range.end);
+            let end = (at + (STEP_BYTES / item.max(1) as u64).max(1)).min(range.end);
             bytes.resize((end - at) as usize * item, 0);
             if self.array.shape().is_empty() {
                 match self.array.chunk(0, &mut self.cursor)? {
@@ -236,7 +243,8 @@ impl TextReader<'_> {
                     Some(heap) => heap.clone(),
                     None => {
                         let heap = Heap::read(self.array, source, *base, address, *length_size)?;
-                        if self.heaps.len() >= 64 {
+                        let kept: usize = self.heaps.values().map(|heap| heap.bytes.len()).sum();
+                        if kept > HEAP_BYTES {
                             self.heaps.clear();
                         }
                         let heap = Arc::new(heap);
@@ -286,7 +294,9 @@ impl TextReader<'_> {
                         out.push(utf8(array, &chunk.bytes[element.clone()])?);
                     }
                 }
-                None if count * array.parts().fill.len().max(8) as u64 > FREE_BYTES => {
+                None if count.saturating_mul(array.parts().fill.len().max(8) as u64)
+                    > FREE_BYTES =>
+                {
                     let found = format!("{count} elements never written");
                     return Err(array.invalid("text that was written", found));
                 }

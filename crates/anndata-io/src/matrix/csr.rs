@@ -100,7 +100,8 @@ impl CsrMatrix {
         let (Some(&first), Some(&last)) = (rows.first(), rows.last()) else {
             return Ok(());
         };
-        self.indices.check_unchanged()?;
+        scratch.indices.mapped = self.indices.check_unchanged()?;
+        scratch.data.mapped = self.data.check_unchanged()?;
         // The chunks at both ends of the piece may hold rows of its neighbours.
         let (start, end) = (self.indptr[first as usize], self.indptr[last as usize + 1]);
         let ends = |array: &Array| {
@@ -182,11 +183,11 @@ impl CsrMatrix {
     fn columns<'a>(&self, raw: &'a Values, wide: &'a mut Vec<u32>) -> Result<&'a [u32], Error> {
         /// The columns, and the largest; a negative number becomes a very large one.
         macro_rules! widen {
-            ($values:expr, $unsigned:ty) => {{
+            ($values:expr) => {{
                 wide.clear();
                 wide.extend($values.iter().map(|&column| column as u32));
-                let largest = $values.iter().map(|&column| column as $unsigned).max();
-                (&wide[..], largest.map(u64::from))
+                let largest = $values.iter().map(|&column| column as u64).max();
+                (&wide[..], largest)
             }};
         }
         let largest = |columns: &[u32]| columns.iter().copied().max().map(u64::from);
@@ -196,12 +197,12 @@ impl CsrMatrix {
                 (columns, largest(columns))
             }
             Values::U32(v) => (&v[..], largest(v)),
-            Values::I8(v) => widen!(v, u8),
-            Values::U8(v) => widen!(v, u8),
-            Values::I16(v) => widen!(v, u16),
-            Values::U16(v) => widen!(v, u16),
-            Values::I64(v) => widen!(v, u64),
-            Values::U64(v) => widen!(v, u64),
+            Values::I8(v) => widen!(v),
+            Values::U8(v) => widen!(v),
+            Values::I16(v) => widen!(v),
+            Values::U16(v) => widen!(v),
+            Values::I64(v) => widen!(v),
+            Values::U64(v) => widen!(v),
             Values::Bool(_) | Values::F16(_) | Values::F32(_) | Values::F64(_) => {
                 unreachable!("checked when it was opened")
             }

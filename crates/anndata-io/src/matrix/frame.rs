@@ -18,12 +18,9 @@ impl Frame {
     pub(super) fn open(store: &Store, element: &str) -> Result<Frame, Error> {
         let names = match store.attribute(element, "column-order")? {
             Some(Attribute::Texts(names)) => names,
-            // Without columns, writers store an empty list of numbers.
-            Some(Attribute::Integers(none)) if none.is_empty() => Vec::new(),
-            Some(Attribute::Other(_)) | None => Vec::new(),
-            Some(found) => {
-                let expected = "attribute column-order of names";
-                return Err(store.invalid(element, expected, format!("{found:?}")));
+            found => {
+                let found = found.map_or("none".to_owned(), |found| format!("{found:?}"));
+                return Err(store.invalid(element, "attribute column-order of names", found));
             }
         };
         let index = store

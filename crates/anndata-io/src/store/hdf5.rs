@@ -470,6 +470,10 @@ impl Backend for Hdf5Store {
         else {
             return Ok(None);
         };
+        if attribute.shape.contains(&0) {
+            // An empty list is stored as one of numbers.
+            return Ok(Some(Attribute::Texts(Vec::new())));
+        }
         let scalar = attribute.shape.is_empty();
         let value = match &attribute.datatype {
             Datatype::String { .. }

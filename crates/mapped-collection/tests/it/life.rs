@@ -289,3 +289,77 @@ fn a_collection_is_shared_between_threads() {
         Some(ItemValue::Code(_) | ItemValue::Missing)
     ));
 }
+
+/// A folder like `from` whose files are links to those of `from`, as content-addressed stores
+/// check data sets out.
+fn link_tree(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir(to).expect("a new folder");
+    for entry in std::fs::read_dir(from).expect("readable") {
+        let entry = entry.expect("readable");
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            link_tree(&entry.path(), &target);
+        } else {
+            let original = entry.path().canonicalize().expect("it exists");
+            std::os::unix::fs::symlink(original, target).expect("a new link");
+        }
+    }
+}
+
+#[test]
+fn chunks_may_be_links() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    for name in ["base_b_csr_v3.zarr", "base_a_dense_v2.zarr"] {
+        let linked = dir.path().join(name);
+        link_tree(&store(name), &linked);
+        let items = |path| {
+            let cells = MappedCollection::builder([path]).obs(["cell_type"]).open();
+            let cells = cells.expect("it opens");
+            let rows = (0..cells.n_obs() as i64).map(|row| cells.get(row).expect("readable"));
+            rows.collect::<Vec<_>>()
+        };
+        assert_eq!(items(linked), items(store(name)));
+    }
+}
+
+#[test]
+fn narrow_column_numbers_must_not_be_negative() {
+    let vars: Vec<String> = (0..300).map(|i| format!("g{i}")).collect();
+    let vars: Vec<&str> = vars.iter().map(String::as_str).collect();
+    let narrow = MemoryStore::new("narrow")
+        .dataframe("obs", &["c"])
+        .dataframe("var", &vars)
+        .csr("X", [1, 300], vec![0, 1], vec![0], Values::F32(vec![1.0]))
+        .array("X/indices", &[1], Values::I8(vec![-1]));
+    let cells = MappedCollection::builder([narrow])
+        .open()
+        .expect("columns are read later");
+    let error = cells.get(0).expect_err("there is no column -1").to_string();
+    assert!(error.contains("X/indices"), "{error}");
+}
+
+#[test]
+fn a_file_that_was_replaced_never_mixes_with_the_old_one() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let path = dir.path().join("a.h5ad");
+    for (name, max_open_files) in [("base_a_csr.h5ad", 64), ("h5_gzip.h5ad", 1)] {
+        std::fs::copy(store("base_b_csr.h5ad"), &path).expect("a small file");
+        let paths = [path.clone(), store("base_a_csr.h5ad")];
+        let cells = MappedCollection::builder(paths)
+            .max_open_files(max_open_files)
+            .open();
+        let cells = cells.expect("they open");
+        let before = cells.get(0).expect("it is there");
+        cells.get(-1).expect("the other file");
+        std::fs::remove_file(&path).expect("it is there");
+        std::fs::copy(store(name), &path).expect("a small file");
+        // Whatever is asked for is the old file's, or an error.
+        if let Ok(labels) = cells.merged_labels("cell_type") {
+            assert_eq!(labels.len(), cells.n_obs(), "{name}");
+        }
+        match cells.get(0) {
+            Ok(item) => assert_eq!(item, before, "{name}"),
+            Err(error) => assert!(error.to_string().contains("changed"), "{name}: {error}"),
+        }
+    }
+}

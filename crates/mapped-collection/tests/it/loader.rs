@@ -239,6 +239,21 @@ fn samplers_draw_what_they_say() {
             .batches(BatchOptions::new(1).sampler(Sampler::Rows([60].into())))
             .is_err()
     );
+    // Without rows there is nothing to draw.
+    let none = self::cells(&[0]);
+    for replacement in [true, false] {
+        let sampler = Sampler::Weighted {
+            weights: [].into(),
+            n_samples: None,
+            replacement,
+        };
+        let batches = none
+            .batches(BatchOptions::new(1).sampler(sampler))
+            .expect("valid");
+        assert_eq!(batches.epoch(0).count(), 0);
+    }
+    let blocks = BatchOptions::new(7).shuffle(Shuffle::Blocks { rows: usize::MAX });
+    assert_eq!(cells.batches(blocks).expect("valid").epoch(0).count(), 9);
 }
 
 #[test]

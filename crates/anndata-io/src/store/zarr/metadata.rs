@@ -372,7 +372,12 @@ fn fill(item: &ItemType, value: &Value) -> Parsed<Vec<u8>> {
         ItemType::Text(TextEncoding::Vlen) => {
             return Ok(value.as_str().unwrap_or_default().as_bytes().to_vec());
         }
-        ItemType::Text(_) => return Ok(Vec::new()),
+        ItemType::Text(_) => {
+            return match value.as_str() {
+                None | Some("" | "0") => Ok(Vec::new()),
+                Some(_) => unsupported("a fill_value of fixed-length text"),
+            };
+        }
     };
     let element = match value {
         Value::Null => return Ok(Vec::new()),
