@@ -139,8 +139,8 @@ def plot(records, ceiling):
         f'<rect x="{left}" y="{y - 14}" width="13" height="13" fill="#2b6cb0"/><text x="{left + 18}" y="{y - 3}">this workspace</text>'
         f'<rect x="{left + 140}" y="{y - 14}" width="13" height="13" fill="#a0aec0"/>'
         f'<text x="{left + 158}" y="{y - 3}">annbatch, on its own converted copy</text>'
-        f'<path d="M{left + 400} {y - 16}v16" stroke="#c53030" stroke-width="2"/>'
-        f'<text x="{left + 408}" y="{y - 3}">decoding ceiling, 2 threads</text>'
+        f'<path d="M{left + 425} {y - 16}v16" stroke="#c53030" stroke-width="2"/>'
+        f'<text x="{left + 433}" y="{y - 3}">decoding ceiling, 2 threads</text>'
     )
     size = f'width="{left + width + 120}" height="{y + 12}"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="13">'

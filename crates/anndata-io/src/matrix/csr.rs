@@ -16,7 +16,7 @@ const STEP: u64 = 64 << 10;
 #[derive(Debug, Clone)]
 pub(super) struct CsrMatrix {
     shape: [u64; 2],
-    indptr: Arc<[u64]>,
+    indptr: Arc<Vec<u64>>,
     indices: Array,
     data: Array,
 }
@@ -67,7 +67,7 @@ impl CsrMatrix {
         }
         Ok(CsrMatrix {
             shape,
-            indptr: indptr.into(),
+            indptr: Arc::new(indptr),
             indices,
             data,
         })
@@ -234,12 +234,8 @@ fn row_pointers(array: &Array, nonzeros: u64) -> Result<Vec<u64>, Error> {
     let indptr = match array.read_all()? {
         Values::U64(values) => values,
         // A negative number becomes a very large one.
-        values => values
-            .as_slice()
-            .to_vec::<i64>()
-            .into_iter()
-            .map(|n| n as u64)
-            .collect(),
+        Values::I64(values) => bytemuck::allocation::cast_vec(values),
+        values => bytemuck::allocation::cast_vec(values.as_slice().to_vec::<i64>()),
     };
     if let Some(&first) = indptr.first().filter(|&&first| first != 0) {
         return Err(array.invalid("row pointers that start at 0", (first as i64).to_string()));
