@@ -180,8 +180,13 @@ impl Array {
         self.inner.pipeline.is_empty() && self.inner.stored_axes.is_none()
     }
 
-    /// Refuses a read whose result could not come from the bytes stored.
-    pub(crate) fn check_budget(&self, item: u64) -> Result<(), Error> {
+    /// Refuses an array that claims more elements than its stored bytes can hold.
+    pub(crate) fn check_written(&self) -> Result<(), Error> {
+        // A text of variable length is stored with its length, in four bytes.
+        let item = match self.inner.item.size() {
+            0 => 4,
+            size => size as u64,
+        };
         let stored = self.inner.chunks.stored_bytes(&self.inner.grid, item);
         let ratio = self.inner.pipeline.best_ratio();
         let limit = stored.saturating_mul(ratio).saturating_add(FREE_BYTES);
@@ -190,11 +195,6 @@ impl Array {
             return Err(self.invalid("no more elements than the stored bytes can hold", found));
         }
         Ok(())
-    }
-
-    /// Refuses an array that claims more elements than its stored bytes can hold.
-    pub(crate) fn check_written(&self) -> Result<(), Error> {
-        self.check_budget(self.inner.item.size().max(1) as u64)
     }
 
     fn place(&self, chunk: u64) -> Result<Option<Place<'_>>, Error> {
@@ -550,7 +550,7 @@ impl Array {
     ///
     /// Memory follows what decodes, not what the file claims.
     pub fn read_all(&self) -> Result<Values, Error> {
-        self.check_budget(self.number_type()?.size() as u64)?;
+        self.check_written()?;
         self.read_all_of_known_length()
     }
 

@@ -7,7 +7,7 @@ use anndata_io::{
 };
 use label_encoding::{Label, MISSING_CODE};
 
-use crate::collection::{MappedCollection, codes_at};
+use crate::collection::MappedCollection;
 use crate::error::Error;
 use crate::labels::number_label;
 use crate::plan::{ObsColumn, ObsKey, Plan};
@@ -79,8 +79,10 @@ impl Clone for Batch {
 
 impl PartialEq for Batch {
     fn eq(&self, other: &Self) -> bool {
-        let rows = |batch: &Batch| (batch.store_idx.clone(), batch.row_idx.clone());
-        rows(self) == rows(other) && self.matrices == other.matrices && self.obs == other.obs
+        self.store_idx == other.store_idx
+            && self.row_idx == other.row_idx
+            && self.matrices == other.matrices
+            && self.obs == other.obs
     }
 }
 
@@ -501,11 +503,8 @@ fn read_column_rows(column: &ObsColumn, rows: &[u64]) -> Result<ColumnRows, Erro
         ObsColumn::Labels {
             categories, codes, ..
         } => {
-            let rows: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
-            Ok(ColumnRows::of_codes(
-                categories,
-                codes_at(codes, &rows).into_iter(),
-            ))
+            let codes = rows.iter().map(|&row| codes.get(row as usize));
+            Ok(ColumnRows::of_codes(categories, codes))
         }
         ObsColumn::Values(column) => Ok(column.read_rows(rows)?),
     }

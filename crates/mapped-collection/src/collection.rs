@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anndata_io::{AnnDataFile, AnnDataSource, Codes, IoContext, Values1d, nearest_name};
+use anndata_io::{AnnDataFile, AnnDataSource, IoContext, Values1d, nearest_name};
 use feature_join::{Join, VarNames};
 use label_encoding::{Categories, Encoder, LabelColumn, LabelWeights};
 
@@ -21,9 +21,8 @@ use crate::rows::read_row;
 /// from many threads and, with nothing to be done about it, in forked processes.
 ///
 /// # Differs from lamindb
-/// - The whole of `semantics` that lamindb's `MappedCollection` gets wrong on some files: repeated
-///   column indices are summed, missing labels are never a class, an absent column counts as
-///   missing in weights and filters, `original_shapes` is known without a join.
+/// - Repeated column indices are summed, missing labels are never a class, an absent column counts
+///   as missing in weights and filters, `original_shapes` is known without a join.
 /// - Plain floating-point columns are encoded only when `encode_labels` names them.
 /// - Keys that no store has are listed by [`missing_keys`](Self::missing_keys) and warned of.
 /// - `X` is not needed unless it is asked for.
@@ -468,9 +467,4 @@ fn value_at(values: &Values1d, index: usize) -> ItemValue {
             ItemValue::Number(numbers.dtype(), numbers.as_slice().get(index))
         }
     }
-}
-
-/// Codes of several rows.
-pub(crate) fn codes_at(codes: &Codes, rows: &[u32]) -> Vec<Option<u32>> {
-    rows.iter().map(|&row| codes.get(row as usize)).collect()
 }

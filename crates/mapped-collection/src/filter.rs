@@ -41,12 +41,14 @@ impl ObsFilter {
         self.columns.iter().map(|(key, _)| key)
     }
 
-    /// The rows of a file that pass, ascending.
-    pub(crate) fn rows(&self, file: &AnnDataFile) -> Result<Vec<u32>, Error> {
+    /// The rows of a file that pass, ascending. Marks the columns that the file has in `found`,
+    /// one for each of the [keys](Self::keys).
+    pub(crate) fn rows(&self, file: &AnnDataFile, found: &mut [bool]) -> Result<Vec<u32>, Error> {
         let mut rows: Vec<u32> = (0..file.n_obs() as u32).collect();
-        for (key, allowed) in &self.columns {
+        for ((key, allowed), found) in self.columns.iter().zip(found) {
             match file.obs_column(key)? {
                 Some(column) => {
+                    *found = true;
                     let column = column.read_labels()?;
                     let passes = Passes::new(&column, allowed);
                     rows.retain(|&row| passes.row(&column, row as usize));

@@ -142,12 +142,7 @@ impl Plan {
             })?;
             let rows = match &options.obs_filter {
                 None => Rows::All(n_obs),
-                Some(filter) => {
-                    for (key, found) in filter.keys().zip(&mut filtered) {
-                        *found |= file.obs_column(key)?.is_some();
-                    }
-                    Rows::Some(filter.rows(&file)?)
-                }
+                Some(filter) => Rows::Some(filter.rows(&file, &mut filtered)?),
             };
             if options.join.is_some() {
                 var_names.push(names.share(&file)?);

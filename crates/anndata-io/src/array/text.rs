@@ -126,11 +126,7 @@ impl Array {
         let ItemType::Text(encoding) = &self.inner.item else {
             return Err(self.invalid("an array of text", "numbers"));
         };
-        // A text of variable length is stored with its length, in four bytes.
-        self.check_budget(match encoding.item_size() {
-            0 => 4,
-            size => size as u64,
-        })?;
+        self.check_written()?;
         let mut out = Strings::default();
         let mut reader = TextReader {
             array: self,

@@ -63,7 +63,7 @@ impl CsrMatrix {
         let indptr = row_pointers(&indptr, data.len())?;
         // A row may be as long as these: they must be able to hold what they claim.
         for array in [&indices, &data] {
-            array.check_budget(array.number_type()?.size() as u64)?;
+            array.check_written()?;
         }
         Ok(CsrMatrix {
             shape,

@@ -6,7 +6,7 @@ use crate::array::ItemType;
 use crate::array::decode::{Codec, Pipeline};
 use crate::array::grid::Grid;
 use crate::array::text::{Padding, TextEncoding};
-use crate::dtype::{DType, Element, Stored, Values, f16};
+use crate::dtype::{DType, Values, f16};
 use crate::error::{ErrorKind, REWRITE};
 use crate::with_dtype;
 
@@ -404,7 +404,6 @@ fn fill(item: &ItemType, value: &Value) -> Parsed<Vec<u8>> {
     };
     Ok(with_dtype!(dtype, T => {
         let element = element.as_slice().to_vec::<T>();
-        debug_assert_eq!(<T as Element>::DTYPE, <T as Stored>::into_values(element.clone()).dtype());
         bytemuck::cast_slice(&element).to_vec()
     }))
 }
