@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::context::{ByteSource, ChunkKey, IoContext, next_array_id};
+use crate::context::{ByteSource, Cached, ChunkKey, IoContext, next_array_id};
 use crate::dtype::{DType, Slice, Values};
 use crate::error::{Error, ErrorKind};
 
@@ -240,20 +240,18 @@ impl Array {
             chunk,
         };
         if cursor.chunk.as_ref().is_none_or(|(last, _)| *last != key) {
-            let shared = cursor.shared.is_none_or(|shared| shared.contains(&chunk));
+            let shared = cursor.shared.is_none_or(|shared| shared.contains(&chunk))
+                && inner.context.can_keep(self.chunk_bytes());
             cursor.forget();
-            let cached = if shared {
-                inner.context.cached_chunk(key)
-            } else {
-                None
-            };
+            let cached = shared.then(|| inner.context.cached_chunk(key));
             let bytes = match cached {
-                Some(bytes) => Some(bytes),
-                None => match self.place(chunk)? {
+                Some(Cached::Chunk(bytes)) => Some(bytes),
+                // A claim is held until the chunk is kept.
+                claim @ (None | Some(Cached::Claimed(_))) => match self.place(chunk)? {
                     None => None,
                     Some(place) => {
                         let decoded = Arc::new(self.decode(chunk, &place, cursor)?);
-                        if shared {
+                        if claim.is_some() {
                             inner.context.keep_chunk(key, &decoded);
                         }
                         inner.context.count_decoded(place.len);
@@ -267,6 +265,12 @@ impl Array {
             .chunk
             .as_ref()
             .and_then(|(_, bytes)| bytes.as_deref()))
+    }
+
+    /// Bytes of a decoded chunk.
+    fn chunk_bytes(&self) -> u64 {
+        let item = self.inner.item.size() as u64;
+        self.inner.grid.chunk_len().saturating_mul(item)
     }
 
     fn decode(
@@ -401,6 +405,39 @@ impl Array {
             (at, rest) = (at + count, tail);
         }
         Ok(())
+    }
+
+    /// The elements of a range of a 1-D array: where they lie in a decoded chunk, when one holds
+    /// them all, and else copied to `buffer`.
+    pub(crate) fn read_or_view<'a>(
+        &self,
+        range: Range<u64>,
+        cursor: &'a mut Cursor,
+        buffer: &'a mut AlignedBytes,
+    ) -> Result<&'a [u8], Error> {
+        let item = self.inner.item.size();
+        let extent = self.inner.grid.chunk[0];
+        let (chunk, within) = (range.start / extent, range.start % extent);
+        let len = range.end.saturating_sub(range.start);
+        let in_bounds = range.end <= self.len() && self.shape().len() == 1;
+        if self.is_direct() || !in_bounds || within + len > extent {
+            buffer.resize(len as usize * item);
+            self.read_range_bytes(range, buffer.as_mut_slice(), cursor)?;
+            return Ok(buffer.as_slice());
+        }
+        let (start, len) = (within as usize * item, len as usize * item);
+        if len == 0 {
+            buffer.resize(0);
+            return Ok(buffer.as_slice());
+        }
+        Ok(match self.chunk(chunk, cursor)? {
+            Some(bytes) => &bytes.as_slice()[start..start + len],
+            None => {
+                buffer.resize(len);
+                self.fill(buffer.as_mut_slice());
+                buffer.as_slice()
+            }
+        })
     }
 
     /// Appends the elements of ascending ranges of a 1-D array of numbers to `out`, which must

@@ -1,12 +1,13 @@
 //! What all stores of a collection share: a bounded set of open files and a bounded cache of
 //! decoded chunks.
 
+use std::collections::HashSet;
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
 use memmap2::Mmap;
@@ -69,11 +70,35 @@ struct Counts {
 struct Local {
     files: Mutex<LruCache<PathBuf, (Arc<File>, Identity)>>,
     chunks: Mutex<ChunkCache>,
+    /// Told when a chunk that was being decoded is no longer.
+    decoded: Condvar,
 }
 
 struct ChunkCache {
     chunks: LruCache<ChunkKey, Arc<AlignedBytes>>,
     bytes: usize,
+    /// Chunks that a thread is decoding for all.
+    claimed: HashSet<ChunkKey>,
+}
+
+/// A chunk in the cache, or the right to decode it.
+pub(crate) enum Cached<'a> {
+    Chunk(Arc<AlignedBytes>),
+    /// Nobody else decodes the chunk as long as this is held.
+    Claimed(#[allow(dead_code, reason = "its drop is what counts")] Claim<'a>),
+}
+
+/// A chunk that this thread decodes while others wait for it. Drop it when the chunk is kept.
+pub(crate) struct Claim<'a> {
+    local: &'a Local,
+    key: ChunkKey,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        lock(&self.local.chunks).claimed.remove(&self.key);
+        self.local.decoded.notify_all();
+    }
 }
 
 /// A chunk of an array of this process.
@@ -96,7 +121,9 @@ impl IoContext {
             chunks: Mutex::new(ChunkCache {
                 chunks: LruCache::unbounded(),
                 bytes: 0,
+                claimed: HashSet::new(),
             }),
+            decoded: Condvar::new(),
         });
         let (closed, counts) = (AtomicBool::new(false), Counts::default());
         IoContext {
@@ -167,16 +194,27 @@ impl IoContext {
         Ok((file, identity))
     }
 
-    pub(crate) fn cached_chunk(&self, key: ChunkKey) -> Option<Arc<AlignedBytes>> {
-        let chunk = lock(&self.inner.local.get().chunks)
-            .chunks
-            .get(&key)
-            .cloned();
-        self.inner
-            .counts
-            .cache_hits
-            .fetch_add(chunk.is_some().into(), Ordering::Relaxed);
-        chunk
+    /// The chunk if it is in the cache, or when another thread is just decoding it; else the right
+    /// to decode it.
+    pub(crate) fn cached_chunk(&self, key: ChunkKey) -> Cached<'_> {
+        let local = self.inner.local.get();
+        let mut cache = lock(&local.chunks);
+        loop {
+            if let Some(chunk) = cache.chunks.get(&key) {
+                self.inner.counts.cache_hits.fetch_add(1, Ordering::Relaxed);
+                return Cached::Chunk(chunk.clone());
+            }
+            if cache.claimed.insert(key) {
+                return Cached::Claimed(Claim { local, key });
+            }
+            let wait = local.decoded.wait(cache);
+            cache = wait.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Whether a chunk of so many bytes can be kept.
+    pub(crate) fn can_keep(&self, bytes: u64) -> bool {
+        bytes <= self.inner.options.cache_bytes as u64
     }
 
     /// Counts bytes that were read where they lie.
@@ -202,7 +240,7 @@ impl IoContext {
     /// Keeps a chunk as long as the budget allows.
     pub(crate) fn keep_chunk(&self, key: ChunkKey, chunk: &Arc<AlignedBytes>) {
         let budget = self.inner.options.cache_bytes;
-        if chunk.len() > budget || self.is_closed() {
+        if !self.can_keep(chunk.len() as u64) || self.is_closed() {
             return;
         }
         let mut cache = lock(&self.inner.local.get().chunks);
@@ -458,15 +496,42 @@ mod tests {
         for chunk in 0..10 {
             context.keep_chunk(ChunkKey { array: 0, chunk }, &bytes(30));
         }
-        let kept =
-            (0..10).filter(|&chunk| context.cached_chunk(ChunkKey { array: 0, chunk }).is_some());
+        let is_kept = |array, chunk| {
+            let cached = context.cached_chunk(ChunkKey { array, chunk });
+            matches!(cached, Cached::Chunk(_))
+        };
+        let kept = (0..10).filter(|&chunk| is_kept(0, chunk));
         assert_eq!(kept.collect::<Vec<_>>(), [7, 8, 9]);
         context.keep_chunk(ChunkKey { array: 1, chunk: 0 }, &bytes(101));
-        assert!(
-            context
-                .cached_chunk(ChunkKey { array: 1, chunk: 0 })
-                .is_none()
-        );
+        assert!(!is_kept(1, 0));
+    }
+
+    #[test]
+    fn a_chunk_is_decoded_by_one_thread_for_all() {
+        let context = IoContext::default();
+        let key = ChunkKey { array: 0, chunk: 3 };
+        let (decoded, failed) = (AtomicU64::new(0), AtomicU64::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..2 {
+                        let Cached::Claimed(claim) = context.cached_chunk(key) else {
+                            continue;
+                        };
+                        // The first one to try gives up: another one must take over.
+                        if failed.fetch_add(1, Ordering::Relaxed) == 0 {
+                            continue;
+                        }
+                        decoded.fetch_add(1, Ordering::Relaxed);
+                        std::thread::sleep(std::time::Duration::from_millis(5));
+                        context.keep_chunk(key, &bytes(8));
+                        drop(claim);
+                    }
+                });
+            }
+        });
+        assert_eq!(decoded.into_inner(), 1);
+        assert_eq!(context.cache_hits(), 6);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Matrices with one row a cell: dense, CSR, or a table of numbers, all read by bulks of rows.
 
+use crate::array::buffer::AlignedBytes;
 use crate::array::{Array, Cursor};
-use crate::dtype::{DType, Slice, Values};
+use crate::dtype::{DType, Slice};
 use crate::error::{Error, ErrorKind, REWRITE};
 use crate::store::{Node, Store};
 
@@ -30,8 +31,8 @@ pub struct ReadScratch {
     scan: bool,
     indices: Cursor,
     data: Cursor,
-    raw_columns: Option<Values>,
-    raw_data: Option<Values>,
+    raw_columns: AlignedBytes,
+    raw_values: AlignedBytes,
     columns: Vec<u32>,
 }
 
@@ -43,17 +44,6 @@ impl ReadScratch {
             scan: true,
             ..Default::default()
         }
-    }
-}
-
-/// An empty vector of a type: the one that is there, when it is of that type.
-fn emptied(values: &mut Option<Values>, dtype: DType) -> Values {
-    match values.take().filter(|values| values.dtype() == dtype) {
-        Some(mut values) => {
-            values.clear();
-            values
-        }
-        None => Values::new(dtype),
     }
 }
 
@@ -202,12 +192,23 @@ impl MatrixSource {
         }
     }
 
-    /// Rows that a band of chunks covers, for dense matrices that must be decoded: a scan's pieces
-    /// should end where bands do. 1 for any other.
+    /// About how many rows a band of chunks holds: a scan's pieces should end where bands do. 1
+    /// when rows are read without decoding others.
     pub fn rows_per_band(&self) -> u64 {
         match &self.layout {
-            Layout::Dense(array) if !array.is_direct() => array.chunk_shape()[0],
-            _ => 1,
+            _ if self.is_direct() => 1,
+            Layout::Dense(array) => array.chunk_shape()[0],
+            Layout::Csr(matrix) => matrix.rows_per_band(),
+            Layout::Frame(_) => 1,
+        }
+    }
+
+    /// The band of chunks in which a row begins: a number that grows with the row.
+    pub fn band(&self, row: u64) -> u64 {
+        match &self.layout {
+            Layout::Dense(array) => row / array.chunk_shape()[0],
+            Layout::Csr(matrix) => matrix.band(row),
+            Layout::Frame(_) => row,
         }
     }
 }

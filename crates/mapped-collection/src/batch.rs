@@ -11,8 +11,8 @@ use crate::collection::MappedCollection;
 use crate::error::Error;
 use crate::labels::number_label;
 use crate::plan::{ObsColumn, ObsKey, Plan};
-use crate::recycle::{Home, Recycler};
-use crate::rows::{Indices, MatrixSlots, SlotSink};
+use crate::recycle::{Home, Waiting};
+use crate::slots::{Indices, Layout, MatrixSlots, PlaceScratch, SlotSink};
 
 /// How the matrices of a batch are laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -208,7 +208,7 @@ impl MappedCollection {
             self.plan(),
             std::slice::from_ref(&slots),
             &picks,
-            &mut ReadScratch::default(),
+            &mut FillScratch::default(),
         )?;
         slots.finish(self.plan())
     }
@@ -233,14 +233,14 @@ pub(crate) struct Pick {
 }
 
 impl BatchSlots {
-    /// Places for rows given by store and row in its file. Rows that `wait` with those of many
-    /// other batches stay sparse until the batch is finished, also when it will be dense.
+    /// Places for rows given by store and row in its file. Sparse rows that will wait with those
+    /// of many other batches are packed until the batch is finished, also when it will be dense.
     pub(crate) fn new(
         plan: &Plan,
         located: Vec<(usize, u32)>,
         format: &BatchFormat,
-        wait: bool,
-        recycler: Option<&Arc<Recycler>>,
+        pack: bool,
+        waiting: Option<&Arc<Waiting>>,
     ) -> Result<BatchSlots, Error> {
         let n_rows = located.len();
         let mut stores: Vec<usize> = located.iter().map(|&(store, _)| store).collect();
@@ -268,23 +268,32 @@ impl BatchSlots {
                 .iter()
                 .all(|&store| source(store).is_some_and(MatrixSource::is_sparse));
             let stay_sparse =
-                all_sparse && row_shape.len() == 1 && (wait || format.output == Output::Csr);
-            matrices.push(Some(if stay_sparse {
+                all_sparse && row_shape.len() == 1 && (pack || format.output == Output::Csr);
+            let layout = if stay_sparse {
                 let len = |&(store, row): &(usize, u32)| {
                     let len = source(store).and_then(|source| source.stored_len(row.into()));
                     len.expect("the row exists") as usize
                 };
-                let lens = located.iter().map(len);
-                MatrixSlots::sparse(row_shape, dtype, format.output, lens, recycler.cloned())
+                Layout::sparse(located.iter().map(len), pack)
             } else {
-                MatrixSlots::dense(n_rows, row_shape, dtype, format.output, recycler.cloned())
-            }));
+                // A dense row leaves the variables out that its store lacks.
+                let leaves_out = |&store: &usize| {
+                    let is_sparse = source(store).is_some_and(MatrixSource::is_sparse);
+                    !is_sparse && plan.var_map(store, key).is_some()
+                };
+                let zeros = stores.iter().any(leaves_out);
+                Layout::Dense { zeros }
+            };
+            let output = format.output;
+            let slots = MatrixSlots::new(n_rows, row_shape, dtype, output, layout, waiting);
+            matrices.push(Some(slots));
         }
         let (store_idx, row_idx) = located
             .into_iter()
             .map(|(store, row)| (store as u32, row))
             .unzip();
-        let home = Home(recycler.map(Arc::downgrade).unwrap_or_default());
+        let recycler = waiting.map(|waiting| Arc::downgrade(waiting.recycler()));
+        let home = Home(recycler.unwrap_or_default());
         Ok(BatchSlots {
             store_idx,
             row_idx,
@@ -302,22 +311,37 @@ impl BatchSlots {
         (self.store_idx[row] as usize, self.row_idx[row])
     }
 
-    /// Bytes that a row may take while it waits.
-    pub(crate) fn row_bytes(&self, row: usize) -> usize {
-        self.matrices
-            .iter()
-            .flatten()
-            .map(|slots| slots.row_bytes(row))
+    /// The most bytes that the packed parts of a row may take.
+    pub(crate) fn packed_row_bytes(&self, row: usize) -> usize {
+        let matrices = self.matrices.iter().flatten();
+        matrices.map(|slots| slots.packed_row_bytes(row)).sum()
+    }
+
+    /// The most bytes of all rows that are packed.
+    pub(crate) fn packed_bytes(&self) -> usize {
+        (0..self.n_rows())
+            .map(|row| self.packed_row_bytes(row))
             .sum()
     }
 
-    /// Bytes of the finished batch beyond what its rows took.
-    pub(crate) fn finishing_bytes(&self) -> usize {
+    /// Bytes that all rows take from the first one on, where they are not packed.
+    pub(crate) fn placed_bytes(&self) -> usize {
+        let matrices = self.matrices.iter().flatten();
+        matrices.map(MatrixSlots::placed_bytes).sum()
+    }
+
+    /// Bytes of the finished batch.
+    pub(crate) fn finished_bytes(&self) -> usize {
+        let matrices = self.matrices.iter().flatten();
+        matrices.map(MatrixSlots::finished_bytes).sum()
+    }
+
+    /// Forgets its rows, and those still to come.
+    pub(crate) fn discard(&self) {
         self.matrices
             .iter()
             .flatten()
-            .map(MatrixSlots::finishing_bytes)
-            .sum()
+            .for_each(MatrixSlots::discard);
     }
 
     /// The batch: all of its rows have arrived.
@@ -382,12 +406,29 @@ impl BatchSlots {
     }
 }
 
+/// What reading rows into their places needs besides, kept by a thread from read to read.
+#[derive(Debug, Default)]
+pub(crate) struct FillScratch {
+    pub(crate) read: ReadScratch,
+    place: PlaceScratch,
+}
+
+impl FillScratch {
+    /// For reads that pass over files once.
+    pub(crate) fn for_scan() -> FillScratch {
+        FillScratch {
+            read: ReadScratch::for_scan(),
+            ..Default::default()
+        }
+    }
+}
+
 /// Reads rows of several batches into their places. `picks` ascend by store and row.
 pub(crate) fn fill(
     plan: &Plan,
     batches: &[BatchSlots],
     picks: &[Pick],
-    scratch: &mut ReadScratch,
+    scratch: &mut FillScratch,
 ) -> Result<(), Error> {
     let located = |pick: &Pick| batches[pick.batch].located(pick.row);
     let mut rows = Vec::new();
@@ -407,8 +448,9 @@ pub(crate) fn fill(
             let mut sink = SlotSink {
                 map: plan.var_map(store, key),
                 place,
+                scratch: &mut scratch.place,
             };
-            source.read_rows(&rows, scratch, &mut sink)?;
+            source.read_rows(&rows, &mut scratch.read, &mut sink)?;
         }
     }
     Ok(())

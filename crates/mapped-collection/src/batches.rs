@@ -204,7 +204,7 @@ impl MappedCollection {
             self.plan().common_row_shape(number, &with_rows)?;
         }
         let fingerprint = fingerprint(self, &options);
-        let recycler = Arc::new(Recycler::new(options.memory / 2));
+        let recycler = Arc::new(Recycler::new(options.memory));
         let batches = Batches {
             collection: self.clone(),
             options,

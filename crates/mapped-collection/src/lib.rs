@@ -58,6 +58,7 @@ mod filter;
 mod item;
 mod labels;
 mod order;
+mod packed;
 mod plan;
 mod prefetch;
 mod recycle;
@@ -65,6 +66,7 @@ mod rows;
 mod sample;
 mod schedule;
 mod shuffle;
+mod slots;
 mod split;
 mod window;
 
@@ -81,7 +83,7 @@ pub use label_encoding::{Categories, Encoder, Label, LabelWeights, MISSING_CODE,
 pub use labels::MergedLabels;
 pub use order::{Sampler, Shuffle};
 pub use plan::MissingKey;
-pub use rows::Indices;
 pub use sample::Weights;
 pub use shuffle::permutation;
+pub use slots::Indices;
 pub use split::{Split, SplitOptions};

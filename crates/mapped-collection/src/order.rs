@@ -60,10 +60,19 @@ pub(crate) enum Order {
     /// The row at each position: 4 bytes a row.
     Rows {
         rows: Arc<[u32]>,
-        /// Within so many positions, all rows that lie together in a file come; `None` where they
-        /// are spread over the whole order.
-        together: Option<usize>,
+        together: Together,
     },
+}
+
+/// Where in an order the rows come that lie together in a file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Together {
+    /// One after the other.
+    Neighbours,
+    /// Those of one block all within one pool of so many rows; pools follow each other.
+    Within { block: usize, pool: usize },
+    /// Spread over the whole order.
+    Anywhere,
 }
 
 fn pool_rows(block: usize) -> usize {
@@ -95,7 +104,7 @@ impl Order {
                 };
                 return Order::Rows {
                     rows,
-                    together: None,
+                    together: Together::Anywhere,
                 };
             }
         };
@@ -105,13 +114,22 @@ impl Order {
             (Shuffle::None, Some(rows)) => {
                 return Order::Rows {
                     rows: rows.clone(),
-                    together: None,
+                    together: Together::Anywhere,
                 };
             }
-            (Shuffle::Exact, _) => (permutation_for(n as u32, seed, epoch, Purpose::Rows), None),
+            (Shuffle::Exact, _) => (
+                permutation_for(n as u32, seed, epoch, Purpose::Rows),
+                Together::Anywhere,
+            ),
             (Shuffle::Blocks { rows: block }, _) => (
                 blocks(n, block, seed, epoch),
-                rows.is_none().then(|| pool_rows(block)),
+                match rows {
+                    None => Together::Within {
+                        block,
+                        pool: pool_rows(block),
+                    },
+                    Some(_) => Together::Anywhere,
+                },
             ),
         };
         let rows = match rows {
@@ -124,10 +142,9 @@ impl Order {
         Order::Rows { rows, together }
     }
 
-    /// Within so many positions, all rows that lie together in a file come.
-    pub(crate) fn rows_together(&self) -> Option<usize> {
+    pub(crate) fn together(&self) -> Together {
         match self {
-            Order::InOrder(_) => Some(1),
+            Order::InOrder(_) => Together::Neighbours,
             Order::Rows { together, .. } => *together,
         }
     }

@@ -10,18 +10,19 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use anndata_io::ReadScratch;
-
-use crate::batch::{Batch, BatchFormat};
+use crate::batch::{Batch, BatchFormat, FillScratch};
 use crate::collection::MappedCollection;
 use crate::error::Error;
-use crate::recycle::Recycler;
+use crate::order::Together;
+use crate::recycle::{Recycler, Waiting};
 use crate::schedule::Schedule;
-use crate::window::Window;
+use crate::window::{Reading, Window};
 
 /// Windows grow by this factor, from one batch to what the budget allows: the first batch comes at
 /// once, and few windows are small.
 const GROWTH: usize = 16;
+/// Part of the budget that windows are planned to fill: rows may pack worse than those before.
+const FILLED: f64 = 0.95;
 /// Batches of a window that gains nothing by being larger: enough to keep the threads busy.
 const FEW_BATCHES: usize = 4;
 /// Finished batches that wait for the caller, at the most.
@@ -35,11 +36,13 @@ pub(crate) struct Job {
     pub(crate) format: BatchFormat,
     pub(crate) workers: usize,
     /// Bytes of rows that may wait for their batches.
-    pub(crate) window_bytes: usize,
+    window_bytes: usize,
+    /// The most bytes of a batch, as the first one has it.
+    batch_bytes: usize,
     /// Finished batches that may wait for the caller.
-    pub(crate) most_ready: usize,
+    most_ready: usize,
     gain: Gain,
-    pub(crate) recycler: Arc<Recycler>,
+    recycler: Arc<Recycler>,
 }
 
 impl Job {
@@ -58,14 +61,17 @@ impl Job {
         let cache = collection.io().options().cache_bytes;
         let plan = collection.plan();
         let budget = memory.saturating_sub(cache);
-        let batch_bytes = match schedule.rows(0) {
-            None => 0,
+        let gain = Gain::new(collection, &schedule);
+        let (waiting_bytes, finished_bytes) = match schedule.rows(0) {
+            None => (0, 0),
             Some(rows) => {
                 let mut rows = Some(rows);
-                let window = Window::plan(plan, || rows.take(), 2, 0, &format, None)?;
-                window.batch_bytes(0) + window.finishing_bytes(0)
+                let (next, reading) = (|| rows.take(), gain.reading());
+                let window = Window::plan(plan, next, 1, (0, 1.0), &format, reading, None)?;
+                (window.waiting_bytes(0), window.finished_bytes(0))
             }
         };
+        let batch_bytes = waiting_bytes.max(finished_bytes);
         if batch_bytes * 2 > budget {
             return Err(Error::Option {
                 option: "memory",
@@ -76,18 +82,8 @@ impl Job {
                 found: memory.to_string(),
             });
         }
-        let most_ready = (budget / 4 / batch_bytes.max(1)).clamp(1, MOST_READY);
-        let window_bytes = budget - most_ready * batch_bytes;
-        let sources = plan
-            .stores
-            .iter()
-            .flat_map(|store| store.matrices.iter().flatten());
-        let gain = match schedule.order.rows_together() {
-            _ if sources.into_iter().all(|source| source.is_direct()) => Gain::Nothing,
-            Some(1) => Gain::Nothing,
-            Some(rows) => Gain::Within { rows },
-            None => Gain::Always,
-        };
+        let most_ready = (budget / 4 / finished_bytes.max(1)).clamp(1, MOST_READY);
+        let window_bytes = budget - most_ready * finished_bytes;
         let (collection, recycler) = (collection.clone(), recycler.clone());
         Ok(Job {
             collection,
@@ -95,6 +91,7 @@ impl Job {
             format,
             workers,
             window_bytes,
+            batch_bytes,
             most_ready,
             gain,
             recycler,
@@ -105,28 +102,86 @@ impl Job {
 /// What a larger window is good for: fewer decodes.
 #[derive(Debug, Clone, Copy)]
 enum Gain {
-    /// Rows are read without decoding their neighbours, or come in file order. A small window
-    /// stays in the processor's cache.
+    /// Rows are read without decoding their neighbours. A small window stays in the processor's
+    /// cache.
     Nothing,
+    /// Rows come in file order.
+    InOrder,
     /// Neighbours come within so many positions, and pools of that size follow each other.
     Within { rows: usize },
     /// Neighbours come anywhere.
-    Always,
+    Always {
+        /// Rows of a window that decodes a good part of all chunks already: a larger one costs
+        /// little more.
+        enough: usize,
+    },
+}
+
+/// A block cuts chunks at both ends, and what is cut is decoded for its neighbours' windows again.
+/// Where that is more than this part of a block, windows as large as the budget allows are worth
+/// their memory.
+const CUT: f64 = 0.15;
+
+impl Gain {
+    fn new(collection: &MappedCollection, schedule: &Schedule) -> Gain {
+        let stores = || {
+            let stores = collection.plan().stores.iter();
+            stores.map(|store| (store.rows.len(), store.matrices.iter().flatten()))
+        };
+        if stores().all(|(_, mut sources)| sources.all(|source| source.is_direct())) {
+            return Gain::Nothing;
+        }
+        // Bands of chunks that all rows lie in, and rows of one of them.
+        let n_bands: f64 = stores()
+            .map(|(n_rows, sources)| {
+                let rows_per_band = sources.map(|source| source.rows_per_band()).max();
+                n_rows as f64 / rows_per_band.unwrap_or(1) as f64
+            })
+            .sum();
+        let rows_per_band = collection.n_obs() as f64 / n_bands.max(1.0);
+        let always = Gain::Always {
+            enough: n_bands as usize / 2,
+        };
+        match schedule.order.together() {
+            Together::Neighbours => Gain::InOrder,
+            Together::Within { block, .. } if rows_per_band > CUT * block as f64 => always,
+            Together::Within { pool, .. } => Gain::Within { rows: pool },
+            Together::Anywhere => always,
+        }
+    }
+
+    fn reading(self) -> Reading {
+        match self {
+            Gain::Nothing => Reading::ByBatch,
+            Gain::InOrder => Reading::Together,
+            Gain::Within { .. } | Gain::Always { .. } => Reading::Packed,
+        }
+    }
 }
 
 impl Job {
-    /// Batches of a window that begins at this one, at the most.
-    fn most_batches(&self, first: usize) -> usize {
+    /// Batches of a window that begins at this one, at the most; `before` is how many the one
+    /// before it had.
+    fn most_batches(&self, first: usize, before: usize) -> usize {
+        let step = self.schedule.step_rows();
+        let grown = before.saturating_mul(GROWTH).max(1);
         match self.gain {
-            Gain::Nothing => FEW_BATCHES,
+            Gain::Nothing | Gain::InOrder => grown.min(FEW_BATCHES),
             Gain::Within { rows } => {
-                let step = self.schedule.step_rows();
                 let position = self.schedule.start + first * step;
                 // To the end of the pool, or of the next when this one is nearly through.
                 let rest = rows - position % rows;
-                (if rest < step { rest + rows } else { rest }).div_ceil(step)
+                let pool = if rest < step { rest + rows } else { rest };
+                grown.min(pool.div_ceil(step))
             }
-            Gain::Always => usize::MAX,
+            Gain::Always { enough } => {
+                let rows = grown.saturating_mul(self.schedule.batch_size);
+                if before > 0 && rows > enough {
+                    usize::MAX
+                } else {
+                    grown
+                }
+            }
         }
     }
 }
@@ -137,13 +192,14 @@ pub(crate) struct Pipeline {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
     /// For work that the caller does itself.
-    scratch: ReadScratch,
+    scratch: FillScratch,
     pid: u32,
 }
 
 #[derive(Debug)]
 struct Shared {
     job: Job,
+    waiting: Arc<Waiting>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -152,15 +208,13 @@ struct Shared {
 struct State {
     /// The next batch that no window has.
     next_planned: usize,
-    /// Batches of the next window, at the most.
+    /// Batches that the last window was planned with, at the most.
     window_batches: usize,
     planning: bool,
     windows: VecDeque<Active>,
-    /// Bytes of rows that are loaded, or being loaded, and not delivered.
-    reserved: usize,
+    /// Bytes that rows which are being loaded may take.
+    loading: usize,
     ready: BTreeMap<usize, Result<Batch, Error>>,
-    /// Bytes to give back when a batch is delivered.
-    ready_bytes: BTreeMap<usize, usize>,
     finishing: usize,
     next_delivered: usize,
     stop: bool,
@@ -172,6 +226,8 @@ struct State {
 struct Active {
     window: Arc<Window>,
     first_batch: usize,
+    /// Batches still wanted: the last ones are left to a later window when memory runs out.
+    n_batches: usize,
     next_task: usize,
     next_finish: usize,
     /// For each batch, its rows that have not arrived, and what went wrong.
@@ -190,12 +246,35 @@ enum Work {
     Load {
         window: Arc<Window>,
         first_batch: usize,
+        n_batches: usize,
         task: usize,
+        bytes: usize,
     },
     Plan {
         first_batch: usize,
         most: usize,
     },
+}
+
+impl State {
+    /// Leaves the last batch of the last window to a later one, unless it is the next one to be
+    /// finished. Nothing of it may be in work.
+    fn discard_last(&mut self) -> bool {
+        let is_only = self.windows.len() == 1;
+        let Some(last) = self.windows.back_mut() else {
+            return false;
+        };
+        if is_only && last.n_batches - last.next_finish <= 1 {
+            return false;
+        }
+        last.n_batches -= 1;
+        last.window.discard(last.n_batches);
+        self.next_planned = last.first_batch + last.n_batches;
+        if last.n_batches == last.next_finish && !is_only {
+            self.windows.pop_back();
+        }
+        true
+    }
 }
 
 impl Pipeline {
@@ -204,18 +283,18 @@ impl Pipeline {
         let workers = job.workers;
         let state = State {
             next_planned: first_batch,
-            window_batches: 1,
+            window_batches: 0,
             planning: false,
             windows: VecDeque::new(),
-            reserved: 0,
+            loading: 0,
             ready: BTreeMap::new(),
-            ready_bytes: BTreeMap::new(),
             finishing: 0,
             next_delivered: first_batch,
             stop: false,
             panicked: false,
         };
         let shared = Arc::new(Shared {
+            waiting: Arc::new(Waiting::new(&job.recycler, job.batch_bytes)),
             job,
             state: Mutex::new(state),
             changed: Condvar::new(),
@@ -234,7 +313,7 @@ impl Pipeline {
         Pipeline {
             shared,
             threads,
-            scratch: ReadScratch::for_scan(),
+            scratch: FillScratch::for_scan(),
             pid: std::process::id(),
         }
     }
@@ -255,8 +334,6 @@ impl Pipeline {
             let number = state.next_delivered;
             if let Some(batch) = state.ready.remove(&number) {
                 state.next_delivered += 1;
-                let bytes = state.ready_bytes.remove(&number).unwrap_or(0);
-                state.reserved = state.reserved.saturating_sub(bytes);
                 drop(state);
                 shared.changed.notify_all();
                 return batch;
@@ -318,7 +395,7 @@ impl Shared {
     /// What a thread does.
     fn work(&self) {
         let _guard = PanicGuard(self);
-        let mut scratch = ReadScratch::for_scan();
+        let mut scratch = FillScratch::for_scan();
         loop {
             let mut state = self.lock();
             let work = loop {
@@ -348,7 +425,7 @@ impl Shared {
             let unfinished = state
                 .windows
                 .iter_mut()
-                .find(|a| a.next_finish < a.window.n_batches());
+                .find(|a| a.next_finish < a.n_batches);
             if let Some(active) = unfinished
                 && active.missing_rows[active.next_finish] == 0
             {
@@ -368,7 +445,7 @@ impl Shared {
         while state
             .windows
             .front()
-            .is_some_and(|a| a.next_finish == a.window.n_batches())
+            .is_some_and(|a| a.next_finish == a.n_batches)
         {
             state.windows.pop_front();
         }
@@ -379,19 +456,31 @@ impl Shared {
         match unstarted {
             Some(number) => {
                 let active = &mut state.windows[number];
-                let task = active.next_task;
-                let bytes = active.window.task_bytes(task);
-                // The oldest window fits by itself; a later one takes what is left.
-                if number > 0 && state.reserved + bytes > self.job.window_bytes {
-                    return None;
+                let bytes = active.window.task_bytes(active.next_task, active.n_batches);
+                if self.waiting.bytes() + state.loading + bytes > self.job.window_bytes {
+                    // A later window takes what the oldest leaves, and that waits for what is
+                    // being read, which may take less than it might.
+                    if number > 0 || state.loading > 0 {
+                        return None;
+                    }
+                    let lacking = |state: &State| {
+                        let active = &state.windows[0];
+                        let bytes = active.window.task_bytes(active.next_task, active.n_batches);
+                        self.waiting.bytes() + bytes > self.job.window_bytes
+                    };
+                    while lacking(state) && state.discard_last() {}
                 }
+                let active = &mut state.windows[number];
+                let task = active.next_task;
+                let bytes = active.window.task_bytes(task, active.n_batches);
                 active.next_task += 1;
-                state.reserved += bytes;
-                let (window, first_batch) = (active.window.clone(), active.first_batch);
+                state.loading += bytes;
                 Some(Work::Load {
-                    window,
-                    first_batch,
+                    window: active.window.clone(),
+                    first_batch: active.first_batch,
+                    n_batches: active.n_batches,
                     task,
+                    bytes,
                 })
             }
             None if !state.planning
@@ -399,10 +488,10 @@ impl Shared {
                 && state.windows.len() < 2 =>
             {
                 state.planning = true;
-                let most = state
-                    .window_batches
-                    .min(self.job.most_batches(state.next_planned));
-                state.window_batches = most.saturating_mul(GROWTH);
+                let most = self
+                    .job
+                    .most_batches(state.next_planned, state.window_batches);
+                state.window_batches = most;
                 Some(Work::Plan {
                     first_batch: state.next_planned,
                     most,
@@ -412,7 +501,7 @@ impl Shared {
         }
     }
 
-    fn run(&self, work: Work, scratch: &mut ReadScratch) {
+    fn run(&self, work: Work, scratch: &mut FillScratch) {
         let plan = self.job.collection.plan();
         match work {
             Work::Finish {
@@ -429,17 +518,17 @@ impl Shared {
                 let mut state = self.lock();
                 state.finishing -= 1;
                 state.ready.insert(first_batch + batch, result);
-                state
-                    .ready_bytes
-                    .insert(first_batch + batch, window.batch_bytes(batch));
             }
             Work::Load {
                 window,
                 first_batch,
+                n_batches,
                 task,
+                bytes,
             } => {
-                let errors = window.load(plan, task, scratch);
+                let errors = window.load(plan, task, n_batches, scratch);
                 let mut state = self.lock();
+                state.loading -= bytes;
                 let active = state
                     .windows
                     .iter_mut()
@@ -459,21 +548,28 @@ impl Shared {
                     number += 1;
                     schedule.rows(number - 1)
                 };
-                let Job {
-                    window_bytes,
-                    format,
-                    recycler,
-                    ..
-                } = &self.job;
-                let planned = Window::plan(plan, next, most, *window_bytes, format, Some(recycler));
+                let job = &self.job;
+                let packing = job.recycler.packing() / FILLED;
+                let planned = Window::plan(
+                    plan,
+                    next,
+                    most,
+                    (job.window_bytes, packing),
+                    &job.format,
+                    job.gain.reading(),
+                    Some(&self.waiting),
+                );
                 let mut state = self.lock();
                 state.planning = false;
                 match planned {
+                    // Batches before it were left to a later window meanwhile.
+                    _ if state.next_planned != first_batch => {}
                     Ok(window) => {
                         let n_batches = window.n_batches();
                         state.next_planned = first_batch + n_batches;
                         state.windows.push_back(Active {
                             first_batch,
+                            n_batches,
                             next_task: 0,
                             next_finish: 0,
                             missing_rows: (0..n_batches)

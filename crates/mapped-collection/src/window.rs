@@ -1,47 +1,60 @@
 //! A window: the rows of several coming batches, read together in file order.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use anndata_io::ReadScratch;
-
-use crate::batch::{Batch, BatchFormat, BatchSlots, Pick, fill};
+use crate::batch::{Batch, BatchFormat, BatchSlots, FillScratch, Pick, fill};
 use crate::error::Error;
 use crate::plan::Plan;
-use crate::recycle::Recycler;
+use crate::recycle::Waiting;
 
 /// Rows that one read takes at least, so that what a read costs besides is small; at most a few
 /// more, to end where a band of chunks does.
 const TASK_ROWS: usize = 128;
+
+/// How the rows of a window are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// Each batch by itself: rows are read where they lie, so that neighbours gain nothing from
+    /// each other.
+    ByBatch,
+    /// All in file order, into their final places.
+    Together,
+    /// All in file order, and packed until their batch is finished.
+    Packed,
+}
 
 /// Consecutive batches of an epoch whose rows are read in file order, each chunk once, and dealt
 /// to their places. Reads are cut into tasks that any number of threads take.
 #[derive(Debug)]
 pub(crate) struct Window {
     batches: Vec<BatchSlots>,
-    /// All rows of all batches, ascending by store and row.
+    /// All rows of all batches, ascending by store and row (within each batch, if they are read
+    /// batch by batch).
     picks: Vec<Pick>,
     /// Where each task begins in `picks`, and the end.
     tasks: Vec<usize>,
-    /// Bytes that each batch takes until it is delivered.
-    batch_bytes: Vec<usize>,
+    /// The first task that has rows of each batch.
+    first_tasks: Vec<usize>,
 }
 
 impl Window {
-    /// Takes batches from `next` as long as they fit in `budget` bytes and there are less than
-    /// `most`, at least one.
+    /// Takes batches from `next` as long as their rows, packed to the part `packing` of their
+    /// bytes, fit in `budget` and there are less than `most`; at least one.
     pub(crate) fn plan(
         plan: &Plan,
         mut next: impl FnMut() -> Option<Vec<usize>>,
         most: usize,
-        budget: usize,
+        (budget, packing): (usize, f64),
         format: &BatchFormat,
-        recycler: Option<&Arc<Recycler>>,
+        reading: Reading,
+        waiting: Option<&Arc<Waiting>>,
     ) -> Result<Window, Error> {
         let mut window = Window {
             batches: Vec::new(),
             picks: Vec::new(),
             tasks: vec![0],
-            batch_bytes: Vec::new(),
+            first_tasks: Vec::new(),
         };
         // Collection rows ascend as stores and their rows do: one integer sorts them.
         let mut order: Vec<(u32, u32)> = Vec::new();
@@ -50,13 +63,16 @@ impl Window {
         while window.batches.len() < most {
             let Some(rows) = next() else { break };
             let located = rows.iter().map(|&row| plan.locate(row)).collect();
-            let wait = most > 1;
-            let slots = match BatchSlots::new(plan, located, format, wait, recycler) {
+            let pack = reading == Reading::Packed;
+            let slots = match BatchSlots::new(plan, located, format, pack, waiting) {
                 // It fails as the first of a window of its own.
                 Err(_) if !window.batches.is_empty() => break,
                 slots => slots?,
             };
-            let batch_bytes = (0..slots.n_rows()).map(|row| slots.row_bytes(row)).sum();
+            // Packed rows make room one by one, others when their batch is finished: two windows
+            // share the budget then.
+            let packed = slots.packed_bytes() as f64 * packing;
+            let batch_bytes = packed as usize + 2 * slots.placed_bytes();
             starts.push(order.len());
             order.extend(
                 rows.iter()
@@ -64,13 +80,19 @@ impl Window {
                     .map(|(&row, slot)| (row as u32, slot)),
             );
             window.batches.push(slots);
-            window.batch_bytes.push(batch_bytes);
             bytes += batch_bytes;
             if bytes + batch_bytes > budget {
                 break;
             }
         }
-        order.sort_unstable();
+        if reading == Reading::ByBatch {
+            for (number, &start) in starts.iter().enumerate() {
+                let end = starts.get(number + 1).copied().unwrap_or(order.len());
+                order[start..end].sort_unstable();
+            }
+        } else {
+            order.sort_unstable();
+        }
         window.picks = order
             .into_iter()
             .map(|(_, slot)| {
@@ -81,7 +103,23 @@ impl Window {
                 }
             })
             .collect();
-        window.cut(plan);
+        match reading {
+            Reading::ByBatch => {
+                let batches = window.batches.iter();
+                window.tasks.extend(batches.scan(0, |end, batch| {
+                    *end += batch.n_rows();
+                    Some(*end)
+                }));
+            }
+            Reading::Together | Reading::Packed => window.cut(plan),
+        }
+        let mut first_tasks = vec![usize::MAX; window.n_batches()];
+        for task in (0..window.n_tasks()).rev() {
+            for pick in window.picks_of(task) {
+                first_tasks[pick.batch] = task;
+            }
+        }
+        window.first_tasks = first_tasks;
         Ok(window)
     }
 
@@ -95,15 +133,14 @@ impl Window {
         while start < self.picks.len() {
             let (store, _) = self.located(start);
             let sources = plan.stores[store].matrices.iter().flatten();
-            let band = sources
-                .map(|source| source.rows_per_band())
-                .max()
-                .unwrap_or(1);
-            let band_of = |pick: usize| u64::from(self.located(pick).1) / band;
+            // A band that two tasks share would be decoded, or waited for, by both.
+            let source = sources.max_by_key(|source| source.rows_per_band());
+            let band_of =
+                |pick: usize| source.map(|source| source.band(self.located(pick).1.into()));
             let mut end = start + 1;
             while end < self.picks.len()
                 && self.located(end).0 == store
-                && (end - start < TASK_ROWS || band > 1 && band_of(end) == band_of(end - 1))
+                && (end - start < TASK_ROWS || band_of(end) == band_of(end - 1))
             {
                 end += 1;
             }
@@ -124,25 +161,33 @@ impl Window {
         self.batches[batch].n_rows()
     }
 
-    /// Bytes that a batch's rows take until it is delivered.
-    pub(crate) fn batch_bytes(&self, batch: usize) -> usize {
-        self.batch_bytes[batch]
+    /// The most bytes that a batch's rows take while they wait.
+    pub(crate) fn waiting_bytes(&self, batch: usize) -> usize {
+        self.batches[batch].packed_bytes() + self.batches[batch].placed_bytes()
     }
 
-    /// Bytes of a finished batch beyond those.
-    pub(crate) fn finishing_bytes(&self, batch: usize) -> usize {
-        self.batches[batch].finishing_bytes()
+    /// Bytes of a finished batch.
+    pub(crate) fn finished_bytes(&self, batch: usize) -> usize {
+        self.batches[batch].finished_bytes()
+    }
+
+    /// Forgets the rows of a batch, and those still to come.
+    pub(crate) fn discard(&self, batch: usize) {
+        self.batches[batch].discard();
     }
 
     fn picks_of(&self, task: usize) -> &[Pick] {
         &self.picks[self.tasks[task]..self.tasks[task + 1]]
     }
 
-    /// Bytes that the rows of a task take.
-    pub(crate) fn task_bytes(&self, task: usize) -> usize {
-        self.picks_of(task)
-            .iter()
-            .map(|pick| self.batches[pick.batch].row_bytes(pick.row))
+    /// The most bytes that a task takes, as far as its rows belong to the first `n_batches`.
+    pub(crate) fn task_bytes(&self, task: usize, n_batches: usize) -> usize {
+        let placed = (0..n_batches).filter(|&batch| self.first_tasks[batch] == task);
+        let packed = self.picks_of(task).iter();
+        let packed = packed.filter(|pick| pick.batch < n_batches);
+        placed
+            .map(|batch| self.batches[batch].placed_bytes())
+            .chain(packed.map(|pick| self.batches[pick.batch].packed_row_bytes(pick.row)))
             .sum()
     }
 
@@ -151,21 +196,25 @@ impl Window {
         self.picks_of(task).iter().map(|pick| pick.batch)
     }
 
-    /// Reads a task's rows into their places. Gives the batches whose rows could not be read, and
-    /// why.
+    /// Reads a task's rows into their places, as far as they belong to the first `n_batches`. Gives
+    /// the batches whose rows could not be read, and why.
     pub(crate) fn load(
         &self,
         plan: &Plan,
         task: usize,
-        scratch: &mut ReadScratch,
+        n_batches: usize,
+        scratch: &mut FillScratch,
     ) -> Vec<(usize, Error)> {
-        let picks = self.picks_of(task);
-        if fill(plan, &self.batches, picks, scratch).is_ok() {
+        let mut picks = Cow::Borrowed(self.picks_of(task));
+        if n_batches < self.n_batches() {
+            picks.to_mut().retain(|pick| pick.batch < n_batches);
+        }
+        if fill(plan, &self.batches, &picks, scratch).is_ok() {
             return Vec::new();
         }
         // One bad row fails its own batch, not those of its neighbours: read them one by one.
         let one = |pick: &Pick| {
-            let mut scratch = ReadScratch::default();
+            let mut scratch = FillScratch::default();
             let result = fill(
                 plan,
                 &self.batches,

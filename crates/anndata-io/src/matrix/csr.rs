@@ -1,15 +1,16 @@
 //! Compressed sparse rows.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use super::{ReadScratch, RowSink, check_rows, emptied};
+use super::{ReadScratch, RowSink, check_rows};
 use crate::array::Array;
 use crate::dtype::{DType, Stored, Values};
 use crate::error::Error;
 use crate::store::{Attribute, Store};
 use crate::with_dtype;
 
-/// Nonzeros read at a time, at least one row: what stays in the processor's cache.
+/// Nonzeros of neighbouring rows that are read together where a read is a system call.
 const STEP: u64 = 64 << 10;
 
 /// A CSR matrix: row pointers in memory (8 bytes a row), the rest in the file.
@@ -85,6 +86,23 @@ impl CsrMatrix {
         self.indices.is_direct() && self.data.is_direct()
     }
 
+    /// Elements of a band: chunks of indices and of data may differ.
+    fn band_len(&self) -> u64 {
+        self.data.chunk_shape()[0].max(self.indices.chunk_shape()[0])
+    }
+
+    pub(super) fn rows_per_band(&self) -> u64 {
+        let n_bands = self.data.len().div_ceil(self.band_len()).max(1);
+        (self.shape[0] / n_bands).max(1)
+    }
+
+    pub(super) fn band(&self, row: u64) -> u64 {
+        let start = usize::try_from(row)
+            .ok()
+            .and_then(|row| self.indptr.get(row));
+        start.map_or(u64::MAX, |start| start / self.band_len())
+    }
+
     pub(super) fn stored_len(&self, row: u64) -> Option<u64> {
         let row = usize::try_from(row).ok()?;
         Some(self.indptr.get(row.checked_add(1)?)? - self.indptr[row])
@@ -120,102 +138,127 @@ impl CsrMatrix {
         scratch: &mut ReadScratch,
         sink: &mut impl RowSink,
     ) -> Result<(), Error> {
-        let index_type = self.indices.dtype().expect("checked when it was opened");
-        let mut raw_columns = emptied(&mut scratch.raw_columns, index_type);
-        let mut data = emptied(&mut scratch.raw_data, T::DTYPE);
         let ReadScratch {
             indices: column_cursor,
-            data: data_cursor,
+            data: value_cursor,
+            raw_columns,
+            raw_values,
             columns: wide,
             ..
         } = scratch;
+        let column_size = self.column_type().size();
         let (mut order, mut unique_columns, mut sums) = (Vec::new(), Vec::new(), Vec::new());
         let range = |row: u64| self.indptr[row as usize]..self.indptr[row as usize + 1];
+        // A read of a file costs a system call: neighbours are read together.
+        let together = self.is_direct() && !(column_cursor.mapped && value_cursor.mapped);
         let mut first = 0;
         while first < rows.len() {
-            let (mut end, mut nonzeros) = (first, 0);
-            while end < rows.len() && (end == first || nonzeros < STEP) {
-                nonzeros += range(rows[end]).count() as u64;
-                end += 1;
-            }
-            raw_columns.clear();
-            data.clear();
-            let ranges = || rows[first..end].iter().map(|&row| range(row));
-            self.indices
-                .read_ranges(ranges(), &mut raw_columns, column_cursor)?;
-            self.data.read_ranges(ranges(), &mut data, data_cursor)?;
-            let columns = self.columns(&raw_columns, wide)?;
-            let values = T::from_slice(data.as_slice()).expect("made of this type");
-            let mut at = 0;
-            for (i, &row) in rows[first..end].iter().enumerate() {
-                let len = range(row).count();
-                let (row_columns, row_values) = (&columns[at..at + len], &values[at..at + len]);
-                at += len;
-                if is_canonical(row_columns) {
-                    sink.sparse(first + i, row_columns, slice(row_values));
-                } else {
-                    order.clear();
-                    order.extend(row_columns.iter().copied().zip(0u32..));
-                    order.sort_unstable();
-                    unique_columns.clear();
-                    sums.clear();
-                    for &(column, from) in &order {
-                        let value = row_values[from as usize];
-                        if unique_columns.last() == Some(&column) {
-                            let sum: &mut T = sums.last_mut().expect("one for each column");
-                            *sum = sum.add(value);
-                        } else {
-                            unique_columns.push(column);
-                            sums.push(value);
-                        }
-                    }
-                    sink.sparse(first + i, &unique_columns, slice(&sums));
+            let Range { start, mut end } = range(rows[first]);
+            let mut next = first + 1;
+            while together && next < rows.len() && rows[next] == rows[next - 1] + 1 {
+                let with_next = range(rows[next]).end;
+                if with_next - start > STEP {
+                    break;
                 }
+                (end, next) = (with_next, next + 1);
             }
-            first = end;
+            let raw_columns = self
+                .indices
+                .read_or_view(start..end, column_cursor, raw_columns)?;
+            let values = self
+                .data
+                .read_or_view(start..end, value_cursor, raw_values)?;
+            let values: &[T] = bytemuck::cast_slice(values);
+            for (i, &row) in rows[first..next].iter().enumerate() {
+                let span = range(row);
+                let span = (span.start - start) as usize..(span.end - start) as usize;
+                let raw = &raw_columns[span.start * column_size..span.end * column_size];
+                let columns = self.columns(raw, wide)?;
+                let row_values = &values[span];
+                if is_canonical(columns) {
+                    self.check_column(columns.last())?;
+                    sink.sparse(first + i, columns, slice(row_values));
+                    continue;
+                }
+                self.check_column(columns.iter().max())?;
+                order.clear();
+                order.extend(columns.iter().copied().zip(0u32..));
+                order.sort_unstable();
+                unique_columns.clear();
+                sums.clear();
+                for &(column, from) in &order {
+                    let value = row_values[from as usize];
+                    if unique_columns.last() == Some(&column) {
+                        let sum: &mut T = sums.last_mut().expect("one for each column");
+                        *sum = sum.add(value);
+                    } else {
+                        unique_columns.push(column);
+                        sums.push(value);
+                    }
+                }
+                sink.sparse(first + i, &unique_columns, slice(&sums));
+            }
+            first = next;
         }
-        (scratch.raw_columns, scratch.raw_data) = (Some(raw_columns), Some(data));
         Ok(())
     }
 
-    /// Column numbers as 32-bit integers, all within the matrix. Only integers of other widths are
-    /// copied.
-    fn columns<'a>(&self, raw: &'a Values, wide: &'a mut Vec<u32>) -> Result<&'a [u32], Error> {
-        /// The columns, and the largest; a negative number becomes a very large one.
+    fn column_type(&self) -> DType {
+        self.indices.dtype().expect("checked when it was opened")
+    }
+
+    /// The columns of a row as 32-bit integers; one that is negative or wider becomes one that no
+    /// matrix has. Only integers of other widths are copied.
+    fn columns<'a>(&self, raw: &'a [u8], wide: &'a mut Vec<u32>) -> Result<&'a [u32], Error> {
         macro_rules! widen {
-            ($values:expr) => {{
+            ($T:ty) => {{
                 wide.clear();
-                wide.extend($values.iter().map(|&column| column as u32));
-                let largest = $values.iter().map(|&column| column as u64).max();
-                (&wide[..], largest)
+                wide.extend(
+                    bytemuck::cast_slice(raw)
+                        .iter()
+                        .map(|&column: &$T| column as u32),
+                );
+                wide
             }};
         }
-        let largest = |columns: &[u32]| columns.iter().copied().max().map(u64::from);
-        let (columns, largest) = match raw {
-            Values::I32(v) => {
-                let columns = bytemuck::cast_slice(v);
-                (columns, largest(columns))
-            }
-            Values::U32(v) => (&v[..], largest(v)),
-            Values::I8(v) => widen!(v),
-            Values::U8(v) => widen!(v),
-            Values::I16(v) => widen!(v),
-            Values::U16(v) => widen!(v),
-            Values::I64(v) => widen!(v),
-            Values::U64(v) => widen!(v),
-            Values::Bool(_) | Values::F16(_) | Values::F32(_) | Values::F64(_) => {
+        macro_rules! narrow {
+            ($T:ty) => {{
+                let columns: &[$T] = bytemuck::cast_slice(raw);
+                let largest = columns.iter().map(|&column| column as u64).max();
+                if largest.is_some_and(|column| column > u32::MAX.into()) {
+                    return Err(self.no_such_column(largest.unwrap_or_default()));
+                }
+                widen!($T)
+            }};
+        }
+        Ok(match self.column_type() {
+            DType::I32 | DType::U32 => bytemuck::cast_slice(raw),
+            DType::I8 => widen!(i8),
+            DType::U8 => widen!(u8),
+            DType::I16 => widen!(i16),
+            DType::U16 => widen!(u16),
+            DType::I64 => narrow!(i64),
+            DType::U64 => narrow!(u64),
+            DType::Bool | DType::F16 | DType::F32 | DType::F64 => {
                 unreachable!("checked when it was opened")
             }
-        };
-        let n_cols = self.shape[1];
+        })
+    }
+
+    /// Refuses the largest column of a row when the matrix does not have it.
+    fn check_column(&self, largest: Option<&u32>) -> Result<(), Error> {
         match largest {
-            Some(largest) if largest >= n_cols => {
-                let found = format!("column {largest}, or a negative one");
-                let expected = format!("columns from 0 to below {n_cols}");
-                Err(self.indices.invalid(expected, found))
+            Some(&column) if u64::from(column) >= self.shape[1] => {
+                Err(self.no_such_column(column.into()))
             }
-            _ => Ok(columns),
+            _ => Ok(()),
         }
+    }
+
+    fn no_such_column(&self, column: u64) -> Error {
+        let found = format!("column {column}, or a negative one");
+        let expected = format!("columns from 0 to below {}", self.shape[1]);
+        self.indices.invalid(expected, found)
     }
 }
 
@@ -226,7 +269,10 @@ fn slice<T: Stored>(values: &[T]) -> crate::dtype::Slice<'_> {
 /// Whether columns ascend and none repeats.
 #[inline]
 fn is_canonical(columns: &[u32]) -> bool {
-    columns.windows(2).all(|pair| pair[0] < pair[1])
+    // Without a way out in the middle, several are compared at once.
+    let next = columns.get(1..).unwrap_or_default();
+    let pairs = columns.iter().zip(next);
+    pairs.fold(true, |ascend, (a, b)| ascend & (a < b))
 }
 
 /// The row pointers, which must start at 0, not decrease, and stay within the nonzeros.
