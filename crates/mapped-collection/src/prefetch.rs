@@ -7,6 +7,7 @@
 //! process that made it: a forked child makes a pipeline of its own.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -228,11 +229,47 @@ struct Active {
     first_batch: usize,
     /// Batches still wanted: the last ones are left to a later window when memory runs out.
     n_batches: usize,
-    next_task: usize,
+    lanes: Lanes,
     next_finish: usize,
     /// For each batch, its rows that have not arrived, and what went wrong.
     missing_rows: Vec<usize>,
     errors: Vec<Option<Error>>,
+}
+
+/// The tasks of a window that nobody has begun, a lane for each thread: neighbouring tasks share a
+/// chunk, which the thread that has just decoded it still holds.
+#[derive(Debug)]
+struct Lanes(Vec<Range<usize>>);
+
+impl Lanes {
+    fn new(n_tasks: usize, n_lanes: usize) -> Lanes {
+        let start = |lane: usize| n_tasks * lane / n_lanes;
+        let lanes = (0..n_lanes).map(|lane| start(lane)..start(lane + 1));
+        Lanes(lanes.collect())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.iter().all(Range::is_empty)
+    }
+
+    /// The next task for a thread. One whose lane is empty gets half of the longest one.
+    fn next(&mut self, thread: usize) -> Option<usize> {
+        let own = thread % self.0.len();
+        if self.0[own].is_empty() {
+            let longest = self.0.iter_mut().max_by_key(|lane| lane.len())?;
+            let middle = longest.start + longest.len() / 2;
+            let half = middle..longest.end;
+            longest.end = middle;
+            self.0[own] = half;
+        }
+        self.0[own].next()
+    }
+
+    /// Leaves a task for later that [`next`](Self::next) just gave.
+    fn put_back(&mut self, thread: usize, task: usize) {
+        let own = thread % self.0.len();
+        self.0[own].start = task;
+    }
 }
 
 /// One step.
@@ -306,7 +343,7 @@ impl Pipeline {
                 // A thread that cannot be started is done without: the caller helps out.
                 std::thread::Builder::new()
                     .name(name)
-                    .spawn(move || shared.work())
+                    .spawn(move || shared.work(number))
                     .ok()
             })
             .collect();
@@ -340,7 +377,7 @@ impl Pipeline {
             }
             // Without threads, the caller does the work; with threads, it waits.
             state = if self.threads.is_empty() {
-                match shared.choose(&mut state) {
+                match shared.choose(&mut state, 0) {
                     Some(work) => {
                         drop(state);
                         shared.run(work, &mut self.scratch);
@@ -393,7 +430,7 @@ impl Shared {
     }
 
     /// What a thread does.
-    fn work(&self) {
+    fn work(&self, thread: usize) {
         let _guard = PanicGuard(self);
         let mut scratch = FillScratch::for_scan();
         loop {
@@ -402,7 +439,7 @@ impl Shared {
                 if state.stop {
                     return;
                 }
-                match self.choose(&mut state) {
+                match self.choose(&mut state, thread) {
                     Some(work) => break work,
                     None => {
                         state = self
@@ -417,8 +454,8 @@ impl Shared {
         }
     }
 
-    /// The next step, if there is one that may be taken now.
-    fn choose(&self, state: &mut State) -> Option<Work> {
+    /// The next step for a thread, if there is one that may be taken now.
+    fn choose(&self, state: &mut State, thread: usize) -> Option<Work> {
         let awaited = state.finishing == 0 && !state.ready.contains_key(&state.next_delivered);
         if awaited || state.ready.len() + state.finishing < self.job.most_ready {
             // Batches are finished in order: only the first unfinished one matters.
@@ -452,29 +489,29 @@ impl Shared {
         let unstarted = state
             .windows
             .iter()
-            .position(|a| a.next_task < a.window.n_tasks());
+            .position(|active| !active.lanes.is_empty());
         match unstarted {
             Some(number) => {
-                let active = &mut state.windows[number];
-                let bytes = active.window.task_bytes(active.next_task, active.n_batches);
+                let n_batches = state.windows[number].n_batches;
+                let task = state.windows[number].lanes.next(thread)?;
+                let active = &state.windows[number];
+                let mut bytes = active.window.task_bytes(task, n_batches);
                 if self.waiting.bytes() + state.loading + bytes > self.job.window_bytes {
                     // A later window takes what the oldest leaves, and that waits for what is
                     // being read, which may take less than it might.
                     if number > 0 || state.loading > 0 {
+                        state.windows[number].lanes.put_back(thread, task);
                         return None;
                     }
-                    let lacking = |state: &State| {
+                    while self.waiting.bytes() + bytes > self.job.window_bytes
+                        && state.discard_last()
+                    {
                         let active = &state.windows[0];
-                        let bytes = active.window.task_bytes(active.next_task, active.n_batches);
-                        self.waiting.bytes() + bytes > self.job.window_bytes
-                    };
-                    while lacking(state) && state.discard_last() {}
+                        bytes = active.window.task_bytes(task, active.n_batches);
+                    }
                 }
-                let active = &mut state.windows[number];
-                let task = active.next_task;
-                let bytes = active.window.task_bytes(task, active.n_batches);
-                active.next_task += 1;
                 state.loading += bytes;
+                let active = &state.windows[number];
                 Some(Work::Load {
                     window: active.window.clone(),
                     first_batch: active.first_batch,
@@ -549,6 +586,11 @@ impl Shared {
                     schedule.rows(number - 1)
                 };
                 let job = &self.job;
+                // Batches that are read one by one come soonest in their order.
+                let n_lanes = match job.gain.reading() {
+                    Reading::ByBatch => 1,
+                    Reading::Together | Reading::Packed => job.workers.max(1),
+                };
                 let packing = job.recycler.packing() / FILLED;
                 let planned = Window::plan(
                     plan,
@@ -570,7 +612,7 @@ impl Shared {
                         state.windows.push_back(Active {
                             first_batch,
                             n_batches,
-                            next_task: 0,
+                            lanes: Lanes::new(window.n_tasks(), n_lanes),
                             next_finish: 0,
                             missing_rows: (0..n_batches)
                                 .map(|batch| window.n_rows(batch))
