@@ -89,7 +89,7 @@ pub(crate) struct Cursor {
 
 impl Cursor {
     /// Lets go of the chunk.
-    fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         if let Some((_, Some(bytes))) = self.chunk.take() {
             self.spare = Some(bytes);
         }
@@ -251,8 +251,10 @@ impl Array {
                     None => None,
                     Some(place) => {
                         let decoded = Arc::new(self.decode(chunk, &place, cursor)?);
-                        if claim.is_some() {
-                            inner.context.keep_chunk(key, &decoded);
+                        if claim.is_some()
+                            && let Some(gone) = inner.context.keep_chunk(key, &decoded)
+                        {
+                            cursor.spare = Some(gone);
                         }
                         inner.context.count_decoded(place.len);
                         Some(decoded)

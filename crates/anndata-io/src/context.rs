@@ -237,23 +237,30 @@ impl IoContext {
             .fetch_add(stored, Ordering::Relaxed);
     }
 
-    /// Keeps a chunk as long as the budget allows.
-    pub(crate) fn keep_chunk(&self, key: ChunkKey, chunk: &Arc<AlignedBytes>) {
+    /// Keeps a chunk as long as the budget allows. Gives one that had to go, for its memory.
+    pub(crate) fn keep_chunk(
+        &self,
+        key: ChunkKey,
+        chunk: &Arc<AlignedBytes>,
+    ) -> Option<Arc<AlignedBytes>> {
         let budget = self.inner.options.cache_bytes;
         if !self.can_keep(chunk.len() as u64) || self.is_closed() {
-            return;
+            return None;
         }
         let mut cache = lock(&self.inner.local.get().chunks);
         cache.bytes += chunk.len();
         if let Some(old) = cache.chunks.put(key, chunk.clone()) {
             cache.bytes -= old.len();
         }
+        let mut gone = None;
         while cache.bytes > budget {
             let Some((_, old)) = cache.chunks.pop_lru() else {
                 break;
             };
             cache.bytes -= old.len();
+            gone = Some(old);
         }
+        gone
     }
 }
 

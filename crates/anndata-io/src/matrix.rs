@@ -45,6 +45,12 @@ impl ReadScratch {
             ..Default::default()
         }
     }
+
+    /// Lets go of the chunks that were read last, so that only the cache holds chunks.
+    pub fn release_chunks(&mut self) {
+        self.indices.forget();
+        self.data.forget();
+    }
 }
 
 /// A matrix in a file, opened. Rows are read in bulk; a single row is a bulk of one.

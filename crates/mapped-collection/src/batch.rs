@@ -1,5 +1,6 @@
 //! Batches: many rows read at once, in the order asked.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use anndata_io::{
@@ -204,12 +205,8 @@ impl MappedCollection {
             .map(|row| Pick { batch: 0, row })
             .collect();
         picks.sort_by_key(|pick| slots.located(pick.row));
-        fill(
-            self.plan(),
-            std::slice::from_ref(&slots),
-            &picks,
-            &mut FillScratch::default(),
-        )?;
+        let batches = std::slice::from_ref(&slots);
+        FillScratch::of_thread(|scratch| fill(self.plan(), batches, &picks, scratch))?;
         slots.finish(self.plan())
     }
 }
@@ -413,7 +410,21 @@ pub(crate) struct FillScratch {
     place: PlaceScratch,
 }
 
+thread_local! {
+    static SCRATCH: Cell<FillScratch> = Cell::default();
+}
+
 impl FillScratch {
+    /// Runs `read` with the scratch that this thread has for reads by index: buffers and
+    /// decompressors are made once, and chunks are left to the cache.
+    pub(crate) fn of_thread<T>(read: impl FnOnce(&mut FillScratch) -> T) -> T {
+        let mut scratch = SCRATCH.take();
+        let result = read(&mut scratch);
+        scratch.read.release_chunks();
+        SCRATCH.set(scratch);
+        result
+    }
+
     /// For reads that pass over files once.
     pub(crate) fn for_scan() -> FillScratch {
         FillScratch {

@@ -1,10 +1,9 @@
 //! From matrices in files to dense rows: gene join, conversion and placement in one pass.
 
-use anndata_io::{
-    DType, Element, MatrixSource, ReadScratch, RowSink, Slice, Stored, Values, with_dtype,
-};
+use anndata_io::{DType, Element, MatrixSource, RowSink, Slice, Stored, Values, with_dtype};
 use feature_join::VarMap;
 
+use crate::batch::FillScratch;
 use crate::error::Error;
 
 pub(crate) const COLUMNS_ARE_CHECKED: &str =
@@ -22,7 +21,9 @@ pub(crate) fn read_row(
         map,
         out: Values::zeros(dtype, width),
     };
-    source.read_rows(&[row.into()], &mut ReadScratch::default(), &mut sink)?;
+    FillScratch::of_thread(|scratch| {
+        source.read_rows(&[row.into()], &mut scratch.read, &mut sink)
+    })?;
     Ok(sink.out)
 }
 

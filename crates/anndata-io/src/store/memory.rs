@@ -1,12 +1,16 @@
 //! A store in memory: for tests, and for data that never was in a file.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use super::{Attribute, Backend, Node, Store};
+use crate::array::chunks::{Chunks, TableEntry};
+use crate::array::decode::{Codec, Pipeline};
 use crate::array::grid::Grid;
 use crate::array::text::{Padding, TextEncoding};
-use crate::array::{Array, ItemType, memory_parts};
+use crate::array::{Array, ArrayParts, ItemType, memory_parts};
+use crate::context::ByteSource;
 use crate::dtype::Values;
 use crate::error::{Error, ErrorKind};
 
@@ -27,6 +31,7 @@ use crate::error::{Error, ErrorKind};
 pub struct MemoryStore {
     name: PathBuf,
     nodes: BTreeMap<String, (Contents, BTreeMap<String, Attribute>)>,
+    chunk_rows: Option<NonZeroU64>,
 }
 
 #[derive(Debug, Clone)]
@@ -42,7 +47,15 @@ impl MemoryStore {
         MemoryStore {
             name: name.into(),
             nodes: BTreeMap::new(),
+            chunk_rows: None,
         }
+    }
+
+    /// Stores arrays of numbers in chunks of so many rows, each with a checksum, so that they are
+    /// decoded as those of compressed files are.
+    pub fn chunked(mut self, rows: NonZeroU64) -> Self {
+        self.chunk_rows = Some(rows);
+        self
     }
 
     fn put(mut self, element: &str, contents: Contents) -> Self {
@@ -150,6 +163,40 @@ impl MemoryStore {
     }
 }
 
+/// An array cut into chunks of `rows`, each followed by its checksum.
+fn chunked_parts(
+    element: &str,
+    shape: Vec<u64>,
+    rows: NonZeroU64,
+    item: ItemType,
+    bytes: &[u8],
+) -> ArrayParts {
+    let row_bytes = bytes.len() / shape[0] as usize;
+    let mut chunk = shape.clone();
+    chunk[0] = rows.get();
+    let grid = Grid::new(shape, chunk).expect("chunks have rows");
+    let chunk_bytes = row_bytes * rows.get() as usize;
+    let (mut stored, mut entries) = (Vec::new(), Vec::new());
+    for (number, chunk) in bytes.chunks(chunk_bytes.max(1)).enumerate() {
+        let mut chunk = chunk.to_vec();
+        chunk.resize(chunk_bytes, 0);
+        let offset = stored.len() as u64;
+        stored.extend_from_slice(&chunk);
+        stored.extend(crc32c::crc32c(&chunk).to_le_bytes());
+        entries.push(TableEntry {
+            chunk: number as u64,
+            offset,
+            len: (stored.len() as u64 - offset) as u32,
+            skip_mask: 0,
+        });
+    }
+    let mut parts = memory_parts(element, grid, item, Vec::new());
+    let source = ByteSource::Memory(stored.into());
+    parts.chunks = Chunks::Table { source, entries };
+    parts.pipeline = Pipeline::new(vec![Codec::Crc32c]);
+    parts
+}
+
 impl From<MemoryStore> for Store {
     fn from(store: MemoryStore) -> Store {
         Store::from_backend(store.name.clone(), Box::new(store))
@@ -218,8 +265,14 @@ impl Backend for MemoryStore {
                 (vec![texts.len() as u64], ItemType::Text(encoding), bytes)
             }
         };
-        let grid = Grid::single(shape).expect("as many elements as there are values");
-        let mut parts = memory_parts(element, grid, item, bytes);
+        let has_rows = matches!(item, ItemType::Number(_)) && shape.iter().all(|&extent| extent > 0);
+        let mut parts = match self.chunk_rows.filter(|_| has_rows && !shape.is_empty()) {
+            Some(rows) => chunked_parts(element, shape, rows, item, &bytes),
+            None => {
+                let grid = Grid::single(shape).expect("as many elements as there are values");
+                memory_parts(element, grid, item, bytes)
+            }
+        };
         parts.file = self.name.clone();
         Ok(Array::new(parts))
     }

@@ -1,5 +1,6 @@
 //! Epochs: the order, whatever the threads, the memory and the ranks; going on; faults.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use mapped_collection::{
@@ -12,6 +13,11 @@ use crate::store;
 
 /// Stores of CSR and dense rows whose values tell their place.
 fn cells(sizes: &[usize]) -> MappedCollection {
+    chunked_cells(sizes, None)
+}
+
+/// The same, of chunks that must be decoded.
+fn chunked_cells(sizes: &[usize], chunk_rows: Option<NonZeroU64>) -> MappedCollection {
     let stores = sizes.iter().enumerate().map(|(number, &n)| {
         let names: Vec<String> = (0..n).map(|i| format!("c{i}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -20,8 +26,13 @@ fn cells(sizes: &[usize]) -> MappedCollection {
         } else {
             ["c", "b", "d"]
         };
-        let value = |i: usize| (number * 1000 + i) as f32 + 1.0;
-        let store = MemoryStore::new(format!("s{number}"))
+        // Some whole numbers of one and two bytes, and some that are none.
+        let value = |i: usize| (number * 1000 + i) as f32 + if i % 5 == 4 { 1.5 } else { 1.0 };
+        let mut store = MemoryStore::new(format!("s{number}"));
+        if let Some(rows) = chunk_rows {
+            store = store.chunked(rows);
+        }
+        let store = store
             .dataframe("obs", &names)
             .dataframe("var", &vars)
             .categorical(
@@ -29,7 +40,8 @@ fn cells(sizes: &[usize]) -> MappedCollection {
                 (0..n).map(|i| (i % 3) as i8 - 1).collect(),
                 &["x", "y"],
             );
-        if number % 3 == 2 {
+        // Where there are no dense stores, rows of all are packed.
+        if number % 3 == 2 && sizes.len() != 3 {
             let dense = (0..n).flat_map(|i| [value(i), 0.0, -value(i)]).collect();
             store.array("X", &[n as u64, 3], Values::F32(dense))
         } else {
@@ -92,9 +104,10 @@ proptest! {
         drop_last in any::<bool>(),
         csr in any::<bool>(),
         seed in 0..4u64,
+        chunk_rows in prop::option::of(1..30u64),
         cut in any::<prop::sample::Index>(),
     ) {
-        let cells = cells(&sizes);
+        let cells = chunked_cells(&sizes, chunk_rows.and_then(NonZeroU64::new));
         let n: usize = sizes.iter().sum();
         let output = if csr { Output::Csr } else { Output::Dense };
         let options = |rank| BatchOptions::new(batch_size)
@@ -271,8 +284,13 @@ fn a_budget_too_small_for_two_batches_is_refused_at_once() {
 
 #[test]
 fn batches_never_change_while_they_are_held() {
-    let cells = cells(&[300, 300, 300]);
-    for output in [Output::Csr, Output::Dense] {
+    for (output, chunk_rows) in [
+        (Output::Csr, None),
+        (Output::Dense, None),
+        (Output::Csr, NonZeroU64::new(50)),
+        (Output::Dense, NonZeroU64::new(50)),
+    ] {
+        let cells = chunked_cells(&[300, 300, 300], chunk_rows);
         let options = BatchOptions::new(9)
             .shuffle(Shuffle::Exact)
             .output(output)
