@@ -73,6 +73,8 @@ def tasks():
             "lamindb-items --order sequential", check="sequence", rows=1024,
         )
         yield Task(f"open.{format}.lamindb", "overlap", format, "open", "lamindb-open", check=None, metric="opens_per_second")
+    # A thousand files keep lamindb for minutes.
+    yield Task("open.many.lamindb", "same", "many", "open", "lamindb-open", check=None, metric="opens_per_second")
 
     # Epochs. annbatch reads the collection that it wrote, at its README's setting and at its best.
     prepared = {"annbatch": "annbatch", "annbatch-best": "annbatch --chunk 512 --preload 32"}

@@ -43,7 +43,9 @@ FORMATS = (
     "log1p_none",  # csr_none, but log1p of normalised counts, float64
     "log1p_gzip",
     "int64_gzip",  # csr_gzip with int64 indices and row pointers
+    "many",  # 1,000 small h5ad files, of equal genes only
 )
+MANY = 1000
 N_TYPES = 40
 NNZ_SHARE = 0.05
 SEED = 20
@@ -200,6 +202,14 @@ def write_annbatch(sources, path):
     )
 
 
+def write_many(part, folder):
+    """The first cells of a part, 20 a file, with the first 500 genes."""
+    folder.mkdir()
+    for number in range(MANY):
+        few = part[number * 20 : (number + 1) * 20, :500].copy()
+        few.write_h5ad(folder / f"part_{number:04}.h5ad")
+
+
 def size_of(path):
     files = [path] if path.is_file() else path.rglob("*")
     return sum(file.stat().st_size for file in files if file.is_file())
@@ -230,7 +240,7 @@ def generate(out, size_name, gene_sets, formats, force=False):
             part = None
             for kind in formats:
                 dense = kind.startswith("dense_")
-                if kind == "annbatch" or (dense and number >= 2):
+                if kind in ("annbatch", "many") or (dense and number >= 2):
                     continue
                 path = folder / kind / f"part_{number}.{'zarr' if kind.startswith('zarr') else 'h5ad'}"
                 if part is None and (force or not path.exists()):
@@ -244,6 +254,9 @@ def generate(out, size_name, gene_sets, formats, force=False):
             if len(sources) < size["files"]:
                 raise SystemExit("annbatch's collection is written from csr_none: add that format")
             written(folder / "annbatch" / "collection.zarr", lambda to: write_annbatch(sources, to), force)
+        if "many" in formats and genes == "same" and size["cells"] >= 20 * MANY:
+            part = make_part(0, size, False)
+            written(folder / "many", lambda to: write_many(part, to), force)
     sizes = {
         str(path.relative_to(out / size_name)): size_of(path)
         for path in sorted((out / size_name).glob("*/*"))

@@ -23,7 +23,7 @@ QUESTIONS = {
     "dense-exact": "Epoch, dense, inner join, exact shuffle",
     "dense-blocks": "Epoch, dense, inner join, shuffled in blocks of 256",
     "dense-weighted": "Epoch of weighted draws with replacement, dense, inner join",
-    "open": "Opening four files (a second)",
+    "open": "Opening the collection (times a second)",
 }
 FORMATS = {
     "csr_none": "h5ad",
@@ -36,6 +36,7 @@ FORMATS = {
     "int64_gzip": "h5ad gzip, int64 indices",
     "dense_none": "h5ad dense",
     "dense_gzip": "h5ad dense gzip",
+    "many": "1,000 h5ad files of 20 cells",
 }
 
 
@@ -78,7 +79,9 @@ def table(records):
             mark = "" if clean == of else f" ({of - clean} of {of} disturbed)"
             equal = {True: "yes", False: "**no**", None: "-"}[record.get("equal")]
             first = " / ".join(most(record, side, "first_batch_seconds", lambda s: f"{s:.2g}") for side in ("ours", "rival"))
+            own = record.get("check", {}).get("ours", {}).get("peak_own_bytes")
             memory = " / ".join(most(record, side, "peak_rss_bytes", lambda n: f"{n / 1e6:.0f}") for side in ("ours", "rival"))
+            memory = memory if own is None else f"{own / 1e6:.0f} / {memory.partition(' / ')[2]}"
             lines.append(
                 f"| {FORMATS[format]} | {rival} | {ours} | {theirs} | **{record['ratio']:.3g}** ({low:.3g} to {high:.3g}){mark} "
                 f"| {equal} | {first} | {memory} | {record['date']} |"

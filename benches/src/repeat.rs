@@ -54,6 +54,8 @@ pub(crate) struct Meter {
     rows: u64,
     checksum: Checksum,
     notes: Map<String, Value>,
+    /// While a check spoils the time anyway.
+    memory: Option<memory::Watch>,
 }
 
 impl Repeat {
@@ -137,6 +139,7 @@ impl Request {
             rows: 0,
             checksum,
             notes: Map::new(),
+            memory: matches!(self.end, End::Check(_)).then(memory::Watch::start),
         }
     }
 }
@@ -191,7 +194,8 @@ impl Meter {
             self.first.map(|first| first.as_secs_f64()).into(),
         );
         report.insert("peak_rss_bytes".into(), memory::peak().into());
-        if let End::Check(_) = self.request.end {
+        if let Some(memory) = &self.memory {
+            report.insert("peak_own_bytes".into(), memory.most().into());
             report.insert("set".into(), format!("{:016x}", self.checksum.set()).into());
             report.insert(
                 "sequence".into(),
