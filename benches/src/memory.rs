@@ -35,7 +35,8 @@ impl Watch {
         let (running, ended) = channel();
         let seen = most.clone();
         std::thread::spawn(move || {
-            while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(Duration::from_millis(2)) {
+            while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(Duration::from_millis(2))
+            {
                 seen.fetch_max(anonymous().unwrap_or(0), Ordering::Relaxed);
             }
         });

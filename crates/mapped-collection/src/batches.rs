@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::batch::{Batch, BatchFormat, Output};
 use crate::collection::MappedCollection;
 use crate::error::Error;
+use crate::job::Job;
 use crate::order::{Order, Sampler, Shuffle};
-use crate::prefetch::{Job, Pipeline};
+use crate::prefetch::Pipeline;
 use crate::recycle::Recycler;
 use crate::schedule::Schedule;
 

@@ -2,190 +2,22 @@
 //!
 //! One mutex guards what is to be done; no work is done under it. Every thread, and the caller
 //! when there are no threads, repeats one step: finish the next batch whose rows have all arrived,
-//! or else load the next task that the budget allows, or else plan the next window. Tasks start in
-//! order, so the oldest window always gets on, and batches leave in order. The mutex belongs to the
-//! process that made it: a forked child makes a pipeline of its own.
+//! or else load a task of the oldest window that has one left, if the budget allows it, or else
+//! plan the next window. The oldest window always gets on: later ones take what it leaves, and when
+//! its own rows take more memory than was expected, its last batches are left to a later window.
+//! Batches leave in order. The mutex belongs to the process that made it: a forked child makes a
+//! pipeline of its own.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use crate::batch::{Batch, BatchFormat, FillScratch};
-use crate::collection::MappedCollection;
+use crate::batch::{Batch, FillScratch};
 use crate::error::Error;
-use crate::order::Together;
-use crate::recycle::{Recycler, Waiting};
-use crate::schedule::Schedule;
-use crate::window::{Reading, Window};
-
-/// Windows grow by this factor, from one batch to what the budget allows: the first batch comes at
-/// once, and few windows are small.
-const GROWTH: usize = 16;
-/// Part of the budget that windows are planned to fill: rows may pack worse than those before.
-const FILLED: f64 = 0.95;
-/// Batches of a window that gains nothing by being larger: enough to keep the threads busy.
-const FEW_BATCHES: usize = 4;
-/// Finished batches that wait for the caller, at the most.
-const MOST_READY: usize = 8;
-
-/// What a pipeline delivers, and within which bounds.
-#[derive(Debug, Clone)]
-pub(crate) struct Job {
-    pub(crate) collection: MappedCollection,
-    pub(crate) schedule: Schedule,
-    pub(crate) format: BatchFormat,
-    pub(crate) workers: usize,
-    /// Bytes of rows that may wait for their batches.
-    window_bytes: usize,
-    /// The most bytes of a batch, as the first one has it.
-    batch_bytes: usize,
-    /// Finished batches that may wait for the caller.
-    most_ready: usize,
-    gain: Gain,
-    recycler: Arc<Recycler>,
-}
-
-impl Job {
-    /// Divides a budget: finished batches take at most a quarter, rows that wait the rest.
-    ///
-    /// # Errors
-    /// When one batch does not fit.
-    pub(crate) fn new(
-        collection: &MappedCollection,
-        schedule: Schedule,
-        format: BatchFormat,
-        workers: usize,
-        memory: usize,
-        recycler: &Arc<Recycler>,
-    ) -> Result<Job, Error> {
-        let cache = collection.io().options().cache_bytes;
-        let plan = collection.plan();
-        let budget = memory.saturating_sub(cache);
-        let gain = Gain::new(collection, &schedule);
-        let (waiting_bytes, finished_bytes) = match schedule.rows(0) {
-            None => (0, 0),
-            Some(rows) => {
-                let mut rows = Some(rows);
-                let (next, reading) = (|| rows.take(), gain.reading());
-                let window = Window::plan(plan, next, 1, (0, 1.0), &format, reading, None)?;
-                (window.waiting_bytes(0), window.finished_bytes(0))
-            }
-        };
-        let batch_bytes = waiting_bytes.max(finished_bytes);
-        if batch_bytes * 2 > budget {
-            return Err(Error::Option {
-                option: "memory",
-                expected: format!(
-                    "at least {} bytes: {cache} for the cache of chunks, and room for two batches",
-                    cache + 2 * batch_bytes
-                ),
-                found: memory.to_string(),
-            });
-        }
-        let most_ready = (budget / 4 / finished_bytes.max(1)).clamp(1, MOST_READY);
-        let window_bytes = budget - most_ready * finished_bytes;
-        let (collection, recycler) = (collection.clone(), recycler.clone());
-        Ok(Job {
-            collection,
-            schedule,
-            format,
-            workers,
-            window_bytes,
-            batch_bytes,
-            most_ready,
-            gain,
-            recycler,
-        })
-    }
-}
-
-/// What a larger window is good for: fewer decodes.
-#[derive(Debug, Clone, Copy)]
-enum Gain {
-    /// Rows are read without decoding their neighbours. A small window stays in the processor's
-    /// cache.
-    Nothing,
-    /// Rows come in file order.
-    InOrder,
-    /// Neighbours come within so many positions, and pools of that size follow each other.
-    Within { rows: usize },
-    /// Neighbours come anywhere.
-    Always {
-        /// Rows of a window that decodes a good part of all chunks already: a larger one costs
-        /// little more.
-        enough: usize,
-    },
-}
-
-/// A block cuts chunks at both ends, and what is cut is decoded for its neighbours' windows again.
-/// Where that is more than this part of a block, windows as large as the budget allows are worth
-/// their memory.
-const CUT: f64 = 0.15;
-
-impl Gain {
-    fn new(collection: &MappedCollection, schedule: &Schedule) -> Gain {
-        let stores = || {
-            let stores = collection.plan().stores.iter();
-            stores.map(|store| (store.rows.len(), store.matrices.iter().flatten()))
-        };
-        if stores().all(|(_, mut sources)| sources.all(|source| source.is_direct())) {
-            return Gain::Nothing;
-        }
-        // Bands of chunks that all rows lie in, and rows of one of them.
-        let n_bands: f64 = stores()
-            .map(|(n_rows, sources)| {
-                let rows_per_band = sources.map(|source| source.rows_per_band()).max();
-                n_rows as f64 / rows_per_band.unwrap_or(1) as f64
-            })
-            .sum();
-        let rows_per_band = collection.n_obs() as f64 / n_bands.max(1.0);
-        let always = Gain::Always {
-            enough: n_bands as usize / 2,
-        };
-        match schedule.order.together() {
-            Together::Neighbours => Gain::InOrder,
-            Together::Within { block, .. } if rows_per_band > CUT * block as f64 => always,
-            Together::Within { pool, .. } => Gain::Within { rows: pool },
-            Together::Anywhere => always,
-        }
-    }
-
-    fn reading(self) -> Reading {
-        match self {
-            Gain::Nothing => Reading::ByBatch,
-            Gain::InOrder => Reading::Together,
-            Gain::Within { .. } | Gain::Always { .. } => Reading::Packed,
-        }
-    }
-}
-
-impl Job {
-    /// Batches of a window that begins at this one, at the most; `before` is how many the one
-    /// before it had.
-    fn most_batches(&self, first: usize, before: usize) -> usize {
-        let step = self.schedule.step_rows();
-        let grown = before.saturating_mul(GROWTH).max(1);
-        match self.gain {
-            Gain::Nothing | Gain::InOrder => grown.min(FEW_BATCHES),
-            Gain::Within { rows } => {
-                let position = self.schedule.start + first * step;
-                // To the end of the pool, or of the next when this one is nearly through.
-                let rest = rows - position % rows;
-                let pool = if rest < step { rest + rows } else { rest };
-                grown.min(pool.div_ceil(step))
-            }
-            Gain::Always { enough } => {
-                let rows = grown.saturating_mul(self.schedule.batch_size);
-                if before > 0 && rows > enough {
-                    usize::MAX
-                } else {
-                    grown
-                }
-            }
-        }
-    }
-}
+use crate::job::Job;
+use crate::lanes::Lanes;
+use crate::recycle::Waiting;
+use crate::window::Window;
 
 /// Batches being prepared.
 #[derive(Debug)]
@@ -234,42 +66,6 @@ struct Active {
     /// For each batch, its rows that have not arrived, and what went wrong.
     missing_rows: Vec<usize>,
     errors: Vec<Option<Error>>,
-}
-
-/// The tasks of a window that nobody has begun, a lane for each thread: neighbouring tasks share a
-/// chunk, which the thread that has just decoded it still holds.
-#[derive(Debug)]
-struct Lanes(Vec<Range<usize>>);
-
-impl Lanes {
-    fn new(n_tasks: usize, n_lanes: usize) -> Lanes {
-        let start = |lane: usize| n_tasks * lane / n_lanes;
-        let lanes = (0..n_lanes).map(|lane| start(lane)..start(lane + 1));
-        Lanes(lanes.collect())
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.iter().all(Range::is_empty)
-    }
-
-    /// The next task for a thread. One whose lane is empty gets half of the longest one.
-    fn next(&mut self, thread: usize) -> Option<usize> {
-        let own = thread % self.0.len();
-        if self.0[own].is_empty() {
-            let longest = self.0.iter_mut().max_by_key(|lane| lane.len())?;
-            let middle = longest.start + longest.len() / 2;
-            let half = middle..longest.end;
-            longest.end = middle;
-            self.0[own] = half;
-        }
-        self.0[own].next()
-    }
-
-    /// Leaves a task for later that [`next`](Self::next) just gave.
-    fn put_back(&mut self, thread: usize, task: usize) {
-        let own = thread % self.0.len();
-        self.0[own].start = task;
-    }
 }
 
 /// One step.
@@ -331,7 +127,7 @@ impl Pipeline {
             panicked: false,
         };
         let shared = Arc::new(Shared {
-            waiting: Arc::new(Waiting::new(&job.recycler, job.batch_bytes)),
+            waiting: Arc::new(job.waiting()),
             job,
             state: Mutex::new(state),
             changed: Condvar::new(),
@@ -579,28 +375,7 @@ impl Shared {
                 }
             }
             Work::Plan { first_batch, most } => {
-                let schedule = &self.job.schedule;
-                let mut number = first_batch;
-                let next = || {
-                    number += 1;
-                    schedule.rows(number - 1)
-                };
-                let job = &self.job;
-                // Batches that are read one by one come soonest in their order.
-                let n_lanes = match job.gain.reading() {
-                    Reading::ByBatch => 1,
-                    Reading::Together | Reading::Packed => job.workers.max(1),
-                };
-                let packing = job.recycler.packing() / FILLED;
-                let planned = Window::plan(
-                    plan,
-                    next,
-                    most,
-                    (job.window_bytes, packing),
-                    &job.format,
-                    job.gain.reading(),
-                    Some(&self.waiting),
-                );
+                let planned = self.job.plan_window(first_batch, most, &self.waiting);
                 let mut state = self.lock();
                 state.planning = false;
                 match planned {
@@ -612,7 +387,7 @@ impl Shared {
                         state.windows.push_back(Active {
                             first_batch,
                             n_batches,
-                            lanes: Lanes::new(window.n_tasks(), n_lanes),
+                            lanes: Lanes::new(window.n_tasks(), self.job.n_lanes()),
                             next_finish: 0,
                             missing_rows: (0..n_batches)
                                 .map(|batch| window.n_rows(batch))

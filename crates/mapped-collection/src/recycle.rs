@@ -138,6 +138,11 @@ impl Waiting {
         self.bytes.load(Ordering::Relaxed)
     }
 
+    /// Bytes of a block of packed rows.
+    pub(crate) fn block_bytes(&self) -> usize {
+        self.block_words * 8
+    }
+
     /// Counts memory that rows begin to wait in.
     pub(crate) fn add(&self, bytes: usize) {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);

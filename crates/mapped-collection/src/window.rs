@@ -71,8 +71,9 @@ impl Window {
             };
             // Packed rows make room one by one, others when their batch is finished: two windows
             // share the budget then.
-            let packed = slots.packed_bytes() as f64 * packing;
-            let batch_bytes = packed as usize + 2 * slots.placed_bytes();
+            let packed = (slots.packed_bytes() as f64 * packing) as usize;
+            let begun = waiting.map_or(0, |waiting| waiting.block_bytes());
+            let batch_bytes = packed + begun + 2 * slots.placed_bytes();
             starts.push(order.len());
             order.extend(
                 rows.iter()

@@ -265,7 +265,8 @@ impl Backend for MemoryStore {
                 (vec![texts.len() as u64], ItemType::Text(encoding), bytes)
             }
         };
-        let has_rows = matches!(item, ItemType::Number(_)) && shape.iter().all(|&extent| extent > 0);
+        let has_rows =
+            matches!(item, ItemType::Number(_)) && shape.iter().all(|&extent| extent > 0);
         let mut parts = match self.chunk_rows.filter(|_| has_rows && !shape.is_empty()) {
             Some(rows) => chunked_parts(element, shape, rows, item, &bytes),
             None => {
