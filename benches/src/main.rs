@@ -8,6 +8,7 @@ mod get_batch;
 mod items;
 mod memory;
 mod open;
+mod order;
 mod repeat;
 mod stream;
 mod task;
@@ -64,6 +65,13 @@ enum Question {
         #[command(flatten)]
         repeat: Repeat,
     },
+    /// How long does it take to make the order of an exact shuffle of very many rows?
+    Order {
+        #[command(flatten)]
+        repeat: Repeat,
+        #[command(flatten)]
+        options: order::Options,
+    },
     /// What do the last steps of any dense loader cost: zeroing a row and scattering into it?
     Ceiling {
         #[command(flatten)]
@@ -89,6 +97,7 @@ fn main() -> ExitCode {
             options,
         } => stream::run(&source, &repeat, &options),
         Question::Open { source, repeat } => open::run(&source, &repeat),
+        Question::Order { repeat, options } => order::run(&repeat, &options),
         Question::Ceiling { repeat } => ceiling::run(&repeat),
     };
     match result {
