@@ -28,7 +28,9 @@ impl AnnDataSource {
     pub fn open(&self, context: &IoContext) -> Result<AnnDataFile, Error> {
         match self {
             AnnDataSource::Path(path) => AnnDataFile::open_in(path, context),
-            AnnDataSource::Memory(store) => AnnDataFile::from_store(store.clone().into()),
+            AnnDataSource::Memory(store) => {
+                AnnDataFile::from_store(store.clone().in_context(context).into())
+            }
         }
     }
 }

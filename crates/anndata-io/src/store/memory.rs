@@ -10,7 +10,7 @@ use crate::array::decode::{Codec, Pipeline};
 use crate::array::grid::Grid;
 use crate::array::text::{Padding, TextEncoding};
 use crate::array::{Array, ArrayParts, ItemType, memory_parts};
-use crate::context::ByteSource;
+use crate::context::{ByteSource, IoContext};
 use crate::dtype::Values;
 use crate::error::{Error, ErrorKind};
 
@@ -32,6 +32,7 @@ pub struct MemoryStore {
     name: PathBuf,
     nodes: BTreeMap<String, (Contents, BTreeMap<String, Attribute>)>,
     chunk_rows: Option<NonZeroU64>,
+    context: IoContext,
 }
 
 #[derive(Debug, Clone)]
@@ -48,6 +49,7 @@ impl MemoryStore {
             name: name.into(),
             nodes: BTreeMap::new(),
             chunk_rows: None,
+            context: IoContext::default(),
         }
     }
 
@@ -55,6 +57,12 @@ impl MemoryStore {
     /// decoded as those of compressed files are.
     pub fn chunked(mut self, rows: NonZeroU64) -> Self {
         self.chunk_rows = Some(rows);
+        self
+    }
+
+    /// The store with its chunks in the cache of a context, and counted there.
+    pub(crate) fn in_context(mut self, context: &IoContext) -> Self {
+        self.context = context.clone();
         self
     }
 
@@ -274,6 +282,7 @@ impl Backend for MemoryStore {
                 memory_parts(element, grid, item, bytes)
             }
         };
+        parts.context = self.context.clone();
         parts.file = self.name.clone();
         Ok(Array::new(parts))
     }

@@ -401,3 +401,62 @@ fn a_scan_decodes_each_chunk_once() {
         assert_eq!(cells.io().decoded_chunks() - before, 2 * 12 + 4);
     }
 }
+
+/// Whatever the order of the request, and with a cache that holds a fiftieth of the data.
+#[test]
+fn each_chunk_is_decoded_once_in_a_request() {
+    let (n, chunk_rows, stores) = (500usize, 7, 4);
+    let names: Vec<String> = (0..n).map(|i| format!("c{i}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let sources = (0..stores).map(|number| {
+        MemoryStore::new(format!("s{number}"))
+            .chunked(NonZeroU64::new(chunk_rows).expect("not zero"))
+            .dataframe("obs", &names)
+            .dataframe("var", &["a", "b"])
+            .csr(
+                "X",
+                [n as u64, 2],
+                (0..=n as i64).map(|i| i * 2).collect(),
+                [0, 1].repeat(n),
+                Values::F32(vec![1.5; 2 * n]),
+            )
+    });
+    let n_chunks = stores as u64 * 2 * (2 * n as u64).div_ceil(chunk_rows);
+    let data_bytes = stores * n * 2 * 8;
+    let sources: Vec<MemoryStore> = sources.collect();
+    // Opened anew each time: no chunk is left in a cache.
+    let decoded = |read: &dyn Fn(&MappedCollection)| {
+        let cells = MappedCollection::builder(sources.iter().cloned())
+            .cache_bytes(data_bytes / 50)
+            .open()
+            .expect("the stores open");
+        let before = cells.io().decoded_chunks();
+        read(&cells);
+        cells.io().decoded_chunks() - before
+    };
+    let n_obs = stores * n;
+    let mixed = permutation(n_obs as u32, 3, 0);
+    let mixed: Vec<i64> = mixed.into_iter().map(i64::from).collect();
+    let batch = |cells: &MappedCollection| drop(cells.get_batch(&mixed).expect("readable"));
+    assert_eq!(decoded(&batch), n_chunks);
+    for shuffle in [Shuffle::None, Shuffle::Exact] {
+        for workers in 1..4 {
+            let options = BatchOptions::new(n_obs)
+                .shuffle(shuffle)
+                .workers(workers)
+                .output(Output::Csr);
+            let epoch = |cells: &MappedCollection| {
+                let batches = cells.batches(options.clone()).expect("valid");
+                assert_eq!(batches.epoch(0).filter(Result::is_ok).count(), 1);
+            };
+            // Where the stretches of two threads meet, a chunk of indices and one of data may
+            // have left the cache when the second of them gets there.
+            let met = 2 * (workers as u64 - 1);
+            let found = decoded(&epoch);
+            assert!(
+                (n_chunks..=n_chunks + met).contains(&found),
+                "{found} of {n_chunks} chunks, {shuffle:?}, {workers} workers"
+            );
+        }
+    }
+}
