@@ -51,8 +51,7 @@ def collate(items: Sequence[dict[str, Any]], *, as_torch: bool = True) -> dict[s
         elif any(isinstance(value, np.ndarray) for value in values):
             batch[key] = _matrix(values)
         else:
-            of_block = f"{key}_valid" in block, isinstance(whole, list)
-            batch.update(_column(key, values, *of_block))
+            batch.update(_column(key, values, whole, f"{key}_valid" in block))
     if as_torch:
         return {k: to_torch(v) if isinstance(v, np.ndarray) else v for k, v in batch.items()}
     return batch
@@ -64,17 +63,15 @@ def _matrix(rows: list[Any]) -> np.ndarray | list[np.ndarray | None]:
     return arrays if len(shapes) > 1 else np.stack(arrays)
 
 
-def _column(key: str, values: list[Any], is_number: bool, is_text: bool) -> dict[str, Any]:
-    """The arrays of a column. What the values do not tell, the block of the batch does."""
+def _column(key: str, values: list[Any], whole: Any, is_number: bool) -> dict[str, Any]:
+    """The arrays of a column. What the values do not tell, that of the block does."""
     is_missing = [value is np.nan for value in values]
-    first = next((v for v, missing in zip(values, is_missing) if not missing), None)
-    if is_text or isinstance(first, str):
+    present = [value for value, missing in zip(values, is_missing) if not missing]
+    if isinstance(whole, list) or (present and isinstance(present[0], str)):
         return {key: [None if m else v for v, m in zip(values, is_missing)]}
-    if key != "_store_idx" and (is_number or isinstance(first, np.generic)):
+    if is_number or (key != "_store_idx" and present and isinstance(present[0], np.generic)):
         filled = np.asarray([0 if m else v for v, m in zip(values, is_missing)])
-        present = [type(v) for v in values if v is not np.nan]
-        dtype = np.result_type(*present) if present else np.float64
-        valid = np.logical_not(is_missing)
-        return {key: filled.astype(dtype), f"{key}_valid": valid}
+        dtype = np.result_type(*map(type, present)) if present else whole.dtype
+        return {key: filled.astype(dtype), f"{key}_valid": np.logical_not(is_missing)}
     codes = [MISSING_CODE if missing else value for value, missing in zip(values, is_missing)]
     return {key: np.asarray(codes, dtype=np.int64)}
