@@ -14,7 +14,8 @@ from mapped_anndata import MappedCollection
 CASES = helpers.cases()
 # Ahead of what is read today: refused by a message that names it.
 NOT_YET = {"upstream_29_csc": "csc_matrix"}
-AGREED = [n for n, case in CASES.items() if not case["differs"] and "error" not in case["expected"]]
+OPENED = [n for n, case in CASES.items() if "error" not in case["expected"] and n not in NOT_YET]
+AGREED = [name for name in OPENED if not CASES[name]["differs"]]
 
 
 def options(case):
@@ -70,12 +71,10 @@ def test_every_answer_is_the_expected_one(name):
         assert found[field] == value, field
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", OPENED)
 @pytest.mark.filterwarnings("ignore:no store has")
 def test_rows_read_at_once_are_the_items(name):
     case = CASES[name]
-    if "error" in case["expected"] or name in NOT_YET:
-        pytest.skip("a case of an error")
     with MappedCollection(paths(case), **options(case)) as collection:
         # Backwards, and one row twice: order and repeats are part of it.
         indices = [*range(len(collection) - 1, -1, -1), *range(min(1, len(collection)))]

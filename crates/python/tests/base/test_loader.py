@@ -1,7 +1,9 @@
 """Epochs of batches."""
 
 import json
+import os
 import pickle
+import sys
 from collections import Counter
 
 import helpers
@@ -265,12 +267,17 @@ def test_get_batch(collection):
         collection.get_batch([N])
 
 
-def test_abandoned_epochs_end(collection):
-    import threading
-
-    for _ in range(20):
-        next(iter(collection.loader(16, shuffle="exact", workers=3)))
-    assert threading.active_count() < 5
+@pytest.mark.skipif(sys.platform != "linux", reason="counts the threads of /proc")
+def test_no_thread_outlives_its_epoch(collection):
+    before = set(os.listdir("/proc/self/task"))
+    batches = iter(collection.loader(16, shuffle="exact", workers=3))
+    assert set(os.listdir("/proc/self/task")) == before
+    next(batches)
+    assert len(set(os.listdir("/proc/self/task")) - before) == 4
+    del batches
+    assert set(os.listdir("/proc/self/task")) == before
+    list(collection.loader(512, workers=3))
+    assert set(os.listdir("/proc/self/task")) == before
 
 
 def test_the_repr_of_a_loader(collection):
