@@ -41,12 +41,7 @@ def collate(items: Sequence[dict[str, Any]], *, as_torch: bool = True) -> dict[s
     for key in dict.fromkeys(key for item in items for key in item):
         values = [item.get(key, np.nan) for item in items]
         whole = block.get(key)
-        if (
-            isinstance(whole, np.ndarray)
-            and whole.ndim > 1
-            and isinstance(items, list)
-            and rows_of(whole, items, key)
-        ):
+        if isinstance(whole, np.ndarray) and whole.ndim > 1 and isinstance(items, list) and rows_of(whole, items, key):
             batch[key] = whole
         elif any(isinstance(value, np.ndarray) for value in values):
             batch[key] = _matrix(values)
@@ -58,9 +53,9 @@ def collate(items: Sequence[dict[str, Any]], *, as_torch: bool = True) -> dict[s
 
 
 def _matrix(rows: list[Any]) -> np.ndarray | list[np.ndarray | None]:
-    arrays = [row if isinstance(row, np.ndarray) else None for row in rows]
-    shapes = {None if array is None else array.shape for array in arrays}
-    return arrays if len(shapes) > 1 else np.stack(arrays)
+    if len({row.shape if isinstance(row, np.ndarray) else None for row in rows}) == 1:
+        return np.stack(rows)
+    return [row if isinstance(row, np.ndarray) else None for row in rows]
 
 
 def _column(key: str, values: list[Any], whole: Any, is_number: bool) -> dict[str, Any]:

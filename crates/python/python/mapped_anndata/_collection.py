@@ -122,7 +122,7 @@ class MappedCollection:
         io = {"cache_bytes": cache_bytes, "max_open_files": max_open_files, "mmap": mmap}
         collection = cls.__new__(cls)
         collection._io = io
-        collection.__init__(path_list, *args, **kwargs)
+        collection.__init__(path_list, *args, **kwargs)  # type: ignore[misc]
         return collection
 
     def _open(self, options: dict[str, Any], io: dict[str, Any]) -> None:
@@ -411,9 +411,7 @@ class MappedCollection:
         return f"MappedCollection({', '.join(parts)})"
 
 
-def _reopen(
-    cls: type[MappedCollection], options: dict[str, Any], io: dict[str, Any], closed: bool
-) -> MappedCollection:
+def _reopen(cls: type[MappedCollection], options: dict[str, Any], io: dict[str, Any], closed: bool) -> MappedCollection:
     """A pickled collection, opened on the other side without the warnings of the first time."""
     collection = cls.__new__(cls)
     collection._open(options, io)

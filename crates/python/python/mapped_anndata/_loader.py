@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ._collection import MappedCollection
 
 _STATE = ("epoch", "rows", "seed", "fingerprint")
+_State = tuple[int, int, int, int]
 
 
 class Weighted:
@@ -50,8 +51,8 @@ class Loader:
         self._options = dict(options)
         self._core = _open(collection, **options)
         self._as_torch = options["as_torch"]
-        self._next: tuple[int, ...] = self._core.start_of(0)
-        self._current: _core.Epoch | None = None
+        self._next: _State = self._core.start_of(0)
+        self._place: _Place | None = None
 
     def __len__(self) -> int:
         """Batches of a whole epoch."""
@@ -60,21 +61,20 @@ class Loader:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         state = self._next
         self._next = self._core.start_of(state[0] + 1)
-        self._current = self._core.resume(state)
-        return _Batches(self._current, self._as_torch)
+        self._place = _Place(state, len(self))
+        return _Batches(self._core.resume(state), self._as_torch, self._place)
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the epoch that the next `iter` begins with."""
-        self._next = self._core.start_of(epoch)
-        self._current = None
+        self._next, self._place = self._core.start_of(epoch), None
 
     def state_dict(self) -> dict[str, int]:
         """Where the epoch stands after the batches delivered so far: a few integers.
 
         After the last batch, it is the start of the next epoch.
         """
-        current = self._current
-        state = current.state() if current is not None and len(current) else self._next
+        place = self._place
+        state = place.state if place is not None and place.n_left else self._next
         return dict(zip(_STATE, state))
 
     def load_state_dict(self, state: dict[str, int]) -> None:
@@ -83,9 +83,9 @@ class Loader:
         It must have the same seed, sampler and shuffle and the same data; batch size and number of
         ranks may differ.
         """
-        wanted = tuple(state[name] for name in _STATE)
+        wanted = state["epoch"], state["rows"], state["seed"], state["fingerprint"]
         self._core.resume(wanted)  # An error, should it not be ours.
-        self._next, self._current = wanted, None
+        self._next, self._place = wanted, None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Loader, (self._collection, self._options), self.state_dict()
@@ -99,18 +99,32 @@ class Loader:
         return f"Loader({shown}): {len(self)} batches an epoch of {self._collection!r}"
 
 
+class _Place:
+    """Where an epoch stands. The loader keeps this and not the epoch: when a loop is left, its
+    threads and memory go."""
+
+    def __init__(self, state: _State, n_left: int):
+        self.state = state
+        self.n_left = n_left
+
+
 class _Batches:
     """The batches of one epoch."""
 
-    def __init__(self, epoch: _core.Epoch, as_torch: bool):
+    def __init__(self, epoch: _core.Epoch, as_torch: bool, place: _Place):
         self._epoch = epoch
         self._as_torch = as_torch
+        self._place = place
 
     def __iter__(self) -> _Batches:
         return self
 
     def __next__(self) -> dict[str, Any]:
-        return finish(next(self._epoch), self._as_torch)
+        try:
+            batch = next(self._epoch)
+        finally:
+            self._place.state, self._place.n_left = self._epoch.state(), len(self._epoch)
+        return finish(batch, self._as_torch)
 
     def __len__(self) -> int:
         """Batches to come."""

@@ -41,7 +41,7 @@ def test_batches_hold_the_items(collection, starts, workers, output, shuffle):
     loader = collection.loader(500, shuffle=shuffle, output=output, workers=workers, seed=1)
     assert len(loader) == 7
     seen = []
-    for number, batch in enumerate(loader):
+    for batch in loader:
         assert list(batch) == ["_store_idx", "_row_idx", "X", "cell_type", "donor"]
         X = batch["X"]
         if output == "csr":
@@ -267,6 +267,21 @@ def test_get_batch(collection):
         collection.get_batch([N])
 
 
+def test_the_state_of_a_loop_that_was_left(collection, starts):
+    loader = collection.loader(500, shuffle="exact")
+    had = []
+    for batch in loader:
+        had.append(rows(batch, starts))
+        if len(had) == 3:
+            break
+    state = loader.state_dict()
+    assert state["rows"] == 1500
+    other = collection.loader(500, shuffle="exact")
+    other.load_state_dict(state)
+    had.append(epoch(other, starts))
+    assert np.array_equal(np.sort(np.concatenate(had)), np.arange(N))
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="counts the threads of /proc")
 def test_no_thread_outlives_its_epoch(collection):
     before = set(os.listdir("/proc/self/task"))
@@ -275,6 +290,11 @@ def test_no_thread_outlives_its_epoch(collection):
     next(batches)
     assert len(set(os.listdir("/proc/self/task")) - before) == 4
     del batches
+    assert set(os.listdir("/proc/self/task")) == before
+    loader = collection.loader(16, workers=3)
+    for _ in loader:
+        break
+    del _
     assert set(os.listdir("/proc/self/task")) == before
     list(collection.loader(512, workers=3))
     assert set(os.listdir("/proc/self/task")) == before

@@ -139,9 +139,7 @@ def test_19_layers_and_obsm(C):
 
 def test_20_keys_that_are_missing(C):
     with pytest.warns(UserWarning, match="no store has") as warned:
-        collection = MappedCollection(
-            C, layers_keys=["X", "raw.X"], obs_keys="feat_missing", obsm_keys="X_missing"
-        )
+        collection = MappedCollection(C, layers_keys=["X", "raw.X"], obs_keys="feat_missing", obsm_keys="X_missing")
     assert len(warned) == 2 and all(w.filename == __file__ for w in warned)
     first = collection[0]
     assert len(collection) == 4 and first["X"].shape == (3,) and first["raw.X"].shape == (4,)

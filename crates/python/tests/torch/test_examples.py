@@ -5,6 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import helpers
+import torch
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
@@ -21,6 +24,16 @@ def test_a_classifier_learns(tmp_path):
     assert len(accuracies) == 4 and accuracies[-1] > 0.9
     picture = tmp_path / "loss.png"
     assert picture.read_bytes()[:4] == b"\x89PNG" and picture.stat().st_size > 5000
+
+
+def test_the_readme_runs(monkeypatch):
+    text = (EXAMPLES.parent / "README.md").read_text()
+    code = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
+    monkeypatch.chdir(Path(helpers.DEMO[0]).parent)
+    names = {}
+    exec(code, names)
+    assert names["epoch"] == 9 and names["batch"]["X"].layout == torch.sparse_csr
+    assert names["batch"]["cell_type"].dtype == torch.int64
 
 
 def test_lamindbs_guide_is_the_same(tmp_path):
