@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -72,13 +73,21 @@ def dtype(value: Any) -> str | None:
     return np.dtype(value).name
 
 
+def count(name: str, value: Any) -> int:
+    """A number that is not negative."""
+    number = operator.index(value)
+    if number < 0:
+        raise ValueError(f"{name}: expected 0 or more, found {number}")
+    return number
+
+
 _UNITS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 
 
 def n_bytes(value: int | str) -> int:
     """A number of bytes, or a text such as `1 GiB` or `500 MB`."""
     if not isinstance(value, str):
-        return int(value)
+        return count("memory", value)
     match = re.fullmatch(r"\s*([0-9.]+)\s*([KMGT]?)(i?)B?\s*", value, re.IGNORECASE)
     if match is None:
         raise ValueError(f"memory: expected bytes such as 1073741824 or '1 GiB', found {value!r}")

@@ -66,7 +66,7 @@ class Loader:
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the epoch that the next `iter` begins with."""
-        self._next, self._place = self._core.start_of(epoch), None
+        self._next, self._place = self._core.start_of(arguments.count("epoch", epoch)), None
 
     def state_dict(self) -> dict[str, int]:
         """Where the epoch stands after the batches delivered so far: a few integers.
@@ -157,21 +157,21 @@ def _open(
     rank, world_size = ranks(rank, world_size)
     return _core.Loader(
         collection._core,
-        batch_size,
+        arguments.count("batch_size", batch_size),
         arguments.shuffle(shuffle),
         rows,
         weights,
         n_samples,
         replacement,
-        seed,
+        arguments.count("seed", seed),
         drop_last,
         output,
         arguments.dtype(dtype),
         missing_code,
-        workers,
+        arguments.count("workers", workers),
         arguments.n_bytes(memory),
-        rank,
-        world_size,
+        arguments.count("rank", rank),
+        arguments.count("world_size", world_size),
     )
 
 

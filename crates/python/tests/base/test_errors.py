@@ -74,24 +74,30 @@ def test_indices_that_are_none(collection, index):
         ({"join": "left"}, ValueError),
         ({"dtype": "nonsense"}, TypeError),
         ({"dtype": "complex64"}, TypeError),
-        ({"unknown_label": np.nan, "obs_keys": "cell_type"}, ValueError),
         ({"obs_filter": {"cell_type": [object()]}}, TypeError),
         ({"obs_keys": [1]}, TypeError),
     ],
 )
 def test_arguments_that_make_no_sense(options, error):
-    if options.get("unknown_label") is np.nan:
-        # Missing is no label, so there is none to be unknown.
-        assert -1 not in MappedCollection(helpers.DEMO[:1], **options).encoders["cell_type"].values()
-        return
     with pytest.raises(error):
         MappedCollection(helpers.DEMO[:1], **options)
+
+
+def test_a_missing_unknown_label_is_none():
+    collection = MappedCollection(helpers.DEMO[:1], obs_keys="cell_type", unknown_label=np.nan)
+    assert -1 not in collection.encoders["cell_type"].values()
 
 
 @pytest.mark.parametrize(
     ("options", "text"),
     [
         ({"batch_size": 0}, "batch_size"),
+        ({"batch_size": -1}, "batch_size"),
+        ({"workers": -1}, "workers"),
+        ({"seed": -1}, "seed"),
+        ({"memory": -1}, "memory"),
+        ({"rank": -1, "world_size": 2}, "rank"),
+        ({"rank": 0, "world_size": 0}, "rank"),
         ({"shuffle": "sometimes"}, "shuffle"),
         ({"shuffle": "blocks:0"}, "shuffle"),
         ({"output": "coo"}, "output"),
