@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,35 +38,41 @@ def collate(items: Sequence[dict[str, Any]], *, as_torch: bool = True) -> dict[s
     """
     block = getattr(items, "block", {})
     batch: dict[str, Any] = {}
-    for key in dict.fromkeys(key for item in items for key in item):
-        values = [item.get(key, np.nan) for item in items]
-        whole = block.get(key)
-        if isinstance(whole, np.ndarray) and whole.ndim > 1 and isinstance(items, list) and rows_of(whole, items, key):
+    keys: Iterable[str] = items[0].keys() if items else ()
+    if any(item.keys() != keys for item in items):
+        keys = dict.fromkeys(key for item in items for key in item)
+    for key in keys:
+        whole: Any = block.get(key)
+        if isinstance(whole, np.ndarray) and whole.ndim > 1 and rows_of(whole, items, key):
             batch[key] = whole
-        elif any(isinstance(value, np.ndarray) for value in values):
+            continue
+        values = [item.get(key, np.nan) for item in items]
+        types = {type(value) for value in values if value is not np.nan}
+        if np.ndarray in types:
             batch[key] = _matrix(values)
+        elif str in types or isinstance(whole, list):
+            batch[key] = [None if value is np.nan else value for value in values]
+        elif key == "_store_idx":
+            batch[key] = np.asarray(values, dtype=np.int64)
+        elif any(issubclass(of_value, np.generic) for of_value in types) or f"{key}_valid" in block:
+            batch |= _numbers(key, values, types or {whole.dtype})
         else:
-            batch.update(_column(key, values, whole, f"{key}_valid" in block))
+            codes = [MISSING_CODE if value is np.nan else value for value in values]
+            batch[key] = np.asarray(codes, dtype=np.int64)
     if as_torch:
         return {k: to_torch(v) if isinstance(v, np.ndarray) else v for k, v in batch.items()}
     return batch
 
 
 def _matrix(rows: list[Any]) -> np.ndarray | list[np.ndarray | None]:
+    """Rows as one matrix, or as they are where they differ in width or one is missing."""
     if len({row.shape if isinstance(row, np.ndarray) else None for row in rows}) == 1:
         return np.stack(rows)
     return [row if isinstance(row, np.ndarray) else None for row in rows]
 
 
-def _column(key: str, values: list[Any], whole: Any, is_number: bool) -> dict[str, Any]:
-    """The arrays of a column. What the values do not tell, that of the block does."""
-    is_missing = [value is np.nan for value in values]
-    present = [value for value, missing in zip(values, is_missing) if not missing]
-    if isinstance(whole, list) or (present and isinstance(present[0], str)):
-        return {key: [None if m else v for v, m in zip(values, is_missing)]}
-    if is_number or (key != "_store_idx" and present and isinstance(present[0], np.generic)):
-        filled = np.asarray([0 if m else v for v, m in zip(values, is_missing)])
-        dtype = np.result_type(*map(type, present)) if present else whole.dtype
-        return {key: filled.astype(dtype), f"{key}_valid": np.logical_not(is_missing)}
-    codes = [MISSING_CODE if missing else value for value, missing in zip(values, is_missing)]
-    return {key: np.asarray(codes, dtype=np.int64)}
+def _numbers(key: str, values: list[Any], types: set[Any]) -> dict[str, np.ndarray]:
+    """The numbers of a column, and which are there."""
+    filled = [0 if value is np.nan else value for value in values]
+    valid = [value is not np.nan for value in values]
+    return {key: np.asarray(filled).astype(np.result_type(*types)), f"{key}_valid": np.asarray(valid)}

@@ -8,7 +8,7 @@ __version__: str
 
 _State = tuple[int, int, int, int]
 
-def rows_of(block: np.ndarray, items: list[dict[str, Any]], key: str) -> bool: ...
+def rows_of(block: np.ndarray, items: Any, key: str) -> bool: ...
 
 class Collection:
     def __new__(

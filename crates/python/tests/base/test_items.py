@@ -106,6 +106,22 @@ def test_collate_of_only_missing_values(mixed):
     assert together([mixed[1]])["label"].tolist() == [-100]
 
 
+def test_collate_of_texts_and_numbers(tmp_path):
+    """A column that is text in one store and a number in another."""
+    obs = [pd.DataFrame({"c": values}, index=list("ab")) for values in (["x", "y"], [1.5, 2.5])]
+    paths = [helpers.write(tmp_path / f"{i}.h5ad", X=np.eye(2), obs=of) for i, of in enumerate(obs)]
+    collection = MappedCollection(paths, obs_keys="c", encode_labels=False)
+    assert together(collection.__getitems__([2, 0]))["c"] == [1.5, "x"]
+
+
+def test_collate_of_a_large_batch(collection):
+    rows = np.arange(3350)
+    batch = together(collection.__getitems__(rows))
+    assert np.array_equal(batch["cell_type"], collection.get_batch(rows)["cell_type"])
+    numbers = MappedCollection(helpers.DEMO, obs_keys="cell_type", layers_keys=[], encode_labels=False)
+    assert together(numbers.__getitems__(rows))["cell_type"].count(None) == (batch["cell_type"] == -100).sum() > 0
+
+
 def test_collate_of_widths_that_differ():
     collection = MappedCollection(helpers.DEMO[:2], join=None)
     batch = together([collection[0], collection[-1]])
