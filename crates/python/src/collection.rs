@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use mapped_anndata::labels::MISSING;
 use mapped_anndata::{
-    BatchFormat, Builder, DType, EncodeLabels, FilterValue, Join, LabelMatch, MappedCollection,
-    Output, Split, SplitOptions, Values,
+    BatchFormat, DType, EncodeLabels, Join, MappedCollection, Split, SplitOptions, Values,
 };
 use numpy::PyArray1;
-use pyo3::exceptions::{PyIndexError, PyOverflowError, PyTypeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
+use crate::arguments::{self, Encode, Filter, Unknown, index_of, with_filter, with_unknown};
 use crate::arrays::{from_values, scalar};
 use crate::errors::to_python;
 use crate::labels;
@@ -27,71 +27,11 @@ pub(crate) struct Collection {
     uniform: bool,
 }
 
-/// `encode_labels`: a flag, or the keys.
-#[derive(FromPyObject)]
-pub(crate) enum Encode {
-    All(bool),
-    Keys(Vec<String>),
-}
-
-/// `unknown_label`: one for each key, or one for all.
-#[derive(FromPyObject)]
-pub(crate) enum Unknown<'py> {
-    Keys(Vec<(String, Bound<'py, PyAny>)>),
-    All(Bound<'py, PyAny>),
-}
-
 /// Distinct labels, the position of each row's, and the numpy type of an array of the labels.
 type Merged<'py> = (Bound<'py, PyList>, Bound<'py, PyArray1<i64>>, &'static str);
 
 /// An obs key and its encoder's labels and codes.
 type Encoding<'a, 'py> = (&'a str, Vec<(Bound<'py, PyAny>, i64)>);
-
-type Filter<'py> = Vec<(String, Vec<Bound<'py, PyAny>>)>;
-
-/// The element type of a name; `TypeError` otherwise, as numpy has it.
-pub(crate) fn dtype(name: Option<&str>) -> PyResult<Option<DType>> {
-    let parse = |name: &str| {
-        name.parse()
-            .map_err(|error| PyTypeError::new_err(format!("{error}")))
-    };
-    name.map(parse).transpose()
-}
-
-/// The layout of a name.
-pub(crate) fn output(name: &str) -> PyResult<Output> {
-    match name {
-        "dense" => Ok(Output::Dense),
-        "csr" => Ok(Output::Csr),
-        other => Err(PyValueError::new_err(format!(
-            "output: expected \"dense\" or \"csr\", found {other:?}"
-        ))),
-    }
-}
-
-/// An index as Python objects give it; one beyond 64 bits is out of bounds like any other.
-fn index_of(index: &Bound<'_, PyAny>) -> PyResult<i64> {
-    index.extract::<i64>().map_err(|error| {
-        if error.is_instance_of::<PyOverflowError>(index.py()) {
-            PyIndexError::new_err(format!("index {index} is out of bounds"))
-        } else {
-            error
-        }
-    })
-}
-
-fn with_filter(mut builder: Builder, filter: Filter<'_>) -> PyResult<Builder> {
-    for (key, values) in filter {
-        let values = values.iter().map(|value| {
-            Ok(match labels::from_python(value)? {
-                None => FilterValue::Missing,
-                Some(label) => FilterValue::Label(LabelMatch::Exact(label)),
-            })
-        });
-        builder = builder.filter(key, values.collect::<PyResult<Vec<_>>>()?);
-    }
-    Ok(builder)
-}
 
 #[pymethods]
 impl Collection {
@@ -130,17 +70,9 @@ impl Collection {
                 Encode::All(all) => EncodeLabels::from(all),
                 Encode::Keys(keys) => EncodeLabels::Keys(keys),
             })
-            .dtype(self::dtype(dtype)?);
+            .dtype(arguments::dtype(dtype)?);
         builder = with_filter(builder, filter)?;
-        builder = match unknown {
-            None => builder,
-            Some(Unknown::All(label)) => builder.unknown_label_for_all(labels::present(&label)?),
-            Some(Unknown::Keys(keys)) => {
-                keys.iter().try_fold(builder, |builder, (key, label)| {
-                    PyResult::Ok(builder.unknown_label(key, labels::present(label)?))
-                })?
-            }
-        };
+        builder = with_unknown(builder, unknown)?;
         if let Some(bytes) = cache_bytes {
             builder = builder.cache_bytes(bytes);
         }
@@ -357,9 +289,9 @@ impl Collection {
         missing_code: i64,
     ) -> PyResult<Bound<'py, PyDict>> {
         let format = BatchFormat {
-            output: self::output(output)?,
+            output: arguments::output(output)?,
             missing_code,
-            dtype: self::dtype(dtype)?,
+            dtype: arguments::dtype(dtype)?,
         };
         let read = py.detach(|| self.cells.get_batch_as(&indices, &format));
         batch::to_dict(py, read.map_err(to_python)?)

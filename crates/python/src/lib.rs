@@ -6,6 +6,7 @@
 //!
 //! Every call that reads a file lets go of the interpreter's lock.
 
+mod arguments;
 mod arrays;
 mod batch;
 mod collection;

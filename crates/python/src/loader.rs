@@ -8,8 +8,9 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::arguments;
 use crate::batch::to_dict;
-use crate::collection::{Collection, dtype, output};
+use crate::collection::Collection;
 use crate::errors::to_python;
 use crate::waiter::{Next, Waiter};
 
@@ -80,8 +81,8 @@ impl Loader {
             .sampler(sampler)
             .seed(seed)
             .drop_last(drop_last)
-            .output(self::output(output)?)
-            .dtype(self::dtype(dtype)?)
+            .output(arguments::output(output)?)
+            .dtype(arguments::dtype(dtype)?)
             .missing_code(missing_code)
             .workers(workers)
             .memory(memory)
