@@ -1,4 +1,4 @@
-//! `cargo xtask ci`: formatting, lints, documentation, each crate alone, fixtures, tests.
+//! `cargo xtask ci`: formatting, lints, documentation, each crate alone, fixtures, tests, also those that need torch.
 
 use std::path::Path;
 
@@ -39,7 +39,7 @@ pub(crate) fn run() -> Result {
         )?;
     }
     step("fixtures", || fixtures::check(&root()))?;
-    test::run()
+    test::run(test::Python::All)
 }
 
 /// The names of the packages in the folders below `crates`, sorted by folder.

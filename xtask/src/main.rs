@@ -4,6 +4,7 @@ mod bench;
 mod ci;
 mod fixtures;
 mod manifest;
+mod package;
 mod python;
 mod step;
 mod test;
@@ -32,9 +33,10 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Run all tests: unit, integration and documentation.
+    /// Run all tests: unit, integration, documentation, and those of the Python package that need no
+    /// torch; needs Python 3.11.
     Test,
-    /// Run everything that must hold before a change is merged.
+    /// Run everything that must hold before a change is merged; needs Python 3.11 and 3.12.
     Ci,
     /// Time this workspace against other loaders, in turns; needs Python 3.12 and 30 GB of disk.
     Bench(bench::Options),
@@ -53,7 +55,7 @@ fn main() -> ExitCode {
     let result = match Args::parse().command {
         Command::Fixtures { check: true } => fixtures::check(&root()),
         Command::Fixtures { check: false } => fixtures::write(&root()),
-        Command::Test => test::run(),
+        Command::Test => test::run(test::Python::Base),
         Command::Ci => ci::run(),
         Command::Bench(options) => bench::run(&options),
     };

@@ -1,7 +1,7 @@
-//! `cargo xtask test`: every test that needs nothing but cargo, with one summary at the end.
+//! `cargo xtask test`: every test of the crates and of the Python package, with one summary at the end.
 
-use crate::Result;
 use crate::step::{cargo, run_lines, step};
+use crate::{Result, package};
 
 /// Counts over all test binaries.
 #[derive(Debug, Default, PartialEq)]
@@ -12,6 +12,30 @@ struct Summary {
 }
 
 impl Summary {
+    /// Adds the last line of a pytest run, such as `1 failed, 30 passed, 2 skipped in 1.20s`; others
+    /// count nothing.
+    fn add_pytest(&mut self, line: &str) {
+        let line = line.trim_matches(['=', ' ']);
+        let Some((counts, _)) = line.rsplit_once(" in ") else {
+            return;
+        };
+        let counts: Option<Vec<(u64, &str)>> = counts
+            .split(", ")
+            .map(|part| {
+                let (count, what) = part.split_once(' ')?;
+                Some((count.parse().ok()?, what))
+            })
+            .collect();
+        for (count, what) in counts.unwrap_or_default() {
+            match what {
+                "passed" => self.passed += count,
+                "failed" | "error" | "errors" => self.failed += count,
+                "skipped" => self.ignored += count,
+                _ => {}
+            }
+        }
+    }
+
     /// Adds a line such as `test result: ok. 3 passed; 0 failed; 1 ignored; …`; others count nothing.
     fn add(&mut self, line: &str) {
         let Some(counts) = line.trim().strip_prefix("test result: ") else {
@@ -32,8 +56,18 @@ impl Summary {
     }
 }
 
-/// Runs unit, integration and documentation tests of the default members, then those of xtask.
-pub(crate) fn run() -> Result {
+/// Which tests of the Python package run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Python {
+    /// Those that need numpy, anndata and the reference.
+    Base,
+    /// Those that need torch, too.
+    All,
+}
+
+/// Runs unit, integration and documentation tests of the default members, those of xtask, and
+/// those of the Python package.
+pub(crate) fn run(python: Python) -> Result {
     let mut summary = Summary::default();
     let tests = step("tests", || {
         run_lines(&mut cargo(&["test", "--no-fail-fast"]), |line| {
@@ -45,11 +79,12 @@ pub(crate) fn run() -> Result {
             summary.add(line)
         })
     });
+    let package = package::test(python, |line| summary.add_pytest(line));
     println!(
         "{} passed, {} failed, {} ignored",
         summary.passed, summary.failed, summary.ignored
     );
-    tests.and(own)
+    tests.and(own).and(package)
 }
 
 #[cfg(test)]
@@ -67,6 +102,21 @@ mod tests {
             passed: 4,
             failed: 2,
             ignored: 1,
+        };
+        assert_eq!(summary, expected);
+    }
+
+    #[test]
+    fn sums_the_last_lines_of_pytest() {
+        let mut summary = Summary::default();
+        summary.add_pytest("collected 33 items in 2 files");
+        summary.add_pytest("............... [100%]");
+        summary.add_pytest("1 failed, 30 passed, 2 skipped, 1 warning in 91.44s (0:01:31)");
+        summary.add_pytest("===== 4 passed, 1 error in 0.10s =====");
+        let expected = Summary {
+            passed: 34,
+            failed: 2,
+            ignored: 2,
         };
         assert_eq!(summary, expected);
     }

@@ -340,6 +340,27 @@ impl Batches {
         )
     }
 
+    /// Batches of a whole epoch.
+    pub fn n_batches(&self) -> usize {
+        let n_rows = self.options.sampler.n_rows(self.collection.n_obs());
+        let step = self.options.batch_size * self.options.world_size;
+        if self.options.drop_last {
+            n_rows / step
+        } else {
+            n_rows.div_ceil(step)
+        }
+    }
+
+    /// Where an epoch stands before its first batch.
+    pub fn start_of(&self, epoch: u64) -> LoaderState {
+        LoaderState {
+            epoch,
+            rows: 0,
+            seed: self.options.seed,
+            fingerprint: self.fingerprint,
+        }
+    }
+
     /// An epoch from its first batch on. The order of its rows is a function of the collection,
     /// the sampler, the shuffle, the seed and the epoch's number alone.
     pub fn epoch(&self, epoch: u64) -> Epoch {

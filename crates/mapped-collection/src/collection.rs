@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anndata_io::{AnnDataFile, AnnDataSource, IoContext, Values1d, nearest_name};
+use anndata_io::{AnnDataFile, AnnDataSource, IoContext, MatrixSource, Values1d, nearest_name};
 use feature_join::{Join, VarNames};
 use label_encoding::{Categories, Encoder, LabelColumn, LabelWeights};
 
@@ -140,6 +140,44 @@ impl MappedCollection {
     /// When `index` is out of bounds; a negative one counts from the end.
     pub fn locate(&self, index: i64) -> Result<(usize, u32), Error> {
         Ok(self.plan().locate(self.position(index)?))
+    }
+
+    /// The rows of a store that passed the filter, by their numbers in its file, ascending.
+    pub fn kept_rows(&self, store: usize) -> impl ExactSizeIterator<Item = u32> {
+        let rows = &self.plan().stores[store].rows;
+        (0..rows.len()).map(|index| rows.get(index))
+    }
+
+    /// Whether a row of a batch always equals the item of that row: all stores with rows have the
+    /// same matrices and columns, of the same widths and types. Otherwise a batch has types that
+    /// hold the values of all stores, where an item has its own store's, or rows cannot be batched.
+    pub fn is_uniform(&self) -> bool {
+        let plan = self.plan();
+        let with_rows: Vec<usize> = (0..self.n_stores())
+            .filter(|&store| plan.stores[store].rows.len() > 0)
+            .collect();
+        let stores = || with_rows.iter().map(|&store| &plan.stores[store]);
+        let matrices_alike = plan.matrices.iter().enumerate().all(|(number, key)| {
+            let own_type = |source: &MatrixSource| self.options().dtype.or(Some(source.dtype()));
+            plan.common_row_shape(number, &with_rows).is_ok()
+                && stores()
+                    .filter_map(|store| store.matrices[number].as_ref())
+                    .all(|source| own_type(source) == key.dtype)
+        });
+        let columns_alike = plan.obs.iter().enumerate().all(|(number, key)| {
+            let nowhere = plan
+                .stores
+                .iter()
+                .all(|store| store.columns[number].is_none());
+            nowhere
+                || stores().all(|store| {
+                    let column = store.columns[number].as_ref();
+                    column.is_some_and(|c| key.encoder.is_some() || c.dtype() == key.dtype)
+                })
+        });
+        let mut names = plan.obs.iter().map(|key| &key.name);
+        let distinct = names.all(|name| plan.matrices.iter().all(|key| key.name != *name));
+        matrices_alike && columns_alike && distinct
     }
 
     pub(crate) fn position(&self, index: i64) -> Result<usize, Error> {

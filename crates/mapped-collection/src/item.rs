@@ -39,6 +39,11 @@ impl Item {
         &self.entries
     }
 
+    /// The keys and values, to keep.
+    pub fn into_entries(self) -> Vec<(String, ItemValue)> {
+        self.entries
+    }
+
     /// The value of a key; `None` when this row's store lacks it.
     pub fn get(&self, key: &str) -> Option<&ItemValue> {
         self.entries

@@ -48,6 +48,29 @@ pub enum Sampler {
     },
 }
 
+impl Sampler {
+    /// Rows of an epoch over a collection of `n_obs` rows.
+    pub(crate) fn n_rows(&self, n_obs: usize) -> usize {
+        match self {
+            Sampler::All => n_obs,
+            Sampler::Rows(rows) => rows.len(),
+            Sampler::Weighted { weights, .. } if weights.is_empty() => 0,
+            Sampler::Weighted {
+                weights,
+                n_samples,
+                replacement,
+            } => {
+                let n = n_samples.unwrap_or(n_obs);
+                if *replacement {
+                    n
+                } else {
+                    n.min(weights.iter().filter(|&&weight| weight > 0.0).count())
+                }
+            }
+        }
+    }
+}
+
 /// Rows in the pool that [`Shuffle::Blocks`] mixes, at least.
 const POOL_ROWS: usize = 8192;
 const POOL_BLOCKS: usize = 16;

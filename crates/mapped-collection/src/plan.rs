@@ -75,6 +75,19 @@ pub(crate) enum ObsColumn {
     Values(Column),
 }
 
+impl ObsColumn {
+    /// The type of its values when they are not encoded; `None` for texts.
+    pub(crate) fn dtype(&self) -> Option<DType> {
+        match self {
+            ObsColumn::Labels { categories, .. } => match categories {
+                Values1d::Numbers(numbers) => Some(numbers.dtype()),
+                Values1d::Texts(_) => None,
+            },
+            ObsColumn::Values(column) => column.dtype(),
+        }
+    }
+}
+
 /// A matrix of items and batches.
 #[derive(Debug)]
 pub(crate) struct MatrixKey {

@@ -355,19 +355,26 @@ fn check_batches(cells: &MappedCollection) -> Result<(), String> {
         };
         let batch = match cells.get_batch_as(&indices, &format) {
             Ok(batch) => batch,
-            Err(Error::Ragged { .. }) => return Ok(()),
+            Err(Error::Ragged { .. }) if !cells.is_uniform() => return Ok(()),
             Err(error) => return Err(format!("{output:?} batch: {error}")),
         };
         for (row, &index) in indices.iter().enumerate() {
             let item = cells.get(index).map_err(|error| error.to_string())?;
             for (key, matrix) in &batch.matrices {
                 let (_, values) = item.row(key).ok_or("a matrix that the item lacks")?;
+                if cells.is_uniform() && values.dtype() != matrix.dtype() {
+                    return Err(format!("{key} of a uniform collection has two types"));
+                }
                 let expected: Vec<Value> = numbers(values.clone().cast(matrix.dtype()).as_slice());
                 if !same(&json!(matrix_row(matrix, row)), &json!(expected)) {
                     return Err(format!(
                         "{output:?} batch, {key} of row {index} differs from the item"
                     ));
                 }
+            }
+            if cells.is_uniform() && batch.matrices.len() + batch.obs.len() != item.entries().len()
+            {
+                return Err("keys of a uniform collection differ".to_owned());
             }
             for (key, column) in &batch.obs {
                 let agrees = match (column, item.get(key).unwrap_or(&ItemValue::Missing)) {

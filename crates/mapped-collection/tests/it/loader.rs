@@ -127,6 +127,7 @@ proptest! {
         let mut epochs: Vec<_> = (0..world_size)
             .map(|rank| cells.batches(options(rank)).expect("valid").epoch(1)).collect();
         let n_batches = epochs[0].n_batches();
+        prop_assert_eq!(cells.batches(options(0)).expect("valid").n_batches(), n_batches);
         let cut = if n_batches > 0 { cut.index(n_batches) } else { 0 };
         let mut found = Vec::new();
         let mut states = Vec::new();
@@ -202,7 +203,9 @@ fn samplers_draw_what_they_say() {
             .shuffle(shuffle)
             .seed(5)
             .output(Output::Csr);
-        let epoch = cells.batches(options).expect("valid").epoch(0);
+        let batches = cells.batches(options).expect("valid");
+        let epoch = batches.epoch(0);
+        assert_eq!(batches.n_batches(), epoch.n_batches());
         epoch
             .flat_map(|batch| rows_of(&cells, &batch.expect("readable")))
             .collect()

@@ -1,0 +1,13 @@
+"""Collections of AnnData files (h5ad, zarr) for a model, as they are on disk.
+
+`MappedCollection` has the interface of lamindb's class of that name: change the import. Its
+`loader` gives batches that were read ahead. `collate` is for torch's `DataLoader`.
+"""
+
+from ._collate import collate
+from ._collection import MappedCollection
+from ._csr import CSR
+from ._loader import Loader, Weighted
+from ._core import __version__
+
+__all__ = ["CSR", "Loader", "MappedCollection", "Weighted", "__version__", "collate"]

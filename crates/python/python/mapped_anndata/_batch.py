@@ -1,0 +1,26 @@
+"""Batches as the core gives them, finished for numpy or for torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ._csr import CSR
+
+
+def finish(batch: dict[str, Any], as_torch: bool) -> dict[str, Any]:
+    """Sparse matrices as `CSR`; with `as_torch`, arrays as tensors over the same memory."""
+    for key, value in batch.items():
+        if isinstance(value, tuple):
+            batch[key] = CSR(*value).to_torch() if as_torch else CSR(*value)
+        elif as_torch and isinstance(value, np.ndarray):
+            batch[key] = to_torch(value)
+    return batch
+
+
+def to_torch(array: np.ndarray) -> Any:
+    """A tensor over the memory of an array."""
+    import torch
+
+    return torch.from_numpy(array)

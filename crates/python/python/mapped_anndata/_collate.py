@@ -1,0 +1,78 @@
+"""Items put together to a batch, also where torch's `default_collate` fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ._batch import to_torch
+from ._core import rows_of
+
+MISSING_CODE = -100
+"""The code of a missing label: torch's default `ignore_index`."""
+
+
+class Items(list):
+    """A list of items whose arrays are rows of the arrays of one `block`."""
+
+    block: dict[str, Any]
+
+
+def collate(items: Sequence[dict[str, Any]], *, as_torch: bool = True) -> dict[str, Any]:
+    """Puts items together: a `collate_fn` for torch's `DataLoader`.
+
+    Rows of matrices become one matrix; when a `DataLoader` reads a whole batch at once
+    (`__getitems__`), that is the memory it was read into, not a copy. Encoded labels become int64
+    with -100 where a label is missing. Numbers become an array, and a second one under
+    `<key>_valid` that tells which are there. Texts become a list, with None where one is missing.
+
+    Where items differ, nothing is made up: a matrix that some items lack, or have at another
+    width, is a list with an entry (or None) for each item. A label column in which a batch has
+    nothing but missing values is taken for an encoded one.
+
+    Args:
+        items: What a collection gives; later changes to it are respected.
+        as_torch: Tensors, or else numpy arrays.
+    """
+    block = getattr(items, "block", {})
+    batch: dict[str, Any] = {}
+    keys: Iterable[str] = items[0].keys() if items else ()
+    if any(item.keys() != keys for item in items):
+        keys = dict.fromkeys(key for item in items for key in item)
+    for key in keys:
+        whole: Any = block.get(key)
+        if isinstance(whole, np.ndarray) and whole.ndim > 1 and rows_of(whole, items, key):
+            batch[key] = whole
+            continue
+        values = [item.get(key, np.nan) for item in items]
+        types = {type(value) for value in values if value is not np.nan}
+        if np.ndarray in types:
+            batch[key] = _matrix(values)
+        elif str in types or isinstance(whole, list):
+            batch[key] = [None if value is np.nan else value for value in values]
+        elif key == "_store_idx":
+            batch[key] = np.asarray(values, dtype=np.int64)
+        elif any(issubclass(of_value, np.generic) for of_value in types) or f"{key}_valid" in block:
+            batch |= _numbers(key, values, types or {whole.dtype})
+        else:
+            codes = [MISSING_CODE if value is np.nan else value for value in values]
+            batch[key] = np.asarray(codes, dtype=np.int64)
+    if as_torch:
+        return {k: to_torch(v) if isinstance(v, np.ndarray) else v for k, v in batch.items()}
+    return batch
+
+
+def _matrix(rows: list[Any]) -> np.ndarray | list[np.ndarray | None]:
+    """Rows as one matrix, or as they are where they differ in width or one is missing."""
+    if len({row.shape if isinstance(row, np.ndarray) else None for row in rows}) == 1:
+        return np.stack(rows)
+    return [row if isinstance(row, np.ndarray) else None for row in rows]
+
+
+def _numbers(key: str, values: list[Any], types: set[Any]) -> dict[str, np.ndarray]:
+    """The numbers of a column, and which are there."""
+    filled = [0 if value is np.nan else value for value in values]
+    valid = [value is not np.nan for value in values]
+    return {key: np.asarray(filled).astype(np.result_type(*types)), f"{key}_valid": np.asarray(valid)}

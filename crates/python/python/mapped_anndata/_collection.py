@@ -1,0 +1,432 @@
+"""The collection: lamindb's interface over the core."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from . import _arguments as arguments
+from . import _core
+from ._batch import finish
+from ._collate import Items
+from ._loader import Loader
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class MappedCollection:
+    """Many AnnData files (h5ad, zarr) as one map-style dataset.
+
+    Row `i` is a cell of one of the files: its matrices joined to common variables, its labels
+    encoded. Nothing is converted or loaded beforehand. Collections may be pickled, and used from
+    threads and from forked or spawned processes, with nothing to be done about it.
+
+    Args:
+        path_list: Paths of `.h5ad` files and `.zarr` folders, in the order of their rows. What
+            each is is told by its content.
+        layers_keys: Matrices to read: `X`, `raw.X` or names of layers. By default, `X`. An empty
+            list reads none.
+        obs_keys: Columns of obs to read; `_index` gives the obs names.
+        obsm_keys: Elements of obsm to read, as `obsm_<key>`.
+        obs_filter: Keeps only rows whose label in each of these columns is the value, or one of
+            the values. A missing label is kept when `nan` or `None` is one of the values.
+        join: How variables are joined: `inner`, `outer`, or not at all.
+        encode_labels: Which obs keys become integers: all (but plain floating-point columns), none,
+            or a list.
+        unknown_label: The label that is encoded to -1: one for all keys, or one for each.
+        cache_categories: Accepted for lamindb's sake; nothing depends on it.
+        parallel: Accepted for lamindb's sake; every collection may be used in parallel.
+        dtype: Element type of all matrices. By default, an item has its file's.
+
+    A key that no file has is left out of all items, with a `UserWarning`.
+    """
+
+    path_list: Any
+    layers_keys: list[str]
+    obs_keys: list[str] | None
+    obsm_keys: list[str] | None
+    encode_labels: list[str] | Literal[False]
+    encoders: dict[str, dict[Any, int]]
+    """For each encoded key, its labels and their codes; the unknown label, -1, first."""
+    filtered: bool
+    n_obs: int
+    n_obs_list: list[int]
+    n_vars: int | None
+    n_vars_list: list[int] | None
+    join_vars: Literal["inner", "outer"] | None
+    """The join in effect: None without one, and when all stores have equal variables."""
+
+    _io: dict[str, Any] = {}
+
+    def __init__(
+        self,
+        path_list: Sequence[Any],
+        layers_keys: str | Iterable[str] | None = None,
+        obs_keys: str | Iterable[str] | None = None,
+        obsm_keys: str | Iterable[str] | None = None,
+        obs_filter: Mapping[str, Any] | tuple[str, Any] | None = None,
+        join: Literal["inner", "outer"] | None = "inner",
+        encode_labels: bool | Iterable[str] = True,
+        unknown_label: Any = None,
+        cache_categories: bool = True,
+        parallel: bool = False,
+        dtype: Any = None,
+    ):
+        if obs_filter is not None and not isinstance(obs_filter, Mapping):
+            text = "a pair as `obs_filter` is deprecated: use a dict of column and values"
+            warnings.warn(text, DeprecationWarning, stacklevel=2)
+        layers_keys = arguments.keys(layers_keys)
+        if not isinstance(encode_labels, bool):
+            encode_labels = arguments.keys(encode_labels) or False
+        options: dict[str, Any] = {
+            "path_list": path_list if isinstance(path_list, Sequence) else list(path_list),
+            "layers_keys": ["X"] if layers_keys is None else layers_keys,
+            "obs_keys": arguments.keys(obs_keys),
+            "obsm_keys": arguments.keys(obsm_keys),
+            "obs_filter": None if obs_filter is None else dict(arguments.obs_filter(obs_filter)),
+            "join": join,
+            "encode_labels": encode_labels,
+            "unknown_label": unknown_label,
+            "cache_categories": cache_categories,
+            "parallel": parallel,
+            "dtype": arguments.dtype(dtype),
+        }
+        self._open(options, self._io)
+        for group, key, nearest in self._core.missing_keys():
+            hint = "" if nearest is None else f": did you mean {nearest!r}?"
+            warnings.warn(f"no store has the {group} key {key!r}{hint}", stacklevel=2)
+
+    @classmethod
+    def with_io(
+        cls,
+        path_list: Sequence[Any],
+        *args: Any,
+        cache_bytes: int | None = None,
+        max_open_files: int | None = None,
+        mmap: bool | None = None,
+        **kwargs: Any,
+    ) -> MappedCollection:
+        """A collection with other bounds than the usual ones on what reading takes.
+
+        Args:
+            path_list, *args, **kwargs: As of the class.
+            cache_bytes: Bytes of decoded chunks to keep between reads. By default, 64 MiB.
+            max_open_files: Files kept open at the most. By default, 64.
+            mmap: Whether uncompressed files on local file systems are read through memory maps.
+                By default they are; a file that is cut short meanwhile then ends the process.
+        """
+        io = {"cache_bytes": cache_bytes, "max_open_files": max_open_files, "mmap": mmap}
+        collection = cls.__new__(cls)
+        collection._io = io
+        collection.__init__(path_list, *args, **kwargs)  # type: ignore[misc]
+        return collection
+
+    def _open(self, options: dict[str, Any], io: dict[str, Any]) -> None:
+        self._options, self._io = options, io
+        self._core = _core.Collection(
+            [arguments.path(path) for path in options["path_list"]],
+            options["layers_keys"],
+            options["obs_keys"] or [],
+            options["obsm_keys"] or [],
+            list((options["obs_filter"] or {}).items()),
+            options["join"],
+            options["encode_labels"],
+            arguments.unknown_label(options["unknown_label"]),
+            options["dtype"],
+            **io,
+        )
+        self.path_list = options["path_list"]
+        self.layers_keys = options["layers_keys"]
+        self.obs_keys = options["obs_keys"]
+        self.obsm_keys = options["obsm_keys"]
+        self.filtered = options["obs_filter"] is not None
+        self.unknown_label = options["unknown_label"]
+        self.parallel = options["parallel"]
+        self.encoders = {key: dict(pairs) for key, pairs in self._core.encoders()}
+        asked = options["encode_labels"]
+        if asked is True:
+            asked = [key for key in self.obs_keys or [] if key in self.encoders]
+        self.encode_labels = asked or False
+        self.n_obs = self._core.n_obs
+        self.n_vars = self._core.n_vars
+        self.join_vars = self._core.join_vars
+        self.n_obs_list = [n_obs for n_obs, _ in self._core.original_shapes]
+        joined = options["join"] is not None
+        self.n_vars_list = [n for _, n in self._core.original_shapes] if joined else None
+        self._lazy: dict[str, Any] = {}
+
+    def _once(self, name: str, make: Any) -> Any:
+        """What is made when it is first asked for."""
+        if name not in self._lazy:
+            self._lazy[name] = make()
+        return self._lazy[name]
+
+    @property
+    def shape(self) -> tuple[int, int | None]:
+        """`(n_obs, n_vars)`; the latter None without a join."""
+        return self.n_obs, self.n_vars
+
+    @property
+    def original_shapes(self) -> list[tuple[int, int]]:
+        """For each store, its rows that passed the filter and its variables."""
+        return self._core.original_shapes
+
+    @property
+    def indices_list(self) -> list[np.ndarray]:
+        """For each store, the rows that passed the filter: int64."""
+        return self._once("indices_list", lambda: list(self._core.kept_rows()))
+
+    @property
+    def indices(self) -> np.ndarray:
+        """For each row, its number in its store's file: `[n_obs] int64`."""
+        return self._once("indices", lambda: np.concatenate(self.indices_list))
+
+    @property
+    def storage_idx(self) -> np.ndarray:
+        """For each row, the number of its store: `[n_obs] int64`."""
+        stores = np.arange(len(self.n_obs_list))
+        return self._once("storage_idx", lambda: np.repeat(stores, self.n_obs_list))
+
+    @property
+    def var_joint(self) -> pd.Index | np.ndarray | None:
+        """The joint variables, in the order of every joined row; None without a join."""
+        return self._once("var_joint", lambda: _index(self._core.var_joint()))
+
+    @property
+    def var_list(self) -> list[pd.Index | np.ndarray] | None:
+        """The variables of each store; None without a join."""
+        if self._options["join"] is None:
+            return None
+        return self._once("var_list", lambda: [_index(v) for v in self._core.var_list()])
+
+    @var_list.setter
+    def var_list(self, value: None) -> None:
+        if value is not None:
+            raise ValueError("var_list: expected None, which has it read again when needed")
+        self._lazy.pop("var_list", None)
+
+    @property
+    def var_indices(self) -> list[np.ndarray] | None:
+        """With an inner join, the positions in each store of the joint variables; with an outer
+        join, the joint positions of each store's. None without a join in effect."""
+
+        def make() -> list[np.ndarray] | None:
+            indices = self._core.var_indices()
+            return None if indices is None else list(indices)
+
+        return self._once("var_indices", make)
+
+    def presence(self, store: int) -> np.ndarray | None:
+        """Which joint variables a store has: `[n_vars] bool`.
+
+        A variable that it lacks is 0 in its rows, which no item tells from a measured 0. None
+        without a join.
+        """
+        return self._core.presence(store)
+
+    def check_vars_sorted(self, ascending: bool = True) -> bool:
+        """Whether the variables of every store are sorted."""
+        return self._core.check_vars_sorted(ascending)
+
+    def check_vars_non_aligned(self, vars: Iterable[Any]) -> list[int]:
+        """The numbers of the stores whose variables are not these, in this order."""
+        return self._core.check_vars_non_aligned([str(name) for name in vars])
+
+    def __len__(self) -> int:
+        return self.n_obs
+
+    def __getitem__(self, idx: int) -> dict[str, Any]:
+        """Row `idx`: `_store_idx`, matrices, `obsm_<key>`, labels; what its store lacks is left
+        out. A missing label is `numpy.nan` itself."""
+        return self._core.item(idx)
+
+    def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
+        """Many rows: what torch's `DataLoader` asks for a whole batch.
+
+        They are read at once, and their arrays are rows of one block, which `collate` hands on.
+        Where stores differ in keys, widths or types, rows are read one by one.
+        """
+        if not self._core.uniform:
+            return Items(self._core.item(index) for index in indices)
+        items, block = self._core.items(indices)
+        items = Items(items)
+        items.block = block
+        return items
+
+    def get_batch(
+        self,
+        indices: Sequence[int] | np.ndarray,
+        *,
+        output: Literal["dense", "csr"] = "dense",
+        dtype: Any = None,
+        missing_code: int = -100,
+        as_torch: bool = False,
+    ) -> dict[str, Any]:
+        """Rows read at once, in the order asked, as a dict of batched arrays: see `loader`."""
+        name = arguments.dtype(dtype)
+        return finish(self._core.batch(indices, output, name, missing_code), as_torch)
+
+    def obs_names(self, indices: Sequence[int] | np.ndarray) -> list[str]:
+        """The obs names of rows."""
+        return self._core.obs_names(indices)
+
+    def loader(
+        self,
+        batch_size: int,
+        *,
+        shuffle: bool | str | None = None,
+        sampler: Any = None,
+        seed: int = 0,
+        drop_last: bool = False,
+        output: Literal["dense", "csr"] = "dense",
+        dtype: Any = None,
+        missing_code: int = -100,
+        workers: int = 2,
+        memory: int | str = "1 GiB",
+        rank: int | None = None,
+        world_size: int | None = None,
+        as_torch: bool = False,
+    ) -> Loader:
+        """Epochs of batches, read ahead by threads while the caller trains.
+
+        A batch is a dict: `_store_idx` and `_row_idx` (the row in its file), int64; each matrix as
+        one array, or as `CSR`; each encoded key as int64 codes; numbers as an array, with
+        `<key>_valid` beside it; texts as a list, None where missing. Arrays view the memory that
+        the core read into, and are the caller's: no later batch changes them.
+
+        Args:
+            batch_size: Rows of a batch (of one rank).
+            shuffle: None, `"exact"` (or True), or `"blocks:N"`: blocks of N neighbouring rows,
+                mixed in pools, which spares decoding where files are compressed.
+            sampler: Which rows an epoch has: numbers of rows, `Weighted`, or torch's
+                `WeightedRandomSampler`. By default, each once.
+            seed: Fixes the order, for good.
+            drop_last: Leaves out a last step that is not full.
+            output: The layout of matrices.
+            dtype: Their element type. By default, one that holds those of all stores.
+            missing_code: The code of a missing label.
+            workers: Threads that read and decode. 0: the caller does.
+            memory: Bytes for everything at once, as a number or a text such as `"1 GiB"`.
+            rank, world_size: The part of this process. By default, as `torch.distributed` or the
+                variables `RANK` and `WORLD_SIZE` have it.
+            as_torch: torch tensors over the same memory, sparse ones as `torch.sparse_csr`.
+        """
+        options = dict(batch_size=batch_size, shuffle=shuffle, sampler=sampler, seed=seed)
+        options |= dict(drop_last=drop_last, output=output, dtype=arguments.dtype(dtype))
+        options |= dict(missing_code=missing_code, workers=workers, memory=memory)
+        options |= dict(rank=rank, world_size=world_size, as_torch=as_torch)
+        return Loader(self, options)
+
+    def split(
+        self,
+        fractions: Sequence[float],
+        *,
+        stratify: str | None = None,
+        group: str | None = None,
+        seed: int = 0,
+    ) -> tuple[np.ndarray, ...]:
+        """Disjoint parts of the rows, one ascending int64 array for each fraction.
+
+        Args:
+            fractions: The share of each part; at most 1 together.
+            stratify: An obs key: each of its labels is divided in the same fractions.
+            group: An obs key: all rows of one of its labels stay together.
+            seed: Fixes the outcome.
+        """
+        return self._core.split(list(fractions), stratify, group, seed)
+
+    def get_label_weights(
+        self,
+        obs_keys: str | Iterable[str],
+        scaler: float | None = None,
+        return_categories: bool = False,
+    ) -> np.ndarray | dict[str, float]:
+        """How rare the label of each row is: `1 / n` of the rows that share it, or
+        `scaler / (scaler + n)`.
+
+        Args:
+            obs_keys: A key of obs, or several: then rows count by their combination.
+            scaler: See above.
+            return_categories: A dict of the labels (combined by `__`) and their weights, instead
+                of one weight a row.
+        """
+        keys = arguments.keys(obs_keys) or []
+        if return_categories:
+            return dict(self._core.class_weights(keys, scaler))
+        return self._core.label_weights(keys, scaler)
+
+    def get_merged_labels(self, label_key: str) -> np.ndarray:
+        """The label of every row: `[n_obs]`, `nan` where it is missing."""
+        labels, codes, dtype = self._core.merged_labels(label_key)
+        if dtype.startswith("float"):
+            return np.array([*labels, np.nan], dtype=dtype)[codes]
+        if dtype != "object" and (codes < len(labels)).all():
+            return np.array(labels, dtype=dtype)[codes]
+        table = np.empty(len(labels) + 1, dtype=object)
+        table[:] = [*labels, np.nan]
+        return table[codes]
+
+    def get_merged_categories(self, label_key: str) -> list[Any]:
+        """The sorted labels of a key over all stores: whole files, whatever the filter."""
+        return self._core.merged_categories(label_key)
+
+    def close(self) -> None:
+        """Closes the files. Reading afterwards is a `ValueError`; twice is fine."""
+        self._core.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._core.closed
+
+    def __enter__(self) -> MappedCollection:
+        return self
+
+    def __exit__(self, exc_type: object, exc_val: object, exc_tb: object) -> None:
+        self.close()
+
+    @classmethod
+    def torch_worker_init_fn(cls, worker_id: int) -> None:
+        """For lamindb's sake: workers need no preparation."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (type(self), self._options, self._io, self.closed)
+
+    def __repr__(self) -> str:
+        cells, genes = f"{self.n_obs:,} cells", f"{self.n_vars:,} genes" if self.n_vars else ""
+        parts = [f"{cells} x {genes}" if genes else cells]
+        parts.append(f"{len(self.n_obs_list):,} stores")
+        parts += [f"join={self._options['join']!r}"]
+        for name in ("layers_keys", "obs_keys", "obsm_keys"):
+            if self._options[name]:
+                parts.append(f"{name}={self._options[name]!r}")
+        if self.filtered:
+            parts.append("filtered")
+        if self.closed:
+            parts.append("closed")
+        return f"MappedCollection({', '.join(parts)})"
+
+
+def _reopen(cls: type[MappedCollection], options: dict[str, Any], io: dict[str, Any], closed: bool) -> MappedCollection:
+    """A pickled collection, opened on the other side without the warnings of the first time."""
+    collection = cls.__new__(cls)
+    collection._open(options, io)
+    if closed:
+        collection.close()
+    return collection
+
+
+def _index(names: list[str] | None) -> pd.Index | np.ndarray | None:
+    """Names as a `pandas.Index` if pandas is installed, else as an array of objects."""
+    if names is None:
+        return None
+    array = np.array(names, dtype=object)
+    try:
+        import pandas as pd
+    except ImportError:
+        return array
+    return pd.Index(array)

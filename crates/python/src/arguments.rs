@@ -1,0 +1,80 @@
+//! Arguments as the package's Python half hands them over, one form each.
+
+use mapped_anndata::{Builder, DType, FilterValue, LabelMatch, Output};
+use pyo3::exceptions::{PyIndexError, PyOverflowError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+
+use crate::labels;
+
+/// `encode_labels`: a flag, or the keys.
+#[derive(FromPyObject)]
+pub(crate) enum Encode {
+    All(bool),
+    Keys(Vec<String>),
+}
+
+/// `unknown_label`: one for each key, or one for all.
+#[derive(FromPyObject)]
+pub(crate) enum Unknown<'py> {
+    Keys(Vec<(String, Bound<'py, PyAny>)>),
+    All(Bound<'py, PyAny>),
+}
+
+/// `obs_filter`: columns and the values that they may have.
+pub(crate) type Filter<'py> = Vec<(String, Vec<Bound<'py, PyAny>>)>;
+
+/// The element type of a name; `TypeError` otherwise, as numpy has it.
+pub(crate) fn dtype(name: Option<&str>) -> PyResult<Option<DType>> {
+    let parse = |name: &str| {
+        name.parse()
+            .map_err(|error| PyTypeError::new_err(format!("{error}")))
+    };
+    name.map(parse).transpose()
+}
+
+/// The layout of a name.
+pub(crate) fn output(name: &str) -> PyResult<Output> {
+    match name {
+        "dense" => Ok(Output::Dense),
+        "csr" => Ok(Output::Csr),
+        other => Err(PyValueError::new_err(format!(
+            "output: expected \"dense\" or \"csr\", found {other:?}"
+        ))),
+    }
+}
+
+/// An index as Python objects give it; one beyond 64 bits is out of bounds like any other.
+pub(crate) fn index_of(index: &Bound<'_, PyAny>) -> PyResult<i64> {
+    index.extract::<i64>().map_err(|error| {
+        if error.is_instance_of::<PyOverflowError>(index.py()) {
+            PyIndexError::new_err(format!("index {index} is out of bounds"))
+        } else {
+            error
+        }
+    })
+}
+
+/// Adds a filter; `None` among its values is a missing label.
+pub(crate) fn with_filter(mut builder: Builder, filter: Filter<'_>) -> PyResult<Builder> {
+    for (key, values) in filter {
+        let values = values.iter().map(|value| {
+            Ok(match labels::from_python(value)? {
+                None => FilterValue::Missing,
+                Some(label) => FilterValue::Label(LabelMatch::Exact(label)),
+            })
+        });
+        builder = builder.filter(key, values.collect::<PyResult<Vec<_>>>()?);
+    }
+    Ok(builder)
+}
+
+/// Adds the unknown label.
+pub(crate) fn with_unknown(builder: Builder, unknown: Option<Unknown<'_>>) -> PyResult<Builder> {
+    match unknown {
+        None => Ok(builder),
+        Some(Unknown::All(label)) => Ok(builder.unknown_label_for_all(labels::present(&label)?)),
+        Some(Unknown::Keys(keys)) => keys.iter().try_fold(builder, |builder, (key, label)| {
+            Ok(builder.unknown_label(key, labels::present(label)?))
+        }),
+    }
+}

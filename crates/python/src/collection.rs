@@ -1,0 +1,338 @@
+//! The collection, as the package's Python half drives it.
+
+use std::path::PathBuf;
+
+use mapped_anndata::labels::MISSING;
+use mapped_anndata::{
+    BatchFormat, DType, EncodeLabels, Join, MappedCollection, Split, SplitOptions, Values,
+};
+use numpy::PyArray1;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyTuple};
+
+use crate::arguments::{self, Encode, Filter, Unknown, index_of, with_filter, with_unknown};
+use crate::arrays::{from_values, scalar};
+use crate::errors::to_python;
+use crate::labels;
+use crate::{batch, item};
+
+/// An opened collection.
+#[pyclass(frozen, module = "mapped_anndata._core")]
+#[derive(Debug)]
+pub(crate) struct Collection {
+    cells: MappedCollection,
+    /// The number of each store as the numpy scalar that items have.
+    store_numbers: Vec<Py<PyAny>>,
+    uniform: bool,
+}
+
+/// Distinct labels, the position of each row's, and the numpy type of an array of the labels.
+type Merged<'py> = (Bound<'py, PyList>, Bound<'py, PyArray1<i64>>, &'static str);
+
+/// An obs key and its encoder's labels and codes.
+type Encoding<'a, 'py> = (&'a str, Vec<(Bound<'py, PyAny>, i64)>);
+
+#[pymethods]
+impl Collection {
+    /// Opens files. The Python half has put every argument into one form.
+    #[new]
+    #[pyo3(signature = (paths, layers, obs, obsm, filter, join, encode, unknown, dtype, *, cache_bytes=None, max_open_files=None, mmap=None))]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "lamindb's eleven, and three of ours"
+    )]
+    fn new(
+        py: Python<'_>,
+        paths: Vec<PathBuf>,
+        layers: Vec<String>,
+        obs: Vec<String>,
+        obsm: Vec<String>,
+        filter: Filter<'_>,
+        join: Option<&str>,
+        encode: Encode,
+        unknown: Option<Unknown<'_>>,
+        dtype: Option<&str>,
+        cache_bytes: Option<usize>,
+        max_open_files: Option<usize>,
+        mmap: Option<bool>,
+    ) -> PyResult<Collection> {
+        let join = join.map(|join| {
+            join.parse::<Join>()
+                .map_err(|error| PyValueError::new_err(format!("join: {error}")))
+        });
+        let mut builder = MappedCollection::builder(paths)
+            .layers(layers)
+            .obs(obs)
+            .obsm(obsm)
+            .join(join.transpose()?)
+            .encode_labels(match encode {
+                Encode::All(all) => EncodeLabels::from(all),
+                Encode::Keys(keys) => EncodeLabels::Keys(keys),
+            })
+            .dtype(arguments::dtype(dtype)?);
+        builder = with_filter(builder, filter)?;
+        builder = with_unknown(builder, unknown)?;
+        if let Some(bytes) = cache_bytes {
+            builder = builder.cache_bytes(bytes);
+        }
+        if let Some(files) = max_open_files {
+            builder = builder.max_open_files(files);
+        }
+        if let Some(mmap) = mmap {
+            builder = builder.mmap(mmap);
+        }
+        let cells = py.detach(|| builder.open()).map_err(to_python)?;
+        let number = |store: usize| {
+            let value = mapped_anndata::io::Wide::Signed(store as i64);
+            Ok(scalar(py, DType::I64, value)?.unbind())
+        };
+        Ok(Collection {
+            store_numbers: (0..cells.n_stores()).map(number).collect::<PyResult<_>>()?,
+            uniform: cells.is_uniform(),
+            cells,
+        })
+    }
+
+    fn close(&self) {
+        self.cells.close();
+    }
+
+    #[getter]
+    fn closed(&self) -> bool {
+        self.cells.closed()
+    }
+
+    #[getter]
+    fn n_obs(&self) -> usize {
+        self.cells.n_obs()
+    }
+
+    #[getter]
+    fn n_vars(&self) -> Option<usize> {
+        self.cells.n_vars()
+    }
+
+    #[getter]
+    fn original_shapes(&self) -> Vec<(usize, usize)> {
+        self.cells.original_shapes()
+    }
+
+    #[getter]
+    fn uniform(&self) -> bool {
+        self.uniform
+    }
+
+    /// The join in effect.
+    #[getter]
+    fn join_vars(&self) -> Option<&'static str> {
+        self.cells.join_vars().map(Join::as_str)
+    }
+
+    fn var_joint(&self) -> Option<Vec<&str>> {
+        Some(self.cells.var_joint()?.iter().collect())
+    }
+
+    fn var_list<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyList>>> {
+        let stores = py.detach(|| self.cells.var_list()).map_err(to_python)?;
+        stores
+            .iter()
+            .map(|names| PyList::new(py, names.iter()))
+            .collect()
+    }
+
+    fn var_indices<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        let indices = self.cells.var_indices();
+        indices
+            .map(|indices| batch::per_store(py, indices))
+            .transpose()
+    }
+
+    fn presence<'py>(&self, py: Python<'py>, store: usize) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let presence = self.cells.presence(store);
+        Ok(presence.map(|presence| PyArray1::from_vec(py, presence).into_any()))
+    }
+
+    fn check_vars_sorted(&self, py: Python<'_>, ascending: bool) -> PyResult<bool> {
+        py.detach(|| self.cells.check_vars_sorted(ascending))
+            .map_err(to_python)
+    }
+
+    fn check_vars_non_aligned(&self, py: Python<'_>, vars: Vec<String>) -> PyResult<Vec<usize>> {
+        py.detach(|| self.cells.check_vars_non_aligned(vars))
+            .map_err(to_python)
+    }
+
+    /// For each store, the rows that passed the filter: int64.
+    fn kept_rows<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let rows = |store| self.cells.kept_rows(store).map(i64::from).collect();
+        batch::per_store(py, (0..self.cells.n_stores()).map(rows).collect())
+    }
+
+    /// `[(key, [(label, code)])]`.
+    fn encoders<'py>(&self, py: Python<'py>) -> PyResult<Vec<Encoding<'_, 'py>>> {
+        let entries = |encoder: &mapped_anndata::Encoder| {
+            let entries = encoder.entries();
+            entries
+                .map(|(label, code)| Ok((labels::to_python(py, label)?, code)))
+                .collect::<PyResult<_>>()
+        };
+        let encoders = self.cells.encoders();
+        encoders
+            .map(|(key, encoder)| Ok((key, entries(encoder)?)))
+            .collect()
+    }
+
+    /// `[(group, key, nearest)]` of the keys that no store has.
+    fn missing_keys(&self) -> Vec<(&'static str, &str, Option<&str>)> {
+        let keys = self.cells.missing_keys().iter();
+        keys.map(|key| (key.group, &*key.key, key.nearest.as_deref()))
+            .collect()
+    }
+
+    /// The distinct labels of a key, the position of each row's in them as int64 (one past the
+    /// last when it is missing), and the numpy type of an array of them.
+    fn merged_labels<'py>(&self, py: Python<'py>, key: &str) -> PyResult<Merged<'py>> {
+        let merged = py
+            .detach(|| self.cells.merged_labels(key))
+            .map_err(to_python)?;
+        let values = merged
+            .labels()
+            .iter()
+            .map(|label| labels::to_python(py, label));
+        let values = PyList::new(py, values.collect::<PyResult<Vec<_>>>()?)?;
+        let n_labels = merged.labels().len() as i64;
+        let codes = merged.codes().iter().map(|&code| match code {
+            MISSING => n_labels,
+            code => code.into(),
+        });
+        let codes = PyArray1::from_vec(py, codes.collect());
+        Ok((values, codes, labels::array_type(merged.labels())))
+    }
+
+    fn merged_categories<'py>(&self, py: Python<'py>, key: &str) -> PyResult<Bound<'py, PyList>> {
+        let categories = py
+            .detach(|| self.cells.merged_categories(key))
+            .map_err(to_python)?;
+        let values = categories
+            .labels()
+            .iter()
+            .map(|label| labels::to_python(py, label));
+        PyList::new(py, values.collect::<PyResult<Vec<_>>>()?)
+    }
+
+    /// One weight a row, float64.
+    #[pyo3(signature = (keys, scaler))]
+    fn label_weights<'py>(
+        &self,
+        py: Python<'py>,
+        keys: Vec<String>,
+        scaler: Option<f64>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let weights = py.detach(|| {
+            let weights = self.cells.label_weights(keys)?;
+            Ok(weights.weights(scaler))
+        });
+        let weights = weights.map_err(to_python)?;
+        let shape = vec![weights.len()];
+        from_values(py, Values::F64(weights), shape)
+    }
+
+    /// `[(class, weight)]`, in order of first appearance.
+    #[pyo3(signature = (keys, scaler))]
+    fn class_weights(
+        &self,
+        py: Python<'_>,
+        keys: Vec<String>,
+        scaler: Option<f64>,
+    ) -> PyResult<Vec<(String, f64)>> {
+        let weights = py
+            .detach(|| self.cells.label_weights(keys))
+            .map_err(to_python)?;
+        Ok(weights.by_class(scaler))
+    }
+
+    fn obs_names(&self, py: Python<'_>, indices: Vec<i64>) -> PyResult<Vec<String>> {
+        py.detach(|| self.cells.obs_names(&indices))
+            .map_err(to_python)
+    }
+
+    fn item<'py>(
+        &self,
+        py: Python<'py>,
+        index: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let index = index_of(index)?;
+        let read = py.detach(|| self.cells.get(index)).map_err(to_python)?;
+        let store = &self.store_numbers[read.store_idx];
+        item::to_dict(py, read, store)
+    }
+
+    /// The items of many rows of a [uniform](Self::uniform) collection, and the block they view.
+    fn items<'py>(
+        &self,
+        py: Python<'py>,
+        indices: Vec<i64>,
+    ) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyDict>)> {
+        let read = py
+            .detach(|| self.cells.get_batch(&indices))
+            .map_err(to_python)?;
+        batch::to_items(py, read, &self.store_numbers)
+    }
+
+    fn batch<'py>(
+        &self,
+        py: Python<'py>,
+        indices: Vec<i64>,
+        output: &str,
+        dtype: Option<&str>,
+        missing_code: i64,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let format = BatchFormat {
+            output: arguments::output(output)?,
+            missing_code,
+            dtype: arguments::dtype(dtype)?,
+        };
+        let read = py.detach(|| self.cells.get_batch_as(&indices, &format));
+        batch::to_dict(py, read.map_err(to_python)?)
+    }
+
+    /// One int64 array of rows for each fraction.
+    fn split<'py>(
+        &self,
+        py: Python<'py>,
+        fractions: Vec<f64>,
+        stratify: Option<String>,
+        group: Option<String>,
+        seed: u64,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let split = match (stratify, group) {
+            (None, None) => Split::Rows,
+            (Some(key), None) => Split::Stratified(key),
+            (None, Some(key)) => Split::Grouped(key),
+            (Some(_), Some(_)) => {
+                return Err(PyValueError::new_err(
+                    "expected either stratify or group, found both",
+                ));
+            }
+        };
+        let options = SplitOptions {
+            fractions,
+            split,
+            seed,
+        };
+        let parts = py
+            .detach(|| self.cells.split(&options))
+            .map_err(to_python)?;
+        let parts = parts
+            .into_iter()
+            .map(|part| part.into_iter().map(i64::from).collect());
+        batch::per_store(py, parts.collect())
+    }
+}
+
+impl Collection {
+    pub(crate) fn cells(&self) -> &MappedCollection {
+        &self.cells
+    }
+}

@@ -1,0 +1,42 @@
+//! Items as dicts.
+
+use mapped_anndata::{Item, ItemValue};
+use pyo3::IntoPyObjectExt;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyString};
+
+use crate::arrays::{from_values, scalar};
+
+/// The key of an item that tells which store it is from.
+pub(crate) const STORE: &str = "_store_idx";
+
+/// The object `numpy.nan` itself: what a missing label is.
+pub(crate) fn nan(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static NAN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let nan = NAN.get_or_try_init(py, || {
+        PyResult::Ok(py.import("numpy")?.getattr("nan")?.unbind())
+    })?;
+    Ok(nan.bind(py))
+}
+
+/// An item as lamindb has it. `store` is the number of its store, as a numpy scalar.
+pub(crate) fn to_dict<'py>(
+    py: Python<'py>,
+    item: Item,
+    store: &Py<PyAny>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item(PyString::intern(py, STORE), store)?;
+    for (key, value) in item.into_entries() {
+        let value = match value {
+            ItemValue::Row { shape, values } => from_values(py, values, shape)?,
+            ItemValue::Code(code) => code.into_bound_py_any(py)?,
+            ItemValue::Text(text) => PyString::new(py, &text).into_any(),
+            ItemValue::Number(dtype, value) => scalar(py, dtype, value)?,
+            ItemValue::Missing => nan(py)?.clone(),
+        };
+        dict.set_item(PyString::intern(py, &key), value)?;
+    }
+    Ok(dict)
+}

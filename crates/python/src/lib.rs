@@ -1,0 +1,34 @@
+//! What of the Python package `mapped_anndata` is Rust: the module `mapped_anndata._core`.
+//!
+//! It opens collections and turns items and batches into dicts of numpy arrays that view the
+//! memory they were read into. Everything that only arranges arguments and results is Python, in
+//! `python/mapped_anndata`; users see nothing of this module.
+//!
+//! Every call that reads a file lets go of the interpreter's lock.
+
+mod arguments;
+mod arrays;
+mod batch;
+mod collection;
+mod errors;
+mod item;
+mod labels;
+mod loader;
+mod waiter;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+mod _core {
+    #[pymodule_export]
+    use crate::batch::rows_of;
+    #[pymodule_export]
+    use crate::collection::Collection;
+    #[pymodule_export]
+    use crate::loader::{Epoch, Loader};
+
+    /// The version of the package.
+    #[pymodule_export]
+    #[expect(non_upper_case_globals, reason = "Python's name for it")]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+}

@@ -1,0 +1,257 @@
+"""Opening, closing, pickling, forking, threads: what happens to a collection in its life."""
+
+import copy
+import gc
+import multiprocessing
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import helpers
+import numpy as np
+import pytest
+
+from mapped_anndata import MappedCollection
+
+
+def open_demo(**options):
+    return MappedCollection(helpers.DEMO, obs_keys=["cell_type", "donor"], **options)
+
+
+def sums(collection, indices):
+    return [float(collection[index]["X"].sum()) for index in indices]
+
+
+def ask(collection, indices):
+    """In another process."""
+    return sums(collection, indices), repr(collection)
+
+
+INDICES = list(range(0, 3350, 67))
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_other_processes_read_what_this_one_reads(method):
+    collection = open_demo()
+    expected = sums(collection, INDICES)
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        for found, text in pool.starmap(ask, [(collection, INDICES)] * 4):
+            assert found == expected and text == repr(collection)
+    assert sums(collection, INDICES) == expected
+
+
+def test_a_fork_in_the_middle_of_everything():
+    collection = open_demo()
+    expected = sums(collection, INDICES)
+    stop = threading.Event()
+
+    def read():
+        while not stop.is_set():
+            sums(collection, INDICES)
+
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    [thread.start() for thread in threads]
+    try:
+        for _ in range(10):
+            context = multiprocessing.get_context("fork")
+            queue = context.SimpleQueue()
+            child = context.Process(target=lambda: queue.put(sums(collection, INDICES)))
+            child.start()
+            child.join(60)
+            assert child.exitcode == 0
+            assert queue.get() == expected
+    finally:
+        stop.set()
+        [thread.join() for thread in threads]
+
+
+def test_an_epoch_goes_on_in_a_fork():
+    loader = open_demo().loader(100, shuffle="exact")
+    batches = iter(loader)
+    next(batches)
+    context = multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
+    child = context.Process(target=lambda: queue.put([b["X"].sum() for b in batches]))
+    child.start()
+    found = queue.get()
+    child.join(60)
+    assert child.exitcode == 0
+    assert found == [b["X"].sum() for b in batches] and len(found) == 33
+
+
+@pytest.mark.parametrize("other", [copy.copy, copy.deepcopy, lambda c: pickle.loads(pickle.dumps(c))])
+def test_copies_are_collections_of_their_own(other):
+    collection = MappedCollection.with_io(
+        helpers.DEMO,
+        obs_keys=["cell_type"],
+        obs_filter={"cell_type": ["T cell", np.nan]},
+        join="outer",
+        unknown_label="unknown",
+        dtype="float64",
+        cache_bytes=1 << 20,
+        mmap=False,
+    )
+    twin = other(collection)
+    assert repr(twin) == repr(collection) and twin.encoders == collection.encoders
+    assert twin._io == collection._io == {"cache_bytes": 1 << 20, "max_open_files": None, "mmap": False}
+    for index in (0, 7, -1):
+        helpers.assert_same_item(twin[index], collection[index])
+    collection.close()
+    assert collection.closed and not twin.closed
+    assert twin[0]["X"].dtype == np.float64
+    assert other(collection).closed
+
+
+def test_a_copy_warns_no_second_time(recwarn):
+    collection = MappedCollection(helpers.DEMO[:1], obs_keys="nothing")
+    recwarn.clear()
+    copy.deepcopy(collection)
+    assert not recwarn.list
+
+
+class Subclass(MappedCollection):
+    """Of a user."""
+
+
+def test_subclasses_stay_what_they_are():
+    collection = Subclass(helpers.DEMO[:1])
+    assert type(pickle.loads(pickle.dumps(collection))) is Subclass
+
+
+def test_closing():
+    collection = open_demo()
+    batches = iter(collection.loader(8))
+    next(batches)
+    collection.close()
+    collection.close()
+    assert collection.closed and len(collection) == 3350
+    for read in (
+        lambda: collection[0],
+        lambda: collection.__getitems__([0]),
+        lambda: collection.get_batch([0]),
+        lambda: collection.get_merged_labels("donor"),
+        lambda: collection.loader(8),
+    ):
+        with pytest.raises(ValueError, match="closed"):
+            read()
+    with pytest.raises(ValueError, match="closed"):
+        for _ in batches:
+            pass
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at the files of /proc")
+def test_a_failed_constructor_leaves_no_file_open():
+    before = set(os.listdir("/proc/self/fd"))
+    with pytest.raises(FileNotFoundError):
+        MappedCollection([*helpers.DEMO, "nowhere.h5ad"])
+    assert set(os.listdir("/proc/self/fd")) <= before
+
+
+def test_threads_read_at_once():
+    collection = open_demo()
+    expected = sums(collection, INDICES)
+    with ThreadPoolExecutor(8) as pool:
+        for found in pool.map(lambda _: sums(collection, INDICES), range(32)):
+            assert found == expected
+
+
+def test_reading_lets_other_threads_run():
+    """A thread that counts gets on while another waits for batches."""
+    collection = open_demo()
+    rows = np.arange(20_000) % 3350
+    counted, stop = [0], threading.Event()
+
+    def count():
+        while not stop.is_set():
+            counted[0] += 1
+            time.sleep(0.0001)
+
+    thread = threading.Thread(target=count)
+    thread.start()
+    interval = sys.getswitchinterval()
+    # Nobody takes the lock from a thread that does not let go of it.
+    sys.setswitchinterval(100)
+    try:
+        for read in (
+            lambda: collection.get_batch(rows),
+            lambda: collection.__getitems__(rows),
+            lambda: next(iter(collection.loader(20_000, sampler=rows, workers=0))),
+            lambda: next(iter(collection.loader(20_000, sampler=rows, workers=1))),
+        ):
+            before = counted[0]
+            read()
+            assert counted[0] > before + 1
+    finally:
+        sys.setswitchinterval(interval)
+        stop.set()
+        thread.join()
+
+
+def test_arrays_outlive_everything():
+    collection = open_demo()
+    item = collection[5]["X"]
+    items = collection.__getitems__([1, 2])
+    loader = collection.loader(512, output="csr", shuffle="exact")
+    batches = list(loader)
+    copies = [batch["X"].toarray() for batch in batches]
+    expected = collection.get_batch([5, 1, 2])["X"]
+    collection.close()
+    del collection, loader
+    gc.collect()
+    other = open_demo()
+    for _ in range(3):
+        sum(1 for _ in other.loader(512, output="csr", shuffle="exact", seed=9))
+    assert np.array_equal(item, expected[0])
+    assert np.array_equal(items[0]["X"], expected[1]) and np.array_equal(items[1]["X"], expected[2])
+    for batch, whole in zip(batches, copies):
+        assert np.array_equal(batch["X"].toarray(), whole)
+
+
+INTERRUPTED = """
+import os, signal, threading, time
+import numpy as np
+from mapped_anndata import MappedCollection
+
+rows = np.arange(400_000) % 3350
+loader = MappedCollection({paths!r}).loader(400_000, sampler=rows, output="csr", memory="4 GiB", workers={workers})
+start = time.perf_counter()
+expected = next(iter(loader))["X"].data.sum()
+usual = time.perf_counter() - start
+
+batches = iter(loader)
+threading.Timer(usual / 10, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+start = time.perf_counter()
+try:
+    next(batches)
+    print("missed")
+except KeyboardInterrupt:
+    print("soon" if time.perf_counter() - start < usual / 2 else "late")
+# What was waited for is not lost.
+print(next(batches)["X"].data.sum() == expected)
+"""
+
+
+def test_ctrl_c_gets_through_while_a_batch_is_awaited():
+    code = INTERRUPTED.format(paths=helpers.DEMO, workers=1)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert run.stdout.split() == ["soon", "True"], run.stdout + run.stderr
+
+
+def test_many_stores_under_few_file_descriptors(tmp_path):
+    code = f"""
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
+from mapped_anndata import MappedCollection
+collection = MappedCollection({helpers.DEMO!r} * 100)
+print(len(collection), sum(float(collection[i]["X"].sum()) for i in range(0, len(collection), 997)) > 0)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert run.stdout.split() == ["335000", "True"], run.stderr
+
+
+def test_the_worker_init_function_does_nothing():
+    assert MappedCollection.torch_worker_init_fn(0) is None

@@ -1,0 +1,52 @@
+"""What several tests need."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[3]
+FIXTURES = ROOT / "fixtures"
+STORES = FIXTURES / "stores"
+DEMO = [str(ROOT / "crates/cli/demo" / name) for name in ("a.h5ad", "b.h5ad", "c.zarr", "d.zarr")]
+
+# `record` and `observe` write the golden cases: here they ask the package the same questions.
+sys.path.append(str(FIXTURES / "generate"))
+
+
+def cases():
+    """The golden cases by name."""
+    paths = sorted((FIXTURES / "cases").glob("*.json"))
+    return {path.stem: json.loads(path.read_text()) for path in paths}
+
+
+def assert_same_value(found, expected, where=""):
+    """Two values of items: of one type, and equal."""
+    if isinstance(expected, np.ndarray):
+        assert isinstance(found, np.ndarray), where
+        assert found.dtype == expected.dtype.newbyteorder("="), where
+        assert found.shape == expected.shape, where
+        np.testing.assert_array_equal(found, expected, err_msg=where)
+    elif expected is np.nan:
+        assert found is np.nan, where
+    else:
+        kind = str if isinstance(expected, str) else type(expected)
+        assert isinstance(found, kind) and isinstance(found, (str, int)) == isinstance(expected, (str, int)), where
+        assert found == expected or (found != found and expected != expected), where
+
+
+def assert_same_item(found, expected, where=""):
+    """Two items: the same keys in the same order, the same types, the same values."""
+    assert list(found) == list(expected), where
+    for key, value in expected.items():
+        assert_same_value(found[key], value, f"{where} {key}")
+
+
+def write(path, **anndata):
+    """Writes an AnnData to a path that ends with .h5ad or .zarr."""
+    import anndata as ad
+
+    data = ad.AnnData(**anndata)
+    (data.write_zarr if str(path).endswith(".zarr") else data.write_h5ad)(path)
+    return str(path)
