@@ -1,6 +1,7 @@
 //! Epochs of batches: options, iteration, and going on where one stopped.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anndata_io::DType;
 use serde::{Deserialize, Serialize};
@@ -446,31 +447,41 @@ impl Epoch {
     }
 }
 
+impl Epoch {
+    /// Waits until [`next`](Iterator::next) has an answer, at most `timeout`; gives whether it
+    /// has. For callers that have to look up from time to time, for signals say. Without
+    /// [workers](BatchOptions::workers), it is `next` that takes its time.
+    pub fn wait(&mut self, timeout: Duration) -> bool {
+        match self.pipeline() {
+            Ok(Some(pipeline)) => pipeline.wait(timeout),
+            Ok(None) | Err(_) => true,
+        }
+    }
+
+    /// The batches being prepared; `None` at the end.
+    fn pipeline(&mut self) -> Result<Option<&mut Pipeline>, Error> {
+        if self.next >= self.n_batches() {
+            self.pipeline = None;
+            return Ok(None);
+        }
+        let job = self.job.as_ref().map_err(Error::clone)?;
+        // After a fork, the parent's threads are not here: begin anew.
+        let mine = self.pipeline.take().filter(Pipeline::is_mine);
+        let start = || Pipeline::start(Job::clone(job), self.next);
+        Ok(Some(self.pipeline.insert(mine.unwrap_or_else(start))))
+    }
+}
+
 impl Iterator for Epoch {
     type Item = Result<Batch, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.next >= self.n_batches() {
-            self.pipeline = None;
-            return None;
-        }
-        let job = match &self.job {
-            Ok(job) => job,
-            Err(error) => {
-                self.next += 1;
-                return Some(Err(error.clone()));
-            }
+        let batch = match self.pipeline() {
+            Ok(pipeline) => pipeline?.next(),
+            Err(error) => Err(error),
         };
-        // After a fork, the parent's threads are not here: begin anew.
-        if self
-            .pipeline
-            .as_ref()
-            .is_none_or(|pipeline| !pipeline.is_mine())
-        {
-            self.pipeline = Some(Pipeline::start(Job::clone(job), self.next));
-        }
         self.next += 1;
-        self.pipeline.as_mut().map(Pipeline::next)
+        Some(batch)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

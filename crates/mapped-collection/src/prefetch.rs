@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use crate::batch::{Batch, FillScratch};
 use crate::error::Error;
@@ -154,6 +155,23 @@ impl Pipeline {
     /// Whether this is the process that made the pipeline.
     pub(crate) fn is_mine(&self) -> bool {
         self.pid == std::process::id()
+    }
+
+    /// Waits until the next batch is there, at most so long; gives whether it is, or whether the
+    /// caller has to do the work itself.
+    pub(crate) fn wait(&self, timeout: Duration) -> bool {
+        let shared = &*self.shared;
+        let end = Instant::now() + timeout;
+        let mut state = shared.lock();
+        loop {
+            let is_there = state.panicked || state.ready.contains_key(&state.next_delivered);
+            let rest = end.saturating_duration_since(Instant::now());
+            if is_there || self.threads.is_empty() || rest.is_zero() {
+                return is_there || self.threads.is_empty();
+            }
+            let waited = shared.changed.wait_timeout(state, rest);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 
     /// The next batch; to be called no more often than there are batches.

@@ -14,7 +14,6 @@ mod errors;
 mod item;
 mod labels;
 mod loader;
-mod waiter;
 
 use pyo3::prelude::*;
 

@@ -1,6 +1,7 @@
 //! Epochs of batches.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::time::Duration;
 
 use mapped_anndata::{BatchOptions, Batches, LoaderState, Sampler, Shuffle};
 use numpy::{PyArrayLike1, PyReadonlyArray1};
@@ -12,7 +13,6 @@ use crate::arguments;
 use crate::batch::to_dict;
 use crate::collection::Collection;
 use crate::errors::to_python;
-use crate::waiter::{Next, Waiter};
 
 /// Where an epoch stands, as `(epoch, rows, seed, fingerprint)`.
 type State = (u64, u64, u64, u64);
@@ -35,7 +35,6 @@ fn from_tuple((epoch, rows, seed, fingerprint): State) -> LoaderState {
 #[derive(Debug)]
 pub(crate) struct Loader {
     batches: Batches,
-    workers: usize,
 }
 
 #[pymethods]
@@ -90,7 +89,6 @@ impl Loader {
         let batches = py.detach(|| collection.cells().batches(options));
         Ok(Loader {
             batches: batches.map_err(to_python)?,
-            workers,
         })
     }
 
@@ -111,69 +109,27 @@ impl Loader {
         let epoch = py
             .detach(|| self.batches.resume(&state))
             .map_err(to_python)?;
-        let n_batches = epoch.n_batches();
-        let progress = Progress {
-            state,
-            n_left: n_batches,
-            source: Source::Here(Box::new(epoch)),
-        };
-        Ok(Epoch {
-            batches: self.batches.clone(),
-            workers: self.workers,
-            progress: Arc::new(Mutex::new(progress)),
-        })
+        Ok(Epoch(Mutex::new(epoch)))
     }
 }
 
+/// How long a signal (Ctrl-C) may wait: Python looks at signals only while its main thread runs
+/// Python, and a batch may take seconds.
+const SLICE: Duration = Duration::from_millis(50);
+
 /// An iterator of the batches of an epoch, as dicts.
 #[pyclass(frozen, module = "mapped_anndata._core")]
-pub(crate) struct Epoch {
-    batches: Batches,
-    workers: usize,
-    progress: Arc<Mutex<Progress>>,
-}
+pub(crate) struct Epoch(Mutex<mapped_anndata::Epoch>);
 
-struct Progress {
-    state: LoaderState,
-    n_left: usize,
-    source: Source,
-}
-
-enum Source {
-    /// Not yet begun, or without threads: the caller does the work.
-    Here(Box<mapped_anndata::Epoch>),
-    There(Waiter),
-    /// All batches were delivered.
-    Done,
-}
-
-impl Progress {
-    fn next(&mut self, py: Python<'_>, batches: &Batches, workers: usize) -> PyResult<Next> {
-        if matches!(&self.source, Source::There(waiter) if !waiter.is_mine()) {
-            // Forked: the threads stayed with the parent. Go on from where the epoch stood.
-            let epoch = batches.resume(&self.state).map_err(to_python)?;
-            self.source = Source::Here(Box::new(epoch));
-        }
-        if workers > 0 && matches!(self.source, Source::Here(_)) {
-            let Source::Here(epoch) = std::mem::replace(&mut self.source, Source::Done) else {
-                unreachable!("that was looked at");
-            };
-            self.source = match Waiter::start(*epoch) {
-                Ok(waiter) => Source::There(waiter),
-                // No thread is to be had: then there is no interrupt before the batch is here.
-                Err(_) => {
-                    let epoch = batches.resume(&self.state).map_err(to_python)?;
-                    Source::Here(Box::new(epoch))
-                }
-            };
-        }
-        match &mut self.source {
-            Source::Done => Ok((None, self.state.clone())),
-            Source::There(waiter) => waiter.next(py),
-            Source::Here(epoch) => {
-                let batch = py.detach(|| epoch.next());
-                Ok((batch, epoch.state()))
-            }
+impl Epoch {
+    /// Never waited for: whoever holds it may wait for the interpreter's lock, which is here.
+    fn lock(&self) -> PyResult<MutexGuard<'_, mapped_anndata::Epoch>> {
+        match self.0.try_lock() {
+            Ok(epoch) => Ok(epoch),
+            Err(TryLockError::Poisoned(epoch)) => Ok(epoch.into_inner()),
+            Err(TryLockError::WouldBlock) => Err(PyRuntimeError::new_err(
+                "another thread is waiting for the next batch of this epoch",
+            )),
         }
     }
 }
@@ -185,36 +141,24 @@ impl Epoch {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
-        // Never waited for: whoever holds it may wait for the interpreter's lock, which is here.
-        let Ok(mut progress) = self.progress.try_lock() else {
-            let text = "another thread is waiting for the next batch of this epoch";
-            return Err(PyRuntimeError::new_err(text));
-        };
-        let (batch, state) = progress.next(py, &self.batches, self.workers)?;
-        progress.state = state;
-        progress.n_left = progress.n_left.saturating_sub(1);
-        let Some(batch) = batch else {
-            progress.source = Source::Done;
-            return Ok(None);
-        };
-        drop(progress);
-        to_dict(py, batch.map_err(to_python)?).map(Some)
+        let mut epoch = self.lock()?;
+        let next = &mut *epoch;
+        while !py.detach(|| next.wait(SLICE)) {
+            py.check_signals()?;
+        }
+        let batch = py.detach(|| next.next());
+        drop(epoch);
+        let batch = batch.transpose().map_err(to_python)?;
+        batch.map(|batch| to_dict(py, batch)).transpose()
     }
 
     /// Batches to come.
-    fn __len__(&self) -> usize {
-        self.progress
-            .try_lock()
-            .map_or(0, |progress| progress.n_left)
+    fn __len__(&self) -> PyResult<usize> {
+        Ok(self.lock()?.len())
     }
 
     /// Where the epoch stands after the batches delivered so far.
     fn state(&self) -> PyResult<State> {
-        match self.progress.try_lock() {
-            Ok(progress) => Ok(to_tuple(&progress.state)),
-            Err(_) => Err(PyRuntimeError::new_err(
-                "another thread is waiting for the next batch of this epoch",
-            )),
-        }
+        Ok(to_tuple(&self.lock()?.state()))
     }
 }

@@ -316,6 +316,21 @@ fn batches_never_change_while_they_are_held() {
     }
 }
 
+#[test]
+fn waiting_tells_whether_a_batch_is_there() {
+    let cells = cells(&[20]);
+    for workers in [0, 1, 3] {
+        let options = BatchOptions::new(5).workers(workers);
+        let mut epoch = cells.batches(options).expect("valid").epoch(0);
+        for _ in 0..4 {
+            while !epoch.wait(std::time::Duration::from_millis(20)) {}
+            epoch.next().expect("there are four").expect("readable");
+        }
+        assert!(epoch.wait(std::time::Duration::ZERO), "the end needs no waiting");
+        assert!(epoch.next().is_none());
+    }
+}
+
 /// Column indices of one row point beyond the genes: only its own batch fails, and the epoch and
 /// the loader go on.
 #[test]
