@@ -28,8 +28,8 @@ PACKAGES = "torch lamindb-core annbatch scDataset bionemo-scdl anndata h5py zarr
 
 
 class Task:
-    """One comparison: arguments of `bench` against those of `rivals.py`, or of `bench` too when
-    they begin with that word. `check` is `sequence` (equal rows in equal order), `set` or None,
+    """One comparison: arguments of `bench` against those of `rivals.py`. Those of ours may begin
+    with `python`, for `rivals.py`, and those of the rival with `bench`. `check` is `sequence` (equal rows in equal order), `set` or None,
     over so many rows (0 for an epoch); `metric` is the number that is compared."""
 
     def __init__(self, name, genes, format, ours, rival, rival_format=None, check="set", rows=0, metric="rows_per_second"):
@@ -39,16 +39,16 @@ class Task:
 
     def seconds(self, side, options):
         """The most a repetition takes: an epoch of ours must be whole for its look-ahead to count."""
-        if not self.ours.startswith("stream") or options.seconds < 3:
+        if not re.match("stream|python ours-(data)?loader", self.ours) or options.seconds < 3:
             return options.seconds
         return 20 if side == "ours" or self.rival.startswith("bench") else 10
 
     def command(self, side, options):
         arguments = (self.ours if side == "ours" else self.rival).split()
         folder = options.data / self.genes
-        if side == "rival" and arguments[0] != "bench":
-            where = ["--data", str(folder), "--format", self.rival_format]
-            return [options.python, str(HERE / "rivals.py"), *arguments, *where]
+        if arguments[0] == "python" or side == "rival" and arguments[0] != "bench":
+            where = ["--data", str(folder), "--format", self.format if side == "ours" else self.rival_format]
+            return [options.python, str(HERE / "rivals.py"), *arguments[arguments[0] == "python" :], *where]
         pattern = "collection.zarr/dataset_*" if self.format == "annbatch" else "part_*"
         paths = sorted(str(path) for path in (folder / self.format).glob(pattern))
         if not paths:
@@ -108,6 +108,30 @@ def tasks():
         yield Task(f"csr-blocks.{format}.one-thread", "same", format, f"{csr} {blocks} --workers 2", one)
         small = f"{csr} --order exact --memory-mib 256"
         yield Task(f"csr-exact-256mib.{format}.annbatch", "same", format, small, "annbatch --output csr", "annbatch")
+
+    # The Python package: items and DataLoaders beside lamindb's, loaders beside annbatch and beside Rust.
+    for format in ["csr_none", "csr_gzip", "zarr3"]:
+        for order in ("random", "sequential"):
+            ours, same = f"python ours-items --order {order}", {"check": "sequence", "rows": 1024}
+            yield Task(f"python-item-{order}.{format}.lamindb", "overlap", format, ours, f"lamindb-items --order {order}", **same)
+        yield Task(f"python-item-random.{format}.rust", "overlap", format, "python ours-items", "bench items", **same)
+    for workers in (0, 2):
+        for collate in ("ours", "torch"):
+            ours = f"python ours-dataloader --workers {workers} --collate {collate}"
+            name = f"python-dataloader-{workers}-{collate}.csr_none.lamindb"
+            yield Task(name, "overlap", "csr_none", ours, f"lamindb-loader --workers {workers}")
+    python = "python ours-loader --output"
+    for format, order, shuffle, rival in [
+        ("csr_none", exact, "exact", "annbatch"), ("csr_gzip", exact, "exact", "annbatch"), ("csr_gzip", blocks, "blocks:256", "annbatch"),
+        ("annbatch", blocks, "blocks:256", "annbatch"), ("zarr3", blocks, "blocks:256", "zarr3"),
+    ]:
+        kind, ours = shuffle.partition(":")[0], f"{python} csr --shuffle {shuffle}"
+        yield Task(f"python-csr-{kind}.{format}.annbatch", "same", format, ours, "annbatch --output csr", rival)
+        yield Task(f"python-csr-{kind}.{format}.rust", "same", format, ours, f"bench {csr} {order}")
+    for format, order, shuffle in [("csr_none", exact, "exact"), ("csr_gzip", exact, "exact"), ("csr_gzip", blocks, "blocks:256")]:
+        kind, ours = shuffle.partition(":")[0], f"{python} dense --shuffle {shuffle}"
+        yield Task(f"python-dense-{kind}.{format}.annbatch", "overlap", format, ours, "annbatch", "annbatch")
+        yield Task(f"python-dense-{kind}.{format}.rust", "overlap", format, ours, f"bench {dense} {order}")
 
 
 class Program:

@@ -24,6 +24,16 @@ QUESTIONS = {
     "dense-blocks": "Epoch, dense, inner join, shuffled in blocks of 256",
     "dense-weighted": "Epoch of weighted draws with replacement, dense, inner join",
     "open": "Opening the collection (times a second)",
+    "python-item-random": "Python: one row a call, at random, dense",
+    "python-item-sequential": "Python: one row a call, in order, dense",
+    "python-dataloader-0-ours": "Python: torch's DataLoader without workers, dense, `collate_fn=mapped_anndata.collate`",
+    "python-dataloader-0-torch": "Python: torch's DataLoader without workers, dense",
+    "python-dataloader-2-ours": "Python: torch's DataLoader with two workers, dense, `collate_fn=mapped_anndata.collate`",
+    "python-dataloader-2-torch": "Python: torch's DataLoader with two workers, dense",
+    "python-csr-exact": "Python: epoch, CSR tensors, equal genes, exact shuffle",
+    "python-csr-blocks": "Python: epoch, CSR tensors, equal genes, shuffled in blocks of 256",
+    "python-dense-exact": "Python: epoch, dense tensors, inner join, exact shuffle",
+    "python-dense-blocks": "Python: epoch, dense tensors, inner join, shuffled in blocks of 256",
 }
 FORMATS = {
     "csr_none": "h5ad",

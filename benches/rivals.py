@@ -87,8 +87,10 @@ def mapped(options, **arguments):
 @loader
 def lamindb_items(options):
     """__getitem__, one row a call, at random or in order (--order)"""
-    cells = mapped(options)
+    return item_by_item(mapped(options), options)
 
+
+def item_by_item(cells, options):
     def epoch(seed):
         start, random = 0, options.order == "random"
         while random or start < len(cells):
@@ -121,6 +123,63 @@ def lamindb_loader(options):
             yield batch["X"], batch[LABEL]
 
     return Case(epoch, len(cells))
+
+
+# This workspace's Python package
+
+
+def ours(options):
+    import mapped_anndata
+
+    pattern = "collection.zarr/dataset_*" if options.format == "annbatch" else "part_*"
+    paths = sorted(str(path) for path in (options.data / options.format).glob(pattern))
+    return mapped_anndata.MappedCollection(paths, obs_keys=[LABEL], join="inner", dtype="float32")
+
+
+@loader
+def ours_items(options):
+    """__getitem__ of the Python package, one row a call"""
+    return item_by_item(ours(options), options)
+
+
+@loader
+def ours_loader(options):
+    """the Python package's loader as torch tensors: --shuffle, --memory-mib, --step-ms"""
+    cells = ours(options)
+    how = {"shuffle": options.shuffle} if options.sampler == "shuffle" else {"sampler": weighted(cells)}
+
+    def epoch(seed):
+        batches = cells.loader(
+            BATCH, seed=seed, output=options.output, memory=options.memory_mib << 20, as_torch=True, rank=0, world_size=1, **how
+        )
+        for batch in batches:
+            yield batch["X"], batch[LABEL]
+
+    return Case(epoch, len(cells))
+
+
+@loader
+def ours_dataloader(options):
+    """torch's DataLoader over the Python package's collection, shuffled, with --workers, --collate"""
+    import mapped_anndata
+    import torch
+    from torch.utils.data import DataLoader
+
+    cells = ours(options)
+    how = {"collate_fn": mapped_anndata.collate} if options.collate == "ours" else {}
+
+    def epoch(seed):
+        torch.manual_seed(seed)
+        for batch in DataLoader(cells, batch_size=BATCH, shuffle=True, num_workers=options.workers, **how):
+            yield batch["X"], batch[LABEL]
+
+    return Case(epoch, len(cells))
+
+
+def weighted(cells):
+    import mapped_anndata
+
+    return mapped_anndata.Weighted(cells.get_label_weights(LABEL))
 
 
 # anndata's AnnCollection, alone and under scDataset
@@ -393,6 +452,9 @@ def main():
     parser.add_argument("--output", choices=["dense", "csr"], default="dense")
     parser.add_argument("--order", choices=["random", "sequential"], default="random")
     parser.add_argument("--sampler", choices=["shuffle", "weighted"], default="shuffle")
+    parser.add_argument("--shuffle", default="exact", help="of ours-loader")
+    parser.add_argument("--memory-mib", type=int, default=1024, help="of ours-loader")
+    parser.add_argument("--collate", choices=["ours", "torch"], default="ours", help="of ours-dataloader")
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--block", type=int, default=16)
     parser.add_argument("--fetch", type=int, default=16)

@@ -39,6 +39,12 @@ pub(crate) fn run(options: &Options) -> Result {
     let venv = step("environment", || {
         Venv::prepare_named(&root, "benches", 12, &benches.join("requirements.txt"))
     })?;
+    step("Python package", || {
+        let mut pip = Command::new(venv.python());
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+        pip.args(["--no-deps", "--force-reinstall"]);
+        step::run(pip.arg(root.join("crates/python")))
+    })?;
     let script = |name: &str| {
         let mut command = Command::new(venv.python());
         command.arg("-B").arg(benches.join(name));
