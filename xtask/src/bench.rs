@@ -41,7 +41,13 @@ pub(crate) fn run(options: &Options) -> Result {
     })?;
     step("Python package", || {
         let mut pip = Command::new(venv.python());
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+        pip.args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        ]);
         pip.args(["--no-deps", "--force-reinstall"]);
         step::run(pip.arg(root.join("crates/python")))
     })?;

@@ -77,5 +77,5 @@ pub use context::{IoContext, IoOptions};
 pub use dtype::{Bool, DType, Element, Slice, Stored, UnknownDType, Values, Wide, f16};
 pub use error::{Error, ErrorKind, nearest_name};
 pub use key::LayerKey;
-pub use matrix::{MatrixSource, ReadScratch, RowSink};
+pub use matrix::{MatrixSource, ReadScratch, Room, RowSink};
 pub use store::{Attribute, MemoryStore, Node, Store};

@@ -22,6 +22,23 @@ pub trait RowSink {
 
     /// A whole sparse row: columns ascending and distinct, each below the row length.
     fn sparse(&mut self, row: usize, columns: &[u32], values: Slice<'_>);
+
+    /// Room for a sparse row of `len` elements, where the sink keeps rows of this element type
+    /// just as they come: a source that can reads the row into it, and [`sparse`](Self::sparse)
+    /// is not called. A source that finds the row to be other than `sparse` promises calls
+    /// `sparse` after all.
+    fn room(&mut self, _row: usize, _len: usize, _dtype: DType) -> Option<Room<'_>> {
+        None
+    }
+}
+
+/// Where a sparse row may be read to.
+#[derive(Debug)]
+pub struct Room<'a> {
+    /// Its columns.
+    pub columns: &'a mut [u32],
+    /// The bytes of its values, native-endian.
+    pub values: &'a mut [u8],
 }
 
 /// What reading needs besides a matrix, kept from one call to the next: buffers, the last chunks,

@@ -456,11 +456,8 @@ pub(crate) fn fill(
                 let slots = batches[pick.batch].matrices[number].as_ref();
                 (slots.expect("a row's store has the matrix"), pick.row)
             };
-            let mut sink = SlotSink {
-                map: plan.var_map(store, key),
-                place,
-                scratch: &mut scratch.place,
-            };
+            let map = plan.var_map(store, key);
+            let mut sink = SlotSink::new(map, place, &mut scratch.place);
             source.read_rows(&rows, &mut scratch.read, &mut sink)?;
         }
     }

@@ -38,7 +38,7 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// Divides a budget: finished batches take at most a quarter, rows that wait the rest.
+    /// Divides a budget: finished batches take at most an eighth, rows that wait the rest.
     ///
     /// # Errors
     /// When one batch does not fit.
@@ -74,7 +74,7 @@ impl Job {
                 found: memory.to_string(),
             });
         }
-        let most_ready = (budget / 4 / finished_bytes.max(1)).clamp(1, MOST_READY);
+        let most_ready = (budget / 8 / finished_bytes.max(1)).clamp(1, MOST_READY);
         let window_bytes = budget - most_ready * finished_bytes;
         let (collection, recycler) = (collection.clone(), recycler.clone());
         Ok(Job {

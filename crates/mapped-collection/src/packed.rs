@@ -2,7 +2,8 @@
 //!
 //! An exact shuffle decodes a file once for every window, so that the more rows fit in memory, the
 //! fewer decodes there are. Columns take 2 bytes where the matrix is narrow enough, and the values of
-//! a row, when all are small whole numbers as counts are, 1 or 2 bytes each.
+//! a row, when all are small whole numbers as counts are, 1 or 2 bytes each; a few that are too
+//! large for 1 byte stand apart.
 
 use anndata_io::{Bool, Stored, f16};
 
@@ -30,6 +31,9 @@ struct Place {
     len: u32,
     /// Bytes of a value: 1 or 2 for whole numbers, 0 for values as they are.
     value_bytes: u8,
+    /// Values that are too large for their 1 byte: each is a word after the others, its position
+    /// above the value.
+    n_large: u16,
 }
 
 /// A type of values that may be packed.
@@ -136,21 +140,21 @@ impl PackedRows {
         waiting: &Waiting,
     ) -> usize {
         let len = columns.len();
-        let (largest, rest) = values.iter().fold((0, 0), |(all, rests), value| {
+        let (n_large, rest) = values.iter().fold((0u32, 0), |(n, rests), value| {
             let (whole, rest) = value.to_whole();
-            (all | whole, rests | rest)
+            (n + u32::from(whole > u8::MAX.into()), rests | rest)
         });
-        let value_bytes = match size_of::<T>() {
-            size if rest != 0 || size <= 1 => 0,
-            _ if largest <= u8::MAX.into() => 1,
-            size if size > 2 => 2,
-            _ => 0,
+        let words_as_bytes = words(len, 1) + n_large as usize;
+        let (value_bytes, value_words) = match size_of::<T>() {
+            size if rest != 0 || size <= 1 => (0, words(len, size)),
+            size if words_as_bytes <= words(len, size.min(2)) && n_large < u16::MAX.into() => {
+                (1, words_as_bytes)
+            }
+            size if size > 2 => (2, words(len, 2)),
+            size => (0, words(len, size)),
         };
+        let n_large = if value_bytes == 1 { n_large as u16 } else { 0 };
         let column_words = words(len, self.column_bytes());
-        let value_words = match value_bytes {
-            0 => words(len, size_of::<T>()),
-            bytes => words(len, bytes.into()),
-        };
         let n_words = column_words + value_words;
         if self
             .blocks
@@ -165,11 +169,12 @@ impl PackedRows {
             start: self.taken as u32,
             len: len as u32,
             value_bytes,
+            n_large,
         };
         let block = self.blocks.last_mut().expect("one was just added");
-        let words = &mut block[self.taken..self.taken + n_words];
+        let place = &mut block[self.taken..self.taken + n_words];
         self.taken += n_words;
-        let (column_part, value_part) = words.split_at_mut(column_words);
+        let (column_part, value_part) = place.split_at_mut(column_words);
         if self.narrow {
             let out: &mut [u16] = bytemuck::cast_slice_mut(column_part);
             convert(columns, out, |column| column as u16);
@@ -179,9 +184,19 @@ impl PackedRows {
         }
         match value_bytes {
             0 => bytemuck::cast_slice_mut(value_part)[..len].copy_from_slice(values),
-            1 => convert(values, bytemuck::cast_slice_mut(value_part), |value: T| {
-                value.to_whole().0 as u8
-            }),
+            1 => {
+                let (small, large) = value_part.split_at_mut(words(len, 1));
+                convert(values, bytemuck::cast_slice_mut(small), |value: T| {
+                    value.to_whole().0 as u8
+                });
+                if n_large > 0 {
+                    let wholes = values.iter().map(|value| u64::from(value.to_whole().0));
+                    let found = (0u64..).zip(wholes).filter(|(_, whole)| *whole > 255);
+                    for (word, (position, whole)) in large.iter_mut().zip(found) {
+                        *word = position << 16 | whole;
+                    }
+                }
+            }
             _ => convert(values, bytemuck::cast_slice_mut(value_part), |value: T| {
                 value.to_whole().0 as u16
             }),
@@ -216,9 +231,14 @@ impl PackedRows {
         }
         match place.value_bytes {
             0 => values.copy_from_slice(&bytemuck::cast_slice(value_part)[..values.len()]),
-            1 => convert(bytemuck::cast_slice(value_part), values, |whole: u8| {
-                T::from_whole(whole.into())
-            }),
+            1 => {
+                convert(bytemuck::cast_slice(value_part), values, |whole: u8| {
+                    T::from_whole(whole.into())
+                });
+                for (position, value) in large::<T>(value_part, place) {
+                    values[position] = value;
+                }
+            }
             _ => convert(bytemuck::cast_slice(value_part), values, T::from_whole),
         }
     }
@@ -245,12 +265,17 @@ impl PackedRows {
             0 => scatter(columns, bytemuck::cast_slice(value_part), out, |value| {
                 value
             }),
-            1 => scatter(
-                columns,
-                bytemuck::cast_slice(value_part),
-                out,
-                |whole: u8| T::from_whole(whole.into()),
-            ),
+            1 => {
+                scatter(
+                    columns,
+                    bytemuck::cast_slice(value_part),
+                    out,
+                    |whole: u8| T::from_whole(whole.into()),
+                );
+                for (position, value) in large::<T>(value_part, place) {
+                    scatter(&columns[position..=position], &[value], out, |value| value);
+                }
+            }
             _ => scatter(
                 columns,
                 bytemuck::cast_slice(value_part),
@@ -266,6 +291,13 @@ impl PackedRows {
             waiting.give_block(block);
         }
     }
+}
+
+/// Position and value of those that are too large for 1 byte.
+fn large<T: Pack>(value_part: &[u64], place: Place) -> impl Iterator<Item = (usize, T)> {
+    let from = words(place.len as usize, 1);
+    let words = value_part[from..].iter().take(place.n_large.into());
+    words.map(|&word| ((word >> 16) as usize, T::from_whole(word as u16)))
 }
 
 /// Converts elements one by one, as many as both slices have.
@@ -340,7 +372,7 @@ mod tests {
     fn whole_numbers_take_the_bytes_they_need_and_others_stay() {
         assert_eq!(
             one_value_rows(&[0.0f32, 255.0, 256.0, 65_535.0, 65_536.0, 0.5, -1.0, -0.0]),
-            [1, 1, 2, 2, 0, 0, 0, 0]
+            [1, 1, 2, 2, 0, 0, 0, 0],
         );
         let odd = [
             f32::NAN,
@@ -358,6 +390,25 @@ mod tests {
         assert_eq!(one_value_rows(&[7u16, 700]), [1, 0]);
         assert_eq!(one_value_rows(&[7u8, 255]), [0, 0]);
         assert_eq!(one_value_rows(&[f16::ONE]), [0]);
+    }
+
+    #[test]
+    fn a_few_large_counts_do_not_widen_the_others() {
+        let row = |n_large: u32| {
+            let value = |i| {
+                if i % 7 == 3 && i / 7 < n_large {
+                    300 + i
+                } else {
+                    i % 256
+                }
+            };
+            (0..700).map(|i| (i, value(i) as f32)).collect::<Vec<_>>()
+        };
+        // A large one costs 8 bytes, the second byte of all values 700.
+        assert_eq!(
+            round_trip(&[row(0), row(3), row(80), row(90)], 1000),
+            [1, 1, 1, 2]
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anndata_io::{DType, RowSink, Slice, Stored, Values, with_dtype};
+use anndata_io::{DType, Room, RowSink, Slice, Stored, Values, with_dtype};
 use feature_join::{ABSENT, SortScratch, VarMap};
 
 use crate::batch::{Matrix, Output};
@@ -512,21 +512,64 @@ impl Drop for MatrixSlots {
 }
 
 /// Puts the rows of one read into their places.
-pub(crate) struct SlotSink<'a, F> {
-    pub(crate) map: Option<&'a VarMap>,
+pub(crate) struct SlotSink<'a, 's, F> {
+    map: Option<&'a VarMap>,
     /// The matrix, and the row in it, of each row that is read.
-    pub(crate) place: F,
-    pub(crate) scratch: &'a mut PlaceScratch,
+    place: F,
+    scratch: &'s mut PlaceScratch,
+    /// The matrix that room was last given in.
+    given: Option<MutexGuard<'a, Filled>>,
 }
 
-impl<'a, F: Fn(usize) -> (&'a MatrixSlots, usize)> RowSink for SlotSink<'_, F> {
+impl<'a, 's, F> SlotSink<'a, 's, F> {
+    pub(crate) fn new(map: Option<&'a VarMap>, place: F, scratch: &'s mut PlaceScratch) -> Self {
+        SlotSink {
+            map,
+            place,
+            scratch,
+            given: None,
+        }
+    }
+}
+
+impl<'a, F: Fn(usize) -> (&'a MatrixSlots, usize)> RowSink for SlotSink<'a, '_, F> {
     fn dense(&mut self, row: usize, start: usize, values: Slice<'_>) {
+        self.given = None;
         let (slots, row) = (self.place)(row);
         slots.put_dense(row, self.map, start, values);
     }
 
     fn sparse(&mut self, row: usize, columns: &[u32], values: Slice<'_>) {
+        self.given = None;
         let (slots, row) = (self.place)(row);
         slots.put_sparse(row, self.map, columns, values, self.scratch);
+    }
+
+    fn room(&mut self, row: usize, len: usize, dtype: DType) -> Option<Room<'_>> {
+        // One lock at a time, or threads could wait for each other's.
+        self.given = None;
+        let (slots, row) = (self.place)(row);
+        let Layout::Sparse { starts } = &slots.layout else {
+            return None;
+        };
+        if self.map.is_some() || slots.dtype != dtype {
+            return None;
+        }
+        let Filled::Sparse {
+            columns,
+            values,
+            lens,
+        } = &mut **self.given.insert(slots.started())
+        else {
+            return None;
+        };
+        lens[row] = len as u32;
+        let place = starts[row]..starts[row] + len;
+        let columns = &mut columns[place.clone()];
+        let values = with_dtype!(dtype, T => {
+            let values = T::as_mut_vec(values).expect("its own type");
+            bytemuck::cast_slice_mut(&mut values[place])
+        });
+        Some(Room { columns, values })
     }
 }

@@ -151,6 +151,8 @@ impl CsrMatrix {
         let range = |row: u64| self.indptr[row as usize]..self.indptr[row as usize + 1];
         // A read of a file costs a system call: neighbours are read together.
         let together = self.is_direct() && !(column_cursor.mapped && value_cursor.mapped);
+        // Elements that lie in the file as they do in memory need no copy on the way.
+        let in_place = self.is_direct() && !together && column_size == 4;
         let mut first = 0;
         while first < rows.len() {
             let Range { start, mut end } = range(rows[first]);
@@ -162,6 +164,19 @@ impl CsrMatrix {
                 }
                 (end, next) = (with_next, next + 1);
             }
+            let len = (end - start) as usize;
+            if in_place && let Some(room) = sink.room(first, len, T::DTYPE) {
+                let columns = bytemuck::cast_slice_mut(room.columns);
+                self.indices
+                    .read_range_bytes(start..end, columns, column_cursor)?;
+                self.data
+                    .read_range_bytes(start..end, room.values, value_cursor)?;
+                if is_canonical(room.columns) {
+                    self.check_column(room.columns.last())?;
+                    first += 1;
+                    continue;
+                }
+            }
             let raw_columns = self
                 .indices
                 .read_or_view(start..end, column_cursor, raw_columns)?;
@@ -169,6 +184,9 @@ impl CsrMatrix {
                 .data
                 .read_or_view(start..end, value_cursor, raw_values)?;
             let values: &[T] = bytemuck::cast_slice(values);
+            // A row that is asked for again may lie in two chunks: it is read once.
+            let again = rows[next..].iter().take_while(|&&row| row == rows[first]);
+            let copies = 1 + if next == first + 1 { again.count() } else { 0 };
             for (i, &row) in rows[first..next].iter().enumerate() {
                 let span = range(row);
                 let span = (span.start - start) as usize..(span.end - start) as usize;
@@ -177,7 +195,9 @@ impl CsrMatrix {
                 let row_values = &values[span];
                 if is_canonical(columns) {
                     self.check_column(columns.last())?;
-                    sink.sparse(first + i, columns, slice(row_values));
+                    for copy in 0..copies {
+                        sink.sparse(first + i + copy, columns, slice(row_values));
+                    }
                     continue;
                 }
                 self.check_column(columns.iter().max())?;
@@ -196,9 +216,11 @@ impl CsrMatrix {
                         sums.push(value);
                     }
                 }
-                sink.sparse(first + i, &unique_columns, slice(&sums));
+                for copy in 0..copies {
+                    sink.sparse(first + i + copy, &unique_columns, slice(&sums));
+                }
             }
-            first = next;
+            first = next.max(first + copies);
         }
         Ok(())
     }

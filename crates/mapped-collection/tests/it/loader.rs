@@ -326,7 +326,10 @@ fn waiting_tells_whether_a_batch_is_there() {
             while !epoch.wait(std::time::Duration::from_millis(20)) {}
             epoch.next().expect("there are four").expect("readable");
         }
-        assert!(epoch.wait(std::time::Duration::ZERO), "the end needs no waiting");
+        assert!(
+            epoch.wait(std::time::Duration::ZERO),
+            "the end needs no waiting"
+        );
         assert!(epoch.next().is_none());
     }
 }
@@ -456,6 +459,9 @@ fn each_chunk_is_decoded_once_in_a_request() {
     let mixed = permutation(n_obs as u32, 3, 0);
     let mixed: Vec<i64> = mixed.into_iter().map(i64::from).collect();
     let batch = |cells: &MappedCollection| drop(cells.get_batch(&mixed).expect("readable"));
+    assert_eq!(decoded(&batch), n_chunks);
+    let repeated: Vec<i64> = mixed.iter().flat_map(|&row| [row; 3]).collect();
+    let batch = |cells: &MappedCollection| drop(cells.get_batch(&repeated).expect("readable"));
     assert_eq!(decoded(&batch), n_chunks);
     for shuffle in [Shuffle::None, Shuffle::Exact] {
         for workers in 1..4 {
