@@ -46,7 +46,7 @@ struct State {
     window_batches: usize,
     planning: bool,
     windows: VecDeque<Active>,
-    /// Bytes that rows which are being loaded may take.
+    /// Bytes that rows which are being loaded may take, at least one for each task.
     loading: usize,
     ready: BTreeMap<usize, Result<Batch, Error>>,
     finishing: usize,
@@ -324,6 +324,7 @@ impl Shared {
                         bytes = active.window.task_bytes(task, active.n_batches);
                     }
                 }
+                let bytes = bytes.max(1);
                 state.loading += bytes;
                 let active = &state.windows[number];
                 Some(Work::Load {
