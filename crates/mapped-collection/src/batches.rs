@@ -309,7 +309,7 @@ impl Sampler {
 }
 
 impl Batches {
-    fn job(&self, order: Order, start: usize) -> Result<Job, Error> {
+    fn schedule(&self, order: Order, start: usize) -> Schedule {
         let BatchOptions {
             batch_size,
             drop_last,
@@ -317,14 +317,17 @@ impl Batches {
             world_size,
             ..
         } = self.options;
-        let schedule = Schedule {
+        Schedule {
             order,
             start,
             batch_size,
             drop_last,
             rank,
             world_size,
-        };
+        }
+    }
+
+    fn job(&self, order: Order, start: usize) -> Result<Job, Error> {
         let BatchOptions {
             format,
             workers,
@@ -333,7 +336,7 @@ impl Batches {
         } = self.options;
         Job::new(
             &self.collection,
-            schedule,
+            self.schedule(order, start),
             format,
             workers,
             memory,
@@ -344,12 +347,7 @@ impl Batches {
     /// Batches of a whole epoch.
     pub fn n_batches(&self) -> usize {
         let n_rows = self.options.sampler.n_rows(self.collection.n_obs());
-        let step = self.options.batch_size * self.options.world_size;
-        if self.options.drop_last {
-            n_rows / step
-        } else {
-            n_rows.div_ceil(step)
-        }
+        self.schedule(Order::InOrder(n_rows), 0).n_batches()
     }
 
     /// Where an epoch stands before its first batch.

@@ -288,7 +288,7 @@ def test_no_thread_outlives_its_epoch(collection):
     batches = iter(collection.loader(16, shuffle="exact", workers=3))
     assert set(os.listdir("/proc/self/task")) == before
     next(batches)
-    assert len(set(os.listdir("/proc/self/task")) - before) == 4
+    assert len(set(os.listdir("/proc/self/task")) - before) == 3
     del batches
     assert set(os.listdir("/proc/self/task")) == before
     loader = collection.loader(16, workers=3)
