@@ -175,7 +175,8 @@ impl MappedCollection {
     /// Rows by index, dense, in the order asked; repeats are fine.
     ///
     /// Each chunk of a file is decoded once in a call. Memory beyond the batch itself is one
-    /// chunk of each array and the cache's budget.
+    /// chunk of each array, the cache's budget, and that of earlier batches, which is used again:
+    /// up to 128 MiB.
     ///
     /// # Errors
     /// When an index is out of bounds, the rows' stores differ in matrix keys or widths, the
@@ -200,7 +201,8 @@ impl MappedCollection {
         format: &BatchFormat,
     ) -> Result<Batch, Error> {
         self.check_open()?;
-        let slots = BatchSlots::new(self.plan(), located, format, false, None)?;
+        let waiting = Arc::new(Waiting::new(self.recycler(), 0));
+        let slots = BatchSlots::new(self.plan(), located, format, false, Some(&waiting))?;
         let mut picks: Vec<Pick> = (0..slots.n_rows())
             .map(|row| Pick { batch: 0, row })
             .collect();

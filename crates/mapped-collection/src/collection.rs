@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::item::{Item, ItemValue};
 use crate::labels::{MergedLabels, StoreLabels};
 use crate::plan::{MissingKey, ObsColumn, Plan, merge_categories, read_var_names};
+use crate::recycle::Recycler;
 use crate::rows::read_row;
 
 /// Many AnnData files as one map-style dataset.
@@ -36,7 +37,12 @@ struct Inner {
     options: Builder,
     context: IoContext,
     plan: Plan,
+    /// Memory of batches read by index, for later ones.
+    recycler: Arc<Recycler>,
 }
+
+/// Bytes of it that are kept at the most: a few dense batches.
+const SPARE_BYTES: usize = 128 << 20;
 
 impl MappedCollection {
     /// Starts with the files, in the order of their rows.
@@ -55,6 +61,7 @@ impl MappedCollection {
                 options,
                 context,
                 plan,
+                recycler: Arc::new(Recycler::new(SPARE_BYTES)),
             }),
         })
     }
@@ -82,6 +89,10 @@ impl MappedCollection {
 
     pub(crate) fn plan(&self) -> &Plan {
         &self.inner.plan
+    }
+
+    pub(crate) fn recycler(&self) -> &Arc<Recycler> {
+        &self.inner.recycler
     }
 
     pub(crate) fn options(&self) -> &Builder {
