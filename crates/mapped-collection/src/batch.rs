@@ -202,7 +202,7 @@ impl MappedCollection {
     ) -> Result<Batch, Error> {
         self.check_open()?;
         let waiting = Arc::new(Waiting::new(self.recycler(), 0));
-        let slots = BatchSlots::new(self.plan(), located, format, false, Some(&waiting))?;
+        let slots = BatchSlots::new(self.plan(), located, format, false, &waiting)?;
         let mut picks: Vec<Pick> = (0..slots.n_rows())
             .map(|row| Pick { batch: 0, row })
             .collect();
@@ -239,7 +239,7 @@ impl BatchSlots {
         located: Vec<(usize, u32)>,
         format: &BatchFormat,
         pack: bool,
-        waiting: Option<&Arc<Waiting>>,
+        waiting: &Arc<Waiting>,
     ) -> Result<BatchSlots, Error> {
         let n_rows = located.len();
         let mut stores: Vec<usize> = located.iter().map(|&(store, _)| store).collect();
@@ -291,8 +291,7 @@ impl BatchSlots {
             .into_iter()
             .map(|(store, row)| (store as u32, row))
             .unzip();
-        let recycler = waiting.map(|waiting| Arc::downgrade(waiting.recycler()));
-        let home = Home(recycler.unwrap_or_default());
+        let home = Home(Arc::downgrade(waiting.recycler()));
         Ok(BatchSlots {
             store_idx,
             row_idx,

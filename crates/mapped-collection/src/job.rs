@@ -59,7 +59,8 @@ impl Job {
             Some(rows) => {
                 let mut rows = Some(rows);
                 let (next, reading) = (|| rows.take(), gain.reading());
-                let window = Window::plan(plan, next, 1, (0, 1.0), &format, reading, None)?;
+                let waiting = Arc::new(Waiting::new(recycler, 0));
+                let window = Window::plan(plan, next, 1, (0, 1.0), &format, reading, &waiting)?;
                 (window.waiting_bytes(0), window.finished_bytes(0))
             }
         };
@@ -172,7 +173,7 @@ impl Job {
         let (format, reading) = (&self.format, self.gain.reading());
         let room = (self.window_bytes, self.recycler.packing() / FILLED);
         let plan = self.collection.plan();
-        Window::plan(plan, next, most, room, format, reading, Some(waiting))
+        Window::plan(plan, next, most, room, format, reading, waiting)
     }
 
     /// Lanes of tasks. Batches that are read one by one come soonest in their order.

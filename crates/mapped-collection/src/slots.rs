@@ -53,7 +53,7 @@ pub(crate) struct MatrixSlots {
     dtype: DType,
     output: Output,
     layout: Layout,
-    waiting: Option<Arc<Waiting>>,
+    waiting: Arc<Waiting>,
     /// Memory comes with the first row.
     filled: Mutex<Filled>,
 }
@@ -119,14 +119,14 @@ impl Layout {
 }
 
 impl MatrixSlots {
-    /// Places for rows. Rows that `waiting` is given for are counted in it.
+    /// Places for rows, which are counted in `waiting` and take their memory from it.
     pub(crate) fn new(
         n_rows: usize,
         row_shape: Vec<usize>,
         dtype: DType,
         output: Output,
         layout: Layout,
-        waiting: Option<&Arc<Waiting>>,
+        waiting: &Arc<Waiting>,
     ) -> Self {
         MatrixSlots {
             n_rows,
@@ -134,20 +134,14 @@ impl MatrixSlots {
             dtype,
             output,
             layout,
-            waiting: waiting.cloned(),
+            waiting: waiting.clone(),
             filled: Mutex::new(Filled::Empty),
         }
     }
 
     /// Elements of any value, and columns if they are sparse.
     fn take(&self, len: usize, sparse: bool) -> (Vec<u32>, Values) {
-        match &self.waiting {
-            Some(waiting) => waiting.recycler().take(self.dtype, len, sparse),
-            None => (
-                vec![0; if sparse { len } else { 0 }],
-                Values::zeros(self.dtype, len),
-            ),
-        }
+        self.waiting.recycler().take(self.dtype, len, sparse)
     }
 
     fn width(&self) -> usize {
@@ -190,9 +184,7 @@ impl MatrixSlots {
     }
 
     fn start(&self, filled: &mut Filled) {
-        if let Some(waiting) = &self.waiting {
-            waiting.add(self.placed_bytes());
-        }
+        self.waiting.add(self.placed_bytes());
         *filled = match &self.layout {
             Layout::Dense { zeros } => {
                 let mut values = self.take(self.n_rows * self.width(), false).1;
@@ -241,13 +233,10 @@ impl MatrixSlots {
         match &mut *self.started() {
             Filled::Dense(out) => {
                 let at = row * self.width();
-                // Memory that was used before; fresh one is all zeros.
-                if self.waiting.is_some() {
-                    with_dtype!(self.dtype, T => {
-                        let out = T::as_mut_vec(out).expect("its own type");
-                        out[at..at + self.width()].fill(T::default());
-                    });
-                }
+                with_dtype!(self.dtype, T => {
+                    let out = T::as_mut_vec(out).expect("its own type");
+                    out[at..at + self.width()].fill(T::default());
+                });
                 put_sparse(out, at, map, columns, values);
             }
             Filled::Sparse {
@@ -267,13 +256,13 @@ impl MatrixSlots {
                 lens[row] = len as u32;
             }
             Filled::Packed(rows) => {
-                let waiting = self.waiting.as_ref().expect("these rows wait");
                 let packed = with_dtype!(self.dtype, T => {
-                    self.pack::<T>(rows, row, map, (columns, values), waiting, scratch)
+                    self.pack::<T>(rows, row, map, (columns, values), scratch)
                 });
                 // A sample is enough, and threads do not meet at every row.
                 if row.is_multiple_of(16) {
-                    waiting.count_packed(self.packed_row_bytes(row), packed);
+                    self.waiting
+                        .count_packed(self.packed_row_bytes(row), packed);
                 }
             }
             Filled::Empty | Filled::Discarded => {}
@@ -286,11 +275,10 @@ impl MatrixSlots {
         row: usize,
         map: Option<&VarMap>,
         (columns, values): (&[u32], Slice<'_>),
-        waiting: &Waiting,
         scratch: &mut PlaceScratch,
     ) -> usize {
         if let (None, Some(values)) = (map, T::from_slice(values)) {
-            return rows.put(row, columns, values, waiting);
+            return rows.put(row, columns, values, &self.waiting);
         }
         let mut joint_columns = std::mem::take(&mut scratch.columns);
         let mut joint_values = match scratch.values.take() {
@@ -306,7 +294,7 @@ impl MatrixSlots {
         }
         let out = T::as_mut_vec(&mut joint_values).expect("its own type");
         let len = self.join::<T>(map, columns, values, (&mut joint_columns, out), scratch);
-        let packed = rows.put(row, &joint_columns[..len], &out[..len], waiting);
+        let packed = rows.put(row, &joint_columns[..len], &out[..len], &self.waiting);
         scratch.columns = joint_columns;
         scratch.values = Some(joint_values);
         packed
@@ -358,15 +346,15 @@ impl MatrixSlots {
     pub(crate) fn discard(&self) {
         let filled = std::mem::replace(&mut *self.lock(), Filled::Discarded);
         self.count_out(&filled);
-        if let (Filled::Packed(rows), Some(waiting)) = (filled, &self.waiting) {
-            rows.release(waiting);
+        if let Filled::Packed(rows) = filled {
+            rows.release(&self.waiting);
         }
     }
 
     /// Rows do not wait any more.
     fn count_out(&self, filled: &Filled) {
-        if let (Filled::Dense(_) | Filled::Sparse { .. }, Some(waiting)) = (filled, &self.waiting) {
-            waiting.remove(self.placed_bytes());
+        if let Filled::Dense(_) | Filled::Sparse { .. } = filled {
+            self.waiting.remove(self.placed_bytes());
         }
     }
 
@@ -413,9 +401,7 @@ impl MatrixSlots {
                     }
                     Output::Csr => self.unpack(&rows),
                 };
-                if let Some(waiting) = &self.waiting {
-                    rows.release(waiting);
-                }
+                rows.release(&self.waiting);
                 matrix
             }
             Filled::Empty | Filled::Discarded => unreachable!("a batch is finished once"),

@@ -48,7 +48,7 @@ impl Window {
         (budget, packing): (usize, f64),
         format: &BatchFormat,
         reading: Reading,
-        waiting: Option<&Arc<Waiting>>,
+        waiting: &Arc<Waiting>,
     ) -> Result<Window, Error> {
         let mut window = Window {
             batches: Vec::new(),
@@ -72,8 +72,7 @@ impl Window {
             // Packed rows make room one by one, others when their batch is finished: two windows
             // share the budget then.
             let packed = (slots.packed_bytes() as f64 * packing) as usize;
-            let begun = waiting.map_or(0, |waiting| waiting.block_bytes());
-            let batch_bytes = packed + begun + 2 * slots.placed_bytes();
+            let batch_bytes = packed + waiting.block_bytes() + 2 * slots.placed_bytes();
             starts.push(order.len());
             order.extend(
                 rows.iter()

@@ -147,7 +147,7 @@ impl CsrMatrix {
             ..
         } = scratch;
         let column_size = self.column_type().size();
-        let (mut order, mut unique_columns, mut sums) = (Vec::new(), Vec::new(), Vec::new());
+        let mut summed = Summed::default();
         let range = |row: u64| self.indptr[row as usize]..self.indptr[row as usize + 1];
         // A read of a file costs a system call: neighbours are read together.
         let together = self.is_direct() && !(column_cursor.mapped && value_cursor.mapped);
@@ -193,31 +193,16 @@ impl CsrMatrix {
                 let raw = &raw_columns[span.start * column_size..span.end * column_size];
                 let columns = self.columns(raw, wide)?;
                 let row_values = &values[span];
-                if is_canonical(columns) {
+                let (columns, row_values) = if is_canonical(columns) {
                     self.check_column(columns.last())?;
-                    for copy in 0..copies {
-                        sink.sparse(first + i + copy, columns, slice(row_values));
-                    }
-                    continue;
-                }
-                self.check_column(columns.iter().max())?;
-                order.clear();
-                order.extend(columns.iter().copied().zip(0u32..));
-                order.sort_unstable();
-                unique_columns.clear();
-                sums.clear();
-                for &(column, from) in &order {
-                    let value = row_values[from as usize];
-                    if unique_columns.last() == Some(&column) {
-                        let sum: &mut T = sums.last_mut().expect("one for each column");
-                        *sum = sum.add(value);
-                    } else {
-                        unique_columns.push(column);
-                        sums.push(value);
-                    }
-                }
+                    (columns, row_values)
+                } else {
+                    self.check_column(columns.iter().max())?;
+                    summed.fill(columns, row_values);
+                    (&summed.columns[..], &summed.values[..])
+                };
                 for copy in 0..copies {
-                    sink.sparse(first + i + copy, &unique_columns, slice(&sums));
+                    sink.sparse(first + i + copy, columns, slice(row_values));
                 }
             }
             first = next.max(first + copies);
@@ -281,6 +266,34 @@ impl CsrMatrix {
         let found = format!("column {column}, or a negative one");
         let expected = format!("columns from 0 to below {}", self.shape[1]);
         self.indices.invalid(expected, found)
+    }
+}
+
+/// A row whose columns were made to ascend, the values of repeated ones summed.
+#[derive(Default)]
+struct Summed<T> {
+    columns: Vec<u32>,
+    values: Vec<T>,
+    order: Vec<(u32, u32)>,
+}
+
+impl<T: Stored> Summed<T> {
+    fn fill(&mut self, columns: &[u32], values: &[T]) {
+        self.order.clear();
+        self.order.extend(columns.iter().copied().zip(0u32..));
+        self.order.sort_unstable();
+        self.columns.clear();
+        self.values.clear();
+        for &(column, from) in &self.order {
+            let value = values[from as usize];
+            if self.columns.last() == Some(&column) {
+                let sum = self.values.last_mut().expect("one for each column");
+                *sum = sum.add(value);
+            } else {
+                self.columns.push(column);
+                self.values.push(value);
+            }
+        }
     }
 }
 
