@@ -5,7 +5,7 @@ use std::ffi::c_int;
 
 use mapped_anndata::io::{Bool, DType, Stored, Values, Wide, f16, with_dtype};
 use numpy::npyffi::{self, PY_ARRAY_API, npy_intp};
-use numpy::{PyArrayDescr, PyArrayDescrMethods};
+use numpy::{PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
 /// What arrays view, kept until the last of them is gone. Nothing looks into it: what numpy
@@ -52,6 +52,17 @@ impl View {
             dtype,
             shape: vec![elements.len()],
             data: elements.as_mut_ptr().cast(),
+        }
+    }
+
+    /// The first bytes of a vector of words.
+    pub(crate) fn of_words(dtype: DType, shape: Vec<usize>, words: &mut Vec<u64>) -> View {
+        let n_bytes = shape.iter().product::<usize>() * dtype.size();
+        assert!(n_bytes <= words.len() * 8, "{n_bytes} bytes of {shape:?}");
+        View {
+            dtype,
+            shape,
+            data: words.as_mut_ptr().cast(),
         }
     }
 
@@ -114,6 +125,25 @@ pub(crate) fn from_values<'py>(
     let owner = Owner::new(py, values)?;
     // SAFETY: the owner has the vector, and looks at it no more.
     unsafe { view.array(&owner) }
+}
+
+/// Where the elements of an array lie.
+pub(crate) fn data(array: &Bound<'_, PyUntypedArray>) -> *const u8 {
+    // SAFETY: the pointer is that of a live array object, of which one field is read.
+    unsafe { (*array.as_array_ptr()).fields.data.cast_const().cast() }
+}
+
+/// The bytes of an array; `None` when they do not lie one after the other.
+///
+/// # Safety
+/// Nobody may write to the array while the bytes are in use.
+pub(crate) unsafe fn bytes<'a>(array: &'a Bound<'_, PyUntypedArray>) -> Option<&'a [u8]> {
+    let n_bytes = array.len() * array.dtype().itemsize();
+    if !array.is_c_contiguous() || n_bytes == 0 || array.dtype().has_object() {
+        return None;
+    }
+    // SAFETY: numpy has this many initialised bytes there for as long as the array lives.
+    Some(unsafe { std::slice::from_raw_parts(data(array), n_bytes) })
 }
 
 /// numpy's description of a type.

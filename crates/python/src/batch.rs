@@ -7,7 +7,7 @@ use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
-use crate::arrays::{Owner, View, scalar};
+use crate::arrays::{Owner, View, data, scalar};
 use crate::item::{STORE, nan};
 
 /// The key of a batch that tells each row's number in its store's file.
@@ -233,12 +233,6 @@ pub(crate) fn rows_of(
         }
     }
     Ok(true)
-}
-
-/// Where the elements of an array lie.
-fn data(array: &Bound<'_, PyUntypedArray>) -> *const u8 {
-    // SAFETY: the pointer is that of a live array object, of which one field is read.
-    unsafe { (*array.as_array_ptr()).fields.data.cast_const().cast() }
 }
 
 /// A tuple of an array of int64 for each store.

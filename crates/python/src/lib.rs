@@ -14,6 +14,7 @@ mod errors;
 mod item;
 mod labels;
 mod loader;
+mod nonzeros;
 
 use pyo3::prelude::*;
 
@@ -25,6 +26,8 @@ mod _core {
     use crate::collection::Collection;
     #[pymodule_export]
     use crate::loader::{Epoch, Loader};
+    #[pymodule_export]
+    use crate::nonzeros::{pack_nonzeros, unpack_nonzeros};
 
     /// The version of the package.
     #[pymodule_export]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ._csr import CSR
+
+if TYPE_CHECKING:
+    import torch
 
 
 def finish(batch: dict[str, Any], as_torch: bool) -> dict[str, Any]:
@@ -19,8 +22,8 @@ def finish(batch: dict[str, Any], as_torch: bool) -> dict[str, Any]:
     return batch
 
 
-def to_torch(array: np.ndarray) -> Any:
+def to_torch(array: np.ndarray) -> torch.Tensor:
     """A tensor over the memory of an array."""
-    import torch
+    from ._torch import to_tensor
 
-    return torch.from_numpy(array)
+    return to_tensor(array)

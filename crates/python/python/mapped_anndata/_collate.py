@@ -14,10 +14,23 @@ MISSING_CODE = -100
 """The code of a missing label: torch's default `ignore_index`."""
 
 
+class Item(dict):
+    """An item that was read with others, for which torch's `default_collate` has a way of its own:
+    see `_torch`."""
+
+
 class Items(list):
     """A list of items whose arrays are rows of the arrays of one `block`."""
 
-    block: dict[str, Any]
+    def __init__(self, items: Iterable[dict[str, Any]], block: dict[str, Any] | None = None):
+        super().__init__(items)
+        self.block = block or {}
+
+    def whole(self, key: str) -> np.ndarray | None:
+        """The matrix whose rows the items have under a key, if they still do."""
+        whole = self.block.get(key)
+        is_matrix = isinstance(whole, np.ndarray) and whole.ndim > 1
+        return whole if is_matrix and rows_of(whole, self, key) else None
 
 
 def collate(items: Sequence[dict[str, Any]], *, as_torch: bool = True) -> dict[str, Any]:
@@ -36,16 +49,17 @@ def collate(items: Sequence[dict[str, Any]], *, as_torch: bool = True) -> dict[s
         items: What a collection gives; later changes to it are respected.
         as_torch: Tensors, or else numpy arrays.
     """
-    block = getattr(items, "block", {})
+    items = items if isinstance(items, Items) else Items(items)
+    block = items.block
     batch: dict[str, Any] = {}
     keys: Iterable[str] = items[0].keys() if items else ()
     if any(item.keys() != keys for item in items):
         keys = dict.fromkeys(key for item in items for key in item)
     for key in keys:
-        whole: Any = block.get(key)
-        if isinstance(whole, np.ndarray) and whole.ndim > 1 and rows_of(whole, items, key):
-            batch[key] = whole
+        if (matrix := items.whole(key)) is not None:
+            batch[key] = matrix
             continue
+        whole = block.get(key)
         values = [item.get(key, np.nan) for item in items]
         types = {type(value) for value in values if value is not np.nan}
         if np.ndarray in types:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,7 +12,7 @@ import numpy as np
 from . import _arguments as arguments
 from . import _core
 from ._batch import finish
-from ._collate import Items
+from ._collate import Item, Items
 from ._loader import Loader
 
 if TYPE_CHECKING:
@@ -247,15 +248,16 @@ class MappedCollection:
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
         """Many rows: what torch's `DataLoader` asks for a whole batch.
 
-        They are read at once, and their arrays are rows of one block, which `collate` hands on.
+        They are read at once, and their arrays are rows of one block, which `collate` and torch's
+        `default_collate` hand on.
         Where stores differ in keys, widths or types, rows are read one by one.
         """
         if not self._core.uniform:
             return Items(self._core.item(index) for index in indices)
+        if "torch.utils.data" in sys.modules:
+            from . import _torch  # noqa: F401, for what it registers
         items, block = self._core.items(indices)
-        items = Items(items)
-        items.block = block
-        return items
+        return Items(map(Item, items), block)
 
     def get_batch(
         self,
