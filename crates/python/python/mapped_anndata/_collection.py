@@ -254,10 +254,12 @@ class MappedCollection:
         """
         if not self._core.uniform:
             return Items(self._core.item(index) for index in indices)
+        items, block = self._core.items(indices)
         if "torch.utils.data" in sys.modules:
             from . import _torch  # noqa: F401, for what it registers
-        items, block = self._core.items(indices)
-        return Items(map(Item, items), block)
+
+            items = map(Item, items)
+        return Items(items, block)
 
     def get_batch(
         self,

@@ -19,7 +19,7 @@ from torch.utils.data import (
     random_split,
 )
 
-from mapped_anndata import MappedCollection, collate
+from mapped_anndata import MappedCollection, _core, collate
 
 METHODS = ["fork", "spawn", "forkserver"]
 KEYS = ["cell_type", "donor"]
@@ -169,6 +169,83 @@ def test_why_there_is_a_collate_function(collection):
     items = [collection[0], collection[missing]]
     assert default_collate(items)["cell_type"].dtype != torch.int64
     assert collate(items)["cell_type"].tolist() == [items[0]["cell_type"], -100]
+
+
+def test_the_default_collate_hands_matrices_on(labelled):
+    items = labelled.__getitems__(range(100))
+    assert default_collate(items)["X"].data_ptr() == items.block["X"].ctypes.data
+    # In another order, or changed, they are what the items are.
+    items[0], items[1] = items[1], items[0]
+    items[2]["X"] = items[2]["X"] * 2
+    items[3]["X"] += 1
+    equal(default_collate(items), default_collate([dict(item) for item in items]))
+    equal(default_collate(list(items)), default_collate([dict(item) for item in items]))
+
+
+class Logarithms:
+    """A dataset and a collate function around ours, as users write them."""
+
+    def __init__(self, cells):
+        self.cells = cells
+
+    def __len__(self):
+        return len(self.cells)
+
+    def __getitems__(self, indices):
+        items = self.cells.__getitems__(indices)
+        items[0]["X"] += 1
+        return items
+
+    @staticmethod
+    def collate(items):
+        batch = collate(items)
+        log = batch["X"].log1p()
+        assert type(log) is torch.Tensor
+        return {"X": batch["X"], "log": log, "shifted": log + 1}
+
+
+def test_what_is_done_in_a_worker_arrives(collection):
+    dataset = Logarithms(collection)
+    for number, batch in enumerate(DataLoader(dataset, 700, collate_fn=dataset.collate, **workers(2))):
+        expected = torch.from_numpy(collection.get_batch(range(len(collection))[700 * number : 700 * (number + 1)])["X"])
+        expected[0] += 1
+        assert {type(value) for value in batch.values()} == {torch.Tensor}
+        equal(batch, {"X": expected, "log": expected.log1p(), "shifted": expected.log1p() + 1})
+
+
+@pytest.mark.parametrize("dtype", ["bool", "i1", "u2", "i4", "i8", "f2", "f4", "f8"])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 21), (7, 64), (100, 333), (2, 5, 9)])
+def test_matrices_are_sent_bit_by_bit(dtype, shape):
+    rng = np.random.default_rng(0)
+    values = (rng.integers(0, 255, shape) * (rng.random(shape) < 0.1)).astype(dtype)
+    if values.dtype.kind == "f":
+        values.flat[-1:], values.flat[:1] = np.nan, -0.0
+    packed = _core.pack_nonzeros(values)
+    if packed is None:
+        assert np.count_nonzero(values) + 2 > values.size / 4
+        return
+    assert packed.nbytes < values.nbytes / 2 or values.size < 100
+    found = _core.unpack_nonzeros(packed, shape, values.dtype.name)
+    assert found.dtype == values.dtype and found.shape == shape and found.tobytes() == values.tobytes()
+    for broken in (packed[:-1], packed[:4], np.append(packed, np.zeros(8, np.uint8))):
+        with pytest.raises(ValueError, match="not what a worker sends"):
+            _core.unpack_nonzeros(broken.copy(), shape, values.dtype.name)
+
+
+def test_dense_matrices_are_sent_as_torch_sends_them(collection):
+    assert _core.pack_nonzeros(np.ones((10, 10), np.float32)) is None
+    assert _core.pack_nonzeros(np.zeros((10, 10), np.float32)[:, ::2]) is None
+    assert _core.pack_nonzeros(np.zeros((0, 10), np.float32)) is None
+    dataset = [{"X": np.arange(1.0, 50.0) + i} for i in range(40)]
+    for number, batch in enumerate(DataLoader(dataset, batch_size=10, collate_fn=collate, **workers(1))):
+        assert batch["X"].tolist() == [(np.arange(1.0, 50.0) + i).tolist() for i in range(10 * number, 10 * number + 10)]
+
+
+def test_batches_of_workers_keep_their_memory(collection):
+    batches = [(batch["X"], batch["X"].clone()) for batch in DataLoader(collection, 100, collate_fn=collate, **workers(2))]
+    for _ in DataLoader(collection, 100, collate_fn=collate, shuffle=True, **workers(2)):
+        pass
+    assert all(torch.equal(now, then) for now, then in batches)
 
 
 def test_one_item_at_a_time(collection):
