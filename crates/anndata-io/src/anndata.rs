@@ -14,7 +14,7 @@ use crate::store::{MemoryStore, Node, Store};
 /// Where an AnnData object is: a path, or memory.
 #[derive(Debug, Clone)]
 pub enum AnnDataSource {
-    /// A `.h5ad` file or a `.zarr` directory; the content decides.
+    /// A `.h5ad` file, a `.zarr` directory or a `.zarr.zip` archive; the content decides.
     Path(PathBuf),
     /// A store in memory.
     Memory(MemoryStore),
@@ -74,7 +74,7 @@ pub struct AnnDataFile {
 }
 
 impl AnnDataFile {
-    /// Opens a `.h5ad` file or a `.zarr` directory with a context of its own.
+    /// Opens a `.h5ad` file, a `.zarr` directory or a `.zarr.zip` archive with a context of its own.
     ///
     /// # Errors
     /// When there is no such file, or it is no AnnData.
@@ -143,20 +143,18 @@ impl AnnDataFile {
     /// When it cannot be read, or its shape is not `[n_obs, n_vars]` (`raw.X` has columns of
     /// its own).
     pub fn layer(&self, key: &LayerKey) -> Result<Option<MatrixSource>, Error> {
-        let element = key.element();
-        // An absent raw may be a scalar of encoding "null".
-        if *key == LayerKey::RawX && self.store.node("raw")? != Some(Node::Group) {
+        let Some((element, var)) = self.matrix_element(key)? else {
             return Ok(None);
-        }
+        };
         let Some(matrix) = MatrixSource::open(&self.store, &element)? else {
             return Ok(None);
         };
-        let n_cols = match key {
-            LayerKey::RawX if self.store.node("raw/var")? == Some(Node::Group) => {
-                Some(index(&self.store, "raw/var")?.len())
-            }
-            LayerKey::RawX => None,
-            _ => Some(self.n_vars),
+        let n_cols = match var {
+            None => Some(self.n_vars),
+            Some(var) => match self.store.node(var)? {
+                Some(Node::Group | Node::Table) => Some(index(&self.store, var)?.len()),
+                _ => None,
+            },
         };
         let shape = matrix.shape();
         if shape.len() != 2 || shape[0] != self.n_obs || n_cols.is_some_and(|n| n != shape[1]) {
@@ -165,6 +163,23 @@ impl AnnDataFile {
             return Err(self.store.invalid(&element, expected, format!("{shape:?}")));
         }
         Ok(Some(matrix))
+    }
+
+    /// Where a matrix is, and its variables if they are not `var`; `None` when there is no raw.
+    fn matrix_element(
+        &self,
+        key: &LayerKey,
+    ) -> Result<Option<(String, Option<&'static str>)>, Error> {
+        if *key != LayerKey::RawX {
+            return Ok(Some((key.element(), None)));
+        }
+        // An absent raw may be a scalar of encoding "null".
+        if self.store.node("raw")? == Some(Node::Group) {
+            return Ok(Some((key.element(), Some("raw/var"))));
+        }
+        // Before anndata 0.7, its parts stand side by side.
+        let is_there = self.store.node("raw.X")?.is_some();
+        Ok(is_there.then(|| ("raw.X".to_owned(), Some("raw.var"))))
     }
 
     /// Opens an element of obsm; `None` when the file has none of that name.
@@ -229,7 +244,9 @@ impl AnnDataFile {
         if self.has_matrix("X")? {
             keys.push(LayerKey::X);
         }
-        if self.store.node("raw")? == Some(Node::Group) && self.has_matrix("raw/X")? {
+        if let Some((element, _)) = self.matrix_element(&LayerKey::RawX)?
+            && self.has_matrix(&element)?
+        {
             keys.push(LayerKey::RawX);
         }
         keys.extend(self.children("layers")?.into_iter().map(LayerKey::Layer));
@@ -247,7 +264,7 @@ impl AnnDataFile {
 
     fn children(&self, group: &str) -> Result<Vec<String>, Error> {
         let mut names = match self.store.node(group)? {
-            Some(Node::Group) => self.store.children(group)?,
+            Some(Node::Group | Node::Table) => self.store.children(group)?,
             _ => Vec::new(),
         };
         names.sort_unstable();
@@ -256,6 +273,10 @@ impl AnnDataFile {
 }
 
 fn index_name(store: &Store, frame: &str) -> Result<String, Error> {
+    if store.node(frame)? == Some(Node::Table) {
+        let first = store.children(frame)?.into_iter().next();
+        return Ok(first.unwrap_or_default());
+    }
     Ok(store
         .text_attribute(frame, "_index")?
         .unwrap_or_else(|| "_index".to_owned()))
@@ -263,13 +284,13 @@ fn index_name(store: &Store, frame: &str) -> Result<String, Error> {
 
 fn index(store: &Store, frame: &str) -> Result<Column, Error> {
     match store.node(frame)? {
-        Some(Node::Group) => {}
+        Some(Node::Group | Node::Table) => {}
         found => {
             let found = match found {
                 None => format!("no {frame}"),
-                Some(_) => format!("an array {frame} (a layout of anndata before 0.7)"),
+                Some(_) => format!("an array {frame}"),
             };
-            let expected = "groups obs and var".to_owned();
+            let expected = "tables obs and var".to_owned();
             return Err(Error::new(
                 store.path(),
                 frame,

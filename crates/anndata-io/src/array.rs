@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::context::{ByteSource, Cached, ChunkKey, IoContext, next_array_id};
+use crate::context::{ByteSource, Cached, ChunkKey, IoContext, Memory, next_array_id};
 use crate::dtype::{DType, Slice, Values};
 use crate::error::{Error, ErrorKind};
 
@@ -44,7 +44,18 @@ pub(crate) struct ArrayParts {
     pub(crate) chunks: Chunks,
     /// One element, native-endian, of what was never written. Empty: zero bytes.
     pub(crate) fill: Vec<u8>,
+    /// For a field of a table: where it lies in the records that are stored.
+    pub(crate) record: Option<Record>,
     pub(crate) id: u64,
+}
+
+/// Records of a table, of which an array is one field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Record {
+    /// Bytes of a record.
+    pub(crate) len: usize,
+    /// Where the field begins.
+    pub(crate) offset: usize,
 }
 
 /// What an array's elements are.
@@ -177,20 +188,26 @@ impl Array {
 
     /// Whether elements can be read where they lie, without decoding a whole chunk.
     pub(crate) fn is_direct(&self) -> bool {
-        self.inner.pipeline.is_empty() && self.inner.stored_axes.is_none()
+        let inner = &*self.inner;
+        inner.pipeline.is_empty() && inner.stored_axes.is_none() && inner.record.is_none()
     }
 
     /// Refuses an array that claims more elements than its stored bytes can hold.
     pub(crate) fn check_written(&self) -> Result<(), Error> {
-        // A text of variable length is stored with its length, in four bytes.
-        let item = match self.inner.item.size() {
-            0 => 4,
-            size => size as u64,
+        let item = match (&self.inner.record, self.inner.item.size()) {
+            (Some(record), _) => record.len as u64,
+            // A text of variable length is stored with its length, in four bytes.
+            (None, 0) => 4,
+            (None, size) => size as u64,
         };
         let stored = self.inner.chunks.stored_bytes(&self.inner.grid, item);
         let ratio = self.inner.pipeline.best_ratio();
         let limit = stored.saturating_mul(ratio).saturating_add(FREE_BYTES);
-        if self.len().saturating_mul(item) > limit {
+        let len = match self.inner.record {
+            Some(_) => self.inner.grid.shape[0],
+            None => self.len(),
+        };
+        if len.saturating_mul(item) > limit {
             let found = format!("{stored} bytes stored for {} elements", self.len());
             return Err(self.invalid("no more elements than the stored bytes can hold", found));
         }
@@ -288,12 +305,19 @@ impl Array {
             .len
             .saturating_mul(ratio)
             .saturating_add(FREE_BYTES_OF_CHUNK);
-        let len = inner.grid.chunk_len().checked_mul(item as u64);
+        let len = match inner.record {
+            Some(record) => inner.grid.chunk[0].checked_mul(record.len as u64),
+            None => inner.grid.chunk_len().checked_mul(item as u64),
+        };
         let Some(len) = len.filter(|&len| len <= limit) else {
             let expected = format!("chunk {chunk} of shape {:?}", inner.grid.chunk);
             return Err(self.invalid(expected, format!("{} stored bytes", place.len)));
         };
         self.read_raw(place, &mut cursor.raw)?;
+        if inner.record.is_some() && inner.pipeline.is_empty() {
+            // The last block of a table that lies in one piece may be shorter.
+            cursor.raw.resize(len as usize, 0);
+        }
         // A buffer that no cache holds is used again: its pages are there already.
         let mut out = cursor
             .spare
@@ -315,6 +339,10 @@ impl Array {
                     source: Arc::new(source),
                 })
             })?;
+        if let Some(record) = inner.record {
+            let field: u64 = inner.grid.chunk[1..].iter().product();
+            out = fields(&out, record, field as usize * item);
+        }
         if inner.big_endian {
             swap_bytes(out.as_mut_slice(), self.swap_unit());
         }
@@ -683,6 +711,16 @@ fn swap_bytes(bytes: &mut [u8], unit: usize) {
     }
 }
 
+/// One field of every record.
+fn fields(records: &AlignedBytes, record: Record, field_len: usize) -> AlignedBytes {
+    let records = records.as_slice().chunks_exact(record.len);
+    let mut out = AlignedBytes::zeroed(records.len() * field_len);
+    for (field, record_bytes) in out.as_mut_slice().chunks_exact_mut(field_len).zip(records) {
+        field.copy_from_slice(&record_bytes[record.offset..record.offset + field_len]);
+    }
+    out
+}
+
 /// A chunk whose axes are stored in another order, made row-major.
 fn transposed(stored: &AlignedBytes, shape: &[u64], axes: &[usize], item: usize) -> AlignedBytes {
     let rank = shape.len();
@@ -721,7 +759,7 @@ pub(crate) fn memory_parts(
     bytes: Vec<u8>,
 ) -> ArrayParts {
     let chunks = Chunks::Contiguous {
-        source: ByteSource::Memory(bytes.into()),
+        source: ByteSource::Memory(Memory::new(bytes)),
         offset: 0,
     };
     ArrayParts {
@@ -735,6 +773,7 @@ pub(crate) fn memory_parts(
         stored_axes: None,
         chunks,
         fill: Vec::new(),
+        record: None,
         id: 0,
     }
 }

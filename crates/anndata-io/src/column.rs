@@ -4,7 +4,7 @@ use crate::array::text::Strings;
 use crate::array::{Array, Cursor};
 use crate::dtype::{Bool, DType, Stored, Values, Wide};
 use crate::error::{Error, REWRITE};
-use crate::store::{Node, Store};
+use crate::store::{Attribute, Node, Store};
 
 /// A column of a table, opened. Categories and codes are in memory; numbers and texts are read
 /// on demand.
@@ -148,7 +148,6 @@ impl Column {
         };
         let encoding = store.text_attribute(&element, "encoding-type")?;
         let part = |name: &str| store.array(&format!("{element}/{name}"));
-        let legacy = format!("{frame}/__categories/{name}");
         let column = match (node, encoding.as_deref()) {
             (Node::Group, Some("categorical")) => {
                 let categories = format!("{element}/categories");
@@ -170,15 +169,14 @@ impl Column {
                 }
                 Column::plain(values, Some(mask))?
             }
-            // anndata 0.7 keeps categories aside.
-            (Node::Array, None) if store.node(&legacy)? == Some(Node::Array) => {
-                Column::categorical(store.array(&element)?, read_categories(store, &legacy)?)?
-            }
-            (Node::Array, None) if store.attribute(&element, "categories")?.is_some() => {
-                let what = "a column whose categories are named by a reference only";
-                return Err(Error::unsupported(store.path(), &element, what, REWRITE));
-            }
-            (Node::Array, Some("array" | "string-array") | None) => {
+            (Node::Array, None) => match legacy_categories(store, frame, name)? {
+                Some(categories) => {
+                    let categories = read_categories(store, &categories)?;
+                    Column::categorical(store.array(&element)?, categories)?
+                }
+                None => Column::plain(store.array(&element)?, None)?,
+            },
+            (Node::Array, Some("array" | "string-array")) => {
                 Column::plain(store.array(&element)?, None)?
             }
             (_, encoding) => {
@@ -406,6 +404,55 @@ impl ColumnRows {
     }
 }
 
+/// Where the categories of a column are that keeps its codes apart from them, as those written
+/// before anndata 0.8 do; `None` when it has none.
+pub(crate) fn legacy_categories(
+    store: &Store,
+    frame: &str,
+    name: &str,
+) -> Result<Option<String>, Error> {
+    let element = format!("{frame}/{name}");
+    if store.node(frame)? == Some(Node::Table) {
+        return table_categories(store, frame, name, &element);
+    }
+    match store.attribute(&element, "categories")? {
+        // In zarr, a path within the table.
+        Some(Attribute::Text(path)) => Ok(Some(format!("{frame}/{path}"))),
+        Some(Attribute::Reference(path)) => Ok(Some(path)),
+        Some(other) => {
+            let expected = "attribute categories to name the categories";
+            Err(store.invalid(&element, expected, format!("{other:?}")))
+        }
+        None => {
+            let beside = format!("{frame}/__categories/{name}");
+            Ok(store.node(&beside)?.map(|_| beside))
+        }
+    }
+}
+
+/// Before anndata 0.7, categories of obs and of var are in `uns` under the name of the column.
+fn table_categories(
+    store: &Store,
+    frame: &str,
+    name: &str,
+    element: &str,
+) -> Result<Option<String>, Error> {
+    let categories = format!("uns/{name}_categories");
+    let codes = store.array(element)?;
+    if store.node(&categories)?.is_none() || !codes.dtype().is_some_and(DType::is_integer) {
+        return Ok(None);
+    }
+    // When both tables have such a column, they are those of the one whose codes they fit, obs
+    // before var: what anndata does.
+    if frame == "obs" && store.node(&format!("var/{name}"))?.is_some() {
+        let n_categories = read_categories(store, &categories)?.len();
+        if check_codes(&codes, &codes.read_all()?, n_categories).is_err() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(categories))
+}
+
 /// The categories of a column: an array, or the values of a nullable one, none of them missing.
 fn read_categories(store: &Store, element: &str) -> Result<Values1d, Error> {
     let array = match store.node(element)? {
@@ -419,7 +466,8 @@ fn read_categories(store: &Store, element: &str) -> Result<Values1d, Error> {
         }
         _ => store.array(element)?,
     };
-    if array.shape().len() != 1 {
+    // A single one may be a scalar.
+    if array.shape().len() > 1 {
         return Err(array.invalid("a list of categories", format!("shape {:?}", array.shape())));
     }
     match array.dtype() {

@@ -432,7 +432,27 @@ fn is_local(_file: &File) -> bool {
 #[derive(Debug, Clone)]
 pub(crate) enum ByteSource {
     File(FileSource),
-    Memory(Arc<[u8]>),
+    Memory(Memory),
+}
+
+/// Bytes in memory, or mapped from a file that nobody else can reach.
+#[derive(Clone)]
+pub(crate) struct Memory(Arc<dyn AsRef<[u8]> + Send + Sync>);
+
+impl Memory {
+    pub(crate) fn new(bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Memory {
+        Memory(Arc::new(bytes))
+    }
+
+    fn bytes(&self) -> &[u8] {
+        (*self.0).as_ref()
+    }
+}
+
+impl std::fmt::Debug for Memory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes", self.bytes().len())
+    }
 }
 
 impl ByteSource {
@@ -454,14 +474,15 @@ impl ByteSource {
     pub(crate) fn len(&self) -> u64 {
         match self {
             ByteSource::File(file) => file.len(),
-            ByteSource::Memory(bytes) => bytes.len() as u64,
+            ByteSource::Memory(memory) => memory.bytes().len() as u64,
         }
     }
 
     pub(crate) fn read_exact_at(&self, offset: u64, out: &mut [u8]) -> Result<(), Error> {
         match self {
             ByteSource::File(file) => file.read_exact_at(offset, out),
-            ByteSource::Memory(bytes) => {
+            ByteSource::Memory(memory) => {
+                let bytes = memory.bytes();
                 let found = usize::try_from(offset)
                     .ok()
                     .and_then(|start| bytes.get(start..start.checked_add(out.len())?));

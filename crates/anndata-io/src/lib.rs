@@ -64,6 +64,7 @@ mod column;
 mod context;
 mod dtype;
 mod error;
+mod folder;
 mod fork_local;
 mod key;
 mod matrix;

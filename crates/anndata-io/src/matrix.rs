@@ -96,7 +96,13 @@ impl MatrixSource {
         let Some(node) = store.node(element)? else {
             return Ok(None);
         };
-        let encoding = store.text_attribute(element, "encoding-type")?;
+        let encoding = match store.text_attribute(element, "encoding-type")? {
+            Some(encoding) => Some(encoding),
+            // Before anndata 0.7.
+            None => store
+                .text_attribute(element, "h5sparse_format")?
+                .map(|format| format!("{format}_matrix")),
+        };
         let unsupported =
             |what: String, way_out| Err(Error::unsupported(store.path(), element, what, way_out));
         let (shape, dtype, layout) = match (node, encoding.as_deref()) {
@@ -120,6 +126,9 @@ impl MatrixSource {
             }
             (Node::Group, None) => {
                 return unsupported("a group without encoding-type".to_owned(), REWRITE);
+            }
+            (Node::Table, None) => {
+                return unsupported("a table of records as a matrix".to_owned(), REWRITE);
             }
             (_, Some(encoding)) => {
                 return unsupported(format!("the encoding {encoding} of a matrix"), REWRITE);

@@ -20,6 +20,8 @@ pub use memory::MemoryStore;
 pub enum Node {
     /// A group of named elements.
     Group,
+    /// An array of records: its fields are arrays below it, as a group's members are.
+    Table,
     /// An array.
     Array,
 }
@@ -33,6 +35,8 @@ pub enum Attribute {
     Texts(Vec<String>),
     /// One or more integers; booleans are 0 and 1.
     Integers(Vec<i64>),
+    /// An HDF5 object reference: the path of what it refers to.
+    Reference(String),
     /// Anything else, described.
     Other(String),
 }
@@ -46,7 +50,7 @@ pub(crate) trait Backend: Debug + Send + Sync {
     fn array(&self, element: &str) -> Result<Array, Error>;
 }
 
-/// An opened store: an HDF5 file, a zarr directory, or memory.
+/// An opened store: an HDF5 file, a zarr directory or a zip archive of one, or memory.
 ///
 /// It is meant to be short-lived: take the [`Array`]s that you need, which stay valid, and
 /// drop it.
@@ -70,7 +74,7 @@ impl Store {
         }
         let meta = std::fs::metadata(path).map_err(|error| Error::io(path, "", error))?;
         let not_anndata = |found: &str| ErrorKind::NotAnnData {
-            expected: "an HDF5 file or a zarr directory".to_owned(),
+            expected: "an HDF5 file, a zarr directory or a zip archive of one".to_owned(),
             found: found.to_owned(),
         };
         let backend: Box<dyn Backend> = if meta.is_dir() {
@@ -82,14 +86,10 @@ impl Store {
             match sniff(path)? {
                 Content::Hdf5 => Box::new(hdf5::Hdf5Store::open(path, context)?),
                 Content::Gzip => return fail(ErrorKind::Gzipped),
-                Content::Zip => {
-                    return Err(Error::unsupported(
-                        path,
-                        "",
-                        "a zipped zarr store",
-                        "unzip it into a directory",
-                    ));
-                }
+                Content::Zip => match zarr::ZarrStore::open_zip(path, context)? {
+                    Some(store) => Box::new(store),
+                    None => return fail(not_anndata("a zip archive without zarr.json or .zgroup")),
+                },
                 Content::Other(found) => return fail(not_anndata(found)),
             }
         };
@@ -113,7 +113,7 @@ impl Store {
         self.backend.node(element)
     }
 
-    /// The names in a group, in no particular order.
+    /// The names in a group, in no particular order; the fields of a table, in theirs.
     pub fn children(&self, group: &str) -> Result<Vec<String>, Error> {
         self.backend.children(group)
     }
@@ -223,7 +223,7 @@ mod tests {
         };
         assert!(open("a.h5ad", b"").contains("an empty file"));
         assert!(open("b.h5ad", b"\x1f\x8b\x08\x00").contains("gunzip"));
-        assert!(open("c.zarr", b"PK\x03\x04").contains("unzip"));
+        assert!(open("c.zarr", b"PK\x03\x04").contains("a zip archive that can be read"));
         assert!(open("d.h5ad", b"hello").contains("without the HDF5 signature"));
         let error = Store::open(dir.path(), &IoContext::default()).expect_err("no zarr");
         assert!(error.to_string().contains("without zarr.json"));

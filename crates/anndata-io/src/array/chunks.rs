@@ -1,13 +1,13 @@
 //! Where the bytes of each chunk of an array lie.
 
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
 
 use once_cell::race::OnceBox;
 
 use super::grid::Grid;
-use crate::context::{ByteSource, FileSource, IoContext};
-use crate::error::Error;
+use crate::context::{ByteSource, IoContext};
+use crate::error::{Error, ErrorKind};
+use crate::folder::{FileBytes, Folder};
 
 /// The stored bytes of one chunk.
 #[derive(Debug, Clone)]
@@ -91,11 +91,14 @@ impl Chunks {
                 if files.present.binary_search(&chunk).is_err() {
                     return Ok(None);
                 }
-                let file = files.open(&grid.coords(chunk))?;
-                let len = file.len();
+                let FileBytes {
+                    source,
+                    offset,
+                    len,
+                } = files.open(&grid.coords(chunk))?;
                 Ok(Some(Place {
-                    source: Cow::Owned(ByteSource::File(file)),
-                    offset: 0,
+                    source: Cow::Owned(source),
+                    offset,
                     len,
                     skip_mask: 0,
                 }))
@@ -126,7 +129,9 @@ impl Chunks {
 #[derive(Debug)]
 pub(crate) struct ChunkFiles {
     pub(crate) context: IoContext,
-    pub(crate) dir: PathBuf,
+    pub(crate) folder: Folder,
+    /// The folder of the array.
+    pub(crate) element: String,
     /// What comes before the coordinates: `c` in zarr v3's default encoding.
     pub(crate) prefix: &'static str,
     pub(crate) separator: char,
@@ -137,9 +142,9 @@ pub(crate) struct ChunkFiles {
 }
 
 impl ChunkFiles {
-    fn open(&self, coords: &[u64]) -> Result<FileSource, Error> {
-        let path = self.dir.join(self.key(coords));
-        FileSource::open(&self.context, &path).map_err(|error| Error::io(path, "", error))
+    fn open(&self, coords: &[u64]) -> Result<FileBytes, Error> {
+        let name = join(&self.element, &self.key(coords));
+        self.folder.open(&self.context, &name)
     }
 
     fn key(&self, coords: &[u64]) -> String {
@@ -153,28 +158,30 @@ impl ChunkFiles {
         if key.is_empty() { "0".to_owned() } else { key }
     }
 
-    /// Lists the files that exist in `dir`. Unknown names are passed over, as zarr does.
+    /// Lists the files that exist of an array. Unknown names are passed over, as zarr does.
     pub(crate) fn list(
         context: &IoContext,
-        dir: &Path,
+        folder: &Folder,
+        element: &str,
         prefix: &'static str,
         separator: char,
         grid: &Grid,
     ) -> Result<ChunkFiles, Error> {
-        let (context, dir) = (context.clone(), dir.to_owned());
+        let (context, folder) = (context.clone(), folder.clone());
         let mut files = ChunkFiles {
             context,
-            dir,
+            folder,
+            element: element.to_owned(),
             prefix,
             separator,
             present: vec![],
             stored: 0,
         };
         let (start, depth) = match (prefix, separator) {
-            ("", '/') => (files.dir.clone(), grid.shape.len().max(1)),
-            ("", _) => (files.dir.clone(), 1),
-            (prefix, '/') if !grid.shape.is_empty() => (files.dir.join(prefix), grid.shape.len()),
-            _ => (files.dir.clone(), 1),
+            ("", '/') => (element.to_owned(), grid.shape.len().max(1)),
+            ("", _) => (element.to_owned(), 1),
+            (prefix, '/') if !grid.shape.is_empty() => (join(element, prefix), grid.shape.len()),
+            _ => (element.to_owned(), 1),
         };
         let mut found = Vec::new();
         let mut coords = Vec::new();
@@ -186,20 +193,13 @@ impl ChunkFiles {
 
     fn walk(
         &mut self,
-        dir: &Path,
+        dir: &str,
         depth: usize,
         coords: &mut Vec<u64>,
         grid: &Grid,
         found: &mut Vec<u64>,
     ) -> Result<(), Error> {
-        let entries = match std::fs::read_dir(dir) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            entries => entries.map_err(|error| Error::io(dir, "", error))?,
-        };
-        for entry in entries {
-            let entry = entry.map_err(|error| Error::io(dir, "", error))?;
-            let name = entry.file_name();
-            let Some(name) = name.to_str() else { continue };
+        for name in self.folder.names(dir)? {
             let before = coords.len();
             if depth > 1 || self.separator == '/' && !grid.shape.is_empty() {
                 let Ok(coord) = name.parse() else { continue };
@@ -217,22 +217,39 @@ impl ChunkFiles {
                 }
             }
             if depth > 1 {
-                self.walk(&entry.path(), depth - 1, coords, grid, found)?;
+                self.walk(&join(dir, &name), depth - 1, coords, grid, found)?;
             } else if coords.len() == grid.shape.len()
-                && self.key(coords).ends_with(name)
+                && self.key(coords).ends_with(&name)
                 && let Some(number) = grid.number(coords)
+                && let Some(len) = self.folder.len(&join(dir, &name))?
             {
-                // Chunks may be links: what they lead to counts.
-                let meta = std::fs::metadata(entry.path())
-                    .map_err(|error| Error::io(entry.path(), "", error))?;
-                if meta.is_file() {
-                    self.stored += meta.len();
-                    found.push(number);
-                }
+                self.stored += len;
+                found.push(number);
             }
             coords.truncate(before);
         }
         Ok(())
+    }
+}
+
+impl ChunkFiles {
+    /// An error of the file at these coordinates.
+    fn invalid(
+        &self,
+        coords: &[u64],
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Error {
+        let name = join(&self.element, &self.key(coords));
+        Error::invalid(self.folder.path(), name, expected, found)
+    }
+}
+
+/// The name of a file in a folder; the empty one is the root.
+fn join(folder: &str, name: &str) -> String {
+    match folder {
+        "" => name.to_owned(),
+        folder => format!("{folder}/{name}"),
     }
 }
 
@@ -256,7 +273,7 @@ pub(crate) struct ShardFiles {
 /// chunk was never written.
 #[derive(Debug)]
 pub(crate) struct Shard {
-    file: FileSource,
+    file: FileBytes,
     chunks: Vec<(u64, u64)>,
 }
 
@@ -286,10 +303,15 @@ impl ShardFiles {
         if (offset, len) == (u64::MAX, u64::MAX) {
             return Ok(None);
         }
-        let source = Cow::Owned(ByteSource::File(shard.file.clone()));
+        let end = offset.checked_add(len);
+        if end.is_none_or(|end| end > shard.file.len) {
+            let expected = format!("chunk {chunk} within its shard of {} bytes", shard.file.len);
+            let found = format!("{len} bytes at {offset}");
+            return Err(self.files.invalid(&shard_coords, expected, found));
+        }
         Ok(Some(Place {
-            source,
-            offset,
+            source: Cow::Owned(shard.file.source.clone()),
+            offset: shard.file.offset + offset,
             len,
             skip_mask: 0,
         }))
@@ -297,30 +319,35 @@ impl ShardFiles {
 
     fn read_index(&self, shard_coords: &[u64], grid: &Grid) -> Result<Shard, Error> {
         let file = self.files.open(shard_coords)?;
+        if let ByteSource::Memory(_) = file.source {
+            // It would have to be decompressed, and kept, as a whole.
+            return Err(Error::new(
+                self.files.folder.path(),
+                join(&self.files.element, &self.files.key(shard_coords)),
+                ErrorKind::Unsupported {
+                    what: "a zarr shard in a compressed zip entry".to_owned(),
+                    way_out: "zip the store again without compression (zip -0 -r)",
+                },
+            ));
+        }
         let entries = self.shards.chunk_len() / grid.chunk_len();
         let checksum = if self.index_checksum { 4 } else { 0 };
         let len = entries.saturating_mul(16).saturating_add(checksum);
-        if len > file.len() {
+        if len > file.len {
             let expected = format!("a shard index of {len} bytes");
-            let found = format!("a file of {} bytes", file.len());
-            return Err(Error::invalid(file.path(), "", expected, found));
+            let found = format!("a file of {} bytes", file.len);
+            return Err(self.files.invalid(shard_coords, expected, found));
         }
         let mut bytes = vec![0; len as usize];
-        let offset = if self.index_at_end {
-            file.len() - len
-        } else {
-            0
-        };
-        file.read_exact_at(offset, &mut bytes)?;
+        let offset = if self.index_at_end { file.len - len } else { 0 };
+        let offset = file.offset + offset;
+        file.source.read_exact_at(offset, &mut bytes)?;
         let (index, stored) = bytes.split_at(entries as usize * 16);
         if self.index_checksum && crc32c::crc32c(index).to_le_bytes() != stored {
             let expected = "a shard index that agrees with its crc32c";
-            return Err(Error::invalid(
-                file.path(),
-                "",
-                expected,
-                "another checksum",
-            ));
+            return Err(self
+                .files
+                .invalid(shard_coords, expected, "another checksum"));
         }
         let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("8 bytes"));
         let chunks = index

@@ -24,6 +24,8 @@ pub(crate) enum TextEncoding {
     },
     /// Zarr's `vlen-utf8` chunks: a count, then for each element a length and its bytes.
     Vlen,
+    /// Zarr's `json2` chunks: a JSON list of the elements, numpy's type and the shape.
+    Json,
 }
 
 impl PartialEq for TextEncoding {
@@ -51,7 +53,7 @@ impl TextEncoding {
             TextEncoding::Fixed { size, .. } => *size,
             TextEncoding::Utf32 { chars } => chars * 4,
             TextEncoding::Heap { offset_size, .. } => 8 + offset_size,
-            TextEncoding::Vlen => 0,
+            TextEncoding::Vlen | TextEncoding::Json => 0,
         }
     }
 }
@@ -164,7 +166,7 @@ struct VlenChunk {
 
 impl TextReader<'_> {
     fn read(&mut self, range: Range<u64>, out: &mut Strings) -> Result<(), Error> {
-        if matches!(self.encoding, TextEncoding::Vlen) {
+        if matches!(self.encoding, TextEncoding::Vlen | TextEncoding::Json) {
             return self.read_vlen(range, out);
         }
         let item = self.encoding.item_size();
@@ -262,7 +264,7 @@ impl TextReader<'_> {
                 let end = bytes.iter().position(|&b| b == 0).unwrap_or(len);
                 out.push(utf8(self.array, &bytes[..end])?);
             }
-            TextEncoding::Vlen => unreachable!("read by chunk"),
+            TextEncoding::Vlen | TextEncoding::Json => unreachable!("read by chunk"),
         }
         Ok(())
     }
@@ -329,14 +331,23 @@ impl TextReader<'_> {
                     source: Arc::new(source),
                 })
             })?;
-            let stored = bytes.get(..4).map(le_uint);
+            let (stored, bytes, elements) = match self.encoding {
+                TextEncoding::Json => {
+                    let (bytes, elements) = json_elements(&bytes)
+                        .ok_or_else(|| array.invalid("a JSON list of texts", "another value"))?;
+                    (Some(elements.len() as u64), bytes, elements)
+                }
+                _ => {
+                    let elements = vlen_elements(&bytes);
+                    (bytes.get(..4).map(le_uint), bytes, elements)
+                }
+            };
             let extent = array.chunk_shape().first().copied().unwrap_or(1);
             let rest = array.len().saturating_sub(number * extent);
             if stored != Some(extent) && stored != Some(extent.min(rest)) {
                 let found = stored.map_or("no count".to_owned(), |n| n.to_string());
                 return Err(array.invalid(format!("{extent} texts in chunk {number}"), found));
             }
-            let elements = vlen_elements(&bytes);
             self.vlen = Some(VlenChunk {
                 number,
                 bytes,
@@ -365,6 +376,21 @@ fn vlen_elements(bytes: &[u8]) -> Vec<Range<usize>> {
         at = end;
     }
     elements
+}
+
+/// The elements of a `json2` chunk: their text, and where in it each lies. What follows them are
+/// numpy's type and the shape.
+fn json_elements(bytes: &[u8]) -> Option<(Vec<u8>, Vec<Range<usize>>)> {
+    let values: Vec<serde_json::Value> = serde_json::from_slice(bytes).ok()?;
+    let n_elements = values.len().checked_sub(2)?;
+    let mut text = Vec::new();
+    let mut elements = Vec::with_capacity(n_elements);
+    for value in &values[..n_elements] {
+        let start = text.len();
+        text.extend_from_slice(value.as_str()?.as_bytes());
+        elements.push(start..text.len());
+    }
+    Some((text, elements))
 }
 
 fn le_uint(bytes: &[u8]) -> u64 {

@@ -27,6 +27,10 @@ impl CsrMatrix {
         let part = |name: &str| store.array(&format!("{element}/{name}"));
         let (indptr, indices, data) = (part("indptr")?, part("indices")?, part("data")?);
         let shape = match store.attribute(element, "shape")? {
+            None => store.attribute(element, "h5sparse_shape")?,
+            shape => shape,
+        };
+        let shape = match shape {
             Some(Attribute::Integers(shape))
                 if shape.len() == 2 && shape.iter().all(|&n| n >= 0) =>
             {

@@ -2,6 +2,7 @@
 
 use super::{RowSink, check_rows};
 use crate::array::{Array, Cursor};
+use crate::column::legacy_categories;
 use crate::dtype::{DType, Values};
 use crate::error::Error;
 use crate::store::{Attribute, Node, Store};
@@ -34,12 +35,16 @@ impl Frame {
             let path = format!("{element}/{name}");
             match store.node(&path)? {
                 Some(Node::Array) => {}
-                Some(Node::Group) => {
+                Some(Node::Group | Node::Table) => {
                     return Err(store.invalid(&path, "a column of numbers", "another encoding"));
                 }
                 None => {
                     return Err(store.invalid(&path, "the column that column-order names", "none"));
                 }
+            }
+            if let Some(categories) = legacy_categories(store, element, name)? {
+                let found = format!("codes of {categories}");
+                return Err(store.invalid(&path, "a column of numbers", found));
             }
             let column = store.array(&path)?;
             column.number_type()?;

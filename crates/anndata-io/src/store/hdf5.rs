@@ -4,14 +4,17 @@
 //! An [`Hdf5File`] holds locks, so none outlives the opening of a file: what remains are chunk
 //! tables.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hdf5_reader::chunk_index::{self, ChunkEntry};
 use hdf5_reader::error::Error as Hdf5Error;
 use hdf5_reader::messages::HdfMessage;
+use hdf5_reader::messages::datatype::{CompoundField, ReferenceType};
 use hdf5_reader::messages::filter_pipeline::FilterPipelineMessage;
 use hdf5_reader::messages::layout::{ChunkIndexing, DataLayout};
+use hdf5_reader::reference::resolve_object_reference;
 use hdf5_reader::storage::StorageBuffer;
 use hdf5_reader::{
     BlockCacheStorage, ByteOrder, Dataset, Datatype, Hdf5File, StringPadding, StringSize,
@@ -22,8 +25,8 @@ use crate::array::chunks::{Chunks, TableEntry};
 use crate::array::decode::{Codec, Pipeline};
 use crate::array::grid::Grid;
 use crate::array::text::{Padding, TextEncoding};
-use crate::array::{Array, ArrayParts, ItemType};
-use crate::context::{ByteSource, FileSource, IoContext};
+use crate::array::{Array, ArrayParts, ItemType, Record};
+use crate::context::{ByteSource, FileSource, IoContext, Memory};
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, REWRITE};
 
@@ -88,6 +91,61 @@ impl Hdf5Store {
             .group(parent)
             .and_then(|group| group.dataset(name))
             .map_err(|error| failure(&self.path, element, error))
+    }
+
+    /// The dataset of an array; of a field of a table, that of the table, and the field.
+    fn located(&self, element: &str) -> Result<(Dataset, Option<CompoundField>), Error> {
+        let absent = match self.dataset(element) {
+            Err(error) if matches!(error.kind(), ErrorKind::MissingElement { .. }) => error,
+            dataset => return dataset.map(|dataset| (dataset, None)),
+        };
+        let Some((table, name)) = element.rsplit_once('/') else {
+            return Err(absent);
+        };
+        let Ok(dataset) = self.dataset(table) else {
+            return Err(absent);
+        };
+        let field = match table_fields(dataset.dtype()) {
+            Some(fields) => fields.iter().find(|field| field.name == name).cloned(),
+            None => None,
+        };
+        field.map_or(Err(absent), |field| Ok((dataset, Some(field))))
+    }
+
+    /// The path of the object at an address: in one group, or else anywhere.
+    fn path_of(&self, address: u64, likely: &str) -> Result<Option<String>, Hdf5Error> {
+        if let Ok(group) = self.file.group(likely)
+            && let Some(name) = group.child_name_by_address(address)?
+        {
+            return Ok(Some(format!("{likely}/{name}")));
+        }
+        let mut seen = HashSet::new();
+        let mut groups = vec![(String::new(), self.file.root_group()?)];
+        while let Some((path, group)) = groups.pop() {
+            if let Some(name) = group.child_name_by_address(address)? {
+                return Ok(Some(format!("{path}{name}")));
+            }
+            for child in group.groups()? {
+                if seen.insert(child.address()) {
+                    groups.push((format!("{path}{}/", child.name()), child));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The table of a dataset that lies in one piece, cut into blocks of records.
+    fn blocks(source: ByteSource, offset: u64, grid: &Grid, record: usize) -> Chunks {
+        let (n_records, record) = (grid.shape[0], record as u64);
+        let rows = grid.chunk[0];
+        let block = |chunk: u64| TableEntry {
+            chunk,
+            offset: offset.saturating_add(chunk * rows * record),
+            len: (rows.min(n_records - chunk * rows) * record) as u32,
+            skip_mask: 0,
+        };
+        let entries = (0..n_records.div_ceil(rows)).map(block).collect();
+        Chunks::Table { source, entries }
     }
 
     fn chunk_entries(
@@ -316,12 +374,41 @@ impl Hdf5Store {
                 let names: Vec<_> = fields.iter().map(|field| field.name.as_str()).collect();
                 let what = match names[..] {
                     ["r", "i"] => "complex numbers".to_owned(),
-                    _ => format!("a compound table of {}", names.join(", ")),
+                    _ => format!("records of {}, as elements of a matrix", names.join(", ")),
                 };
                 return unsupported(what);
             }
             other => return unsupported(format!("the HDF5 type {other:?}")),
         })
+    }
+
+    /// Where a field lies in the records of its table.
+    fn record(
+        &self,
+        element: &str,
+        table: &Dataset,
+        field: Option<&CompoundField>,
+        item: &ItemType,
+        field_shape: &[u64],
+    ) -> Result<Option<Record>, Error> {
+        let (Some(field), Datatype::Compound { size, .. }) = (field, table.dtype()) else {
+            return Ok(None);
+        };
+        let (len, offset) = (u64::from(*size), u64::from(field.byte_offset));
+        let n_items = field_shape
+            .iter()
+            .try_fold(1u64, |n, &extent| n.checked_mul(extent));
+        let end = n_items
+            .and_then(|n| n.checked_mul(item.size() as u64))
+            .and_then(|n| n.checked_add(offset));
+        let fits = end.is_some_and(|end| offset < end && end <= len && len <= BLOCK_BYTES);
+        if !fits || table.shape().len() != 1 {
+            let expected = format!("a list of records of {len} bytes, the field within them");
+            let found = format!("shape {:?}, the field at {offset}", table.shape());
+            return Err(Error::invalid(&self.path, element, expected, found));
+        }
+        let (len, offset) = (len as usize, offset as usize);
+        Ok(Some(Record { len, offset }))
     }
 
     fn heap(&self) -> TextEncoding {
@@ -375,6 +462,20 @@ impl Hdf5Store {
         Ok(Pipeline::new(codecs?))
     }
 }
+
+/// The fields of a table; `None` for anything else, complex numbers among it.
+fn table_fields(datatype: &Datatype) -> Option<&[CompoundField]> {
+    match datatype {
+        Datatype::Compound { fields, .. } => {
+            let is_complex = matches!(&fields[..], [r, i] if r.name == "r" && i.name == "i");
+            (!is_complex && !fields.is_empty()).then_some(fields)
+        }
+        _ => None,
+    }
+}
+
+/// Bytes of a block of records where a table lies in one piece.
+const BLOCK_BYTES: u64 = 1 << 20;
 
 /// A chunk's extents; newer layouts list the element's size after them.
 fn chunk_extents<'a>(dims: &'a [u32], shape: &[u64]) -> &'a [u32] {
@@ -430,7 +531,10 @@ impl Backend for Hdf5Store {
         let fail = |error| failure(&self.path, element, error);
         let (parent, name) = element.rsplit_once('/').unwrap_or(("", element));
         let group = match self.file.group(parent) {
-            Err(Hdf5Error::GroupNotFound(_)) => return Ok(None),
+            Err(Hdf5Error::GroupNotFound(_)) => {
+                let is_field = self.located(element).is_ok();
+                return Ok(is_field.then_some(Node::Array));
+            }
             group => group.map_err(fail)?,
         };
         match group.group(name) {
@@ -439,12 +543,18 @@ impl Backend for Hdf5Store {
         }
         match group.dataset(name) {
             Err(Hdf5Error::DatasetNotFound(_)) => Ok(None),
+            Ok(dataset) if table_fields(dataset.dtype()).is_some() => Ok(Some(Node::Table)),
             // It is there, whatever is wrong with it.
             _ => Ok(Some(Node::Array)),
         }
     }
 
     fn children(&self, group: &str) -> Result<Vec<String>, Error> {
+        if self.node(group)? == Some(Node::Table) {
+            let table = self.dataset(group)?;
+            let fields = table_fields(table.dtype()).unwrap_or_default();
+            return Ok(fields.iter().map(|field| field.name.clone()).collect());
+        }
         let (mut groups, datasets) = self
             .file
             .group(group)
@@ -462,7 +572,11 @@ impl Backend for Hdf5Store {
                 .group(element)
                 .and_then(|group| group.attributes())
                 .map_err(fail)?,
-            _ => self.dataset(element)?.attributes(),
+            _ => match self.located(element)? {
+                (dataset, None) => dataset.attributes(),
+                // A field has none of its own.
+                (_, Some(_)) => return Ok(None),
+            },
         };
         let Some(attribute) = attributes
             .into_iter()
@@ -492,6 +606,21 @@ impl Backend for Hdf5Store {
                 signed,
                 byte_order,
             } => Attribute::Integers(integers(&attribute.raw_data, *size, *signed, *byte_order)),
+            Datatype::Reference {
+                ref_type: ReferenceType::Object,
+                ..
+            } if scalar => {
+                let offset_size = self.file.superblock().offset_size;
+                let address = resolve_object_reference(&attribute.raw_data, offset_size);
+                let group = element.rsplit_once('/').map_or("", |(group, _)| group);
+                let path = address
+                    .and_then(|address| self.path_of(address, &format!("{group}/__categories")))
+                    .map_err(fail)?;
+                match path {
+                    Some(path) => Attribute::Reference(path),
+                    None => Attribute::Other("a reference to nothing in the file".to_owned()),
+                }
+            }
             Datatype::Enum { base, .. } => match &**base {
                 Datatype::FixedPoint {
                     size,
@@ -509,7 +638,7 @@ impl Backend for Hdf5Store {
 
     fn array(&self, element: &str) -> Result<Array, Error> {
         let fail = |error| failure(&self.path, element, error);
-        let dataset = self.dataset(element)?;
+        let (dataset, field) = self.located(element)?;
         let header = self
             .file
             .get_or_parse_header(dataset.address())
@@ -535,9 +664,18 @@ impl Backend for Hdf5Store {
                 "an object header without one",
             )
         })?;
-        let (item, big_endian) = self.item_type(element, dataset.dtype())?;
-        let size = item.size();
-        if size == 0 {
+        let datatype = field
+            .as_ref()
+            .map_or(dataset.dtype(), |field| &field.datatype);
+        // Fields may be arrays themselves.
+        let (datatype, field_shape) = match datatype {
+            Datatype::Array { base, dims } if field.is_some() => (&**base, &dims[..]),
+            datatype => (datatype, &[][..]),
+        };
+        let (item, big_endian) = self.item_type(element, datatype)?;
+        let record = self.record(element, &dataset, field.as_ref(), &item, field_shape)?;
+        let size = record.map_or(item.size(), |record| record.len);
+        if item.size() == 0 {
             return Err(Error::invalid(
                 &self.path,
                 element,
@@ -545,7 +683,12 @@ impl Backend for Hdf5Store {
                 "a size of 0",
             ));
         }
-        if fill.len() != size {
+        if fill.len() == size
+            && let Some(record) = record
+        {
+            fill = fill[record.offset..][..item.size()].to_vec();
+        }
+        if fill.len() != item.size() {
             fill.clear();
         } else if big_endian {
             fill.reverse();
@@ -555,6 +698,11 @@ impl Backend for Hdf5Store {
             DataLayout::Chunked { dims, .. } => {
                 let extents = chunk_extents(dims, &shape).iter().map(|&n| n.into());
                 Grid::new(shape.clone(), extents.collect())
+            }
+            // Of a table, blocks: a field is wanted without all others.
+            _ if record.is_some() && shape.len() == 1 => {
+                let rows = (BLOCK_BYTES / size as u64).max(1);
+                Grid::new(shape.clone(), vec![rows])
             }
             _ => Grid::single(shape.clone()),
         };
@@ -579,9 +727,10 @@ impl Backend for Hdf5Store {
                         data.len().to_string(),
                     ));
                 }
-                Chunks::Contiguous {
-                    source: ByteSource::Memory(data.as_slice().into()),
-                    offset: 0,
+                let source = ByteSource::Memory(Memory::new(data.clone()));
+                match record {
+                    None => Chunks::Contiguous { source, offset: 0 },
+                    Some(record) => Hdf5Store::blocks(source, 0, &grid, record.len),
                 }
             }
             DataLayout::Contiguous { address, .. }
@@ -599,9 +748,10 @@ impl Backend for Hdf5Store {
                     let found = format!("a file of {} bytes, data at {offset}", self.source.len());
                     return Err(Error::invalid(&self.path, element, expected, found));
                 }
-                Chunks::Contiguous {
-                    source: ByteSource::File(self.source.clone()),
-                    offset,
+                let source = ByteSource::File(self.source.clone());
+                match record {
+                    None => Chunks::Contiguous { source, offset },
+                    Some(record) => Hdf5Store::blocks(source, offset, &grid, record.len),
                 }
             }
             DataLayout::Chunked { .. } => {
@@ -615,6 +765,12 @@ impl Backend for Hdf5Store {
             }
             _ => Pipeline::default(),
         };
+        // A field that is an array has its axes after those of the table.
+        let with_field = |of_table: Vec<u64>| [of_table, field_shape.to_vec()].concat();
+        let grid = Grid::new(with_field(grid.shape), with_field(grid.chunk)).ok_or_else(|| {
+            let found = format!("{shape:?} of {field_shape:?}");
+            Error::invalid(&self.path, element, "a shape that can be stored", found)
+        })?;
         Ok(Array::new(ArrayParts {
             context: self.context.clone(),
             file: self.path.clone(),
@@ -626,6 +782,7 @@ impl Backend for Hdf5Store {
             stored_axes: None,
             chunks,
             fill,
+            record,
             id: 0,
         }))
     }

@@ -10,7 +10,7 @@ use crate::array::decode::{Codec, Pipeline};
 use crate::array::grid::Grid;
 use crate::array::text::{Padding, TextEncoding};
 use crate::array::{Array, ArrayParts, ItemType, memory_parts};
-use crate::context::{ByteSource, IoContext};
+use crate::context::{ByteSource, IoContext, Memory};
 use crate::dtype::Values;
 use crate::error::{Error, ErrorKind};
 
@@ -199,7 +199,7 @@ fn chunked_parts(
         });
     }
     let mut parts = memory_parts(element, grid, item, Vec::new());
-    let source = ByteSource::Memory(stored.into());
+    let source = ByteSource::Memory(Memory::new(stored));
     parts.chunks = Chunks::Table { source, entries };
     parts.pipeline = Pipeline::new(vec![Codec::Crc32c]);
     parts

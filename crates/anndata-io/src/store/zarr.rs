@@ -1,10 +1,10 @@
-//! Zarr directories, format 2 and 3.
+//! Zarr directories and zip archives of them, format 2 and 3.
 //!
 //! Only metadata is read here; chunks and shards become the same [`Chunks`] that HDF5 has, and go
 //! through the same decoders. Nothing is cached between calls: a store is opened, asked for
 //! arrays, and dropped.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, Path};
 
 use serde_json::Value;
 
@@ -14,16 +14,17 @@ use crate::array::grid::Grid;
 use crate::array::{Array, ArrayParts};
 use crate::context::IoContext;
 use crate::error::{Error, ErrorKind};
+use crate::folder::Folder;
 
 mod metadata;
 
-use metadata::ArrayMetadata;
+use metadata::{ArrayMetadata, field_names};
 
-/// An open zarr directory.
+/// An open zarr directory or archive.
 #[derive(Debug)]
 pub(crate) struct ZarrStore {
     context: IoContext,
-    root: PathBuf,
+    folder: Folder,
     format: Format,
 }
 
@@ -36,53 +37,75 @@ enum Format {
 impl ZarrStore {
     /// `None` when the directory holds no zarr.
     pub(crate) fn open(root: &Path, context: &IoContext) -> Result<Option<Self>, Error> {
-        let format = if root.join("zarr.json").is_file() {
+        ZarrStore::of_folder(Folder::Disk(root.to_owned()), context)
+    }
+
+    /// `None` when the zip archive holds no zarr.
+    pub(crate) fn open_zip(path: &Path, context: &IoContext) -> Result<Option<Self>, Error> {
+        let roots = [ROOT_V3, ROOTS_V2[0], ROOTS_V2[1], ROOTS_V2[2]];
+        match Folder::open_zip(path, context, &roots)? {
+            Some(folder) => ZarrStore::of_folder(folder, context),
+            None => Ok(None),
+        }
+    }
+
+    fn of_folder(folder: Folder, context: &IoContext) -> Result<Option<Self>, Error> {
+        let is_there = |name: &str| Ok(folder.len(name)?.is_some());
+        let format = if is_there(ROOT_V3)? {
             Format::V3
-        } else if [".zgroup", ".zarray", ".zmetadata"]
-            .iter()
-            .any(|name| root.join(name).is_file())
-        {
+        } else if is_there(ROOTS_V2[0])? || is_there(ROOTS_V2[1])? || is_there(ROOTS_V2[2])? {
             Format::V2
         } else {
             return Ok(None);
         };
         let store = ZarrStore {
             context: context.clone(),
-            root: root.to_owned(),
+            folder,
             format,
         };
-        let name = if format == Format::V3 {
-            "zarr.json"
-        } else {
-            ".zgroup"
+        let name = match format {
+            Format::V3 => ROOT_V3,
+            Format::V2 => ROOTS_V2[0],
         };
         store.document("", name)?; // a store whose root cannot be read fails here
         Ok(Some(store))
     }
 
-    /// The directory of an element. A name cannot lead out of the store.
-    fn dir(&self, element: &str) -> Option<PathBuf> {
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The name of a file of an element; `None` where it would lead out of the store.
+    fn file(&self, element: &str, name: &str) -> Option<String> {
         let inside = |component| matches!(component, Component::Normal(_));
-        Path::new(element)
-            .components()
-            .all(inside)
-            .then(|| self.root.join(element))
+        if !Path::new(element).components().all(inside) {
+            return None;
+        }
+        Some(match element {
+            "" => name.to_owned(),
+            element => format!("{element}/{name}"),
+        })
+    }
+
+    fn has_file(&self, element: &str, name: &str) -> Result<bool, Error> {
+        match self.file(element, name) {
+            Some(file) => Ok(self.folder.len(&file)?.is_some()),
+            None => Ok(false),
+        }
     }
 
     /// A metadata document of an element; `None` when there is none.
     fn document(&self, element: &str, name: &str) -> Result<Option<Value>, Error> {
         if self.context.is_closed() {
-            return Err(Error::new(&self.root, element, ErrorKind::Closed));
+            return Err(Error::new(self.path(), element, ErrorKind::Closed));
         }
-        let Some(dir) = self.dir(element) else {
+        let Some(file) = self.file(element, name) else {
             return Ok(None);
         };
-        let text = match std::fs::read_to_string(dir.join(name)) {
-            Ok(text) => text,
-            Err(error) if is_absence(&error) => return Ok(None),
-            Err(error) => return Err(Error::io(&self.root, element, error)),
+        let Some(text) = self.folder.read(&file)? else {
+            return Ok(None);
         };
-        let document: Value = serde_json::from_str(&text)
+        let document: Value = serde_json::from_slice(&text)
             .map_err(|error| self.invalid(element, format!("JSON in {name}"), error.to_string()))?;
         match document {
             Value::Object(_) => Ok(Some(document)),
@@ -96,7 +119,20 @@ impl ZarrStore {
         expected: impl Into<String>,
         found: impl Into<String>,
     ) -> Error {
-        Error::invalid(&self.root, element, expected, found)
+        Error::invalid(self.path(), element, expected, found)
+    }
+
+    /// For a field of a table: the table, the field, and the document of the table.
+    fn table_of<'a>(&self, element: &'a str) -> Result<Option<(&'a str, &'a str, Value)>, Error> {
+        let Some((table, field)) = element.rsplit_once('/') else {
+            return Ok(None);
+        };
+        let document = self.document(table, ".zarray")?;
+        let document = document.filter(|document| {
+            let names = field_names(&document["dtype"]);
+            names.iter().any(|name| name == field)
+        });
+        Ok(document.map(|document| (table, field, document)))
     }
 
     fn node_v3(&self, element: &str) -> Result<Option<(Node, Value)>, Error> {
@@ -114,45 +150,47 @@ impl ZarrStore {
     }
 }
 
-fn is_absence(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{NotADirectory, NotFound};
-    matches!(error.kind(), NotFound | NotADirectory)
-}
+/// The document of a group or an array in format 3.
+const ROOT_V3: &str = "zarr.json";
+/// Documents that tell of format 2.
+const ROOTS_V2: [&str; 3] = [".zgroup", ".zarray", ".zmetadata"];
 
 impl Backend for ZarrStore {
     fn node(&self, element: &str) -> Result<Option<Node>, Error> {
         match self.format {
             Format::V3 => Ok(self.node_v3(element)?.map(|(node, _)| node)),
             Format::V2 => {
-                let Some(dir) = self.dir(element) else {
-                    return Ok(None);
-                };
-                if dir.join(".zarray").is_file() {
-                    return Ok(Some(Node::Array));
+                if let Some(document) = self.document(element, ".zarray")? {
+                    let is_table = !field_names(&document["dtype"]).is_empty();
+                    return Ok(Some(if is_table { Node::Table } else { Node::Array }));
                 }
-                Ok(dir.join(".zgroup").is_file().then_some(Node::Group))
+                if self.has_file(element, ".zgroup")? {
+                    return Ok(Some(Node::Group));
+                }
+                Ok(self.table_of(element)?.map(|_| Node::Array))
             }
         }
     }
 
     fn children(&self, group: &str) -> Result<Vec<String>, Error> {
-        let Some(dir) = self.dir(group) else {
+        if self.format == Format::V2
+            && let Some(document) = self.document(group, ".zarray")?
+        {
+            return Ok(field_names(&document["dtype"]));
+        }
+        if self.file(group, "").is_none() {
             return Ok(Vec::new());
-        };
+        }
         let mut names = Vec::new();
-        for entry in std::fs::read_dir(dir).map_err(|error| Error::io(&self.root, group, error))? {
-            let entry = entry.map_err(|error| Error::io(&self.root, group, error))?;
-            let Ok(name) = entry.file_name().into_string() else {
-                continue;
+        for name in self.folder.names(group)? {
+            let element = self.file(group, &name).unwrap_or_default();
+            let is_member = match self.format {
+                Format::V3 => self.has_file(&element, "zarr.json")?,
+                Format::V2 => {
+                    self.has_file(&element, ".zarray")? || self.has_file(&element, ".zgroup")?
+                }
             };
-            let metadata: &[&str] = match self.format {
-                Format::V3 => &["zarr.json"],
-                Format::V2 => &[".zarray", ".zgroup"],
-            };
-            if metadata
-                .iter()
-                .any(|file| entry.path().join(file).is_file())
-            {
+            if is_member {
                 names.push(name);
             }
         }
@@ -173,11 +211,13 @@ impl Backend for ZarrStore {
     fn array(&self, element: &str) -> Result<Array, Error> {
         let missing = || {
             Error::new(
-                &self.root,
+                self.path(),
                 element,
                 ErrorKind::MissingElement { nearest: None },
             )
         };
+        // The element whose chunks hold the array's.
+        let mut stored = element;
         let parsed = match self.format {
             Format::V3 => {
                 let (node, document) = self.node_v3(element)?.ok_or_else(missing)?;
@@ -186,17 +226,21 @@ impl Backend for ZarrStore {
                 }
                 ArrayMetadata::from_v3(&document)
             }
-            Format::V2 => {
-                let document = self.document(element, ".zarray")?.ok_or_else(missing)?;
-                ArrayMetadata::from_v2(&document)
-            }
+            Format::V2 => match self.document(element, ".zarray")? {
+                Some(document) => ArrayMetadata::from_v2(&document, None),
+                None => {
+                    let (table, field, document) = self.table_of(element)?.ok_or_else(missing)?;
+                    stored = table;
+                    ArrayMetadata::from_v2(&document, Some(field))
+                }
+            },
         };
-        let metadata = parsed.map_err(|kind| Error::new(&self.root, element, kind))?;
-        let dir = self.dir(element).ok_or_else(missing)?;
+        let metadata = parsed.map_err(|kind| Error::new(self.path(), element, kind))?;
         let list = |grid: &Grid| {
             ChunkFiles::list(
                 &self.context,
-                &dir,
+                &self.folder,
+                stored,
                 metadata.key_prefix,
                 metadata.separator,
                 grid,
@@ -221,7 +265,7 @@ impl Backend for ZarrStore {
         };
         Ok(Array::new(ArrayParts {
             context: self.context.clone(),
-            file: self.root.clone(),
+            file: self.path().to_owned(),
             element: element.to_owned(),
             grid: metadata.grid,
             item: metadata.item,
@@ -230,6 +274,7 @@ impl Backend for ZarrStore {
             stored_axes: metadata.stored_axes,
             chunks,
             fill: metadata.fill,
+            record: metadata.record,
             id: 0,
         }))
     }

@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use crate::array::ItemType;
 use crate::array::decode::{Codec, Pipeline};
 use crate::array::grid::Grid;
 use crate::array::text::{Padding, TextEncoding};
+use crate::array::{ItemType, Record};
 use crate::dtype::{DType, Values, f16};
 use crate::error::{ErrorKind, REWRITE};
 use crate::with_dtype;
@@ -18,6 +18,8 @@ pub(super) struct ArrayMetadata {
     pub(super) pipeline: Pipeline,
     pub(super) stored_axes: Option<Vec<usize>>,
     pub(super) fill: Vec<u8>,
+    /// For a field of a table.
+    pub(super) record: Option<Record>,
     pub(super) key_prefix: &'static str,
     pub(super) separator: char,
     pub(super) sharding: Option<Sharding>,
@@ -64,8 +66,8 @@ fn grid(shape: &[u64], chunk: Vec<u64>, value: &Value) -> Parsed<Grid> {
 }
 
 impl ArrayMetadata {
-    /// Reads a `.zarray` document.
-    pub(super) fn from_v2(document: &Value) -> Parsed<ArrayMetadata> {
+    /// Reads a `.zarray` document; that of a table for one of its fields.
+    pub(super) fn from_v2(document: &Value, field: Option<&str>) -> Parsed<ArrayMetadata> {
         let shape = extents(&document["shape"], "shape: a list of lengths")?;
         let chunk = extents(&document["chunks"], "chunks: a list of lengths")?;
         if chunk.len() != shape.len() {
@@ -76,15 +78,27 @@ impl ArrayMetadata {
         for filter in document["filters"].as_array().into_iter().flatten() {
             match filter["id"].as_str() {
                 Some("vlen-utf8") if codecs.is_empty() => text = Some(TextEncoding::Vlen),
+                Some("json2") if codecs.is_empty() => text = Some(TextEncoding::Json),
                 _ => codecs.push(numcodec(filter)?),
             }
         }
         if !document["compressor"].is_null() {
             codecs.push(numcodec(&document["compressor"])?);
         }
-        let (item, big_endian) = match text {
-            Some(encoding) => (ItemType::Text(encoding), false),
-            None => numpy_type(&document["dtype"])?,
+        let mut record = None;
+        let (item, big_endian) = match (text, field) {
+            (Some(encoding), _) => (ItemType::Text(encoding), false),
+            (None, None) => numpy_type(&document["dtype"])?,
+            (None, Some(name)) => {
+                let (fields, len) = record_type(&document["dtype"])?;
+                let field = fields.into_iter().find(|field| field.name == name);
+                let Some(field) = field else {
+                    return Err(ErrorKind::MissingElement { nearest: None });
+                };
+                let offset = field.offset;
+                record = Some(Record { len, offset });
+                (field.item, field.big_endian)
+            }
         };
         let rank = shape.len();
         let stored_axes = match document["order"].as_str() {
@@ -102,9 +116,20 @@ impl ArrayMetadata {
                 );
             }
         };
+        let fill = match (&document["fill_value"], record) {
+            // Of a table, a record in base64: that of zeros is all A.
+            (Value::String(text), Some(_)) if text.bytes().all(|b| b"A=".contains(&b)) => vec![],
+            (Value::Null, _) => vec![],
+            (_, Some(_)) => return unsupported("a fill_value of records that is not zero"),
+            (value, None) => fill(&item, value)?,
+        };
+        if record.is_some() && rank != 1 {
+            return invalid("a list of records", &document["shape"]);
+        }
         Ok(ArrayMetadata {
             grid: grid(&shape, chunk, &document["chunks"])?,
-            fill: fill(&item, &document["fill_value"])?,
+            fill,
+            record,
             item,
             big_endian,
             pipeline: Pipeline::new(codecs),
@@ -206,6 +231,7 @@ impl ArrayMetadata {
         Ok(ArrayMetadata {
             grid,
             fill: fill(&item, &document["fill_value"])?,
+            record: None,
             item,
             big_endian: chain.big_endian,
             pipeline: Pipeline::new(chain.codecs),
@@ -310,6 +336,57 @@ fn codec_named(id: &str, configuration: &Value) -> Parsed<Codec> {
     })
 }
 
+/// The names of the fields when an array of this type is a table; empty when it is none.
+pub(super) fn field_names(dtype: &Value) -> Vec<String> {
+    let fields = dtype.as_array().into_iter().flatten();
+    let names = fields.filter_map(|field| field[0].as_str());
+    // A field without a name is padding.
+    let names = names.filter(|name| !name.is_empty());
+    names.map(str::to_owned).collect()
+}
+
+/// A field of a record.
+struct Field<'a> {
+    name: &'a str,
+    item: ItemType,
+    big_endian: bool,
+    offset: usize,
+}
+
+/// The fields of numpy's type of a record, and its bytes: what is of no type that is read here
+/// has no field.
+fn record_type(dtype: &Value) -> Parsed<(Vec<Field<'_>>, usize)> {
+    let mut fields = Vec::new();
+    let mut len = 0usize;
+    for field in dtype.as_array().into_iter().flatten() {
+        let (Some(name), Some(text)) = (field[0].as_str(), field[1].as_str()) else {
+            return unsupported(format!("the zarr dtype {dtype}"));
+        };
+        let size = text.get(2..).and_then(|size| size.parse::<usize>().ok());
+        let unit = if text.get(1..2) == Some("U") { 4 } else { 1 };
+        let size = size.filter(|&size| size <= 1 << 20).map(|size| size * unit);
+        let (Some(size), true) = (size, field[2].is_null()) else {
+            return unsupported(format!("the field {field} of a zarr dtype"));
+        };
+        if let Ok((item, big_endian)) = numpy_type(&field[1])
+            && item.size() == size
+        {
+            let offset = len;
+            fields.push(Field {
+                name,
+                item,
+                big_endian,
+                offset,
+            });
+        }
+        len += size;
+    }
+    match len {
+        1..=0x10_0000 => Ok((fields, len)),
+        _ => invalid("records of 1 byte to 1 MiB", dtype),
+    }
+}
+
 /// A numpy type string, such as `<f4`.
 fn numpy_type(value: &Value) -> Parsed<(ItemType, bool)> {
     let Some(text) = value.as_str() else {
@@ -369,7 +446,7 @@ fn v3_type(value: &Value) -> Parsed<ItemType> {
 fn fill(item: &ItemType, value: &Value) -> Parsed<Vec<u8>> {
     let dtype = match item {
         ItemType::Number(dtype) => *dtype,
-        ItemType::Text(TextEncoding::Vlen) => {
+        ItemType::Text(TextEncoding::Vlen | TextEncoding::Json) => {
             return Ok(value.as_str().unwrap_or_default().as_bytes().to_vec());
         }
         ItemType::Text(_) => {
@@ -413,7 +490,7 @@ mod tests {
     use super::*;
 
     fn v2(text: &str) -> Parsed<ArrayMetadata> {
-        ArrayMetadata::from_v2(&serde_json::from_str(text).expect("valid JSON"))
+        ArrayMetadata::from_v2(&serde_json::from_str(text).expect("valid JSON"), None)
     }
 
     #[test]
