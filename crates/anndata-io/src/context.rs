@@ -6,7 +6,7 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
@@ -29,15 +29,21 @@ pub struct IoOptions {
     /// truncates a file while it is being read; switch it off for files that others may change.
     /// Before each bulk of rows the file's size and time are compared with those at opening.
     pub mmap: bool,
+    /// Bytes of memory for matrices that are stored by column (CSC) and were turned into rows, all
+    /// of them together. One that no longer fits goes to a temporary file without a name, in the
+    /// folder that `TMPDIR` names, and is read through a memory map. Turning takes up to 64 MiB
+    /// more while it lasts.
+    pub csc_bytes: usize,
 }
 
 impl Default for IoOptions {
-    /// 64 MiB of chunks, 64 open files, memory maps.
+    /// 64 MiB of chunks, 64 open files, memory maps, 512 MiB of matrices that were turned.
     fn default() -> Self {
         IoOptions {
             cache_bytes: 64 << 20,
             max_open_files: 64,
             mmap: true,
+            csc_bytes: 512 << 20,
         }
     }
 }
@@ -56,6 +62,8 @@ struct Inner {
     options: IoOptions,
     closed: AtomicBool,
     counts: Counts,
+    /// Bytes of [`IoOptions::csc_bytes`] in use.
+    csc_bytes: AtomicUsize,
     local: ForkLocal<Local>,
 }
 
@@ -101,6 +109,20 @@ impl Drop for Claim<'_> {
     }
 }
 
+/// A part of the memory for CSC matrices, free again when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    context: IoContext,
+    bytes: usize,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let used = &self.context.inner.csc_bytes;
+        used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
 /// A chunk of an array of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct ChunkKey {
@@ -131,6 +153,7 @@ impl IoContext {
                 options,
                 closed,
                 counts,
+                csc_bytes: AtomicUsize::new(0),
                 local,
             }),
         }
@@ -215,6 +238,19 @@ impl IoContext {
     /// Whether a chunk of so many bytes can be kept.
     pub(crate) fn can_keep(&self, bytes: u64) -> bool {
         bytes <= self.inner.options.cache_bytes as u64
+    }
+
+    /// A part of the memory for CSC matrices; `None` when as much is no longer free.
+    pub(crate) fn reserve_csc(&self, bytes: u64) -> Option<Reservation> {
+        let bytes = usize::try_from(bytes).ok()?;
+        let used = &self.inner.csc_bytes;
+        let order = Ordering::Relaxed;
+        let taken = used.fetch_update(order, order, |used| {
+            let with = used.checked_add(bytes)?;
+            (with <= self.inner.options.csc_bytes).then_some(with)
+        });
+        let context = self.clone();
+        taken.is_ok().then_some(Reservation { context, bytes })
     }
 
     /// Counts bytes that were read where they lie.
@@ -520,6 +556,7 @@ mod tests {
             cache_bytes: 100,
             max_open_files: 2,
             mmap: true,
+            ..Default::default()
         });
         for chunk in 0..10 {
             context.keep_chunk(ChunkKey { array: 0, chunk }, &bytes(30));
@@ -569,6 +606,7 @@ mod tests {
             cache_bytes: 0,
             max_open_files: 2,
             mmap: false,
+            ..Default::default()
         });
         let sources: Vec<_> = (0..5u8)
             .map(|i| {

@@ -6,9 +6,12 @@ use crate::dtype::{DType, Slice};
 use crate::error::{Error, ErrorKind, REWRITE};
 use crate::store::{Node, Store};
 
+mod compressed;
+mod csc;
 mod csr;
 mod frame;
 
+use csc::CscMatrix;
 use csr::CsrMatrix;
 use frame::Frame;
 
@@ -84,6 +87,7 @@ pub struct MatrixSource {
 enum Layout {
     Dense(Array),
     Csr(CsrMatrix),
+    Csc(CscMatrix),
     Frame(Frame),
 }
 
@@ -91,7 +95,7 @@ impl MatrixSource {
     /// Opens the matrix at `element`; `None` when there is none, or when it is anndata's null.
     ///
     /// # Errors
-    /// When it cannot be read, its parts contradict each other, or it is stored by column (CSC).
+    /// When it cannot be read, or its parts contradict each other.
     pub(crate) fn open(store: &Store, element: &str) -> Result<Option<MatrixSource>, Error> {
         let Some(node) = store.node(element)? else {
             return Ok(None);
@@ -117,8 +121,8 @@ impl MatrixSource {
                 (matrix.shape().to_vec(), matrix.dtype(), Layout::Csr(matrix))
             }
             (Node::Group, Some("csc_matrix")) => {
-                let way_out = "store the matrix by row (in Python: matrix.tocsr())";
-                return unsupported("a matrix stored by column (csc_matrix)".to_owned(), way_out);
+                let matrix = CscMatrix::open(store, element)?;
+                (matrix.shape().to_vec(), matrix.dtype(), Layout::Csc(matrix))
             }
             (Node::Group, Some("dataframe")) => {
                 let frame = Frame::open(store, element)?;
@@ -176,7 +180,7 @@ impl MatrixSource {
 
     /// Whether rows come sparse.
     pub fn is_sparse(&self) -> bool {
-        matches!(self.layout, Layout::Csr(_))
+        matches!(self.layout, Layout::Csr(_) | Layout::Csc(_))
     }
 
     /// Whether a row is read where it lies, without decoding what is around it: reading rows in
@@ -185,6 +189,7 @@ impl MatrixSource {
         match &self.layout {
             Layout::Dense(array) => array.is_direct(),
             Layout::Csr(matrix) => matrix.is_direct(),
+            Layout::Csc(_) => true,
             Layout::Frame(_) => false,
         }
     }
@@ -212,15 +217,46 @@ impl MatrixSource {
                 })
             }
             Layout::Csr(matrix) => matrix.read_rows(rows, scratch, sink),
+            Layout::Csc(matrix) => matrix.rows(&mut |_, _| {})?.read_rows(rows, scratch, sink),
             Layout::Frame(frame) => frame.read_rows(rows, sink),
         }
     }
 
-    /// The most elements that a row may have stored: its nonzeros for CSR, all for others.
-    pub fn stored_len(&self, row: u64) -> Option<u64> {
+    /// Makes the matrix ready to be read by rows. Only one that is stored by column (CSC) is not:
+    /// it is turned, which reads all of it twice. Else that happens when rows are first read;
+    /// afterwards they cost what those of CSR cost.
+    ///
+    /// What it takes is bounded by [`IoOptions::csc_bytes`](crate::IoOptions::csc_bytes). Clones,
+    /// and children of a fork, share what is ready. `progress` is told steps done and steps to do.
+    ///
+    /// # Errors
+    /// When the matrix cannot be read, or a temporary file cannot be written.
+    pub fn prepare(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<(), Error> {
         match &self.layout {
-            Layout::Csr(matrix) => matrix.stored_len(row),
-            _ => (row < self.n_rows()).then_some(self.row_len() as u64),
+            Layout::Csc(matrix) => matrix.rows(progress).map(|_| ()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether rows can be read without [preparation](Self::prepare).
+    pub fn is_prepared(&self) -> bool {
+        match &self.layout {
+            Layout::Csc(matrix) => matrix.ready().is_some(),
+            _ => true,
+        }
+    }
+
+    /// The most elements that a row may have stored: its nonzeros for CSR, and for CSC that is
+    /// prepared; all for others.
+    pub fn stored_len(&self, row: u64) -> Option<u64> {
+        let by_row = match &self.layout {
+            Layout::Csr(matrix) => Some(matrix),
+            Layout::Csc(matrix) => matrix.ready(),
+            _ => None,
+        };
+        match by_row {
+            Some(matrix) => matrix.stored_len(row),
+            None => (row < self.n_rows()).then_some(self.row_len() as u64),
         }
     }
 
@@ -231,7 +267,7 @@ impl MatrixSource {
             _ if self.is_direct() => 1,
             Layout::Dense(array) => array.chunk_shape()[0],
             Layout::Csr(matrix) => matrix.rows_per_band(),
-            Layout::Frame(_) => 1,
+            Layout::Csc(_) | Layout::Frame(_) => 1,
         }
     }
 
@@ -240,7 +276,7 @@ impl MatrixSource {
         match &self.layout {
             Layout::Dense(array) => row / array.chunk_shape()[0],
             Layout::Csr(matrix) => matrix.band(row),
-            Layout::Frame(_) => row,
+            Layout::Csc(_) | Layout::Frame(_) => row,
         }
     }
 }

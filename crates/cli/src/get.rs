@@ -9,6 +9,7 @@ use crate::Result;
 use crate::args::GetArgs;
 use crate::json::{Value, write_line};
 use crate::options::Opened;
+use crate::progress::prepare;
 use crate::text;
 
 pub(crate) fn run(args: &GetArgs, json: bool, out: &mut impl Write) -> Result<()> {
@@ -18,6 +19,7 @@ pub(crate) fn run(args: &GetArgs, json: bool, out: &mut impl Write) -> Result<()
     for &index in &args.index {
         cells.locate(index)?;
     }
+    prepare(cells)?;
     if json {
         for &index in &args.index {
             write_line(out, &Row(&cells.get(index)?))?;

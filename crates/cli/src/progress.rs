@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use mapped_anndata::{Error, MappedCollection};
 
 /// How long nothing is shown.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -32,10 +33,18 @@ pub(crate) fn while_waiting<T>(what: &'static str, work: impl FnOnce() -> T) -> 
     })
 }
 
+/// Turns the matrices that are stored by column into rows, with a bar when it takes long.
+pub(crate) fn prepare(cells: &MappedCollection) -> Result<(), Error> {
+    let template = "turning columns into rows {wide_bar} {percent} %";
+    let mut progress = Progress::with_template(1000, template);
+    cells.prepare(|part| progress.set((part * 1000.0) as u64))
+}
+
 /// A bar that fills row by row.
 pub(crate) struct Progress {
     started: Instant,
-    n_rows: u64,
+    total: u64,
+    template: &'static str,
     done: u64,
     enabled: bool,
     bar: Option<ProgressBar>,
@@ -43,9 +52,14 @@ pub(crate) struct Progress {
 
 impl Progress {
     pub(crate) fn new(n_rows: u64) -> Progress {
+        Progress::with_template(n_rows, "{wide_bar} {human_pos} of {human_len} rows")
+    }
+
+    fn with_template(total: u64, template: &'static str) -> Progress {
         Progress {
             started: Instant::now(),
-            n_rows,
+            total,
+            template,
             done: 0,
             enabled: io::stderr().is_terminal(),
             bar: None,
@@ -54,14 +68,17 @@ impl Progress {
 
     /// Tells that more rows are done.
     pub(crate) fn advance(&mut self, rows: u64) {
-        self.done += rows;
+        self.set(self.done + rows);
+    }
+
+    fn set(&mut self, done: u64) {
+        self.done = done;
         if !self.enabled || (self.bar.is_none() && self.started.elapsed() < PATIENCE) {
             return;
         }
         let bar = self.bar.get_or_insert_with(|| {
-            let template = "{wide_bar} {human_pos} of {human_len} rows";
-            let style = ProgressStyle::with_template(template).expect("a valid template");
-            ProgressBar::new(self.n_rows).with_style(style)
+            let style = ProgressStyle::with_template(self.template).expect("a valid template");
+            ProgressBar::new(self.total).with_style(style)
         });
         bar.set_position(self.done);
     }

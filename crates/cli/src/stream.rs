@@ -15,7 +15,7 @@ use crate::effort::{Counts, Entropy, LabelEntropy};
 use crate::info::write_summary;
 use crate::json::{Number, write_line};
 use crate::options::Opened;
-use crate::progress::Progress;
+use crate::progress::{Progress, prepare};
 use crate::text;
 
 /// Rows of the first batch that are shown.
@@ -37,6 +37,7 @@ pub(crate) fn run(args: &StreamArgs, json: bool, out: &mut impl Write) -> Result
             SamplerArg::Balanced(key) => cells.balanced_sampler(key)?,
         });
     }
+    prepare(cells)?;
     let batches = cells.batches(options)?;
     let mut entropy = Entropy::new(cells);
     if !json {

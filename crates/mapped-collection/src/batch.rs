@@ -263,6 +263,10 @@ impl BatchSlots {
                 });
             }
             let source = |store: usize| plan.stores[store].matrices[number].as_ref();
+            // Only then is it known how long rows are.
+            for source in stores.iter().filter_map(|&store| source(store)) {
+                source.prepare(&mut |_, _| {})?;
+            }
             let all_sparse = stores
                 .iter()
                 .all(|&store| source(store).is_some_and(MatrixSource::is_sparse));

@@ -216,6 +216,13 @@ impl Builder {
         self
     }
 
+    /// Bytes of memory for matrices that are stored by column and were turned into rows: see
+    /// [`IoOptions::csc_bytes`]. By default, 512 MiB.
+    pub fn csc_bytes(mut self, bytes: usize) -> Self {
+        self.io.csc_bytes = bytes;
+        self
+    }
+
     /// Opens the collection: reads names, labels and row pointers of every file, and checks
     /// every option.
     ///

@@ -232,6 +232,29 @@ impl MappedCollection {
             .collect()
     }
 
+    /// Turns matrices that are stored by column (CSC) into rows. Else that happens to each when its
+    /// rows are first read, which then takes long; workers that are forked afterwards share what
+    /// is ready.
+    ///
+    /// `progress` is told the part that is done, from 0 to 1.
+    ///
+    /// # Errors
+    /// When the collection is closed, a matrix cannot be read, or a temporary file cannot be
+    /// written.
+    pub fn prepare(&self, mut progress: impl FnMut(f64)) -> Result<(), Error> {
+        self.check_open()?;
+        let stores = self.plan().stores.iter();
+        let matrices = stores.flat_map(|store| store.matrices.iter().flatten());
+        let by_column: Vec<_> = matrices.filter(|matrix| !matrix.is_prepared()).collect();
+        for (number, matrix) in by_column.iter().enumerate() {
+            matrix.prepare(&mut |done, total| {
+                let done = number as f64 + done as f64 / total.max(1) as f64;
+                progress(done / by_column.len() as f64);
+            })?;
+        }
+        Ok(())
+    }
+
     /// Which joint variables a store has: `[n_vars] bool`. A variable that it lacks is 0 in its
     /// rows, which no item tells from a measured 0. `None` without a join, or without such a
     /// store.
