@@ -1,5 +1,6 @@
 //! `cargo xtask fixtures`: write the golden files again, or check that they are as recorded.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::Result;
@@ -7,43 +8,52 @@ use crate::manifest::{self, Difference};
 use crate::python::Venv;
 use crate::step::step;
 
-/// The scripts in the order they run: later ones read what earlier ones wrote.
-const SCRIPTS: [(&str, Python); 5] = [
-    ("stores_0_12.py", Python::Old),
-    ("stores_0_13.py", Python::New),
-    ("bad.py", Python::Old),
-    ("cases.py", Python::Old),
-    ("demo.py", Python::Old),
+/// The scripts in the order they run, since later ones read what earlier ones wrote, each with the
+/// anndata of its environment.
+const SCRIPTS: [(&str, &str); 11] = [
+    ("stores_0_6_0.py", "0.6.0"),
+    ("stores_0_6.py", "0.6"),
+    ("stores_0_7.py", "0.7"),
+    ("stores_0_8.py", "0.8"),
+    ("stores_0_10.py", "0.10"),
+    ("stores_0_12.py", "0.12"),
+    ("stores_0_13.py", "0.13"),
+    ("hdf5_layouts.py", "0.12"),
+    ("bad.py", "0.12"),
+    ("cases.py", "0.12"),
+    ("demo.py", "0.12"),
 ];
 
-/// Which environment a script runs in.
-#[derive(Clone, Copy, Debug)]
-enum Python {
-    /// Python 3.11 with anndata 0.12 and the reference.
-    Old,
-    /// Python 3.12 with anndata 0.13.
-    New,
-}
+/// The environments: a version of anndata, and the 11 of the Python 3.11 that it runs in. 0.12 is the
+/// one with the reference.
+const ENVIRONMENTS: [(&str, u32); 7] = [
+    ("0.6.0", 7),
+    ("0.6", 7),
+    ("0.7", 8),
+    ("0.8", 9),
+    ("0.10", 10),
+    ("0.12", 11),
+    ("0.13", 12),
+];
 
 /// Writes every generated file and the manifest over them.
 pub(crate) fn write(root: &Path) -> Result {
     let generate = root.join("fixtures/generate");
-    let old = step("environment with anndata 0.12", || {
-        Venv::prepare(root, 11, &generate.join("requirements-0.12.txt"))
-    })?;
-    let new = step("environment with anndata 0.13", || {
-        Venv::prepare(root, 12, &generate.join("requirements-0.13.txt"))
-    })?;
+    let mut venvs = BTreeMap::new();
+    for (anndata, minor) in ENVIRONMENTS {
+        let name = format!("anndata-{anndata}");
+        let requirements = generate.join(format!("requirements-{anndata}.txt"));
+        let venv = step(&format!("environment with anndata {anndata}"), || {
+            Venv::prepare_named(root, &name, minor, &requirements)
+        })?;
+        venvs.insert(anndata, venv);
+    }
     // What no script writes any more must not stay behind.
     for covered in manifest::COVERED {
         remove(&root.join(covered))?;
     }
-    for (script, python) in SCRIPTS {
-        let venv = match python {
-            Python::Old => &old,
-            Python::New => &new,
-        };
-        step(script, || venv.run(&generate.join(script)))?;
+    for (script, anndata) in SCRIPTS {
+        step(script, || venvs[anndata].run(&generate.join(script)))?;
     }
     let hashes = manifest::compute(root)?;
     std::fs::write(root.join(manifest::PATH), manifest::to_text(&hashes))
@@ -87,6 +97,14 @@ fn remove(path: &Path) -> Result {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_script_has_its_environment() {
+        for (script, anndata) in SCRIPTS {
+            let known = ENVIRONMENTS.iter().any(|(known, _)| *known == anndata);
+            assert!(known, "{script}: {anndata}");
+        }
+    }
 
     #[test]
     fn a_changed_file_fails_the_check() {

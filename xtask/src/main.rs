@@ -27,7 +27,7 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Write the golden fixtures and the demo collection again, with Python 3.11 and 3.12.
+    /// Write the golden fixtures and the demo collection again, with Python 3.7 to 3.12.
     Fixtures {
         /// Only compare the files with their recorded hashes; needs no Python.
         #[arg(long)]

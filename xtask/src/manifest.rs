@@ -12,11 +12,12 @@ use crate::Result;
 pub(crate) const PATH: &str = "fixtures/SHA256SUMS";
 
 /// What it covers: folders and files, from the root of the workspace.
-pub(crate) const COVERED: [&str; 5] = [
+pub(crate) const COVERED: [&str; 6] = [
     "crates/cli/demo",
     "crates/cli/src/demo_files.rs",
     "fixtures/bad",
     "fixtures/cases",
+    "fixtures/hdf5",
     "fixtures/stores",
 ];
 

@@ -13,13 +13,8 @@ pub(crate) struct Venv {
 }
 
 impl Venv {
-    /// Makes the environment below `target/venvs`, or takes the one that is there when its
+    /// Makes the environment `target/venvs/<name>`, or takes the one that is there when its
     /// requirements are still the same. `minor` is the 11 of Python 3.11.
-    pub(crate) fn prepare(root: &Path, minor: u32, requirements: &Path) -> Result<Self> {
-        Self::prepare_named(root, &format!("python3.{minor}"), minor, requirements)
-    }
-
-    /// As [`prepare`](Self::prepare), in a folder of that name.
     pub(crate) fn prepare_named(
         root: &Path,
         name: &str,
