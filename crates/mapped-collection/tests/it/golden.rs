@@ -404,24 +404,7 @@ fn check_batches(cells: &MappedCollection) -> Result<(), String> {
     Ok(())
 }
 
-/// Cases ahead of what is read today: they must be refused by naming what is not read, and leave
-/// this list when it is.
-const NOT_YET: [(&str, &str); 1] = [("upstream_29_csc", "csc_matrix")];
-
 fn check(case: &Value) -> Result<(), String> {
-    let not_yet = NOT_YET.iter().find(|(name, _)| case["name"] == *name);
-    if let Some((_, what)) = not_yet {
-        return match open(&case["paths"], &case["options"]) {
-            Err(error) if error.describe().1.contains(what) => Ok(()),
-            _ => Err(format!(
-                "expected to be refused for {what}; is it read now?"
-            )),
-        };
-    }
-    check_now(case)
-}
-
-fn check_now(case: &Value) -> Result<(), String> {
     let expected = &case["expected"];
     let cells = match (
         open(&case["paths"], &case["options"]),

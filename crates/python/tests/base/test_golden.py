@@ -12,9 +12,7 @@ from lamindb.core._mapped_collection import MappedCollection as Reference
 from mapped_anndata import MappedCollection
 
 CASES = helpers.cases()
-# Ahead of what is read today: refused by a message that names it.
-NOT_YET = {"upstream_29_csc": "csc_matrix"}
-OPENED = [n for n, case in CASES.items() if "error" not in case["expected"] and n not in NOT_YET]
+OPENED = [n for n, case in CASES.items() if "error" not in case["expected"]]
 AGREED = [name for name in OPENED if not CASES[name]["differs"]]
 
 
@@ -55,10 +53,6 @@ def test_there_are_cases():
 def test_every_answer_is_the_expected_one(name):
     case = CASES[name]
     expected = case["expected"]
-    if name in NOT_YET:
-        with pytest.raises(ValueError, match=NOT_YET[name]):
-            MappedCollection(paths(case), **options(case))
-        return
     if "error" in expected:
         with pytest.raises(Exception) as raised:
             MappedCollection(paths(case), **options(case))

@@ -186,9 +186,9 @@ def test_28_outer_join_of_a_layer(CO):
     assert collection[4]["layer1"].tolist() == [1, 2, 5, 0, 0, 0]
 
 
-def test_29_csc_is_refused_until_it_is_read(stores):
-    with pytest.raises(ValueError, match="csc_matrix"):
-        MappedCollection(stores["CC"], "layer1")
+def test_29_csc_is_read(stores):
+    collection = MappedCollection(stores["CC"], "layer1")
+    assert [item["layer1"].tolist() for item in collection] == [[0, 2, 3], [4, 5, 6], [1, 2, 5], [4, 5, 8]]
 
 
 def test_30_and_31_filters_as_pairs(C):
