@@ -149,13 +149,33 @@ impl MemoryStore {
         indices: Vec<i32>,
         data: Values,
     ) -> Self {
+        self.compressed("csr_matrix", element, shape, indptr, indices, data)
+    }
+
+    /// Adds a CSC matrix of `shape`.
+    pub fn csc(
+        self,
+        element: &str,
+        shape: [u64; 2],
+        indptr: Vec<i64>,
+        indices: Vec<i32>,
+        data: Values,
+    ) -> Self {
+        self.compressed("csc_matrix", element, shape, indptr, indices, data)
+    }
+
+    fn compressed(
+        self,
+        encoding: &str,
+        element: &str,
+        shape: [u64; 2],
+        indptr: Vec<i64>,
+        indices: Vec<i32>,
+        data: Values,
+    ) -> Self {
         let shape_attribute = Attribute::Integers(shape.iter().map(|&n| n as i64).collect());
         self.group(element)
-            .attribute(
-                element,
-                "encoding-type",
-                Attribute::Text("csr_matrix".into()),
-            )
+            .attribute(element, "encoding-type", Attribute::Text(encoding.into()))
             .attribute(element, "shape", shape_attribute)
             .array(
                 &format!("{element}/indptr"),
