@@ -4,6 +4,7 @@
 
 mod ceiling;
 mod checksum;
+mod csc;
 mod get_batch;
 mod items;
 mod memory;
@@ -72,6 +73,13 @@ enum Question {
         #[command(flatten)]
         options: order::Options,
     },
+    /// How long does a matrix stored by column take until it can be read by row?
+    Csc {
+        #[command(flatten)]
+        repeat: Repeat,
+        #[command(flatten)]
+        options: csc::Options,
+    },
     /// What do the last steps of any dense loader cost: zeroing a row and scattering into it?
     Ceiling {
         #[command(flatten)]
@@ -98,6 +106,7 @@ fn main() -> ExitCode {
         } => stream::run(&source, &repeat, &options),
         Question::Open { source, repeat } => open::run(&source, &repeat),
         Question::Order { repeat, options } => order::run(&repeat, &options),
+        Question::Csc { repeat, options } => csc::run(&repeat, &options),
         Question::Ceiling { repeat } => ceiling::run(&repeat),
     };
     match result {
