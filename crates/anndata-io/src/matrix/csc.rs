@@ -12,7 +12,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytemuck::{AnyBitPattern, NoUninit};
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapMut};
 use once_cell::race::OnceBox;
 
 use super::ReadScratch;
@@ -111,24 +111,15 @@ impl CscMatrix {
         let starts = self.row_starts(&mut |done| progress(done, n_passes * n_elements))?;
         let (columns, values) = match reservation {
             Some(reservation) => {
-                let reservation = Arc::new(reservation);
                 let (columns, values) = self.in_memory::<T>(&starts, progress)?;
-                let kept = reservation.clone();
-                (
-                    Place::start(Memory::new(Kept(columns, kept))),
-                    Place::start(Memory::new(Kept(values, reservation))),
-                )
+                let reservation = Arc::new(reservation);
+                let kept = |map| Memory::new(Mapped(map, Some(reservation.clone())));
+                ((kept(columns), 0), (kept(values), 0))
             }
             None => {
-                let map = Arc::new(self.in_file::<T>(&starts, progress)?);
-                let offset = n_elements * 4;
-                (
-                    Place::start(Memory::new(Mapped(map.clone()))),
-                    Place {
-                        memory: Memory::new(Mapped(map)),
-                        offset,
-                    },
-                )
+                let map = self.in_file::<T>(&starts, progress)?;
+                let memory = Memory::new(Mapped(map, None));
+                ((memory.clone(), 0), (memory, n_elements * 4))
             }
         };
         Ok(CsrMatrix::new(Compressed {
@@ -248,11 +239,14 @@ impl CscMatrix {
         &self,
         starts: &[u64],
         progress: Progress<'_>,
-    ) -> Result<(Vec<u32>, Vec<T>), Error> {
+    ) -> Result<(Mmap, Mmap), Error> {
         let n_elements = self.n_elements();
         let mut next = starts[..self.n_rows()].to_vec();
-        let mut columns = vec![0u32; n_elements as usize];
-        let mut values = vec![T::default(); n_elements as usize];
+        let failed = |error| self.columns.indices.error(ErrorKind::Io(Arc::new(error)));
+        let mut column_map = pages(n_elements * 4).map_err(failed)?;
+        let mut value_map = pages(n_elements * size_of::<T>() as u64).map_err(failed)?;
+        let columns: &mut [u32] = bytemuck::cast_slice_mut(&mut column_map);
+        let values: &mut [T] = bytemuck::cast_slice_mut(&mut value_map);
         let report = &mut |done| progress(n_elements + done, 2 * n_elements);
         self.for_each(report, |row, column, value: T| {
             let place = next.get_mut(row as usize).ok_or_else(|| self.changed())?;
@@ -264,7 +258,8 @@ impl CscMatrix {
             *place += 1;
             Ok(())
         })?;
-        Ok((columns, values))
+        let read_only = |map: MmapMut| map.make_read_only().map_err(failed);
+        Ok((read_only(column_map)?, read_only(value_map)?))
     }
 
     /// All columns, then all values, in an unlinked file, mapped.
@@ -337,7 +332,12 @@ impl CscMatrix {
     }
 
     /// The array of all elements at a place, under the name of the one in the file.
-    fn array(&self, of_file: &Array, dtype: DType, place: Place) -> Result<Array, Error> {
+    fn array(
+        &self,
+        of_file: &Array,
+        dtype: DType,
+        (memory, offset): (Memory, u64),
+    ) -> Result<Array, Error> {
         let grid = Grid::single(vec![self.n_elements()]);
         let context: IoContext = of_file.parts().context.clone();
         Ok(Array::new(ArrayParts {
@@ -350,8 +350,8 @@ impl CscMatrix {
             pipeline: Pipeline::default(),
             stored_axes: None,
             chunks: Chunks::Contiguous {
-                source: ByteSource::Memory(place.memory),
-                offset: place.offset,
+                source: ByteSource::Memory(memory),
+                offset,
             },
             fill: Vec::new(),
             record: None,
@@ -367,36 +367,29 @@ impl Word for u16 {}
 impl Word for u32 {}
 impl Word for u64 {}
 
-/// Where an array begins in memory.
-struct Place {
-    memory: Memory,
-    offset: u64,
-}
-
-impl Place {
-    fn start(memory: Memory) -> Place {
-        Place { memory, offset: 0 }
-    }
-}
-
 /// Rows in memory, and the part of the budget that they take.
-struct Kept<T>(
-    Vec<T>,
-    #[expect(dead_code, reason = "its drop is what counts")] Arc<Reservation>,
+struct Mapped(
+    Mmap,
+    #[expect(dead_code, reason = "its drop is what counts")] Option<Arc<Reservation>>,
 );
-
-impl<T: Word> AsRef<[u8]> for Kept<T> {
-    fn as_ref(&self) -> &[u8] {
-        bytemuck::cast_slice(&self.0)
-    }
-}
-
-struct Mapped(Arc<Mmap>);
 
 impl AsRef<[u8]> for Mapped {
     fn as_ref(&self) -> &[u8] {
         &self.0
     }
+}
+
+/// Memory of zeros for at least so many bytes, in large pages where the system has them: elements
+/// are written far from each other, and finding each in a table of small pages takes longer than
+/// writing it.
+fn pages(n_bytes: u64) -> io::Result<MmapMut> {
+    let len = usize::try_from(n_bytes).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    let map = MmapMut::map_anon(len.next_multiple_of(8).max(8))?;
+    #[cfg(target_os = "linux")]
+    if let Err(error) = map.advise(memmap2::Advice::HugePage) {
+        tracing::debug!("no large pages: {error}");
+    }
+    Ok(map)
 }
 
 /// One element on its way to its row.
