@@ -37,10 +37,10 @@ type Encoding<'a, 'py> = (&'a str, Vec<(Bound<'py, PyAny>, i64)>);
 impl Collection {
     /// Opens files. The Python half has put every argument into one form.
     #[new]
-    #[pyo3(signature = (paths, layers, obs, obsm, filter, join, encode, unknown, dtype, *, cache_bytes=None, max_open_files=None, mmap=None))]
+    #[pyo3(signature = (paths, layers, obs, obsm, filter, join, encode, unknown, dtype, *, cache_bytes=None, max_open_files=None, mmap=None, csc_bytes=None))]
     #[expect(
         clippy::too_many_arguments,
-        reason = "lamindb's eleven, and three of ours"
+        reason = "lamindb's eleven, and four of ours"
     )]
     fn new(
         py: Python<'_>,
@@ -56,6 +56,7 @@ impl Collection {
         cache_bytes: Option<usize>,
         max_open_files: Option<usize>,
         mmap: Option<bool>,
+        csc_bytes: Option<usize>,
     ) -> PyResult<Collection> {
         let join = join.map(|join| {
             join.parse::<Join>()
@@ -82,6 +83,9 @@ impl Collection {
         if let Some(mmap) = mmap {
             builder = builder.mmap(mmap);
         }
+        if let Some(bytes) = csc_bytes {
+            builder = builder.csc_bytes(bytes);
+        }
         let cells = py.detach(|| builder.open()).map_err(to_python)?;
         let number = |store: usize| {
             let value = mapped_anndata::io::Wide::Signed(store as i64);
@@ -96,6 +100,21 @@ impl Collection {
 
     fn close(&self) {
         self.cells.close();
+    }
+
+    /// Turns matrices stored by column into rows; `progress` is called with the part that is done.
+    /// What it raises ends the calls, and is raised when the matrix at hand is ready.
+    fn prepare(&self, py: Python<'_>, progress: Option<Py<PyAny>>) -> PyResult<()> {
+        let mut raised = Ok(());
+        let prepared = py.detach(|| {
+            self.cells.prepare(|part| {
+                if let (Some(progress), Ok(())) = (&progress, &raised) {
+                    raised = Python::attach(|py| progress.call1(py, (part,)).map(|_| ()));
+                }
+            })
+        });
+        raised?;
+        prepared.map_err(to_python)
     }
 
     #[getter]

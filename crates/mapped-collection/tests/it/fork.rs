@@ -55,6 +55,24 @@ fn a_forked_child_reads_while_eight_threads_did() {
     );
 }
 
+#[test]
+fn a_forked_child_shares_what_is_prepared() {
+    let stores = ["csc.h5ad", "csc_v3.zarr"].map(store);
+    for csc_bytes in [1 << 20, 0] {
+        let builder = MappedCollection::builder(&stores).csc_bytes(csc_bytes);
+        let cells = builder.open().expect("the fixtures open");
+        let mut parts = Vec::new();
+        cells
+            .prepare(|part| parts.push(part))
+            .expect("valid matrices");
+        assert!(parts.is_sorted() && parts.last() == Some(&1.0), "{parts:?}");
+        let decoded = cells.io().decoded_chunks();
+        let expected = read(&cells).expect("the fixtures are readable");
+        assert_eq!(cells.io().decoded_chunks(), decoded);
+        assert_eq!(fork_and_read(&cells, &expected), None);
+    }
+}
+
 /// The child's wait status unless it read what was expected.
 fn fork_and_read(cells: &MappedCollection, expected: &(Vec<Item>, Batch)) -> Option<i32> {
     // SAFETY: the child runs only code that is safe after a fork of a threaded process: it

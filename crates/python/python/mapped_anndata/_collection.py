@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -109,6 +109,7 @@ class MappedCollection:
         cache_bytes: int | None = None,
         max_open_files: int | None = None,
         mmap: bool | None = None,
+        csc_bytes: int | None = None,
         **kwargs: Any,
     ) -> MappedCollection:
         """A collection with other bounds than the usual ones on what reading takes.
@@ -119,8 +120,10 @@ class MappedCollection:
             max_open_files: Files kept open at the most. By default, 64.
             mmap: Whether uncompressed files on local file systems are read through memory maps.
                 By default they are; a file that is cut short meanwhile then ends the process.
+            csc_bytes: Memory for matrices that are stored by column and were turned into rows. By
+                default, 512 MiB; those that no longer fit go to temporary files (in `TMPDIR`).
         """
-        io = {"cache_bytes": cache_bytes, "max_open_files": max_open_files, "mmap": mmap}
+        io = {"cache_bytes": cache_bytes, "max_open_files": max_open_files, "mmap": mmap, "csc_bytes": csc_bytes}
         collection = cls.__new__(cls)
         collection._io = io
         collection.__init__(path_list, *args, **kwargs)  # type: ignore[misc]
@@ -165,6 +168,17 @@ class MappedCollection:
         if name not in self._lazy:
             self._lazy[name] = make()
         return self._lazy[name]
+
+    def prepare(self, progress: Callable[[float], object] | None = None) -> None:
+        """Turns matrices that are stored by column (CSC) into rows.
+
+        Else that happens to each when its rows are first read, which then takes long: call it
+        before workers are forked, so that they share what is ready.
+
+        Args:
+            progress: Called with the part that is done, from 0 to 1.
+        """
+        self._core.prepare(progress)
 
     @property
     def shape(self) -> tuple[int, int | None]:

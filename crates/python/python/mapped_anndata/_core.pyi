@@ -1,5 +1,6 @@
 """The Rust half: see `crates/python/src`. Not for users."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ class Collection:
         cache_bytes: int | None = None,
         max_open_files: int | None = None,
         mmap: bool | None = None,
+        csc_bytes: int | None = None,
     ) -> Collection: ...
     closed: bool
     n_obs: int
@@ -36,6 +38,7 @@ class Collection:
     uniform: bool
     join_vars: Any
     def close(self) -> None: ...
+    def prepare(self, progress: Callable[[float], object] | None) -> None: ...
     def var_joint(self) -> list[str] | None: ...
     def var_list(self) -> list[list[str]]: ...
     def var_indices(self) -> tuple[np.ndarray, ...] | None: ...

@@ -97,7 +97,8 @@ def test_copies_are_collections_of_their_own(other):
     )
     twin = other(collection)
     assert repr(twin) == repr(collection) and twin.encoders == collection.encoders
-    assert twin._io == collection._io == {"cache_bytes": 1 << 20, "max_open_files": None, "mmap": False}
+    io = {"cache_bytes": 1 << 20, "max_open_files": None, "mmap": False, "csc_bytes": None}
+    assert twin._io == collection._io == io
     for index in (0, 7, -1):
         helpers.assert_same_item(twin[index], collection[index])
     collection.close()
@@ -256,3 +257,30 @@ print(len(collection), sum(float(collection[i]["X"].sum()) for i in range(0, len
 
 def test_the_worker_init_function_does_nothing():
     assert MappedCollection.torch_worker_init_fn(0) is None
+
+
+CSC = [str(helpers.STORES / name) for name in ("csc.h5ad", "csc_v3.zarr", "v06_csc.h5ad")]
+
+
+def test_columns_are_turned_into_rows_beforehand():
+    collection = MappedCollection.with_io(CSC, join="outer", csc_bytes=0)
+    parts = []
+    collection.prepare(parts.append)
+    assert parts == sorted(parts) and parts[0] > 0 and parts[-1] == 1
+    again = []
+    collection.prepare(again.append)
+    assert again == []
+    expected = sums(MappedCollection(CSC, join="outer"), range(len(collection)))
+    assert sums(collection, range(len(collection))) == expected
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        found = pool.starmap(sums, [(collection, range(len(collection)))] * 4)
+    assert found == [expected] * 4
+
+
+def test_what_progress_raises_is_raised():
+    collection = MappedCollection(CSC, join="outer")
+    with pytest.raises(KeyError, match="enough"):
+        collection.prepare(lambda part: {}["enough"])
+    collection.close()
+    with pytest.raises(ValueError, match="closed"):
+        collection.prepare()
