@@ -14,6 +14,7 @@ use mapped_collection::{
 use serde_json::{Value, json};
 
 use crate::fixtures;
+use crate::support::Support;
 
 fn strings(value: &Value) -> Vec<String> {
     match value {
@@ -454,7 +455,7 @@ fn golden_cases_agree() {
         .collect();
     paths.sort();
     assert!(paths.len() >= 100, "only {} cases", paths.len());
-    let mut failures = Vec::new();
+    let (mut failures, mut support) = (Vec::new(), Support::default());
     for path in &paths {
         let text = std::fs::read_to_string(path).expect("readable");
         let case: Value = serde_json::from_str(&text).expect("valid JSON");
@@ -464,6 +465,8 @@ fn golden_cases_agree() {
                 "{name} ({}): {failure}",
                 case["behaviour"].as_str().unwrap_or("")
             ));
+        } else if case["expected"].get("error").is_none() {
+            support.add(&strings(&case["paths"]), &case["options"]);
         }
     }
     assert!(
@@ -473,4 +476,5 @@ fn golden_cases_agree() {
         paths.len(),
         failures.join("\n")
     );
+    support.check();
 }

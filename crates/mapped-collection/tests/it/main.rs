@@ -9,6 +9,7 @@ mod life;
 mod loader;
 mod model;
 mod real;
+mod support;
 
 /// The committed fixtures.
 fn fixtures() -> PathBuf {
