@@ -473,15 +473,30 @@ pub(crate) enum ByteSource {
 
 /// Bytes in memory, or mapped from a file that nobody else can reach.
 #[derive(Clone)]
-pub(crate) struct Memory(Arc<dyn AsRef<[u8]> + Send + Sync>);
+pub(crate) struct Memory {
+    bytes: Arc<dyn AsRef<[u8]> + Send + Sync>,
+    before_read: Option<BeforeRead>,
+}
+
+/// What is called before bytes are read, and may refuse.
+pub(crate) type BeforeRead = Arc<dyn Fn() -> io::Result<()> + Send + Sync>;
 
 impl Memory {
     pub(crate) fn new(bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Memory {
-        Memory(Arc::new(bytes))
+        Memory {
+            bytes: Arc::new(bytes),
+            before_read: None,
+        }
+    }
+
+    /// The same memory, whose reads begin with a call.
+    pub(crate) fn before_read(mut self, call: BeforeRead) -> Memory {
+        self.before_read = Some(call);
+        self
     }
 
     fn bytes(&self) -> &[u8] {
-        (*self.0).as_ref()
+        (*self.bytes).as_ref()
     }
 }
 
@@ -518,6 +533,9 @@ impl ByteSource {
         match self {
             ByteSource::File(file) => file.read_exact_at(offset, out),
             ByteSource::Memory(memory) => {
+                if let Some(call) = &memory.before_read {
+                    call().map_err(|error| Error::io("memory", "", error))?;
+                }
                 let bytes = memory.bytes();
                 let found = usize::try_from(offset)
                     .ok()

@@ -1,8 +1,10 @@
 //! A store in memory: for tests, and for data that never was in a file.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::{Attribute, Backend, Node, Store};
 use crate::array::chunks::{Chunks, TableEntry};
@@ -27,12 +29,25 @@ use crate::error::{Error, ErrorKind};
 /// assert_eq!((cells.n_obs(), cells.n_vars()), (2, 3));
 /// # Ok::<(), anndata_io::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct MemoryStore {
     name: PathBuf,
     nodes: BTreeMap<String, (Contents, BTreeMap<String, Attribute>)>,
     chunk_rows: Option<NonZeroU64>,
+    before_read: Option<Arc<ReadHook>>,
     context: IoContext,
+}
+
+/// Given the path of an array.
+type ReadHook = dyn Fn(&str) -> io::Result<()> + Send + Sync;
+
+impl std::fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MemoryStore")
+            .field("name", &self.name)
+            .field("elements", &self.nodes.keys())
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -49,6 +64,7 @@ impl MemoryStore {
             name: name.into(),
             nodes: BTreeMap::new(),
             chunk_rows: None,
+            before_read: None,
             context: IoContext::default(),
         }
     }
@@ -57,6 +73,16 @@ impl MemoryStore {
     /// decoded as those of compressed files are.
     pub fn chunked(mut self, rows: NonZeroU64) -> Self {
         self.chunk_rows = Some(rows);
+        self
+    }
+
+    /// Calls `hook` with the path of an array before bytes of it are read: a storage that is slow,
+    /// or fails.
+    pub fn before_read(
+        mut self,
+        hook: impl Fn(&str) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.before_read = Some(Arc::new(hook));
         self
     }
 
@@ -302,6 +328,14 @@ impl Backend for MemoryStore {
                 memory_parts(element, grid, item, bytes)
             }
         };
+        if let (Some(hook), Chunks::Contiguous { source, .. } | Chunks::Table { source, .. }) =
+            (&self.before_read, &mut parts.chunks)
+            && let ByteSource::Memory(memory) = source
+        {
+            let (hook, element) = (hook.clone(), element.to_owned());
+            let call = Arc::new(move || hook(&element));
+            *memory = memory.clone().before_read(call);
+        }
         parts.context = self.context.clone();
         parts.file = self.name.clone();
         Ok(Array::new(parts))

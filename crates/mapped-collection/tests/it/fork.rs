@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mapped_collection::{Batch, Item, Join, MappedCollection};
+use mapped_collection::{Batch, BatchOptions, Item, Join, MappedCollection, Shuffle};
 
 use crate::store;
 
@@ -73,8 +73,47 @@ fn a_forked_child_shares_what_is_prepared() {
     }
 }
 
+#[test]
+fn a_thousand_forks_of_a_running_epoch_go_on_in_the_child() {
+    let stores = ["base_a_csr.h5ad", "base_b_csr_v3.zarr", "h5_gzip.h5ad"];
+    let cells = MappedCollection::builder(stores.map(store)).join(Join::Outer);
+    let cells = cells.cache_bytes(200).open().expect("the fixtures open");
+    let options = BatchOptions::new(1).workers(2).shuffle(Shuffle::Exact);
+    let batches = cells.batches(options).expect("valid");
+    let all: Vec<Batch> = batches
+        .epoch(0)
+        .map(|batch| batch.expect("readable"))
+        .collect();
+    let mut failures = Vec::new();
+    for number in 0..1000 {
+        let mut epoch = batches.epoch(0);
+        let taken = number % 5;
+        let expected = &all[..];
+        assert!(
+            (0..taken).all(|at| epoch.next().expect("a batch").as_ref().ok() == expected.get(at))
+        );
+        // At this moment the threads may hold any lock.
+        failures.extend(in_child(|| {
+            let rest = (&mut epoch).map(|batch| batch.ok());
+            let goes_on = rest.eq(expected[taken..].iter().cloned().map(Some));
+            let anew = batches.epoch(0).map(|batch| batch.ok());
+            goes_on && anew.eq(expected.iter().cloned().map(Some))
+        }));
+        assert!(epoch.all(|batch| batch.is_ok()), "the parent goes on");
+    }
+    assert!(
+        failures.is_empty(),
+        "wait statuses of children: {failures:?}"
+    );
+}
+
 /// The child's wait status unless it read what was expected.
 fn fork_and_read(cells: &MappedCollection, expected: &(Vec<Item>, Batch)) -> Option<i32> {
+    in_child(|| read(cells).as_ref() == Some(expected))
+}
+
+/// The wait status of a child unless it finds something to be so.
+fn in_child(is_so: impl FnOnce() -> bool) -> Option<i32> {
     // SAFETY: the child runs only code that is safe after a fork of a threaded process: it
     // allocates (glibc's allocator survives a fork), reads, and leaves by `_exit`. That the
     // collection's own code is such code is what this test is for.
@@ -84,8 +123,7 @@ fn fork_and_read(cells: &MappedCollection, expected: &(Vec<Item>, Batch)) -> Opt
             // SAFETY: `alarm` kills a child that hangs; `_exit` runs no handlers and no destructors.
             unsafe {
                 libc::alarm(20);
-                let right = read(cells).as_ref() == Some(expected);
-                libc::_exit(if right { 0 } else { 1 });
+                libc::_exit(if is_so() { 0 } else { 1 });
             }
         }
         child => {

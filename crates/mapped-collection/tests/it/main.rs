@@ -9,6 +9,7 @@ mod life;
 mod loader;
 mod model;
 mod real;
+mod storage;
 mod support;
 
 /// The committed fixtures.
