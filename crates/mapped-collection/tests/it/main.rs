@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 mod faults;
 mod fork;
 mod golden;
+mod large;
 mod life;
 mod loader;
 mod model;
