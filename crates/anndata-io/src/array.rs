@@ -310,8 +310,9 @@ impl Array {
             None => inner.grid.chunk_len().checked_mul(item as u64),
         };
         let Some(len) = len.filter(|&len| len <= limit) else {
-            let expected = format!("chunk {chunk} of shape {:?}", inner.grid.chunk);
-            return Err(self.invalid(expected, format!("{} stored bytes", place.len)));
+            let expected = format!("no more in chunk {chunk} than its stored bytes can hold");
+            let found = format!("shape {:?} in {} bytes", inner.grid.chunk, place.len);
+            return Err(self.invalid(expected, found));
         };
         self.read_raw(place, &mut cursor.raw)?;
         if inner.record.is_some() && inner.pipeline.is_empty() {

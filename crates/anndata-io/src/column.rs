@@ -421,7 +421,7 @@ pub(crate) fn legacy_categories(
         Some(Attribute::Reference(path)) => Ok(Some(path)),
         Some(other) => {
             let expected = "attribute categories to name the categories";
-            Err(store.invalid(&element, expected, format!("{other:?}")))
+            Err(store.invalid(&element, expected, other.to_string()))
         }
         None => {
             let beside = format!("{frame}/__categories/{name}");

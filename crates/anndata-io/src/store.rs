@@ -1,6 +1,6 @@
 //! Stores: groups, arrays and attributes, whatever the file format.
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -39,6 +39,18 @@ pub enum Attribute {
     Reference(String),
     /// Anything else, described.
     Other(String),
+}
+
+impl fmt::Display for Attribute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Attribute::Text(text) => write!(f, "{text:?}"),
+            Attribute::Texts(texts) => write!(f, "{texts:?}"),
+            Attribute::Integers(numbers) => write!(f, "{numbers:?}"),
+            Attribute::Reference(path) => write!(f, "a reference to {path}"),
+            Attribute::Other(what) => f.write_str(what),
+        }
+    }
 }
 
 /// What a file format has to offer. `Ok(None)` means that there is no such thing, `Err` that it
@@ -139,7 +151,7 @@ impl Store {
             Some(Attribute::Text(text)) => Ok(Some(text)),
             Some(other) => {
                 let expected = format!("attribute {name} to be a text");
-                Err(self.invalid(element, expected, format!("{other:?}")))
+                Err(self.invalid(element, expected, other.to_string()))
             }
         }
     }

@@ -200,6 +200,6 @@ fn a_row_that_does_not_exist_is_named() {
     let error = read.expect_err("there are two rows").to_string();
     assert_eq!(
         error,
-        "cells: X/indices: expected rows from 0 to below 2, found row 2, or a negative one"
+        "cells: X/indices: expected rows from 0 to below 2, found row 2"
     );
 }

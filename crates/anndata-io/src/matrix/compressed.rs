@@ -36,7 +36,7 @@ impl Compressed {
                 [shape[0] as u64, shape[1] as u64]
             }
             found => {
-                let found = found.map_or("none".to_owned(), |found| format!("{found:?}"));
+                let found = found.map_or("none".to_owned(), |found| found.to_string());
                 return Err(store.invalid(element, "attribute shape of two lengths", found));
             }
         };
@@ -144,11 +144,17 @@ impl Compressed {
         }
     }
 
+    /// `minor` is as [`minors`](Self::minors) gives it: a negative number of 32 bits or less stands
+    /// beyond 2^31.
     pub(super) fn no_such_minor(&self, minor: u64) -> Error {
         let name = AXES[1 - self.major];
-        let found = format!("{name} {minor}, or a negative one");
+        let number = match self.minor_type() {
+            DType::U8 | DType::U16 | DType::U32 | DType::U64 => minor.to_string(),
+            DType::I64 => (minor as i64).to_string(),
+            _ => (minor as i32).to_string(),
+        };
         let expected = format!("{name}s from 0 to below {}", self.n_minor());
-        self.indices.invalid(expected, found)
+        self.indices.invalid(expected, format!("{name} {number}"))
     }
 }
 
@@ -170,7 +176,7 @@ fn pointers(array: &Array, nonzeros: u64, name: &str) -> Result<Vec<u64>, Error>
         let found = format!(
             "{} after {} at {name} {row}",
             indptr[row + 1] as i64,
-            indptr[row]
+            indptr[row] as i64
         );
         return Err(array.invalid(format!("{name} pointers that do not decrease"), found));
     }

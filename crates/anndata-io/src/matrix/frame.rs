@@ -20,7 +20,7 @@ impl Frame {
         let names = match store.attribute(element, "column-order")? {
             Some(Attribute::Texts(names)) => names,
             found => {
-                let found = found.map_or("none".to_owned(), |found| format!("{found:?}"));
+                let found = found.map_or("none".to_owned(), |found| found.to_string());
                 return Err(store.invalid(element, "attribute column-order of names", found));
             }
         };

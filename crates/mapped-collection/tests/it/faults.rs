@@ -75,14 +75,28 @@ fn fail(file: &str, options: &Value) -> Option<(&'static str, Error)> {
     read.err().map(|error| ("read", error))
 }
 
+/// What is listed of bad files.
+fn list() -> Vec<Value> {
+    let text = std::fs::read_to_string(fixtures().join("bad/bad.json")).expect("it is committed");
+    serde_json::from_str(&text).expect("a list of files")
+}
+
+/// The error of every bad file, with its name.
+pub(crate) fn bad_files() -> Vec<(String, Error)> {
+    let case = |case: Value| {
+        let file = case["file"].as_str().expect("a name").to_owned();
+        let (_, error) = fail(&file, &case["options"])?;
+        Some((file, error))
+    };
+    list().into_iter().filter_map(case).collect()
+}
+
 #[test]
 fn every_bad_file_gives_its_error() {
-    let text = std::fs::read_to_string(fixtures().join("bad/bad.json")).expect("it is committed");
-    let list: Value = serde_json::from_str(&text).expect("valid JSON");
-    let list = list.as_array().expect("a list of files");
+    let list = list();
     assert!(list.len() >= 50, "only {} files", list.len());
     let mut failures = Vec::new();
-    for case in list {
+    for case in &list {
         let text = |name: &str| case[name].as_str().unwrap_or_default();
         let (file, step, element) = (text("file"), text("step"), text("element"));
         let failure = match fail(file, &case["options"]) {

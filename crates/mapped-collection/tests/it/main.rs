@@ -12,6 +12,7 @@ mod model;
 mod real;
 mod storage;
 mod support;
+mod texts;
 
 /// The committed fixtures.
 fn fixtures() -> PathBuf {
