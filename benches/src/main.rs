@@ -11,6 +11,7 @@ mod memory;
 mod open;
 mod order;
 mod repeat;
+mod soak;
 mod stream;
 mod task;
 
@@ -80,6 +81,13 @@ enum Question {
         #[command(flatten)]
         options: csc::Options,
     },
+    /// Do epochs with random options, for as long as one likes, have all rows and no more memory?
+    Soak {
+        #[command(flatten)]
+        source: Source,
+        #[command(flatten)]
+        options: soak::Options,
+    },
     /// What do the last steps of any dense loader cost: zeroing a row and scattering into it?
     Ceiling {
         #[command(flatten)]
@@ -107,6 +115,7 @@ fn main() -> ExitCode {
         Question::Open { source, repeat } => open::run(&source, &repeat),
         Question::Order { repeat, options } => order::run(&repeat, &options),
         Question::Csc { repeat, options } => csc::run(&repeat, &options),
+        Question::Soak { source, options } => soak::run(&source, &options),
         Question::Ceiling { repeat } => ceiling::run(&repeat),
     };
     match result {
