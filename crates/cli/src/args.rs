@@ -87,7 +87,7 @@ elements of the first layer that were streamed).";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct InfoArgs {
-    /// AnnData files (.h5ad) and directories (.zarr), in the order of their rows; without any,
+    /// AnnData files (.h5ad, .zarr, .zarr.zip), in the order of their rows; without any,
     /// the demo collection.
     pub(crate) paths: Vec<PathBuf>,
     /// Also list the joint genes.
@@ -99,7 +99,7 @@ pub(crate) struct InfoArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct GetArgs {
-    /// AnnData files (.h5ad) and directories (.zarr), in the order of their rows.
+    /// AnnData files (.h5ad, .zarr, .zarr.zip), in the order of their rows.
     #[arg(required = true)]
     pub(crate) paths: Vec<PathBuf>,
     /// Rows, comma-separated; negative ones count from the end.
@@ -117,7 +117,7 @@ pub(crate) struct GetArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct WeightsArgs {
-    /// AnnData files (.h5ad) and directories (.zarr), in the order of their rows.
+    /// AnnData files (.h5ad, .zarr, .zarr.zip), in the order of their rows.
     #[arg(required = true)]
     pub(crate) paths: Vec<PathBuf>,
     /// Columns of obs whose labels are counted, comma-separated; several count combinations.
@@ -135,7 +135,7 @@ pub(crate) struct WeightsArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct StreamArgs {
-    /// AnnData files (.h5ad) and directories (.zarr), in the order of their rows; without any,
+    /// AnnData files (.h5ad, .zarr, .zarr.zip), in the order of their rows; without any,
     /// the demo collection.
     pub(crate) paths: Vec<PathBuf>,
     /// Rows in a batch.

@@ -27,8 +27,8 @@ class MappedCollection:
     threads and from forked or spawned processes, with nothing to be done about it.
 
     Args:
-        path_list: Paths of `.h5ad` files and `.zarr` folders, in the order of their rows. What
-            each is is told by its content.
+        path_list: Paths of `.h5ad` files, `.zarr` folders and `.zarr.zip` archives, in the order of
+            their rows. What each is is told by its content.
         layers_keys: Matrices to read: `X`, `raw.X` or names of layers. By default, `X`. An empty
             list reads none.
         obs_keys: Columns of obs to read; `_index` gives the obs names.
