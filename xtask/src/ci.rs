@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::step::{self, cargo, step};
-use crate::{Result, fixtures, root, test};
+use crate::{Result, deny, fixtures, root, test};
 
 /// Runs every step in turn and stops at the first that fails.
 pub(crate) fn run() -> Result {
@@ -38,6 +38,7 @@ pub(crate) fn run() -> Result {
             },
         )?;
     }
+    step("dependencies", deny::run)?;
     step("fixtures", || fixtures::check(&root()))?;
     test::run(test::Python::All)
 }

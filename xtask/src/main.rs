@@ -2,6 +2,7 @@
 
 mod bench;
 mod ci;
+mod deny;
 mod fixtures;
 mod manifest;
 mod package;
