@@ -1,6 +1,8 @@
 """torch's DataLoader, as users use it."""
 
+import os
 import pickle
+import signal
 import sys
 import warnings
 from collections import Counter
@@ -275,6 +277,49 @@ def test_an_error_of_a_file_comes_through_workers():
     collection = MappedCollection([path], layers_keys="dense")
     with pytest.raises(OSError, match="corrupt_gzip.h5ad"):
         list(DataLoader(collection, batch_size=8, **workers(1)))
+
+
+class Killed(torch.utils.data.Dataset):
+    """A dataset whose worker dies at a row, as when memory runs out."""
+
+    def __init__(self, cells, at):
+        self.cells, self.at = cells, at
+
+    def __len__(self):
+        return len(self.cells)
+
+    def __getitems__(self, indices):
+        if self.at in indices:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.cells.__getitems__(indices)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_killed_worker_is_torchs_error_and_no_hang(collection, method):
+    loader = DataLoader(Killed(collection, 1500), 100, collate_fn=collate, **workers(2, method))
+    n_rows = 0
+    with pytest.raises(RuntimeError, match="worker .* exited unexpectedly|killed by signal"):
+        for batch in loader:
+            n_rows += len(batch["X"])
+    assert n_rows <= 1500
+    # The collection goes on, here and in new workers.
+    batches = DataLoader(collection, 1000, collate_fn=collate, **workers(2, method))
+    assert sum(len(batch["X"]) for batch in batches) == 3350
+
+
+def test_workers_forked_from_a_thread_while_an_epoch_runs(collection):
+    from concurrent.futures import ThreadPoolExecutor
+
+    def total(_):
+        batches = DataLoader(collection, 500, collate_fn=collate, **workers(2))
+        return sum(batch["X"].sum().item() for batch in batches)
+
+    running = iter(collection.loader(64, shuffle="exact"))
+    with ThreadPoolExecutor(2) as pool:
+        totals = [pool.submit(total, i) for i in range(4)]
+        n_rows = sum(len(batch["X"]) for batch in running)
+        assert len({future.result(timeout=120) for future in totals}) == 1
+    assert n_rows == 3350
 
 
 def test_pickles_are_small():
