@@ -132,6 +132,11 @@ impl AnnDataFile {
         names(&index, &rows)
     }
 
+    /// The column of var names.
+    pub(crate) fn var_index(&self) -> Result<Column, Error> {
+        index(&self.store, "var")
+    }
+
     /// The obs names column: `_index` as an obs key.
     pub fn obs_index(&self) -> Result<Column, Error> {
         index(&self.store, "obs")
@@ -262,7 +267,7 @@ impl AnnDataFile {
                 != Some("null"))
     }
 
-    fn children(&self, group: &str) -> Result<Vec<String>, Error> {
+    pub(crate) fn children(&self, group: &str) -> Result<Vec<String>, Error> {
         let mut names = match self.store.node(group)? {
             Some(Node::Group | Node::Table) => self.store.children(group)?,
             _ => Vec::new(),

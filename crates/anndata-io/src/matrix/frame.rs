@@ -63,6 +63,10 @@ impl Frame {
         })
     }
 
+    pub(super) fn columns(&self) -> &[Array] {
+        &self.columns
+    }
+
     pub(super) fn shape(&self) -> &[u64] {
         &self.shape
     }
