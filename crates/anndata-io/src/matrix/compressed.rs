@@ -170,7 +170,7 @@ fn pointers(array: &Array, nonzeros: u64, name: &str) -> Result<Vec<u64>, Error>
         let found = format!(
             "{} after {} at {name} {row}",
             indptr[row + 1] as i64,
-            indptr[row]
+            indptr[row] as i64
         );
         return Err(array.invalid(format!("{name} pointers that do not decrease"), found));
     }
