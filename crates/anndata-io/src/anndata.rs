@@ -9,7 +9,7 @@ use crate::dtype::{Slice, Wide};
 use crate::error::{Error, ErrorKind};
 use crate::key::LayerKey;
 use crate::matrix::MatrixSource;
-use crate::store::{MemoryStore, Node, Store};
+use crate::store::{Attribute, MemoryStore, Node, Store};
 
 /// Where an AnnData object is: a path, or memory.
 #[derive(Debug, Clone)]
@@ -234,8 +234,25 @@ impl AnnDataFile {
     pub fn obs_keys(&self) -> Result<Vec<String>, Error> {
         let index = index_name(&self.store, "obs")?;
         let mut keys = self.children("obs")?;
+        // A column whose name has a slash lies in a group that is no column.
+        for name in self.obs_order()?.iter().filter(|name| name.contains('/')) {
+            if self.store.node(&format!("obs/{name}"))?.is_some() {
+                let group = name.split('/').next();
+                keys.retain(|key| Some(key.as_str()) != group);
+                keys.push(name.clone());
+            }
+        }
+        keys.sort_unstable();
         keys.retain(|key| *key != index && key != "__categories");
         Ok(keys)
+    }
+
+    /// The columns of obs as the table itself lists them; none where it does not.
+    pub(crate) fn obs_order(&self) -> Result<Vec<String>, Error> {
+        match self.store.attribute("obs", "column-order")? {
+            Some(Attribute::Texts(names)) => Ok(names),
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// The names of the obsm elements, sorted.

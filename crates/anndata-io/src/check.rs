@@ -308,6 +308,9 @@ impl Run {
                 self.absent(file, "obs", key, file.obs_keys());
             }
         }
+        if check.obs.is_none() {
+            self.order(file);
+        }
         let layers = match &check.layers {
             Some(layers) => layers.clone(),
             None => {
@@ -415,6 +418,19 @@ impl Run {
                 if let Some(entry) = self.entries.last_mut() {
                     entry.add(0, vec![error]);
                 }
+            }
+        }
+    }
+
+    /// Columns that obs lists and does not have: Python's anndata does not open such a file.
+    fn order(&mut self, file: &AnnDataFile) {
+        let names = self.keys(&None, || file.obs_order());
+        for name in names {
+            if matches!(file.obs_column(&name), Ok(None)) {
+                let element = format!("obs/{name}");
+                let expected = "the column that attribute column-order names";
+                let fault = Error::invalid(file.path(), element, expected, "none");
+                self.entry(Need::Always, None, vec![fault]);
             }
         }
     }

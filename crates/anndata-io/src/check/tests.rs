@@ -207,6 +207,36 @@ fn a_broken_part_of_a_layer_is_a_fault() {
 }
 
 #[test]
+fn columns_that_obs_lists_must_be_there() {
+    let order = ["a/b", "gone"].map(str::to_owned).to_vec();
+    let store = cells(2, &["g"])
+        .attribute("obs", "column-order", Attribute::Texts(order))
+        .array("obs/a/b", &[2], Values::F32(vec![1.0, f32::NAN]));
+    let report = check(store);
+    let expected =
+        "cells: obs/gone: expected the column that attribute column-order names, found none";
+    assert_eq!(texts(&report.faults), [expected]);
+    // A name with a slash is one name.
+    assert_eq!(element(&report, "obs/a/b").counts.nan, 1);
+    assert_eq!(report.notices.len(), 0);
+}
+
+#[test]
+fn a_table_of_more_than_numbers_is_valid_but_not_read() {
+    let order = ["x", "kind"].map(str::to_owned).to_vec();
+    let store = cells(1, &["g"])
+        .dataframe("obsm/t", &["c0"])
+        .attribute("obsm/t", "column-order", Attribute::Texts(order))
+        .array("obsm/t/x", &[1], Values::U8(vec![1]))
+        .categorical("obsm/t/kind", vec![0], &["B"]);
+    let report = check(store);
+    assert_eq!(texts(&report.faults), [""; 0]);
+    let expected = "cells: obsm/t/kind: a categorical column in a table that is read as a matrix is \
+                    not supported: leave the element out, or write it with columns of numbers alone";
+    assert_eq!(texts(&report.notices), [expected]);
+}
+
+#[test]
 fn progress_ends_at_the_end() {
     let store = cells(40, &["a", "b"])
         .array("X", &[40, 2], Values::U8(vec![0; 80]))
