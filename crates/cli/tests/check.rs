@@ -278,7 +278,7 @@ fn all_faults_of_a_file_are_listed() {
     let (code, files, _) = objects(folder.path(), &sound);
     assert_eq!((code, list(&files[0], "elements").len()), (0, 4));
 
-    // Two chunks of a dense matrix.
+    // Two chunks of a dense matrix, each in a shard of its own.
     let store = folder.path().join("d.zarr");
     copy(&demo().join("d.zarr"), &store);
     damage(&store.join("X/c/0/0"));
@@ -286,7 +286,7 @@ fn all_faults_of_a_file_are_listed() {
     let (_, files, _) = objects(folder.path(), &["d.zarr"]);
     let faults = messages(&files[0], "faults");
     assert_eq!(faults.len(), 2, "{faults:?}");
-    assert!(faults[0].starts_with("d.zarr: X: chunk 0 ") && faults[1].contains(" chunk 2 "));
+    assert!(faults[0].starts_with("d.zarr: X: chunk 2 ") && faults[1].contains(": chunk 9 "));
 }
 
 #[test]
