@@ -266,6 +266,8 @@ struct Entry {
     /// The piece in which each was found, and its text.
     faults: Vec<(u64, String, Error)>,
     more_faults: u64,
+    /// What reading it at once failed of: a fault, unless its pieces say more precisely which.
+    otherwise: Option<Error>,
 }
 
 impl Entry {
@@ -367,6 +369,7 @@ impl Run {
             report,
             faults: Vec::new(),
             more_faults: 0,
+            otherwise: None,
         };
         entry.add(0, faults);
         self.entries.push(entry);
@@ -416,7 +419,7 @@ impl Run {
             }
             Err(error) => {
                 if let Some(entry) = self.entries.last_mut() {
-                    entry.add(0, vec![error]);
+                    entry.otherwise = Some(error);
                 }
             }
         }
@@ -602,7 +605,10 @@ impl Run {
             faults: Vec::new(),
             notices: Vec::new(),
         };
-        for entry in self.entries {
+        for mut entry in self.entries {
+            if let Some(error) = entry.otherwise.take().filter(|_| entry.faults.is_empty()) {
+                entry.add(0, vec![error]);
+            }
             if let Some(mut element) = entry.report {
                 element.more_faults = entry.more_faults;
                 report.elements.push(element);

@@ -33,7 +33,7 @@ fn check(folder: &Path, args: &[&str]) -> (i32, String) {
 /// The objects that `--json` prints: one a file, and that of all.
 fn objects(folder: &Path, args: &[&str]) -> (i32, Vec<Value>, Value) {
     let (code, text) = check(folder, &[args, &["--json"]].concat());
-    let lines = text.lines().map(|line| serde_json::from_str(line));
+    let lines = text.lines().map(serde_json::from_str);
     let mut objects: Vec<Value> = lines.collect::<Result<_, _>>().expect(&text);
     let whole = objects.pop().expect("one for all");
     (code, objects, whole)

@@ -207,6 +207,16 @@ fn a_broken_part_of_a_layer_is_a_fault() {
 }
 
 #[test]
+fn pointers_are_named_as_they_are() {
+    let values = Values::F32(vec![1.0; 4]);
+    let store = cells(3, &["a"]).csr("X", [3, 1], vec![0, -1, 4, 4], vec![0; 4], values);
+    let report = check(store);
+    let expected =
+        "cells: X/indptr: expected row pointers that do not decrease, found 4 after -1 at row 1";
+    assert_eq!(texts(&report.faults), [expected]);
+}
+
+#[test]
 fn columns_that_obs_lists_must_be_there() {
     let order = ["a/b", "gone"].map(str::to_owned).to_vec();
     let store = cells(2, &["g"])
