@@ -223,6 +223,11 @@ impl Array {
             .place(chunk, &self.inner.grid, self.inner.item.size() as u64)
     }
 
+    /// Whether a chunk was ever written.
+    pub(crate) fn is_written(&self, chunk: u64) -> Result<bool, Error> {
+        self.place(chunk).map(|place| place.is_some())
+    }
+
     /// The stored bytes of a chunk, as they are.
     pub(crate) fn read_raw(&self, place: &Place<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
         if place

@@ -150,6 +150,9 @@ pub struct ElementCounts {
     pub unused: u64,
     /// Labels that are missing: a code of -1, or masked.
     pub missing: u64,
+    /// Chunks that were never written, whose elements are the fill value: zarr leaves out chunks
+    /// of nothing else. A copy that was cut short looks the same.
+    pub unwritten: u64,
 }
 
 impl ElementCounts {
@@ -161,6 +164,7 @@ impl ElementCounts {
         self.unordered += other.unordered;
         self.unused += other.unused;
         self.missing += other.missing;
+        self.unwritten += other.unwritten;
     }
 }
 

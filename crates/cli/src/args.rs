@@ -99,11 +99,11 @@ Read are obs and var names, every column of obs, X, raw.X, every layer and every
 each chunk is decoded, each code and column index held against what it stands for. Faults make the
 exit code 1. No faults, but told: elements of a kind that is not supported (but X, which is needed),
 what the values are (NaN, infinite, negative, zeros that a sparse matrix stores, rows unsorted or
-repeating a column, missing labels), and what keeps several files from being one collection.
+repeating a column, missing labels, chunks never written), and what keeps several files from being one collection.
 
 JSON: one object a line for each file: path, shape (null if it could not be opened), elements:
 [{element, shape, dtype, layout, stored, nan, infinite, negative, explicit_zeros, unordered, unused,
-missing, more_faults}], n_faults, faults: [{element, message}] (at most 100 of an element, whose
+missing, unwritten, more_faults}], n_faults, faults: [{element, message}] (at most 100 of an element, whose
 more_faults counts the others), notices: [{element, message}]; and last one for all: files, faults
 (their number), notices: [text] of the files as one collection.";
 

@@ -215,6 +215,7 @@ fn notes(element: &ElementReport) -> String {
         unordered,
         unused,
         missing,
+        unwritten,
         ..
     } = element.counts;
     let unordered_what = match element.layout.name() {
@@ -229,6 +230,7 @@ fn notes(element: &ElementReport) -> String {
         (unordered, unordered_what),
         (unused, "behind the last row"),
         (missing, "missing"),
+        (unwritten, "chunks never written"),
     ];
     let notes = counts.into_iter().filter(|(n, _)| *n > 0);
     let notes: Vec<String> = notes
@@ -262,6 +264,7 @@ struct Element<'a> {
     unordered: u64,
     unused: u64,
     missing: u64,
+    unwritten: u64,
     more_faults: u64,
 }
 
@@ -307,6 +310,7 @@ impl Element<'_> {
             unordered: of.counts.unordered,
             unused: of.counts.unused,
             missing: of.counts.missing,
+            unwritten: of.counts.unwritten,
             more_faults: of.more_faults,
         }
     }

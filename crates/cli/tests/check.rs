@@ -104,7 +104,7 @@ fn the_demo_has_no_faults() {
     let expected = json!({
         "element": "X", "shape": [1100, 550], "dtype": "float32", "layout": "csr", "stored": 143379,
         "nan": 0, "infinite": 0, "negative": 0, "explicit_zeros": 0, "unordered": 0, "unused": 0,
-        "missing": 0, "more_faults": 0,
+        "missing": 0, "unwritten": 0, "more_faults": 0,
     });
     // Compared as text, for the order of keys.
     assert_eq!(
@@ -287,6 +287,24 @@ fn all_faults_of_a_file_are_listed() {
     let faults = messages(&files[0], "faults");
     assert_eq!(faults.len(), 2, "{faults:?}");
     assert!(faults[0].starts_with("d.zarr: X: chunk 2 ") && faults[1].contains(": chunk 9 "));
+}
+
+/// Legal in zarr, where it stands for the fill value, but worth a word.
+#[test]
+fn chunks_that_are_not_there_are_counted() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = folder.path().join("c.zarr");
+    copy(&demo().join("c.zarr"), &store);
+    for chunk in ["layers/counts/data/0", "obsm/X_pca/0.0", "obs/n_counts/0"] {
+        fs::remove_file(store.join(chunk)).expect("it is there");
+    }
+    let (code, files, _) = objects(folder.path(), &["c.zarr"]);
+    assert_eq!(code, 0);
+    for element in list(&files[0], "elements") {
+        let name = element["element"].as_str().expect("a name");
+        let is_damaged = ["layers/counts", "obsm/X_pca", "obs/n_counts"].contains(&name);
+        assert_eq!(element["unwritten"], u64::from(is_damaged), "{name}");
+    }
 }
 
 #[test]

@@ -75,6 +75,21 @@ impl Found {
         }
     }
 
+    /// Counts a chunk that was never written. One that cannot be found fails when it is read.
+    fn look_for(&mut self, array: &Array, chunk: u64) {
+        if let Ok(false) = array.is_written(chunk) {
+            self.counts.unwritten += 1;
+        }
+    }
+
+    /// Looks for the chunks that begin in a range of a 1-D array.
+    fn look_for_range(&mut self, array: &Array, range: &Range<u64>) {
+        let extent = array.chunk_shape().first().copied().unwrap_or(1);
+        for chunk in range.start.div_ceil(extent)..range.end.div_ceil(extent) {
+            self.look_for(array, chunk);
+        }
+    }
+
     fn count(&mut self, values: Slice<'_>, sparse: bool) {
         with_dtype!(values.dtype(), T => {
             let values = <T as Stored>::from_slice(values).unwrap_or_default();
@@ -223,6 +238,9 @@ fn scan_dense(array: &Array, piece: u64, scratch: &mut Scratch, found: &mut Foun
     if rows.is_empty() {
         return;
     }
+    if part == 0 {
+        found.look_for(array, chunk);
+    }
     let buffers = (&mut scratch.first, &mut scratch.first_bytes);
     let read = array.read_chunk_rows(chunk, rows, buffers, &mut |run| found.count(run, false));
     if let Err(error) = read {
@@ -238,6 +256,7 @@ fn scan_numbers(
     look: impl FnOnce(&mut Found, Slice<'_>),
 ) {
     let range = range_of(array, piece);
+    found.look_for_range(array, &range);
     let read = array.number_type().and_then(|dtype| {
         let bytes = array.read_or_view(range, &mut scratch.first, &mut scratch.first_bytes)?;
         Ok(Slice::from_bytes(dtype, bytes))
@@ -249,6 +268,7 @@ fn scan_numbers(
 }
 
 fn scan_texts(array: &Array, range: Range<u64>, found: &mut Found) {
+    found.look_for_range(array, &range);
     let rows: Vec<u64> = range.collect();
     let Err(error) = array.read_string_rows(&rows) else {
         return;
@@ -326,6 +346,9 @@ impl Sparse {
         let start = piece * len;
         let end = start.saturating_add(len).min(self.n_elements());
         let arrays = [&self.parts.indices, &self.parts.data];
+        for array in arrays {
+            found.look_for_range(array, &(start..end));
+        }
         let mut failed = [None; 2];
         // The column of the last element, where it was read.
         let mut before = None;
