@@ -247,6 +247,11 @@ impl AnnDataFile {
         Ok(keys)
     }
 
+    /// Where the index of a table is.
+    pub(crate) fn index_element(&self, frame: &str) -> Result<String, Error> {
+        Ok(format!("{frame}/{}", index_name(&self.store, frame)?))
+    }
+
     /// The columns of obs as the table itself lists them; none where it does not.
     pub(crate) fn obs_order(&self) -> Result<Vec<String>, Error> {
         match self.store.attribute("obs", "column-order")? {

@@ -151,7 +151,8 @@ pub struct ElementCounts {
     /// Labels that are missing: a code of -1, or masked.
     pub missing: u64,
     /// Chunks that were never written, whose elements are the fill value: zarr leaves out chunks
-    /// of nothing else. A copy that was cut short looks the same.
+    /// of nothing else. A copy that was cut short looks the same. Those of masks are not counted:
+    /// one where nothing is missing is never written.
     pub unwritten: u64,
 }
 
@@ -303,13 +304,13 @@ fn describe(error: &Error) -> String {
 impl Run {
     /// Opens all elements.
     fn open(&mut self, check: &Check, file: &AnnDataFile) {
-        self.column("obs", None, Need::Always, file.obs_index().map(Some));
+        self.index(file, "obs", file.obs_index());
         self.var(file);
         let keys = self.keys(&check.obs, || file.obs_keys());
         for key in keys.iter().filter(|key| *key != "_index") {
             let column = file.obs_column(key);
             let absent = check.obs.is_some() && matches!(column, Ok(None));
-            self.column("obs", Some(key), Need::IfSupported, column);
+            self.column(format!("obs/{key}"), Need::IfSupported, column);
             if absent {
                 self.absent(file, "obs", key, file.obs_keys());
             }
@@ -400,7 +401,7 @@ impl Run {
 
     /// The names of the variables, each of which may be there once.
     fn var(&mut self, file: &AnnDataFile) {
-        self.column("var", None, Need::Always, file.var_index().map(Some));
+        self.index(file, "var", file.var_index());
         match file.var_names() {
             // A name that repeats is refused as soon as a join needs the names.
             Ok(names) => {
@@ -442,14 +443,16 @@ impl Run {
         }
     }
 
+    fn index(&mut self, file: &AnnDataFile, table: &str, index: Result<Column, Error>) {
+        let index = index.and_then(|index| Ok((file.index_element(table)?, index)));
+        match index {
+            Ok((element, index)) => self.column(element, Need::Always, Ok(Some(index))),
+            Err(error) => self.column(table.to_owned(), Need::Always, Err(error)),
+        }
+    }
+
     /// A column of a table, or its index.
-    fn column(
-        &mut self,
-        table: &str,
-        key: Option<&str>,
-        need: Need,
-        column: Result<Option<Column>, Error>,
-    ) {
+    fn column(&mut self, element: String, need: Need, column: Result<Option<Column>, Error>) {
         let column = match column {
             Ok(Some(column)) => column,
             Ok(None) => return,
@@ -484,10 +487,7 @@ impl Run {
             }
         };
         let report = ElementReport {
-            element: match key {
-                Some(key) => format!("{table}/{key}"),
-                None => column.rows_array().element().to_owned(),
-            },
+            element,
             shape: vec![column.len()],
             dtype: column.dtype(),
             layout,

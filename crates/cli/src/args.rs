@@ -98,8 +98,9 @@ Examples:
 Read are obs and var names, every column of obs, X, raw.X, every layer and every element of obsm:
 each chunk is decoded, each code and column index held against what it stands for. Faults make the
 exit code 1. No faults, but told: elements of a kind that is not supported (but X, which is needed),
-what the values are (NaN, infinite, negative, zeros that a sparse matrix stores, rows unsorted or
-repeating a column, missing labels, chunks never written), and what keeps several files from being one collection.
+what the values are (NaN, infinite, negative, zeros that a sparse matrix stores, rows out of order:
+unsorted or repeating a column, missing labels, chunks never written), and what keeps several files
+from being one collection.
 
 JSON: one object a line for each file: path, shape (null if it could not be opened), elements:
 [{element, shape, dtype, layout, stored, nan, infinite, negative, explicit_zeros, unordered, unused,

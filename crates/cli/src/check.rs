@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use mapped_anndata::io::{
-    AnnDataSource, Check, CheckReport, DType, ElementCounts, ElementReport, Error as FileError,
-    IoContext,
+    AnnDataSource, Check, CheckReport, DType, ElementCounts, ElementLayout, ElementReport,
+    Error as FileError, IoContext,
 };
 use mapped_anndata::{Error, Join, MappedCollection};
 use serde::Serialize;
@@ -218,23 +218,26 @@ fn notes(element: &ElementReport) -> String {
         unwritten,
         ..
     } = element.counts;
-    let unordered_what = match element.layout.name() {
-        "csc" => "columns unsorted or repeating a row",
-        _ => "rows unsorted or repeating a column",
-    };
+    let is_csc = element.layout == ElementLayout::Csc;
     let counts = [
-        (nan, "NaN"),
-        (infinite, "infinite"),
-        (negative, "negative"),
-        (explicit_zeros, "stored zeros"),
-        (unordered, unordered_what),
-        (unused, "behind the last row"),
-        (missing, "missing"),
-        (unwritten, "chunks never written"),
+        (nan, ["NaN"; 2]),
+        (infinite, ["infinite"; 2]),
+        (negative, ["negative"; 2]),
+        (explicit_zeros, ["stored zero", "stored zeros"]),
+        match is_csc {
+            true => (unordered, ["column out of order", "columns out of order"]),
+            false => (unordered, ["row out of order", "rows out of order"]),
+        },
+        (unused, ["behind the last row"; 2]),
+        (missing, ["missing"; 2]),
+        (unwritten, ["chunk never written", "chunks never written"]),
     ];
     let notes = counts.into_iter().filter(|(n, _)| *n > 0);
     let notes: Vec<String> = notes
-        .map(|(n, what)| format!("{} {what}", text::thousands(n)))
+        .map(|(n, [one, many])| {
+            let what = if n == 1 { one } else { many };
+            format!("{} {what}", text::thousands(n))
+        })
         .collect();
     notes.join(", ")
 }
@@ -322,5 +325,45 @@ impl Message<'_> {
             element: error.element(),
             message: one_line(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mapped_anndata::{MemoryStore, Values};
+
+    use super::*;
+
+    fn report(name: &str, site: Values) -> CheckReport {
+        let (nan, inf) = (f32::NAN, f32::INFINITY);
+        let values = Values::F32(vec![nan, inf, 0.0, -1.0]);
+        let store = MemoryStore::new(name)
+            .dataframe("obs", &["c1", "c2"])
+            .array("obs/site", &[2], site)
+            .dataframe("var", &["g1", "g2"])
+            .csr("X", [2, 2], vec![0, 2, 3], vec![1, 1, 0, 9], values);
+        Check::new().source(&store.into(), &IoContext::default(), &mut |_, _| {})
+    }
+
+    #[test]
+    fn a_row_of_the_table() {
+        let report = report("a", Values::I8(vec![1, 2]));
+        let row = report.elements.iter().map(row).find(|row| row[0] == "X");
+        let notes = "1 NaN, 1 infinite, 1 stored zero, 1 row out of order, 1 behind the last row";
+        assert_eq!(
+            row.unwrap(),
+            ["X", "2 x 2", "float32", "csr", "3", notes].map(str::to_owned)
+        );
+        assert_eq!(in_all(report.n_faults(), &[report]), "no faults");
+    }
+
+    #[test]
+    fn keys_of_two_kinds_are_found() {
+        use mapped_anndata::io::Bool;
+        let ints = || report("a", Values::I8(vec![1, 2]));
+        let floats = report("b", Values::F64(vec![1.5, 2.0]));
+        assert_eq!(differing_keys(&[ints(), floats]), [""; 0]);
+        let flags = report("c", Values::Bool(vec![Bool(1), Bool(0)]));
+        assert_eq!(differing_keys(&[ints(), flags, ints()]), ["site"]);
     }
 }

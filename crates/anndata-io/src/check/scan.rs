@@ -140,6 +140,11 @@ impl Source {
     /// Reads a piece. An error ends no more than the reading of one chunk.
     pub(super) fn scan(&self, piece: u64, scratch: &mut Scratch) -> Found {
         let mut found = Found::default();
+        if let Source::Numbers(array) | Source::Masked(array) | Source::Codes { codes: array, .. } =
+            self
+        {
+            found.look_for_range(array, &range_of(array, piece));
+        }
         match self {
             Source::Dense(array) => {
                 scan_dense(array, piece, scratch, &mut found);
@@ -256,7 +261,6 @@ fn scan_numbers(
     look: impl FnOnce(&mut Found, Slice<'_>),
 ) {
     let range = range_of(array, piece);
-    found.look_for_range(array, &range);
     let read = array.number_type().and_then(|dtype| {
         let bytes = array.read_or_view(range, &mut scratch.first, &mut scratch.first_bytes)?;
         Ok(Slice::from_bytes(dtype, bytes))
