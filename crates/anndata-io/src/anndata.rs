@@ -9,7 +9,7 @@ use crate::dtype::{Slice, Wide};
 use crate::error::{Error, ErrorKind};
 use crate::key::LayerKey;
 use crate::matrix::MatrixSource;
-use crate::store::{MemoryStore, Node, Store};
+use crate::store::{Attribute, MemoryStore, Node, Store};
 
 /// Where an AnnData object is: a path, or memory.
 #[derive(Debug, Clone)]
@@ -132,6 +132,11 @@ impl AnnDataFile {
         names(&index, &rows)
     }
 
+    /// The column of var names.
+    pub(crate) fn var_index(&self) -> Result<Column, Error> {
+        index(&self.store, "var")
+    }
+
     /// The obs names column: `_index` as an obs key.
     pub fn obs_index(&self) -> Result<Column, Error> {
         index(&self.store, "obs")
@@ -229,8 +234,30 @@ impl AnnDataFile {
     pub fn obs_keys(&self) -> Result<Vec<String>, Error> {
         let index = index_name(&self.store, "obs")?;
         let mut keys = self.children("obs")?;
+        // A column whose name has a slash lies in a group that is no column.
+        for name in self.obs_order()?.iter().filter(|name| name.contains('/')) {
+            if self.store.node(&format!("obs/{name}"))?.is_some() {
+                let group = name.split('/').next();
+                keys.retain(|key| Some(key.as_str()) != group);
+                keys.push(name.clone());
+            }
+        }
+        keys.sort_unstable();
         keys.retain(|key| *key != index && key != "__categories");
         Ok(keys)
+    }
+
+    /// Where the index of a table is.
+    pub(crate) fn index_element(&self, frame: &str) -> Result<String, Error> {
+        Ok(format!("{frame}/{}", index_name(&self.store, frame)?))
+    }
+
+    /// The columns of obs as the table itself lists them; none where it does not.
+    pub(crate) fn obs_order(&self) -> Result<Vec<String>, Error> {
+        match self.store.attribute("obs", "column-order")? {
+            Some(Attribute::Texts(names)) => Ok(names),
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// The names of the obsm elements, sorted.
@@ -262,7 +289,7 @@ impl AnnDataFile {
                 != Some("null"))
     }
 
-    fn children(&self, group: &str) -> Result<Vec<String>, Error> {
+    pub(crate) fn children(&self, group: &str) -> Result<Vec<String>, Error> {
         let mut names = match self.store.node(group)? {
             Some(Node::Group | Node::Table) => self.store.children(group)?,
             _ => Vec::new(),

@@ -223,6 +223,11 @@ impl Array {
             .place(chunk, &self.inner.grid, self.inner.item.size() as u64)
     }
 
+    /// Whether a chunk was ever written.
+    pub(crate) fn is_written(&self, chunk: u64) -> Result<bool, Error> {
+        self.place(chunk).map(|place| place.is_some())
+    }
+
     /// The stored bytes of a chunk, as they are.
     pub(crate) fn read_raw(&self, place: &Place<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
         if place
@@ -542,6 +547,23 @@ impl Array {
             first += in_band;
         }
         Ok(())
+    }
+
+    /// Hands out the elements of a chunk that lie in some rows of its band, in runs of adjacent
+    /// ones. `rows` are those of the array.
+    pub(crate) fn read_chunk_rows(
+        &self,
+        chunk: u64,
+        rows: Range<u64>,
+        (cursor, buffer): (&mut Cursor, &mut AlignedBytes),
+        visit: &mut dyn FnMut(Slice<'_>),
+    ) -> Result<(), Error> {
+        let dtype = self.number_type()?;
+        let block = Block::new(&self.inner.grid, chunk);
+        let rows: Vec<u64> = rows.collect();
+        self.read_block(&block, &rows, dtype, (cursor, buffer), &mut |_, _, run| {
+            visit(run);
+        })
     }
 
     /// The part of `rows`, all in one band of chunks, that lies in one chunk.

@@ -16,8 +16,9 @@ pub struct Column {
     known_length: bool,
 }
 
+/// What a column is made of in the file.
 #[derive(Debug, Clone)]
-enum Kind {
+pub(crate) enum Kind {
     Categorical { codes: Array, categories: Values1d },
     Plain { values: Array, mask: Option<Array> },
 }
@@ -233,6 +234,11 @@ impl Column {
         } else {
             array.read_all()
         }
+    }
+
+    /// What it is made of in the file.
+    pub(crate) fn kind(&self) -> &Kind {
+        &self.kind
     }
 
     /// The array with one element a row, for errors.
@@ -484,7 +490,11 @@ fn read_at(array: &Array, rows: &[u64]) -> Result<Values, Error> {
     Ok(out)
 }
 
-fn check_code(array: &Array, code: i64, n_categories: usize) -> Result<Option<u32>, Error> {
+pub(crate) fn check_code(
+    array: &Array,
+    code: i64,
+    n_categories: usize,
+) -> Result<Option<u32>, Error> {
     match code {
         -1 => Ok(None),
         0.. if (code as u64) < n_categories as u64 && code < i64::from(u32::MAX) => {

@@ -13,6 +13,7 @@
 //! | [`AnnDataFile`] | one opened file: which elements it has, and how to open them |
 //! | [`MatrixSource`] | X, a layer, `raw.X`, or an obsm element: rows on demand |
 //! | [`Column`] | a column of obs: labels as categories and codes, or values of some rows |
+//! | [`Check`] | everything in a file, read and looked at: all of its faults |
 //! | [`IoContext`] | the open files and decoded chunks that files share, both bounded |
 //!
 //! ```
@@ -59,6 +60,7 @@ compile_error!("anndata-io reads little-endian files in place and is for little-
 
 mod anndata;
 mod array;
+mod check;
 mod column;
 mod context;
 mod dtype;
@@ -72,6 +74,7 @@ mod store;
 pub use anndata::{AnnDataFile, AnnDataSource};
 pub use array::Array;
 pub use array::text::Strings;
+pub use check::{Check, CheckReport, ElementCounts, ElementLayout, ElementReport};
 pub use column::{Codes, Column, ColumnRows, LabelColumn, Values1d};
 pub use context::{IoContext, IoOptions};
 pub use dtype::{Bool, DType, Element, Slice, Stored, UnknownDType, Values, Wide, f16};

@@ -6,11 +6,12 @@ use crate::dtype::{DType, Slice};
 use crate::error::{Error, ErrorKind, REWRITE};
 use crate::store::{Node, Store};
 
-mod compressed;
+pub(crate) mod compressed;
 mod csc;
 mod csr;
 mod frame;
 
+use compressed::Compressed;
 use csc::CscMatrix;
 use csr::CsrMatrix;
 use frame::Frame;
@@ -91,6 +92,16 @@ enum Layout {
     Frame(Frame),
 }
 
+/// What a matrix is made of in the file.
+#[derive(Debug, Clone)]
+pub(crate) enum MatrixParts {
+    Dense(Array),
+    /// Rows or columns.
+    Compressed(Compressed),
+    /// One array a column.
+    Table(Vec<Array>),
+}
+
 impl MatrixSource {
     /// Opens the matrix at `element`; `None` when there is none, or when it is anndata's null.
     ///
@@ -156,6 +167,16 @@ impl MatrixSource {
             dtype,
             layout,
         }))
+    }
+
+    /// What it is made of in the file.
+    pub(crate) fn parts(&self) -> MatrixParts {
+        match &self.layout {
+            Layout::Dense(array) => MatrixParts::Dense(array.clone()),
+            Layout::Csr(matrix) => MatrixParts::Compressed(matrix.parts().clone()),
+            Layout::Csc(matrix) => MatrixParts::Compressed(matrix.parts().clone()),
+            Layout::Frame(frame) => MatrixParts::Table(frame.columns().to_vec()),
+        }
     }
 
     /// Rows, then the extents of one row: `[n_obs, n_vars]` for X.

@@ -33,12 +33,16 @@ pub(crate) enum Command {
     /// Stream all rows in batches, and tell how fast and what the first batch is like.
     #[command(after_help = STREAM_EXAMPLES)]
     Stream(StreamArgs),
+    /// Read all of every file, and list everything that is wrong with it.
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check(CheckArgs),
 }
 
 const MAIN_EXAMPLES: &str = "\
 Examples:
   mapped-anndata stream                      the demo collection, which is part of the program
   mapped-anndata info *.h5ad --obs cell_type
+  mapped-anndata check *.h5ad                is everything in them as it should be?
   mapped-anndata help get";
 
 const INFO_EXAMPLES: &str = "\
@@ -84,6 +88,44 @@ one for all: rows, batches, seconds, rows_per_second, first_batch_seconds, peak_
 chunks_decoded, cache_hits, bytes_read, label_entropy (of the first encoded label: key, mean over
 batches in bits, and that of an exact shuffle, null without such a label), x_sum (the sum of all
 elements of the first layer that were streamed).";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  mapped-anndata check *.h5ad
+  mapped-anndata check a.h5ad b.zarr --layers X,counts --obsm \"\"
+  mapped-anndata check *.h5ad --json | jq -r '.faults[]?.message'
+
+Read are obs and var names, every column of obs, X, raw.X, every layer and every element of obsm:
+each chunk is decoded, each code and column index held against what it stands for. Faults make the
+exit code 1. No faults, but told: elements of a kind that is not supported (but X, which is needed),
+what the values are (NaN, infinite, negative, zeros that a sparse matrix stores, rows out of order:
+unsorted or repeating a column, missing labels, chunks never written), and what keeps several files
+from being one collection.
+
+JSON: one object a line for each file: path, shape (null if it could not be opened), elements:
+[{element, shape, dtype, layout, stored, nan, infinite, negative, explicit_zeros, unordered, unused,
+missing, unwritten, more_faults}], n_faults, faults: [{element, message}] (at most 100 of an element, whose
+more_faults counts the others), notices: [{element, message}]; and last one for all: files, faults
+(their number), notices: [text] of the files as one collection.";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CheckArgs {
+    /// AnnData files (.h5ad) and directories (.zarr).
+    #[arg(required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Matrices: X, raw.X or names of layers, comma-separated; "" for none [default: all]
+    #[arg(long, value_name = "KEYS", value_delimiter = ',')]
+    pub(crate) layers: Option<Vec<String>>,
+    /// Columns of obs, comma-separated; "" for none [default: all]
+    #[arg(long, value_name = "KEYS", value_delimiter = ',')]
+    pub(crate) obs: Option<Vec<String>>,
+    /// Elements of obsm, comma-separated; "" for none [default: all]
+    #[arg(long, value_name = "KEYS", value_delimiter = ',')]
+    pub(crate) obsm: Option<Vec<String>>,
+    /// Threads that read.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = at_least_one)]
+    pub(crate) workers: usize,
+}
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct InfoArgs {

@@ -1,4 +1,4 @@
-//! The command: looks at, draws from and streams collections of AnnData files.
+//! The command: looks at, draws from, streams and checks collections of AnnData files.
 //!
 //! Standard output carries results alone; warnings, errors and progress go to standard error.
 
@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 mod args;
+mod check;
 mod demo;
 mod demo_files;
 mod effort;
@@ -30,19 +31,22 @@ fn main() -> ExitCode {
     report::warnings_to_stderr();
     let cli = Cli::parse();
     let mut out = BufWriter::new(io::stdout().lock());
-    let done = run(cli, &mut out).and_then(|()| Ok(out.flush()?));
+    let done = run(cli, &mut out).and_then(|code| Ok(out.flush().map(|()| code)?));
     drop(out); // results stand before the error
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => report::failure(error),
     }
 }
 
-fn run(cli: Cli, out: &mut impl Write) -> Result<()> {
+/// Runs a command; the exit code is that of its result.
+fn run(cli: Cli, out: &mut impl Write) -> Result<ExitCode> {
     match cli.command {
-        Command::Info(args) => info::run(&args, cli.json, out),
-        Command::Get(args) => get::run(&args, cli.json, out),
-        Command::Weights(args) => weights::run(&args, cli.json, out),
-        Command::Stream(args) => stream::run(&args, cli.json, out),
+        Command::Info(args) => info::run(&args, cli.json, out)?,
+        Command::Get(args) => get::run(&args, cli.json, out)?,
+        Command::Weights(args) => weights::run(&args, cli.json, out)?,
+        Command::Stream(args) => stream::run(&args, cli.json, out)?,
+        Command::Check(args) => return check::run(&args, cli.json, out),
     }
+    Ok(ExitCode::SUCCESS)
 }

@@ -71,7 +71,7 @@ fn demo_options(args: &CollectionArgs) -> CollectionArgs {
 }
 
 /// The keys of a list; an empty argument is an empty list.
-fn keys(list: &[String]) -> Vec<String> {
+pub(crate) fn keys(list: &[String]) -> Vec<String> {
     list.iter().filter(|key| !key.is_empty()).cloned().collect()
 }
 

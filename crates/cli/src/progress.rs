@@ -40,6 +40,9 @@ pub(crate) fn prepare(cells: &MappedCollection) -> Result<(), Error> {
     cells.prepare(|part| progress.set((part * 1000.0) as u64))
 }
 
+/// Steps of a bar for one file.
+const STEPS: u64 = 1000;
+
 /// A bar that fills row by row.
 pub(crate) struct Progress {
     started: Instant,
@@ -53,6 +56,17 @@ pub(crate) struct Progress {
 impl Progress {
     pub(crate) fn new(n_rows: u64) -> Progress {
         Progress::with_template(n_rows, "{wide_bar} {human_pos} of {human_len} rows")
+    }
+
+    /// A bar that fills by parts of files.
+    pub(crate) fn of_files(n_files: usize) -> Progress {
+        Progress::with_template(STEPS * n_files as u64, "checking {wide_bar} {percent} %")
+    }
+
+    /// Tells how much of a file is done.
+    pub(crate) fn part_of_file(&mut self, file: usize, done: u64, of: u64) {
+        let part = done as f64 / of.max(1) as f64;
+        self.set(STEPS * file as u64 + (part * STEPS as f64) as u64);
     }
 
     fn with_template(total: u64, template: &'static str) -> Progress {
@@ -82,13 +96,18 @@ impl Progress {
         });
         bar.set_position(self.done);
     }
+
+    /// Takes the bar away, until the next step, so that results can be printed.
+    pub(crate) fn hide(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+        self.hide();
     }
 }
 

@@ -571,6 +571,7 @@ fn help_has_examples() {
         &["get", "-h"],
         &["weights", "-h"],
         &["help", "stream"],
+        &["check", "--help"],
     ] {
         let text = stdout(args);
         assert!(

@@ -9,16 +9,16 @@ use crate::store::{Attribute, Store};
 
 /// The parts of a CSR or CSC matrix: pointers in memory, the rest in the file.
 #[derive(Debug, Clone)]
-pub(super) struct Compressed {
-    pub(super) shape: [u64; 2],
+pub(crate) struct Compressed {
+    pub(crate) shape: [u64; 2],
     /// The axis that the pointers are of: 0 for rows, 1 for columns.
-    pub(super) major: usize,
-    pub(super) indptr: Arc<Vec<u64>>,
-    pub(super) indices: Array,
-    pub(super) data: Array,
+    pub(crate) major: usize,
+    pub(crate) indptr: Arc<Vec<u64>>,
+    pub(crate) indices: Array,
+    pub(crate) data: Array,
 }
 
-const AXES: [&str; 2] = ["row", "column"];
+pub(crate) const AXES: [&str; 2] = ["row", "column"];
 
 impl Compressed {
     /// Opens the parts of a matrix; `major` is 0 for rows, 1 for columns.
@@ -76,11 +76,11 @@ impl Compressed {
         })
     }
 
-    fn n_minor(&self) -> u64 {
+    pub(crate) fn n_minor(&self) -> u64 {
         self.shape[1 - self.major]
     }
 
-    pub(super) fn dtype(&self) -> DType {
+    pub(crate) fn dtype(&self) -> DType {
         self.data.dtype().expect("checked when it was opened")
     }
 
@@ -88,7 +88,7 @@ impl Compressed {
         self.indices.is_direct() && self.data.is_direct()
     }
 
-    pub(super) fn minor_type(&self) -> DType {
+    pub(crate) fn minor_type(&self) -> DType {
         self.indices.dtype().expect("checked when it was opened")
     }
 

@@ -70,6 +70,11 @@ impl CscMatrix {
         })
     }
 
+    /// As it is in the file.
+    pub(super) fn parts(&self) -> &Compressed {
+        &self.columns
+    }
+
     pub(super) fn shape(&self) -> &[u64] {
         &self.columns.shape
     }

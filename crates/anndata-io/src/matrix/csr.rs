@@ -28,6 +28,10 @@ impl CsrMatrix {
         CsrMatrix { parts }
     }
 
+    pub(super) fn parts(&self) -> &Compressed {
+        &self.parts
+    }
+
     pub(super) fn shape(&self) -> &[u64] {
         &self.parts.shape
     }

@@ -7,6 +7,9 @@ use crate::dtype::{DType, Values};
 use crate::error::Error;
 use crate::store::{Attribute, Node, Store};
 
+/// The way out of a table with other columns.
+const NUMBERS_ONLY: &str = "leave the element out, or write it with columns of numbers alone";
+
 /// The numeric columns of a DataFrame, in its order. The index is no column.
 #[derive(Debug, Clone)]
 pub(super) struct Frame {
@@ -30,24 +33,30 @@ impl Frame {
         let n_rows = crate::column::Column::open(store, element, &index)?
             .ok_or_else(|| store.invalid(element, format!("an index {index}"), "none"))?
             .len();
+        let unsupported = |path: &str, encoding: &str| {
+            let what = format!("a {encoding} column in a table that is read as a matrix");
+            Err(Error::unsupported(store.path(), path, what, NUMBERS_ONLY))
+        };
         let mut columns = Vec::with_capacity(names.len());
         for name in &names {
             let path = format!("{element}/{name}");
             match store.node(&path)? {
                 Some(Node::Array) => {}
                 Some(Node::Group | Node::Table) => {
-                    return Err(store.invalid(&path, "a column of numbers", "another encoding"));
+                    let encoding = store.text_attribute(&path, "encoding-type")?;
+                    return unsupported(&path, encoding.as_deref().unwrap_or("unknown"));
                 }
                 None => {
                     return Err(store.invalid(&path, "the column that column-order names", "none"));
                 }
             }
-            if let Some(categories) = legacy_categories(store, element, name)? {
-                let found = format!("codes of {categories}");
-                return Err(store.invalid(&path, "a column of numbers", found));
+            if legacy_categories(store, element, name)?.is_some() {
+                return unsupported(&path, "categorical");
             }
             let column = store.array(&path)?;
-            column.number_type()?;
+            if column.dtype().is_none() {
+                return unsupported(&path, "text");
+            }
             if column.shape() != [n_rows] {
                 let expected = format!("{n_rows} rows");
                 return Err(column.invalid(expected, format!("shape {:?}", column.shape())));
@@ -61,6 +70,10 @@ impl Frame {
             dtype,
             columns,
         })
+    }
+
+    pub(super) fn columns(&self) -> &[Array] {
+        &self.columns
     }
 
     pub(super) fn shape(&self) -> &[u64] {

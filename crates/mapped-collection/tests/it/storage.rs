@@ -224,6 +224,9 @@ fn files(path: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
+/// What happens to a file.
+type Change = fn(&Path);
+
 fn truncate(path: &Path) {
     let file = std::fs::File::options()
         .write(true)
@@ -267,7 +270,7 @@ fn count(folder: &str) -> usize {
 /// Whatever happens to a file between two batches, what comes is what was there, or an error.
 #[test]
 fn files_that_change_under_an_epoch_give_errors_and_never_a_mixture() {
-    let changes: [(&str, fn(&Path)); 4] = [
+    let changes: [(&str, Change); 4] = [
         ("truncated", truncate),
         ("overwritten", overwrite),
         ("replaced", replace),

@@ -1,0 +1,369 @@
+//! `check`: everything in files read, and every fault in them.
+
+use std::collections::BTreeMap;
+use std::error::Error as _;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use mapped_anndata::io::{
+    AnnDataSource, Check, CheckReport, DType, ElementCounts, ElementLayout, ElementReport,
+    Error as FileError, IoContext,
+};
+use mapped_anndata::{Error, Join, MappedCollection};
+use serde::Serialize;
+
+use crate::Result;
+use crate::args::CheckArgs;
+use crate::json::write_line;
+use crate::options::keys;
+use crate::progress::{Progress, while_waiting};
+use crate::report::Chain;
+use crate::text;
+
+pub(crate) fn run(args: &CheckArgs, json: bool, out: &mut impl Write) -> Result<ExitCode> {
+    let check = check_of(args);
+    let mut progress = Progress::of_files(args.paths.len());
+    let mut reports = Vec::with_capacity(args.paths.len());
+    for (number, path) in args.paths.iter().enumerate() {
+        let source = AnnDataSource::from(path);
+        let report = check.source(&source, &IoContext::default(), &mut |done, of| {
+            progress.part_of_file(number, done, of);
+        });
+        progress.hide();
+        if json {
+            write_line(out, &File::new(&report))?;
+        } else {
+            write_file(&report, out)?;
+        }
+        // What was found so far stands there, however long the next file takes.
+        out.flush()?;
+        reports.push(report);
+    }
+    drop(progress);
+    let notices = while_waiting("joining", || join_notices(&reports));
+    let n_faults = reports.iter().map(CheckReport::n_faults).sum();
+    if json {
+        let whole = Whole {
+            files: reports.len(),
+            faults: n_faults,
+            notices,
+        };
+        write_line(out, &whole)?;
+    } else {
+        write_list("as one collection", &notices, out)?;
+        writeln!(out, "{}", in_all(n_faults, &reports))?;
+    }
+    Ok(match n_faults {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    })
+}
+
+fn check_of(args: &CheckArgs) -> Check {
+    let mut check = Check::new().workers(args.workers);
+    if let Some(layers) = &args.layers {
+        check = check.layers(keys(layers).iter().map(String::as_str));
+    }
+    if let Some(obs) = &args.obs {
+        check = check.obs(keys(obs));
+    }
+    if let Some(obsm) = &args.obsm {
+        check = check.obsm(keys(obsm));
+    }
+    check
+}
+
+fn in_all(n_faults: u64, reports: &[CheckReport]) -> String {
+    let n_files = reports
+        .iter()
+        .filter(|report| report.n_faults() > 0)
+        .count();
+    match n_faults {
+        0 => "no faults".to_owned(),
+        _ => {
+            let n_faults = text::count(usize::try_from(n_faults).unwrap_or(usize::MAX), "fault");
+            format!("{n_faults} in {}", text::count(n_files, "file"))
+        }
+    }
+}
+
+/// What keeps the files that could be opened from being one collection: joins of their genes, and
+/// columns of obs whose labels have no common order.
+fn join_notices(reports: &[CheckReport]) -> Vec<String> {
+    let opened = reports.iter().filter(|report| report.shape.is_some());
+    let paths: Vec<&PathBuf> = opened.map(|report| &report.path).collect();
+    if paths.len() < 2 {
+        return Vec::new();
+    }
+    // Matrices were read already.
+    let builder = || MappedCollection::builder(paths.iter().copied()).layers([""; 0]);
+    let mut notices = Vec::new();
+    let mut open = |what: String, opened: std::result::Result<MappedCollection, Error>| {
+        match opened {
+            // Faults of single files are listed with them.
+            Ok(_) | Err(Error::File(_)) => {}
+            Err(error) => notices.push(format!("{what}: {}", one_line(&error))),
+        }
+    };
+    for (name, join) in [("inner", Join::Inner), ("outer", Join::Outer)] {
+        open(format!("{name} join"), builder().join(join).open());
+    }
+    for key in differing_keys(reports) {
+        let opened = builder().join(None).obs([key]).open();
+        open("labels".to_owned(), opened);
+    }
+    notices
+}
+
+/// The columns of obs that are text in one file and numbers in another, or booleans.
+fn differing_keys(reports: &[CheckReport]) -> Vec<&str> {
+    let kind = |dtype: Option<DType>| dtype.map(|dtype| dtype == DType::Bool);
+    let mut kinds = BTreeMap::new();
+    let mut differing = Vec::new();
+    for element in reports.iter().flat_map(|report| &report.elements) {
+        let Some(key) = element.element.strip_prefix("obs/") else {
+            continue;
+        };
+        let kind = kind(element.dtype);
+        if *kinds.entry(key).or_insert(kind) != kind && !differing.contains(&key) {
+            differing.push(key);
+        }
+    }
+    differing
+}
+
+/// An error and its causes.
+fn one_line(error: &(dyn std::error::Error + 'static)) -> String {
+    Chain(error)
+        .to_string()
+        .replace("\ncaused by: ", ": ")
+        .replace('\n', " ")
+}
+
+/// What is wrong with an element, without the file, which stands above it.
+fn without_file(error: &FileError) -> String {
+    let mut text = error.kind().to_string();
+    if !error.element().is_empty() {
+        text = format!("{}: {text}", error.element());
+    }
+    match error.source() {
+        Some(cause) => format!("{text}: {}", one_line(cause)),
+        None => text,
+    }
+}
+
+fn write_file(report: &CheckReport, out: &mut impl Write) -> Result<()> {
+    let path = report.path.display();
+    match report.shape {
+        Some([n_obs, n_vars]) => {
+            let [cells, genes] = [(n_obs, "cell"), (n_vars, "gene")]
+                .map(|(n, noun)| text::count(usize::try_from(n).unwrap_or(usize::MAX), noun));
+            writeln!(out, "{path}: {cells} x {genes}\n")?;
+            let header = ["element", "shape", "type", "layout", "stored", "notes"];
+            let rows = report.elements.iter().map(row);
+            writeln!(out, "{}\n", text::table(header, &[4], rows))?;
+        }
+        None => writeln!(out, "{path}: not opened\n")?,
+    }
+    let texts = |errors: &[FileError]| errors.iter().map(without_file).collect::<Vec<_>>();
+    write_list("not read", &texts(&report.notices), out)?;
+    let mut faults = texts(&report.faults);
+    for element in &report.elements {
+        if element.more_faults > 0 {
+            let more = text::thousands(element.more_faults);
+            faults.push(format!("{}: and {more} more", element.element));
+        }
+    }
+    write_list("faults", &faults, out)
+}
+
+fn write_list(title: &str, lines: &[String], out: &mut impl Write) -> Result<()> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "{title}:")?;
+    for line in lines {
+        writeln!(out, "  {line}")?;
+    }
+    Ok(writeln!(out)?)
+}
+
+fn row(element: &ElementReport) -> [String; 6] {
+    let shape: Vec<String> = element.shape.iter().map(|&n| text::thousands(n)).collect();
+    [
+        element.element.clone(),
+        shape.join(" x "),
+        dtype_name(element).to_owned(),
+        element.layout.name().to_owned(),
+        text::thousands(element.stored),
+        notes(element),
+    ]
+}
+
+fn dtype_name(element: &ElementReport) -> &'static str {
+    element.dtype.map_or("text", DType::name)
+}
+
+/// What is worth knowing, in words.
+fn notes(element: &ElementReport) -> String {
+    let ElementCounts {
+        nan,
+        infinite,
+        negative,
+        explicit_zeros,
+        unordered,
+        unused,
+        missing,
+        unwritten,
+        ..
+    } = element.counts;
+    let is_csc = element.layout == ElementLayout::Csc;
+    let counts = [
+        (nan, ["NaN"; 2]),
+        (infinite, ["infinite"; 2]),
+        (negative, ["negative"; 2]),
+        (explicit_zeros, ["stored zero", "stored zeros"]),
+        match is_csc {
+            true => (unordered, ["column out of order", "columns out of order"]),
+            false => (unordered, ["row out of order", "rows out of order"]),
+        },
+        (unused, ["behind the last row"; 2]),
+        (missing, ["missing"; 2]),
+        (unwritten, ["chunk never written", "chunks never written"]),
+    ];
+    let notes = counts.into_iter().filter(|(n, _)| *n > 0);
+    let notes: Vec<String> = notes
+        .map(|(n, [one, many])| {
+            let what = if n == 1 { one } else { many };
+            format!("{} {what}", text::thousands(n))
+        })
+        .collect();
+    notes.join(", ")
+}
+
+/// The fields stand in the order of the output.
+#[derive(Serialize)]
+struct File<'a> {
+    path: String,
+    shape: Option<[u64; 2]>,
+    elements: Vec<Element<'a>>,
+    n_faults: u64,
+    faults: Vec<Message<'a>>,
+    notices: Vec<Message<'a>>,
+}
+
+#[derive(Serialize)]
+struct Element<'a> {
+    element: &'a str,
+    shape: &'a [u64],
+    dtype: &'static str,
+    layout: &'static str,
+    stored: u64,
+    nan: u64,
+    infinite: u64,
+    negative: u64,
+    explicit_zeros: u64,
+    unordered: u64,
+    unused: u64,
+    missing: u64,
+    unwritten: u64,
+    more_faults: u64,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    element: &'a str,
+    message: String,
+}
+
+#[derive(Serialize)]
+struct Whole {
+    files: usize,
+    faults: u64,
+    notices: Vec<String>,
+}
+
+impl File<'_> {
+    fn new(report: &CheckReport) -> File<'_> {
+        let message = |error| Message::new(error);
+        File {
+            path: report.path.display().to_string(),
+            shape: report.shape,
+            elements: report.elements.iter().map(Element::new).collect(),
+            n_faults: report.n_faults(),
+            faults: report.faults.iter().map(message).collect(),
+            notices: report.notices.iter().map(message).collect(),
+        }
+    }
+}
+
+impl Element<'_> {
+    fn new(of: &ElementReport) -> Element<'_> {
+        Element {
+            element: &of.element,
+            shape: &of.shape,
+            dtype: dtype_name(of),
+            layout: of.layout.name(),
+            stored: of.stored,
+            nan: of.counts.nan,
+            infinite: of.counts.infinite,
+            negative: of.counts.negative,
+            explicit_zeros: of.counts.explicit_zeros,
+            unordered: of.counts.unordered,
+            unused: of.counts.unused,
+            missing: of.counts.missing,
+            unwritten: of.counts.unwritten,
+            more_faults: of.more_faults,
+        }
+    }
+}
+
+impl Message<'_> {
+    fn new(error: &FileError) -> Message<'_> {
+        Message {
+            element: error.element(),
+            message: one_line(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mapped_anndata::{MemoryStore, Values};
+
+    use super::*;
+
+    fn report(name: &str, site: Values) -> CheckReport {
+        let (nan, inf) = (f32::NAN, f32::INFINITY);
+        let values = Values::F32(vec![nan, inf, 0.0, -1.0]);
+        let store = MemoryStore::new(name)
+            .dataframe("obs", &["c1", "c2"])
+            .array("obs/site", &[2], site)
+            .dataframe("var", &["g1", "g2"])
+            .csr("X", [2, 2], vec![0, 2, 3], vec![1, 1, 0, 9], values);
+        Check::new().source(&store.into(), &IoContext::default(), &mut |_, _| {})
+    }
+
+    #[test]
+    fn a_row_of_the_table() {
+        let report = report("a", Values::I8(vec![1, 2]));
+        let row = report.elements.iter().map(row).find(|row| row[0] == "X");
+        let notes = "1 NaN, 1 infinite, 1 stored zero, 1 row out of order, 1 behind the last row";
+        assert_eq!(
+            row.unwrap(),
+            ["X", "2 x 2", "float32", "csr", "3", notes].map(str::to_owned)
+        );
+        assert_eq!(in_all(report.n_faults(), &[report]), "no faults");
+    }
+
+    #[test]
+    fn keys_of_two_kinds_are_found() {
+        use mapped_anndata::io::Bool;
+        let ints = || report("a", Values::I8(vec![1, 2]));
+        let floats = report("b", Values::F64(vec![1.5, 2.0]));
+        assert_eq!(differing_keys(&[ints(), floats]), [""; 0]);
+        let flags = report("c", Values::Bool(vec![Bool(1), Bool(0)]));
+        assert_eq!(differing_keys(&[ints(), flags, ints()]), ["site"]);
+    }
+}
