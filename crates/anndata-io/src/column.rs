@@ -354,12 +354,9 @@ impl Column {
                 codes: array,
                 categories,
             } => {
-                let codes = read_at(array, rows)?.as_slice().to_vec::<i64>();
-                let codes: Vec<Option<u32>> = codes
-                    .into_iter()
-                    .map(|code| check_code(array, code, categories.len()))
-                    .collect::<Result<_, _>>()?;
-                Ok(ColumnRows::of_codes(categories, codes.into_iter()))
+                let codes = check_codes(array, &read_at(array, rows)?, categories.len())?;
+                let codes = (0..codes.len()).map(|row| codes.get(row));
+                Ok(ColumnRows::of_codes(categories, codes))
             }
             Kind::Plain { values, mask } => {
                 let valid = match mask {
