@@ -17,7 +17,8 @@ use hdf5_reader::messages::layout::{ChunkIndexing, DataLayout};
 use hdf5_reader::reference::resolve_object_reference;
 use hdf5_reader::storage::StorageBuffer;
 use hdf5_reader::{
-    BlockCacheStorage, ByteOrder, Dataset, Datatype, Hdf5File, StringPadding, StringSize,
+    BlockCacheStorage, ByteOrder, Dataset, Datatype, ExternalLinkResolver, Hdf5File, OpenOptions,
+    StringPadding, StringSize,
 };
 
 use super::{Attribute, Backend, Node};
@@ -71,12 +72,29 @@ impl hdf5_reader::Storage for Storage {
     }
 }
 
+/// Refuses links into other files, which would else be taken for absent.
+struct NoOtherFiles;
+
+impl ExternalLinkResolver for NoOtherFiles {
+    fn resolve_external_link(&self, _: &str) -> Result<Option<Hdf5File>, Hdf5Error> {
+        Err(Hdf5Error::UnsupportedLinkType(EXTERNAL_LINK))
+    }
+}
+
+/// The number that the format gives to links into other files.
+const EXTERNAL_LINK: u8 = 64;
+
 impl Hdf5Store {
     pub(crate) fn open(path: &Path, context: &IoContext) -> Result<Self, Error> {
         let source = FileSource::open(context, path).map_err(|error| Error::io(path, "", error))?;
         // Structure is read in small pieces that lie close together.
         let storage = BlockCacheStorage::new(Arc::new(Storage(source.clone())), 16 << 10, 256);
-        let file = Hdf5File::from_storage(Arc::new(storage)).map_err(|e| failure(path, "", e))?;
+        let options = OpenOptions {
+            external_link_resolver: Some(Arc::new(NoOtherFiles)),
+            ..OpenOptions::default()
+        };
+        let file = Hdf5File::from_storage_with_options(Arc::new(storage), options)
+            .map_err(|error| failure(path, "", error))?;
         Ok(Hdf5Store {
             context: context.clone(),
             path: path.to_owned(),
@@ -512,6 +530,7 @@ fn failure(path: &Path, element: &str, error: Hdf5Error) -> Error {
             Error::new(path, element, ErrorKind::MissingElement { nearest: None })
         }
         Hdf5Error::UnsupportedLayoutClass(3) => unsupported("a virtual dataset"),
+        Hdf5Error::UnsupportedLinkType(EXTERNAL_LINK) => unsupported("a link into another file"),
         Hdf5Error::UnsupportedSuperblockVersion(_)
         | Hdf5Error::UnsupportedLayoutClass(_)
         | Hdf5Error::UnsupportedLayoutVersion(_)
