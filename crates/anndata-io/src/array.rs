@@ -688,6 +688,31 @@ impl Array {
         Ok(())
     }
 
+    /// All elements of some rows, row-major, whatever their type: for tools that compare stores. Of
+    /// a scalar, row 0 is its element.
+    #[doc(hidden)]
+    pub fn read_row_range(&self, rows: Range<u64>) -> Result<Values, Error> {
+        let dtype = self.number_type()?;
+        if self.shape().is_empty() {
+            return self.read_all();
+        }
+        let row_len: u64 = self.shape()[1..].iter().product();
+        let count = rows.end.saturating_sub(rows.start).saturating_mul(row_len);
+        if count.saturating_mul(dtype.size() as u64) > FREE_BYTES {
+            let found = format!("{count} elements at once");
+            return Err(self.invalid("rows of 64 MiB at the most", found));
+        }
+        let (size, row_len) = (dtype.size(), row_len as usize);
+        let mut out = Values::new(dtype);
+        let bytes = out.extend_zeroed(count as usize);
+        let rows: Vec<u64> = rows.collect();
+        self.read_rows(&rows, &mut Cursor::default(), |row, start, run| {
+            let at = (row * row_len + start) * size;
+            bytes[at..at + run.as_bytes().len()].copy_from_slice(run.as_bytes());
+        })?;
+        Ok(out)
+    }
+
     /// All elements of a 1-D (or scalar) array of numbers.
     ///
     /// Memory follows what decodes, not what the file claims.

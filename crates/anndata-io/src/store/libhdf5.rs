@@ -46,7 +46,7 @@ pub(crate) struct LibHdf5Store {
 impl LibHdf5Store {
     pub(crate) fn open(path: &Path, context: &IoContext) -> Result<Self, Error> {
         let source = FileSource::open(context, path).map_err(|error| Error::io(path, "", error))?;
-        let root = ffi::open_file(path).and_then(|file| ffi::root(&file));
+        let root = ffi::open_file(path).and_then(|file| ffi::open_here(&file));
         Ok(LibHdf5Store {
             context: context.clone(),
             path: path.to_owned(),
@@ -61,11 +61,7 @@ impl LibHdf5Store {
 
     /// What stands at a path; `None` when nothing does.
     fn object(&self, element: &str) -> Result<Option<Id>, Error> {
-        let object = match element {
-            "" => ffi::open(&self.root, "."),
-            element => ffi::open(&self.root, element),
-        };
-        object.map_err(self.fail(element))
+        ffi::open(&self.root, element).map_err(self.fail(element))
     }
 
     fn existing(&self, element: &str) -> Result<Id, Error> {

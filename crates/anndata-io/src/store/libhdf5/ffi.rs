@@ -235,8 +235,11 @@ fn text(mut get: impl FnMut(*mut c_char, usize) -> isize) -> Result<Vec<u8>> {
 }
 
 /// Opens what stands at a path below `root`, through links of every kind; `None` when nothing
-/// does, also where a link leads nowhere.
+/// does, also where a link leads nowhere. An empty path is `root` itself.
 pub(super) fn open(root: &Id, path: &str) -> Result<Option<Id>> {
+    if path.is_empty() {
+        return open_here(root).map(Some);
+    }
     locked(|| {
         for (at, _) in path.match_indices('/').chain([(path.len(), "")]) {
             let link = c_text(&path[..at])?;
@@ -260,10 +263,10 @@ pub(super) fn open(root: &Id, path: &str) -> Result<Option<Id>> {
     })
 }
 
-/// The root group of a file.
-pub(super) fn root(file: &Id) -> Result<Id> {
+/// Opens a group once more, or the root group of a file.
+pub(super) fn open_here(group: &Id) -> Result<Id> {
     // SAFETY: the id is open, the path ends in a zero byte.
-    locked(|| Id::new(unsafe { H5Oopen(file.0, c"/".as_ptr(), H5P_DEFAULT) }))
+    locked(|| Id::new(unsafe { H5Oopen(group.0, c".".as_ptr(), H5P_DEFAULT) }))
 }
 
 pub(super) fn kind(object: &Id) -> Result<Kind> {
@@ -621,7 +624,9 @@ fn members(id: hid_t, size: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
 pub(super) fn memory_type(file_type: &Id, described: &Type) -> Result<Option<Id>> {
     locked(|| {
         let standard = match described {
-            Type::Integer { size, signed } => match (size, signed) {
+            // The values of an enumeration are read as the integers that they are.
+            Type::Integer { size, signed } | Type::Enum { size, signed, .. } => match (size, signed)
+            {
                 (1, true) => *H5T_STD_I8LE,
                 (1, false) => *H5T_STD_U8LE,
                 (2, true) => *H5T_STD_I16LE,
