@@ -3,6 +3,7 @@
 mod bench;
 mod ci;
 mod deny;
+mod differential;
 mod fixtures;
 mod manifest;
 mod package;
@@ -39,6 +40,9 @@ enum Command {
     Test,
     /// Run everything that must hold before a change is merged; needs Python 3.11 and 3.12.
     Ci,
+    /// Read HDF5 files by both backends, our own and the C library's, and compare all that they give; needs a C compiler
+    /// and, where cmake is not installed, Python 3.11.
+    Differential(differential::Options),
     /// Time this workspace against other loaders, in turns; needs Python 3.12 and 30 GB of disk.
     Bench(bench::Options),
 }
@@ -58,6 +62,7 @@ fn main() -> ExitCode {
         Command::Fixtures { check: false } => fixtures::write(&root()),
         Command::Test => test::run(test::Python::Base),
         Command::Ci => ci::run(),
+        Command::Differential(options) => differential::run(&options),
         Command::Bench(options) => bench::run(&options),
     };
     match result {

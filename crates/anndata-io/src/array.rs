@@ -15,7 +15,7 @@ pub(crate) mod grid;
 pub(crate) mod text;
 
 use buffer::AlignedBytes;
-use chunks::{Chunks, Place};
+use chunks::{BlockReader, Chunks, Place};
 use decode::Pipeline;
 use grid::Grid;
 use text::TextEncoding;
@@ -105,6 +105,15 @@ impl Cursor {
             self.spare = Some(bytes);
         }
     }
+
+    /// A buffer of so many bytes of any value: one that no cache holds where there is one, as its
+    /// pages are there already.
+    fn take_spare(&mut self, len: usize) -> AlignedBytes {
+        let spare = self.spare.take().and_then(Arc::into_inner);
+        let mut out = spare.unwrap_or_default();
+        out.resize(len);
+        out
+    }
 }
 
 impl Array {
@@ -189,7 +198,11 @@ impl Array {
     /// Whether elements can be read where they lie, without decoding a whole chunk.
     pub(crate) fn is_direct(&self) -> bool {
         let inner = &*self.inner;
-        inner.pipeline.is_empty() && inner.stored_axes.is_none() && inner.record.is_none()
+        let by_library = matches!(inner.chunks, Chunks::Library(_));
+        inner.pipeline.is_empty()
+            && inner.stored_axes.is_none()
+            && inner.record.is_none()
+            && !by_library
     }
 
     /// Refuses an array that claims more elements than its stored bytes can hold.
@@ -201,7 +214,10 @@ impl Array {
             (None, size) => size as u64,
         };
         let stored = self.inner.chunks.stored_bytes(&self.inner.grid, item);
-        let ratio = self.inner.pipeline.best_ratio();
+        let ratio = match &self.inner.chunks {
+            Chunks::Library(reader) => reader.best_ratio(),
+            _ => self.inner.pipeline.best_ratio(),
+        };
         let limit = stored.saturating_mul(ratio).saturating_add(FREE_BYTES);
         let len = match self.inner.record {
             Some(_) => self.inner.grid.shape[0],
@@ -269,19 +285,21 @@ impl Array {
             let bytes = match cached {
                 Some(Cached::Chunk(bytes)) => Some(bytes),
                 // A claim is held until the chunk is kept.
-                claim @ (None | Some(Cached::Claimed(_))) => match self.place(chunk)? {
-                    None => None,
-                    Some(place) => {
-                        let decoded = Arc::new(self.decode(chunk, &place, cursor)?);
-                        if claim.is_some()
-                            && let Some(gone) = inner.context.keep_chunk(key, &decoded)
-                        {
-                            cursor.spare = Some(gone);
+                claim @ (None | Some(Cached::Claimed(_))) => {
+                    match self.read_chunk(chunk, cursor)? {
+                        None => None,
+                        Some((decoded, stored)) => {
+                            let decoded = Arc::new(decoded);
+                            if claim.is_some()
+                                && let Some(gone) = inner.context.keep_chunk(key, &decoded)
+                            {
+                                cursor.spare = Some(gone);
+                            }
+                            inner.context.count_decoded(stored);
+                            Some(decoded)
                         }
-                        inner.context.count_decoded(place.len);
-                        Some(decoded)
                     }
-                },
+                }
             };
             cursor.chunk = Some((key, bytes));
         }
@@ -289,6 +307,68 @@ impl Array {
             .chunk
             .as_ref()
             .and_then(|(_, bytes)| bytes.as_deref()))
+    }
+
+    /// A chunk from its file and the bytes that it takes there; `None` when it was never written.
+    fn read_chunk(
+        &self,
+        chunk: u64,
+        cursor: &mut Cursor,
+    ) -> Result<Option<(AlignedBytes, u64)>, Error> {
+        if let Chunks::Library(reader) = &self.inner.chunks {
+            return self.read_by_library(chunk, reader.as_ref(), cursor);
+        }
+        let Some(place) = self.place(chunk)? else {
+            return Ok(None);
+        };
+        Ok(Some((self.decode(chunk, &place, cursor)?, place.len)))
+    }
+
+    /// As [`read_chunk`](Self::read_chunk), of elements that another library decodes.
+    fn read_by_library(
+        &self,
+        chunk: u64,
+        reader: &dyn BlockReader,
+        cursor: &mut Cursor,
+    ) -> Result<Option<(AlignedBytes, u64)>, Error> {
+        let grid = &self.inner.grid;
+        let Some(stored) = self.check_block(chunk, reader, self.chunk_bytes())? else {
+            return Ok(None);
+        };
+        let start = grid.start(chunk);
+        let count: Vec<u64> = (0..start.len())
+            .map(|axis| grid.chunk[axis].min(grid.shape[axis] - start[axis]))
+            .collect();
+        let mut out = cursor.take_spare(self.chunk_bytes() as usize);
+        reader
+            .read(&start, &count, &grid.chunk, out.as_mut_slice())
+            .map_err(|error| self.at(error))?;
+        Ok(Some((out, stored)))
+    }
+
+    /// The bytes stored for a chunk, `None` when it was never written. Refuses a chunk whose
+    /// `len` bytes cannot come from them.
+    fn check_block(
+        &self,
+        chunk: u64,
+        reader: &dyn BlockReader,
+        len: u64,
+    ) -> Result<Option<u64>, Error> {
+        if self.inner.context.is_closed() {
+            return Err(self.error(ErrorKind::Closed));
+        }
+        let grid = &self.inner.grid;
+        let Some(stored) = reader.stored_bytes_at(&grid.start(chunk))? else {
+            return Ok(None);
+        };
+        let limit = stored
+            .saturating_mul(reader.best_ratio())
+            .saturating_add(FREE_BYTES_OF_CHUNK);
+        if len > limit {
+            let expected = format!("chunk {chunk} of shape {:?}", grid.chunk);
+            return Err(self.invalid(expected, format!("{stored} stored bytes")));
+        }
+        Ok(Some(stored))
     }
 
     /// Bytes of a decoded chunk.
@@ -324,13 +404,7 @@ impl Array {
             // The last block of a table that lies in one piece may be shorter.
             cursor.raw.resize(len as usize, 0);
         }
-        // A buffer that no cache holds is used again: its pages are there already.
-        let mut out = cursor
-            .spare
-            .take()
-            .and_then(Arc::into_inner)
-            .unwrap_or_default();
-        out.resize(len as usize);
+        let mut out = cursor.take_spare(len as usize);
         inner
             .pipeline
             .decode(
@@ -636,6 +710,31 @@ impl Array {
         Ok(())
     }
 
+    /// All elements of some rows, row-major, whatever their type: for tools that compare stores. Of
+    /// a scalar, row 0 is its element.
+    #[doc(hidden)]
+    pub fn read_row_range(&self, rows: Range<u64>) -> Result<Values, Error> {
+        let dtype = self.number_type()?;
+        if self.shape().is_empty() {
+            return self.read_all();
+        }
+        let row_len: u64 = self.shape()[1..].iter().product();
+        let count = rows.end.saturating_sub(rows.start).saturating_mul(row_len);
+        if count.saturating_mul(dtype.size() as u64) > FREE_BYTES {
+            let found = format!("{count} elements at once");
+            return Err(self.invalid("rows of 64 MiB at the most", found));
+        }
+        let (size, row_len) = (dtype.size(), row_len as usize);
+        let mut out = Values::new(dtype);
+        let bytes = out.extend_zeroed(count as usize);
+        let rows: Vec<u64> = rows.collect();
+        self.read_rows(&rows, &mut Cursor::default(), |row, start, run| {
+            let at = (row * row_len + start) * size;
+            bytes[at..at + run.as_bytes().len()].copy_from_slice(run.as_bytes());
+        })?;
+        Ok(out)
+    }
+
     /// All elements of a 1-D (or scalar) array of numbers.
     ///
     /// Memory follows what decodes, not what the file claims.
@@ -682,7 +781,7 @@ struct Block {
 impl Block {
     fn new(grid: &Grid, chunk: u64) -> Block {
         let coords = grid.coords(chunk);
-        let start: Vec<u64> = coords.iter().zip(&grid.chunk).map(|(c, n)| c * n).collect();
+        let start = grid.start(chunk);
         let extents =
             (1..coords.len()).map(|axis| grid.chunk[axis].min(grid.shape[axis] - start[axis]));
         Block {

@@ -17,7 +17,28 @@ use crate::array::buffer::AlignedBytes;
 use crate::error::{Error, ErrorKind};
 use crate::fork_local::ForkLocal;
 
-/// Limits of an [`IoContext`].
+/// Who reads HDF5 files.
+///
+/// The C library is part of builds with the feature `libhdf5` only: elsewhere, opening a file by it
+/// is an error that says so. It reads what the default backend refuses (virtual datasets, links
+/// into other files, raw data in external files, the filters nbit and scaleoffset), but its global
+/// lock lets only one thread read at a time, every array keeps its file open, whatever
+/// [`max_open_files`](IoOptions::max_open_files) says, and a forked process gets an error. Links
+/// and virtual datasets lead to whatever files they name: only open those of people you trust.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Hdf5Backend {
+    /// This crate itself: no global lock, any number of threads and forks.
+    #[default]
+    Pure,
+    /// The C library.
+    LibHdf5,
+    /// The default one, and where it refuses (its error is
+    /// [`Unsupported`](crate::ErrorKind::Unsupported)) the C library, element by element.
+    PureThenLibHdf5,
+}
+
+/// Limits of an [`IoContext`], and who reads HDF5 files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IoOptions {
     /// Bytes of decoded chunks to keep. The chunk in use is held even when it is larger.
@@ -34,16 +55,20 @@ pub struct IoOptions {
     /// folder that `TMPDIR` names, and is read through a memory map. Turning takes up to 64 MiB
     /// more while it lasts.
     pub csc_bytes: usize,
+    /// Who reads HDF5 files.
+    pub hdf5: Hdf5Backend,
 }
 
 impl Default for IoOptions {
-    /// 64 MiB of chunks, 64 open files, memory maps, 512 MiB of matrices that were turned.
+    /// 64 MiB of chunks, 64 open files, memory maps, 512 MiB of matrices that were turned, no C
+    /// library.
     fn default() -> Self {
         IoOptions {
             cache_bytes: 64 << 20,
             max_open_files: 64,
             mmap: true,
             csc_bytes: 512 << 20,
+            hdf5: Hdf5Backend::Pure,
         }
     }
 }
@@ -373,7 +398,7 @@ impl FileSource {
     }
 
     /// An error when the file at the path is no longer the one that was opened.
-    fn check_unchanged(&self) -> Result<(), Error> {
+    pub(crate) fn check_unchanged(&self) -> Result<(), Error> {
         let meta = std::fs::metadata(&self.path);
         let meta = meta.map_err(|error| Error::io(&self.path, "", error))?;
         if Identity::from(&meta) == self.identity {

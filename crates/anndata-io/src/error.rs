@@ -178,6 +178,11 @@ impl std::error::Error for Error {
 pub(crate) const REWRITE: &str =
     "rewrite the file with a current anndata (read it, then write it again)";
 
+/// The way out where the HDF5 C library reads what the default backend does not.
+pub(crate) const LIBRARY_OR_REWRITE: &str = "open it with the HDF5 C library (feature libhdf5, \
+     Hdf5Backend::PureThenLibHdf5), or rewrite the file with a current anndata (read it, then \
+     write it again)";
+
 /// The candidate that is nearest to `name` by edit distance, when it is near at all.
 pub fn nearest_name<'a>(
     name: &str,

@@ -6,10 +6,14 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::array::Array;
-use crate::context::IoContext;
+use crate::context::{Hdf5Backend, IoContext};
 use crate::error::{Error, ErrorKind};
 
+#[cfg(feature = "libhdf5")]
+mod fallback;
 pub(crate) mod hdf5;
+#[cfg(feature = "libhdf5")]
+mod libhdf5;
 pub(crate) mod memory;
 pub(crate) mod zarr;
 
@@ -58,6 +62,7 @@ impl fmt::Display for Attribute {
 pub(crate) trait Backend: Debug + Send + Sync {
     fn node(&self, element: &str) -> Result<Option<Node>, Error>;
     fn children(&self, group: &str) -> Result<Vec<String>, Error>;
+    fn attribute_names(&self, element: &str) -> Result<Vec<String>, Error>;
     fn attribute(&self, element: &str, name: &str) -> Result<Option<Attribute>, Error>;
     fn array(&self, element: &str) -> Result<Array, Error>;
 }
@@ -96,7 +101,7 @@ impl Store {
             }
         } else {
             match sniff(path)? {
-                Content::Hdf5 => Box::new(hdf5::Hdf5Store::open(path, context)?),
+                Content::Hdf5 => open_hdf5(path, context)?,
                 Content::Gzip => return fail(ErrorKind::Gzipped),
                 Content::Zip => match zarr::ZarrStore::open_zip(path, context)? {
                     Some(store) => Box::new(store),
@@ -128,6 +133,11 @@ impl Store {
     /// The names in a group, in no particular order; the fields of a table, in theirs.
     pub fn children(&self, group: &str) -> Result<Vec<String>, Error> {
         self.backend.children(group)
+    }
+
+    /// The names of the attributes of a group or array, in no particular order.
+    pub fn attribute_names(&self, element: &str) -> Result<Vec<String>, Error> {
+        self.backend.attribute_names(element)
     }
 
     /// An attribute of a group or array; `None` when it has none of that name.
@@ -163,6 +173,25 @@ impl Store {
         found: impl Into<String>,
     ) -> Error {
         Error::invalid(&self.path, element, expected, found)
+    }
+}
+
+/// The backend that the context's options ask for.
+fn open_hdf5(path: &Path, context: &IoContext) -> Result<Box<dyn Backend>, Error> {
+    match context.options().hdf5 {
+        Hdf5Backend::Pure => Ok(Box::new(hdf5::Hdf5Store::open(path, context)?)),
+        #[cfg(feature = "libhdf5")]
+        Hdf5Backend::LibHdf5 => Ok(Box::new(libhdf5::LibHdf5Store::open(path, context)?)),
+        #[cfg(feature = "libhdf5")]
+        Hdf5Backend::PureThenLibHdf5 => fallback::open(path, context),
+        #[cfg(not(feature = "libhdf5"))]
+        Hdf5Backend::LibHdf5 | Hdf5Backend::PureThenLibHdf5 => Err(Error::unsupported(
+            path,
+            "",
+            "the HDF5 C library in a build without the feature libhdf5",
+            "build with it (cargo build --features libhdf5; needs cmake and a C compiler), or keep \
+             the default backend",
+        )),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where the bytes of each chunk of an array lie.
 
 use std::borrow::Cow;
+use std::fmt::Debug;
 
 use once_cell::race::OnceBox;
 
@@ -48,6 +49,43 @@ pub(crate) enum Chunks {
     Files(ChunkFiles),
     /// One file a shard, each holding many chunks and an index of them.
     Shards(ShardFiles),
+    /// Wherever another library finds them: it hands out decoded elements.
+    #[cfg_attr(
+        not(feature = "libhdf5"),
+        expect(dead_code, reason = "its only source")
+    )]
+    Library(Box<dyn BlockReader>),
+}
+
+/// A library that reads and decodes blocks of an array itself.
+pub(crate) trait BlockReader: Debug + Send + Sync {
+    /// Bytes stored for the whole array, at the most.
+    fn stored_bytes(&self) -> u64;
+
+    /// How many bytes one stored byte may become, in good faith.
+    fn best_ratio(&self) -> u64;
+
+    /// Bytes stored for the chunk whose first element is at `start`; `None` when it was never
+    /// written.
+    fn stored_bytes_at(&self, start: &[u64]) -> Result<Option<u64>, Error>;
+
+    /// Reads the block of shape `count` at `start` into the first corner of a block of shape
+    /// `within`, which `out` holds: row-major, native-endian.
+    fn read(
+        &self,
+        start: &[u64],
+        count: &[u64],
+        within: &[u64],
+        out: &mut [u8],
+    ) -> Result<(), Error>;
+
+    /// Hands out the texts of the block of shape `count` at `start`.
+    fn read_texts(
+        &self,
+        start: &[u64],
+        count: &[u64],
+        visit: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), Error>;
 }
 
 impl Chunks {
@@ -59,7 +97,8 @@ impl Chunks {
         item: u64,
     ) -> Result<Option<Place<'_>>, Error> {
         match self {
-            Chunks::Unallocated => Ok(None),
+            // Nothing lies where it could be read without the library.
+            Chunks::Unallocated | Chunks::Library(_) => Ok(None),
             Chunks::Contiguous { source, offset } => Ok(Some(Place {
                 source: Cow::Borrowed(source),
                 offset: *offset,
@@ -121,6 +160,7 @@ impl Chunks {
             }
             Chunks::Files(files) => files.stored,
             Chunks::Shards(shards) => shards.files.stored,
+            Chunks::Library(reader) => reader.stored_bytes(),
         }
     }
 }

@@ -60,6 +60,12 @@ impl Grid {
         Some(number)
     }
 
+    /// Where the first element of a chunk stands in the array.
+    pub(crate) fn start(&self, number: u64) -> Vec<u64> {
+        let coords = self.coords(number);
+        coords.iter().zip(&self.chunk).map(|(c, n)| c * n).collect()
+    }
+
     /// The grid coordinates of a chunk.
     pub(crate) fn coords(&self, mut number: u64) -> Vec<u64> {
         let mut coords = vec![0; self.shape.len()];

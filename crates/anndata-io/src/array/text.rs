@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::chunks::Chunks;
 use super::{Array, Cursor, FREE_BYTES, ItemType};
 use crate::context::ByteSource;
 use crate::error::{Error, ErrorKind};
@@ -26,6 +27,12 @@ pub(crate) enum TextEncoding {
     Vlen,
     /// Zarr's `json2` chunks: a JSON list of the elements, numpy's type and the shape.
     Json,
+    /// Texts of variable length that a [`BlockReader`] gives.
+    #[cfg_attr(
+        not(feature = "libhdf5"),
+        expect(dead_code, reason = "its only source")
+    )]
+    Library,
 }
 
 impl PartialEq for TextEncoding {
@@ -46,6 +53,23 @@ pub(crate) enum Padding {
     Spaces,
 }
 
+impl Padding {
+    /// The element without what follows its text.
+    pub(crate) fn strip(self, element: &[u8]) -> &[u8] {
+        let end = match self {
+            Padding::NullTerminated => element.iter().position(|&b| b == 0),
+            Padding::Nulls => Some(element.iter().rposition(|&b| b != 0).map_or(0, |at| at + 1)),
+            Padding::Spaces => Some(
+                element
+                    .iter()
+                    .rposition(|&b| b != b' ')
+                    .map_or(0, |at| at + 1),
+            ),
+        };
+        &element[..end.unwrap_or(element.len())]
+    }
+}
+
 impl TextEncoding {
     /// Bytes of one element where it is stored; 0 when they differ.
     pub(crate) fn item_size(&self) -> usize {
@@ -53,7 +77,7 @@ impl TextEncoding {
             TextEncoding::Fixed { size, .. } => *size,
             TextEncoding::Utf32 { chars } => chars * 4,
             TextEncoding::Heap { offset_size, .. } => 8 + offset_size,
-            TextEncoding::Vlen | TextEncoding::Json => 0,
+            TextEncoding::Vlen | TextEncoding::Json | TextEncoding::Library => 0,
         }
     }
 }
@@ -105,6 +129,8 @@ impl<'a> FromIterator<&'a str> for Strings {
 
 /// Bytes of elements read at a time.
 const STEP_BYTES: u64 = 1 << 20;
+/// Texts that another library reads at a time.
+const STEP_TEXTS: u64 = 4096;
 /// Bytes of global heaps kept while a list is read.
 const HEAP_BYTES: usize = 16 << 20;
 
@@ -166,8 +192,10 @@ struct VlenChunk {
 
 impl TextReader<'_> {
     fn read(&mut self, range: Range<u64>, out: &mut Strings) -> Result<(), Error> {
-        if matches!(self.encoding, TextEncoding::Vlen | TextEncoding::Json) {
-            return self.read_vlen(range, out);
+        match self.encoding {
+            TextEncoding::Vlen | TextEncoding::Json => return self.read_vlen(range, out),
+            TextEncoding::Library => return self.read_library(range, out),
+            _ => {}
         }
         let item = self.encoding.item_size();
         let mut at = range.start;
@@ -195,20 +223,7 @@ impl TextReader<'_> {
     fn push(&mut self, element: &[u8], out: &mut Strings) -> Result<(), Error> {
         match self.encoding {
             TextEncoding::Fixed { padding, .. } => {
-                let end = match padding {
-                    Padding::NullTerminated => element.iter().position(|&b| b == 0),
-                    Padding::Nulls => element
-                        .iter()
-                        .rposition(|&b| b != 0)
-                        .map(|at| at + 1)
-                        .or(Some(0)),
-                    Padding::Spaces => element
-                        .iter()
-                        .rposition(|&b| b != b' ')
-                        .map(|at| at + 1)
-                        .or(Some(0)),
-                };
-                out.push(utf8(self.array, &element[..end.unwrap_or(element.len())])?);
+                out.push(utf8(self.array, padding.strip(element))?);
             }
             TextEncoding::Utf32 { .. } => {
                 let mut text = String::new();
@@ -264,7 +279,9 @@ impl TextReader<'_> {
                 let end = bytes.iter().position(|&b| b == 0).unwrap_or(len);
                 out.push(utf8(self.array, &bytes[..end])?);
             }
-            TextEncoding::Vlen | TextEncoding::Json => unreachable!("read by chunk"),
+            TextEncoding::Vlen | TextEncoding::Json | TextEncoding::Library => {
+                unreachable!("read by chunk")
+            }
         }
         Ok(())
     }
@@ -302,6 +319,41 @@ impl TextReader<'_> {
                     let fill = utf8(self.array, &array.parts().fill)?;
                     (0..count).for_each(|_| out.push(fill));
                 }
+            }
+            at += count;
+        }
+        Ok(())
+    }
+
+    fn read_library(&self, range: Range<u64>, out: &mut Strings) -> Result<(), Error> {
+        let array = self.array;
+        let Chunks::Library(reader) = &array.parts().chunks else {
+            return Ok(()); // an array without elements
+        };
+        if array.shape().len() > 1 {
+            let found = format!("{} dimensions", array.shape().len());
+            return Err(array.invalid("a 1-D array of text", found));
+        }
+        let extent = array.chunk_shape().first().copied().unwrap_or(1);
+        let mut at = range.start;
+        while at < range.end {
+            let (chunk, within) = (at / extent, at % extent);
+            let count = (extent - within).min(range.end - at).min(STEP_TEXTS);
+            // The library decodes whole chunks, whose elements take 16 bytes.
+            if within == 0 || at == range.start {
+                array.check_block(chunk, reader.as_ref(), extent.saturating_mul(16))?;
+            }
+            let mut not_utf8 = None;
+            let (start, counts) = ([at], [count]);
+            let rank = array.shape().len();
+            reader.read_texts(&start[..rank], &counts[..rank], &mut |bytes| match utf8(
+                array, bytes,
+            ) {
+                Ok(text) => out.push(text),
+                Err(error) => not_utf8 = Some(error),
+            })?;
+            if let Some(error) = not_utf8 {
+                return Err(error);
             }
             at += count;
         }

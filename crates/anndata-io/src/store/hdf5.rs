@@ -17,7 +17,8 @@ use hdf5_reader::messages::layout::{ChunkIndexing, DataLayout};
 use hdf5_reader::reference::resolve_object_reference;
 use hdf5_reader::storage::StorageBuffer;
 use hdf5_reader::{
-    BlockCacheStorage, ByteOrder, Dataset, Datatype, Hdf5File, StringPadding, StringSize,
+    BlockCacheStorage, ByteOrder, Dataset, Datatype, ExternalLinkResolver, Hdf5File, OpenOptions,
+    StringPadding, StringSize,
 };
 
 use super::{Attribute, Backend, Node};
@@ -28,7 +29,7 @@ use crate::array::text::{Padding, TextEncoding};
 use crate::array::{Array, ArrayParts, ItemType, Record};
 use crate::context::{ByteSource, FileSource, IoContext, Memory};
 use crate::dtype::DType;
-use crate::error::{Error, ErrorKind, REWRITE};
+use crate::error::{Error, ErrorKind, LIBRARY_OR_REWRITE, REWRITE};
 
 /// An open HDF5 file.
 pub(crate) struct Hdf5Store {
@@ -71,12 +72,29 @@ impl hdf5_reader::Storage for Storage {
     }
 }
 
+/// Refuses links into other files, which would else be taken for absent.
+struct NoOtherFiles;
+
+impl ExternalLinkResolver for NoOtherFiles {
+    fn resolve_external_link(&self, _: &str) -> Result<Option<Hdf5File>, Hdf5Error> {
+        Err(Hdf5Error::UnsupportedLinkType(EXTERNAL_LINK))
+    }
+}
+
+/// The number that the format gives to links into other files.
+const EXTERNAL_LINK: u8 = 64;
+
 impl Hdf5Store {
     pub(crate) fn open(path: &Path, context: &IoContext) -> Result<Self, Error> {
         let source = FileSource::open(context, path).map_err(|error| Error::io(path, "", error))?;
         // Structure is read in small pieces that lie close together.
         let storage = BlockCacheStorage::new(Arc::new(Storage(source.clone())), 16 << 10, 256);
-        let file = Hdf5File::from_storage(Arc::new(storage)).map_err(|e| failure(path, "", e))?;
+        let options = OpenOptions {
+            external_link_resolver: Some(Arc::new(NoOtherFiles)),
+            ..OpenOptions::default()
+        };
+        let file = Hdf5File::from_storage_with_options(Arc::new(storage), options)
+            .map_err(|error| failure(path, "", error))?;
         Ok(Hdf5Store {
             context: context.clone(),
             path: path.to_owned(),
@@ -146,6 +164,21 @@ impl Hdf5Store {
         };
         let entries = (0..n_records.div_ceil(rows)).map(block).collect();
         Chunks::Table { source, entries }
+    }
+
+    /// The attributes of a group or dataset; a field of a table has none of its own.
+    fn attributes(&self, element: &str) -> Result<Vec<hdf5_reader::Attribute>, Error> {
+        match self.node(element)? {
+            Some(Node::Group) => self
+                .file
+                .group(element)
+                .and_then(|group| group.attributes())
+                .map_err(|error| failure(&self.path, element, error)),
+            _ => Ok(match self.located(element)? {
+                (dataset, None) => dataset.attributes(),
+                (_, Some(_)) => Vec::new(),
+            }),
+        }
     }
 
     fn chunk_entries(
@@ -439,17 +472,12 @@ impl Hdf5Store {
                 32004 => Codec::Lz4Hdf5,
                 32015 => Codec::Zstd,
                 _ => {
-                    let known = match id {
-                        4 => "szip",
-                        5 => "nbit",
-                        6 => "scaleoffset",
-                        307 => "bzip2",
-                        32008 => "bitshuffle",
-                        32026 => "blosc2",
-                        _ => name.as_deref().unwrap_or("unknown"),
-                    };
+                    let known = filter_name(id).or(name.as_deref()).unwrap_or("unknown");
                     let what = format!("the HDF5 filter {known} ({id})");
-                    let way_out = "rewrite the file with gzip, lzf, zstd, lz4 or blosc";
+                    let way_out = match id {
+                        5 | 6 => LIBRARY_OR_REWRITE,
+                        _ => "rewrite the file with gzip, lzf, zstd, lz4 or blosc",
+                    };
                     return Err(Error::unsupported(&self.path, element, what, way_out));
                 }
             })
@@ -476,6 +504,26 @@ fn table_fields(datatype: &Datatype) -> Option<&[CompoundField]> {
 
 /// Bytes of a block of records where a table lies in one piece.
 const BLOCK_BYTES: u64 = 1 << 20;
+
+/// What a filter is called, by its number.
+pub(super) fn filter_name(id: u16) -> Option<&'static str> {
+    Some(match id {
+        1 => "deflate",
+        2 => "shuffle",
+        3 => "fletcher32",
+        4 => "szip",
+        5 => "nbit",
+        6 => "scaleoffset",
+        307 => "bzip2",
+        32000 => "lzf",
+        32001 => "blosc",
+        32004 => "lz4",
+        32008 => "bitshuffle",
+        32015 => "zstd",
+        32026 => "blosc2",
+        _ => return None,
+    })
+}
 
 /// A chunk's extents; newer layouts list the element's size after them.
 fn chunk_extents<'a>(dims: &'a [u32], shape: &[u64]) -> &'a [u32] {
@@ -506,12 +554,13 @@ fn failure(path: &Path, element: &str, error: Hdf5Error) -> Error {
     while let Hdf5Error::Context { source, .. } = root {
         root = source;
     }
-    let unsupported = |what: &str| Error::unsupported(path, element, what, REWRITE);
+    let unsupported = |what: &str| Error::unsupported(path, element, what, LIBRARY_OR_REWRITE);
     match root {
         Hdf5Error::DatasetNotFound(_) | Hdf5Error::GroupNotFound(_) => {
             Error::new(path, element, ErrorKind::MissingElement { nearest: None })
         }
         Hdf5Error::UnsupportedLayoutClass(3) => unsupported("a virtual dataset"),
+        Hdf5Error::UnsupportedLinkType(EXTERNAL_LINK) => unsupported("a link into another file"),
         Hdf5Error::UnsupportedSuperblockVersion(_)
         | Hdf5Error::UnsupportedLayoutClass(_)
         | Hdf5Error::UnsupportedLayoutVersion(_)
@@ -564,21 +613,15 @@ impl Backend for Hdf5Store {
         Ok(groups)
     }
 
+    fn attribute_names(&self, element: &str) -> Result<Vec<String>, Error> {
+        let attributes = self.attributes(element)?.into_iter();
+        Ok(attributes.map(|attribute| attribute.name).collect())
+    }
+
     fn attribute(&self, element: &str, name: &str) -> Result<Option<Attribute>, Error> {
         let fail = |error| failure(&self.path, element, error);
-        let attributes = match self.node(element)? {
-            Some(Node::Group) => self
-                .file
-                .group(element)
-                .and_then(|group| group.attributes())
-                .map_err(fail)?,
-            _ => match self.located(element)? {
-                (dataset, None) => dataset.attributes(),
-                // A field has none of its own.
-                (_, Some(_)) => return Ok(None),
-            },
-        };
-        let Some(attribute) = attributes
+        let Some(attribute) = self
+            .attributes(element)?
             .into_iter()
             .find(|attribute| attribute.name == name)
         else {
@@ -651,7 +694,8 @@ impl Backend for Hdf5Store {
                 HdfMessage::FillValue(message) => fill = message.value.clone().unwrap_or_default(),
                 HdfMessage::ExternalFiles(_) => {
                     let what = "data in external files";
-                    return Err(Error::unsupported(&self.path, element, what, REWRITE));
+                    let way_out = LIBRARY_OR_REWRITE;
+                    return Err(Error::unsupported(&self.path, element, what, way_out));
                 }
                 _ => {}
             }
@@ -789,7 +833,7 @@ impl Backend for Hdf5Store {
 }
 
 /// The integers of an attribute; those past 64 bits signed wrap.
-fn integers(bytes: &[u8], size: u8, signed: bool, order: ByteOrder) -> Vec<i64> {
+pub(super) fn integers(bytes: &[u8], size: u8, signed: bool, order: ByteOrder) -> Vec<i64> {
     let one = |bytes: &[u8]| {
         let mut word = [0; 8];
         word[..bytes.len()].copy_from_slice(bytes);

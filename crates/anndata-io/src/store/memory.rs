@@ -284,6 +284,15 @@ impl Backend for MemoryStore {
             .collect())
     }
 
+    fn attribute_names(&self, element: &str) -> Result<Vec<String>, Error> {
+        let attributes = self.nodes.get(element).map(|(_, attributes)| attributes);
+        Ok(attributes
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| name.clone())
+            .collect())
+    }
+
     fn attribute(&self, element: &str, name: &str) -> Result<Option<Attribute>, Error> {
         Ok(self
             .nodes

@@ -71,6 +71,15 @@ impl ZarrStore {
         Ok(Some(store))
     }
 
+    fn attributes(&self, element: &str) -> Result<Option<Value>, Error> {
+        Ok(match self.format {
+            Format::V3 => self
+                .document(element, "zarr.json")?
+                .map(|mut document| document["attributes"].take()),
+            Format::V2 => self.document(element, ".zattrs")?,
+        })
+    }
+
     fn path(&self) -> &Path {
         self.folder.path()
     }
@@ -197,13 +206,16 @@ impl Backend for ZarrStore {
         Ok(names)
     }
 
+    fn attribute_names(&self, element: &str) -> Result<Vec<String>, Error> {
+        let attributes = self.attributes(element)?;
+        let attributes = attributes.as_ref().and_then(Value::as_object);
+        let present = attributes.into_iter().flatten();
+        let present = present.filter(|(_, value)| !value.is_null());
+        Ok(present.map(|(name, _)| name.clone()).collect())
+    }
+
     fn attribute(&self, element: &str, name: &str) -> Result<Option<Attribute>, Error> {
-        let document = match self.format {
-            Format::V3 => self
-                .document(element, "zarr.json")?
-                .map(|mut document| document["attributes"].take()),
-            Format::V2 => self.document(element, ".zattrs")?,
-        };
+        let document = self.attributes(element)?;
         let value = document.as_ref().and_then(|document| document.get(name));
         Ok(value.filter(|value| !value.is_null()).map(attribute))
     }

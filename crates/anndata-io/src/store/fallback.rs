@@ -1,0 +1,80 @@
+//! HDF5 files by the default backend, and what it refuses by the C library, element by element.
+
+use std::path::{Path, PathBuf};
+
+use once_cell::race::OnceBox;
+
+use super::hdf5::Hdf5Store;
+use super::libhdf5::LibHdf5Store;
+use super::{Attribute, Backend, Node};
+use crate::array::Array;
+use crate::context::IoContext;
+use crate::error::{Error, ErrorKind};
+
+/// Opens a file by the default backend, or as a whole by the library when that one refuses it.
+pub(crate) fn open(path: &Path, context: &IoContext) -> Result<Box<dyn Backend>, Error> {
+    match Hdf5Store::open(path, context) {
+        Err(error) if is_refusal(&error) => Ok(Box::new(LibHdf5Store::open(path, context)?)),
+        pure => Ok(Box::new(Fallback {
+            context: context.clone(),
+            path: path.to_owned(),
+            pure: pure?,
+            library: OnceBox::new(),
+        })),
+    }
+}
+
+struct Fallback {
+    context: IoContext,
+    path: PathBuf,
+    pure: Hdf5Store,
+    /// Opened when it is first needed.
+    library: OnceBox<LibHdf5Store>,
+}
+
+impl std::fmt::Debug for Fallback {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fallback")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether the file is valid, and only this backend does not read it.
+fn is_refusal(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Unsupported { .. })
+}
+
+impl Fallback {
+    fn ask<T>(&self, read: impl Fn(&dyn Backend) -> Result<T, Error>) -> Result<T, Error> {
+        match read(&self.pure) {
+            Err(error) if is_refusal(&error) => {
+                let open = || LibHdf5Store::open(&self.path, &self.context).map(Box::new);
+                read(self.library.get_or_try_init(open)?)
+            }
+            result => result,
+        }
+    }
+}
+
+impl Backend for Fallback {
+    fn node(&self, element: &str) -> Result<Option<Node>, Error> {
+        self.ask(|backend| backend.node(element))
+    }
+
+    fn children(&self, group: &str) -> Result<Vec<String>, Error> {
+        self.ask(|backend| backend.children(group))
+    }
+
+    fn attribute_names(&self, element: &str) -> Result<Vec<String>, Error> {
+        self.ask(|backend| backend.attribute_names(element))
+    }
+
+    fn attribute(&self, element: &str, name: &str) -> Result<Option<Attribute>, Error> {
+        self.ask(|backend| backend.attribute(element, name))
+    }
+
+    fn array(&self, element: &str) -> Result<Array, Error> {
+        self.ask(|backend| backend.array(element))
+    }
+}

@@ -1,0 +1,95 @@
+//! `cargo xtask differential`: reads HDF5 files by both backends of `anndata-io` and compares all that they give.
+//!
+//! The comparison needs the HDF5 C library, and its build needs cmake. So that no other command does, it stands behind the
+//! feature `libhdf5` of this crate: without it, the command builds itself again with it and runs that.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use clap::Args;
+
+use crate::Result;
+use crate::python::Venv;
+use crate::step::cargo;
+
+#[cfg(feature = "libhdf5")]
+mod compare;
+#[cfg(feature = "libhdf5")]
+mod report;
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Files, and folders whose .h5 and .h5ad files are read; without any, the fixtures and the demo collection.
+    paths: Vec<PathBuf>,
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Compares the files; an error when the backends differ anywhere.
+#[cfg(feature = "libhdf5")]
+pub(crate) fn run(options: &Options) -> Result {
+    let files = compare::files(&options.paths)?;
+    let report = compare::all(&files);
+    if options.json {
+        println!("{}", report.to_json());
+    } else {
+        print!("{report}");
+    }
+    match report.differences() {
+        0 => Ok(()),
+        n => Err(format!("the backends differ in {n} places")),
+    }
+}
+
+/// Runs the comparison in a build that has the C library.
+#[cfg(not(feature = "libhdf5"))]
+pub(crate) fn run(options: &Options) -> Result {
+    // Paths are relative to where the command was started, cargo runs in the root.
+    let paths = options.paths.iter().map(std::path::absolute);
+    let paths: std::io::Result<Vec<PathBuf>> = paths.collect();
+    let paths = paths.map_err(|error| error.to_string())?;
+    let mut command = with_cmake(&[
+        "run",
+        "--quiet",
+        "--package",
+        "xtask",
+        "--features",
+        "libhdf5",
+        "--",
+        "differential",
+    ])?;
+    if options.json {
+        command.arg("--json");
+    }
+    crate::step::run(command.args(paths))
+}
+
+/// Cargo with cmake on its path, which the build of the C library needs: the one that is there, or one in an environment
+/// below `target/venvs`.
+pub(crate) fn with_cmake(args: &[&str]) -> Result<Command> {
+    let mut command = cargo(args);
+    let mut probe = Command::new("cmake");
+    let probe = probe.arg("--version").stdout(Stdio::null());
+    if probe
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+    {
+        return Ok(command);
+    }
+    let root = crate::root();
+    let requirements = root.join("xtask/requirements-cmake.txt");
+    let venv = Venv::prepare_named(&root, "cmake", 11, &requirements)?;
+    let bin = venv
+        .python()
+        .parent()
+        .expect("it lies in a folder")
+        .to_path_buf();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::iter::once(bin).chain(std::env::split_paths(&path));
+    let path: OsString = std::env::join_paths(folders).map_err(|error| error.to_string())?;
+    command.env("PATH", path);
+    Ok(command)
+}
