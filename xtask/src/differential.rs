@@ -3,15 +3,17 @@
 //! The comparison needs the HDF5 C library, and its build needs cmake. So that no other command does, it stands behind the
 //! feature `libhdf5` of this crate: without it, the command builds itself again with it and runs that.
 
+#[cfg(not(feature = "libhdf5"))]
 use std::ffi::OsString;
 use std::path::PathBuf;
+#[cfg(not(feature = "libhdf5"))]
 use std::process::{Command, Stdio};
 
 use clap::Args;
 
 use crate::Result;
-use crate::python::Venv;
-use crate::step::cargo;
+#[cfg(not(feature = "libhdf5"))]
+use crate::{python::Venv, step::cargo};
 
 #[cfg(feature = "libhdf5")]
 mod compare;
@@ -68,7 +70,8 @@ pub(crate) fn run(options: &Options) -> Result {
 
 /// Cargo with cmake on its path, which the build of the C library needs: the one that is there, or one in an environment
 /// below `target/venvs`.
-pub(crate) fn with_cmake(args: &[&str]) -> Result<Command> {
+#[cfg(not(feature = "libhdf5"))]
+fn with_cmake(args: &[&str]) -> Result<Command> {
     let mut command = cargo(args);
     let mut probe = Command::new("cmake");
     let probe = probe.arg("--version").stdout(Stdio::null());

@@ -19,7 +19,7 @@ const STEP_BYTES: u64 = 8 << 20;
 /// Elements that are shown of an array that differs.
 const SHOWN: usize = 5;
 /// A group deeper than this is taken for one that holds itself.
-const DEEPEST: usize = 16;
+const DEEPEST: usize = 6;
 /// The name of what holds the same values without a filter that the C library may lack.
 const PLAIN: &str = "__plain";
 

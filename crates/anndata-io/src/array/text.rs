@@ -469,7 +469,8 @@ impl Heap {
     ) -> Result<Heap, Error> {
         let invalid = |found: String| array.invalid(format!("a global heap at {address}"), found);
         let at = base.saturating_add(address);
-        let header_len = 8 + length_size;
+        // Headers, like objects, end at multiples of 8.
+        let header_len = (8 + length_size).next_multiple_of(8);
         let mut header = vec![0; header_len];
         source
             .read_exact_at(at, &mut header)
@@ -477,7 +478,7 @@ impl Heap {
         if &header[..4] != b"GCOL" {
             return Err(invalid("another signature".to_owned()));
         }
-        let size = le_uint(&header[8..]);
+        let size = le_uint(&header[8..8 + length_size]);
         if size < header_len as u64 || at.checked_add(size).is_none_or(|end| end > source.len()) {
             return Err(invalid(format!("a size of {size} bytes")));
         }
@@ -487,12 +488,13 @@ impl Heap {
             .map_err(|error| array.at(error))?;
         let mut objects = HashMap::new();
         let mut at = header_len;
-        while let Some(head) = bytes.get(at..at + 8 + length_size) {
-            let (index, len) = (le_uint(&head[..2]), le_uint(&head[8..]) as usize);
+        while let Some(head) = bytes.get(at..at + header_len) {
+            let len = le_uint(&head[8..8 + length_size]) as usize;
+            let index = le_uint(&head[..2]);
             if index == 0 {
                 break; // the free space at the end
             }
-            let start = at + 8 + length_size;
+            let start = at + header_len;
             let Some(end) = start.checked_add(len).filter(|&end| end <= bytes.len()) else {
                 return Err(invalid(format!("an object of {len} bytes")));
             };

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use hdf5_reader::chunk_index::{self, ChunkEntry};
 use hdf5_reader::error::Error as Hdf5Error;
 use hdf5_reader::messages::HdfMessage;
+use hdf5_reader::messages::dataspace::DataspaceType;
 use hdf5_reader::messages::datatype::{CompoundField, ReferenceType};
 use hdf5_reader::messages::filter_pipeline::FilterPipelineMessage;
 use hdf5_reader::messages::layout::{ChunkIndexing, DataLayout};
@@ -30,6 +31,10 @@ use crate::array::{Array, ArrayParts, ItemType, Record};
 use crate::context::{ByteSource, FileSource, IoContext, Memory};
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, LIBRARY_OR_REWRITE, REWRITE};
+
+mod numbers;
+
+use numbers::unusual_number;
 
 /// An open HDF5 file.
 pub(crate) struct Hdf5Store {
@@ -95,6 +100,12 @@ impl Hdf5Store {
         };
         let file = Hdf5File::from_storage_with_options(Arc::new(storage), options)
             .map_err(|error| failure(path, "", error))?;
+        let length_size = file.superblock().length_size;
+        if length_size != 8 {
+            // Variable-length attributes are found wrongly in them, and nobody writes them.
+            let what = format!("an HDF5 file of {length_size}-byte lengths");
+            return Err(Error::unsupported(path, "", what, LIBRARY_OR_REWRITE));
+        }
         Ok(Hdf5Store {
             context: context.clone(),
             path: path.to_owned(),
@@ -200,9 +211,14 @@ impl Hdf5Store {
         let (offset_size, length_size) = (superblock.offset_size, superblock.length_size);
         let shape = dataset.shape();
         let dims = chunk_extents(dims, shape);
-        if is_undefined(*address, offset_size) {
+        if is_undefined(*address, offset_size) || shape.contains(&0) {
             return Ok(Vec::new());
         }
+        // Where an index is an array, chunks are numbered within the shape that there may be.
+        let may_be = dataset.max_dims().filter(|dims| dims.len() == shape.len());
+        let numbered = may_be
+            .filter(|dims| !dims.contains(&u64::MAX))
+            .unwrap_or(shape);
         match chunk_indexing {
             None => {
                 let leaves = hdf5_reader::btree_v1::collect_btree_v1_leaves_storage(
@@ -250,21 +266,27 @@ impl Hdf5Store {
                 dims,
                 None,
             ),
-            Some(ChunkIndexing::Implicit) => chunk_index::collect_implicit_chunk_entries(
-                *address,
-                shape,
-                dims,
-                item,
-                None,
-                storage.len(),
-            ),
+            Some(ChunkIndexing::Implicit) => {
+                // Of the chunks that there may be once it has grown, those that are there now.
+                let grid = Grid::new(shape.to_vec(), dims.iter().map(|&n| n.into()).collect());
+                let counts = grid.map(|grid| grid.counts()).unwrap_or_default();
+                let last: Vec<u64> = counts.iter().map(|n| n.saturating_sub(1)).collect();
+                chunk_index::collect_implicit_chunk_entries(
+                    *address,
+                    numbered,
+                    dims,
+                    item,
+                    (!shape.contains(&0)).then_some((&vec![0; last.len()], &last)),
+                    storage.len(),
+                )
+            }
             Some(ChunkIndexing::FixedArray { .. }) => {
                 hdf5_reader::fixed_array::collect_fixed_array_chunk_entries_storage(
                     storage,
                     *address,
                     offset_size,
                     length_size,
-                    shape,
+                    numbered,
                     dims,
                     None,
                 )
@@ -435,7 +457,16 @@ impl Hdf5Store {
             .and_then(|n| n.checked_mul(item.size() as u64))
             .and_then(|n| n.checked_add(offset));
         let fits = end.is_some_and(|end| offset < end && end <= len && len <= BLOCK_BYTES);
-        if !fits || table.shape().len() != 1 {
+        if table.shape().len() != 1 {
+            let what = format!("a table of shape {:?}", table.shape());
+            return Err(Error::unsupported(
+                &self.path,
+                element,
+                what,
+                LIBRARY_OR_REWRITE,
+            ));
+        }
+        if !fits {
             let expected = format!("a list of records of {len} bytes, the field within them");
             let found = format!("shape {:?}, the field at {offset}", table.shape());
             return Err(Error::invalid(&self.path, element, expected, found));
@@ -687,11 +718,15 @@ impl Backend for Hdf5Store {
             .get_or_parse_header(dataset.address())
             .map_err(fail)?;
         let (mut layout, mut filters, mut fill) = (None, None, Vec::new());
+        let mut is_null = false;
         for message in &header.messages {
             match message {
                 HdfMessage::DataLayout(message) => layout = Some(&message.layout),
                 HdfMessage::FilterPipeline(message) => filters = Some(message),
                 HdfMessage::FillValue(message) => fill = message.value.clone().unwrap_or_default(),
+                HdfMessage::Dataspace(space) => {
+                    is_null = space.dataspace_type == DataspaceType::Null;
+                }
                 HdfMessage::ExternalFiles(_) => {
                     let what = "data in external files";
                     let way_out = LIBRARY_OR_REWRITE;
@@ -717,6 +752,15 @@ impl Backend for Hdf5Store {
             datatype => (datatype, &[][..]),
         };
         let (item, big_endian) = self.item_type(element, datatype)?;
+        let message = dataset.raw_datatype().map_err(fail)?;
+        if let Some(what) = unusual_number(&message) {
+            return Err(Error::unsupported(
+                &self.path,
+                element,
+                what,
+                LIBRARY_OR_REWRITE,
+            ));
+        }
         let record = self.record(element, &dataset, field.as_ref(), &item, field_shape)?;
         let size = record.map_or(item.size(), |record| record.len);
         if item.size() == 0 {
@@ -737,7 +781,10 @@ impl Backend for Hdf5Store {
         } else if big_endian {
             fill.reverse();
         }
-        let shape = dataset.shape().to_vec();
+        let shape = match is_null {
+            true => vec![0],
+            false => dataset.shape().to_vec(),
+        };
         let grid = match layout {
             DataLayout::Chunked { dims, .. } => {
                 let extents = chunk_extents(dims, &shape).iter().map(|&n| n.into());

@@ -361,8 +361,11 @@ impl BlockReader for Blocks {
     fn stored_bytes_at(&self, start: &[u64]) -> Result<Option<u64>, Error> {
         match self.layout {
             Layout::Chunked(_) => {
-                let size = self.chunk_sizes.get(&start[..self.rank]);
-                Ok(size.map(|&size| size.min(self.source.len())))
+                // The library lists some chunks of arrays that grow along a later axis where they are
+                // not: a chunk that is not listed may be any.
+                let size = self.chunk_sizes.get(&start[..self.rank]).copied();
+                let size = size.or((!self.chunk_sizes.is_empty()).then_some(self.stored));
+                Ok(size.map(|size| size.min(self.source.len())))
             }
             // Never more than a block: nothing is made of nothing.
             Layout::Virtual => Ok(Some(self.block)),

@@ -646,7 +646,6 @@ pub(super) fn memory_type(file_type: &Id, described: &Type) -> Result<Option<Id>
                 size: 2,
                 ieee: true,
             }
-            | Type::Enum { .. }
             | Type::FixedText { .. } => file_type.0,
             Type::VariableText => *H5T_C_S1,
             Type::Float { .. } | Type::Record(_) | Type::Array(_) | Type::Other(_) => {
