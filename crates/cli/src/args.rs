@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use mapped_anndata::io::DType;
-use mapped_anndata::{Join, Output, Shuffle};
+use mapped_anndata::{Hdf5Backend, Join, Output, Shuffle};
 
 /// Feeds collections of AnnData files (.h5ad, .zarr) to a model, as they are on disk: genes
 /// joined, labels encoded, rows in the order of a seed.
@@ -248,6 +248,28 @@ pub(crate) struct CollectionArgs {
     /// Element type of all matrices, as numpy names it, such as float32 [default: the files']
     #[arg(long, value_name = "TYPE")]
     pub(crate) dtype: Option<DType>,
+    /// What reads HDF5: pure Rust, the C library, or the library where the former refuses; the
+    /// library is there in builds with the feature libhdf5.
+    #[arg(long, value_enum, default_value = "pure")]
+    pub(crate) hdf5: Hdf5Arg,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Hdf5Arg {
+    #[default]
+    Pure,
+    Lib,
+    Fallback,
+}
+
+impl From<Hdf5Arg> for Hdf5Backend {
+    fn from(backend: Hdf5Arg) -> Self {
+        match backend {
+            Hdf5Arg::Pure => Hdf5Backend::Pure,
+            Hdf5Arg::Lib => Hdf5Backend::LibHdf5,
+            Hdf5Arg::Fallback => Hdf5Backend::PureThenLibHdf5,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

@@ -89,7 +89,8 @@ fn builder(paths: &[PathBuf], args: &CollectionArgs) -> Result<Builder> {
         .obs(obs.iter().cloned())
         .obsm(keys(&args.obsm))
         .join(args.join)
-        .dtype(args.dtype);
+        .dtype(args.dtype)
+        .hdf5_backend(args.hdf5.into());
     if let EncodeArg::Keys(keys) = &args.encode_labels {
         builder = builder.encode_labels(keys.clone());
     }

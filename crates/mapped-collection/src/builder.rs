@@ -1,6 +1,6 @@
 //! The options of a collection, all checked when it is opened.
 
-use anndata_io::{AnnDataSource, DType, IoOptions};
+use anndata_io::{AnnDataSource, DType, Hdf5Backend, IoOptions};
 use feature_join::Join;
 use label_encoding::Label;
 
@@ -220,6 +220,12 @@ impl Builder {
     /// [`IoOptions::csc_bytes`]. By default, 512 MiB.
     pub fn csc_bytes(mut self, bytes: usize) -> Self {
         self.io.csc_bytes = bytes;
+        self
+    }
+
+    /// What reads h5ad files: see [`Hdf5Backend`]. By default, pure Rust.
+    pub fn hdf5_backend(mut self, backend: Hdf5Backend) -> Self {
+        self.io.hdf5 = backend;
         self
     }
 

@@ -72,7 +72,7 @@ mod slots;
 mod split;
 mod window;
 
-pub use anndata_io::{AnnDataSource, DType, IoContext, MemoryStore, Values};
+pub use anndata_io::{AnnDataSource, DType, Hdf5Backend, IoContext, MemoryStore, Values};
 pub use batch::{Batch, BatchColumn, BatchFormat, Matrix, Output};
 pub use batches::{BatchOptions, Batches, Epoch, LoaderState};
 pub use builder::{Builder, EncodeLabels, LabelMatch, UnknownLabel};

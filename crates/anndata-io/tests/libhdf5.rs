@@ -1,0 +1,123 @@
+//! The C library's backend gives what the default one gives, and reads what that one refuses.
+#![cfg(feature = "libhdf5")]
+
+use std::path::{Path, PathBuf};
+
+use anndata_io::{
+    AnnDataFile, ErrorKind, Hdf5Backend, IoContext, IoOptions, MatrixSource, ReadScratch, RowSink,
+    Slice, Store,
+};
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
+}
+
+fn context(hdf5: Hdf5Backend) -> IoContext {
+    IoContext::new(IoOptions {
+        hdf5,
+        ..Default::default()
+    })
+}
+
+/// Everything that comes, as it comes.
+#[derive(Default, PartialEq, Debug)]
+struct Rows(Vec<(usize, usize, Vec<u32>, Vec<f64>)>);
+
+impl RowSink for Rows {
+    fn dense(&mut self, row: usize, start: usize, values: Slice<'_>) {
+        for (at, value) in values.to_vec::<f64>().into_iter().enumerate() {
+            self.0.push((row, start + at, Vec::new(), vec![value]));
+        }
+    }
+
+    fn sparse(&mut self, row: usize, columns: &[u32], values: Slice<'_>) {
+        self.0.push((row, 0, columns.to_vec(), values.to_vec()));
+    }
+}
+
+fn read(matrix: &MatrixSource) -> Vec<(usize, usize, Vec<u32>, String)> {
+    let rows: Vec<u64> = (0..matrix.n_rows()).collect();
+    let mut found = Rows::default();
+    let result = matrix.read_rows(&rows, &mut ReadScratch::default(), &mut found);
+    result.expect("readable");
+    found.0.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
+    // NaN equals itself as text.
+    let text = |(row, start, columns, values)| (row, start, columns, format!("{values:?}"));
+    found.0.into_iter().map(text).collect()
+}
+
+#[test]
+fn both_backends_give_the_same_anndata() {
+    let mut n_compared = 0;
+    for entry in std::fs::read_dir(fixtures().join("stores")).expect("they are committed") {
+        let path = entry.expect("readable").path();
+        if path.extension().is_none_or(|end| end != "h5ad") {
+            continue;
+        }
+        let open = |backend| AnnDataFile::open_in(&path, &context(backend));
+        let pure = open(Hdf5Backend::Pure).expect("a fixture");
+        // Filters that the library lacks are refused by it.
+        let library = match open(Hdf5Backend::LibHdf5) {
+            Err(error) if matches!(error.kind(), ErrorKind::Unsupported { .. }) => continue,
+            library => library.expect("a fixture"),
+        };
+        let shape = |file: &AnnDataFile| (file.n_obs(), file.n_vars());
+        assert_eq!(shape(&pure), shape(&library));
+        assert_eq!(
+            pure.var_names().expect("names"),
+            library.var_names().expect("names")
+        );
+        assert_eq!(
+            pure.obs_keys().expect("keys"),
+            library.obs_keys().expect("keys")
+        );
+        for key in pure.obs_keys().expect("keys") {
+            let column = |file: &AnnDataFile| {
+                file.obs_column(&key)
+                    .map(|column| format!("{:?}", column.expect("listed").read_labels()))
+            };
+            if let Ok(expected) = column(&pure) {
+                assert_eq!(
+                    column(&library).expect("readable"),
+                    expected,
+                    "{} {key}",
+                    path.display()
+                );
+            }
+        }
+        for key in pure.layers_keys().expect("keys") {
+            if let (Ok(Some(a)), Ok(Some(b))) = (pure.layer(&key), library.layer(&key)) {
+                assert_eq!(read(&a), read(&b), "{} {key}", path.display());
+                n_compared += 1;
+            }
+        }
+    }
+    assert!(n_compared > 100, "only {n_compared} matrices");
+}
+
+#[test]
+fn what_the_default_backend_refuses_is_read() {
+    let path = fixtures().join("hdf5/refused_virtual.h5");
+    let open = |backend| Store::open(&path, &context(backend)).expect("HDF5");
+    let pure = open(Hdf5Backend::Pure);
+    let mut n_read = 0;
+    let names = open(Hdf5Backend::LibHdf5).children("");
+    for element in names.expect("a group") {
+        let Err(error) = pure.array(&element) else {
+            continue;
+        };
+        assert!(
+            matches!(error.kind(), ErrorKind::Unsupported { .. }),
+            "{error}"
+        );
+        assert!(error.to_string().contains("libhdf5"), "{error}");
+        for backend in [Hdf5Backend::LibHdf5, Hdf5Backend::PureThenLibHdf5] {
+            let array = open(backend).array(&element).expect("the library reads it");
+            let n_rows = array.shape().first().copied().unwrap_or(1);
+            let values = array.read_row_range(0..n_rows).expect("readable");
+            assert_eq!(values.len() as u64, array.len());
+        }
+        n_read += 1;
+    }
+    assert!(n_read > 0);
+}
