@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::step::{self, cargo, step};
-use crate::{Result, deny, fixtures, root, test};
+use crate::{Result, deny, differential, fixtures, root, test};
 
 /// Runs every step in turn and stops at the first that fails.
 pub(crate) fn run() -> Result {
@@ -40,6 +40,10 @@ pub(crate) fn run() -> Result {
     }
     step("dependencies", deny::run)?;
     step("fixtures", || fixtures::check(&root()))?;
+    step("HDF5 by both backends", || {
+        differential::run(&differential::Options::default())
+    })?;
+    step("tests with the HDF5 C library", differential::test)?;
     test::run(test::Python::All)
 }
 

@@ -20,7 +20,7 @@ mod compare;
 #[cfg(feature = "libhdf5")]
 mod report;
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct Options {
     /// Files, and folders whose .h5 and .h5ad files are read; without any, the fixtures and the demo collection.
     paths: Vec<PathBuf>,
@@ -66,6 +66,27 @@ pub(crate) fn run(options: &Options) -> Result {
         command.arg("--json");
     }
     crate::step::run(command.args(paths))
+}
+
+/// Lints and tests what there is only with the C library.
+#[cfg(not(feature = "libhdf5"))]
+pub(crate) fn test() -> Result {
+    let library = ["--package", "anndata-io", "--package", "mapped-collection"];
+    let library = [
+        &library[..],
+        &["--features", "anndata-io/libhdf5,mapped-collection/libhdf5"],
+    ];
+    let library = library.concat();
+    let mut clippy = with_cmake(&["clippy", "--all-targets"])?;
+    crate::step::run(clippy.args(&library).args(["--", "-D", "warnings"]))?;
+    let mut test = with_cmake(&["test", "--tests"])?;
+    crate::step::run(test.args(&library).args(["--", "c_library", "backend"]))
+}
+
+/// In a build that has the library, there is nobody to ask.
+#[cfg(feature = "libhdf5")]
+pub(crate) fn test() -> Result {
+    Err("to be run without the feature".to_owned())
 }
 
 /// Cargo with cmake on its path, which the build of the C library needs: the one that is there, or one in an environment

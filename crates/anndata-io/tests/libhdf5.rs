@@ -40,7 +40,7 @@ fn read(matrix: &MatrixSource) -> Vec<(usize, usize, Vec<u32>, String)> {
     let mut found = Rows::default();
     let result = matrix.read_rows(&rows, &mut ReadScratch::default(), &mut found);
     result.expect("readable");
-    found.0.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
+    found.0.sort_by_key(|run| (run.0, run.1));
     // NaN equals itself as text.
     let text = |(row, start, columns, values)| (row, start, columns, format!("{values:?}"));
     found.0.into_iter().map(text).collect()
