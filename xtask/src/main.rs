@@ -3,6 +3,7 @@
 mod bench;
 mod ci;
 mod fixtures;
+mod fuzz;
 mod manifest;
 mod package;
 mod python;
@@ -38,6 +39,8 @@ enum Command {
     Test,
     /// Run everything that must hold before a change is merged; needs Python 3.11 and 3.12.
     Ci,
+    /// Read hostile files, mutants of all fixtures, for as long as it is told to; failures go to `target/fuzz`.
+    Fuzz(fuzz::Options),
     /// Time this workspace against other loaders, in turns; needs Python 3.12 and 30 GB of disk.
     Bench(bench::Options),
 }
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Command::Fixtures { check: false } => fixtures::write(&root()),
         Command::Test => test::run(test::Python::Base),
         Command::Ci => ci::run(),
+        Command::Fuzz(options) => fuzz::run(&options),
         Command::Bench(options) => bench::run(&options),
     };
     match result {

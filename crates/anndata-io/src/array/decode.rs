@@ -208,6 +208,14 @@ impl Pipeline {
         self.codecs.is_empty()
     }
 
+    /// Whether the stored bytes are those that a checksum was computed of, and the checksum.
+    pub(crate) fn ends_in_checksum(&self) -> bool {
+        matches!(
+            self.codecs.last(),
+            Some(Codec::Fletcher32 | Codec::Crc32c)
+        )
+    }
+
     /// How many bytes one stored byte may become, in good faith.
     pub(crate) fn best_ratio(&self) -> u64 {
         let ratios = self.codecs.iter().map(|codec| codec.best_ratio() as u64);
