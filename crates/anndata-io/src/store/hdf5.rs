@@ -15,10 +15,7 @@ use hdf5_reader::messages::datatype::{CompoundField, ReferenceType};
 use hdf5_reader::messages::filter_pipeline::FilterPipelineMessage;
 use hdf5_reader::messages::layout::{ChunkIndexing, DataLayout};
 use hdf5_reader::reference::resolve_object_reference;
-use hdf5_reader::storage::StorageBuffer;
-use hdf5_reader::{
-    BlockCacheStorage, ByteOrder, Dataset, Datatype, Hdf5File, StringPadding, StringSize,
-};
+use hdf5_reader::{ByteOrder, Dataset, Datatype, Hdf5File, StringPadding, StringSize};
 
 use super::{Attribute, Backend, Node};
 use crate::array::chunks::{Chunks, TableEntry};
@@ -30,11 +27,16 @@ use crate::context::{ByteSource, FileSource, IoContext, Memory};
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, REWRITE};
 
+mod metered;
+
+use metered::Metered;
+
 /// An open HDF5 file.
 pub(crate) struct Hdf5Store {
     context: IoContext,
     path: PathBuf,
     source: FileSource,
+    storage: Arc<Metered>,
     file: Hdf5File,
 }
 
@@ -46,41 +48,16 @@ impl std::fmt::Debug for Hdf5Store {
     }
 }
 
-/// A file as `hdf5-reader` wants it.
-struct Storage(FileSource);
-
-impl hdf5_reader::Storage for Storage {
-    fn len(&self) -> u64 {
-        self.0.len()
-    }
-
-    fn read_range(&self, offset: u64, len: usize) -> Result<StorageBuffer, Hdf5Error> {
-        let available = self.0.len().saturating_sub(offset);
-        if len as u64 > available {
-            return Err(Hdf5Error::UnexpectedEof {
-                offset,
-                needed: len as u64,
-                available,
-            });
-        }
-        let mut bytes = vec![0; len];
-        self.0
-            .read_exact_at(offset, &mut bytes)
-            .map_err(|error| Hdf5Error::Other(error.to_string()))?;
-        Ok(StorageBuffer::from_vec(bytes))
-    }
-}
-
 impl Hdf5Store {
     pub(crate) fn open(path: &Path, context: &IoContext) -> Result<Self, Error> {
         let source = FileSource::open(context, path).map_err(|error| Error::io(path, "", error))?;
-        // Structure is read in small pieces that lie close together.
-        let storage = BlockCacheStorage::new(Arc::new(Storage(source.clone())), 16 << 10, 256);
-        let file = Hdf5File::from_storage(Arc::new(storage)).map_err(|e| failure(path, "", e))?;
+        let storage = Arc::new(Metered::new(source.clone()));
+        let file = Hdf5File::from_storage(storage.clone()).map_err(|e| failure(path, "", e))?;
         Ok(Hdf5Store {
             context: context.clone(),
             path: path.to_owned(),
             source,
+            storage,
             file,
         })
     }
@@ -110,6 +87,39 @@ impl Hdf5Store {
             None => None,
         };
         field.map_or(Err(absent), |field| Ok((dataset, Some(field))))
+    }
+
+    /// Refuses attributes whose texts are longer than the file: many refer to one text, and
+    /// `hdf5-reader` copies it for each. (Attributes that are kept in a heap of their own, which
+    /// takes more than eight of them, are not looked at.)
+    fn check_texts(&self, element: &str, address: u64) -> Result<(), Error> {
+        let header = self.file.get_or_parse_header(address);
+        let header = header.map_err(|error| failure(&self.path, element, error))?;
+        let reference = 8 + usize::from(self.file.superblock().offset_size);
+        let mut claimed = 0u64;
+        for message in &header.messages {
+            if let HdfMessage::Attribute(attribute) = message
+                && matches!(
+                    attribute.datatype,
+                    Datatype::VarLen { .. }
+                        | Datatype::String {
+                            size: StringSize::Variable,
+                            ..
+                        }
+                )
+            {
+                for text in attribute.raw_data.chunks_exact(reference) {
+                    let len = u32::from_le_bytes(text[..4].try_into().expect("4 bytes"));
+                    claimed += u64::from(len);
+                }
+            }
+        }
+        if claimed > self.source.len() {
+            let expected = format!("attributes that fit in {} bytes", self.source.len());
+            let found = format!("texts of {claimed} bytes");
+            return Err(Error::invalid(&self.path, element, expected, found));
+        }
+        Ok(())
     }
 
     /// The path of the object at an address: in one group, or else anywhere.
@@ -163,6 +173,7 @@ impl Hdf5Store {
         else {
             return Ok(Vec::new());
         };
+        self.storage.begin_index();
         let (storage, superblock) = (self.file.storage(), self.file.superblock());
         let (offset_size, length_size) = (superblock.offset_size, superblock.length_size);
         let shape = dataset.shape();
@@ -525,6 +536,7 @@ fn failure(path: &Path, element: &str, error: Hdf5Error) -> Error {
 
 impl Backend for Hdf5Store {
     fn node(&self, element: &str) -> Result<Option<Node>, Error> {
+        self.storage.begin();
         if element.is_empty() {
             return Ok(Some(Node::Group));
         }
@@ -550,6 +562,7 @@ impl Backend for Hdf5Store {
     }
 
     fn children(&self, group: &str) -> Result<Vec<String>, Error> {
+        self.storage.begin();
         if self.node(group)? == Some(Node::Table) {
             let table = self.dataset(group)?;
             let fields = table_fields(table.dtype()).unwrap_or_default();
@@ -565,15 +578,19 @@ impl Backend for Hdf5Store {
     }
 
     fn attribute(&self, element: &str, name: &str) -> Result<Option<Attribute>, Error> {
+        self.storage.begin();
         let fail = |error| failure(&self.path, element, error);
         let attributes = match self.node(element)? {
-            Some(Node::Group) => self
-                .file
-                .group(element)
-                .and_then(|group| group.attributes())
-                .map_err(fail)?,
+            Some(Node::Group) => {
+                let group = self.file.group(element).map_err(fail)?;
+                self.check_texts(element, group.address())?;
+                group.attributes().map_err(fail)?
+            }
             _ => match self.located(element)? {
-                (dataset, None) => dataset.attributes(),
+                (dataset, None) => {
+                    self.check_texts(element, dataset.address())?;
+                    dataset.attributes()
+                }
                 // A field has none of its own.
                 (_, Some(_)) => return Ok(None),
             },
@@ -637,6 +654,7 @@ impl Backend for Hdf5Store {
     }
 
     fn array(&self, element: &str) -> Result<Array, Error> {
+        self.storage.begin();
         let fail = |error| failure(&self.path, element, error);
         let (dataset, field) = self.located(element)?;
         let header = self
