@@ -17,6 +17,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+mod crafted;
 mod mutate;
 mod read;
 mod watch;
@@ -40,12 +41,20 @@ fn root() -> PathBuf {
 /// What is mutated: files and directories, and three things that are no file.
 fn fixtures() -> Vec<String> {
     let mut names = vec![LOADER.to_owned(), TABLES.to_owned(), CODECS.to_owned()];
-    for folder in ["fixtures/stores", "fixtures/hdf5", "fixtures/bad", "crates/cli/demo"] {
+    for folder in [
+        "fixtures/stores",
+        "fixtures/hdf5",
+        "fixtures/bad",
+        "crates/cli/demo",
+    ] {
         let entries = std::fs::read_dir(root().join(folder)).expect("it is committed");
         for entry in entries {
             let entry = entry.expect("a readable folder");
             let name = entry.file_name().into_string().expect("UTF-8");
-            if [".h5ad", ".zarr", ".zip", ".h5"].iter().any(|end| name.ends_with(end)) {
+            if [".h5ad", ".zarr", ".zip", ".h5"]
+                .iter()
+                .any(|end| name.ends_with(end))
+            {
                 names.push(format!("{folder}/{name}"));
             }
         }
@@ -64,7 +73,8 @@ const CODECS: &str = "codecs";
 /// How long a fixture is that is one file, else 0.
 fn file_len(fixture: &str) -> u64 {
     let meta = std::fs::metadata(root().join(fixture)).ok();
-    meta.filter(|meta| meta.is_file()).map_or(0, |meta| meta.len())
+    meta.filter(|meta| meta.is_file())
+        .map_or(0, |meta| meta.len())
 }
 
 /// Mutants that are cut short: numbers from 0 on.
@@ -92,7 +102,11 @@ fn files(fixture: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut files = Vec::new();
     let mut paths = vec![PathBuf::new()];
     while let Some(path) = paths.pop() {
-        let full = if path.as_os_str().is_empty() { fixture.to_owned() } else { fixture.join(&path) };
+        let full = if path.as_os_str().is_empty() {
+            fixture.to_owned()
+        } else {
+            fixture.join(&path)
+        };
         if full.is_dir() {
             for entry in std::fs::read_dir(&full).expect("a readable folder") {
                 paths.push(path.join(entry.expect("readable").file_name()));
@@ -133,8 +147,12 @@ impl Mutants {
     }
 
     fn random(&self, number: u64) -> Random {
-        let name = self.name.bytes().fold(0u64, |n, byte| n.wrapping_mul(31) + u64::from(byte));
-        let mut random = Random(self.seed ^ name.rotate_left(17) ^ number.wrapping_mul(0x2545_f491));
+        let name = self
+            .name
+            .bytes()
+            .fold(0u64, |n, byte| n.wrapping_mul(31) + u64::from(byte));
+        let mut random =
+            Random(self.seed ^ name.rotate_left(17) ^ number.wrapping_mul(0x2545_f491));
         random.next();
         random
     }
@@ -155,7 +173,9 @@ impl Mutants {
         let changed = if is_file && number < self.cuts {
             original[..number as usize * 512].to_vec()
         } else if path.extension().is_some_and(|end| end == "json")
-            || path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".z"))
+            || path
+                .file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with(".z"))
         {
             mutate::json(&mut random, original)
         } else {
@@ -165,10 +185,17 @@ impl Mutants {
                 _ => marks.mutate(&mut random, original),
             }
         };
-        let target = if is_file { self.at.clone() } else { self.at.join(path) };
+        let target = if is_file {
+            self.at.clone()
+        } else {
+            self.at.join(path)
+        };
         std::fs::write(&target, &changed).expect("room for a file");
         let len: usize = self.files.iter().map(|(_, bytes)| bytes.len()).sum();
-        (read::everything(&self.at, variant), (len + changed.len()) as u64)
+        (
+            read::everything(&self.at, variant),
+            (len + changed.len()) as u64,
+        )
     }
 
     /// Undoes the change of a mutant.
@@ -204,7 +231,11 @@ fn tables(random: &mut Random, variant: u64) -> (Found, u64) {
     for (element, encoding) in [("X", "csr_matrix"), ("layers/csc", "csc_matrix")] {
         store = store
             .group(element)
-            .attribute(element, "encoding-type", Attribute::Text(encoding.to_owned()))
+            .attribute(
+                element,
+                "encoding-type",
+                Attribute::Text(encoding.to_owned()),
+            )
             .attribute(element, "shape", Attribute::Integers(vec![4, 3]));
     }
     let arrays: [(&str, &[i64]); 7] = [
@@ -219,16 +250,45 @@ fn tables(random: &mut Random, variant: u64) -> (Found, u64) {
     let bad = random.below(arrays.len());
     for (number, (element, values)) in arrays.into_iter().enumerate() {
         let mut values = values.to_vec();
-        let mut dtype = if element.ends_with("data") { DType::F32 } else { DType::I64 };
-        for _ in 0..if number == bad { 1 + random.below(3) } else { 0 } {
+        let mut dtype = if element.ends_with("data") {
+            DType::F32
+        } else {
+            DType::I64
+        };
+        for _ in 0..if number == bad {
+            1 + random.below(3)
+        } else {
+            0
+        } {
             let n = values.len();
             let at = random.below(n.max(1));
-            let any = [0, 1, -1, 2, 4, 5, 6, i64::MAX, i64::MIN, 1 << 32, (1 << 32) - 1, 127];
+            let any = [
+                0,
+                1,
+                -1,
+                2,
+                4,
+                5,
+                6,
+                i64::MAX,
+                i64::MIN,
+                1 << 32,
+                (1 << 32) - 1,
+                127,
+            ];
             match random.below(6) {
                 0 => values.truncate(at),
                 1 => values.insert(at.min(n), any[random.below(any.len())]),
                 2 => {
-                    let types = [DType::I8, DType::U8, DType::I32, DType::U32, DType::U64, DType::F64, DType::Bool];
+                    let types = [
+                        DType::I8,
+                        DType::U8,
+                        DType::I32,
+                        DType::U32,
+                        DType::U64,
+                        DType::F64,
+                        DType::Bool,
+                    ];
                     dtype = types[random.below(types.len())];
                 }
                 _ if n > 0 => values[at] = any[random.below(any.len())],
@@ -257,7 +317,11 @@ fn codec(samples: &[(PathBuf, Vec<u8>)], random: &mut Random) -> (Found, u64) {
     let codecs: Vec<u8> = (0..n_codecs).map(|_| random.next() as u8).collect();
     let bytes = Marks::of(&[]).any_mutant(random, sample);
     let len = [0, 1, 7, 240, 255, 256, 4000, 4000, 4000, 100_000][random.below(10)];
-    let mask = if random.below(4) == 0 { random.next() as u32 } else { 0 };
+    let mask = if random.below(4) == 0 {
+        random.next() as u32
+    } else {
+        0
+    };
     let mut found = Found {
         chunk: len as u64,
         ..Found::default()
@@ -296,7 +360,8 @@ fn worker() {
     let mut mutants = Mutants::new(name, number(seed), Path::new(folder));
     let mut out = std::io::stdout().lock();
     let mut say = |text: String| {
-        out.write_all(format!("\n{text}\n").as_bytes()).expect("a pipe");
+        out.write_all(format!("\n{text}\n").as_bytes())
+            .expect("a pipe");
         out.flush().expect("a pipe");
     };
     for number in number(first)..number(first) + number(count) {
@@ -311,10 +376,15 @@ fn worker() {
             (Some(panic), _) => format!("panic {panic}"),
             (None, Err(_)) => "panic without a message".to_owned(),
             (None, Ok((found, len))) => {
-                let limit = FREE_BYTES + 4 * len + 3 * found.chunk.min(len * 1032 + (1 << 20))
-                    + 2 * found.output + found.kept;
+                let limit = FREE_BYTES
+                    + 4 * len
+                    + 3 * found.chunk.min(len * 1032 + (1 << 20))
+                    + 2 * found.output
+                    + found.kept;
                 if peak as u64 > limit {
-                    format!("memory {peak} bytes, {largest} at once, where {limit} are allowed: {found:?}")
+                    format!(
+                        "memory {peak} bytes, {largest} at once, where {limit} are allowed: {found:?}"
+                    )
                 } else if millis > 1000 {
                     format!("slow {millis} ms")
                 } else if found.read == 0 {
@@ -347,7 +417,11 @@ fn save(fixture: &str, seed: u64, number: u64, folder: &Path) {
     let name = Path::new(fixture).file_name().unwrap_or_default();
     let target = Path::new(&keep).join(format!("{seed}-{number}-{}", name.to_string_lossy()));
     let _ = std::fs::create_dir_all(&keep);
-    let _ = Command::new("cp").arg("-r").arg(folder.join(name)).arg(target).status();
+    let _ = Command::new("cp")
+        .arg("-r")
+        .arg(folder.join(name))
+        .arg(target)
+        .status();
 }
 
 /// What a run over mutants gave.
@@ -383,7 +457,10 @@ fn run(fixture: &str, seed: u64, first: u64, count: u64, report: &mut Report) {
     while next < first + count {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let left = first + count - next;
-        let task = format!("{fixture}\t{seed}\t{next}\t{left}\t{}", folder.path().display());
+        let task = format!(
+            "{fixture}\t{seed}\t{next}\t{left}\t{}",
+            folder.path().display()
+        );
         let child = Command::new(std::env::current_exe().expect("this program"))
             .args(["--exact", "worker", "--ignored", "--nocapture"])
             .env("HOSTILE", task)
@@ -395,7 +472,10 @@ fn run(fixture: &str, seed: u64, first: u64, count: u64, report: &mut Report) {
         let output = BufReader::new(child.0.stdout.take().expect("piped"));
         let (send, lines) = channel();
         std::thread::spawn(move || {
-            output.lines().map_while(Result::ok).try_for_each(|line| send.send(line))
+            output
+                .lines()
+                .map_while(Result::ok)
+                .try_for_each(|line| send.send(line))
         });
         let mut running = None;
         loop {
@@ -458,12 +538,19 @@ fn every_mutant_gives_an_error_or_data() {
 #[ignore = "takes as long as it is told to"]
 fn long() {
     let setting = |name: &str| std::env::var(name).ok();
-    let seconds = setting("FUZZ_SECONDS").and_then(|text| text.parse().ok()).unwrap_or(60);
-    let seed = setting("FUZZ_SEED").and_then(|text| text.parse().ok()).unwrap_or(2);
+    let seconds = setting("FUZZ_SECONDS")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(60);
+    let seed = setting("FUZZ_SEED")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(2);
     let only = setting("FUZZ_ONLY").unwrap_or_default();
     let end = Instant::now() + Duration::from_secs(seconds);
     let mut report = Report::default();
-    let fixtures: Vec<String> = fixtures().into_iter().filter(|name| name.contains(&only)).collect();
+    let fixtures: Vec<String> = fixtures()
+        .into_iter()
+        .filter(|name| name.contains(&only))
+        .collect();
     for round in 0.. {
         for fixture in &fixtures {
             if Instant::now() > end {
@@ -472,7 +559,9 @@ fn long() {
             let first = n_cuts(fixture) + round * 100;
             let before = report.failures.len();
             run(fixture, seed, first, 100, &mut report);
-            report.failures[before..].iter().for_each(|failure| println!("{failure}"));
+            report.failures[before..]
+                .iter()
+                .for_each(|failure| println!("{failure}"));
         }
     }
 }

@@ -33,9 +33,32 @@ pub(crate) struct Marks {
 }
 
 const SIGNATURES: [&[u8; 4]; 26] = [
-    b"\x89HDF", b"TREE", b"SNOD", b"HEAP", b"GCOL", b"OHDR", b"OCHK", b"BTHD", b"BTLF", b"BTIN",
-    b"FRHP", b"FHDB", b"FHIB", b"FAHD", b"FADB", b"EAHD", b"EAIB", b"EASB", b"EADB", b"SMTB",
-    b"SMLI", b"FSHD", b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x06", b"PK\x06\x06",
+    b"\x89HDF",
+    b"TREE",
+    b"SNOD",
+    b"HEAP",
+    b"GCOL",
+    b"OHDR",
+    b"OCHK",
+    b"BTHD",
+    b"BTLF",
+    b"BTIN",
+    b"FRHP",
+    b"FHDB",
+    b"FHIB",
+    b"FAHD",
+    b"FADB",
+    b"EAHD",
+    b"EAIB",
+    b"EASB",
+    b"EADB",
+    b"SMTB",
+    b"SMLI",
+    b"FSHD",
+    b"PK\x01\x02",
+    b"PK\x03\x04",
+    b"PK\x05\x06",
+    b"PK\x06\x06",
 ];
 /// Those of them that end in a checksum, and how long they are at the most.
 const CHECKED: std::ops::Range<usize> = 5..22;
@@ -158,7 +181,11 @@ impl Marks {
 fn word(random: &mut Random, bytes: &mut [u8], at: usize) {
     let len = bytes.len() as u64;
     let size = [1, 2, 4, 8, 8][random.below(5)];
-    let at = if random.below(2) == 0 { at } else { at & !(size - 1) };
+    let at = if random.below(2) == 0 {
+        at
+    } else {
+        at & !(size - 1)
+    };
     let size = size.min(bytes.len() - at);
     let mut old = [0; 8];
     old[..size].copy_from_slice(&bytes[at..at + size]);
@@ -258,18 +285,72 @@ fn remove(random: &mut Random, document: &mut Value) {
 }
 
 const TEXTS: [&str; 44] = [
-    "", "x", "/", "..", "../..", "a/b", "\u{0}", "C", "F", "|O", "|b1", "|u1", "<i8", ">i8", "<f2",
-    "<f4", ">f8", "<f16", "<c16", "<U1", "<U2147483647", "<U18446744073709551615", "|S0", "|S1",
-    "|S4294967295", "bool", "int8", "uint64", "float16", "string", "complex64", "r16", "blosc",
-    "zstd", "gzip", "lz4", "zlib", "bytes", "crc32c", "transpose", "sharding_indexed", "vlen-utf8",
-    "shuffle", "fixed_length_utf32",
+    "",
+    "x",
+    "/",
+    "..",
+    "../..",
+    "a/b",
+    "\u{0}",
+    "C",
+    "F",
+    "|O",
+    "|b1",
+    "|u1",
+    "<i8",
+    ">i8",
+    "<f2",
+    "<f4",
+    ">f8",
+    "<f16",
+    "<c16",
+    "<U1",
+    "<U2147483647",
+    "<U18446744073709551615",
+    "|S0",
+    "|S1",
+    "|S4294967295",
+    "bool",
+    "int8",
+    "uint64",
+    "float16",
+    "string",
+    "complex64",
+    "r16",
+    "blosc",
+    "zstd",
+    "gzip",
+    "lz4",
+    "zlib",
+    "bytes",
+    "crc32c",
+    "transpose",
+    "sharding_indexed",
+    "vlen-utf8",
+    "shuffle",
+    "fixed_length_utf32",
 ];
 
 /// A value to stand in the place of another.
 fn other(random: &mut Random, old: &Value, donor: Value) -> Value {
     let numbers = [
-        0u64, 1, 2, 3, 255, 256, 65_536, 1 << 31, 1 << 32, 1 << 40, 1 << 48, 1 << 53, 1 << 60,
-        1 << 63, i32::MAX as u64, i64::MAX as u64, u64::MAX,
+        0u64,
+        1,
+        2,
+        3,
+        255,
+        256,
+        65_536,
+        1 << 31,
+        1 << 32,
+        1 << 40,
+        1 << 48,
+        1 << 53,
+        1 << 60,
+        1 << 63,
+        i32::MAX as u64,
+        i64::MAX as u64,
+        u64::MAX,
     ];
     if let (Some(n), true) = (old.as_u64(), random.below(3) == 0) {
         return match random.below(4) {
@@ -296,7 +377,12 @@ fn other(random: &mut Random, old: &Value, donor: Value) -> Value {
         4 => Value::from(-(random.one(&[1i64, 2, 1 << 31, i64::MAX]))),
         5 => random.one(&[0.5, -1.5, 1e300, -0.0]).into(),
         6 | 7 => random.one(&TEXTS).into(),
-        8 => random.one(&[Value::Null, true.into(), Value::Array(vec![]), serde_json::json!({})]),
+        8 => random.one(&[
+            Value::Null,
+            true.into(),
+            Value::Array(vec![]),
+            serde_json::json!({}),
+        ]),
         9 => {
             let depth = random.one(&[3, 100, 200]);
             (0..depth).fold(Value::Null, |value, _| Value::Array(vec![value]))

@@ -6,8 +6,8 @@
 use std::path::Path;
 
 use anndata_io::{
-    AnnDataSource, Array, Column, Error, IoContext, IoOptions, MatrixSource,
-    MemoryStore, Node, ReadScratch, RowSink, Slice, Store, testing,
+    AnnDataSource, Array, Column, Error, IoContext, IoOptions, MatrixSource, MemoryStore, Node,
+    ReadScratch, RowSink, Slice, Store, testing,
 };
 use mapped_collection::{
     BatchFormat, BatchOptions, Batches, Join, LoaderState, MappedCollection, Output, Shuffle,
@@ -252,7 +252,10 @@ pub fn anndata(source: &AnnDataSource, variant: u64, found: &mut Found) {
     let Some(file) = found.count(source.open(&context)) else {
         return;
     };
-    found.kept += file.n_obs().saturating_add(file.n_vars()).saturating_mul(16);
+    found.kept += file
+        .n_obs()
+        .saturating_add(file.n_vars())
+        .saturating_mul(16);
     if let Some(names) = found.count(file.var_names()) {
         let bytes: usize = names.iter().map(str::len).sum();
         // The names, their joint list, and a map from each to its number.
@@ -369,12 +372,16 @@ pub fn resume(batches: &Batches, state: &[u8]) -> Result<usize, Box<dyn std::err
     let state: LoaderState = serde_json::from_slice(state)?;
     let epoch = batches.resume(&state)?;
     epoch.state();
-    let n = epoch.map(|batch| batch.map(drop)).collect::<Result<Vec<_>, _>>()?;
+    let n = epoch
+        .map(|batch| batch.map(drop))
+        .collect::<Result<Vec<_>, _>>()?;
     Ok(n.len())
 }
 
 /// Where the chunks of checksummed arrays lie, and a reading of each array that tells equal data.
-pub fn checked(path: &Path) -> Result<Vec<(String, Vec<(std::path::PathBuf, std::ops::Range<u64>)>)>, Error> {
+pub fn checked(
+    path: &Path,
+) -> Result<Vec<(String, Vec<(std::path::PathBuf, std::ops::Range<u64>)>)>, Error> {
     let store = Store::open(path, &IoContext::default())?;
     let mut arrays = Vec::new();
     let mut groups = vec![(String::new(), 0)];
