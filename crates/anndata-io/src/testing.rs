@@ -49,14 +49,15 @@ pub fn read_rows(
     array.read_rows(rows, &mut Cursor::default(), visit)
 }
 
-/// Where the stored chunks of an array lie: file, place in it.
-pub fn chunks(array: &Array) -> Result<Vec<(PathBuf, Range<u64>)>, Error> {
+/// Where the chunks lie over which a checksum stands: file, place in it.
+pub fn checked_chunks(array: &Array) -> Result<Vec<(PathBuf, Range<u64>)>, Error> {
     let parts = array.parts();
     let n_chunks: u64 = parts.grid.counts().iter().product();
     let mut places = Vec::new();
     for chunk in 0..n_chunks {
         let item = parts.item.size() as u64;
         if let Some(place) = parts.chunks.place(chunk, &parts.grid, item)?
+            && parts.pipeline.ends_in_checksum(place.skip_mask)
             && let ByteSource::File(file) = &*place.source
         {
             let range = place.offset..place.offset + place.len;
@@ -64,11 +65,6 @@ pub fn chunks(array: &Array) -> Result<Vec<(PathBuf, Range<u64>)>, Error> {
         }
     }
     Ok(places)
-}
-
-/// Whether a checksum stands over the bytes of every chunk.
-pub fn is_checked(array: &Array) -> bool {
-    array.parts().pipeline.ends_in_checksum()
 }
 
 /// Bytes of a decoded chunk; 0 where that is not known.

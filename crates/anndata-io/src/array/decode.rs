@@ -211,9 +211,11 @@ impl Pipeline {
         self.codecs.is_empty()
     }
 
-    /// Whether the stored bytes are those that a checksum was computed of, and the checksum.
-    pub(crate) fn ends_in_checksum(&self) -> bool {
-        matches!(self.codecs.last(), Some(Codec::Fletcher32 | Codec::Crc32c))
+    /// Whether a checksum stands over all stored bytes of a chunk with this mask.
+    pub(crate) fn ends_in_checksum(&self, skip_mask: u32) -> bool {
+        let mut applied = (0..self.codecs.len()).filter(|&i| is_applied(i, skip_mask));
+        let last = applied.next_back().map(|i| self.codecs[i]);
+        matches!(last, Some(Codec::Fletcher32 | Codec::Crc32c))
     }
 
     /// How many bytes one stored byte may become, in good faith.

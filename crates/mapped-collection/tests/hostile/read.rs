@@ -3,10 +3,11 @@
 //! Errors are what hostile files give; what is looked for is anything else: panics, memory, time,
 //! rows that are not what a sink is promised.
 
-use std::path::Path;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use anndata_io::{
-    AnnDataSource, Array, Column, Error, IoContext, IoOptions, MatrixSource, MemoryStore, Node,
+    AnnDataSource, Array, Column, IoContext, IoOptions, MatrixSource, MemoryStore, Node,
     ReadScratch, RowSink, Slice, Store, testing,
 };
 use mapped_collection::{
@@ -15,18 +16,18 @@ use mapped_collection::{
 
 /// What was found in a store.
 #[derive(Debug, Default)]
-pub struct Found {
+pub(crate) struct Found {
     /// Elements that were read, and those that could not be.
-    pub read: u64,
-    pub errors: u64,
+    pub(crate) read: u64,
+    pub(crate) errors: u64,
     /// The most bytes that one call was asked for and gave.
-    pub output: u64,
+    pub(crate) output: u64,
     /// Bytes that a collection keeps of the rows that a store claims and its index vouches for.
-    pub kept: u64,
+    pub(crate) kept: u64,
     /// Bytes of the largest chunk that was decoded, or could have been.
-    pub chunk: u64,
+    pub(crate) chunk: u64,
     /// Sums over all that was read: equal for equal data.
-    pub digest: u64,
+    pub(crate) digest: u64,
 }
 
 /// Rows read of a matrix at the most, and bytes of them.
@@ -110,7 +111,7 @@ fn context(variant: u64) -> IoContext {
 }
 
 /// Reads the file, directory or archive at `path` in every way. `variant` picks options.
-pub fn everything(path: &Path, variant: u64) -> Found {
+pub(crate) fn everything(path: &Path, variant: u64) -> Found {
     let mut found = Found::default();
     store(path, variant, &mut found);
     anndata(&path.into(), variant, &mut found);
@@ -118,7 +119,7 @@ pub fn everything(path: &Path, variant: u64) -> Found {
 }
 
 /// All nodes, attributes and arrays.
-pub fn store(path: &Path, variant: u64, found: &mut Found) {
+pub(crate) fn store(path: &Path, variant: u64, found: &mut Found) {
     let Some(store) = found.count(Store::open(path, &context(variant))) else {
         return;
     };
@@ -157,7 +158,7 @@ pub fn store(path: &Path, variant: u64, found: &mut Found) {
 }
 
 /// All elements of a list, some rows of anything else.
-pub fn read_array(array: &Array, found: &mut Found) {
+pub(crate) fn read_array(array: &Array, found: &mut Found) {
     found.chunk = found.chunk.max(testing::chunk_bytes(array));
     if array.dtype().is_none() {
         if let Some(texts) = found.count(array.read_strings()) {
@@ -247,7 +248,7 @@ fn read_column(column: Option<Column>, found: &mut Found) -> bool {
 }
 
 /// Names, columns and matrices of a file, and the collection of it.
-pub fn anndata(source: &AnnDataSource, variant: u64, found: &mut Found) {
+pub(crate) fn anndata(source: &AnnDataSource, variant: u64, found: &mut Found) {
     let context = context(variant);
     let Some(file) = found.count(source.open(&context)) else {
         return;
@@ -352,7 +353,7 @@ fn collection(
 }
 
 /// A small collection's batches, and the state after the first of them.
-pub fn loader() -> (Batches, LoaderState) {
+pub(crate) fn loader() -> (Batches, LoaderState) {
     let zeros = mapped_collection::Values::F32(vec![1.0; 20]);
     let store = MemoryStore::new("cells")
         .dataframe("obs", &["a", "b", "c", "d", "e"])
@@ -368,7 +369,7 @@ pub fn loader() -> (Batches, LoaderState) {
 }
 
 /// Goes on from the text of a state: an error, or an epoch that ends.
-pub fn resume(batches: &Batches, state: &[u8]) -> Result<usize, Box<dyn std::error::Error>> {
+pub(crate) fn resume(batches: &Batches, state: &[u8]) -> Result<usize, Box<dyn std::error::Error>> {
     let state: LoaderState = serde_json::from_slice(state)?;
     let epoch = batches.resume(&state)?;
     epoch.state();
@@ -378,37 +379,39 @@ pub fn resume(batches: &Batches, state: &[u8]) -> Result<usize, Box<dyn std::err
     Ok(n.len())
 }
 
-/// Where the chunks of checksummed arrays lie, and a reading of each array that tells equal data.
-pub fn checked(
-    path: &Path,
-) -> Result<Vec<(String, Vec<(std::path::PathBuf, std::ops::Range<u64>)>)>, Error> {
-    let store = Store::open(path, &IoContext::default())?;
+/// An array over whose chunks checksums stand, and where these lie.
+pub(crate) type Checked = (String, Vec<(PathBuf, Range<u64>)>);
+
+/// All such arrays of a file that is as it should be.
+pub(crate) fn checked(path: &Path) -> Vec<Checked> {
+    let store = Store::open(path, &IoContext::default()).expect("a good file");
     let mut arrays = Vec::new();
     let mut groups = vec![(String::new(), 0)];
     while let Some((group, depth)) = groups.pop() {
-        for child in store.children(&group)? {
+        for child in store.children(&group).unwrap_or_default() {
             let element = match &group[..] {
                 "" => child,
                 group => format!("{group}/{child}"),
             };
-            match store.node(&element)? {
-                Some(Node::Group | Node::Table) if depth < 4 => groups.push((element, depth + 1)),
-                Some(Node::Array) => {
-                    if let Ok(array) = store.array(&element)
-                        && testing::is_checked(&array)
-                    {
-                        arrays.push((element, testing::chunks(&array)?));
-                    }
+            match store.node(&element) {
+                Ok(Some(Node::Group | Node::Table)) if depth < 4 => {
+                    groups.push((element, depth + 1));
+                }
+                Ok(Some(Node::Array)) => {
+                    let array = store.array(&element);
+                    let chunks = array.and_then(|array| testing::checked_chunks(&array));
+                    arrays.extend(chunks.ok().map(|chunks| (element, chunks)));
                 }
                 _ => {}
             }
         }
     }
-    Ok(arrays)
+    arrays.retain(|(_, chunks)| !chunks.is_empty());
+    arrays
 }
 
 /// The digest of one array; `None` when it cannot be read.
-pub fn digest(path: &Path, element: &str) -> Option<u64> {
+pub(crate) fn digest(path: &Path, element: &str) -> Option<u64> {
     let store = Store::open(path, &IoContext::default()).ok()?;
     let array = store.array(element).ok()?;
     let mut found = Found::default();
