@@ -5,6 +5,7 @@ mod ci;
 mod deny;
 mod differential;
 mod fixtures;
+mod fuzz;
 mod manifest;
 mod package;
 mod python;
@@ -43,6 +44,8 @@ enum Command {
     /// Read HDF5 files by both backends, our own and the C library's, and compare all that they give; needs a C compiler
     /// and, where cmake is not installed, Python 3.11.
     Differential(differential::Options),
+    /// Read hostile files, mutants of all fixtures, for as long as it is told to; failures go to `target/fuzz`.
+    Fuzz(fuzz::Options),
     /// Time this workspace against other loaders, in turns; needs Python 3.12 and 30 GB of disk.
     Bench(bench::Options),
 }
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Command::Test => test::run(test::Python::Base),
         Command::Ci => ci::run(),
         Command::Differential(options) => differential::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
         Command::Bench(options) => bench::run(&options),
     };
     match result {

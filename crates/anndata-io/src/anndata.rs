@@ -59,8 +59,8 @@ impl From<MemoryStore> for AnnDataSource {
     }
 }
 
-/// The widest row of obsm that is read: 16 million elements.
-const MOST_OBSM_COLUMNS: usize = 1 << 24;
+/// The widest row that is read of obsm, and of `raw.X` without variables: 16 million elements.
+const MOST_COLUMNS: usize = 1 << 24;
 
 /// An opened AnnData object.
 ///
@@ -97,8 +97,8 @@ impl AnnDataFile {
     pub fn from_store(store: Store) -> Result<AnnDataFile, Error> {
         let (obs, var) = (index(&store, "obs")?, index(&store, "var")?);
         // Everything else is held against these two lengths: they must be written, not claimed.
-        obs.rows_array().check_written()?;
-        var.rows_array().check_written()?;
+        obs.rows_array().check_index_written()?;
+        var.rows_array().check_index_written()?;
         let (n_obs, n_vars) = (obs.len(), var.len());
         Ok(AnnDataFile {
             store,
@@ -157,7 +157,11 @@ impl AnnDataFile {
         let n_cols = match var {
             None => Some(self.n_vars),
             Some(var) => match self.store.node(var)? {
-                Some(Node::Group | Node::Table) => Some(index(&self.store, var)?.len()),
+                Some(Node::Group | Node::Table) => {
+                    let index = index(&self.store, var)?;
+                    index.rows_array().check_index_written()?;
+                    Some(index.len())
+                }
                 _ => None,
             },
         };
@@ -167,7 +171,22 @@ impl AnnDataFile {
             let expected = format!("shape [{}, {columns}]", self.n_obs);
             return Err(self.store.invalid(&element, expected, format!("{shape:?}")));
         }
+        if n_cols.is_none() {
+            self.check_width(&element, &matrix)?;
+        }
         Ok(Some(matrix))
+    }
+
+    /// Refuses rows of which nothing else in the file says how wide they are, where they are too
+    /// wide to be believed.
+    fn check_width(&self, element: &str, matrix: &MatrixSource) -> Result<(), Error> {
+        if matrix.row_len() <= MOST_COLUMNS {
+            return Ok(());
+        }
+        let expected = format!("at most {MOST_COLUMNS} elements a row");
+        Err(self
+            .store
+            .invalid(element, expected, matrix.row_len().to_string()))
     }
 
     /// Where a matrix is, and its variables if they are not `var`; `None` when there is no raw.
@@ -201,12 +220,7 @@ impl AnnDataFile {
             let found = matrix.n_rows().to_string();
             return Err(self.store.invalid(&element, expected, found));
         }
-        // Nothing else in the file says how wide it is.
-        if matrix.row_len() > MOST_OBSM_COLUMNS {
-            let expected = format!("at most {MOST_OBSM_COLUMNS} elements a row");
-            let found = matrix.row_len().to_string();
-            return Err(self.store.invalid(&element, expected, found));
-        }
+        self.check_width(&element, &matrix)?;
         Ok(Some(matrix))
     }
 

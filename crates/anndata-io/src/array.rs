@@ -77,6 +77,8 @@ impl ItemType {
 
 /// What may be made of next to nothing, such as chunks that were never written.
 const FREE_BYTES: u64 = 64 << 20;
+/// What an index may be made of next to nothing.
+const FREE_BYTES_OF_INDEX: u64 = 1 << 20;
 /// What a single chunk may be made of next to nothing.
 const FREE_BYTES_OF_CHUNK: u64 = 1 << 20;
 /// Longest single read of adjacent rows.
@@ -207,6 +209,16 @@ impl Array {
 
     /// Refuses an array that claims more elements than its stored bytes can hold.
     pub(crate) fn check_written(&self) -> Result<(), Error> {
+        self.check_written_but(FREE_BYTES)
+    }
+
+    /// The same for an index, by which everything else is judged: names differ, so that hardly any
+    /// are made of nothing.
+    pub(crate) fn check_index_written(&self) -> Result<(), Error> {
+        self.check_written_but(FREE_BYTES_OF_INDEX)
+    }
+
+    fn check_written_but(&self, free: u64) -> Result<(), Error> {
         let item = match (&self.inner.record, self.inner.item.size()) {
             (Some(record), _) => record.len as u64,
             // A text of variable length is stored with its length, in four bytes.
@@ -218,7 +230,7 @@ impl Array {
             Chunks::Library(reader) => reader.best_ratio(),
             _ => self.inner.pipeline.best_ratio(),
         };
-        let limit = stored.saturating_mul(ratio).saturating_add(FREE_BYTES);
+        let limit = stored.saturating_mul(ratio).saturating_add(free);
         let len = match self.inner.record {
             Some(_) => self.inner.grid.shape[0],
             None => self.len(),

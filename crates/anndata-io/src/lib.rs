@@ -70,6 +70,8 @@ mod fork_local;
 mod key;
 mod matrix;
 mod store;
+#[doc(hidden)]
+pub mod testing;
 
 pub use anndata::{AnnDataFile, AnnDataSource};
 pub use array::Array;

@@ -183,6 +183,9 @@ impl DecodeError {
     }
 }
 
+/// What a chunk that does not say how long it is may be made of next to nothing.
+const FREE_BYTES: usize = 32 << 20;
+
 /// The codecs of an array, in the order in which a writer applied them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Pipeline {
@@ -206,6 +209,13 @@ impl Pipeline {
     /// Whether chunks are stored as they are.
     pub(crate) fn is_empty(&self) -> bool {
         self.codecs.is_empty()
+    }
+
+    /// Whether a checksum stands over all stored bytes of a chunk with this mask.
+    pub(crate) fn ends_in_checksum(&self, skip_mask: u32) -> bool {
+        let mut applied = (0..self.codecs.len()).filter(|&i| is_applied(i, skip_mask));
+        let last = applied.next_back().map(|i| self.codecs[i]);
+        matches!(last, Some(Codec::Fletcher32 | Codec::Crc32c))
     }
 
     /// How many bytes one stored byte may become, in good faith.
@@ -265,7 +275,8 @@ impl Pipeline {
 
     /// Decodes a chunk whose length is not known beforehand.
     ///
-    /// What the bytes say of their own length is believed up to the best ratio of their codec.
+    /// What the bytes say of their own length is believed up to the best ratio of their codec, and
+    /// up to that of deflate where that makes more than [`FREE_BYTES`].
     ///
     /// # Errors
     /// Any [`DecodeError`], when `raw` is not what the codecs make.
@@ -276,10 +287,10 @@ impl Pipeline {
     ) -> Result<Vec<u8>, DecodeError> {
         let mut data = raw.to_vec();
         for codec in self.codecs.iter().rev() {
-            let limit = data
-                .len()
-                .saturating_mul(codec.best_ratio())
-                .saturating_add(4096);
+            let ratio = |ratio: usize| data.len().saturating_mul(ratio);
+            let limit = ratio(codec.best_ratio())
+                .saturating_add(4096)
+                .min(ratio(Codec::Deflate.best_ratio()).saturating_add(FREE_BYTES));
             let claimed = codec.claimed_len(&data);
             let mut len = claimed
                 .unwrap_or(data.len().saturating_mul(8) + 4096)
@@ -419,6 +430,21 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_length_that_is_only_claimed_takes_no_memory() {
+        // The ratio of zstd, and more than any chunk of text is made of.
+        let mut raw = encode(Codec::Blosc, &[7; 4000]);
+        raw[4..8].copy_from_slice(&(40u32 << 20).to_le_bytes());
+        raw.resize(4000, 0);
+        raw[12..16].copy_from_slice(&4000u32.to_le_bytes());
+        let pipeline = Pipeline::new(vec![Codec::Blosc]);
+        let error = pipeline.decode_unsized(&raw, &mut Scratch::default());
+        assert!(
+            matches!(error, Err(DecodeError::Length { .. })),
+            "{error:?}"
+        );
     }
 
     #[test]

@@ -161,6 +161,8 @@ impl Array {
             encoding,
             cursor: Cursor::default(),
             heaps: HashMap::new(),
+            referred: 0,
+            filled: 0,
             vlen: None,
         };
         for range in ranges {
@@ -179,6 +181,10 @@ struct TextReader<'a> {
     encoding: &'a TextEncoding,
     cursor: Cursor,
     heaps: HashMap<u64, Arc<Heap>>,
+    /// Bytes that elements claimed of the heaps.
+    referred: u64,
+    /// Bytes of texts that were never written.
+    filled: u64,
     /// The last chunk of variable-length text.
     vlen: Option<VlenChunk>,
 }
@@ -265,6 +271,12 @@ impl TextReader<'_> {
                         heap
                     }
                 };
+                // Every text that was written has its place: many that refer to one are none.
+                self.referred += len as u64;
+                if self.referred > source.len().saturating_add(FREE_BYTES) {
+                    let expected = format!("texts that fit in {} bytes", source.len());
+                    return Err(self.array.invalid(expected, "texts that repeat"));
+                }
                 let bytes = heap
                     .object(index)
                     .and_then(|object| object.get(..len))
@@ -309,14 +321,14 @@ impl TextReader<'_> {
                         out.push(utf8(array, &chunk.bytes[element.clone()])?);
                     }
                 }
-                None if count.saturating_mul(array.parts().fill.len().max(8) as u64)
-                    > FREE_BYTES =>
-                {
-                    let found = format!("{count} elements never written");
-                    return Err(array.invalid("text that was written", found));
-                }
                 None => {
                     let fill = utf8(self.array, &array.parts().fill)?;
+                    let bytes = count.saturating_mul(fill.len().max(8) as u64);
+                    self.filled = self.filled.saturating_add(bytes);
+                    if self.filled > FREE_BYTES {
+                        let found = format!("{count} elements never written");
+                        return Err(array.invalid("text that was written", found));
+                    }
                     (0..count).for_each(|_| out.push(fill));
                 }
             }
@@ -535,6 +547,35 @@ mod tests {
             ["ab", "c"]
         );
         assert_eq!(texts(fixed(Padding::Spaces, b"ab  c d ", 4)), ["ab", "c d"]);
+    }
+
+    #[test]
+    fn many_that_refer_to_one_long_text_are_refused() {
+        const LEN: u32 = 2 << 20;
+        let mut heap = b"GCOL\x01\0\0\0".to_vec();
+        heap.extend((32 + u64::from(LEN)).to_le_bytes());
+        heap.extend([1, 0, 1, 0, 0, 0, 0, 0]);
+        heap.extend(u64::from(LEN).to_le_bytes());
+        heap.resize(heap.len() + LEN as usize, b'a');
+        // A heap at address 0 would be none.
+        heap.splice(0..0, [0; 8]);
+        let read = |n: usize| {
+            let mut element = LEN.to_le_bytes().to_vec();
+            element.extend(8u64.to_le_bytes());
+            element.extend(1u32.to_le_bytes());
+            let encoding = TextEncoding::Heap {
+                source: ByteSource::Memory(crate::context::Memory::new(heap.clone())),
+                base: 0,
+                offset_size: 8,
+                length_size: 8,
+            };
+            let grid = Grid::single(vec![n as u64]).expect("a small grid");
+            let parts = memory_parts("obs/a", grid, ItemType::Text(encoding), element.repeat(n));
+            Array::new(parts).read_strings()
+        };
+        assert_eq!(read(2).expect("some are").len(), 2);
+        let error = read(40).expect_err("80 MiB of 2").to_string();
+        assert!(error.contains("texts that repeat"), "{error}");
     }
 
     #[test]

@@ -16,10 +16,9 @@ use hdf5_reader::messages::datatype::{CompoundField, ReferenceType};
 use hdf5_reader::messages::filter_pipeline::FilterPipelineMessage;
 use hdf5_reader::messages::layout::{ChunkIndexing, DataLayout};
 use hdf5_reader::reference::resolve_object_reference;
-use hdf5_reader::storage::StorageBuffer;
 use hdf5_reader::{
-    BlockCacheStorage, ByteOrder, Dataset, Datatype, ExternalLinkResolver, Hdf5File, OpenOptions,
-    StringPadding, StringSize,
+    ByteOrder, Dataset, Datatype, ExternalLinkResolver, Hdf5File, OpenOptions, StringPadding,
+    StringSize,
 };
 
 use super::{Attribute, Backend, Node};
@@ -36,11 +35,16 @@ mod numbers;
 
 use numbers::unusual_number;
 
+mod metered;
+
+use metered::Metered;
+
 /// An open HDF5 file.
 pub(crate) struct Hdf5Store {
     context: IoContext,
     path: PathBuf,
     source: FileSource,
+    storage: Arc<Metered>,
     file: Hdf5File,
 }
 
@@ -49,31 +53,6 @@ impl std::fmt::Debug for Hdf5Store {
         f.debug_struct("Hdf5Store")
             .field("path", &self.path)
             .finish_non_exhaustive()
-    }
-}
-
-/// A file as `hdf5-reader` wants it.
-struct Storage(FileSource);
-
-impl hdf5_reader::Storage for Storage {
-    fn len(&self) -> u64 {
-        self.0.len()
-    }
-
-    fn read_range(&self, offset: u64, len: usize) -> Result<StorageBuffer, Hdf5Error> {
-        let available = self.0.len().saturating_sub(offset);
-        if len as u64 > available {
-            return Err(Hdf5Error::UnexpectedEof {
-                offset,
-                needed: len as u64,
-                available,
-            });
-        }
-        let mut bytes = vec![0; len];
-        self.0
-            .read_exact_at(offset, &mut bytes)
-            .map_err(|error| Hdf5Error::Other(error.to_string()))?;
-        Ok(StorageBuffer::from_vec(bytes))
     }
 }
 
@@ -92,13 +71,12 @@ const EXTERNAL_LINK: u8 = 64;
 impl Hdf5Store {
     pub(crate) fn open(path: &Path, context: &IoContext) -> Result<Self, Error> {
         let source = FileSource::open(context, path).map_err(|error| Error::io(path, "", error))?;
-        // Structure is read in small pieces that lie close together.
-        let storage = BlockCacheStorage::new(Arc::new(Storage(source.clone())), 16 << 10, 256);
+        let storage = Arc::new(Metered::new(source.clone()));
         let options = OpenOptions {
             external_link_resolver: Some(Arc::new(NoOtherFiles)),
             ..OpenOptions::default()
         };
-        let file = Hdf5File::from_storage_with_options(Arc::new(storage), options)
+        let file = Hdf5File::from_storage_with_options(storage.clone(), options)
             .map_err(|error| failure(path, "", error))?;
         let length_size = file.superblock().length_size;
         if length_size != 8 {
@@ -110,6 +88,7 @@ impl Hdf5Store {
             context: context.clone(),
             path: path.to_owned(),
             source,
+            storage,
             file,
         })
     }
@@ -139,6 +118,39 @@ impl Hdf5Store {
             None => None,
         };
         field.map_or(Err(absent), |field| Ok((dataset, Some(field))))
+    }
+
+    /// Refuses attributes whose texts are longer than the file: many refer to one text, and
+    /// `hdf5-reader` copies it for each. (Attributes that are kept in a heap of their own, which
+    /// takes more than eight of them, are not looked at.)
+    fn check_texts(&self, element: &str, address: u64) -> Result<(), Error> {
+        let header = self.file.get_or_parse_header(address);
+        let header = header.map_err(|error| failure(&self.path, element, error))?;
+        let reference = 8 + usize::from(self.file.superblock().offset_size);
+        let mut claimed = 0u64;
+        for message in &header.messages {
+            if let HdfMessage::Attribute(attribute) = message
+                && matches!(
+                    attribute.datatype,
+                    Datatype::VarLen { .. }
+                        | Datatype::String {
+                            size: StringSize::Variable,
+                            ..
+                        }
+                )
+            {
+                for text in attribute.raw_data.chunks_exact(reference) {
+                    let len = u32::from_le_bytes(text[..4].try_into().expect("4 bytes"));
+                    claimed += u64::from(len);
+                }
+            }
+        }
+        if claimed > self.source.len() {
+            let expected = format!("attributes that fit in {} bytes", self.source.len());
+            let found = format!("texts of {claimed} bytes");
+            return Err(Error::invalid(&self.path, element, expected, found));
+        }
+        Ok(())
     }
 
     /// The path of the object at an address: in one group, or else anywhere.
@@ -179,16 +191,21 @@ impl Hdf5Store {
 
     /// The attributes of a group or dataset; a field of a table has none of its own.
     fn attributes(&self, element: &str) -> Result<Vec<hdf5_reader::Attribute>, Error> {
+        self.storage.begin();
+        let fail = |error| failure(&self.path, element, error);
         match self.node(element)? {
-            Some(Node::Group) => self
-                .file
-                .group(element)
-                .and_then(|group| group.attributes())
-                .map_err(|error| failure(&self.path, element, error)),
-            _ => Ok(match self.located(element)? {
-                (dataset, None) => dataset.attributes(),
-                (_, Some(_)) => Vec::new(),
-            }),
+            Some(Node::Group) => {
+                let group = self.file.group(element).map_err(fail)?;
+                self.check_texts(element, group.address())?;
+                group.attributes().map_err(fail)
+            }
+            _ => match self.located(element)? {
+                (dataset, None) => {
+                    self.check_texts(element, dataset.address())?;
+                    Ok(dataset.attributes())
+                }
+                (_, Some(_)) => Ok(Vec::new()),
+            },
         }
     }
 
@@ -207,6 +224,7 @@ impl Hdf5Store {
         else {
             return Ok(Vec::new());
         };
+        self.storage.begin_index();
         let (storage, superblock) = (self.file.storage(), self.file.superblock());
         let (offset_size, length_size) = (superblock.offset_size, superblock.length_size);
         let shape = dataset.shape();
@@ -605,6 +623,7 @@ fn failure(path: &Path, element: &str, error: Hdf5Error) -> Error {
 
 impl Backend for Hdf5Store {
     fn node(&self, element: &str) -> Result<Option<Node>, Error> {
+        self.storage.begin();
         if element.is_empty() {
             return Ok(Some(Node::Group));
         }
@@ -630,6 +649,7 @@ impl Backend for Hdf5Store {
     }
 
     fn children(&self, group: &str) -> Result<Vec<String>, Error> {
+        self.storage.begin();
         if self.node(group)? == Some(Node::Table) {
             let table = self.dataset(group)?;
             let fields = table_fields(table.dtype()).unwrap_or_default();
@@ -711,6 +731,7 @@ impl Backend for Hdf5Store {
     }
 
     fn array(&self, element: &str) -> Result<Array, Error> {
+        self.storage.begin();
         let fail = |error| failure(&self.path, element, error);
         let (dataset, field) = self.located(element)?;
         let header = self

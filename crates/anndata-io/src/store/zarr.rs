@@ -111,6 +111,13 @@ impl ZarrStore {
         let Some(file) = self.file(element, name) else {
             return Ok(None);
         };
+        let Some(len) = self.folder.len(&file)? else {
+            return Ok(None);
+        };
+        if len > MOST_DOCUMENT {
+            let expected = format!("{name} of at most {MOST_DOCUMENT} bytes");
+            return Err(self.invalid(element, expected, len.to_string()));
+        }
         let Some(text) = self.folder.read(&file)? else {
             return Ok(None);
         };
@@ -159,6 +166,8 @@ impl ZarrStore {
     }
 }
 
+/// The longest metadata document that is read: a parsed one takes some 20 times its text.
+const MOST_DOCUMENT: u64 = 16 << 20;
 /// The document of a group or an array in format 3.
 const ROOT_V3: &str = "zarr.json";
 /// Documents that tell of format 2.

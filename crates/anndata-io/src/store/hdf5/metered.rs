@@ -1,0 +1,194 @@
+//! A bound on what `hdf5-reader` reads in one call, and so on the memory and the time that it
+//! takes.
+//!
+//! It checks every length against the file, and refuses trees that lead back into themselves. But
+//! many references may lead to one block: index blocks to one data block, nodes to one table of
+//! names, names to one long text. What is kept of such a file grows with the square of its length.
+//! No file written in good faith makes a reader pass over all of it several times.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hdf5_reader::error::Error as Hdf5Error;
+use hdf5_reader::storage::StorageBuffer;
+use hdf5_reader::{BlockCacheStorage, Storage};
+
+use crate::context::FileSource;
+
+/// Read in one call without a question; beyond it, a few times the file.
+const FREE_BYTES: u64 = 32 << 20;
+/// The same for the index of the chunks of one array, of which each block is needed once. An
+/// entry of 8 bytes becomes some 100 in memory.
+const FREE_BYTES_OF_INDEX: u64 = 1 << 20;
+/// What a read costs beyond its bytes.
+const READ: u64 = 64;
+
+/// A file that keeps count.
+pub(super) struct Metered {
+    storage: BlockCacheStorage,
+    meter: Mutex<Meter>,
+}
+
+/// What is left for this call.
+#[derive(Default)]
+struct Meter {
+    left: u64,
+    /// Bytes of the names of the group that is being read, once its heap was seen.
+    segment: Option<u64>,
+    /// The longest name in them.
+    longest: u64,
+    /// Members whose names are still to be found there.
+    waiting: u64,
+}
+
+impl Metered {
+    pub(super) fn new(source: FileSource) -> Metered {
+        // Structure is read in small pieces that lie close together.
+        let metered = Metered {
+            storage: BlockCacheStorage::new(Arc::new(File(source)), 16 << 10, 256),
+            meter: Mutex::default(),
+        };
+        metered.begin();
+        metered
+    }
+
+    /// Begins a call.
+    pub(super) fn begin(&self) {
+        self.allow(self.len().saturating_mul(4).saturating_add(FREE_BYTES));
+    }
+
+    /// Begins to read the index of an array's chunks.
+    pub(super) fn begin_index(&self) {
+        self.allow(
+            self.len()
+                .saturating_mul(2)
+                .saturating_add(FREE_BYTES_OF_INDEX),
+        );
+    }
+
+    fn allow(&self, left: u64) {
+        let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
+        *meter = Meter {
+            left,
+            ..Meter::default()
+        };
+    }
+}
+
+impl Meter {
+    /// What these bytes cost: their length, and the names that they ask for.
+    fn cost(&mut self, bytes: &[u8]) -> u64 {
+        let mut cost = bytes.len() as u64 + READ;
+        match bytes {
+            // The heap of an old group's names; how wide its numbers are shows in its length.
+            [b'H', b'E', b'A', b'P', _, _, _, _, size @ ..] => {
+                let width = if bytes.len() < 28 { 4 } else { 8 };
+                let size = size.iter().take(width).rev();
+                let size = size.fold(0, |n, &byte| n << 8 | u64::from(byte));
+                (self.segment, self.longest, self.waiting) = (Some(size), 0, 0);
+            }
+            // A node of its members; without them, when only its head is read.
+            [b'S', b'N', b'O', b'D', _, _, low, high, _, ..] if bytes.len() > 24 => {
+                let members = u64::from(u16::from_le_bytes([*low, *high]));
+                if self.segment.is_some() {
+                    self.waiting += members;
+                } else {
+                    cost = cost.saturating_add(members * self.longest);
+                }
+            }
+            names if self.segment == Some(names.len() as u64) => {
+                self.segment = None;
+                let longest = names.split(|&byte| byte == 0).map(<[u8]>::len).max();
+                self.longest = longest.unwrap_or_default() as u64;
+                cost = cost.saturating_add(self.waiting.saturating_mul(self.longest));
+            }
+            _ => {}
+        }
+        cost
+    }
+}
+
+impl Storage for Metered {
+    fn len(&self) -> u64 {
+        self.storage.len()
+    }
+
+    fn read_range(&self, offset: u64, len: usize) -> Result<StorageBuffer, Hdf5Error> {
+        let bytes = self.storage.read_range(offset, len)?;
+        let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
+        let cost = meter.cost(&bytes);
+        match meter.left.checked_sub(cost) {
+            Some(left) => meter.left = left,
+            None => {
+                meter.left = 0;
+                let message = "its structures refer to the same bytes over and over";
+                return Err(Hdf5Error::InvalidData(message.to_owned()));
+            }
+        }
+        Ok(bytes)
+    }
+}
+
+struct File(FileSource);
+
+impl Storage for File {
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    fn read_range(&self, offset: u64, len: usize) -> Result<StorageBuffer, Hdf5Error> {
+        let available = self.0.len().saturating_sub(offset);
+        if len as u64 > available {
+            return Err(Hdf5Error::UnexpectedEof {
+                offset,
+                needed: len as u64,
+                available,
+            });
+        }
+        let mut bytes = vec![0; len];
+        self.0
+            .read_exact_at(offset, &mut bytes)
+            .map_err(|error| Hdf5Error::Other(error.to_string()))?;
+        Ok(StorageBuffer::from_vec(bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::IoContext;
+
+    #[test]
+    fn a_file_is_read_a_few_times_and_no_more() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        std::fs::write(file.path(), vec![7; 1 << 20]).expect("room for 1 MiB");
+        let source = FileSource::open(&IoContext::default(), file.path()).expect("it is there");
+        let metered = Metered::new(source);
+        let times = |begin: fn(&Metered)| {
+            begin(&metered);
+            let reads = (0..100).take_while(|_| metered.read_range(0, 1 << 20).is_ok());
+            reads.count()
+        };
+        assert_eq!(times(Metered::begin), 35);
+        assert_eq!(times(Metered::begin_index), 2);
+        let error = metered.read_range(0, 1).err().expect("nothing is left");
+        assert!(error.to_string().contains("over and over"), "{error}");
+    }
+
+    #[test]
+    fn a_long_name_costs_as_often_as_it_is_referred_to() {
+        let mut heap = b"HEAP\0\0\0\0".to_vec();
+        for number in [1000u64, 0, 4096] {
+            heap.extend(number.to_le_bytes());
+        }
+        let mut node = b"SNOD\x01\0\xe8\x03".to_vec();
+        node.resize(8 + 40 * 1000, 0);
+        let mut names = vec![b'a'; 1000];
+        names[899] = 0;
+        let mut meter = Meter::default();
+        assert_eq!(meter.cost(&heap), 32 + READ);
+        assert_eq!(meter.cost(&node[..24]), 24 + READ);
+        assert_eq!(meter.cost(&node), 40_008 + READ);
+        assert_eq!(meter.cost(&names), 1000 + READ + 1000 * 899);
+        assert_eq!(meter.cost(&node), 40_008 + READ + 1000 * 899);
+    }
+}

@@ -1,0 +1,78 @@
+//! What tests of hostile files need beyond the public interface. No part of it.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use crate::array::decode::{Codec, Pipeline, Scratch};
+use crate::array::{Array, Cursor};
+use crate::context::ByteSource;
+use crate::dtype::Slice;
+use crate::error::Error;
+
+/// Every codec; [`decode`] names them by their position.
+pub const N_CODECS: u8 = 10;
+
+fn codec(number: u8) -> Codec {
+    match number % N_CODECS {
+        0 => Codec::Deflate,
+        1 => Codec::Gzip,
+        2 => Codec::Shuffle {
+            element_size: (number / N_CODECS).into(),
+        },
+        3 => Codec::Fletcher32,
+        4 => Codec::Crc32c,
+        5 => Codec::Lzf,
+        6 => Codec::Zstd,
+        7 => Codec::Lz4Hdf5,
+        8 => Codec::Lz4Numcodecs,
+        _ => Codec::Blosc,
+    }
+}
+
+/// Decodes a chunk to `len` bytes, and once more as one of unknown length; `None` when the first
+/// is an error.
+pub fn decode(codecs: &[u8], skip_mask: u32, raw: &[u8], len: usize) -> Option<Vec<u8>> {
+    let pipeline = Pipeline::new(codecs.iter().copied().map(codec).collect());
+    let mut scratch = Scratch::default();
+    let _ = pipeline.decode_unsized(raw, &mut scratch);
+    let mut out = vec![0; len];
+    let result = pipeline.decode(raw, skip_mask, &mut out, &mut scratch);
+    result.is_ok().then_some(out)
+}
+
+/// Reads rows of an array of numbers of any rank.
+pub fn read_rows(
+    array: &Array,
+    rows: &[u64],
+    visit: impl FnMut(usize, usize, Slice<'_>),
+) -> Result<(), Error> {
+    array.read_rows(rows, &mut Cursor::default(), visit)
+}
+
+/// Where the chunks lie over which a checksum stands: file, place in it.
+pub fn checked_chunks(array: &Array) -> Result<Vec<(PathBuf, Range<u64>)>, Error> {
+    let parts = array.parts();
+    let n_chunks: u64 = parts.grid.counts().iter().product();
+    let mut places = Vec::new();
+    for chunk in 0..n_chunks {
+        let item = parts.item.size() as u64;
+        if let Some(place) = parts.chunks.place(chunk, &parts.grid, item)?
+            && parts.pipeline.ends_in_checksum(place.skip_mask)
+            && let ByteSource::File(file) = &*place.source
+        {
+            let range = place.offset..place.offset + place.len;
+            places.push((file.path().to_owned(), range));
+        }
+    }
+    Ok(places)
+}
+
+/// Bytes of a decoded chunk; 0 where that is not known.
+pub fn chunk_bytes(array: &Array) -> u64 {
+    let parts = array.parts();
+    let item = match parts.record {
+        Some(record) => record.len,
+        None => parts.item.size(),
+    };
+    parts.grid.chunk_len().saturating_mul(item as u64)
+}

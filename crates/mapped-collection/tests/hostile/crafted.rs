@@ -1,0 +1,110 @@
+//! Files made by hand to take memory that they do not have: what mutants do not come upon.
+
+use std::path::{Path, PathBuf};
+
+use anndata_io::{AnnDataFile, LayerKey};
+
+use crate::{read, root};
+
+/// A store in which some documents are other ones: whether it is refused where it should be, and
+/// what else it reads within the memory that is promised.
+fn refused(documents: &[(&str, &str)], expected: &str, open: impl Fn(&Path) -> Option<String>) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store: PathBuf = folder.path().join("cells.zarr");
+    let fixture = root().join("fixtures/stores/base_a_csr_v2.zarr");
+    for (path, bytes) in crate::files(&fixture) {
+        // Its raw is none of those made here.
+        if path.starts_with("raw") {
+            continue;
+        }
+        let path = store.join(path);
+        std::fs::create_dir_all(path.parent().expect("in a folder")).expect("room");
+        std::fs::write(path, bytes).expect("room");
+    }
+    for (path, text) in documents {
+        let path = store.join(path);
+        std::fs::create_dir_all(path.parent().expect("in a folder")).expect("room");
+        std::fs::write(path, text).expect("room");
+    }
+    let error = open(&store).expect("it must be refused");
+    assert!(error.contains(expected), "{error}");
+    // In every other way too, it gives an error or data.
+    read::everything(&store, 0);
+}
+
+fn array(shape: &str, chunks: &str, dtype: &str, rest: &str) -> String {
+    format!(
+        r#"{{"zarr_format": 2, "shape": {shape}, "chunks": {chunks}, "dtype": "{dtype}",
+        "order": "C", "compressor": null, {rest}}}"#
+    )
+}
+
+fn index_error(path: &Path) -> Option<String> {
+    let file = match AnnDataFile::open(path) {
+        Ok(file) => file,
+        Err(error) => return Some(error.to_string()),
+    };
+    Some(file.var_names().err()?.to_string())
+}
+
+#[test]
+fn a_long_text_that_fills_a_long_list_is_refused() {
+    let fill = format!(
+        r#""filters": [{{"id": "vlen-utf8"}}], "fill_value": "{}""#,
+        "a".repeat(1 << 20)
+    );
+    let index = array("[200000]", "[16]", "|O", &fill);
+    // No chunk of it is there.
+    let documents = [
+        ("var/other/.zarray", &index[..]),
+        ("var/.zattrs", r#"{"_index": "other"}"#),
+    ];
+    refused(&documents, "never written", index_error);
+}
+
+#[test]
+fn an_index_that_is_only_claimed_is_refused() {
+    let rest = r#""filters": null, "fill_value": """#;
+    let index = array("[60000000]", "[60000000]", "|S1", rest);
+    let documents = [
+        ("obs/other/.zarray", &index[..]),
+        ("obs/.zattrs", r#"{"_index": "other"}"#),
+    ];
+    refused(&documents, "stored bytes can hold", index_error);
+}
+
+#[test]
+fn the_width_of_raw_is_not_believed_without_variables() {
+    let rest = r#""filters": null, "fill_value": 0"#;
+    let raw = |path: &Path| {
+        let file = AnnDataFile::open(path).expect("the rest is fine");
+        Some(file.layer(&LayerKey::RawX).err()?.to_string())
+    };
+    for (n, index) in [
+        (0, ""),
+        (1, &*array("[3000000000]", "[3000000000]", "<i4", rest)),
+    ] {
+        let x = array("[ROWS, 3000000000]", "[1, 3000000000]", "<f4", rest);
+        let n_obs = AnnDataFile::open(root().join("fixtures/stores/base_a_csr_v2.zarr"));
+        let x = x.replace("ROWS", &n_obs.expect("a fixture").n_obs().to_string());
+        let mut documents = vec![
+            ("raw/.zgroup", r#"{"zarr_format": 2}"#),
+            ("raw/X/.zarray", &x),
+        ];
+        if n == 1 {
+            documents.extend([
+                ("raw/var/.zgroup", r#"{"zarr_format": 2}"#),
+                ("raw/var/.zattrs", r#"{"_index": "other"}"#),
+                ("raw/var/other/.zarray", index),
+            ]);
+        }
+        let expected = ["elements a row", "stored bytes can hold"][n];
+        refused(&documents, expected, raw);
+    }
+}
+
+#[test]
+fn a_document_longer_than_any_is_refused() {
+    let attributes = format!("{{{}}}", " ".repeat(17 << 20));
+    refused(&[("obs/.zattrs", &attributes)], "at most", index_error);
+}
