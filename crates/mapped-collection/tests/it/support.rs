@@ -83,22 +83,26 @@ impl Support {
         lines.join("\n")
     }
 
-    /// Holds the README's table against this one; with `UPDATE_SUPPORT` set, writes it there.
-    pub(crate) fn check(&self) {
-        const MARKS: [&str; 2] = ["<!-- support -->\n", "\n<!-- end of support -->"];
+    /// Holds the README's table between `<!-- name -->` and `<!-- end of name -->` against this one;
+    /// with `UPDATE_SUPPORT` set, writes it there.
+    pub(crate) fn check(&self, name: &str) {
+        let marks = [
+            format!("<!-- {name} -->\n"),
+            format!("\n<!-- end of {name} -->"),
+        ];
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
         let text = std::fs::read_to_string(&path).expect("the README is there");
-        let (before, rest) = text.split_once(MARKS[0]).expect("the README has the mark");
-        let (found, after) = rest.split_once(MARKS[1]).expect("and its end");
+        let (before, rest) = text.split_once(&marks[0]).expect("the README has the mark");
+        let (found, after) = rest.split_once(&marks[1]).expect("and its end");
         let table = self.table();
         if std::env::var_os("UPDATE_SUPPORT").is_some() {
-            let text = [before, MARKS[0], &table, MARKS[1], after].concat();
+            let text = [before, &marks[0], &table, &marks[1], after].concat();
             std::fs::write(&path, text).expect("the README can be written");
             return;
         }
         assert_eq!(
             found, table,
-            "the README's table of what is read is not what the cases cover: run with UPDATE_SUPPORT=1"
+            "the README's table {name} is not what the cases cover: run with UPDATE_SUPPORT=1"
         );
     }
 }
