@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anndata_io::{AnnDataFile, LayerKey};
+use anndata_io::{AnnDataFile, IoContext, LayerKey, Store};
 
 use crate::{read, root};
 
@@ -107,4 +107,27 @@ fn the_width_of_raw_is_not_believed_without_variables() {
 fn a_document_longer_than_any_is_refused() {
     let attributes = format!("{{{}}}", " ".repeat(17 << 20));
     refused(&[("obs/.zattrs", &attributes)], "at most", index_error);
+}
+
+#[test]
+fn attributes_longer_than_the_file_are_refused_before_they_are_copied() {
+    let mut bytes =
+        std::fs::read(root().join("fixtures/stores/base_a_csr.h5ad")).expect("a fixture");
+    let heap = bytes.windows(4).position(|part| part == b"GCOL");
+    let heap = (heap.expect("it has texts of variable length") as u64).to_le_bytes();
+    // References to a text: length, address of the heap, number in it.
+    let is_small = |at: usize| bytes[at] > 0 && bytes[at + 1..at + 4] == [0; 3];
+    let references: Vec<usize> = (4..bytes.len() - 12)
+        .filter(|&at| bytes[at..at + 8] == heap && is_small(at - 4) && is_small(at + 8))
+        .collect();
+    for at in references {
+        bytes[at - 4..at].copy_from_slice(&u32::MAX.to_le_bytes());
+    }
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), bytes).expect("room for a file");
+    let store = Store::open(file.path(), &IoContext::default()).expect("the rest is fine");
+    let error = store
+        .attribute("obs", "column-order")
+        .expect_err("texts of 4 GiB");
+    assert!(error.to_string().contains("attributes that fit"), "{error}");
 }
