@@ -446,8 +446,8 @@ impl Hdf5Store {
             Datatype::Compound { fields, .. } => {
                 let names: Vec<_> = fields.iter().map(|field| field.name.as_str()).collect();
                 let what = match names[..] {
-                    ["r", "i"] => "complex numbers".to_owned(),
-                    _ => format!("records of {}, as elements of a matrix", names.join(", ")),
+                    ["r", "i"] => "a matrix of complex numbers".to_owned(),
+                    _ => format!("a matrix of records of {}", names.join(", ")),
                 };
                 return unsupported(what);
             }

@@ -156,7 +156,7 @@ impl ArrayMetadata {
             .as_array()
             .is_some_and(|list| !list.is_empty())
         {
-            return unsupported("zarr storage transformers");
+            return unsupported("a chain of zarr storage transformers");
         }
         let key = &document["chunk_key_encoding"];
         let (key_prefix, default_separator) = match key["name"].as_str() {
@@ -176,7 +176,7 @@ impl ArrayMetadata {
             None => (outer_grid, outer, None),
             Some(configuration) => {
                 if outer.stored_axes.is_some() || !outer.codecs.is_empty() {
-                    return unsupported("zarr codecs around shards");
+                    return unsupported("a chain of zarr codecs around shards");
                 }
                 let inner_value = &configuration["chunk_shape"];
                 let inner = extents(inner_value, "chunk_shape: a list of lengths")?;
@@ -190,7 +190,7 @@ impl ArrayMetadata {
                 }
                 let chain = Chain::parse(&configuration["codecs"], shape.len())?;
                 if chain.sharding.is_some() {
-                    return unsupported("zarr shards within shards");
+                    return unsupported("a chain of zarr shards within shards");
                 }
                 let index_at_end = match configuration["index_location"].as_str() {
                     None | Some("end") => true,
