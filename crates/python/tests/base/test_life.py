@@ -217,6 +217,8 @@ import os, signal, threading, time
 import numpy as np
 from mapped_anndata import MappedCollection
 
+# Python leaves the signal ignored where a shell started the tests in the background.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 rows = np.arange(400_000) % 3350
 loader = MappedCollection({paths!r}).loader(400_000, sampler=rows, output="csr", memory="4 GiB", workers={workers})
 start = time.perf_counter()
