@@ -448,7 +448,8 @@ impl Epoch {
 impl Epoch {
     /// Waits until [`next`](Iterator::next) has an answer, at most `timeout`; gives whether it
     /// has. For callers that have to look up from time to time, for signals say. Without
-    /// [workers](BatchOptions::workers), it is `next` that takes its time.
+    /// [workers](BatchOptions::workers), the caller does the work meanwhile, at least one step of
+    /// it: rows of one store that lie together are read, say.
     pub fn wait(&mut self, timeout: Duration) -> bool {
         match self.pipeline() {
             Ok(Some(pipeline)) => pipeline.wait(timeout),

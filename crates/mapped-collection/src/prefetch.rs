@@ -157,55 +157,52 @@ impl Pipeline {
         self.pid == std::process::id()
     }
 
-    /// Waits until the next batch is there, at most so long; gives whether it is, or whether the
-    /// caller has to do the work itself.
-    pub(crate) fn wait(&self, timeout: Duration) -> bool {
-        let shared = &*self.shared;
+    /// Waits until the next batch is there, at most so long, and gives whether it is. Without
+    /// threads, the caller does the work meanwhile, at least one step of it.
+    pub(crate) fn wait(&mut self, timeout: Duration) -> bool {
         let end = Instant::now() + timeout;
-        let mut state = shared.lock();
-        loop {
-            let is_there = state.panicked || state.ready.contains_key(&state.next_delivered);
-            let rest = end.saturating_duration_since(Instant::now());
-            if is_there || self.threads.is_empty() || rest.is_zero() {
-                return is_there || self.threads.is_empty();
-            }
-            let waited = shared.changed.wait_timeout(state, rest);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
+        self.lock_when_there(Some(end)).is_some()
     }
 
     /// The next batch; to be called no more often than there are batches.
     pub(crate) fn next(&mut self) -> Result<Batch, Error> {
+        let Some(mut state) = self.lock_when_there(None) else {
+            return Err(Error::Worker);
+        };
+        let number = state.next_delivered;
+        let Some(batch) = state.ready.remove(&number) else {
+            return Err(Error::Worker);
+        };
+        state.next_delivered += 1;
+        drop(state);
+        self.shared.changed.notify_all();
+        batch
+    }
+
+    /// The state when the next batch is there, or nothing more is done for it; `None` when it is
+    /// not by `end`. Without threads, the caller does at least one step.
+    fn lock_when_there(&mut self, end: Option<Instant>) -> Option<MutexGuard<'_, State>> {
         let shared = &*self.shared;
         let mut state = shared.lock();
-        loop {
-            if state.panicked {
-                return Err(Error::Worker);
-            }
-            let number = state.next_delivered;
-            if let Some(batch) = state.ready.remove(&number) {
-                state.next_delivered += 1;
+        let is_there =
+            |state: &State| state.panicked || state.ready.contains_key(&state.next_delivered);
+        while !is_there(&state) {
+            if self.threads.is_empty() {
+                let Some(work) = shared.choose(&mut state, 0) else {
+                    break;
+                };
                 drop(state);
-                shared.changed.notify_all();
-                return batch;
-            }
-            // Without threads, the caller does the work; with threads, it waits.
-            state = if self.threads.is_empty() {
-                match shared.choose(&mut state, 0) {
-                    Some(work) => {
-                        drop(state);
-                        shared.run(work, &mut self.scratch);
-                        shared.lock()
-                    }
-                    None => return Err(Error::Worker),
-                }
+                shared.run(work, &mut self.scratch);
+                state = shared.lock();
             } else {
-                shared
-                    .changed
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner)
-            };
+                let rest = end.map(|end| end.saturating_duration_since(Instant::now()));
+                state = shared.wait(state, rest);
+            }
+            if end.is_some_and(|end| Instant::now() >= end) && !is_there(&state) {
+                return None;
+            }
         }
+        Some(state)
     }
 }
 
@@ -243,6 +240,24 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits for a change, at most so long.
+    fn wait<'a>(
+        &self,
+        state: MutexGuard<'a, State>,
+        timeout: Option<Duration>,
+    ) -> MutexGuard<'a, State> {
+        match timeout {
+            Some(timeout) => {
+                let waited = self.changed.wait_timeout(state, timeout);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+            None => {
+                let waited = self.changed.wait(state);
+                waited.unwrap_or_else(PoisonError::into_inner)
+            }
+        }
+    }
+
     /// What a thread does.
     fn work(&self, thread: usize) {
         let _guard = PanicGuard(self);
@@ -255,12 +270,7 @@ impl Shared {
                 }
                 match self.choose(&mut state, thread) {
                     Some(work) => break work,
-                    None => {
-                        state = self
-                            .changed
-                            .wait(state)
-                            .unwrap_or_else(PoisonError::into_inner);
-                    }
+                    None => state = self.wait(state, None),
                 }
             };
             drop(state);

@@ -334,6 +334,18 @@ fn waiting_tells_whether_a_batch_is_there() {
     }
 }
 
+#[test]
+fn without_workers_waiting_gets_on_step_by_step() {
+    let cells = chunked_cells(&[20, 20, 20], NonZeroU64::new(4));
+    let batches = cells.batches(BatchOptions::new(60).workers(0));
+    let mut epoch = batches.expect("valid").epoch(0);
+    let waits = (1..100).find(|_| epoch.wait(std::time::Duration::ZERO));
+    // The rows of each store are a step of their own.
+    assert!(waits.is_some_and(|waits| waits > 3), "{waits:?}");
+    let batch = epoch.next().expect("there is one").expect("readable");
+    assert_eq!(batch.n_obs(), 60);
+}
+
 /// Column indices of one row point beyond the genes: only its own batch fails, and the epoch and
 /// the loader go on.
 #[test]

@@ -239,8 +239,9 @@ print(next(batches)["X"].data.sum() == expected)
 """
 
 
-def test_ctrl_c_gets_through_while_a_batch_is_awaited():
-    code = INTERRUPTED.format(paths=helpers.DEMO, workers=1)
+@pytest.mark.parametrize("workers", [0, 1])
+def test_ctrl_c_gets_through_while_a_batch_is_awaited(workers):
+    code = INTERRUPTED.format(paths=helpers.DEMO, workers=workers)
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert run.stdout.split() == ["soon", "True"], run.stdout + run.stderr
 
