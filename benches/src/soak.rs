@@ -108,7 +108,7 @@ fn epoch(
         .shuffle(shuffle)
         .seed(random.below(u64::MAX))
         .workers(random.below(4) as usize)
-        .memory(random.one_of(&[512 << 20, 1 << 30]))
+        .memory(random.one_of(&[400 << 20, 512 << 20, 1 << 30]))
         .output(random.one_of(&[Output::Csr, Output::Csr, Output::Dense]));
     if random.below(3) > 0 {
         let batches = cells.batches(options)?;

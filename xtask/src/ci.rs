@@ -43,6 +43,9 @@ pub(crate) fn run() -> Result {
     step("HDF5 by both backends", || {
         differential::run(&differential::Options::default())
     })?;
+    step("damaged HDF5 by both backends", || {
+        differential::run(&differential::Options::damaged_fixtures(4))
+    })?;
     step("tests with the HDF5 C library", differential::test)?;
     test::run(test::Python::All)
 }

@@ -18,6 +18,8 @@ use crate::{python::Venv, step::cargo};
 #[cfg(feature = "libhdf5")]
 mod compare;
 #[cfg(feature = "libhdf5")]
+mod mutants;
+#[cfg(feature = "libhdf5")]
 mod report;
 
 #[derive(Debug, Default, Args)]
@@ -27,13 +29,38 @@ pub(crate) struct Options {
     /// Print one JSON object instead of text.
     #[arg(long)]
     json: bool,
+    /// Take each file for a damaged copy of this one: what a backend does not read, and what the default one reads as it
+    /// was, is no difference.
+    #[arg(long, value_name = "FILE")]
+    damaged_from: Option<PathBuf>,
+    /// Instead of each file, compare so many damaged copies of it, each in a process of its own. Those that differ or take
+    /// too long are kept in `target/mutants`.
+    #[arg(long, default_value_t = 0)]
+    mutants: u64,
+    /// Another seed gives other damages.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+impl Options {
+    /// The fixtures, damaged.
+    pub(crate) fn damaged_fixtures(mutants: u64) -> Options {
+        Options {
+            mutants,
+            seed: 1,
+            ..Options::default()
+        }
+    }
 }
 
 /// Compares the files; an error when the backends differ anywhere.
 #[cfg(feature = "libhdf5")]
 pub(crate) fn run(options: &Options) -> Result {
     let files = compare::files(&options.paths)?;
-    let report = compare::all(&files);
+    let report = match options.mutants {
+        0 => compare::all(&files, options.damaged_from.as_deref())?,
+        n => mutants::all(&files, n, options.seed)?,
+    };
     if options.json {
         println!("{}", report.to_json());
     } else {
@@ -65,6 +92,12 @@ pub(crate) fn run(options: &Options) -> Result {
     if options.json {
         command.arg("--json");
     }
+    if let Some(original) = &options.damaged_from {
+        let original = std::path::absolute(original).map_err(|error| error.to_string())?;
+        command.arg("--damaged-from").arg(original);
+    }
+    command.args(["--mutants", &options.mutants.to_string()]);
+    command.args(["--seed", &options.seed.to_string()]);
     crate::step::run(command.args(paths))
 }
 

@@ -206,16 +206,16 @@ impl MappedCollection {
             self.plan().common_row_shape(number, &with_rows)?;
         }
         let fingerprint = fingerprint(self, &options);
-        let recycler = Arc::new(Recycler::new(options.memory));
-        let batches = Batches {
+        let mut batches = Batches {
             collection: self.clone(),
             options,
             fingerprint,
-            recycler,
+            recycler: Arc::new(Recycler::new(0)),
         };
         // The order of a real epoch may be long to make; file order is as good for this check.
-        let order = Order::InOrder(n_obs);
-        batches.job(order, 0)?;
+        let job = batches.job(Order::InOrder(n_obs), 0)?;
+        // Spare buffers share the room of rows that wait: what is finished has its own.
+        batches.recycler = Arc::new(Recycler::new(job.window_bytes));
         Ok(batches)
     }
 }

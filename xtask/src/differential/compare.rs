@@ -52,20 +52,24 @@ pub(super) fn files(paths: &[PathBuf]) -> crate::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Compares all files.
-pub(super) fn all(files: &[PathBuf]) -> Report {
+/// Compares all files. Of damaged copies of an original, only what both backends read can differ,
+/// and what is still as in the original does not.
+pub(super) fn all(files: &[PathBuf], original: Option<&Path>) -> crate::Result<Report> {
     let mut report = Report::default();
+    let context = |hdf5| {
+        IoContext::new(IoOptions {
+            hdf5,
+            ..IoOptions::default()
+        })
+    };
+    let original = original.map(|path| Store::open(path, &context(Hdf5Backend::Pure)));
+    let original = original.transpose().map_err(|error| error.to_string())?;
     for path in files {
         report.files += 1;
-        let context = |hdf5| {
-            IoContext::new(IoOptions {
-                hdf5,
-                ..IoOptions::default()
-            })
-        };
         let mut comparison = Comparison {
             file: path.strip_prefix(root()).unwrap_or(path),
             is_refused: is_refused(path),
+            original: original.as_ref(),
             report: &mut report,
         };
         let pure = Store::open(path, &context(Hdf5Backend::Pure));
@@ -74,7 +78,7 @@ pub(super) fn all(files: &[PathBuf]) -> Report {
             comparison.walk(&pure, &library, "", 0);
         }
     }
-    report
+    Ok(report)
 }
 
 /// Whether a file's name says that the default backend may refuse it, by whatever error.
@@ -86,6 +90,8 @@ fn is_refused(path: &Path) -> bool {
 struct Comparison<'a> {
     file: &'a Path,
     is_refused: bool,
+    /// What the file was before it was damaged.
+    original: Option<&'a Store>,
     report: &'a mut Report,
 }
 
@@ -108,6 +114,28 @@ impl Comparison<'_> {
         });
     }
 
+    /// Whether a damaged file still has what it had.
+    fn is_as_before<T: PartialEq>(&self, value: &T, read: impl Fn(&Store) -> Read<T>) -> bool {
+        let before = self.original.map(read);
+        before.is_some_and(|before| before.is_ok_and(|before| before == *value))
+    }
+
+    /// Whether names are the same. In a damaged file, the default backend may find more than the
+    /// library, and names that were damaged themselves do not count.
+    fn are_same(
+        &self,
+        pure: &BTreeSet<String>,
+        library: &BTreeSet<String>,
+        read: impl Fn(&Store) -> Read<BTreeSet<String>>,
+    ) -> bool {
+        let before = self.original.and_then(|original| read(original).ok());
+        pure == library
+            || before.is_some_and(|before| {
+                let mut missed = library.difference(pure);
+                missed.all(|name| !before.contains(name))
+            })
+    }
+
     fn unread(&self, element: &str, reason: impl Into<String>) -> Unread {
         Unread {
             file: self.file.display().to_string(),
@@ -126,11 +154,13 @@ impl Comparison<'_> {
     ) -> Option<(T, T)> {
         match (pure, library) {
             (Ok(pure), Ok(library)) => return Some((pure, library)),
-            (Err(error), _) if self.is_refused || is_unsupported(&error) => {
+            (Err(error), _)
+                if self.is_refused || self.original.is_some() || is_unsupported(&error) =>
+            {
                 let refused = self.unread(element, format!("{what}: {}", full(&error)));
                 self.report.refused.push(refused);
             }
-            (Ok(_), Err(error)) if is_unsupported(&error) => {
+            (Ok(_), Err(error)) if self.original.is_some() || is_unsupported(&error) => {
                 let unread = self.unread(element, format!("{what}: {}", full(&error)));
                 self.report.not_judged.push(unread);
             }
@@ -157,6 +187,9 @@ impl Comparison<'_> {
         let nodes = self.both(element, "node", pure.node(element), library.node(element));
         let Some((node, other)) = nodes else { return };
         if node != other {
+            if self.is_as_before(&node, |store| store.node(element)) {
+                return;
+            }
             return self.different(element, "node", None, shown(&node), shown(&other));
         }
         self.attributes(pure, library, element);
@@ -172,11 +205,11 @@ impl Comparison<'_> {
                     let children = store.children(element)?;
                     Ok(children.into_iter().collect::<BTreeSet<String>>())
                 };
-                let children = self.both(element, "members", children(pure), children(library));
-                let Some((of_pure, of_library)) = children else {
+                let both = self.both(element, "members", children(pure), children(library));
+                let Some((of_pure, of_library)) = both else {
                     return;
                 };
-                if of_pure != of_library {
+                if !self.are_same(&of_pure, &of_library, children) {
                     let (pure, library) = (shown(&of_pure), shown(&of_library));
                     self.different(element, "members", None, pure, library);
                 }
@@ -193,11 +226,11 @@ impl Comparison<'_> {
             let names = store.attribute_names(element)?;
             Ok(names.into_iter().collect::<BTreeSet<String>>())
         };
-        let names = self.both(element, "attributes", names(pure), names(library));
-        let Some((of_pure, of_library)) = names else {
+        let both = self.both(element, "attributes", names(pure), names(library));
+        let Some((of_pure, of_library)) = both else {
             return;
         };
-        if of_pure != of_library {
+        if !self.are_same(&of_pure, &of_library, names) {
             let (pure, library) = (shown(&of_pure), shown(&of_library));
             self.different(element, "attributes", None, pure, library);
         }
@@ -215,6 +248,8 @@ impl Comparison<'_> {
                     self.report.not_judged.push(unread);
                 }
                 Some((pure, library)) if pure == library => self.report.attributes += 1,
+                Some((pure, _))
+                    if self.is_as_before(&pure, |store| store.attribute(element, name)) => {}
                 Some((pure, library)) => {
                     self.different(element, what, None, shown(&pure), shown(&library));
                 }
@@ -226,7 +261,9 @@ impl Comparison<'_> {
         let of_pure = pure.array(element);
         let mut of_library = library.array(element);
         let plain = format!("{element}{PLAIN}");
-        if of_library.as_ref().is_err_and(is_unsupported)
+        // The twin of what was damaged is not.
+        if self.original.is_none()
+            && of_library.as_ref().is_err_and(is_unsupported)
             && matches!(library.node(&plain), Ok(Some(Node::Array)))
         {
             of_library = library.array(&plain);
@@ -236,6 +273,18 @@ impl Comparison<'_> {
         };
         let described = |array: &Array| format!("{:?} of shape {:?}", array.dtype(), array.shape());
         let (of_pure, of_library) = (described(&pure), described(&library));
+        let content = |array: &Array| match array.dtype() {
+            Some(_) => Ok(format!("{:02x?}", array.read_all()?.as_slice().as_bytes())),
+            None => Ok(format!("{:?}", array.read_strings()?)),
+        };
+        let all = |array: &Array| Ok((described(array), content(array)?));
+        if self.original.is_some()
+            && let Ok(found) = all(&pure)
+            && self.is_as_before(&found, |store| all(&store.array(element)?))
+        {
+            self.report.arrays += 1;
+            return;
+        }
         if of_pure != of_library {
             return self.different(element, "type and shape", None, of_pure, of_library);
         }

@@ -27,6 +27,15 @@ pub(super) struct Unread {
     pub(super) reason: String,
 }
 
+/// Damaged files that were not compared.
+#[derive(Debug, Default)]
+pub(super) struct Mutants {
+    /// Files whose process ended early: by a signal, or for want of memory.
+    pub(super) died: u64,
+    /// Files whose process took too long.
+    pub(super) hung: u64,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Report {
     pub(super) files: u64,
@@ -41,11 +50,34 @@ pub(super) struct Report {
     pub(super) refused: Vec<Unread>,
     /// What there is nothing to compare with.
     pub(super) not_judged: Vec<Unread>,
+    /// Of a comparison of damaged files.
+    pub(super) mutants: Option<Mutants>,
 }
 
 impl Report {
     pub(super) fn differences(&self) -> usize {
         self.different.len()
+    }
+
+    /// Adds what another process found, as [`to_json`](Self::to_json) gives it; what it did not
+    /// read is left out.
+    pub(super) fn add(&mut self, other: &Value) {
+        let number = |key: &str| other[key].as_u64().unwrap_or_default();
+        self.groups += number("groups");
+        self.attributes += number("attributes");
+        self.arrays += number("arrays");
+        self.bytes += number("bytes");
+        let text = |at: &Value, key: &str| at[key].as_str().unwrap_or_default().to_owned();
+        for at in other["different"].as_array().into_iter().flatten() {
+            self.different.push(Difference {
+                file: text(at, "file"),
+                element: text(at, "element"),
+                what: text(at, "what"),
+                index: at["index"].as_u64(),
+                pure: text(at, "pure"),
+                library: text(at, "libhdf5"),
+            });
+        }
     }
 
     pub(super) fn to_json(&self) -> Value {
@@ -73,6 +105,8 @@ impl Report {
             "different": self.different.iter().map(difference).collect::<Vec<_>>(),
             "refused": unread(&self.refused),
             "not_judged": unread(&self.not_judged),
+            "died": self.mutants.as_ref().map(|mutants| mutants.died),
+            "hung": self.mutants.as_ref().map(|mutants| mutants.hung),
         })
     }
 }
@@ -113,6 +147,13 @@ impl fmt::Display for Report {
             self.different.len(),
             self.refused.len(),
             self.not_judged.len(),
-        )
+        )?;
+        match &self.mutants {
+            Some(Mutants { died, hung }) => writeln!(
+                f,
+                "{died} of the files ended their process, which holds the C library, and {hung} took too long"
+            ),
+            None => Ok(()),
+        }
     }
 }

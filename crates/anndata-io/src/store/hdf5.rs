@@ -237,7 +237,7 @@ impl Hdf5Store {
         let numbered = may_be
             .filter(|dims| !dims.contains(&u64::MAX))
             .unwrap_or(shape);
-        match chunk_indexing {
+        let entries = match chunk_indexing {
             None => {
                 let leaves = hdf5_reader::btree_v1::collect_btree_v1_leaves_storage(
                     storage,
@@ -261,7 +261,7 @@ impl Hdf5Store {
                     }),
                     hdf5_reader::btree_v1::BTreeV1Key::Group { .. } => None,
                 };
-                Ok(leaves.into_iter().filter_map(entry).collect())
+                Ok(leaves.into_iter().filter_map(entry).collect::<Vec<_>>())
             }
             Some(ChunkIndexing::SingleChunk {
                 filtered_size,
@@ -321,7 +321,14 @@ impl Hdf5Store {
                     None,
                 )
             }
+        }?;
+        if let None | Some(ChunkIndexing::BTreeV2) = chunk_indexing
+            && !entries.is_sorted_by(|a, b| a.offsets < b.offsets)
+        {
+            let what = "the tree of chunks is out of order".to_owned();
+            return Err(Hdf5Error::InvalidData(what));
         }
+        Ok(entries)
     }
 
     /// Where the chunks lie, absolutely, by their number in the grid.
@@ -342,7 +349,10 @@ impl Hdf5Store {
                 .zip(&entry.offsets)
                 .map(|(extent, offset)| (offset % extent == 0).then_some(offset / extent))
                 .collect();
-            let Some(coords) = coords.filter(|coords| coords.len() == grid.chunk.len()) else {
+            // A tree's offsets end with one within the element.
+            let rest = entry.offsets.get(grid.chunk.len()..);
+            let fits = rest.is_some_and(|rest| rest.iter().all(|&offset| offset == 0));
+            let Some(coords) = coords.filter(|_| fits) else {
                 let found = format!("a chunk at {:?}", entry.offsets);
                 return Err(Error::invalid(
                     &self.path,
@@ -378,7 +388,10 @@ impl Hdf5Store {
             }
         }
         table.sort_unstable();
-        table.dedup_by_key(|entry| entry.chunk);
+        if let Some(twice) = table.windows(2).find(|two| two[0].chunk == two[1].chunk) {
+            let found = format!("chunk {} twice", twice[0].chunk);
+            return Err(Error::invalid(&self.path, element, "chunks once", found));
+        }
         Ok(Chunks::Table {
             source: ByteSource::File(self.source.clone()),
             entries: table,
