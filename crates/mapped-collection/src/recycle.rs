@@ -106,6 +106,19 @@ impl Recycler {
     }
 }
 
+impl Drop for Recycler {
+    /// Gives memory back to the system, too. glibc keeps what is freed in the middle of an arena:
+    /// without this, loaders made one after the other, each of 1 GiB, left 2 GB with the process.
+    fn drop(&mut self) {
+        std::mem::take(&mut self.spare);
+        // SAFETY: it takes a number, and no memory that is in use is touched.
+        #[cfg(all(target_os = "linux", target_env = "gnu"))]
+        unsafe {
+            libc::malloc_trim(0);
+        }
+    }
+}
+
 /// The rows of one epoch that were read and wait for their batch.
 #[derive(Debug)]
 pub(crate) struct Waiting {
