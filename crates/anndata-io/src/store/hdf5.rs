@@ -6,16 +6,15 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use hdf5_reader::chunk_index::{self, ChunkEntry};
 use hdf5_reader::error::Error as Hdf5Error;
 use hdf5_reader::messages::HdfMessage;
 use hdf5_reader::messages::dataspace::DataspaceType;
-use hdf5_reader::messages::datatype::{CompoundField, ReferenceType};
+use hdf5_reader::messages::datatype::CompoundField;
 use hdf5_reader::messages::filter_pipeline::FilterPipelineMessage;
 use hdf5_reader::messages::layout::{ChunkIndexing, DataLayout};
-use hdf5_reader::reference::resolve_object_reference;
 use hdf5_reader::{
     ByteOrder, Dataset, Datatype, ExternalLinkResolver, Hdf5File, OpenOptions, StringPadding,
     StringSize,
@@ -31,6 +30,8 @@ use crate::context::{ByteSource, FileSource, IoContext, Memory};
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, LIBRARY_OR_REWRITE, REWRITE};
 
+mod attributes;
+mod groups;
 mod numbers;
 
 use numbers::unusual_number;
@@ -46,6 +47,8 @@ pub(crate) struct Hdf5Store {
     source: FileSource,
     storage: Arc<Metered>,
     file: Hdf5File,
+    /// Paths of groups whose names are in order.
+    checked: Mutex<HashSet<String>>,
 }
 
 impl std::fmt::Debug for Hdf5Store {
@@ -90,13 +93,13 @@ impl Hdf5Store {
             source,
             storage,
             file,
+            checked: Mutex::default(),
         })
     }
 
     fn dataset(&self, element: &str) -> Result<Dataset, Error> {
         let (parent, name) = element.rsplit_once('/').unwrap_or(("", element));
-        self.file
-            .group(parent)
+        self.group(parent)
             .and_then(|group| group.dataset(name))
             .map_err(|error| failure(&self.path, element, error))
     }
@@ -120,42 +123,35 @@ impl Hdf5Store {
         field.map_or(Err(absent), |field| Ok((dataset, Some(field))))
     }
 
-    /// Refuses attributes whose texts are longer than the file: many refer to one text, and
-    /// `hdf5-reader` copies it for each. (Attributes that are kept in a heap of their own, which
-    /// takes more than eight of them, are not looked at.)
-    fn check_texts(&self, element: &str, address: u64) -> Result<(), Error> {
-        let header = self.file.get_or_parse_header(address);
-        let header = header.map_err(|error| failure(&self.path, element, error))?;
-        let reference = 8 + usize::from(self.file.superblock().offset_size);
-        let mut claimed = 0u64;
-        for message in &header.messages {
-            if let HdfMessage::Attribute(attribute) = message
-                && matches!(
-                    attribute.datatype,
-                    Datatype::VarLen { .. }
-                        | Datatype::String {
-                            size: StringSize::Variable,
-                            ..
-                        }
-                )
-            {
-                for text in attribute.raw_data.chunks_exact(reference) {
-                    let len = u32::from_le_bytes(text[..4].try_into().expect("4 bytes"));
-                    claimed += u64::from(len);
-                }
+    /// What stands at a path, within the bounds of the call that asks.
+    fn node_at(&self, element: &str) -> Result<Option<Node>, Error> {
+        if element.is_empty() {
+            return Ok(Some(Node::Group));
+        }
+        let fail = |error| failure(&self.path, element, error);
+        let (parent, name) = element.rsplit_once('/').unwrap_or(("", element));
+        let group = match self.group(parent) {
+            Err(Hdf5Error::GroupNotFound(_)) => {
+                let is_field = self.located(element).is_ok();
+                return Ok(is_field.then_some(Node::Array));
             }
+            group => group.map_err(fail)?,
+        };
+        match group.group(name) {
+            Err(Hdf5Error::GroupNotFound(_)) => {}
+            found => return found.map(|_| Some(Node::Group)).map_err(fail),
         }
-        if claimed > self.source.len() {
-            let expected = format!("attributes that fit in {} bytes", self.source.len());
-            let found = format!("texts of {claimed} bytes");
-            return Err(Error::invalid(&self.path, element, expected, found));
+        match group.dataset(name) {
+            Err(Hdf5Error::DatasetNotFound(_)) => Ok(None),
+            Ok(dataset) if table_fields(dataset.dtype()).is_some() => Ok(Some(Node::Table)),
+            // It is there, whatever is wrong with it.
+            _ => Ok(Some(Node::Array)),
         }
-        Ok(())
     }
 
     /// The path of the object at an address: in one group, or else anywhere.
     fn path_of(&self, address: u64, likely: &str) -> Result<Option<String>, Hdf5Error> {
-        if let Ok(group) = self.file.group(likely)
+        if let Ok(group) = self.group(likely)
             && let Some(name) = group.child_name_by_address(address)?
         {
             return Ok(Some(format!("{likely}/{name}")));
@@ -187,26 +183,6 @@ impl Hdf5Store {
         };
         let entries = (0..n_records.div_ceil(rows)).map(block).collect();
         Chunks::Table { source, entries }
-    }
-
-    /// The attributes of a group or dataset; a field of a table has none of its own.
-    fn attributes(&self, element: &str) -> Result<Vec<hdf5_reader::Attribute>, Error> {
-        self.storage.begin();
-        let fail = |error| failure(&self.path, element, error);
-        match self.node(element)? {
-            Some(Node::Group) => {
-                let group = self.file.group(element).map_err(fail)?;
-                self.check_texts(element, group.address())?;
-                group.attributes().map_err(fail)
-            }
-            _ => match self.located(element)? {
-                (dataset, None) => {
-                    self.check_texts(element, dataset.address())?;
-                    Ok(dataset.attributes())
-                }
-                (_, Some(_)) => Ok(Vec::new()),
-            },
-        }
     }
 
     fn chunk_entries(
@@ -637,44 +613,26 @@ fn failure(path: &Path, element: &str, error: Hdf5Error) -> Error {
 impl Backend for Hdf5Store {
     fn node(&self, element: &str) -> Result<Option<Node>, Error> {
         self.storage.begin();
-        if element.is_empty() {
-            return Ok(Some(Node::Group));
-        }
-        let fail = |error| failure(&self.path, element, error);
-        let (parent, name) = element.rsplit_once('/').unwrap_or(("", element));
-        let group = match self.file.group(parent) {
-            Err(Hdf5Error::GroupNotFound(_)) => {
-                let is_field = self.located(element).is_ok();
-                return Ok(is_field.then_some(Node::Array));
-            }
-            group => group.map_err(fail)?,
-        };
-        match group.group(name) {
-            Err(Hdf5Error::GroupNotFound(_)) => {}
-            found => return found.map(|_| Some(Node::Group)).map_err(fail),
-        }
-        match group.dataset(name) {
-            Err(Hdf5Error::DatasetNotFound(_)) => Ok(None),
-            Ok(dataset) if table_fields(dataset.dtype()).is_some() => Ok(Some(Node::Table)),
-            // It is there, whatever is wrong with it.
-            _ => Ok(Some(Node::Array)),
-        }
+        self.node_at(element)
     }
 
     fn children(&self, group: &str) -> Result<Vec<String>, Error> {
         self.storage.begin();
-        if self.node(group)? == Some(Node::Table) {
+        if self.node_at(group)? == Some(Node::Table) {
             let table = self.dataset(group)?;
             let fields = table_fields(table.dtype()).unwrap_or_default();
             return Ok(fields.iter().map(|field| field.name.clone()).collect());
         }
-        let (mut groups, datasets) = self
-            .file
-            .group(group)
-            .and_then(|group| group.member_names())
-            .map_err(|error| failure(&self.path, group, error))?;
-        groups.extend(datasets);
-        Ok(groups)
+        let names = self.group(group).and_then(|group| self.link_names(&group));
+        let mut names = names.map_err(|error| failure(&self.path, group, error))?;
+        // What is there and cannot be read is there. A name of nothing, or of a type, is not.
+        let prefix = if group.is_empty() {
+            String::new()
+        } else {
+            format!("{group}/")
+        };
+        names.retain(|name| !matches!(self.node_at(&format!("{prefix}{name}")), Ok(None)));
+        Ok(names)
     }
 
     fn attribute_names(&self, element: &str) -> Result<Vec<String>, Error> {
@@ -683,64 +641,11 @@ impl Backend for Hdf5Store {
     }
 
     fn attribute(&self, element: &str, name: &str) -> Result<Option<Attribute>, Error> {
-        let fail = |error| failure(&self.path, element, error);
-        let Some(attribute) = self
-            .attributes(element)?
-            .into_iter()
-            .find(|attribute| attribute.name == name)
-        else {
-            return Ok(None);
-        };
-        if attribute.shape.contains(&0) {
-            // An empty list is stored as one of numbers.
-            return Ok(Some(Attribute::Texts(Vec::new())));
-        }
-        let scalar = attribute.shape.is_empty();
-        let value = match &attribute.datatype {
-            Datatype::String { .. }
-            | Datatype::VarLen {
-                kind: hdf5_reader::VarLenKind::String,
-                ..
-            } => {
-                if scalar {
-                    Attribute::Text(attribute.read_string().map_err(fail)?)
-                } else {
-                    Attribute::Texts(attribute.read_strings().map_err(fail)?)
-                }
-            }
-            Datatype::FixedPoint {
-                size,
-                signed,
-                byte_order,
-            } => Attribute::Integers(integers(&attribute.raw_data, *size, *signed, *byte_order)),
-            Datatype::Reference {
-                ref_type: ReferenceType::Object,
-                ..
-            } if scalar => {
-                let offset_size = self.file.superblock().offset_size;
-                let address = resolve_object_reference(&attribute.raw_data, offset_size);
-                let group = element.rsplit_once('/').map_or("", |(group, _)| group);
-                let path = address
-                    .and_then(|address| self.path_of(address, &format!("{group}/__categories")))
-                    .map_err(fail)?;
-                match path {
-                    Some(path) => Attribute::Reference(path),
-                    None => Attribute::Other("a reference to nothing in the file".to_owned()),
-                }
-            }
-            Datatype::Enum { base, .. } => match &**base {
-                Datatype::FixedPoint {
-                    size,
-                    signed,
-                    byte_order,
-                } => {
-                    Attribute::Integers(integers(&attribute.raw_data, *size, *signed, *byte_order))
-                }
-                other => Attribute::Other(format!("{other:?}")),
-            },
-            other => Attribute::Other(format!("{other:?}")),
-        };
-        Ok(Some(value))
+        let attributes = self.attributes(element)?;
+        let attribute = attributes.iter().find(|attribute| attribute.name == name);
+        attribute
+            .map(|attribute| self.attribute_value(element, attribute))
+            .transpose()
     }
 
     fn array(&self, element: &str) -> Result<Array, Error> {

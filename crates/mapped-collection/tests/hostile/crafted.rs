@@ -129,5 +129,5 @@ fn attributes_longer_than_the_file_are_refused_before_they_are_copied() {
     let error = store
         .attribute("obs", "column-order")
         .expect_err("texts of 4 GiB");
-    assert!(error.to_string().contains("attributes that fit"), "{error}");
+    assert!(error.to_string().contains("texts that fit"), "{error}");
 }
