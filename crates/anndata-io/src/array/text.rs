@@ -467,8 +467,8 @@ fn le_uint(bytes: &[u8]) -> u64 {
 /// One collection of HDF5's global heap, which holds variable-length elements.
 struct Heap {
     bytes: Vec<u8>,
-    /// Start and end of the objects, by their number; the collection numbers them from 1.
-    objects: HashMap<u64, (usize, usize)>,
+    /// Number, start and end of the objects, ascending; the collection numbers them from 1.
+    objects: Vec<(u64, usize, usize)>,
 }
 
 impl Heap {
@@ -498,7 +498,7 @@ impl Heap {
         source
             .read_exact_at(at, &mut bytes)
             .map_err(|error| array.at(error))?;
-        let mut objects = HashMap::new();
+        let mut objects = Vec::new();
         let mut at = header_len;
         while let Some(head) = bytes.get(at..at + header_len) {
             let len = le_uint(&head[8..8 + length_size]) as usize;
@@ -510,16 +510,28 @@ impl Heap {
             let Some(end) = start.checked_add(len).filter(|&end| end <= bytes.len()) else {
                 return Err(invalid(format!("an object of {len} bytes")));
             };
-            objects.insert(index, (start, end));
+            objects.push((index, start, end));
             at = start + len.next_multiple_of(8);
+        }
+        objects.sort_unstable();
+        if let Some(twice) = objects.windows(2).find(|two| two[0].0 == two[1].0) {
+            return Err(invalid(format!("object {} twice", twice[0].0)));
         }
         Ok(Heap { bytes, objects })
     }
 
     fn object(&self, index: u64) -> Option<&[u8]> {
-        self.objects
-            .get(&index)
-            .map(|&(start, end)| &self.bytes[start..end])
+        // Seldom is a number left out.
+        let likely = usize::try_from(index).ok()?.checked_sub(1)?;
+        let at = match self.objects.get(likely) {
+            Some(object) if object.0 == index => likely,
+            _ => self
+                .objects
+                .binary_search_by_key(&index, |object| object.0)
+                .ok()?,
+        };
+        let (_, start, end) = self.objects[at];
+        Some(&self.bytes[start..end])
     }
 }
 

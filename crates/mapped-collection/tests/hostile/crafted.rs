@@ -109,25 +109,88 @@ fn a_document_longer_than_any_is_refused() {
     refused(&[("obs/.zattrs", &attributes)], "at most", index_error);
 }
 
-#[test]
-fn attributes_longer_than_the_file_are_refused_before_they_are_copied() {
-    let mut bytes =
-        std::fs::read(root().join("fixtures/stores/base_a_csr.h5ad")).expect("a fixture");
-    let heap = bytes.windows(4).position(|part| part == b"GCOL");
-    let heap = (heap.expect("it has texts of variable length") as u64).to_le_bytes();
-    // References to a text: length, address of the heap, number in it.
-    let is_small = |at: usize| bytes[at] > 0 && bytes[at + 1..at + 4] == [0; 3];
-    let references: Vec<usize> = (4..bytes.len() - 12)
-        .filter(|&at| bytes[at..at + 8] == heap && is_small(at - 4) && is_small(at + 8))
-        .collect();
-    for at in references {
-        bytes[at - 4..at].copy_from_slice(&u32::MAX.to_le_bytes());
-    }
+/// A fixture in which some bytes are others, open.
+fn damaged(fixture: &str, damage: impl Fn(&mut [u8])) -> (tempfile::NamedTempFile, Store) {
+    let mut bytes = std::fs::read(root().join(fixture)).expect("a fixture");
+    damage(&mut bytes);
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
     std::fs::write(file.path(), bytes).expect("room for a file");
-    let store = Store::open(file.path(), &IoContext::default()).expect("the rest is fine");
+    let store = Store::open(file.path(), &IoContext::default()).expect("its head is fine");
+    (file, store)
+}
+
+/// The text of an error and of its causes.
+fn full(error: &dyn std::error::Error) -> String {
+    let cause = error.source().map(full).unwrap_or_default();
+    format!("{error}: {cause}")
+}
+
+/// Where references to texts of variable length stand: length, address of the heap, number in it.
+fn references(bytes: &[u8]) -> Vec<usize> {
+    let heap = bytes.windows(4).position(|part| part == b"GCOL");
+    let heap = (heap.expect("it has texts of variable length") as u64).to_le_bytes();
+    let is_small = |at: usize| bytes[at] > 0 && bytes[at + 1..at + 4] == [0; 3];
+    (0..bytes.len() - 16)
+        .filter(|&at| bytes[at + 4..at + 12] == heap && is_small(at) && is_small(at + 12))
+        .collect()
+}
+
+#[test]
+fn attributes_longer_than_the_file_are_refused_before_they_are_copied() {
+    let (_file, store) = damaged("fixtures/stores/base_a_csr.h5ad", |bytes| {
+        for at in references(bytes) {
+            bytes[at..at + 4].copy_from_slice(&u32::MAX.to_le_bytes());
+        }
+    });
     let error = store
         .attribute("obs", "column-order")
         .expect_err("texts of 4 GiB");
     assert!(error.to_string().contains("texts that fit"), "{error}");
+}
+
+#[test]
+fn attributes_whose_texts_are_nowhere_are_errors() {
+    let (_file, store) = damaged("fixtures/stores/base_a_csr.h5ad", |bytes| {
+        for at in references(bytes) {
+            bytes[at + 13] = 0x7f;
+        }
+    });
+    let error = store
+        .attribute("obs", "encoding-type")
+        .expect_err("no text");
+    assert!(error.to_string().contains("no such object"), "{error}");
+}
+
+#[test]
+fn a_group_with_a_name_twice_is_refused() {
+    let (_file, store) = damaged("fixtures/stores/base_a_csr.h5ad", |bytes| {
+        let table = bytes.windows(4).position(|part| part == b"SNOD");
+        // Entries of 40 bytes begin with the place of their name.
+        let first = table.expect("an old group") + 8;
+        bytes.copy_within(first..first + 8, first + 40);
+    });
+    let root = store.children("").expect_err("two of a name");
+    assert!(full(&root).contains("twice"), "{root}");
+    store.array("X/data").expect_err("X may be another element");
+}
+
+#[test]
+fn an_index_of_chunks_out_of_order_is_refused() {
+    let (_file, store) = damaged("fixtures/hdf5/chunks_earliest.h5", |bytes| {
+        // A leaf of many chunks of a list: size, mask, two offsets and an address each.
+        let is_leaf = |part: &[u8]| part[..6] == *b"TREE\x01\0" && part[6] > 40;
+        let leaf = bytes
+            .windows(8)
+            .position(is_leaf)
+            .expect("a tree of chunks")
+            + 24;
+        let (a, b) = (leaf + 8, leaf + 8 + 32);
+        bytes.copy_within(b..b + 8, a);
+    });
+    let errors = ["many", "many_gzip"].map(|list| {
+        let array = store.array(list).err();
+        array.map(|error| full(&error)).unwrap_or_default()
+    });
+    let told = errors.iter().any(|error| error.contains("out of order"));
+    assert!(told, "{errors:?}");
 }
