@@ -121,3 +121,53 @@ fn what_the_default_backend_refuses_is_read() {
     }
     assert!(n_read > 0);
 }
+
+/// A plugin that leaves a mark when it is loaded.
+const PLUGIN: &str = r#"
+#include <stdio.h>
+#include <stdlib.h>
+__attribute__((constructor)) static void mark(void) {
+    FILE *file = fopen(getenv("PLUGIN_MARK"), "w");
+    if (file) fclose(file);
+}
+"#;
+
+/// Reads a file whose filter only a plugin would have. Only as a child of the test below.
+#[test]
+#[ignore = "a child process of another test"]
+fn plugin_worker() {
+    let path = fixtures().join("bad/filter_unheard_of.h5ad");
+    let array = Store::open(&path, &context(Hdf5Backend::LibHdf5))
+        .and_then(|store| store.array("layers/dense"))
+        .and_then(|array| array.read_row_range(0..1));
+    println!("@ {:?}", array.expect_err("an unknown filter"));
+}
+
+#[test]
+fn the_c_library_loads_no_plugins() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let at = |name: &str| dir.path().join(name);
+    std::fs::write(at("plugin.c"), PLUGIN).expect("room");
+    let compiler = std::process::Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .args([at("libplugin.so"), at("plugin.c")])
+        .status();
+    assert!(compiler.expect("a C compiler").success());
+    let read_with = |name: &str, value: &Path| {
+        let output = std::process::Command::new(std::env::current_exe().expect("this program"))
+            .args(["--exact", "plugin_worker", "--ignored", "--nocapture"])
+            .env(name, value)
+            .env("PLUGIN_MARK", at("mark"))
+            .output();
+        let output = output.expect("this program runs");
+        assert!(output.status.success(), "{output:?}");
+        assert!(!at("mark").exists(), "{name}: the plugin was loaded");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let error = read_with("HDF5_PLUGIN_PATH", dir.path());
+    assert!(error.contains("60123"), "{error}");
+    for name in ["HDF5_VOL_CONNECTOR", "HDF5_DRIVER"] {
+        let error = read_with(name, Path::new("plugin"));
+        assert!(error.contains("@") && error.contains(name), "{error}");
+    }
+}

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 
 use anndata_io::{
-    Array, Attribute, Error, ErrorKind, Hdf5Backend, IoContext, IoOptions, Node, Store,
+    Array, Attribute, Error, ErrorKind, Hdf5Backend, IoContext, IoOptions, Node, Slice, Store,
 };
 
 use super::report::{Difference, Report, Unread};
@@ -275,32 +275,27 @@ impl Comparison<'_> {
         };
         let described = |array: &Array| format!("{:?} of shape {:?}", array.dtype(), array.shape());
         let (of_pure, of_library) = (described(&pure), described(&library));
-        let content = |array: &Array| match array.dtype() {
-            Some(_) => {
-                let n_rows = array.shape().first().copied().unwrap_or(1);
-                let values = array.read_row_range(0..n_rows)?;
-                Ok(format!("{:02x?}", values.as_slice().as_bytes()))
+        let before = self.original.and_then(|store| store.array(element).ok());
+        let before = before.filter(|before| described(before) == of_pure);
+        if of_pure != of_library {
+            if before.is_none() {
+                self.different(element, "type and shape", None, of_pure, of_library);
             }
-            None => Ok(format!("{:?}", array.read_strings()?)),
-        };
-        let all = |array: &Array| Ok((described(array), content(array)?));
-        if self.original.is_some()
-            && let Ok(found) = all(&pure)
-            && self.is_as_before(&found, |store| all(&store.array(element)?))
-        {
-            self.report.arrays += 1;
             return;
         }
-        if of_pure != of_library {
-            return self.different(element, "type and shape", None, of_pure, of_library);
-        }
         match pure.dtype() {
-            Some(dtype) => self.numbers(&pure, &library, element, dtype.size()),
-            None => self.texts(&pure, &library, element),
+            Some(dtype) => self.numbers([&pure, &library], before, element, dtype.size()),
+            None => self.texts([&pure, &library], before, element),
         }
     }
 
-    fn numbers(&mut self, pure: &Array, library: &Array, element: &str, size: usize) {
+    fn numbers(
+        &mut self,
+        [pure, library]: [&Array; 2],
+        before: Option<Array>,
+        element: &str,
+        size: usize,
+    ) {
         let n_rows = pure.shape().first().copied().unwrap_or(1);
         let row_len: u64 = pure.shape().iter().skip(1).product();
         let step = (STEP_BYTES / (row_len * size as u64).max(1)).max(1);
@@ -314,21 +309,25 @@ impl Comparison<'_> {
             let Some((pure, library)) = self.both(element, "elements", pure, library) else {
                 return;
             };
+            let before = before.as_ref();
+            let before = before.and_then(|before| before.read_row_range(row..end).ok());
+            let before = before.as_ref().map(|before| before.as_slice());
             let (pure, library) = (pure.as_slice(), library.as_slice());
             self.report.bytes += pure.as_bytes().len() as u64;
             // Bytes, not values: two NaN may differ.
-            let elements = pure
-                .as_bytes()
-                .chunks(size)
-                .zip(library.as_bytes().chunks(size));
-            for (at, _) in elements.enumerate().filter(|(_, (a, b))| a != b) {
+            for at in 0..pure.len() {
+                let bytes = at * size..(at + 1) * size;
+                let value = &pure.as_bytes()[bytes.clone()];
+                let is_value = |all: Slice<'_>| &all.as_bytes()[bytes.clone()] == value;
+                if is_value(library) || before.is_some_and(is_value) {
+                    continue;
+                }
                 if shown == SHOWN {
                     return;
                 }
                 shown += 1;
                 let index = Some(row * row_len + at as u64);
                 let of = |bytes: &[u8], value| format!("{value:?} (bytes {bytes:02x?})");
-                let bytes = at * size..(at + 1) * size;
                 let (a, b) = (
                     of(&pure.as_bytes()[bytes.clone()], pure.get(at)),
                     of(&library.as_bytes()[bytes], library.get(at)),
@@ -340,7 +339,7 @@ impl Comparison<'_> {
         self.report.arrays += u64::from(shown == 0);
     }
 
-    fn texts(&mut self, pure: &Array, library: &Array, element: &str) {
+    fn texts(&mut self, [pure, library]: [&Array; 2], before: Option<Array>, element: &str) {
         if pure.shape().len() > 1 {
             let unread = self.unread(element, "texts of more than one dimension");
             return self.report.not_judged.push(unread);
@@ -357,8 +356,14 @@ impl Comparison<'_> {
             return self.different(element, "number of texts", None, pure, library);
         }
         self.report.bytes += pure.iter().map(|text| text.len() as u64).sum::<u64>();
+        let before = before.and_then(|before| before.read_strings().ok());
+        let is_as_before = |at: usize, text: &str| {
+            let before = before.as_ref().and_then(|before| before.get(at));
+            before == Some(text)
+        };
         let pairs = pure.iter().zip(library.iter()).enumerate();
-        let mut different = pairs.filter(|(_, (a, b))| a != b).take(SHOWN).peekable();
+        let different = pairs.filter(|(at, (a, b))| a != b && !is_as_before(*at, a));
+        let mut different = different.take(SHOWN).peekable();
         self.report.arrays += u64::from(different.peek().is_none());
         for (index, (a, b)) in different {
             self.different(element, "text", Some(index as u64), shown(&a), shown(&b));

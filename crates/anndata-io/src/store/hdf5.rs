@@ -345,7 +345,7 @@ impl Hdf5Store {
             let offset = base.saturating_add(entry.address);
             let end = offset.checked_add(len);
             match (u32::try_from(len), end) {
-                (Ok(len), Some(end)) if end <= self.source.len() => {
+                (Ok(len), Some(end)) if offset > base && end <= self.source.len() => {
                     table.push(TableEntry {
                         chunk,
                         offset,
@@ -770,10 +770,9 @@ impl Backend for Hdf5Store {
             }
             DataLayout::Contiguous { address, .. } => {
                 let offset = superblock.base_address.saturating_add(*address);
-                if offset
-                    .checked_add(bytes)
-                    .is_none_or(|end| end > self.source.len())
-                {
+                let end = offset.checked_add(bytes);
+                // The file's own head stands at its base.
+                if *address == 0 || end.is_none_or(|end| end > self.source.len()) {
                     let expected = format!("{bytes} bytes for shape {shape:?}");
                     let found = format!("a file of {} bytes, data at {offset}", self.source.len());
                     return Err(Error::invalid(&self.path, element, expected, found));

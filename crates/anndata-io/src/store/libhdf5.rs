@@ -477,9 +477,10 @@ impl Backend for LibHdf5Store {
         let described = ffi::describe(&datatype).map_err(fail)?;
         if scalar && let Some(path) = ffi::referred(&attribute, &datatype).map_err(fail)? {
             let path = String::from_utf8_lossy(&path);
-            return Ok(Some(Attribute::Reference(
-                path.trim_start_matches('/').to_owned(),
-            )));
+            return Ok(Some(match path.trim_start_matches('/') {
+                "" => Attribute::Other("a reference to nothing in the file".to_owned()),
+                path => Attribute::Reference(path.to_owned()),
+            }));
         }
         let Some(memory_type) = ffi::memory_type(&datatype, &described).map_err(fail)? else {
             return Ok(Some(Attribute::Other(format!("{described:?}"))));

@@ -203,6 +203,7 @@ pub(super) enum Layout {
 pub(super) fn open_file(path: &std::path::Path) -> Result<Id> {
     use std::os::unix::ffi::OsStrExt;
     let path = c_text(path.as_os_str().as_bytes())?;
+    refuse_plugins()?;
     locked(|| {
         // SAFETY: the class exists once the library is started, which `locked` sees to.
         let access = Id::new(unsafe { H5Pcreate(*H5P_CLS_FILE_ACCESS) })?;
@@ -211,6 +212,26 @@ pub(super) fn open_file(path: &std::path::Path) -> Result<Id> {
             check(H5Pset_file_locking(access.0, 0, 1))?;
             Id::new(H5Fopen(path.as_ptr(), H5F_ACC_RDONLY, access.0))
         }
+    })
+}
+
+/// Keeps the library from loading code that a file's filters or the environment name. To be called
+/// before anything else: two variables are followed as soon as the library starts.
+fn refuse_plugins() -> Result<()> {
+    unsafe extern "C" {
+        /// `hdf5_sys` has it with a pointer for its number.
+        fn H5PLset_loading_state(mask: c_uint) -> herr_t;
+    }
+    for name in ["HDF5_VOL_CONNECTOR", "HDF5_DRIVER"] {
+        if std::env::var_os(name).is_some_and(|value| !value.is_empty()) {
+            let what = format!("{name} is set, which has the library load other code: unset it");
+            return Err(CallError::Library(what));
+        }
+    }
+    locked(|| {
+        // SAFETY: it takes a set of bits, of which none is set.
+        check(unsafe { H5PLset_loading_state(0) })?;
+        Ok(())
     })
 }
 
