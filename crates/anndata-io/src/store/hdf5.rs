@@ -4,7 +4,7 @@
 //! An [`Hdf5File`] holds locks, so none outlives the opening of a file: what remains are chunk
 //! tables.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -32,6 +32,9 @@ use crate::error::{Error, ErrorKind, LIBRARY_OR_REWRITE, REWRITE};
 
 mod attributes;
 mod groups;
+
+use groups::Members;
+
 mod numbers;
 
 use numbers::unusual_number;
@@ -47,8 +50,8 @@ pub(crate) struct Hdf5Store {
     source: FileSource,
     storage: Arc<Metered>,
     file: Hdf5File,
-    /// Paths of groups whose names are in order.
-    checked: Mutex<HashSet<String>>,
+    /// The members of groups, by path.
+    members: Mutex<HashMap<String, Arc<Members>>>,
 }
 
 impl std::fmt::Debug for Hdf5Store {
@@ -70,6 +73,9 @@ impl ExternalLinkResolver for NoOtherFiles {
 
 /// The number that the format gives to links into other files.
 const EXTERNAL_LINK: u8 = 64;
+
+/// Links to paths that are followed one after the other: as many as the C library does.
+const MOST_LINKS: usize = 16;
 
 impl Hdf5Store {
     pub(crate) fn open(path: &Path, context: &IoContext) -> Result<Self, Error> {
@@ -93,7 +99,7 @@ impl Hdf5Store {
             source,
             storage,
             file,
-            checked: Mutex::default(),
+            members: Mutex::default(),
         })
     }
 
@@ -123,8 +129,9 @@ impl Hdf5Store {
         field.map_or(Err(absent), |field| Ok((dataset, Some(field))))
     }
 
-    /// What stands at a path, within the bounds of the call that asks.
-    fn node_at(&self, element: &str) -> Result<Option<Node>, Error> {
+    /// What stands at a path, at the end of so many links at the most, within the bounds of the
+    /// call that asks.
+    fn node_at(&self, element: &str, most_links: usize) -> Result<Option<Node>, Error> {
         if element.is_empty() {
             return Ok(Some(Node::Group));
         }
@@ -142,7 +149,15 @@ impl Hdf5Store {
             found => return found.map(|_| Some(Node::Group)).map_err(fail),
         }
         match group.dataset(name) {
-            Err(Hdf5Error::DatasetNotFound(_)) => Ok(None),
+            // A link that leads to what cannot be read counts as one that leads nowhere for
+            // `hdf5-reader`.
+            Err(Hdf5Error::DatasetNotFound(_)) => {
+                let path = self.path_behind(parent, name).map_err(fail)?;
+                if let (Some(path), 1..) = (path, most_links) {
+                    self.node_at(&path, most_links - 1)?;
+                }
+                Ok(None)
+            }
             Ok(dataset) if table_fields(dataset.dtype()).is_some() => Ok(Some(Node::Table)),
             // It is there, whatever is wrong with it.
             _ => Ok(Some(Node::Array)),
@@ -613,25 +628,31 @@ fn failure(path: &Path, element: &str, error: Hdf5Error) -> Error {
 impl Backend for Hdf5Store {
     fn node(&self, element: &str) -> Result<Option<Node>, Error> {
         self.storage.begin();
-        self.node_at(element)
+        self.node_at(element, MOST_LINKS)
     }
 
     fn children(&self, group: &str) -> Result<Vec<String>, Error> {
         self.storage.begin();
-        if self.node_at(group)? == Some(Node::Table) {
+        if self.node_at(group, MOST_LINKS)? == Some(Node::Table) {
             let table = self.dataset(group)?;
             let fields = table_fields(table.dtype()).unwrap_or_default();
             return Ok(fields.iter().map(|field| field.name.clone()).collect());
         }
-        let names = self.group(group).and_then(|group| self.link_names(&group));
-        let mut names = names.map_err(|error| failure(&self.path, group, error))?;
+        let members = self.group(group).and_then(|_| self.members(group));
+        let members = members.map_err(|error| failure(&self.path, group, error))?;
+        let mut names = members.names.clone();
         // What is there and cannot be read is there. A name of nothing, or of a type, is not.
         let prefix = if group.is_empty() {
             String::new()
         } else {
             format!("{group}/")
         };
-        names.retain(|name| !matches!(self.node_at(&format!("{prefix}{name}")), Ok(None)));
+        names.retain(|name| {
+            !matches!(
+                self.node_at(&format!("{prefix}{name}"), MOST_LINKS),
+                Ok(None)
+            )
+        });
         Ok(names)
     }
 

@@ -194,3 +194,19 @@ fn an_index_of_chunks_out_of_order_is_refused() {
     let told = errors.iter().any(|error| error.contains("out of order"));
     assert!(told, "{errors:?}");
 }
+
+#[test]
+fn a_link_to_what_cannot_be_read_is_not_taken_for_absent() {
+    let (_file, store) = damaged("fixtures/hdf5/links_earliest.h5", |bytes| {
+        // The table of `data`, which alone has three members, is none.
+        let is_table = |part: &[u8]| *part == *b"SNOD\x01\0\x03\0";
+        let at = bytes.windows(8).position(is_table).expect("an old group");
+        bytes[at] = b'X';
+    });
+    store.node("soft").expect_err("data/values is damaged");
+    let absent = store.node("dangling").expect("it leads nowhere");
+    assert_eq!(absent, None);
+    let names = store.children("").expect("a group");
+    assert!(names.contains(&"soft".to_owned()), "{names:?}");
+    assert!(!names.contains(&"dangling".to_owned()), "{names:?}");
+}

@@ -1,7 +1,7 @@
 //! Groups: the names in them, whatever is wrong with what they name.
 
-use std::collections::HashSet;
-use std::sync::PoisonError;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, PoisonError};
 
 use hdf5_reader::btree_v1;
 use hdf5_reader::btree_v2::{self, BTreeV2Header, BTreeV2Record};
@@ -11,39 +11,75 @@ use hdf5_reader::group::Group;
 use hdf5_reader::io::Cursor;
 use hdf5_reader::local_heap::LocalHeap;
 use hdf5_reader::messages::HdfMessage;
-use hdf5_reader::messages::link;
+use hdf5_reader::messages::link::{self, LinkTarget};
 use hdf5_reader::messages::symbol_table_msg::SymbolTableMessage;
 use hdf5_reader::symbol_table::SymbolTableNode;
 
 use super::{Hdf5Store, is_undefined};
 
+/// The members of a group.
+#[derive(Debug, Default)]
+pub(super) struct Members {
+    pub(super) names: Vec<String>,
+    /// For those that are links to a path: that path.
+    paths: HashMap<String, String>,
+}
+
 impl Hdf5Store {
     /// The group at a path. Each group on the way has each of its names once: where a name was
     /// damaged into another, one of two would be taken for the other.
     pub(super) fn group(&self, path: &str) -> Result<Group, Hdf5Error> {
-        let ends = path
-            .match_indices('/')
-            .map(|(at, _)| at)
-            .chain([path.len()]);
+        let ends = path.match_indices('/').map(|(at, _)| at);
         for end in std::iter::once(0).chain(ends) {
-            let path = &path[..end];
-            let lock = || self.checked.lock().unwrap_or_else(PoisonError::into_inner);
-            if lock().contains(path) {
-                continue;
-            }
-            let mut names = self.link_names(&self.file.group(path)?)?;
-            names.sort_unstable();
-            if let Some(twice) = names.windows(2).find(|two| two[0] == two[1]) {
-                let what = format!("the group /{path} has the name {} twice", twice[0]);
-                return Err(Hdf5Error::InvalidData(what));
-            }
-            lock().insert(path.to_owned());
+            self.members(&path[..end])?;
         }
+        self.members(path)?;
         self.file.group(path)
     }
 
-    /// The names of all links of a group, in the order of their creation where that is known.
-    pub(super) fn link_names(&self, group: &Group) -> Result<Vec<String>, Hdf5Error> {
+    /// The members of a group, in the order of their creation where that is known. They are read
+    /// once.
+    pub(super) fn members(&self, path: &str) -> Result<Arc<Members>, Hdf5Error> {
+        let lock = || self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(members) = lock().get(path) {
+            return Ok(members.clone());
+        }
+        let members = self.read_members(&self.file.group(path)?)?;
+        if members.paths.values().any(String::is_empty) {
+            // To the C library it leads to the group itself, to `hdf5-reader` to the root.
+            let what = format!("the group /{path} has a link to an empty path");
+            return Err(Hdf5Error::InvalidData(what));
+        }
+        if members.names.iter().any(|name| name.contains('\0')) {
+            // The C library would see a part of it.
+            let what = format!("the group /{path} has a name with a zero byte");
+            return Err(Hdf5Error::InvalidData(what));
+        }
+        let mut names = HashSet::new();
+        if let Some(twice) = members.names.iter().find(|name| !names.insert(*name)) {
+            let what = format!("the group /{path} has the name {twice} twice");
+            return Err(Hdf5Error::InvalidData(what));
+        }
+        let members = Arc::new(members);
+        lock().insert(path.to_owned(), members.clone());
+        Ok(members)
+    }
+
+    /// The path that a member stands for, when it is a link to one.
+    pub(super) fn path_behind(&self, group: &str, name: &str) -> Result<Option<String>, Hdf5Error> {
+        let members = self.members(group)?;
+        let path = members
+            .paths
+            .get(name)
+            .map(|path| match path.strip_prefix('/') {
+                Some(path) => path.to_owned(),
+                None if group.is_empty() => path.clone(),
+                None => format!("{group}/{path}"),
+            });
+        Ok(path)
+    }
+
+    fn read_members(&self, group: &Group) -> Result<Members, Hdf5Error> {
         let superblock = self.file.superblock();
         let (offset_size, length_size) = (superblock.offset_size, superblock.length_size);
         let header = self.file.get_or_parse_header(group.address())?;
@@ -51,8 +87,8 @@ impl Hdf5Store {
         let mut heap = None;
         for message in &header.messages {
             match message {
-                HdfMessage::SymbolTable(table) => return self.names_of_table(table),
-                HdfMessage::Link(link) => links.push((link.creation_order, link.name.clone())),
+                HdfMessage::SymbolTable(table) => return self.members_of_table(table),
+                HdfMessage::Link(link) => links.push(link.clone()),
                 HdfMessage::LinkInfo(info) => heap = Some(info),
                 _ => {}
             }
@@ -60,23 +96,26 @@ impl Hdf5Store {
         if let Some(info) = heap {
             let (heap, tree) = (info.fractal_heap_address, info.btree_name_index_address);
             self.objects_of_heap(heap, tree, |bytes| {
-                let mut cursor = Cursor::new(bytes);
-                let link = link::parse(&mut cursor, offset_size, length_size, bytes.len())?;
-                links.push((link.creation_order, link.name));
+                let (mut cursor, len) = (Cursor::new(bytes), bytes.len());
+                links.push(link::parse(&mut cursor, offset_size, length_size, len)?);
                 Ok(())
             })?;
         }
-        if links.iter().all(|(order, _)| order.is_some()) {
-            links.sort_by_key(|(order, _)| *order);
+        if links.iter().all(|link| link.creation_order.is_some()) {
+            links.sort_by_key(|link| link.creation_order);
         }
-        // A link may stand both in the header and in the heap.
-        let mut seen = HashSet::new();
-        let names = links.into_iter().map(|(_, name)| name);
-        Ok(names.filter(|name| seen.insert(name.clone())).collect())
+        let mut members = Members::default();
+        for link in links {
+            if let LinkTarget::Soft { path } = link.target {
+                members.paths.insert(link.name.clone(), path);
+            }
+            members.names.push(link.name);
+        }
+        Ok(members)
     }
 
-    /// The names in the table of an old group.
-    fn names_of_table(&self, table: &SymbolTableMessage) -> Result<Vec<String>, Hdf5Error> {
+    /// The members in the table of an old group.
+    fn members_of_table(&self, table: &SymbolTableMessage) -> Result<Members, Hdf5Error> {
         let (storage, superblock) = (self.file.storage(), self.file.superblock());
         let (offset_size, length_size) = (superblock.offset_size, superblock.length_size);
         let heap =
@@ -91,7 +130,7 @@ impl Hdf5Store {
             None,
         )?;
         let mut segment = None;
-        let mut names = Vec::new();
+        let mut members = Members::default();
         for (_, address) in nodes {
             let head = storage.read_range(address, 8)?;
             let n_entries = usize::from(u16::from_le_bytes([head[6], head[7]]));
@@ -104,19 +143,16 @@ impl Hdf5Store {
             }
             let segment: &[u8] = segment.as_deref().unwrap_or_default();
             for entry in node.entries {
-                let at = usize::try_from(entry.link_name_offset).unwrap_or(usize::MAX);
-                let name = segment.get(at..).unwrap_or_default();
-                let name = name
-                    .iter()
-                    .position(|&byte| byte == 0)
-                    .map(|end| &name[..end]);
-                let name = name.ok_or(Hdf5Error::OffsetOutOfBounds(entry.link_name_offset))?;
-                let name = str::from_utf8(name);
-                let name = name.map_err(|error| Hdf5Error::InvalidData(error.to_string()))?;
-                names.push(name.to_owned());
+                let name = text_at(segment, entry.link_name_offset)?;
+                if entry.cache_type == PATH {
+                    let [a, b, c, d, ..] = entry.scratch;
+                    let path = text_at(segment, u32::from_le_bytes([a, b, c, d]).into())?;
+                    members.paths.insert(name.clone(), path);
+                }
+                members.names.push(name);
             }
         }
-        Ok(names)
+        Ok(members)
     }
 
     /// Hands out the links or attributes that a heap holds and a tree lists.
@@ -152,4 +188,18 @@ impl Hdf5Store {
         }
         Ok(())
     }
+}
+
+/// What an entry of an old group holds when it leads to a path.
+const PATH: u32 = 2;
+
+/// A text in the heap of an old group's names.
+fn text_at(segment: &[u8], offset: u64) -> Result<String, Hdf5Error> {
+    let start = usize::try_from(offset).unwrap_or(usize::MAX);
+    let rest = segment.get(start..).unwrap_or_default();
+    let end = rest.iter().position(|&byte| byte == 0);
+    let end = end.ok_or(Hdf5Error::OffsetOutOfBounds(offset))?;
+    let text = str::from_utf8(&rest[..end]);
+    let text = text.map_err(|error| Hdf5Error::InvalidData(error.to_string()))?;
+    Ok(text.to_owned())
 }
