@@ -129,13 +129,12 @@ impl Comparison<'_> {
         library: &BTreeSet<String>,
         read: impl Fn(&Store) -> Read<BTreeSet<String>>,
     ) -> bool {
-        let before = self.original.and_then(|original| read(original).ok());
-        pure == library
-            || self.is_refused && library.is_subset(pure)
-            || before.is_some_and(|before| {
-                let mut missed = library.difference(pure);
-                missed.all(|name| !before.contains(name))
-            })
+        let Some(original) = self.original else {
+            return pure == library || self.is_refused && library.is_subset(pure);
+        };
+        let before = read(original).unwrap_or_default();
+        let mut missed = library.difference(pure);
+        missed.all(|name| !before.contains(name))
     }
 
     fn unread(&self, element: &str, reason: impl Into<String>) -> Unread {
