@@ -683,7 +683,17 @@ impl Backend for Hdf5Store {
             match message {
                 HdfMessage::DataLayout(message) => layout = Some(&message.layout),
                 HdfMessage::FilterPipeline(message) => filters = Some(message),
-                HdfMessage::FillValue(message) => fill = message.value.clone().unwrap_or_default(),
+                HdfMessage::FillValue(message) => {
+                    let value = message.value.as_deref().unwrap_or_default();
+                    // Old files have it twice, in two forms.
+                    if !fill.is_empty() && !value.is_empty() && fill != value {
+                        let found = format!("{fill:02x?} and {value:02x?}");
+                        return Err(Error::invalid(&self.path, element, "one fill value", found));
+                    }
+                    if !value.is_empty() {
+                        fill = value.to_vec();
+                    }
+                }
                 HdfMessage::Dataspace(space) => {
                     is_null = space.dataspace_type == DataspaceType::Null;
                 }
