@@ -679,7 +679,22 @@ impl Backend for Hdf5Store {
             .map_err(fail)?;
         let (mut layout, mut filters, mut fill) = (None, None, Vec::new());
         let mut is_null = false;
+        let mut kinds = HashSet::new();
         for message in &header.messages {
+            if let HdfMessage::DataLayout(_)
+            | HdfMessage::FilterPipeline(_)
+            | HdfMessage::Dataspace(_)
+            | HdfMessage::Datatype(_) = message
+                && !kinds.insert(std::mem::discriminant(message))
+            {
+                let expected = "one shape, type, layout and list of filters";
+                return Err(Error::invalid(
+                    &self.path,
+                    element,
+                    expected,
+                    "two of a kind",
+                ));
+            }
             match message {
                 HdfMessage::DataLayout(message) => layout = Some(&message.layout),
                 HdfMessage::FilterPipeline(message) => filters = Some(message),
