@@ -486,11 +486,12 @@ fn each_chunk_is_decoded_once_in_a_request() {
                 assert_eq!(batches.epoch(0).filter(Result::is_ok).count(), 1);
             };
             // Where the stretches of two threads meet, a chunk of indices and one of data may
-            // have left the cache when the second of them gets there.
-            let met = 2 * (workers as u64 - 1);
+            // have left the cache when the second of them gets there. They meet between tasks, of
+            // which each store has four; how often depends on who helps out whom.
+            let meetings = if workers == 1 { 0 } else { stores as u64 * 3 };
             let found = decoded(&epoch);
             assert!(
-                (n_chunks..=n_chunks + met).contains(&found),
+                (n_chunks..=n_chunks + 2 * meetings).contains(&found),
                 "{found} of {n_chunks} chunks, {shuffle:?}, {workers} workers"
             );
         }
