@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 mod faults;
-mod fork;
 mod golden;
 mod large;
 mod life;
