@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::item::{Item, ItemValue};
 use crate::labels::{MergedLabels, StoreLabels};
 use crate::plan::{MissingKey, ObsColumn, Plan, merge_categories, read_var_names};
+use crate::prefetch::is_forked;
 use crate::recycle::Recycler;
 use crate::rows::read_row;
 
@@ -54,6 +55,8 @@ impl MappedCollection {
         if options.sources.is_empty() {
             return Err(Error::NoPaths);
         }
+        // Its forked children will know that they are.
+        is_forked();
         let context = IoContext::new(options.io);
         let plan = Plan::open(&options, &context)?;
         Ok(MappedCollection {

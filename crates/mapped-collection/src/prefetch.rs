@@ -9,6 +9,7 @@
 //! pipeline of its own.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -20,6 +21,17 @@ use crate::lanes::Lanes;
 use crate::recycle::Waiting;
 use crate::window::Window;
 
+/// Whether this process was forked from the one that asked first.
+///
+/// The child of a fork may never get a thread to run: when another thread was just starting, the
+/// standard library's list of threads stays locked in the child for ever.
+pub(crate) fn is_forked() -> bool {
+    static FIRST: AtomicU32 = AtomicU32::new(0);
+    let me = std::process::id();
+    let first = FIRST.compare_exchange(0, me, Ordering::Relaxed, Ordering::Relaxed);
+    first.is_err_and(|first| first != me)
+}
+
 /// Batches being prepared.
 #[derive(Debug)]
 pub(crate) struct Pipeline {
@@ -28,6 +40,8 @@ pub(crate) struct Pipeline {
     /// For work that the caller does itself.
     scratch: FillScratch,
     pid: u32,
+    /// Then threads are relied on only once they run.
+    is_forked: bool,
 }
 
 #[derive(Debug)]
@@ -53,6 +67,8 @@ struct State {
     next_delivered: usize,
     stop: bool,
     panicked: bool,
+    /// Which threads have begun to run.
+    running: Vec<bool>,
 }
 
 /// A window in work.
@@ -126,6 +142,7 @@ impl Pipeline {
             next_delivered: first_batch,
             stop: false,
             panicked: false,
+            running: vec![false; workers],
         };
         let shared = Arc::new(Shared {
             waiting: Arc::new(job.waiting()),
@@ -149,6 +166,7 @@ impl Pipeline {
             threads,
             scratch: FillScratch::for_scan(),
             pid: std::process::id(),
+            is_forked: is_forked(),
         }
     }
 
@@ -187,7 +205,7 @@ impl Pipeline {
         let is_there =
             |state: &State| state.panicked || state.ready.contains_key(&state.next_delivered);
         while !is_there(&state) {
-            if self.threads.is_empty() {
+            if self.threads.is_empty() || self.is_forked && !state.running.contains(&true) {
                 let Some(work) = shared.choose(&mut state, 0) else {
                     break;
                 };
@@ -214,9 +232,16 @@ impl Drop for Pipeline {
             std::mem::forget(self.shared.clone());
             return;
         }
-        self.shared.lock().stop = true;
+        let mut state = self.shared.lock();
+        state.stop = true;
+        let running = std::mem::take(&mut state.running);
+        drop(state);
         self.shared.changed.notify_all();
-        for thread in self.threads.drain(..) {
+        for (thread, runs) in self.threads.drain(..).zip(running) {
+            // One that never ran has nothing to end, and may never come to it.
+            if self.is_forked && !runs {
+                continue;
+            }
             // A panic was reported by the batch that it failed.
             let _ = thread.join();
         }
@@ -262,6 +287,9 @@ impl Shared {
     fn work(&self, thread: usize) {
         let _guard = PanicGuard(self);
         let mut scratch = FillScratch::for_scan();
+        if let Some(running) = self.lock().running.get_mut(thread) {
+            *running = true;
+        }
         loop {
             let mut state = self.lock();
             let work = loop {

@@ -2,13 +2,8 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use mapped_collection::{Batch, BatchOptions, Item, Join, MappedCollection, Shuffle};
-
-/// Held by each test: while one of them forks, no other starts a thread. The child of a fork at
-/// that very moment may never get to start one itself, whatever code it runs.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 fn store(name: &str) -> PathBuf {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/stores");
@@ -28,7 +23,6 @@ fn read(cells: &MappedCollection) -> Option<(Vec<Item>, Batch)> {
 
 #[test]
 fn a_forked_child_reads_while_eight_threads_did() {
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let stores = [
         "base_a_csr.h5ad",
         "base_b_csr_v3.zarr",
@@ -67,7 +61,6 @@ fn a_forked_child_reads_while_eight_threads_did() {
 
 #[test]
 fn a_forked_child_shares_what_is_prepared() {
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let stores = ["csc.h5ad", "csc_v3.zarr"].map(store);
     for csc_bytes in [1 << 20, 0] {
         let builder = MappedCollection::builder(&stores).csc_bytes(csc_bytes);
@@ -84,9 +77,28 @@ fn a_forked_child_shares_what_is_prepared() {
     }
 }
 
+/// Threads that start and end at any moment, as those of a program may: in the child, the standard
+/// library's list of threads may be locked for ever.
+fn among_threads(test: impl FnOnce()) {
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                std::thread::spawn(|| ()).join().expect("it does nothing");
+            }
+        });
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(test));
+        stop.store(true, Ordering::Relaxed);
+        result.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+}
+
 #[test]
 fn a_thousand_forks_of_a_running_epoch_go_on_in_the_child() {
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    among_threads(forks_of_a_running_epoch);
+}
+
+fn forks_of_a_running_epoch() {
     let stores = ["base_a_csr.h5ad", "base_b_csr_v3.zarr", "h5_gzip.h5ad"];
     let cells = MappedCollection::builder(stores.map(store)).join(Join::Outer);
     let cells = cells.cache_bytes(200).open().expect("the fixtures open");
