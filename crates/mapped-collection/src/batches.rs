@@ -206,7 +206,7 @@ impl MappedCollection {
             self.plan().common_row_shape(number, &with_rows)?;
         }
         let fingerprint = fingerprint(self, &options);
-        let mut batches = Batches {
+        let batches = Batches {
             collection: self.clone(),
             options,
             fingerprint,
@@ -215,7 +215,7 @@ impl MappedCollection {
         // The order of a real epoch may be long to make; file order is as good for this check.
         let job = batches.job(Order::InOrder(n_obs), 0)?;
         // Spare buffers share the room of rows that wait: what is finished has its own.
-        batches.recycler = Arc::new(Recycler::new(job.window_bytes));
+        batches.recycler.set_limit(job.window_bytes);
         Ok(batches)
     }
 }

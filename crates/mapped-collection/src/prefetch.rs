@@ -36,7 +36,8 @@ pub(crate) fn is_forked() -> bool {
 #[derive(Debug)]
 pub(crate) struct Pipeline {
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
+    /// With their numbers.
+    threads: Vec<(usize, JoinHandle<()>)>,
     /// For work that the caller does itself.
     scratch: FillScratch,
     pid: u32,
@@ -155,10 +156,10 @@ impl Pipeline {
                 let shared = shared.clone();
                 let name = format!("batches-{number}");
                 // A thread that cannot be started is done without: the caller helps out.
-                std::thread::Builder::new()
+                let thread = std::thread::Builder::new()
                     .name(name)
-                    .spawn(move || shared.work(number))
-                    .ok()
+                    .spawn(move || shared.work(number));
+                Some((number, thread.ok()?))
             })
             .collect();
         Pipeline {
@@ -237,9 +238,9 @@ impl Drop for Pipeline {
         let running = std::mem::take(&mut state.running);
         drop(state);
         self.shared.changed.notify_all();
-        for (thread, runs) in self.threads.drain(..).zip(running) {
+        for (number, thread) in self.threads.drain(..) {
             // One that never ran has nothing to end, and may never come to it.
-            if self.is_forked && !runs {
+            if self.is_forked && !running[number] {
                 continue;
             }
             // A panic was reported by the batch that it failed.

@@ -22,7 +22,7 @@ pub(crate) struct Recycler {
     /// Bytes of rows that wait, in all epochs.
     waiting: AtomicUsize,
     /// The most bytes to keep, less those that wait.
-    limit: usize,
+    limit: AtomicUsize,
     /// Bytes of rows before they were packed, and after.
     unpacked: AtomicU64,
     packed: AtomicU64,
@@ -44,10 +44,15 @@ impl Recycler {
         Recycler {
             spare: Mutex::default(),
             waiting: AtomicUsize::new(0),
-            limit,
+            limit: AtomicUsize::new(limit),
             unpacked: AtomicU64::new(0),
             packed: AtomicU64::new(0),
         }
+    }
+
+    /// Changes how many bytes to keep at the most.
+    pub(crate) fn set_limit(&self, limit: usize) {
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     /// `len` elements of any value, and as many columns if they are `sparse`.
@@ -89,7 +94,8 @@ impl Recycler {
 
     fn keep(&self, bytes: usize, push: impl FnOnce(&mut Spare)) {
         if let Ok(mut spare) = self.spare.try_lock()
-            && self.waiting.load(Ordering::Relaxed) + spare.bytes + bytes <= self.limit
+            && self.waiting.load(Ordering::Relaxed) + spare.bytes + bytes
+                <= self.limit.load(Ordering::Relaxed)
         {
             spare.bytes += bytes;
             push(&mut spare);

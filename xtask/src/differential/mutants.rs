@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -79,11 +79,14 @@ fn compare(path: &Path, original: &Path, report: &mut Report, mutants: &mut Muta
     let text = text.join().expect("reading does not panic");
     let text = text.map_err(|error| failed(&this, &error))?;
     let found = serde_json::from_str::<Value>(&text).ok();
-    match (status, found) {
-        (None, _) => mutants.hung += 1,
-        (Some(Some(0 | 1)), Some(found)) => report.add(&found),
+    let Some(status) = status else {
+        mutants.hung += 1;
+        return Ok(());
+    };
+    match (status.code(), found) {
+        (Some(0 | 1), Some(found)) => report.add(&found),
         // The number that Rust gives to a panic.
-        (Some(Some(code @ 101)), _) => {
+        (Some(code @ 101), _) => {
             let file = path.display().to_string();
             report.different.push(Difference {
                 file,
@@ -99,12 +102,12 @@ fn compare(path: &Path, original: &Path, report: &mut Report, mutants: &mut Muta
     Ok(())
 }
 
-/// The exit code, inner `None` when a signal ended the process; `None` when it took too long.
-fn wait(child: &mut Child) -> std::io::Result<Option<Option<i32>>> {
+/// How the process ended; `None` when it took too long.
+fn wait(child: &mut Child) -> std::io::Result<Option<ExitStatus>> {
     let end = Instant::now() + MOST_TIME;
     while Instant::now() < end {
         if let Some(status) = child.try_wait()? {
-            return Ok(Some(status.code()));
+            return Ok(Some(status));
         }
         std::thread::sleep(Duration::from_millis(2));
     }

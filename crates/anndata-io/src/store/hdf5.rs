@@ -16,8 +16,8 @@ use hdf5_reader::messages::datatype::CompoundField;
 use hdf5_reader::messages::filter_pipeline::FilterPipelineMessage;
 use hdf5_reader::messages::layout::{ChunkIndexing, DataLayout};
 use hdf5_reader::{
-    ByteOrder, Dataset, Datatype, ExternalLinkResolver, Hdf5File, OpenOptions, StringPadding,
-    StringSize,
+    ByteOrder, Dataset, Datatype, ExternalLinkResolver, Hdf5File, OpenOptions, Storage,
+    StringPadding, StringSize,
 };
 
 use super::{Attribute, Backend, Node};
@@ -32,16 +32,12 @@ use crate::error::{Error, ErrorKind, LIBRARY_OR_REWRITE, REWRITE};
 
 mod attributes;
 mod groups;
-
-use groups::Members;
-
+mod metered;
 mod numbers;
 
-use numbers::unusual_number;
-
-mod metered;
-
+use groups::Members;
 use metered::Metered;
+use numbers::unusual_number;
 
 /// An open HDF5 file.
 pub(crate) struct Hdf5Store {
@@ -101,6 +97,13 @@ impl Hdf5Store {
             file,
             members: Mutex::default(),
         })
+    }
+
+    /// What structures are parsed from: the storage, and bytes of its offsets and lengths.
+    fn structure(&self) -> (&dyn Storage, u8, u8) {
+        let superblock = self.file.superblock();
+        let (offset_size, length_size) = (superblock.offset_size, superblock.length_size);
+        (self.file.storage(), offset_size, length_size)
     }
 
     fn dataset(&self, element: &str) -> Result<Dataset, Error> {
@@ -216,8 +219,7 @@ impl Hdf5Store {
             return Ok(Vec::new());
         };
         self.storage.begin_index();
-        let (storage, superblock) = (self.file.storage(), self.file.superblock());
-        let (offset_size, length_size) = (superblock.offset_size, superblock.length_size);
+        let (storage, offset_size, length_size) = self.structure();
         let shape = dataset.shape();
         let dims = chunk_extents(dims, shape);
         if is_undefined(*address, offset_size) || shape.contains(&0) {
@@ -638,7 +640,7 @@ impl Backend for Hdf5Store {
             let fields = table_fields(table.dtype()).unwrap_or_default();
             return Ok(fields.iter().map(|field| field.name.clone()).collect());
         }
-        let members = self.group(group).and_then(|_| self.members(group));
+        let members = self.members(group);
         let members = members.map_err(|error| failure(&self.path, group, error))?;
         let mut names = members.names.clone();
         // What is there and cannot be read is there. A name of nothing, or of a type, is not.

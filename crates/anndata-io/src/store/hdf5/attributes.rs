@@ -24,7 +24,6 @@ use crate::store::{Attribute, Backend, Node};
 impl Hdf5Store {
     /// The attributes of a group or dataset; a field of a table has none of its own.
     pub(super) fn attributes(&self, element: &str) -> Result<Vec<AttributeMessage>, Error> {
-        self.storage.begin();
         let fail = |error| failure(&self.path, element, error);
         let address = match self.node(element)? {
             Some(Node::Group) => self.group(element).map_err(fail)?.address(),
@@ -52,8 +51,7 @@ impl Hdf5Store {
         &self,
         info: &AttributeInfoMessage,
     ) -> Result<Vec<AttributeMessage>, Hdf5Error> {
-        let superblock = self.file.superblock();
-        let (offset_size, length_size) = (superblock.offset_size, superblock.length_size);
+        let (_, offset_size, length_size) = self.structure();
         // In the order of their creation, where that is known.
         let by_creation = info.btree_creation_order_address;
         let by_creation = by_creation.filter(|&tree| !is_undefined(tree, offset_size));

@@ -30,10 +30,9 @@ impl Hdf5Store {
     /// damaged into another, one of two would be taken for the other.
     pub(super) fn group(&self, path: &str) -> Result<Group, Hdf5Error> {
         let ends = path.match_indices('/').map(|(at, _)| at);
-        for end in std::iter::once(0).chain(ends) {
+        for end in [0].into_iter().chain(ends).chain([path.len()]) {
             self.members(&path[..end])?;
         }
-        self.members(path)?;
         self.file.group(path)
     }
 
@@ -80,8 +79,7 @@ impl Hdf5Store {
     }
 
     fn read_members(&self, group: &Group) -> Result<Members, Hdf5Error> {
-        let superblock = self.file.superblock();
-        let (offset_size, length_size) = (superblock.offset_size, superblock.length_size);
+        let (_, offset_size, length_size) = self.structure();
         let header = self.file.get_or_parse_header(group.address())?;
         let mut links = Vec::new();
         let mut heap = None;
@@ -116,8 +114,7 @@ impl Hdf5Store {
 
     /// The members in the table of an old group.
     fn members_of_table(&self, table: &SymbolTableMessage) -> Result<Members, Hdf5Error> {
-        let (storage, superblock) = (self.file.storage(), self.file.superblock());
-        let (offset_size, length_size) = (superblock.offset_size, superblock.length_size);
+        let (storage, offset_size, length_size) = self.structure();
         let heap =
             LocalHeap::parse_at_storage(storage, table.heap_address, offset_size, length_size)?;
         let nodes = btree_v1::collect_btree_v1_leaves_storage(
@@ -162,8 +159,7 @@ impl Hdf5Store {
         tree: u64,
         mut visit: impl FnMut(&[u8]) -> Result<(), Hdf5Error>,
     ) -> Result<(), Hdf5Error> {
-        let (storage, superblock) = (self.file.storage(), self.file.superblock());
-        let (offset_size, length_size) = (superblock.offset_size, superblock.length_size);
+        let (storage, offset_size, length_size) = self.structure();
         if is_undefined(heap, offset_size) || is_undefined(tree, offset_size) {
             return Ok(());
         }
