@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anndata_io::{AnnDataFile, AnnDataSource, IoContext, MatrixSource, Values1d, nearest_name};
 use feature_join::{Join, VarNames};
 use label_encoding::{Categories, Encoder, LabelColumn, LabelWeights};
+use once_cell::race::OnceBox;
 
 use crate::builder::Builder;
 use crate::error::Error;
@@ -15,6 +16,7 @@ use crate::plan::{MissingKey, ObsColumn, Plan, merge_categories, read_var_names}
 use crate::prefetch::is_forked;
 use crate::recycle::Recycler;
 use crate::rows::read_row;
+use crate::state::of_data;
 
 /// Many AnnData files as one map-style dataset.
 ///
@@ -40,6 +42,8 @@ struct Inner {
     plan: Plan,
     /// Memory of batches read by index, for later ones.
     recycler: Arc<Recycler>,
+    /// A hash of the data, once it was asked for; no child of a fork waits for it.
+    fingerprint: OnceBox<u64>,
 }
 
 /// Bytes of it that are kept at the most: a few dense batches.
@@ -65,6 +69,7 @@ impl MappedCollection {
                 context,
                 plan,
                 recycler: Arc::new(Recycler::new(SPARE_BYTES)),
+                fingerprint: OnceBox::new(),
             }),
         })
     }
@@ -100,6 +105,12 @@ impl MappedCollection {
 
     pub(crate) fn options(&self) -> &Builder {
         &self.inner.options
+    }
+
+    /// A hash of the data; the first call reads some obs names.
+    pub(crate) fn fingerprint(&self) -> Result<u64, Error> {
+        let hash = || Ok(Box::new(of_data(self)?));
+        self.inner.fingerprint.get_or_try_init(hash).copied()
     }
 
     pub(crate) fn check_open(&self) -> Result<(), Error> {

@@ -127,6 +127,15 @@ pub enum Error {
         /// What the state has.
         found: String,
     },
+    /// A sampler drew other rows for an epoch than it had when the state was taken.
+    #[error(
+        "the state cannot be resumed in the middle of epoch {epoch}: the sampler draws other rows \
+         than it did before; seed it by the epoch, or resume from the end of an epoch"
+    )]
+    Redrawn {
+        /// The epoch.
+        epoch: u64,
+    },
     /// The collection was closed.
     #[error("the collection is closed: open it again to read from it")]
     Closed,

@@ -50,6 +50,7 @@
 //! ```
 
 mod batch;
+mod batch_options;
 mod batches;
 mod builder;
 mod collection;
@@ -70,11 +71,13 @@ mod schedule;
 mod shuffle;
 mod slots;
 mod split;
+mod state;
 mod window;
 
 pub use anndata_io::{AnnDataSource, DType, Hdf5Backend, IoContext, MemoryStore, Values};
 pub use batch::{Batch, BatchColumn, BatchFormat, Matrix, Output};
-pub use batches::{BatchOptions, Batches, Epoch, LoaderState};
+pub use batch_options::BatchOptions;
+pub use batches::{Batches, Epoch};
 pub use builder::{Builder, EncodeLabels, LabelMatch, UnknownLabel};
 pub use collection::MappedCollection;
 pub use error::Error;
@@ -89,3 +92,4 @@ pub use sample::Weights;
 pub use shuffle::permutation;
 pub use slots::Indices;
 pub use split::{Split, SplitOptions};
+pub use state::LoaderState;

@@ -36,14 +36,20 @@ pub enum Sampler {
     All,
     /// These rows, by their index in the collection; repeats are fine.
     Rows(Arc<[u32]>),
+    /// Rows that a sampler outside of this crate drew for one epoch. They are read as
+    /// [`Rows`](Self::Rows) are; but the next epoch may have others, so a state holds a hash of
+    /// them, which counts only while the epoch is being read.
+    Drawn(Arc<[u32]>),
     /// `n_samples` rows (by default, as many as there are), each drawn with a probability
     /// proportional to its weight. The draws come in random order; no shuffle applies.
     Weighted {
         /// One weight a row, not negative: `[n_obs]`.
         weights: Weights,
-        /// Draws in an epoch.
+        /// Draws in an epoch. By default, as many as there are rows; without replacement, as many
+        /// as have a positive weight.
         n_samples: Option<usize>,
-        /// Whether a row may come again. Without, no more rows can be drawn than have a weight.
+        /// Whether a row may come again. Without, no more rows can be drawn than have a positive
+        /// weight.
         replacement: bool,
     },
 }
@@ -53,7 +59,7 @@ impl Sampler {
     pub(crate) fn n_rows(&self, n_obs: usize) -> usize {
         match self {
             Sampler::All => n_obs,
-            Sampler::Rows(rows) => rows.len(),
+            Sampler::Rows(rows) | Sampler::Drawn(rows) => rows.len(),
             Sampler::Weighted { weights, .. } if weights.is_empty() => 0,
             Sampler::Weighted {
                 weights,
@@ -112,7 +118,7 @@ impl Order {
     ) -> Order {
         let rows = match sampler {
             Sampler::All => None,
-            Sampler::Rows(rows) => Some(rows.clone()),
+            Sampler::Rows(rows) | Sampler::Drawn(rows) => Some(rows.clone()),
             Sampler::Weighted { weights, .. } if weights.is_empty() => return Order::InOrder(0),
             Sampler::Weighted {
                 weights,

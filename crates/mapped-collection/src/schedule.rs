@@ -1,8 +1,25 @@
-//! Which rows each batch has: the order of an epoch, cut into steps, and the part of a rank.
+//! Which rows each batch has: the order of an epoch, cut into steps, and the part of one reader.
+
+use std::ops::Range;
 
 use crate::order::Order;
 
-/// The batches of one rank in one epoch, from a row of the order on.
+/// One of several readers that divide an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) number: usize,
+    pub(crate) of: usize,
+}
+
+impl Part {
+    /// The only reader.
+    pub(crate) const WHOLE: Part = Part { number: 0, of: 1 };
+}
+
+/// The batches of one reader in one epoch, from a row of the order on.
+///
+/// A step is `batch_size` rows for each rank. Ranks divide the rows of every step, workers of one
+/// rank divide its batches: worker `w` of `W` has those of steps `w`, `w + W`, ….
 #[derive(Debug, Clone)]
 pub(crate) struct Schedule {
     pub(crate) order: Order,
@@ -10,97 +27,201 @@ pub(crate) struct Schedule {
     pub(crate) start: usize,
     pub(crate) batch_size: usize,
     pub(crate) drop_last: bool,
-    pub(crate) rank: usize,
-    pub(crate) world_size: usize,
+    /// Whether ranks repeat rows so that all have as many in the last step.
+    pub(crate) pad: bool,
+    pub(crate) rank: Part,
+    pub(crate) worker: Part,
 }
 
 impl Schedule {
-    /// Rows of all ranks in one step.
+    /// Positions of the order from one batch of this reader to its next.
     pub(crate) fn step_rows(&self) -> usize {
-        self.batch_size * self.world_size
+        self.batch_size * self.rank.of * self.worker.of
     }
 
-    /// Batches of this rank.
+    /// Positions that the ranks divide in one step.
+    fn rank_step(&self) -> usize {
+        self.batch_size * self.rank.of
+    }
+
+    fn rest(&self) -> usize {
+        self.order.len().saturating_sub(self.start)
+    }
+
+    /// Batches of this reader.
     pub(crate) fn n_batches(&self) -> usize {
-        let rest = self.order.len().saturating_sub(self.start);
-        if self.drop_last {
-            rest / self.step_rows()
-        } else {
-            rest.div_ceil(self.step_rows())
+        let full = self.rest() / self.rank_step();
+        let steps = full + usize::from(!self.last_step().is_empty());
+        steps
+            .saturating_sub(self.worker.number)
+            .div_ceil(self.worker.of)
+    }
+
+    /// Positions of this rank in a last step that is not full, relative to its first one. With
+    /// padding they may reach beyond the order's end.
+    fn last_step(&self) -> Range<usize> {
+        let rows = self.rest() % self.rank_step();
+        let Part { number, of } = self.rank;
+        if self.drop_last || rows == 0 {
+            return 0..0;
         }
+        if self.pad {
+            let each = rows.div_ceil(of);
+            return number * each..(number + 1) * each;
+        }
+        let (each, longer) = (rows / of, rows % of);
+        let first = number * each + number.min(longer);
+        first..first + each + usize::from(number < longer)
     }
 
     /// The rows of batch `number`; `None` past the last one.
-    ///
-    /// A last step that is not full is completed from the order's start when there are several
-    /// ranks, so that all get as many rows; a single rank gets a smaller batch.
     pub(crate) fn rows(&self, number: usize) -> Option<Vec<usize>> {
         if number >= self.n_batches() {
             return None;
         }
-        let first = self.start + number * self.step_rows() + self.rank * self.batch_size;
-        let len = self.order.len();
-        let positions = first..first + self.batch_size;
-        Some(if self.world_size == 1 {
-            (positions.start..positions.end.min(len))
-                .map(|at| self.order.row(at))
-                .collect()
+        let step = number * self.worker.of + self.worker.number;
+        let within = if step < self.rest() / self.rank_step() {
+            let first = self.rank.number * self.batch_size;
+            first..first + self.batch_size
         } else {
-            positions.map(|at| self.order.row(at % len)).collect()
-        })
+            self.last_step()
+        };
+        let first = self.start + step * self.rank_step();
+        let len = self.order.len();
+        let row = |at: usize| self.order.row(if at < len { at } else { at % len });
+        Some(within.map(|at| row(first + at)).collect())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    fn ranks(
-        n: usize,
-        start: usize,
-        batch_size: usize,
-        world_size: usize,
-        drop_last: bool,
-    ) -> Vec<Vec<usize>> {
-        let schedule = |rank| Schedule {
+    fn schedule(n: usize, batch_size: usize) -> Schedule {
+        Schedule {
             order: Order::InOrder(n),
-            start,
+            start: 0,
             batch_size,
-            drop_last,
-            rank,
-            world_size,
-        };
-        let n_batches = schedule(0).n_batches();
-        let rows = |rank: usize, number| schedule(rank).rows(number).expect("a batch of the rank");
-        (0..n_batches)
-            .map(|number| (0..world_size).flat_map(|r| rows(r, number)).collect())
-            .collect()
-    }
-
-    #[test]
-    fn the_ranks_together_give_the_order() {
-        for world_size in 1..5 {
-            for n in [12, 24, 60] {
-                let steps = ranks(n, 0, 3, world_size, true).concat();
-                assert!(
-                    steps
-                        .iter()
-                        .copied()
-                        .eq(0..n / (3 * world_size) * 3 * world_size)
-                );
-            }
+            drop_last: false,
+            pad: true,
+            rank: Part::WHOLE,
+            worker: Part::WHOLE,
         }
     }
 
+    fn all(schedule: &Schedule) -> Vec<Vec<usize>> {
+        let rows = |number| schedule.rows(number).expect("a batch of the reader");
+        (0..schedule.n_batches()).map(rows).collect()
+    }
+
+    /// What each rank reads.
+    fn ranks(schedule: &Schedule, of: usize) -> Vec<Vec<Vec<usize>>> {
+        let rank = |number| Part { number, of };
+        let of_rank = |number| {
+            all(&Schedule {
+                rank: rank(number),
+                ..schedule.clone()
+            })
+        };
+        (0..of).map(of_rank).collect()
+    }
+
     #[test]
-    fn a_last_step_is_short_dropped_or_completed() {
-        assert_eq!(ranks(7, 0, 4, 1, false), [vec![0, 1, 2, 3], vec![4, 5, 6]]);
-        assert_eq!(ranks(7, 0, 4, 1, true), [vec![0, 1, 2, 3]]);
+    fn last_step_of_one_rank_is_short_or_dropped() {
+        let whole = schedule(7, 4);
+        assert_eq!(all(&whole), [vec![0, 1, 2, 3], vec![4, 5, 6]]);
+        let dropped = Schedule {
+            drop_last: true,
+            ..whole.clone()
+        };
+        assert_eq!(all(&dropped), [vec![0, 1, 2, 3]]);
         assert_eq!(
-            ranks(5, 0, 2, 2, false),
-            [vec![0, 1, 2, 3], vec![4, 0, 1, 2]]
+            all(&Schedule {
+                start: 4,
+                batch_size: 2,
+                ..whole
+            }),
+            [vec![4, 5], vec![6]]
         );
-        assert_eq!(ranks(3, 0, 4, 2, false), [vec![0, 1, 2, 0, 1, 2, 0, 1]]);
-        assert_eq!(ranks(7, 4, 2, 1, false), [vec![4, 5], vec![6]]);
+    }
+
+    #[test]
+    fn last_step_of_several_ranks_is_divided_evenly() {
+        assert_eq!(
+            ranks(&schedule(5, 2), 2),
+            [[vec![0, 1], vec![4]], [vec![2, 3], vec![0]]]
+        );
+        assert_eq!(ranks(&schedule(3, 4), 2), [[vec![0, 1]], [vec![2, 0]]]);
+        let unpadded = Schedule {
+            pad: false,
+            ..schedule(5, 2)
+        };
+        assert_eq!(
+            ranks(&unpadded, 2),
+            [vec![vec![0, 1], vec![4]], vec![vec![2, 3]]]
+        );
+        assert_eq!(
+            ranks(
+                &Schedule {
+                    pad: false,
+                    ..schedule(3, 4)
+                },
+                2
+            ),
+            [[vec![0, 1]], [vec![2]]]
+        );
+    }
+
+    #[test]
+    fn workers_divide_the_batches_of_their_rank() {
+        let worker = |number| Schedule {
+            worker: Part { number, of: 2 },
+            ..schedule(5, 2)
+        };
+        assert_eq!(all(&worker(0)), [vec![0, 1], vec![4]]);
+        assert_eq!(all(&worker(1)), [vec![2, 3]]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_row_comes_as_often_as_the_options_say(
+            n in 0..60usize, start in 0..60usize, batch_size in 1..9usize, world in 1..6usize,
+            workers in 1..4usize, drop_last in any::<bool>(), pad in any::<bool>(),
+        ) {
+            let start = start.min(n);
+            let whole = Schedule { start, drop_last, pad, ..schedule(n, batch_size) };
+            let by_rank = ranks(&whole, world);
+            let rest = n - start;
+            let full = rest / (batch_size * world) * batch_size * world;
+            let mut found: Vec<usize> = by_rank.iter().flatten().flatten().copied().collect();
+            found.sort_unstable();
+            if drop_last {
+                prop_assert!(found.into_iter().eq(start..start + full));
+            } else {
+                let repeated = found.len() - rest;
+                let most = if pad { world - 1 } else { 0 };
+                prop_assert!(repeated <= most);
+                let distinct: std::collections::BTreeSet<usize> = found.into_iter().collect();
+                let all_come = (start..n).all(|row| distinct.contains(&row));
+                prop_assert!(all_come);
+            }
+            let counts: Vec<usize> = by_rank.iter().map(Vec::len).collect();
+            let least = counts.iter().min().expect("a rank");
+            prop_assert!(counts.iter().all(|n| n - least <= usize::from(!pad)));
+            let sizes = by_rank.iter().map(|batches| batches.concat().len());
+            let spread = sizes.clone().max().expect("a rank") - sizes.min().expect("a rank");
+            prop_assert!(spread <= usize::from(!pad));
+            // Workers together read what their rank reads without them.
+            for (number, batches) in by_rank.iter().enumerate() {
+                let rank = Part { number, of: world };
+                for (worker, expected) in (0..workers).map(|w| (w, batches.iter().skip(w).step_by(workers))) {
+                    let worker = Part { number: worker, of: workers };
+                    let part = Schedule { rank, worker, ..whole.clone() };
+                    prop_assert!(all(&part).iter().eq(expected));
+                }
+            }
+        }
     }
 }

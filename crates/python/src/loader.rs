@@ -14,20 +14,11 @@ use crate::batch::to_dict;
 use crate::collection::Collection;
 use crate::errors::to_python;
 
-/// Where an epoch stands, as `(epoch, rows, seed, fingerprint)`.
-type State = (u64, u64, u64, u64);
+/// Who reads: `(rank, world_size, reader, readers)`.
+type Division = (usize, usize, usize, usize);
 
-fn to_tuple(state: &LoaderState) -> State {
-    (state.epoch, state.rows, state.seed, state.fingerprint)
-}
-
-fn from_tuple((epoch, rows, seed, fingerprint): State) -> LoaderState {
-    LoaderState {
-        epoch,
-        rows,
-        seed,
-        fingerprint,
-    }
+fn divided(options: BatchOptions, (rank, world_size, reader, readers): Division) -> BatchOptions {
+    options.rank(rank, world_size).reader(reader, readers)
 }
 
 /// Options of epochs, checked against the collection.
@@ -40,7 +31,7 @@ pub(crate) struct Loader {
 #[pymethods]
 impl Loader {
     /// `block` is 0 for an exact shuffle and `None` for none. `rows` and `weights` exclude each
-    /// other.
+    /// other; with `drawn`, each epoch is given rows of its own.
     #[new]
     #[expect(clippy::too_many_arguments, reason = "an argument an option")]
     fn new(
@@ -52,15 +43,16 @@ impl Loader {
         weights: Option<PyArrayLike1<'_, f64>>,
         n_samples: Option<usize>,
         replacement: bool,
+        drawn: bool,
         seed: u64,
         drop_last: bool,
+        pad: bool,
         output: &str,
         dtype: Option<&str>,
         missing_code: i64,
         workers: usize,
         memory: usize,
-        rank: usize,
-        world_size: usize,
+        division: Division,
     ) -> PyResult<Loader> {
         let sampler = match (rows, weights) {
             (Some(rows), _) => Sampler::Rows(rows.as_array().iter().copied().collect()),
@@ -69,6 +61,7 @@ impl Loader {
                 n_samples,
                 replacement,
             },
+            (None, None) if drawn => Sampler::Drawn([].into()),
             (None, None) => Sampler::All,
         };
         let options = BatchOptions::new(batch_size)
@@ -80,36 +73,81 @@ impl Loader {
             .sampler(sampler)
             .seed(seed)
             .drop_last(drop_last)
+            .pad(pad)
             .output(arguments::output(output)?)
             .dtype(arguments::dtype(dtype)?)
             .missing_code(missing_code)
             .workers(workers)
-            .memory(memory)
-            .rank(rank, world_size);
+            .memory(memory);
+        let options = divided(options, division);
         let batches = py.detach(|| collection.cells().batches(options));
         Ok(Loader {
             batches: batches.map_err(to_python)?,
         })
     }
 
-    /// Batches of a whole epoch.
-    #[getter]
-    fn n_batches(&self) -> usize {
-        self.batches.n_batches()
+    /// Batches of a whole epoch; `n_rows` is the number of rows that a sampler draws.
+    #[pyo3(signature = (division, n_rows))]
+    fn n_batches(
+        &self,
+        py: Python<'_>,
+        division: Division,
+        n_rows: Option<usize>,
+    ) -> PyResult<usize> {
+        let batches = py.detach(|| self.batches.with(|options| divided(options, division)));
+        let batches = batches.map_err(to_python)?;
+        Ok(n_rows.map_or_else(|| batches.n_batches(), |rows| batches.n_batches_of(rows)))
     }
 
-    /// The state of an epoch before its first batch.
-    fn start_of(&self, epoch: u64) -> State {
-        to_tuple(&self.batches.start_of(epoch))
+    /// What a state says of the data and the options.
+    fn fingerprint(&self, py: Python<'_>) -> PyResult<u64> {
+        let state = py.detach(|| self.batches.start_of(0)).map_err(to_python)?;
+        Ok(state.fingerprint)
     }
 
-    /// The rest of the epoch of a state.
-    fn resume(&self, py: Python<'_>, state: State) -> PyResult<Epoch> {
-        let state = from_tuple(state);
-        let epoch = py
-            .detach(|| self.batches.resume(&state))
-            .map_err(to_python)?;
-        Ok(Epoch(Mutex::new(epoch)))
+    /// An error when a state with this seed and fingerprint belongs to something else.
+    fn check_state(&self, py: Python<'_>, seed: u64, fingerprint: u64) -> PyResult<()> {
+        let state = LoaderState {
+            epoch: 0,
+            rows: 0,
+            seed,
+            fingerprint,
+            drawn: None,
+        };
+        py.detach(|| self.batches.check_state(&state))
+            .map_err(to_python)
+    }
+
+    /// The same options with another seed.
+    fn with_seed(&self, py: Python<'_>, seed: u64) -> PyResult<Loader> {
+        let batches = py.detach(|| self.batches.with(|options| options.seed(seed)));
+        Ok(Loader {
+            batches: batches.map_err(to_python)?,
+        })
+    }
+
+    /// An epoch after the first `had` rows of its order. `rows` are those that a sampler drew.
+    #[pyo3(signature = (epoch, had, division, rows))]
+    fn begin(
+        &self,
+        py: Python<'_>,
+        epoch: u64,
+        had: usize,
+        division: Division,
+        rows: Option<PyReadonlyArray1<'_, u32>>,
+    ) -> PyResult<Epoch> {
+        let rows = rows.map(|rows| Sampler::Drawn(rows.as_array().iter().copied().collect()));
+        let begun = py.detach(|| {
+            let batches = self.batches.with(|options| {
+                let options = divided(options, division);
+                match rows {
+                    Some(rows) => options.sampler(rows),
+                    None => options,
+                }
+            })?;
+            Ok(batches.begin(epoch, had))
+        });
+        Ok(Epoch(Mutex::new(begun.map_err(to_python)?)))
     }
 }
 
@@ -157,8 +195,9 @@ impl Epoch {
         Ok(self.lock()?.len())
     }
 
-    /// Where the epoch stands after the batches delivered so far.
-    fn state(&self) -> PyResult<State> {
-        Ok(to_tuple(&self.lock()?.state()))
+    /// The number of the epoch and the rows of its order that were had; after the last batch, the
+    /// next epoch and 0.
+    fn position(&self) -> PyResult<(u64, usize)> {
+        Ok(self.lock()?.position())
     }
 }

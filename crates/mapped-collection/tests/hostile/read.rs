@@ -365,7 +365,7 @@ pub(crate) fn loader() -> (Batches, LoaderState) {
     let batches = cells.batches(options).expect("valid options");
     let mut epoch = batches.epoch(3);
     epoch.next();
-    let state = epoch.state();
+    let state = epoch.state().expect("names can be read");
     (batches, state)
 }
 
@@ -373,7 +373,7 @@ pub(crate) fn loader() -> (Batches, LoaderState) {
 pub(crate) fn resume(batches: &Batches, state: &[u8]) -> Result<usize, Box<dyn std::error::Error>> {
     let state: LoaderState = serde_json::from_slice(state)?;
     let epoch = batches.resume(&state)?;
-    epoch.state();
+    epoch.state()?;
     let n = epoch
         .map(|batch| batch.map(drop))
         .collect::<Result<Vec<_>, _>>()?;

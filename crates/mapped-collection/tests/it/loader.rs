@@ -133,7 +133,7 @@ proptest! {
         let mut states = Vec::new();
         for step in 0..n_batches {
             if step == cut {
-                states = epochs.iter().map(|epoch| epoch.state()).collect();
+                states = epochs.iter().map(|epoch| epoch.state().expect("names")).collect();
             }
             for epoch in &mut epochs {
                 let batch = epoch.next().expect("as many as counted").expect("readable");
@@ -146,12 +146,12 @@ proptest! {
         }
         prop_assert!(epochs.iter_mut().all(|epoch| epoch.next().is_none()));
         let step_rows = batch_size * world_size;
-        let expected: Vec<u32> = if drop_last {
-            order[..n / step_rows * step_rows].to_vec()
-        } else if world_size == 1 {
-            order.clone()
+        let full = n / step_rows * step_rows;
+        let expected: Vec<u32> = if drop_last || full == n {
+            order[..full].to_vec()
         } else {
-            (0..n.div_ceil(step_rows) * step_rows).map(|at| order[at % n]).collect()
+            let padded = (n - full).div_ceil(world_size) * world_size;
+            (0..full + padded).map(|at| order[at % n]).collect()
         };
         prop_assert_eq!(&found, &expected);
 
@@ -174,7 +174,7 @@ fn a_state_is_refused_by_another_loader() {
     let options = || BatchOptions::new(3).shuffle(Shuffle::Exact).seed(1);
     let mut epoch = batches(options()).epoch(2);
     epoch.next().expect("a batch").expect("readable");
-    let state = epoch.state();
+    let state = epoch.state().expect("names can be read");
     let json = serde_json::to_string(&state).expect("it serialises");
     assert_eq!(
         serde_json::from_str::<mapped_collection::LoaderState>(&json).expect("it reads back"),
@@ -192,6 +192,146 @@ fn a_state_is_refused_by_another_loader() {
     }
     let other = self::cells(&[10, 11]).batches(options()).expect("valid");
     assert!(matches!(other.resume(&state), Err(Error::State { .. })));
+}
+
+/// One store of rows with these names, all else equal.
+fn named(names: &[String]) -> MemoryStore {
+    let rows: Vec<&str> = names.iter().map(String::as_str).collect();
+    MemoryStore::new("named")
+        .dataframe("obs", &rows)
+        .dataframe("var", &["g"])
+        .array(
+            "X",
+            &[rows.len() as u64, 1],
+            Values::F32(vec![0.0; rows.len()]),
+        )
+}
+
+#[test]
+fn state_belongs_to_the_data_not_to_its_place() {
+    let names =
+        |prefix: &str| -> Vec<String> { (0..3000).map(|i| format!("{prefix}{i}")).collect() };
+    let (a, b) = (names("a"), names("b"));
+    let mut edited = b.clone();
+    edited[2999 - 2999 % 3] = "else".into();
+    let batches = |stores: &[&[String]]| {
+        let cells = MappedCollection::builder(stores.iter().map(|names| named(names)));
+        let options = BatchOptions::new(4).shuffle(Shuffle::Exact);
+        cells
+            .open()
+            .expect("valid")
+            .batches(options)
+            .expect("valid")
+    };
+    let mut epoch = batches(&[&a, &b]).epoch(0);
+    epoch.next().expect("a batch").expect("readable");
+    let state = epoch.state().expect("names can be read");
+    assert!(state.fingerprint < 1 << 63);
+    batches(&[&a, &b]).resume(&state).expect("the same data");
+    for other in [[&b[..], &a], [&a, &a], [&a, &b[..2999]]] {
+        let error = batches(&other).resume(&state).expect_err("other data");
+        assert!(matches!(error, Error::State { .. }), "{error}");
+    }
+    // Every 5.86th of 6,000 names counts.
+    let counted = (0..1024u64).any(|i| i * 6000 / 1024 == 3000 + 2999 - 2999 % 3);
+    assert_eq!(batches(&[&a, &edited]).resume(&state).is_err(), counted);
+}
+
+#[test]
+fn state_after_the_last_batch_is_the_start_of_the_next_epoch() {
+    let cells = cells(&[10]);
+    for (drop_last, n) in [(false, 4), (true, 3)] {
+        let options = BatchOptions::new(3).drop_last(drop_last);
+        let mut epoch = cells.batches(options).expect("valid").epoch(6);
+        assert_eq!(epoch.position(), (6, 0));
+        assert_eq!(epoch.by_ref().take(n - 1).count(), n - 1);
+        assert_eq!(epoch.position(), (6, 3 * (n - 1)));
+        assert_eq!(epoch.by_ref().count(), 1);
+        assert_eq!(epoch.position(), (7, 0));
+    }
+}
+
+#[test]
+fn state_of_drawn_rows_needs_the_same_rows_in_the_middle_only() {
+    let cells = cells(&[20, 20]);
+    let drawn = |rows: &[u32]| {
+        let options = BatchOptions::new(3).sampler(Sampler::Drawn(rows.into()));
+        cells.batches(options).expect("valid")
+    };
+    let rows = [5, 9, 1, 1, 30, 2, 7];
+    let mut epoch = drawn(&rows).epoch(0);
+    epoch.next().expect("a batch").expect("readable");
+    let state = epoch.state().expect("names can be read");
+    let rest = |batches: &mapped_collection::Batches| -> Vec<u32> {
+        let rest = batches.resume(&state).expect("the same rows");
+        rest.flat_map(|batch| rows_of(&cells, &batch.expect("readable")))
+            .collect()
+    };
+    assert_eq!(rest(&drawn(&rows)), rows[3..]);
+    let error = drawn(&[5, 9, 1, 1, 30, 2, 8])
+        .resume(&state)
+        .expect_err("other rows");
+    assert!(matches!(error, Error::Redrawn { epoch: 0 }), "{error}");
+    epoch.by_ref().for_each(drop);
+    let end = epoch.state().expect("names can be read");
+    assert_eq!((end.epoch, end.rows, end.drawn), (1, 0, None));
+    assert!(drawn(&[3, 4]).resume(&end).is_ok());
+}
+
+#[test]
+fn readers_divide_the_batches_and_go_on_each_by_itself() {
+    let cells = cells(&[50]);
+    let batches = |number, of| {
+        let options = BatchOptions::new(4)
+            .shuffle(Shuffle::Exact)
+            .reader(number, of);
+        cells.batches(options).expect("valid")
+    };
+    let read = |epoch: mapped_collection::Epoch| -> Vec<Vec<u32>> {
+        epoch
+            .map(|batch| rows_of(&cells, &batch.expect("readable")))
+            .collect()
+    };
+    let whole = read(batches(0, 1).epoch(0));
+    for of in 2..5 {
+        for number in 0..of {
+            let own: Vec<_> = whole.iter().skip(number).step_by(of).cloned().collect();
+            assert_eq!(read(batches(number, of).epoch(0)), own);
+            for taken in 0..own.len() {
+                let mut epoch = batches(number, of).epoch(0);
+                epoch.by_ref().take(taken).for_each(drop);
+                let state = epoch.state().expect("names can be read");
+                let rest = batches(number, of).resume(&state).expect("its own state");
+                assert_eq!(
+                    read(rest),
+                    own[taken..],
+                    "reader {number} of {of} after {taken}"
+                );
+            }
+        }
+    }
+    assert!(cells.batches(BatchOptions::new(1).reader(2, 2)).is_err());
+}
+
+#[test]
+fn seeds_and_states_fit_in_63_bits() {
+    let cells = cells(&[5]);
+    let error = cells
+        .batches(BatchOptions::new(1).seed(1 << 63))
+        .expect_err("too large");
+    assert!(
+        error
+            .to_string()
+            .starts_with("seed: expected less than 2^63"),
+        "{error}"
+    );
+    let options = BatchOptions::new(1).seed((1 << 63) - 1);
+    let state = cells
+        .batches(options)
+        .expect("valid")
+        .start_of(0)
+        .expect("names");
+    assert!(state.seed < 1 << 63 && state.fingerprint < 1 << 63);
 }
 
 #[test]
@@ -225,12 +365,16 @@ fn samplers_draw_what_they_say() {
         "rows without a label never come"
     );
     let weights: Arc<[f64]> = (0..60).map(|row| f64::from(row % 2)).collect();
-    let sampler = Sampler::Weighted {
-        weights,
-        n_samples: Some(100),
+    let without_replacement = |n_samples| Sampler::Weighted {
+        weights: weights.clone(),
+        n_samples,
         replacement: false,
     };
-    let mut drawn = draw(sampler, Shuffle::None);
+    let too_many = BatchOptions::new(7).sampler(without_replacement(Some(31)));
+    let error = cells.batches(too_many).expect_err("30 have a weight");
+    assert!(error.to_string().contains("31 rows"), "{error}");
+    assert_eq!(draw(without_replacement(Some(29)), Shuffle::None).len(), 29);
+    let mut drawn = draw(without_replacement(None), Shuffle::None);
     drawn.sort_unstable();
     assert!(drawn.into_iter().eq((0..60).filter(|row| row % 2 == 1)));
     for weights in [

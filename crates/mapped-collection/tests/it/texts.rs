@@ -74,7 +74,8 @@ fn requests() -> Vec<(&'static str, Error)> {
         let start = open(one())
             .batches(BatchOptions::new(1).seed(seed))
             .expect("valid")
-            .start_of(0);
+            .start_of(0)
+            .expect("names can be read");
         let batches = open(one())
             .batches(BatchOptions::new(1).seed(8))
             .expect("valid");
