@@ -5,8 +5,8 @@ use anndata_io::DType;
 use crate::batch::{BatchFormat, Output};
 use crate::collection::MappedCollection;
 use crate::error::Error;
-use crate::order::{Sampler, Shuffle};
-use crate::schedule::Part;
+use crate::order::{Order, Sampler, Shuffle};
+use crate::schedule::{Part, Schedule};
 
 /// What epochs of batches are like.
 #[derive(Debug, Clone)]
@@ -135,6 +135,24 @@ const MOST_WORKERS: usize = 1024;
 const MOST_STEP_ROWS: usize = u32::MAX as usize;
 
 impl BatchOptions {
+    pub(crate) fn schedule(&self, order: Order, start: usize) -> Schedule {
+        Schedule {
+            order,
+            start,
+            batch_size: self.batch_size,
+            drop_last: self.drop_last,
+            pad: self.pad,
+            rank: self.rank,
+            reader: self.reader,
+        }
+    }
+
+    /// Batches of an epoch of `n_rows` rows after the first `had` of them: for rows that a sampler
+    /// [draws](Sampler::Drawn) later, and for epochs that go on.
+    pub fn n_batches(&self, n_rows: usize, had: usize) -> usize {
+        self.schedule(Order::InOrder(n_rows), had).n_batches()
+    }
+
     /// # Errors
     /// When an option makes no sense for a collection.
     pub(crate) fn check(&self, collection: &MappedCollection) -> Result<(), Error> {

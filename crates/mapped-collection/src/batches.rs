@@ -11,7 +11,7 @@ use crate::job::Job;
 use crate::order::Order;
 use crate::prefetch::Pipeline;
 use crate::recycle::Recycler;
-use crate::schedule::Schedule;
+use crate::schedule::Part;
 use crate::state::{LoaderState, fingerprint, of_drawn};
 
 /// Epochs of batches of one collection.
@@ -78,18 +78,6 @@ impl Batches {
         Batches::new(&self.collection, options, self.recycler.clone())
     }
 
-    fn schedule(&self, order: Order, start: usize) -> Schedule {
-        Schedule {
-            order,
-            start,
-            batch_size: self.options.batch_size,
-            drop_last: self.options.drop_last,
-            pad: self.options.pad,
-            rank: self.options.rank,
-            worker: self.options.reader,
-        }
-    }
-
     fn job(&self, order: Order, start: usize) -> Result<Job, Error> {
         let BatchOptions {
             format,
@@ -99,7 +87,7 @@ impl Batches {
         } = self.options;
         Job::new(
             &self.collection,
-            self.schedule(order, start),
+            self.options.schedule(order, start),
             format,
             workers,
             memory,
@@ -107,15 +95,20 @@ impl Batches {
         )
     }
 
-    /// Batches of a whole epoch.
-    pub fn n_batches(&self) -> usize {
-        self.n_batches_of(self.options.sampler.n_rows(self.collection.n_obs()))
+    /// The options that they were made with.
+    pub fn options(&self) -> &BatchOptions {
+        &self.options
     }
 
-    /// Batches of an epoch of `n_rows` rows: for samplers that [draw](crate::Sampler::Drawn) them
-    /// later.
-    pub fn n_batches_of(&self, n_rows: usize) -> usize {
-        self.schedule(Order::InOrder(n_rows), 0).n_batches()
+    /// Batches of a whole epoch.
+    pub fn n_batches(&self) -> usize {
+        self.options.n_batches(self.n_rows(), 0)
+    }
+
+    /// Rows of a whole epoch, of all ranks; 0 for a sampler that [draws](crate::Sampler::Drawn)
+    /// them later.
+    pub fn n_rows(&self) -> usize {
+        self.options.sampler.n_rows(self.collection.n_obs())
     }
 
     /// Where an epoch stands before its first batch. The first call reads some obs names, which
@@ -151,10 +144,10 @@ impl Batches {
     /// that a sampler drew; when obs names cannot be read.
     pub fn resume(&self, state: &LoaderState) -> Result<Epoch, Error> {
         self.check_state(state)?;
-        if state.rows > 0 && state.drawn != of_drawn(&self.options.sampler) {
-            return Err(Error::Redrawn { epoch: state.epoch });
+        if state.rows > 0 {
+            self.check_drawn(state.epoch, state.drawn)?;
         }
-        let n_rows = self.options.sampler.n_rows(self.collection.n_obs());
+        let n_rows = self.n_rows();
         match usize::try_from(state.rows) {
             Ok(rows) if rows <= n_rows => Ok(self.begin(state.epoch, rows)),
             _ => Err(Error::State {
@@ -187,6 +180,18 @@ impl Batches {
             return mismatch(what, own.fingerprint, state.fingerprint);
         }
         Ok(())
+    }
+
+    /// Whether the rows that a sampler drew for an epoch are those of a state in its middle.
+    ///
+    /// # Errors
+    /// When they are others.
+    pub fn check_drawn(&self, epoch: u64, drawn: Option<u64>) -> Result<(), Error> {
+        if drawn == of_drawn(&self.options.sampler) {
+            Ok(())
+        } else {
+            Err(Error::Redrawn { epoch })
+        }
     }
 
     /// The rest of an epoch after the first `rows` rows of its order, as [`Epoch::position`] has
@@ -231,7 +236,8 @@ impl Epoch {
     }
 
     /// Where the epoch stands: what [`Batches::resume`] takes to go on after the batches
-    /// delivered so far. After the last batch, it is the start of the next epoch.
+    /// delivered so far. After the last batch, it is the start of the next epoch; but one of
+    /// several [readers](BatchOptions::reader) stays at the end, while others may still read.
     ///
     /// # Errors
     /// When the obs names that go into its fingerprint cannot be read.
@@ -240,17 +246,27 @@ impl Epoch {
         self.batches.state(epoch, rows)
     }
 
-    /// The number of the epoch, and the rows of its order that all ranks together have had; after
-    /// the last batch, the next epoch and 0.
+    /// The number of the epoch and the rows of its order that were had, as [`state`](Self::state)
+    /// has them.
     pub fn position(&self) -> (u64, usize) {
-        match &self.job {
-            Ok(job) if self.next >= job.schedule.n_batches() => (self.epoch.saturating_add(1), 0),
-            Ok(job) => {
-                let had = self.next * job.schedule.step_rows();
-                (self.epoch, (self.start + had).min(job.schedule.order.len()))
-            }
-            Err(_) => (self.epoch, self.start),
+        let Ok(job) = &self.job else {
+            return (self.epoch, self.start);
+        };
+        let schedule = &job.schedule;
+        let len = schedule.order.len();
+        if self.next < schedule.n_batches() {
+            let had = self.start + self.next * schedule.step_rows();
+            (self.epoch, had.min(len))
+        } else if schedule.reader == Part::WHOLE {
+            (self.epoch.saturating_add(1), 0)
+        } else {
+            (self.epoch, len)
         }
+    }
+
+    /// A hash of the rows of this epoch if a sampler [drew](crate::Sampler::Drawn) them.
+    pub fn drawn(&self) -> Option<u64> {
+        of_drawn(&self.batches.options.sampler)
     }
 
     /// Waits until [`next`](Iterator::next) has an answer, at most `timeout`; gives whether it

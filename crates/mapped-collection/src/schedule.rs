@@ -18,8 +18,8 @@ impl Part {
 
 /// The batches of one reader in one epoch, from a row of the order on.
 ///
-/// A step is `batch_size` rows for each rank. Ranks divide the rows of every step, workers of one
-/// rank divide its batches: worker `w` of `W` has those of steps `w`, `w + W`, ….
+/// A step is `batch_size` rows for each rank. Ranks divide the rows of every step; the readers of one
+/// rank divide its batches: reader `r` of `R` has those of steps `r`, `r + R`, ….
 #[derive(Debug, Clone)]
 pub(crate) struct Schedule {
     pub(crate) order: Order,
@@ -30,13 +30,13 @@ pub(crate) struct Schedule {
     /// Whether ranks repeat rows so that all have as many in the last step.
     pub(crate) pad: bool,
     pub(crate) rank: Part,
-    pub(crate) worker: Part,
+    pub(crate) reader: Part,
 }
 
 impl Schedule {
     /// Positions of the order from one batch of this reader to its next.
     pub(crate) fn step_rows(&self) -> usize {
-        self.batch_size * self.rank.of * self.worker.of
+        self.batch_size * self.rank.of * self.reader.of
     }
 
     /// Positions that the ranks divide in one step.
@@ -53,8 +53,8 @@ impl Schedule {
         let full = self.rest() / self.rank_step();
         let steps = full + usize::from(!self.last_step().is_empty());
         steps
-            .saturating_sub(self.worker.number)
-            .div_ceil(self.worker.of)
+            .saturating_sub(self.reader.number)
+            .div_ceil(self.reader.of)
     }
 
     /// Positions of this rank in a last step that is not full, relative to its first one. With
@@ -79,7 +79,7 @@ impl Schedule {
         if number >= self.n_batches() {
             return None;
         }
-        let step = number * self.worker.of + self.worker.number;
+        let step = number * self.reader.of + self.reader.number;
         let within = if step < self.rest() / self.rank_step() {
             let first = self.rank.number * self.batch_size;
             first..first + self.batch_size
@@ -107,7 +107,7 @@ mod tests {
             drop_last: false,
             pad: true,
             rank: Part::WHOLE,
-            worker: Part::WHOLE,
+            reader: Part::WHOLE,
         }
     }
 
@@ -175,20 +175,20 @@ mod tests {
     }
 
     #[test]
-    fn workers_divide_the_batches_of_their_rank() {
-        let worker = |number| Schedule {
-            worker: Part { number, of: 2 },
+    fn readers_divide_the_batches_of_their_rank() {
+        let reader = |number| Schedule {
+            reader: Part { number, of: 2 },
             ..schedule(5, 2)
         };
-        assert_eq!(all(&worker(0)), [vec![0, 1], vec![4]]);
-        assert_eq!(all(&worker(1)), [vec![2, 3]]);
+        assert_eq!(all(&reader(0)), [vec![0, 1], vec![4]]);
+        assert_eq!(all(&reader(1)), [vec![2, 3]]);
     }
 
     proptest! {
         #[test]
         fn every_row_comes_as_often_as_the_options_say(
             n in 0..60usize, start in 0..60usize, batch_size in 1..9usize, world in 1..6usize,
-            workers in 1..4usize, drop_last in any::<bool>(), pad in any::<bool>(),
+            readers in 1..4usize, drop_last in any::<bool>(), pad in any::<bool>(),
         ) {
             let start = start.min(n);
             let whole = Schedule { start, drop_last, pad, ..schedule(n, batch_size) };
@@ -213,12 +213,12 @@ mod tests {
             let sizes = by_rank.iter().map(|batches| batches.concat().len());
             let spread = sizes.clone().max().expect("a rank") - sizes.min().expect("a rank");
             prop_assert!(spread <= usize::from(!pad));
-            // Workers together read what their rank reads without them.
+            // Readers together read what their rank reads without them.
             for (number, batches) in by_rank.iter().enumerate() {
                 let rank = Part { number, of: world };
-                for (worker, expected) in (0..workers).map(|w| (w, batches.iter().skip(w).step_by(workers))) {
-                    let worker = Part { number: worker, of: workers };
-                    let part = Schedule { rank, worker, ..whole.clone() };
+                for (number, expected) in (0..readers).map(|r| (r, batches.iter().skip(r).step_by(readers))) {
+                    let reader = Part { number, of: readers };
+                    let part = Schedule { rank, reader, ..whole.clone() };
                     prop_assert!(all(&part).iter().eq(expected));
                 }
             }

@@ -86,17 +86,15 @@ impl Loader {
         })
     }
 
-    /// Batches of a whole epoch; `n_rows` is the number of rows that a sampler draws.
-    #[pyo3(signature = (division, n_rows))]
-    fn n_batches(
-        &self,
-        py: Python<'_>,
-        division: Division,
-        n_rows: Option<usize>,
-    ) -> PyResult<usize> {
-        let batches = py.detach(|| self.batches.with(|options| divided(options, division)));
-        let batches = batches.map_err(to_python)?;
-        Ok(n_rows.map_or_else(|| batches.n_batches(), |rows| batches.n_batches_of(rows)))
+    /// Rows of a whole epoch of all ranks.
+    #[getter]
+    fn n_rows(&self) -> usize {
+        self.batches.n_rows()
+    }
+
+    /// Batches of an epoch of `n_rows` rows after the first `had` of them.
+    fn n_batches(&self, division: Division, n_rows: usize, had: usize) -> usize {
+        divided(self.batches.options().clone(), division).n_batches(n_rows, had)
     }
 
     /// What a state says of the data and the options.
@@ -126,8 +124,9 @@ impl Loader {
         })
     }
 
-    /// An epoch after the first `had` rows of its order. `rows` are those that a sampler drew.
-    #[pyo3(signature = (epoch, had, division, rows))]
+    /// An epoch after the first `had` rows of its order. `rows` are those that a sampler drew,
+    /// and `drawn` is the hash of those it had drawn when the state was taken.
+    #[pyo3(signature = (epoch, had, division, rows, drawn))]
     fn begin(
         &self,
         py: Python<'_>,
@@ -135,6 +134,7 @@ impl Loader {
         had: usize,
         division: Division,
         rows: Option<PyReadonlyArray1<'_, u32>>,
+        drawn: Option<u64>,
     ) -> PyResult<Epoch> {
         let rows = rows.map(|rows| Sampler::Drawn(rows.as_array().iter().copied().collect()));
         let begun = py.detach(|| {
@@ -145,6 +145,9 @@ impl Loader {
                     None => options,
                 }
             })?;
+            if had > 0 {
+                batches.check_drawn(epoch, drawn)?;
+            }
             Ok(batches.begin(epoch, had))
         });
         Ok(Epoch(Mutex::new(begun.map_err(to_python)?)))
@@ -199,5 +202,11 @@ impl Epoch {
     /// next epoch and 0.
     fn position(&self) -> PyResult<(u64, usize)> {
         Ok(self.lock()?.position())
+    }
+
+    /// A hash of the rows that a sampler drew.
+    #[getter]
+    fn drawn(&self) -> PyResult<Option<u64>> {
+        Ok(self.lock()?.drawn())
     }
 }

@@ -7,7 +7,8 @@
 from ._collate import collate
 from ._collection import MappedCollection
 from ._csr import CSR
-from ._loader import Loader, Weighted
+from ._loader import Loader
+from ._sampler import Weighted
 from ._core import __version__
 
 __all__ = ["CSR", "Loader", "MappedCollection", "Weighted", "__version__", "collate"]

@@ -73,18 +73,20 @@ def dtype(value: Any) -> str | None:
     return np.dtype(value).name
 
 
-def count(name: str, value: Any) -> int:
-    """A number that is not negative."""
-    number = operator.index(value)
-    if number < 0:
-        raise ValueError(f"{name}: expected 0 or more, found {number}")
+def count(name, value, least=0, most=2**63 - 1):
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name}: expected a number, found {value!r}") from None
+    if not least <= number <= most:
+        raise ValueError(f"{name}: expected {least} to {most}, found {number}")
     return number
 
 
 _UNITS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 
 
-def n_bytes(value: int | str) -> int:
+def n_bytes(name, value: int | str) -> int:
     """A number of bytes, or a text such as `1 GiB` or `500 MB`."""
     if not isinstance(value, str):
         return count("memory", value)
@@ -104,3 +106,21 @@ def shuffle(value: bool | str | None) -> int | None:
     if isinstance(value, str) and (match := re.fullmatch(r"blocks:([1-9][0-9]*)", value)):
         return int(match[1])
     raise ValueError(f"shuffle: expected None, 'exact' or 'blocks:N', found {value!r}")
+
+
+def flag(name, value):
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name}: expected True or False, found {value!r}")
+    return bool(value)
+
+
+def code(name, value):
+    number = operator.index(value)
+    return number
+
+
+def weights(name, value):
+    array = np.asarray(value, dtype=np.float64)
+    if array.ndim != 1:
+        raise ValueError(f"{name}: expected one weight a row, found shape {array.shape}")
+    return array

@@ -298,8 +298,9 @@ class MappedCollection:
         *,
         shuffle: bool | str | None = None,
         sampler: Any = None,
-        seed: int = 0,
+        seed: int | None = 0,
         drop_last: bool = False,
+        pad: bool = True,
         output: Literal["dense", "csr"] = "dense",
         dtype: Any = None,
         missing_code: int = -100,
@@ -320,21 +321,26 @@ class MappedCollection:
             batch_size: Rows of a batch (of one rank).
             shuffle: None, `"exact"` (or True), or `"blocks:N"`: blocks of N neighbouring rows,
                 mixed in pools, which spares decoding where files are compressed.
-            sampler: Which rows an epoch has: numbers of rows, `Weighted`, or torch's
-                `WeightedRandomSampler`. By default, each once.
-            seed: Fixes the order, for good.
+            sampler: Which rows an epoch has: rows as `get_batch` takes them; `Weighted` or torch's
+                `WeightedRandomSampler`; or another sampler object, which is asked for its rows anew
+                in each epoch. By default, each row once.
+            seed: Fixes the order; less than 2^63. None draws a seed, which `state_dict` holds; with
+                several ranks, rank 0's counts.
             drop_last: Leaves out a last step that is not full.
+            pad: Whether ranks repeat rows in the last step, fewer than there are ranks in all, so that
+                each has as many as the others. Without, no row is repeated, and ranks may have a row
+                or a batch less.
             output: The layout of matrices.
             dtype: Their element type. By default, one that holds those of all stores.
             missing_code: The code of a missing label.
             workers: Threads that read and decode. 0: the caller does.
             memory: Bytes for everything at once, as a number or a text such as `"1 GiB"`.
             rank, world_size: The part of this process. By default, as `torch.distributed` or the
-                variables `RANK` and `WORLD_SIZE` have it.
+                variables `RANK` and `WORLD_SIZE` have it when reading begins.
             as_torch: torch tensors over the same memory, sparse ones as `torch.sparse_csr`.
         """
         options = dict(batch_size=batch_size, shuffle=shuffle, sampler=sampler, seed=seed)
-        options |= dict(drop_last=drop_last, output=output, dtype=arguments.dtype(dtype))
+        options |= dict(drop_last=drop_last, pad=pad, output=output, dtype=arguments.dtype(dtype))
         options |= dict(missing_code=missing_code, workers=workers, memory=memory)
         options |= dict(rank=rank, world_size=world_size, as_torch=as_torch)
         return Loader(self, options)

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch.multiprocessing.reductions import reduce_tensor
-from torch.utils.data import get_worker_info
+from torch.utils.data import SequentialSampler, get_worker_info
 from torch.utils.data._utils.collate import collate, default_collate_fn_map
 
 from ._collate import Item, Items
 from ._core import pack_nonzeros, unpack_nonzeros
+from ._trainer import LoaderSampler
 
 
 class _Matrix(torch.Tensor):
@@ -64,3 +65,11 @@ def _default(items: Any, *, collate_fn_map: Any = None) -> dict[str, Any]:
 
 # The way of `default_collate`'s documentation to extend it.
 default_collate_fn_map[Item] = _default
+
+
+class InOrder(LoaderSampler, SequentialSampler):
+    """The order of a loader that reads in file order."""
+
+    def __init__(self, loader: Any):
+        LoaderSampler.__init__(self, loader)
+        SequentialSampler.__init__(self, loader.dataset)

@@ -139,8 +139,9 @@ def test_ranks_share_the_order(collection, starts, world_size, drop_last):
     if drop_last:
         expected = whole[: N // step_rows * step_rows]
     else:
-        n = N if world_size == 1 else -(-N // step_rows) * step_rows
-        expected = np.resize(whole, n)
+        # The last step is divided evenly.
+        last = -(-(N % step_rows) // world_size) * world_size
+        expected = np.resize(whole, N // step_rows * step_rows + last)
     assert np.array_equal(found, expected)
 
 

@@ -1,0 +1,120 @@
+"""Who reads what: ranks that train together, and the workers of a `DataLoader`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+
+class Rank(NamedTuple):
+    """A process of those that train together, and how many there are."""
+
+    rank: int
+    world_size: int
+
+
+ALONE = Rank(0, 1)
+
+# Names of classes that divide what they are given among ranks, by the module that has them.
+_DIVIDERS = {"accelerate.data_loader": ("DataLoaderDispatcher", "IterableDatasetShard")}
+
+
+def distributed() -> Any | None:
+    """torch.distributed where it is initialised. If it was never imported, it cannot be."""
+    module = sys.modules.get("torch.distributed")
+    return module if module is not None and module.is_available() and module.is_initialized() else None
+
+
+def find(sent: Rank | None = None) -> Rank | None:
+    """The rank of this process; None where nothing says that there are others.
+
+    Args:
+        sent: What the process that sent the loader here had found.
+
+    Raises:
+        RuntimeError: There are several ranks, and nothing says which this one is.
+    """
+    if (torch := distributed()) is not None:
+        return Rank(torch.get_rank(), torch.get_world_size())
+    if sent is not None:
+        return sent
+    world_size = _from_environment("WORLD_SIZE")
+    if world_size is None:
+        return None
+    rank = _from_environment("RANK")
+    if rank is not None:
+        return Rank(rank, world_size)
+    if world_size > 1:
+        raise RuntimeError(
+            f"there are {world_size} ranks (WORLD_SIZE), and nothing says which of them this process is: read after "
+            "torch.distributed is initialised, set RANK, or give rank and world_size to `loader`"
+        )
+    return ALONE
+
+
+def world_size(sent: Rank | None = None) -> int:
+    """The number of ranks, which may be known before the rank of this process is."""
+    if (torch := distributed()) is not None:
+        return torch.get_world_size()
+    return sent.world_size if sent is not None else _from_environment("WORLD_SIZE") or 1
+
+
+def _from_environment(name: str) -> int | None:
+    text = os.environ.get(name)
+    if text is None:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{name}: expected a number in the environment, found {text!r}") from None
+
+
+def worker() -> Rank:
+    """The worker of torch's `DataLoader` that this process is, and how many there are."""
+    data = sys.modules.get("torch.utils.data")
+    info = data and data.get_worker_info()
+    return ALONE if info is None else Rank(info.id, info.num_workers)
+
+
+def in_worker() -> bool:
+    """Whether this process is a worker of a `DataLoader`."""
+    data = sys.modules.get("torch.utils.data")
+    return data is not None and data.get_worker_info() is not None
+
+
+def check_undivided() -> None:
+    """Refuses a caller that divides what it reads among ranks: rows would be divided twice."""
+    frame = sys._getframe()
+    while frame is not None:
+        names = _DIVIDERS.get(frame.f_globals.get("__name__", ""), ())
+        if names and (name := type(frame.f_locals.get("self")).__name__) in names:
+            raise RuntimeError(
+                f"the loader divides its rows among ranks, and {name} of accelerate would divide them again: use the "
+                "loader as it is, which `prepare` leaves alone, or make it with rank=0 and world_size=1"
+            )
+        frame = frame.f_back
+
+
+def from_first(value: int) -> int:
+    """The value that rank 0 has; called by all ranks together."""
+    torch = distributed()
+    if torch is None or in_worker():
+        raise RuntimeError(
+            "seed: several ranks need one seed, and rank 0 can only tell the others its own through torch.distributed, "
+            "in the process that trains: give a seed"
+        )
+    values = [value]
+    torch.broadcast_object_list(values, src=0)
+    return values[0]
+
+
+def of_all(value: int) -> Sequence[int] | None:
+    """The values of all ranks, called by all together; None where they cannot be asked."""
+    torch = distributed()
+    if torch is None or in_worker():
+        return None
+    values: list[Any] = [None] * torch.get_world_size()
+    torch.all_gather_object(values, value)
+    return values

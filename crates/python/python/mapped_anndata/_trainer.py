@@ -1,0 +1,86 @@
+"""What trainers look for in a loader, as they do in torch's `DataLoader`.
+
+Some of them put a `DataLoader` of their own around `dataset`, with the loader's `batch_size` and
+`collate_fn` (accelerate's `skip_first_batches` does): that one delivers the loader's batches. Others
+would rebuild a map-style `dataset` under a sampler of theirs (Ray Train does), which loses the
+loader's order: `dataset` is an `IterableDataset` to them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from ._loader import Loader
+
+
+def register(*classes: type) -> None:
+    """Lets torch know, where it was imported, that classes are iterable datasets."""
+    if (data := sys.modules.get("torch.utils.data")) is not None:
+        for of_ours in classes:
+            data.IterableDataset.register(of_ours)
+
+
+class Row(NamedTuple):
+    """A row of a batch: to be put together with the others again, not to be looked at."""
+
+    batch: dict[str, Any]
+    number: int
+
+
+class EpochRows:
+    """The rows of an epoch, one by one."""
+
+    def __init__(self, loader: Loader):
+        self._loader = loader
+
+    def __iter__(self) -> Iterator[Row]:
+        for batch in self._loader:
+            for number in range(len(batch["_row_idx"])):
+                yield Row(batch, number)
+
+    def __len__(self) -> int:
+        """Rows of an epoch, of all ranks."""
+        return self._loader.n_rows
+
+    def set_epoch(self, epoch: int) -> None:
+        """As the loader's."""
+        self._loader.set_epoch(epoch)
+
+
+def batch_of(rows: Sequence[Row]) -> dict[str, Any]:
+    """The batch that rows were taken from."""
+    batch = rows[0].batch
+    if [(id(batch), n) for n in range(len(batch["_row_idx"]))] != [(id(row.batch), row.number) for row in rows]:
+        raise RuntimeError(
+            "the rows of a loader's dataset were put together in other batches than the loader's own: give the "
+            "DataLoader around it the loader's batch_size"
+        )
+    return batch
+
+
+class LoaderSampler:
+    """The order of a loader, as trainers see it: they tell it the epoch."""
+
+    def __init__(self, loader: Loader):
+        self._loader = loader
+
+    def set_epoch(self, epoch: int) -> None:
+        """As the loader's."""
+        self._loader.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        """Rows of an epoch, of all ranks."""
+        return self._loader.n_rows
+
+
+def sampler_of(loader: Loader, in_order: bool) -> Any:
+    """A sampler that torch's `SequentialSampler` is a base of when rows come in file order, so that
+    trainers know they need not turn a shuffle off."""
+    if in_order and "torch.utils.data" in sys.modules:
+        from ._torch import InOrder
+
+        return InOrder(loader)
+    return LoaderSampler(loader)
