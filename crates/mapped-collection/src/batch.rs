@@ -179,8 +179,8 @@ impl MappedCollection {
     /// up to 128 MiB.
     ///
     /// # Errors
-    /// When an index is out of bounds, the rows' stores differ in matrix keys or widths, the
-    /// collection is closed, or a file cannot be read.
+    /// When an index is out of bounds, the rows' stores differ in matrix keys or widths, two
+    /// entries would have one name, the collection is closed, or a file cannot be read.
     pub fn get_batch(&self, indices: &[i64]) -> Result<Batch, Error> {
         self.get_batch_as(indices, &BatchFormat::default())
     }
@@ -190,6 +190,7 @@ impl MappedCollection {
     /// # Errors
     /// As [`get_batch`](Self::get_batch).
     pub fn get_batch_as(&self, indices: &[i64], format: &BatchFormat) -> Result<Batch, Error> {
+        self.plan().check_batch_names()?;
         let located: Result<Vec<_>, Error> =
             indices.iter().map(|&index| self.locate(index)).collect();
         self.read_batch(located?, format)

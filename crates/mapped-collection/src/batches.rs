@@ -29,10 +29,11 @@ impl MappedCollection {
     ///
     /// # Errors
     /// When an option makes no sense, the collection has 2^32 rows or more, its stores differ in
-    /// matrix keys or widths, so that not all of its rows can share a batch, or one batch does
-    /// not fit in the memory allowed.
+    /// matrix keys or widths, so that not all of its rows can share a batch, two entries of a
+    /// batch would have one name, or one batch does not fit in the memory allowed.
     pub fn batches(&self, options: BatchOptions) -> Result<Batches, Error> {
         self.check_open()?;
+        self.plan().check_batch_names()?;
         let with_rows: Vec<usize> = (0..self.n_stores())
             .filter(|&store| self.plan().stores[store].rows.len() > 0)
             .collect();

@@ -200,9 +200,7 @@ impl MappedCollection {
                     column.is_some_and(|c| key.encoder.is_some() || c.dtype() == key.dtype)
                 })
         });
-        let mut names = plan.obs.iter().map(|key| &key.name);
-        let distinct = names.all(|name| plan.matrices.iter().all(|key| key.name != *name));
-        matrices_alike && columns_alike && distinct
+        plan.check_batch_names().is_ok() && matrices_alike && columns_alike
     }
 
     pub(crate) fn position(&self, index: i64) -> Result<usize, Error> {

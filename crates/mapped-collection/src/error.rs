@@ -88,6 +88,19 @@ pub enum Error {
         /// What each of them has.
         found: Box<(String, String)>,
     },
+    /// Two entries of a batch have one name.
+    #[error(
+        "a batch cannot hold both {first} and {second} under the name {name:?}: ask for one of them, \
+         or rename one in the files"
+    )]
+    SameName {
+        /// The name.
+        name: String,
+        /// What has it.
+        first: String,
+        /// What else has it.
+        second: String,
+    },
     /// A store has more rows than row numbers.
     #[error("{}: expected less than 2^32 rows, found {n_obs}", file.display())]
     TooManyRows {

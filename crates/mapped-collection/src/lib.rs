@@ -60,6 +60,7 @@ mod item;
 mod job;
 mod labels;
 mod lanes;
+mod names;
 mod order;
 mod packed;
 mod plan;

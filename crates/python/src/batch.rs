@@ -93,7 +93,7 @@ fn parts(batch: &mut Batch, copy: bool) -> Vec<(String, Part)> {
 }
 
 /// A batch as a dict. Arrays view the batch's own memory, which goes back to its pool when the
-/// last of them is gone; a sparse matrix is a tuple `(indptr, indices, data, shape)`, texts are a
+/// last of them is gone; a sparse matrix is a tuple `(data, indices, indptr, shape)`, texts are a
 /// list. `store_idx` and `row_idx` come first, as int64.
 pub(crate) fn to_dict(py: Python<'_>, mut batch: Batch) -> PyResult<Bound<'_, PyDict>> {
     let dict = located(py, &batch)?;
@@ -134,7 +134,7 @@ fn set(dict: &Bound<'_, PyDict>, key: &str, part: &Part, owner: &Bound<'_, Owner
             values,
         } => {
             let arrays = (array(indptr)?, array(indices)?, array(values)?);
-            let sparse = (arrays.0, arrays.1, arrays.2, (shape[0], shape[1]));
+            let sparse = (arrays.2, arrays.1, arrays.0, (shape[0], shape[1]));
             dict.set_item(name, sparse.into_bound_py_any(py)?)
         }
         Part::Numbers { view, valid, .. } => {
@@ -156,6 +156,7 @@ pub(crate) fn to_items<'py>(
     py: Python<'py>,
     mut batch: Batch,
     store_numbers: &[Py<PyAny>],
+    missing_code: Option<i64>,
 ) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyDict>)> {
     let block = located(py, &batch)?;
     let n_obs = batch.n_obs();
@@ -182,7 +183,10 @@ pub(crate) fn to_items<'py>(
             let value = match part {
                 // SAFETY: as above, and a row of a view lies within it.
                 Part::Dense(view) => unsafe { view.row(row).array(&owner)? },
-                Part::Codes(_, codes) if codes[row] == MISSING_CODE => nan(py)?.clone(),
+                Part::Codes(_, codes) if codes[row] == MISSING_CODE => match missing_code {
+                    Some(code) => code.into_bound_py_any(py)?,
+                    None => nan(py)?.clone(),
+                },
                 Part::Codes(_, codes) => codes[row].into_bound_py_any(py)?,
                 Part::Numbers {
                     values, is_valid, ..

@@ -25,6 +25,8 @@ pub(crate) struct Collection {
     /// The number of each store as the numpy scalar that items have.
     store_numbers: Vec<Py<PyAny>>,
     uniform: bool,
+    /// What a missing encoded label of an item is; `nan` without.
+    missing_code: Option<i64>,
 }
 
 /// Distinct labels, the position of each row's, and the numpy type of an array of the labels.
@@ -37,10 +39,10 @@ type Encoding<'a, 'py> = (&'a str, Vec<(Bound<'py, PyAny>, i64)>);
 impl Collection {
     /// Opens files. The Python half has put every argument into one form.
     #[new]
-    #[pyo3(signature = (paths, layers, obs, obsm, filter, join, encode, unknown, dtype, *, cache_bytes=None, max_open_files=None, mmap=None, csc_bytes=None))]
+    #[pyo3(signature = (paths, layers, obs, obsm, filter, join, encode, unknown, dtype, *, cache_bytes=None, max_open_files=None, mmap=None, csc_bytes=None, missing_code=None))]
     #[expect(
         clippy::too_many_arguments,
-        reason = "lamindb's eleven, and four of ours"
+        reason = "lamindb's eleven, and five of ours"
     )]
     fn new(
         py: Python<'_>,
@@ -57,6 +59,7 @@ impl Collection {
         max_open_files: Option<usize>,
         mmap: Option<bool>,
         csc_bytes: Option<usize>,
+        missing_code: Option<i64>,
     ) -> PyResult<Collection> {
         let join = join.map(|join| {
             join.parse::<Join>()
@@ -94,6 +97,7 @@ impl Collection {
         Ok(Collection {
             store_numbers: (0..cells.n_stores()).map(number).collect::<PyResult<_>>()?,
             uniform: cells.is_uniform(),
+            missing_code,
             cells,
         })
     }
@@ -284,7 +288,10 @@ impl Collection {
         let index = index_of(index)?;
         let read = py.detach(|| self.cells.get(index)).map_err(to_python)?;
         let store = &self.store_numbers[read.store_idx];
-        item::to_dict(py, read, store)
+        let encoded = |key: &str| self.cells.encoders().any(|(encoded, _)| encoded == key);
+        item::to_dict(py, read, store, |key| {
+            self.missing_code.filter(|_| encoded(key))
+        })
     }
 
     /// The items of many rows of a [uniform](Self::uniform) collection, and the block they view.
@@ -296,7 +303,7 @@ impl Collection {
         let read = py
             .detach(|| self.cells.get_batch(&indices))
             .map_err(to_python)?;
-        batch::to_items(py, read, &self.store_numbers)
+        batch::to_items(py, read, &self.store_numbers, self.missing_code)
     }
 
     fn batch<'py>(

@@ -20,11 +20,13 @@ pub(crate) fn nan(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     Ok(nan.bind(py))
 }
 
-/// An item as lamindb has it. `store` is the number of its store, as a numpy scalar.
+/// An item as lamindb has it. `store` is the number of its store, as a numpy scalar; `missing` is
+/// the code of a missing label of a key, if it has one.
 pub(crate) fn to_dict<'py>(
     py: Python<'py>,
     item: Item,
     store: &Py<PyAny>,
+    missing: impl Fn(&str) -> Option<i64>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     dict.set_item(PyString::intern(py, STORE), store)?;
@@ -34,7 +36,10 @@ pub(crate) fn to_dict<'py>(
             ItemValue::Code(code) => code.into_bound_py_any(py)?,
             ItemValue::Text(text) => PyString::new(py, &text).into_any(),
             ItemValue::Number(dtype, value) => scalar(py, dtype, value)?,
-            ItemValue::Missing => nan(py)?.clone(),
+            ItemValue::Missing => match missing(&key) {
+                Some(code) => code.into_bound_py_any(py)?,
+                None => nan(py)?.clone(),
+            },
         };
         dict.set_item(PyString::intern(py, &key), value)?;
     }

@@ -6,9 +6,9 @@
 
 from ._collate import collate
 from ._collection import MappedCollection
-from ._csr import CSR
+from ._csr import CsrMatrix
 from ._loader import Loader
 from ._sampler import Weighted
 from ._core import __version__
 
-__all__ = ["CSR", "Loader", "MappedCollection", "Weighted", "__version__", "collate"]
+__all__ = ["CsrMatrix", "Loader", "MappedCollection", "Weighted", "__version__", "collate"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,9 +22,17 @@ def path(value: Any) -> str:
         raise
 
 
-def keys(value: str | Iterable[str] | None) -> list[str] | None:
+def keys(name: str, value: str | Iterable[str] | None) -> list[str] | None:
     """A single key is a list of one."""
-    return [value] if isinstance(value, str) else value if value is None else list(value)
+    if value is None or isinstance(value, str):
+        return value if value is None else [value]
+    if not isinstance(value, Iterable):
+        raise TypeError(f"{name}: expected a key or several, found {_shown(value)}")
+    found = list(value)
+    for key in found:
+        if not isinstance(key, str):
+            raise TypeError(f"{name}: expected texts, found {_shown(key)}")
+    return found
 
 
 def label(value: Any) -> str | int | float | bool | None:
@@ -51,8 +59,13 @@ def obs_filter(value: Any) -> list[tuple[str, list]]:
     if value is None:
         return []
     if not isinstance(value, Mapping):
-        column, values = value
+        try:
+            column, values = value
+        except (TypeError, ValueError):
+            expected = "a dict of columns and their values"
+            raise TypeError(f"obs_filter: expected {expected}, found {_shown(value)}") from None
         value = {column: values}
+    keys("obs_filter", value)
     return [(column, labels(values)) for column, values in value.items()]
 
 
@@ -70,31 +83,93 @@ def dtype(value: Any) -> str | None:
     text = str(value)
     if text.startswith("torch."):
         return text.removeprefix("torch.")
-    return np.dtype(value).name
-
-
-def count(name, value, least=0, most=2**63 - 1):
     try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name}: expected a number, found {value!r}") from None
-    if not least <= number <= most:
-        raise ValueError(f"{name}: expected {least} to {most}, found {number}")
+        return np.dtype(value).name
+    except TypeError as error:
+        raise TypeError(f"dtype: expected an element type, found {_shown(value)}: {error}") from None
+
+
+def count(name: str, value: Any, least: int = 0) -> int:
+    """A whole number below 2^63."""
+    number = _integer(name, value)
+    if not least <= number < 2**63:
+        raise ValueError(f"{name}: expected {least} or more, and less than 2^63, found {number}")
     return number
 
 
+def code(name: str, value: Any) -> int:
+    """A whole number of 64 bits."""
+    number = _integer(name, value)
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"{name}: expected an integer of 64 bits, found {number}")
+    return number
+
+
+def _integer(name: str, value: Any) -> int:
+    try:
+        # A boolean is an integer to Python, and a mistake here.
+        if not isinstance(value, (bool, np.bool_)):
+            return operator.index(value)
+    except TypeError:
+        pass
+    raise TypeError(f"{name}: expected a whole number, found {_shown(value)}")
+
+
+def flag(name: str, value: Any) -> bool:
+    """True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name}: expected True or False, found {_shown(value)}")
+    return bool(value)
+
+
+def choice(name: str, value: Any, choices: Sequence[str | None]) -> Any:
+    """One of some values."""
+    if not any(value is known or (isinstance(value, str) and value == known) for known in choices):
+        expected = ", ".join(map(repr, choices[:-1])) + f" or {choices[-1]!r}"
+        raise ValueError(f"{name}: expected {expected}, found {_shown(value)}")
+    return value
+
+
+def weights(name: str, value: Any) -> np.ndarray:
+    """One number a row: `[n] float64`."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name}: expected one weight a row, found {_shown(value)}: {error}") from None
+    if array.ndim != 1:
+        raise ValueError(f"{name}: expected one weight a row, found an array of shape {array.shape}")
+    return array
+
+
 _UNITS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+_BYTES = r"\s*([0-9]+(?:\.[0-9]*)?(?:e[0-9]+)?)\s*([KMGT]?)(i?)B?\s*"
 
 
-def n_bytes(name, value: int | str) -> int:
-    """A number of bytes, or a text such as `1 GiB` or `500 MB`."""
-    if not isinstance(value, str):
-        return count("memory", value)
-    match = re.fullmatch(r"\s*([0-9.]+)\s*([KMGT]?)(i?)B?\s*", value, re.IGNORECASE)
-    if match is None:
-        raise ValueError(f"memory: expected bytes such as 1073741824 or '1 GiB', found {value!r}")
-    number, unit, binary = match.groups()
-    return int(float(number) * (1024 if binary else 1000) ** _UNITS[unit.upper()])
+def n_bytes(name: str, value: Any) -> int:
+    """A number of bytes, also a whole float such as `1e9`, or a text such as `1 GiB` or `500 MB`."""
+    expected = "a number of bytes such as 1073741824, 1e9 or '1 GiB'"
+    if isinstance(value, str):
+        match = re.fullmatch(_BYTES, value, re.IGNORECASE)
+        if match is None:
+            raise ValueError(f"{name}: expected {expected}, found {value!r}")
+        number, unit, binary = match.groups()
+        value = float(number) * (1024 if binary else 1000) ** _UNITS[unit.upper()]
+        value = float(int(value)) if value < 2**63 else value
+    if isinstance(value, (float, np.floating)):
+        if not value.is_integer():
+            raise ValueError(f"{name}: expected {expected}, found {value}")
+        value = int(value)
+    if value is None:
+        raise TypeError(f"{name}: expected {expected}, found None")
+    return count(name, value)
+
+
+def _shown(value: Any) -> str:
+    """A value for people; a long one by its type."""
+    text = repr(value)
+    return text if len(text) <= 40 else f"{type(value).__name__} {text[:37]}..."
 
 
 def shuffle(value: bool | str | None) -> int | None:
@@ -106,21 +181,3 @@ def shuffle(value: bool | str | None) -> int | None:
     if isinstance(value, str) and (match := re.fullmatch(r"blocks:([1-9][0-9]*)", value)):
         return int(match[1])
     raise ValueError(f"shuffle: expected None, 'exact' or 'blocks:N', found {value!r}")
-
-
-def flag(name, value):
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name}: expected True or False, found {value!r}")
-    return bool(value)
-
-
-def code(name, value):
-    number = operator.index(value)
-    return number
-
-
-def weights(name, value):
-    array = np.asarray(value, dtype=np.float64)
-    if array.ndim != 1:
-        raise ValueError(f"{name}: expected one weight a row, found shape {array.shape}")
-    return array

@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._csr import CSR
+from ._csr import CsrMatrix
 
 if TYPE_CHECKING:
     import torch
 
 
 def finish(batch: dict[str, Any], as_torch: bool) -> dict[str, Any]:
-    """Sparse matrices as `CSR`; with `as_torch`, arrays as tensors over the same memory."""
+    """Sparse matrices as `CsrMatrix`; with `as_torch`, arrays as tensors over the same memory."""
     for key, value in batch.items():
         if isinstance(value, tuple):
-            batch[key] = CSR(*value).to_torch() if as_torch else CSR(*value)
+            matrix = CsrMatrix(*value)
+            batch[key] = matrix.to_torch() if as_torch else matrix
         elif as_torch and isinstance(value, np.ndarray):
             batch[key] = to_torch(value)
     return batch

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from . import _arguments as arguments
 from ._batch import to_torch
 from ._core import rows_of
 
@@ -33,12 +34,14 @@ class Items(list):
         return whole if is_matrix and rows_of(whole, self, key) else None
 
 
-def collate(items: Sequence[dict[str, Any]], *, as_torch: bool = True) -> dict[str, Any]:
+def collate(
+    items: Sequence[dict[str, Any]], *, as_torch: bool = True, missing_code: int = MISSING_CODE
+) -> dict[str, Any]:
     """Puts items together: a `collate_fn` for torch's `DataLoader`.
 
     Rows of matrices become one matrix; when a `DataLoader` reads a whole batch at once
     (`__getitems__`), that is the memory it was read into, not a copy. Encoded labels become int64
-    with -100 where a label is missing. Numbers become an array, and a second one under
+    with `missing_code` where a label is missing. Numbers become an array, and a second one under
     `<key>_valid` that tells which are there. Texts become a list, with None where one is missing.
 
     Where items differ, nothing is made up: a matrix that some items lack, or have at another
@@ -47,8 +50,13 @@ def collate(items: Sequence[dict[str, Any]], *, as_torch: bool = True) -> dict[s
 
     Args:
         items: What a collection gives; later changes to it are respected.
-        as_torch: Tensors, or else numpy arrays.
+        as_torch: Tensors; otherwise, numpy arrays.
+        missing_code: What a missing label becomes.
+
+    Raises:
+        ValueError: Two entries of the batch would have one name.
     """
+    missing_code = arguments.code("missing_code", missing_code)
     items = items if isinstance(items, Items) else Items(items)
     block = items.block
     batch: dict[str, Any] = {}
@@ -69,9 +77,13 @@ def collate(items: Sequence[dict[str, Any]], *, as_torch: bool = True) -> dict[s
         elif key == "_store_idx":
             batch[key] = np.asarray(values, dtype=np.int64)
         elif any(issubclass(of_value, np.generic) for of_value in types) or f"{key}_valid" in block:
-            batch |= _numbers(key, values, types or {whole.dtype})
+            numbers = _numbers(key, values, types or {whole.dtype})
+            if (taken := numbers.keys() & (batch.keys() | set(keys) - {key})):
+                name = taken.pop()
+                raise ValueError(f"{name}: an item's entry and the validity of {key!r} cannot both have this name")
+            batch |= numbers
         else:
-            codes = [MISSING_CODE if value is np.nan else value for value in values]
+            codes = [missing_code if value is np.nan else value for value in values]
             batch[key] = np.asarray(codes, dtype=np.int64)
     if as_torch:
         return {k: to_torch(v) if isinstance(v, np.ndarray) else v for k, v in batch.items()}

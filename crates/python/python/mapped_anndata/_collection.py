@@ -12,8 +12,9 @@ import numpy as np
 from . import _arguments as arguments
 from . import _core
 from ._batch import finish
-from ._collate import Item, Items
+from ._collate import MISSING_CODE, Item, Items
 from ._loader import Loader
+from ._rows import is_one, rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +43,8 @@ class MappedCollection:
         cache_categories: Accepted for lamindb's sake; nothing depends on it.
         parallel: Accepted for lamindb's sake; every collection may be used in parallel.
         dtype: Element type of all matrices. By default, an item has its file's.
+        missing_code: What a missing encoded label is, in items too, so that torch's `default_collate`
+            and other frameworks get integers. By default, `nan` in items and -100 in batches.
 
     A key that no file has is left out of all items, with a `UserWarning`.
     """
@@ -76,25 +79,28 @@ class MappedCollection:
         cache_categories: bool = True,
         parallel: bool = False,
         dtype: Any = None,
+        *,
+        missing_code: int | None = None,
     ):
         if obs_filter is not None and not isinstance(obs_filter, Mapping):
             text = "a pair as `obs_filter` is deprecated: use a dict of column and values"
             warnings.warn(text, DeprecationWarning, stacklevel=2)
-        layers_keys = arguments.keys(layers_keys)
+        layers_keys = arguments.keys("layers_keys", layers_keys)
         if not isinstance(encode_labels, bool):
-            encode_labels = arguments.keys(encode_labels) or False
+            encode_labels = arguments.keys("encode_labels", encode_labels) or False
         options: dict[str, Any] = {
             "path_list": path_list if isinstance(path_list, Sequence) else list(path_list),
             "layers_keys": ["X"] if layers_keys is None else layers_keys,
-            "obs_keys": arguments.keys(obs_keys),
-            "obsm_keys": arguments.keys(obsm_keys),
+            "obs_keys": arguments.keys("obs_keys", obs_keys),
+            "obsm_keys": arguments.keys("obsm_keys", obsm_keys),
             "obs_filter": None if obs_filter is None else dict(arguments.obs_filter(obs_filter)),
-            "join": join,
+            "join": arguments.choice("join", join, ("inner", "outer", None)),
             "encode_labels": encode_labels,
             "unknown_label": unknown_label,
             "cache_categories": cache_categories,
             "parallel": parallel,
             "dtype": arguments.dtype(dtype),
+            "missing_code": None if missing_code is None else arguments.code("missing_code", missing_code),
         }
         self._open(options, self._io)
         for group, key, nearest in self._core.missing_keys():
@@ -141,6 +147,7 @@ class MappedCollection:
             options["encode_labels"],
             arguments.unknown_label(options["unknown_label"]),
             options["dtype"],
+            missing_code=options["missing_code"],
             **io,
         )
         self.path_list = options["path_list"]
@@ -150,6 +157,7 @@ class MappedCollection:
         self.filtered = options["obs_filter"] is not None
         self.unknown_label = options["unknown_label"]
         self.parallel = options["parallel"]
+        self.missing_code = options["missing_code"]
         self.encoders = {key: dict(pairs) for key, pairs in self._core.encoders()}
         asked = options["encode_labels"]
         if asked is True:
@@ -254,10 +262,15 @@ class MappedCollection:
     def __len__(self) -> int:
         return self.n_obs
 
-    def __getitem__(self, idx: int) -> dict[str, Any]:
+    def __getitem__(self, idx: Any) -> dict[str, Any]:
         """Row `idx`: `_store_idx`, matrices, `obsm_<key>`, labels; what its store lacks is left
-        out. A missing label is `numpy.nan` itself."""
-        return self._core.item(idx)
+        out. A missing label is `numpy.nan` itself, or the collection's `missing_code`.
+
+        Several rows, in any form that `get_batch` takes, are a batch.
+        """
+        if type(idx) is int or is_one(idx):
+            return self._core.item(idx)
+        return self.get_batch(idx)
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
         """Many rows: what torch's `DataLoader` asks for a whole batch.
@@ -277,20 +290,40 @@ class MappedCollection:
 
     def get_batch(
         self,
-        indices: Sequence[int] | np.ndarray,
+        indices: Any,
         *,
         output: Literal["dense", "csr"] = "dense",
         dtype: Any = None,
-        missing_code: int = -100,
+        missing_code: int | None = None,
         as_torch: bool = False,
     ) -> dict[str, Any]:
-        """Rows read at once, in the order asked, as a dict of batched arrays: see `loader`."""
-        name = arguments.dtype(dtype)
-        return finish(self._core.batch(indices, output, name, missing_code), as_torch)
+        """Rows read at once, in the order asked, as a dict of batched arrays: see `loader`.
 
-    def obs_names(self, indices: Sequence[int] | np.ndarray) -> list[str]:
-        """The obs names of rows."""
-        return self._core.obs_names(indices)
+        Args:
+            indices: Row numbers in a list, array, tensor, Series or range, negative ones from the
+                end; a slice; or a mask of `n_obs` booleans.
+            output, dtype, missing_code, as_torch: As of `loader`.
+
+        Raises:
+            IndexError: A row is out of bounds, or a mask has another length.
+            TypeError: What is given names no rows.
+            ValueError: The rows' stores differ in keys or widths, or two entries of the batch would
+                have one name.
+        """
+        found = rows("indices", indices, self.n_obs)
+        batch = self._core.batch(found, *self._batch_format(output, dtype, missing_code))
+        return finish(batch, arguments.flag("as_torch", as_torch))
+
+    def _batch_format(self, output: Any, dtype: Any, missing_code: Any) -> tuple[str, str | None, int]:
+        """The layout, type and code of missing labels of a batch."""
+        if missing_code is None:
+            missing_code = MISSING_CODE if self.missing_code is None else self.missing_code
+        output = arguments.choice("output", output, ("dense", "csr"))
+        return output, arguments.dtype(dtype), arguments.code("missing_code", missing_code)
+
+    def obs_names(self, indices: Any) -> list[str]:
+        """The obs names of rows, given in any form that `get_batch` takes."""
+        return self._core.obs_names(rows("indices", indices, self.n_obs))
 
     def loader(
         self,
@@ -303,7 +336,7 @@ class MappedCollection:
         pad: bool = True,
         output: Literal["dense", "csr"] = "dense",
         dtype: Any = None,
-        missing_code: int = -100,
+        missing_code: int | None = None,
         workers: int = 2,
         memory: int | str = "1 GiB",
         rank: int | None = None,
@@ -313,7 +346,7 @@ class MappedCollection:
         """Epochs of batches, read ahead by threads while the caller trains.
 
         A batch is a dict: `_store_idx` and `_row_idx` (the row in its file), int64; each matrix as
-        one array, or as `CSR`; each encoded key as int64 codes; numbers as an array, with
+        one array, or as `CsrMatrix`; each encoded key as int64 codes; numbers as an array, with
         `<key>_valid` beside it; texts as a list, None where missing. Arrays view the memory that
         the core read into, and are the caller's: no later batch changes them.
 
@@ -332,7 +365,7 @@ class MappedCollection:
                 or a batch less.
             output: The layout of matrices.
             dtype: Their element type. By default, one that holds those of all stores.
-            missing_code: The code of a missing label.
+            missing_code: The code of a missing label. By default, the collection's, or -100.
             workers: Threads that read and decode. 0: the caller does.
             memory: Bytes for everything at once, as a number or a text such as `"1 GiB"`.
             rank, world_size: The part of this process. By default, as `torch.distributed` or the
@@ -340,7 +373,7 @@ class MappedCollection:
             as_torch: torch tensors over the same memory, sparse ones as `torch.sparse_csr`.
         """
         options = dict(batch_size=batch_size, shuffle=shuffle, sampler=sampler, seed=seed)
-        options |= dict(drop_last=drop_last, pad=pad, output=output, dtype=arguments.dtype(dtype))
+        options |= dict(drop_last=drop_last, pad=pad, output=output, dtype=dtype)
         options |= dict(missing_code=missing_code, workers=workers, memory=memory)
         options |= dict(rank=rank, world_size=world_size, as_torch=as_torch)
         return Loader(self, options)
@@ -361,7 +394,7 @@ class MappedCollection:
             group: An obs key: all rows of one of its labels stay together.
             seed: Fixes the outcome.
         """
-        return self._core.split(list(fractions), stratify, group, seed)
+        return self._core.split(list(fractions), stratify, group, arguments.count("seed", seed))
 
     def get_label_weights(
         self,
@@ -378,7 +411,7 @@ class MappedCollection:
             return_categories: A dict of the labels (combined by `__`) and their weights, instead
                 of one weight a row.
         """
-        keys = arguments.keys(obs_keys) or []
+        keys = arguments.keys("obs_keys", obs_keys) or []
         if return_categories:
             return dict(self._core.class_weights(keys, scaler))
         return self._core.label_weights(keys, scaler)

@@ -30,6 +30,7 @@ class Collection:
         max_open_files: int | None = None,
         mmap: bool | None = None,
         csc_bytes: int | None = None,
+        missing_code: int | None = None,
     ) -> Collection: ...
     closed: bool
     n_obs: int

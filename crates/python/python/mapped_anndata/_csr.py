@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,17 +12,37 @@ if TYPE_CHECKING:
     import torch
 
 
-class CSR(NamedTuple):
-    """A matrix as compressed sparse rows: in each row, columns ascend and none repeats."""
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class CsrMatrix:
+    """A matrix as compressed sparse rows: in each row, columns ascend and none repeats.
 
+    Its fields are those of `scipy.sparse.csr_array`; its length is its number of rows.
+    """
+
+    data: np.ndarray
+    """The elements: `[nnz]`."""
+    indices: np.ndarray
+    """The column of each element: `[nnz]` int32, or int64 from 2^31 elements on."""
     indptr: np.ndarray
     """Where each row begins, and the end: `[n_obs + 1]`, of the type of `indices`."""
-    indices: np.ndarray
-    """The column of each element: int32, or int64 from 2^31 elements on."""
-    data: np.ndarray
-    """The elements."""
     shape: tuple[int, int]
     """`(n_obs, n_vars)`."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the elements."""
+        return self.data.dtype
+
+    @property
+    def nnz(self) -> int:
+        """The number of elements that are stored."""
+        return len(self.data)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        return f"CsrMatrix({self.shape[0]} x {self.shape[1]}, {self.dtype}, {self.nnz:,} stored)"
 
     def to_torch(self) -> torch.Tensor:
         """As a `torch.sparse_csr` tensor, without a copy."""

@@ -80,7 +80,7 @@ class Loader:
     def _open(self, options: dict[str, Any]) -> _core.Loader:
         return _core.Loader(
             self._collection._core,
-            arguments.count("batch_size", options["batch_size"]),
+            arguments.count("batch_size", options["batch_size"], 1),
             arguments.shuffle(options["shuffle"]),
             self._sampler.rows,
             self._sampler.weights,
@@ -90,9 +90,7 @@ class Loader:
             self._seed,
             arguments.flag("drop_last", options["drop_last"]),
             self._pad,
-            options["output"],
-            arguments.dtype(options["dtype"]),
-            arguments.code("missing_code", options["missing_code"]),
+            *self._collection._batch_format(options["output"], options["dtype"], options["missing_code"]),
             arguments.count("workers", options["workers"]),
             arguments.n_bytes("memory", options["memory"]),
             (*(self._explicit or _ranks.ALONE), *_ranks.ALONE),

@@ -10,7 +10,7 @@ import helpers
 import numpy as np
 import pytest
 
-from mapped_anndata import CSR, MappedCollection, Weighted
+from mapped_anndata import CsrMatrix, MappedCollection, Weighted
 
 N = 3350
 
@@ -45,7 +45,7 @@ def test_batches_hold_the_items(collection, starts, workers, output, shuffle):
         assert list(batch) == ["_store_idx", "_row_idx", "X", "cell_type", "donor"]
         X = batch["X"]
         if output == "csr":
-            assert isinstance(X, CSR) and X.indptr.dtype == X.indices.dtype == np.int32
+            assert isinstance(X, CsrMatrix) and X.indptr.dtype == X.indices.dtype == np.int32
             X = X.toarray()
         assert X.shape == (len(batch["donor"]), 300) and X.dtype == np.float32
         positions = rows(batch, starts)
