@@ -164,6 +164,15 @@ impl Array {
         &self.inner.element
     }
 
+    /// The array under another name, which its errors have; for its only owner.
+    pub(crate) fn named(mut self, file: PathBuf, element: &str) -> Array {
+        if let Some(parts) = Arc::get_mut(&mut self.inner) {
+            parts.file = file;
+            parts.element = element.to_owned();
+        }
+        self
+    }
+
     pub(crate) fn parts(&self) -> &ArrayParts {
         &self.inner
     }
@@ -839,7 +848,7 @@ impl Block {
 }
 
 /// Reverses the bytes of every unit.
-fn swap_bytes(bytes: &mut [u8], unit: usize) {
+pub(crate) fn swap_bytes(bytes: &mut [u8], unit: usize) {
     if unit > 1 {
         bytes.chunks_exact_mut(unit).for_each(<[u8]>::reverse);
     }

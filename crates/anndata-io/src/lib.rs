@@ -62,12 +62,14 @@ mod anndata;
 mod array;
 mod check;
 mod column;
+mod container;
 mod context;
 mod dtype;
 mod error;
 mod folder;
 mod fork_local;
 mod key;
+mod location;
 mod matrix;
 mod store;
 #[doc(hidden)]

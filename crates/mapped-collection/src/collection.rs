@@ -51,10 +51,13 @@ impl MappedCollection {
         Builder::new(sources)
     }
 
-    pub(crate) fn open(options: Builder) -> Result<MappedCollection, Error> {
+    pub(crate) fn open(mut options: Builder) -> Result<MappedCollection, Error> {
         if options.sources.is_empty() {
             return Err(Error::NoPaths);
         }
+        // Files are opened again later, when the current folder may be another one.
+        let sources = options.sources.into_iter().map(AnnDataSource::absolute);
+        options.sources = sources.collect::<Result<_, _>>()?;
         // Its forked children will know that they are.
         is_forked();
         let context = IoContext::new(options.io);
@@ -143,7 +146,7 @@ impl MappedCollection {
         self.plan().stores.len()
     }
 
-    /// The files, in order.
+    /// The absolute paths of the files, in order.
     pub fn paths(&self) -> impl ExactSizeIterator<Item = &Path> {
         self.plan().stores.iter().map(|store| store.file.as_path())
     }

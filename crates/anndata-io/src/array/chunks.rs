@@ -2,13 +2,16 @@
 
 use std::borrow::Cow;
 use std::fmt::Debug;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use once_cell::race::OnceBox;
 
 use super::grid::Grid;
-use crate::context::{ByteSource, IoContext};
-use crate::error::{Error, ErrorKind};
+use super::buffer::AlignedBytes;
+use crate::context::{ByteSource, Cached, ChunkKey, IoContext, next_array_id};
+use crate::error::Error;
 use crate::folder::{FileBytes, Folder};
+use crate::fork_local::ForkLocal;
 
 /// The stored bytes of one chunk.
 #[derive(Debug, Clone)]
@@ -307,13 +310,36 @@ pub(crate) struct ShardFiles {
     pub(crate) index_checksum: bool,
     /// The index of each shard of `files.present`.
     pub(crate) indexes: Vec<OnceBox<Shard>>,
+    /// Shards of a zip archive that had to be inflated.
+    pub(crate) inflated: Inflated,
+}
+
+/// The shards that were inflated as a whole: they are kept where decoded chunks are. The last one is
+/// held even when it is larger than all that may be kept there, or it would be inflated again for
+/// each of its chunks.
+#[derive(Debug)]
+pub(crate) struct Inflated {
+    /// What they are called in the cache.
+    id: u64,
+    last: ForkLocal<Mutex<Option<(u64, Arc<AlignedBytes>)>>>,
+}
+
+impl Default for Inflated {
+    fn default() -> Self {
+        Inflated {
+            id: next_array_id(),
+            last: ForkLocal::new(Mutex::default),
+        }
+    }
 }
 
 /// A shard file and the `(offset, length)` of its chunks, row-major; both `u64::MAX` where a
 /// chunk was never written.
 #[derive(Debug)]
 pub(crate) struct Shard {
-    file: FileBytes,
+    /// `None` where it has to be inflated.
+    file: Option<FileBytes>,
+    len: u64,
     chunks: Vec<(u64, u64)>,
 }
 
@@ -335,7 +361,7 @@ impl ShardFiles {
         let shard = match self.indexes[at].get() {
             Some(shard) => shard,
             None => {
-                let shard = self.read_index(&shard_coords, grid)?;
+                let shard = self.read_index(at, &shard_coords, grid)?;
                 self.indexes[at].get_or_init(|| Box::new(shard))
             }
         };
@@ -344,32 +370,60 @@ impl ShardFiles {
             return Ok(None);
         }
         let end = offset.checked_add(len);
-        if end.is_none_or(|end| end > shard.file.len) {
-            let expected = format!("chunk {chunk} within its shard of {} bytes", shard.file.len);
+        if end.is_none_or(|end| end > shard.len) {
+            let expected = format!("chunk {chunk} within its shard of {} bytes", shard.len);
             let found = format!("{len} bytes at {offset}");
             return Err(self.files.invalid(&shard_coords, expected, found));
         }
+        let file = match &shard.file {
+            Some(file) => file.clone(),
+            None => self.open(at, &shard_coords)?.0,
+        };
         Ok(Some(Place {
-            source: Cow::Owned(shard.file.source.clone()),
-            offset: shard.file.offset + offset,
+            source: Cow::Owned(file.source),
+            offset: file.offset + offset,
             len,
             skip_mask: 0,
         }))
     }
 
-    fn read_index(&self, shard_coords: &[u64], grid: &Grid) -> Result<Shard, Error> {
-        let file = self.files.open(shard_coords)?;
-        if let ByteSource::Memory(_) = file.source {
-            // It would have to be decompressed, and kept, as a whole.
-            return Err(Error::new(
-                self.files.folder.path(),
-                join(&self.files.element, &self.files.key(shard_coords)),
-                ErrorKind::Unsupported {
-                    what: "a zarr shard in a compressed zip entry".to_owned(),
-                    way_out: "zip the store again without compression (zip -0 -r)",
-                },
-            ));
+    /// The bytes of a shard, and whether they lie in a file.
+    fn open(&self, at: usize, shard_coords: &[u64]) -> Result<(FileBytes, bool), Error> {
+        let name = join(&self.files.element, &self.files.key(shard_coords));
+        let (context, folder) = (&self.files.context, &self.files.folder);
+        if !folder.is_deflated(&name) {
+            return Ok((self.files.open(shard_coords)?, true));
         }
+        let (array, chunk) = (self.inflated.id, at as u64);
+        let key = ChunkKey { array, chunk };
+        let bytes = match context.cached_chunk(key) {
+            Cached::Chunk(bytes) => bytes,
+            // Nobody else inflates the shard until the claim is dropped.
+            _claim @ Cached::Claimed(_) => {
+                let last = || {
+                    let last = self.inflated.last.get();
+                    last.lock().unwrap_or_else(PoisonError::into_inner)
+                };
+                let held = last().clone().filter(|(held, _)| *held == chunk);
+                match held {
+                    Some((_, bytes)) => bytes,
+                    None => {
+                        let bytes = Arc::new(folder.inflate(&name)?.unwrap_or_default());
+                        if context.can_keep(bytes.len() as u64) {
+                            context.keep_chunk(key, &bytes);
+                        } else {
+                            *last() = Some((chunk, bytes.clone()));
+                        }
+                        bytes
+                    }
+                }
+            }
+        };
+        Ok((FileBytes::in_memory(bytes), false))
+    }
+
+    fn read_index(&self, at: usize, shard_coords: &[u64], grid: &Grid) -> Result<Shard, Error> {
+        let (file, in_file) = self.open(at, shard_coords)?;
         let entries = self.shards.chunk_len() / grid.chunk_len();
         let checksum = if self.index_checksum { 4 } else { 0 };
         let len = entries.saturating_mul(16).saturating_add(checksum);
@@ -394,6 +448,8 @@ impl ShardFiles {
             .chunks_exact(16)
             .map(|entry| (word(&entry[..8]), word(&entry[8..])))
             .collect();
-        Ok(Shard { file, chunks })
+        let len = file.len;
+        let file = in_file.then_some(file);
+        Ok(Shard { file, len, chunks })
     }
 }

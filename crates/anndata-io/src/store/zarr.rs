@@ -9,7 +9,7 @@ use std::path::{Component, Path};
 use serde_json::Value;
 
 use super::{Attribute, Backend, Node};
-use crate::array::chunks::{ChunkFiles, Chunks, ShardFiles};
+use crate::array::chunks::{ChunkFiles, Chunks, Inflated, ShardFiles};
 use crate::array::grid::Grid;
 use crate::array::{Array, ArrayParts};
 use crate::context::IoContext;
@@ -40,13 +40,20 @@ impl ZarrStore {
         ZarrStore::of_folder(Folder::Disk(root.to_owned()), context)
     }
 
-    /// `None` when the zip archive holds no zarr.
-    pub(crate) fn open_zip(path: &Path, context: &IoContext) -> Result<Option<Self>, Error> {
+    /// The store in a zip archive, or the part of it that `inner` names; where there is none, what
+    /// the archive is instead.
+    pub(crate) fn open_zip(
+        path: &Path,
+        inner: &str,
+        context: &IoContext,
+    ) -> Result<Result<Self, String>, Error> {
         let roots = [ROOT_V3, ROOTS_V2[0], ROOTS_V2[1], ROOTS_V2[2]];
-        match Folder::open_zip(path, context, &roots)? {
-            Some(folder) => ZarrStore::of_folder(folder, context),
-            None => Ok(None),
-        }
+        let folder = match Folder::open_zip(path, inner, context, &roots)? {
+            Ok(folder) => folder,
+            Err(found) => return Ok(Err(found)),
+        };
+        let store = ZarrStore::of_folder(folder, context)?;
+        Ok(store.ok_or_else(|| "a zip archive without zarr.json or .zgroup".to_owned()))
     }
 
     fn of_folder(folder: Folder, context: &IoContext) -> Result<Option<Self>, Error> {
@@ -281,6 +288,7 @@ impl Backend for ZarrStore {
                     index_at_end,
                     index_checksum,
                     indexes,
+                    inflated: Inflated::default(),
                 })
             }
         };

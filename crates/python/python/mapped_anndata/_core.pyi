@@ -32,6 +32,7 @@ class Collection:
         csc_bytes: int | None = None,
     ) -> Collection: ...
     closed: bool
+    paths: list[str]
     n_obs: int
     n_vars: int | None
     original_shapes: list[tuple[int, int]]
