@@ -6,10 +6,10 @@ use crate::array::text::Strings;
 use crate::column::{Column, ColumnRows, Values1d};
 use crate::container;
 use crate::context::IoContext;
-use crate::location;
 use crate::dtype::{Slice, Wide};
 use crate::error::{Error, ErrorKind};
 use crate::key::LayerKey;
+use crate::location;
 use crate::matrix::MatrixSource;
 use crate::store::{Attribute, MemoryStore, Node, Store};
 

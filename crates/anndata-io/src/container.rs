@@ -50,9 +50,7 @@ pub(crate) fn what_it_is(store: &Store) -> Option<ErrorKind> {
     };
     let has = |names: &[&str]| names.iter().all(|name| is_there(store, name));
     if has(&["matrix", "row_attrs", "col_attrs"]) {
-        return is(
-            "a loom file: read it with anndata.io.read_loom, and write it with write_h5ad",
-        );
+        return is("a loom file: read it with anndata.io.read_loom, and write it with write_h5ad");
     }
     let is_10x = |group: &String| {
         let has = |name| is_there(store, &format!("{group}/{name}"));
@@ -78,7 +76,11 @@ pub(crate) fn what_it_is(store: &Store) -> Option<ErrorKind> {
 
 /// Tables of a store in words, with the way to name one.
 pub(crate) fn listed(store: &Store, tables: &[String]) -> String {
-    let names: Vec<&str> = tables.iter().map(String::as_str).take(MOST_LISTED).collect();
+    let names: Vec<&str> = tables
+        .iter()
+        .map(String::as_str)
+        .take(MOST_LISTED)
+        .collect();
     let more = match tables.len() - names.len() {
         0 => String::new(),
         more => format!(" and {more} more"),

@@ -238,7 +238,9 @@ fn prefix(
         }
     }
     if !inner.is_empty() {
-        let below = tops.iter().flat_map(|top| [format!("{top}{inner}/"), format!("{top}mod/{inner}/")]);
+        let below = tops
+            .iter()
+            .flat_map(|top| [format!("{top}{inner}/"), format!("{top}mod/{inner}/")]);
         let mut below = std::iter::once(format!("{inner}/")).chain(below);
         let is_root = |folder: &String| {
             let mut roots = roots.iter();
@@ -376,11 +378,9 @@ impl Archive {
         let inflated = Decompressor::new().deflate_decompress(&stored, bytes.as_mut_slice());
         match inflated {
             Ok(found) if found == len => Ok(bytes),
-            Ok(found) => Err(self.invalid(
-                name,
-                "as many bytes as the entry claims",
-                found.to_string(),
-            )),
+            Ok(found) => {
+                Err(self.invalid(name, "as many bytes as the entry claims", found.to_string()))
+            }
             Err(error) => Err(self.invalid(name, "a deflated entry", error.to_string())),
         }
     }

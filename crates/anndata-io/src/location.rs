@@ -145,9 +145,17 @@ mod tests {
         ] {
             assert_eq!(of(url).as_deref(), Ok(path), "{url}");
         }
-        for url in ["file://server/a.h5ad", "file://server", "s3://bucket/a.h5ad", "https://host/a"] {
+        for url in [
+            "file://server/a.h5ad",
+            "file://server",
+            "s3://bucket/a.h5ad",
+            "https://host/a",
+        ] {
             let error = of(url).expect_err("not here");
-            assert!(error.contains("remote") && error.starts_with(url), "{error}");
+            assert!(
+                error.contains("remote") && error.starts_with(url),
+                "{error}"
+            );
         }
     }
 
@@ -159,8 +167,16 @@ mod tests {
         assert_eq!(of("./b//a.zarr/"), Ok(format!("{here}/b/a.zarr")));
         assert_eq!(of("../a.zarr"), Ok(format!("{here}/../a.zarr")));
         assert_eq!(of("file:a"), Ok(format!("{here}/file:a")), "a file's name");
-        assert_eq!(of("a://b"), Ok(format!("{here}/a:/b")), "one letter is no scheme");
-        assert_eq!(of("/a%20b"), Ok("/a%20b".to_owned()), "a path is not decoded");
+        assert_eq!(
+            of("a://b"),
+            Ok(format!("{here}/a:/b")),
+            "one letter is no scheme"
+        );
+        assert_eq!(
+            of("/a%20b"),
+            Ok("/a%20b".to_owned()),
+            "a path is not decoded"
+        );
         assert_eq!(of("~/a"), Ok(format!("{here}/~/a")));
         assert!(of("").is_err());
     }
@@ -171,7 +187,10 @@ mod tests {
         let file = dir.path().join("a.h5mu");
         std::fs::write(&file, "x").expect("a small file");
         let found = existing(&file.join("mod/rna")).expect("the file is there");
-        assert_eq!((found.path, found.inner.as_str()), (file.clone(), "mod/rna"));
+        assert_eq!(
+            (found.path, found.inner.as_str()),
+            (file.clone(), "mod/rna")
+        );
         let found = existing(&file).expect("it is there");
         assert_eq!((found.path, found.inner.as_str()), (file, ""));
         let found = existing(&dir.path().join("b/c")).expect("the folder is there");

@@ -163,7 +163,10 @@ impl Store {
             [] => Error::new(path, "", ErrorKind::NotFound),
             tables => {
                 let expected = format!("a group {inner}");
-                store.not_anndata(expected, format!("a file with {}", container::listed(&store, tables)))
+                store.not_anndata(
+                    expected,
+                    format!("a file with {}", container::listed(&store, tables)),
+                )
             }
         })
     }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use once_cell::race::OnceBox;
 
-use super::grid::Grid;
 use super::buffer::AlignedBytes;
+use super::grid::Grid;
 use crate::context::{ByteSource, Cached, ChunkKey, IoContext, next_array_id};
 use crate::error::Error;
 use crate::folder::{FileBytes, Folder};

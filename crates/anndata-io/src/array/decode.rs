@@ -95,7 +95,10 @@ impl Codec {
 
     /// Whether this is a checksum.
     fn is_checksum(self) -> bool {
-        matches!(self, Self::Fletcher32 | Self::Crc32c | Self::Checksum { .. })
+        matches!(
+            self,
+            Self::Fletcher32 | Self::Crc32c | Self::Checksum { .. }
+        )
     }
 
     /// The length that this codec turns `decoded` bytes into, where that is known beforehand.

@@ -38,7 +38,11 @@ pub(super) fn folder(path: &Path) -> String {
     let names = std::fs::read_dir(path).into_iter().flatten().flatten();
     let names = names.take(MOST_NAMES).map(|entry| entry.file_name());
     let names: Vec<String> = names.filter_map(|name| name.into_string().ok()).collect();
-    let has = |ends: &[&str]| names.iter().any(|name| ends.iter().any(|end| name.ends_with(end)));
+    let has = |ends: &[&str]| {
+        names
+            .iter()
+            .any(|name| ends.iter().any(|end| name.ends_with(end)))
+    };
     let what = if has(&["matrix.mtx", "matrix.mtx.gz"]) {
         ": read its files with scanpy.read_10x_mtx, and write them with write_h5ad"
     } else if has(&[".h5ad", ".zarr", ".h5mu"]) {
@@ -104,10 +108,22 @@ fn trimmed_of_zeros(bytes: &[u8]) -> &[u8] {
 /// Formats that begin with a signature.
 fn binary(head: &[u8]) -> Option<&'static str> {
     const SIGNATURES: [(&[u8], &str); 18] = [
-        (b"BZh", "a file compressed with bzip2: decompress it first (bunzip2)"),
-        (b"\xfd7zXZ\0", "a file compressed with xz: decompress it first (unxz)"),
-        (b"\x28\xb5\x2f\xfd", "a file compressed with zstd: decompress it first (unzstd)"),
-        (b"\x04\x22\x4d\x18", "a file compressed with lz4: decompress it first (unlz4)"),
+        (
+            b"BZh",
+            "a file compressed with bzip2: decompress it first (bunzip2)",
+        ),
+        (
+            b"\xfd7zXZ\0",
+            "a file compressed with xz: decompress it first (unxz)",
+        ),
+        (
+            b"\x28\xb5\x2f\xfd",
+            "a file compressed with zstd: decompress it first (unzstd)",
+        ),
+        (
+            b"\x04\x22\x4d\x18",
+            "a file compressed with lz4: decompress it first (unlz4)",
+        ),
         (b"7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it first"),
         (b"Rar!", "a rar archive: unpack it first"),
         (b"X\n\0\0\0", R_DATA),
@@ -115,13 +131,28 @@ fn binary(head: &[u8]) -> Option<&'static str> {
         (b"A\n3\n", R_DATA),
         (b"RDX", R_DATA),
         (b"RDA", R_DATA),
-        (b"PAR1", "a parquet file: read it with pandas, and write an AnnData object of it"),
-        (b"ARROW1", "an Arrow file: read it with pandas, and write an AnnData object of it"),
-        (b"\x93NUMPY", "a numpy array (.npy): write an AnnData object of it"),
+        (
+            b"PAR1",
+            "a parquet file: read it with pandas, and write an AnnData object of it",
+        ),
+        (
+            b"ARROW1",
+            "an Arrow file: read it with pandas, and write an AnnData object of it",
+        ),
+        (
+            b"\x93NUMPY",
+            "a numpy array (.npy): write an AnnData object of it",
+        ),
         (b"SQLite format 3\0", "an SQLite database"),
         (b"CDF", "a netCDF file: write an AnnData object of it"),
-        (b"\x80\x04\x95", "a Python pickle: load it, and write it with write_h5ad"),
-        (b"\x80\x05\x95", "a Python pickle: load it, and write it with write_h5ad"),
+        (
+            b"\x80\x04\x95",
+            "a Python pickle: load it, and write it with write_h5ad",
+        ),
+        (
+            b"\x80\x05\x95",
+            "a Python pickle: load it, and write it with write_h5ad",
+        ),
     ];
     let known = SIGNATURES.iter().find(|(start, _)| head.starts_with(start));
     match known {
@@ -220,7 +251,10 @@ mod tests {
             (b"PK\x05\x06rest", "zip"),
             (b"", "an empty file"),
             (&[0; 4096], "zeros"),
-            (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n", "git lfs pull"),
+            (
+                b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n",
+                "git lfs pull",
+            ),
             (b"/annex/objects/SHA256E-s12--4d7a.h5ad\n", "git annex get"),
             (b"\n <!DOCTYPE HTML PUBLIC><html>", "web page"),
             (b"\xef\xbb\xbf<html lang=\"en\">", "web page"),
@@ -236,7 +270,10 @@ mod tests {
             (b",gene1,gene2\ncell1,0,1\n", "CSV"),
             (b"cell\tgene1\ncell1\t0\n", "CSV"),
             (b"%%MatrixMarket matrix coordinate", "Matrix Market"),
-            (b"{\"zarr_format\": 3, \"node_type\": \"group\"}", "name its folder"),
+            (
+                b"{\"zarr_format\": 3, \"node_type\": \"group\"}",
+                "name its folder",
+            ),
             (b"{\"message\": \"forbidden\"}", "JSON"),
             (b"hello", "without the HDF5 signature"),
             (b"\x01\x02\x03", "without the HDF5 signature"),

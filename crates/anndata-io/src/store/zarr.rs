@@ -16,6 +16,9 @@ use crate::context::IoContext;
 use crate::error::{Error, ErrorKind};
 use crate::folder::Folder;
 
+mod codecs;
+mod extension;
+mod fill;
 mod metadata;
 
 use metadata::{ArrayMetadata, field_names};
@@ -70,19 +73,26 @@ impl ZarrStore {
             folder,
             format,
         };
-        let name = match format {
-            Format::V3 => ROOT_V3,
-            Format::V2 => ROOTS_V2[0],
-        };
-        store.document("", name)?; // a store whose root cannot be read fails here
+        // A store whose root cannot be read fails here.
+        match format {
+            Format::V3 => {
+                if let Some((_, document)) = store.node_v3("")? {
+                    extension::check_consolidated(&document)
+                        .map_err(|(element, kind)| Error::new(store.path(), element, kind))?;
+                }
+            }
+            Format::V2 => {
+                store.document("", ROOTS_V2[0])?;
+            }
+        }
         Ok(Some(store))
     }
 
     fn attributes(&self, element: &str) -> Result<Option<Value>, Error> {
         Ok(match self.format {
             Format::V3 => self
-                .document(element, "zarr.json")?
-                .map(|mut document| document["attributes"].take()),
+                .node_v3(element)?
+                .map(|(_, mut document)| document["attributes"].take()),
             Format::V2 => self.document(element, ".zattrs")?,
         })
     }
@@ -162,13 +172,10 @@ impl ZarrStore {
         let Some(document) = self.document(element, "zarr.json")? else {
             return Ok(None);
         };
-        match document["node_type"].as_str() {
-            Some("group") => Ok(Some((Node::Group, document))),
-            Some("array") => Ok(Some((Node::Array, document))),
-            _ => {
-                let found = document["node_type"].to_string();
-                Err(self.invalid(element, "node_type group or array in zarr.json", found))
-            }
+        match extension::is_array(&document) {
+            Ok(true) => Ok(Some((Node::Array, document))),
+            Ok(false) => Ok(Some((Node::Group, document))),
+            Err(kind) => Err(Error::new(self.path(), element, kind)),
         }
     }
 }

@@ -60,7 +60,10 @@ impl Elements {
     pub(super) fn undo(self, source: &[u8], out: &mut [u8]) -> Result<usize, DecodeError> {
         let (name, from) = (self.name(), self.from.dtype.size());
         if !source.len().is_multiple_of(from) {
-            let detail = format!("{} bytes are no whole number of elements of {from}", source.len());
+            let detail = format!(
+                "{} bytes are no whole number of elements of {from}",
+                source.len()
+            );
             return Err(DecodeError::corrupt(name, detail));
         }
         let len = self.decoded_len(source.len()).unwrap_or(usize::MAX);
@@ -103,7 +106,10 @@ impl Elements {
 fn scaled<T: Element>(values: Slice<'_>, scale: f64, offset: f64) -> Vec<T> {
     match values {
         Slice::F16(values) => {
-            let (scale, offset) = (f16::from_f64(scale).to_f32(), f16::from_f64(offset).to_f32());
+            let (scale, offset) = (
+                f16::from_f64(scale).to_f32(),
+                f16::from_f64(offset).to_f32(),
+            );
             let value = |&value: &f16| {
                 let quotient = f16::from_f32(value.to_f32() / scale).to_f32();
                 T::cast_from(f16::from_f32(quotient + offset))
@@ -117,7 +123,9 @@ fn scaled<T: Element>(values: Slice<'_>, scale: f64, offset: f64) -> Vec<T> {
         }
         values => {
             let values = values.to_vec::<f64>().into_iter();
-            values.map(|value| T::cast_from(value / scale + offset)).collect()
+            values
+                .map(|value| T::cast_from(value / scale + offset))
+                .collect()
         }
     }
 }
@@ -126,7 +134,10 @@ fn scaled<T: Element>(values: Slice<'_>, scale: f64, offset: f64) -> Vec<T> {
 pub(super) fn packed_len(source: &[u8]) -> Option<usize> {
     let (&padding, bits) = source.split_first()?;
     let padding = usize::from(padding);
-    bits.len().checked_mul(8)?.checked_sub(padding).filter(|_| padding < 8)
+    bits.len()
+        .checked_mul(8)?
+        .checked_sub(padding)
+        .filter(|_| padding < 8)
 }
 
 /// Unpacks booleans from bits, the highest bit of a byte first.
@@ -160,7 +171,12 @@ mod tests {
     }
 
     fn f32s(bytes: &[u8]) -> Vec<f32> {
-        bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
+        bytes
+            .as_chunks()
+            .0
+            .iter()
+            .map(|&bytes| f32::from_le_bytes(bytes))
+            .collect()
     }
 
     #[test]
@@ -188,9 +204,15 @@ mod tests {
         };
         // What numpy 2.4 gives for `enc / scale + offset`.
         let ten = scale(DType::U8, DType::F32, 10.0, 1000.0);
-        assert_eq!(f32s(&decode(ten, &[0, 1, 7, 100])), [1000.0, 1000.1, 1000.7, 1010.0]);
+        assert_eq!(
+            f32s(&decode(ten, &[0, 1, 7, 100])),
+            [1000.0, 1000.1, 1000.7, 1010.0]
+        );
         let third = scale(DType::F32, DType::F32, 3.0, 0.1);
-        let bytes: Vec<u8> = [0f32, 1.0, 7.0, 100.0].iter().flat_map(|n| n.to_le_bytes()).collect();
+        let bytes: Vec<u8> = [0f32, 1.0, 7.0, 100.0]
+            .iter()
+            .flat_map(|n| n.to_le_bytes())
+            .collect();
         let expected = [0.1, 0.433_333_34, 2.433_333_2, 33.433_33];
         assert_eq!(f32s(&decode(third, &bytes)), expected);
         let half = scale(DType::F16, DType::F32, 3.0, 0.1);
@@ -201,7 +223,10 @@ mod tests {
         let expected = [0.099_975_586, 0.433_105_47, 2.433_593_8, 33.4375];
         assert_eq!(f32s(&decode(half, &bytes)), expected);
         let wrapping = scale(DType::I16, DType::U8, 2.0, -300.0);
-        let bytes: Vec<u8> = [0i16, 1, 7, 100].iter().flat_map(|n| n.to_le_bytes()).collect();
+        let bytes: Vec<u8> = [0i16, 1, 7, 100]
+            .iter()
+            .flat_map(|n| n.to_le_bytes())
+            .collect();
         assert_eq!(decode(wrapping, &bytes), [212, 213, 216, 6]);
     }
 
@@ -233,7 +258,10 @@ mod tests {
         assert!(unpack_bits(&[8, 0, 0], &mut [0; 8]).is_err());
         assert!(unpack_bits(&[0, 0, 0], &mut [0; 15]).is_err());
         let mut out = [7; 6];
-        assert_eq!(unpack_bits(&[4, 0b1001_0000], &mut out).expect("four bits"), 4);
+        assert_eq!(
+            unpack_bits(&[4, 0b1001_0000], &mut out).expect("four bits"),
+            4
+        );
         assert_eq!(out, [1, 0, 0, 1, 7, 7]);
     }
 }
