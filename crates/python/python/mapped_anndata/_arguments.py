@@ -17,10 +17,13 @@ def paths(value: Any) -> Sequence[Any]:
         return [value]
     if isinstance(value, Sequence):
         return value
-    # The keys of a map, or the groups of an open file, would be taken for paths.
-    if not isinstance(value, Iterable) or isinstance(value, Mapping) or _way_out(value):
-        raise TypeError(f"path_list: expected paths, found {_described(value)}")
-    return list(value)
+    try:
+        # The keys of a map, or the groups of an open file, would be taken for paths.
+        if not isinstance(value, Mapping) and not _way_out(value):
+            return list(value)
+    except TypeError:
+        pass
+    raise TypeError(f"path_list: expected paths, found {_described(value)}")
 
 
 def path(position: int, value: Any) -> str:
@@ -44,7 +47,7 @@ def _described(value: Any) -> str:
     """The type of what is no path, and what to give instead of it."""
     kind = type(value)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    return f"a {name}{_way_out(value)}"
+    return name + _way_out(value)
 
 
 def _way_out(value: Any) -> str:
