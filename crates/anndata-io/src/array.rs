@@ -12,6 +12,7 @@ pub(crate) mod buffer;
 pub(crate) mod chunks;
 pub(crate) mod decode;
 pub(crate) mod grid;
+pub(crate) mod shards;
 pub(crate) mod text;
 
 use buffer::AlignedBytes;

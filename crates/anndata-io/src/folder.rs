@@ -55,6 +55,7 @@ struct Entry {
     header: u64,
     stored: u64,
     len: u64,
+    crc32: u32,
     compression: CompressionMethod,
     encrypted: bool,
 }
@@ -95,6 +96,7 @@ impl Folder {
                     header: entry.header_start(),
                     stored: entry.compressed_size(),
                     len: entry.size(),
+                    crc32: entry.crc32(),
                     compression: entry.compression(),
                     encrypted: entry.encrypted(),
                 };
@@ -377,7 +379,14 @@ impl Archive {
         let mut bytes = AlignedBytes::zeroed(len);
         let inflated = Decompressor::new().deflate_decompress(&stored, bytes.as_mut_slice());
         match inflated {
-            Ok(found) if found == len => Ok(bytes),
+            Ok(found) if found == len => {
+                let computed = libdeflater::crc32(bytes.as_slice());
+                if computed == entry.crc32 {
+                    return Ok(bytes);
+                }
+                let found = format!("{computed:#010x}");
+                Err(self.invalid(name, &format!("a crc32 of {:#010x}", entry.crc32), found))
+            }
             Ok(found) => {
                 Err(self.invalid(name, "as many bytes as the entry claims", found.to_string()))
             }

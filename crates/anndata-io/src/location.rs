@@ -92,27 +92,28 @@ pub(crate) struct Existing {
     pub(crate) inner: String,
 }
 
-/// The longest part of an absolute path that exists.
+/// The longest part of an absolute path that exists; `None` when what is left cannot be names in a
+/// file.
 ///
 /// # Errors
-/// When what is left cannot be names in a file, or the file system refuses.
-pub(crate) fn existing(path: &Path) -> Result<Existing, Error> {
+/// When the file system refuses.
+pub(crate) fn existing(path: &Path) -> Result<Option<Existing>, Error> {
     for part in path.ancestors() {
         match std::fs::metadata(part) {
             Ok(meta) => {
                 let inner = path.strip_prefix(part).ok().and_then(Path::to_str);
                 let Some(inner) = inner else { break };
-                return Ok(Existing {
+                return Ok(Some(Existing {
                     path: part.to_owned(),
                     meta,
                     inner: inner.to_owned(),
-                });
+                }));
             }
             Err(error) if is_absence(&error) => {}
             Err(error) => return Err(Error::io(path, "", error)),
         }
     }
-    Err(Error::new(path, "", ErrorKind::NotFound))
+    Ok(None)
 }
 
 /// Whether an error says that there is no such file.
@@ -186,14 +187,15 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let file = dir.path().join("a.h5mu");
         std::fs::write(&file, "x").expect("a small file");
-        let found = existing(&file.join("mod/rna")).expect("the file is there");
+        let existing = |path: &Path| existing(path).expect("readable").expect("text");
+        let found = existing(&file.join("mod/rna"));
         assert_eq!(
             (found.path, found.inner.as_str()),
             (file.clone(), "mod/rna")
         );
-        let found = existing(&file).expect("it is there");
+        let found = existing(&file);
         assert_eq!((found.path, found.inner.as_str()), (file, ""));
-        let found = existing(&dir.path().join("b/c")).expect("the folder is there");
+        let found = existing(&dir.path().join("b/c"));
         assert!(found.meta.is_dir());
         assert_eq!(found.inner, "b/c");
     }

@@ -90,8 +90,11 @@ impl Store {
     /// A group inside a file is a store as well, named by a path below the file:
     /// `cells.h5mu/mod/rna`.
     pub fn open(path: &Path, context: &IoContext) -> Result<Store, Error> {
-        let path = location::absolute(path)?;
+        let given = path;
+        let path = location::absolute(given)?;
         let fail = |kind| Err(Error::new(&path, "", kind));
+        // What does not exist is looked for under the name that was given.
+        let not_found = || Error::new(given, "", ErrorKind::NotFound);
         let not_anndata = |found: String| {
             let expected = "an HDF5 file, a zarr directory or a zip archive of one".to_owned();
             ErrorKind::NotAnnData { expected, found }
@@ -100,12 +103,12 @@ impl Store {
             path: file,
             meta,
             inner,
-        } = location::existing(&path)?;
+        } = location::existing(&path)?.ok_or_else(not_found)?;
         let backend: Box<dyn Backend> = if meta.is_dir() {
             match zarr_directory(&file, &inner, context)? {
                 Some(store) => Box::new(store),
                 None if inner.is_empty() => return fail(not_anndata(content::folder(&file))),
-                None => return fail(ErrorKind::NotFound),
+                None => return Err(not_found()),
             }
         } else if !meta.is_file() {
             // A pipe would be waited for.
@@ -116,7 +119,7 @@ impl Store {
                 Content::Hdf5 => {
                     let backend = open_hdf5(&file, context)?;
                     if !inner.is_empty() {
-                        return Store::below(file, backend, path, &inner);
+                        return Store::below(file, backend, path, &inner)?.ok_or_else(not_found);
                     }
                     backend
                 }
@@ -132,12 +135,13 @@ impl Store {
     }
 
     /// The group `inner` of an HDF5 file as a store; of a MuData file, also that of a table's name.
+    /// `None` where there is none, nor any table.
     fn below(
         file: PathBuf,
         backend: Box<dyn Backend>,
         path: PathBuf,
         inner: &str,
-    ) -> Result<Store, Error> {
+    ) -> Result<Option<Store>, Error> {
         for group in [inner.to_owned(), format!("mod/{inner}")] {
             match backend.node(&group)? {
                 Some(Node::Group) => {
@@ -147,7 +151,7 @@ impl Store {
                         path: path.clone(),
                     };
                     let backend = Box::new(below);
-                    return Ok(Store { path, backend });
+                    return Ok(Some(Store { path, backend }));
                 }
                 Some(Node::Array | Node::Table) => {
                     return Err(Error::invalid(&file, group, "a group", "an array"));
@@ -159,16 +163,13 @@ impl Store {
             path: file,
             backend,
         };
-        Err(match &*container::tables(&store) {
-            [] => Error::new(path, "", ErrorKind::NotFound),
+        match &*container::tables(&store) {
+            [] => Ok(None),
             tables => {
-                let expected = format!("a group {inner}");
-                store.not_anndata(
-                    expected,
-                    format!("a file with {}", container::listed(&store, tables)),
-                )
+                let found = format!("a file with {}", container::listed(&store, tables));
+                Err(store.not_anndata(format!("a group {inner}"), found))
             }
-        })
+        }
     }
 
     pub(crate) fn from_backend(path: PathBuf, backend: Box<dyn Backend>) -> Store {
