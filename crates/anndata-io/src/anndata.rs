@@ -4,17 +4,20 @@ use std::path::{Path, PathBuf};
 
 use crate::array::text::Strings;
 use crate::column::{Column, ColumnRows, Values1d};
+use crate::container;
 use crate::context::IoContext;
 use crate::dtype::{Slice, Wide};
 use crate::error::{Error, ErrorKind};
 use crate::key::LayerKey;
+use crate::location;
 use crate::matrix::MatrixSource;
 use crate::store::{Attribute, MemoryStore, Node, Store};
 
 /// Where an AnnData object is: a path, or memory.
 #[derive(Debug, Clone)]
 pub enum AnnDataSource {
-    /// A `.h5ad` file, a `.zarr` directory or a `.zarr.zip` archive; the content decides.
+    /// A `.h5ad` file, a `.zarr` directory or a `.zarr.zip` archive; the content decides. A table
+    /// inside a file is named by a path below it: `cells.h5mu/mod/rna`. A `file:` URL is a path.
     Path(PathBuf),
     /// A store in memory.
     Memory(MemoryStore),
@@ -31,6 +34,19 @@ impl AnnDataSource {
             AnnDataSource::Memory(store) => {
                 AnnDataFile::from_store(store.clone().in_context(context).into())
             }
+        }
+    }
+}
+
+impl AnnDataSource {
+    /// The same source with an absolute path, which the current folder no longer changes.
+    ///
+    /// # Errors
+    /// When the path is a URL of something remote, or is empty.
+    pub fn absolute(self) -> Result<AnnDataSource, Error> {
+        match self {
+            AnnDataSource::Path(path) => location::absolute(&path).map(AnnDataSource::Path),
+            memory @ AnnDataSource::Memory(_) => Ok(memory),
         }
     }
 }
@@ -95,6 +111,9 @@ impl AnnDataFile {
     /// # Errors
     /// When it lacks the tables `obs` and `var`.
     pub fn from_store(store: Store) -> Result<AnnDataFile, Error> {
+        if container::is_mudata(&store) {
+            return Err(what_it_is(&store, "mod", "a MuData file".to_owned()));
+        }
         let (obs, var) = (index(&store, "obs")?, index(&store, "var")?);
         // Everything else is held against these two lengths: they must be written, not claimed.
         obs.rows_array().check_index_written()?;
@@ -323,6 +342,18 @@ fn index_name(store: &Store, frame: &str) -> Result<String, Error> {
         .unwrap_or_else(|| "_index".to_owned()))
 }
 
+/// The error of a store that is not one table.
+fn what_it_is(store: &Store, element: &str, found: String) -> Error {
+    match container::what_it_is(store) {
+        Some(kind) => Error::new(store.path(), "", kind),
+        None => {
+            let expected = "tables obs and var".to_owned();
+            let kind = ErrorKind::NotAnnData { expected, found };
+            Error::new(store.path(), element, kind)
+        }
+    }
+}
+
 fn index(store: &Store, frame: &str) -> Result<Column, Error> {
     match store.node(frame)? {
         Some(Node::Group | Node::Table) => {}
@@ -331,12 +362,7 @@ fn index(store: &Store, frame: &str) -> Result<Column, Error> {
                 None => format!("no {frame}"),
                 Some(_) => format!("an array {frame}"),
             };
-            let expected = "tables obs and var".to_owned();
-            return Err(Error::new(
-                store.path(),
-                frame,
-                ErrorKind::NotAnnData { expected, found },
-            ));
+            return Err(what_it_is(store, frame, found));
         }
     }
     let name = index_name(store, frame)?;

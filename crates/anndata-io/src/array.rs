@@ -12,6 +12,7 @@ pub(crate) mod buffer;
 pub(crate) mod chunks;
 pub(crate) mod decode;
 pub(crate) mod grid;
+pub(crate) mod shards;
 pub(crate) mod text;
 
 use buffer::AlignedBytes;
@@ -162,6 +163,15 @@ impl Array {
     /// Path of the array within the file, such as `X/data`.
     pub fn element(&self) -> &str {
         &self.inner.element
+    }
+
+    /// The array under another name, which its errors have; for its only owner.
+    pub(crate) fn named(mut self, file: PathBuf, element: &str) -> Array {
+        if let Some(parts) = Arc::get_mut(&mut self.inner) {
+            parts.file = file;
+            parts.element = element.to_owned();
+        }
+        self
     }
 
     pub(crate) fn parts(&self) -> &ArrayParts {
@@ -839,7 +849,7 @@ impl Block {
 }
 
 /// Reverses the bytes of every unit.
-fn swap_bytes(bytes: &mut [u8], unit: usize) {
+pub(crate) fn swap_bytes(bytes: &mut [u8], unit: usize) {
     if unit > 1 {
         bytes.chunks_exact_mut(unit).for_each(<[u8]>::reverse);
     }

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anndata_io::{AnnDataFile, AnnDataSource, IoContext, MatrixSource, Values1d, nearest_name};
+use anndata_io::{
+    AnnDataFile, AnnDataSource, ErrorKind, IoContext, MatrixSource, Values1d, nearest_name,
+};
 use feature_join::{Join, VarNames};
 use label_encoding::{Categories, Encoder, LabelColumn, LabelWeights};
 use once_cell::race::OnceBox;
@@ -55,14 +57,19 @@ impl MappedCollection {
         Builder::new(sources)
     }
 
-    pub(crate) fn open(options: Builder) -> Result<MappedCollection, Error> {
+    pub(crate) fn open(mut options: Builder) -> Result<MappedCollection, Error> {
         if options.sources.is_empty() {
             return Err(Error::NoPaths);
         }
+        // Files are opened again later, when the current folder may be another one.
+        let given = options.sources.clone();
+        let sources = options.sources.into_iter().map(AnnDataSource::absolute);
+        options.sources = sources.collect::<Result<_, _>>()?;
         // Its forked children will know that they are.
         is_forked();
         let context = IoContext::new(options.io);
-        let plan = Plan::open(&options, &context)?;
+        let plan = Plan::open(&options, &context)
+            .map_err(|error| as_given(error, &given, &options.sources))?;
         Ok(MappedCollection {
             inner: Arc::new(Inner {
                 options,
@@ -154,7 +161,7 @@ impl MappedCollection {
         self.plan().stores.len()
     }
 
-    /// The files, in order.
+    /// The absolute paths of the files, in order.
     pub fn paths(&self) -> impl ExactSizeIterator<Item = &Path> {
         self.plan().stores.iter().map(|store| store.file.as_path())
     }
@@ -370,7 +377,7 @@ impl MappedCollection {
     fn reopen(&self, store: usize) -> Result<AnnDataFile, Error> {
         let file = self.options().sources[store].open(&self.inner.context)?;
         if file.n_obs() != u64::from(self.plan().stores[store].n_file_obs) {
-            let kind = anndata_io::ErrorKind::Changed;
+            let kind = ErrorKind::Changed;
             return Err(anndata_io::Error::new(file.path(), "obs", kind).into());
         }
         Ok(file)
@@ -550,5 +557,23 @@ fn value_at(values: &Values1d, index: usize) -> ItemValue {
         Values1d::Numbers(numbers) => {
             ItemValue::Number(numbers.dtype(), numbers.as_slice().get(index))
         }
+    }
+}
+
+/// Names a file that does not exist as it was given, as the reader of an error looks for that.
+fn as_given(error: Error, given: &[AnnDataSource], absolute: &[AnnDataSource]) -> Error {
+    let Error::File(missing) = &error else {
+        return error;
+    };
+    let is_it = |source: &AnnDataSource| match source {
+        AnnDataSource::Path(path) => path == missing.file(),
+        AnnDataSource::Memory(_) => false,
+    };
+    let given = absolute.iter().position(is_it).map(|at| &given[at]);
+    match (missing.kind(), given) {
+        (ErrorKind::NotFound, Some(AnnDataSource::Path(path))) => {
+            anndata_io::Error::new(path, missing.element(), ErrorKind::NotFound).into()
+        }
+        _ => error,
     }
 }

@@ -9,13 +9,17 @@ use std::path::{Component, Path};
 use serde_json::Value;
 
 use super::{Attribute, Backend, Node};
-use crate::array::chunks::{ChunkFiles, Chunks, ShardFiles};
+use crate::array::chunks::{ChunkFiles, Chunks};
 use crate::array::grid::Grid;
+use crate::array::shards::{Inflated, ShardFiles};
 use crate::array::{Array, ArrayParts};
 use crate::context::IoContext;
 use crate::error::{Error, ErrorKind};
 use crate::folder::Folder;
 
+mod codecs;
+mod extension;
+mod fill;
 mod metadata;
 
 use metadata::{ArrayMetadata, field_names};
@@ -40,13 +44,20 @@ impl ZarrStore {
         ZarrStore::of_folder(Folder::Disk(root.to_owned()), context)
     }
 
-    /// `None` when the zip archive holds no zarr.
-    pub(crate) fn open_zip(path: &Path, context: &IoContext) -> Result<Option<Self>, Error> {
+    /// The store in a zip archive, or the part of it that `inner` names; where there is none, what
+    /// the archive is instead.
+    pub(crate) fn open_zip(
+        path: &Path,
+        inner: &str,
+        context: &IoContext,
+    ) -> Result<Result<Self, String>, Error> {
         let roots = [ROOT_V3, ROOTS_V2[0], ROOTS_V2[1], ROOTS_V2[2]];
-        match Folder::open_zip(path, context, &roots)? {
-            Some(folder) => ZarrStore::of_folder(folder, context),
-            None => Ok(None),
-        }
+        let folder = match Folder::open_zip(path, inner, context, &roots)? {
+            Ok(folder) => folder,
+            Err(found) => return Ok(Err(found)),
+        };
+        let store = ZarrStore::of_folder(folder, context)?;
+        Ok(store.ok_or_else(|| "a zip archive without zarr.json or .zgroup".to_owned()))
     }
 
     fn of_folder(folder: Folder, context: &IoContext) -> Result<Option<Self>, Error> {
@@ -63,19 +74,26 @@ impl ZarrStore {
             folder,
             format,
         };
-        let name = match format {
-            Format::V3 => ROOT_V3,
-            Format::V2 => ROOTS_V2[0],
-        };
-        store.document("", name)?; // a store whose root cannot be read fails here
+        // A store whose root cannot be read fails here.
+        match format {
+            Format::V3 => {
+                if let Some((_, document)) = store.node_v3("")? {
+                    extension::check_consolidated(&document)
+                        .map_err(|(element, kind)| Error::new(store.path(), element, kind))?;
+                }
+            }
+            Format::V2 => {
+                store.document("", ROOTS_V2[0])?;
+            }
+        }
         Ok(Some(store))
     }
 
     fn attributes(&self, element: &str) -> Result<Option<Value>, Error> {
         Ok(match self.format {
             Format::V3 => self
-                .document(element, "zarr.json")?
-                .map(|mut document| document["attributes"].take()),
+                .node_v3(element)?
+                .map(|(_, mut document)| document["attributes"].take()),
             Format::V2 => self.document(element, ".zattrs")?,
         })
     }
@@ -155,13 +173,10 @@ impl ZarrStore {
         let Some(document) = self.document(element, "zarr.json")? else {
             return Ok(None);
         };
-        match document["node_type"].as_str() {
-            Some("group") => Ok(Some((Node::Group, document))),
-            Some("array") => Ok(Some((Node::Array, document))),
-            _ => {
-                let found = document["node_type"].to_string();
-                Err(self.invalid(element, "node_type group or array in zarr.json", found))
-            }
+        match extension::is_array(&document) {
+            Ok(true) => Ok(Some((Node::Array, document))),
+            Ok(false) => Ok(Some((Node::Group, document))),
+            Err(kind) => Err(Error::new(self.path(), element, kind)),
         }
     }
 }
@@ -281,6 +296,7 @@ impl Backend for ZarrStore {
                     index_at_end,
                     index_checksum,
                     indexes,
+                    inflated: Inflated::default(),
                 })
             }
         };
