@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::array::text::Strings;
-use crate::column::{Column, ColumnRows, Values1d};
+use crate::column::{Column, ColumnRows, Values1d, legacy_categories};
 use crate::container;
 use crate::context::IoContext;
 use crate::dtype::{Slice, Wide};
@@ -12,6 +12,8 @@ use crate::key::LayerKey;
 use crate::location;
 use crate::matrix::MatrixSource;
 use crate::store::{Attribute, MemoryStore, Node, Store};
+
+mod keys;
 
 /// Where an AnnData object is: a path, or memory.
 #[derive(Debug, Clone)]
@@ -143,12 +145,46 @@ impl AnnDataFile {
 
     /// The names of the variables. Numbers become their text.
     pub fn var_names(&self) -> Result<Strings, Error> {
-        let index = index(&self.store, "var")?;
+        self.names("var")
+    }
+
+    /// The names of the rows of a table.
+    pub(crate) fn names(&self, table: &str) -> Result<Strings, Error> {
+        let index = index(&self.store, table)?;
         let rows: Vec<u64> = match index.read_plain_texts()? {
             Some(names) => return Ok(names),
             None => (0..index.len()).collect(),
         };
         names(&index, &rows)
+    }
+
+    /// The members of a group that have a name and nothing behind it, and what stands there.
+    pub(crate) fn dangling(&self, group: &str) -> Vec<(String, String)> {
+        match self.store.node(group) {
+            Ok(Some(Node::Group)) => self.store.dangling(group).unwrap_or_default(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether the file says that a process writes it.
+    pub(crate) fn has_writer(&self) -> bool {
+        self.store.has_writer()
+    }
+
+    /// Whether something stands at a path, readable or not.
+    pub(crate) fn has_element(&self, element: &str) -> bool {
+        !matches!(self.store.node(element), Ok(None))
+    }
+
+    /// Where the categories of a categorical column are.
+    pub(crate) fn categories_element(&self, column: &str) -> String {
+        let beside = match (self.store.node(column), column.split_once('/')) {
+            (Ok(Some(Node::Array)), Some((table, name))) => {
+                legacy_categories(&self.store, table, name).ok().flatten()
+            }
+            _ => None,
+        };
+        beside.unwrap_or_else(|| format!("{column}/categories"))
     }
 
     /// The column of var names.
@@ -266,17 +302,15 @@ impl AnnDataFile {
     /// The names of the obs columns, sorted, the index excluded.
     pub fn obs_keys(&self) -> Result<Vec<String>, Error> {
         let index = index_name(&self.store, "obs")?;
-        let mut keys = self.children("obs")?;
-        // A column whose name has a slash lies in a group that is no column.
-        for name in self.obs_order()?.iter().filter(|name| name.contains('/')) {
-            if self.store.node(&format!("obs/{name}"))?.is_some() {
-                let group = name.split('/').next();
-                keys.retain(|key| Some(key.as_str()) != group);
-                keys.push(name.clone());
+        let mut keys = self.keys("obs")?.keys;
+        // The groups of a key may lack what tells them from other folders.
+        for name in self.column_order("obs")? {
+            if !keys.contains(&name) && self.store.node(&format!("obs/{name}"))?.is_some() {
+                keys.push(name);
             }
         }
         keys.sort_unstable();
-        keys.retain(|key| *key != index && key != "__categories");
+        keys.retain(|key| *key != index && !is_categories(key));
         Ok(keys)
     }
 
@@ -285,9 +319,9 @@ impl AnnDataFile {
         Ok(format!("{frame}/{}", index_name(&self.store, frame)?))
     }
 
-    /// The columns of obs as the table itself lists them; none where it does not.
-    pub(crate) fn obs_order(&self) -> Result<Vec<String>, Error> {
-        match self.store.attribute("obs", "column-order")? {
+    /// The columns of a table as it lists them itself; none where it does not.
+    pub(crate) fn column_order(&self, table: &str) -> Result<Vec<String>, Error> {
+        match self.store.attribute(table, "column-order")? {
             Some(Attribute::Texts(names)) => Ok(names),
             _ => Ok(Vec::new()),
         }
@@ -295,7 +329,7 @@ impl AnnDataFile {
 
     /// The names of the obsm elements, sorted.
     pub fn obsm_keys(&self) -> Result<Vec<String>, Error> {
-        self.children("obsm")
+        Ok(self.keys("obsm")?.keys)
     }
 
     /// `X`, `raw.X` and the layers that exist, in this order, the layers sorted.
@@ -309,7 +343,7 @@ impl AnnDataFile {
         {
             keys.push(LayerKey::RawX);
         }
-        keys.extend(self.children("layers")?.into_iter().map(LayerKey::Layer));
+        keys.extend(self.keys("layers")?.keys.into_iter().map(LayerKey::Layer));
         Ok(keys)
     }
 
@@ -330,6 +364,11 @@ impl AnnDataFile {
         names.sort_unstable();
         Ok(names)
     }
+}
+
+/// Whether a member of a table holds the categories of its columns, as in anndata 0.7.
+fn is_categories(key: &str) -> bool {
+    key.split('/').next() == Some("__categories")
 }
 
 fn index_name(store: &Store, frame: &str) -> Result<String, Error> {
@@ -416,7 +455,8 @@ impl ColumnRows {
     }
 }
 
-fn text_of(numbers: Slice<'_>, row: usize) -> String {
+/// A number of a label, as text.
+pub(crate) fn text_of(numbers: Slice<'_>, row: usize) -> String {
     match numbers.get(row) {
         Wide::Bool(true) => "True".to_owned(),
         Wide::Bool(false) => "False".to_owned(),

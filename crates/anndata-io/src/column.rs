@@ -3,8 +3,11 @@
 use crate::array::text::Strings;
 use crate::array::{Array, Cursor};
 use crate::dtype::{Bool, DType, Stored, Values, Wide};
-use crate::error::{Error, REWRITE};
+use crate::error::Error;
 use crate::store::{Attribute, Node, Store};
+
+/// The way out of what is no column: anndata would write it again as it is.
+const AS_COLUMN: &str = "leave it out, or write it as numbers, booleans, texts or a categorical";
 
 /// A column of a table, opened. Categories and codes are in memory; numbers and texts are read
 /// on demand.
@@ -180,10 +183,14 @@ impl Column {
             (Node::Array, Some("array" | "string-array")) => {
                 Column::plain(store.array(&element)?, None)?
             }
+            (Node::Group, None) => {
+                let found = "a group without it";
+                return Err(store.invalid(&element, "attribute encoding-type", found));
+            }
             (_, encoding) => {
                 let encoding = encoding.unwrap_or("none");
                 let what = format!("the column encoding {encoding}");
-                return Err(Error::unsupported(store.path(), element, what, REWRITE));
+                return Err(Error::unsupported(store.path(), element, what, AS_COLUMN));
             }
         };
         Ok(Some(column))
@@ -284,7 +291,7 @@ impl Column {
                 codes: array,
                 categories,
             } => {
-                let codes = check_codes(array, &self.read_array(array)?, categories.len())?;
+                let codes = check_codes(array, &self.read_array(array)?, categories)?;
                 Ok(LabelColumn {
                     categories: categories.clone(),
                     codes,
@@ -354,7 +361,7 @@ impl Column {
                 codes: array,
                 categories,
             } => {
-                let codes = check_codes(array, &read_at(array, rows)?, categories.len())?;
+                let codes = check_codes(array, &read_at(array, rows)?, categories)?;
                 let codes = (0..codes.len()).map(|row| codes.get(row));
                 Ok(ColumnRows::of_codes(categories, codes))
             }
@@ -448,8 +455,8 @@ fn table_categories(
     // When both tables have such a column, they are those of the one whose codes they fit, obs
     // before var: what anndata does.
     if frame == "obs" && store.node(&format!("var/{name}"))?.is_some() {
-        let n_categories = read_categories(store, &categories)?.len();
-        if check_codes(&codes, &codes.read_all()?, n_categories).is_err() {
+        let values = read_categories(store, &categories)?;
+        if check_codes(&codes, &codes.read_all()?, &values).is_err() {
             return Ok(None);
         }
     }
@@ -504,7 +511,10 @@ pub(crate) fn check_code(
     }
 }
 
-fn check_codes(array: &Array, stored: &Values, n_categories: usize) -> Result<Codes, Error> {
+/// The codes of rows, held against the categories. One of a category that is NaN is missing.
+fn check_codes(array: &Array, stored: &Values, categories: &Values1d) -> Result<Codes, Error> {
+    let n_categories = categories.len();
+    let has_nan = has_nan(categories);
     let mut codes = Codes::with_capacity(n_categories, stored.len());
     let stored = stored.as_slice();
     for row in 0..stored.len() {
@@ -513,13 +523,26 @@ fn check_codes(array: &Array, stored: &Values, n_categories: usize) -> Result<Co
             Wide::Unsigned(code) => i64::try_from(code).unwrap_or(i64::MAX),
             _ => unreachable!("codes are integers: checked when the column was opened"),
         };
-        codes.push(check_code(array, code, n_categories)?);
+        let code = check_code(array, code, n_categories)?;
+        codes.push(code.filter(|&code| !has_nan || !is_nan(categories, code as usize)));
     }
     Ok(codes)
 }
 
+/// Whether one of the categories is NaN, which no label is.
+pub(crate) fn has_nan(categories: &Values1d) -> bool {
+    (0..categories.len()).any(|i| is_nan(categories, i))
+}
+
+fn is_nan(categories: &Values1d, i: usize) -> bool {
+    match categories {
+        Values1d::Numbers(numbers) => number_key(numbers.as_slice().get(i)).is_none(),
+        Values1d::Texts(_) => false,
+    }
+}
+
 /// Numbers by value: what tells two of them apart. `None` for NaN.
-fn number_key(value: Wide) -> Option<u64> {
+pub(crate) fn number_key(value: Wide) -> Option<u64> {
     match value {
         Wide::Bool(value) => Some(value.into()),
         Wide::Signed(value) => Some(value as u64),

@@ -3,7 +3,7 @@
 use crate::array::buffer::AlignedBytes;
 use crate::array::{Array, Cursor};
 use crate::dtype::{DType, Slice};
-use crate::error::{Error, ErrorKind, REWRITE};
+use crate::error::{Error, ErrorKind};
 use crate::store::{Node, Store};
 
 pub(crate) mod compressed;
@@ -102,6 +102,9 @@ pub(crate) enum MatrixParts {
     Table(Vec<Array>),
 }
 
+/// The way out of what is no matrix: anndata would write it again as it is.
+const AS_MATRIX: &str = "leave it out, or write it as an array, a CSR or a CSC matrix of numbers";
+
 impl MatrixSource {
     /// Opens the matrix at `element`; `None` when there is none, or when it is anndata's null.
     ///
@@ -119,7 +122,7 @@ impl MatrixSource {
                 .map(|format| format!("{format}_matrix")),
         };
         let unsupported =
-            |what: String, way_out| Err(Error::unsupported(store.path(), element, what, way_out));
+            |what: String| Err(Error::unsupported(store.path(), element, what, AS_MATRIX));
         let (shape, dtype, layout) = match (node, encoding.as_deref()) {
             (_, Some("null")) => return Ok(None),
             (Node::Array, Some("array") | None) => {
@@ -140,13 +143,14 @@ impl MatrixSource {
                 (frame.shape().to_vec(), frame.dtype(), Layout::Frame(frame))
             }
             (Node::Group, None) => {
-                return unsupported("a group without encoding-type".to_owned(), REWRITE);
+                let found = "a group without it";
+                return Err(store.invalid(element, "attribute encoding-type", found));
             }
             (Node::Table, None) => {
-                return unsupported("a table of records as a matrix".to_owned(), REWRITE);
+                return unsupported("a table of records as a matrix".to_owned());
             }
             (_, Some(encoding)) => {
-                return unsupported(format!("the encoding {encoding} of a matrix"), REWRITE);
+                return unsupported(format!("the encoding {encoding} of a matrix"));
             }
         };
         if shape.len() < 2 {

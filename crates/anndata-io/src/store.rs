@@ -69,6 +69,16 @@ pub(crate) trait Backend: Debug + Send + Sync {
     fn attribute_names(&self, element: &str) -> Result<Vec<String>, Error>;
     fn attribute(&self, element: &str, name: &str) -> Result<Option<Attribute>, Error>;
     fn array(&self, element: &str) -> Result<Array, Error>;
+
+    /// The members of a group that have a name and nothing behind it, and what stands there.
+    fn dangling(&self, _group: &str) -> Result<Vec<(String, String)>, Error> {
+        Ok(Vec::new())
+    }
+
+    /// Whether the file says that a process writes it.
+    fn has_writer(&self) -> bool {
+        false
+    }
 }
 
 /// An opened store: an HDF5 file, a zarr directory or a zip archive of one, or memory.
@@ -204,6 +214,16 @@ impl Store {
     /// Opens an array: finds where all of its chunks lie.
     pub fn array(&self, element: &str) -> Result<Array, Error> {
         self.backend.array(element)
+    }
+
+    /// The members of a group that have a name and nothing behind it, and what stands there.
+    pub(crate) fn dangling(&self, group: &str) -> Result<Vec<(String, String)>, Error> {
+        self.backend.dangling(group)
+    }
+
+    /// Whether the file says that a process writes it.
+    pub(crate) fn has_writer(&self) -> bool {
+        self.backend.has_writer()
     }
 
     /// The text of an attribute; `None` when there is no such attribute.

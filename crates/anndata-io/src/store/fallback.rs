@@ -77,4 +77,12 @@ impl Backend for Fallback {
     fn array(&self, element: &str) -> Result<Array, Error> {
         self.ask(|backend| backend.array(element))
     }
+
+    fn dangling(&self, group: &str) -> Result<Vec<(String, String)>, Error> {
+        self.pure.dangling(group)
+    }
+
+    fn has_writer(&self) -> bool {
+        self.pure.has_writer()
+    }
 }

@@ -28,9 +28,10 @@ use crate::array::text::{Padding, TextEncoding};
 use crate::array::{Array, ArrayParts, ItemType, Record};
 use crate::context::{ByteSource, FileSource, IoContext, Memory};
 use crate::dtype::DType;
-use crate::error::{Error, ErrorKind, LIBRARY_OR_REWRITE, REWRITE};
+use crate::error::{Error, ErrorKind, LIBRARY_OR_REWRITE, LINK_ELSEWHERE, REWRITE};
 
 mod attributes;
+mod end;
 mod groups;
 mod metered;
 mod numbers;
@@ -70,6 +71,11 @@ impl ExternalLinkResolver for NoOtherFiles {
 /// The number that the format gives to links into other files.
 const EXTERNAL_LINK: u8 = 64;
 
+/// The way out of such a link, whether or not the other file is there.
+const LINK_WAY_OUT: &str = "put the other file where the link leads, then open this one with the \
+     HDF5 C library (feature libhdf5, Hdf5Backend::PureThenLibHdf5), or rewrite it with a current \
+     anndata (read it, then write it again)";
+
 /// Links to paths that are followed one after the other: as many as the C library does.
 const MOST_LINKS: usize = 16;
 
@@ -83,6 +89,7 @@ impl Hdf5Store {
         };
         let file = Hdf5File::from_storage_with_options(storage.clone(), options)
             .map_err(|error| failure(path, "", error))?;
+        end::check(path, &source, file.superblock())?;
         let length_size = file.superblock().length_size;
         if length_size != 8 {
             // Variable-length attributes are found wrongly in them, and nobody writes them.
@@ -615,7 +622,9 @@ fn failure(path: &Path, element: &str, error: Hdf5Error) -> Error {
             Error::new(path, element, ErrorKind::MissingElement { nearest: None })
         }
         Hdf5Error::UnsupportedLayoutClass(3) => unsupported("a virtual dataset"),
-        Hdf5Error::UnsupportedLinkType(EXTERNAL_LINK) => unsupported("a link into another file"),
+        Hdf5Error::UnsupportedLinkType(EXTERNAL_LINK) => {
+            Error::unsupported(path, element, LINK_ELSEWHERE, LINK_WAY_OUT)
+        },
         Hdf5Error::UnsupportedSuperblockVersion(_)
         | Hdf5Error::UnsupportedLayoutClass(_)
         | Hdf5Error::UnsupportedLayoutVersion(_)
@@ -628,6 +637,28 @@ fn failure(path: &Path, element: &str, error: Hdf5Error) -> Error {
 }
 
 impl Backend for Hdf5Store {
+    fn has_writer(&self) -> bool {
+        end::has_writer(self.file.superblock())
+    }
+
+    fn dangling(&self, group: &str) -> Result<Vec<(String, String)>, Error> {
+        self.storage.begin();
+        let members = self.members(group);
+        let members = members.map_err(|error| failure(&self.path, group, error))?;
+        let mut dangling = Vec::new();
+        for name in &members.names {
+            let Some(target) = members.target(name) else {
+                continue;
+            };
+            let prefix = if group.is_empty() { "" } else { "/" };
+            // A link that cannot be followed is not one to nothing.
+            if let Ok(None) = self.node_at(&format!("{group}{prefix}{name}"), MOST_LINKS) {
+                dangling.push((name.clone(), format!("a link to {target}, where nothing is")));
+            }
+        }
+        Ok(dangling)
+    }
+
     fn node(&self, element: &str) -> Result<Option<Node>, Error> {
         self.storage.begin();
         self.node_at(element, MOST_LINKS)

@@ -230,6 +230,20 @@ impl Backend for ZarrStore {
         Ok(names)
     }
 
+    fn dangling(&self, group: &str) -> Result<Vec<(String, String)>, Error> {
+        let members = self.children(group)?;
+        let mut dangling = Vec::new();
+        for name in self.folder.names(group)? {
+            let element = self.file(group, &name).unwrap_or_default();
+            let is_known = name.starts_with('.') || members.contains(&name);
+            if !is_known && self.folder.len(&element)?.is_none() {
+                let found = "a folder without metadata of zarr, or a link to nothing";
+                dangling.push((name, found.to_owned()));
+            }
+        }
+        Ok(dangling)
+    }
+
     fn attribute_names(&self, element: &str) -> Result<Vec<String>, Error> {
         let attributes = self.attributes(element)?;
         let attributes = attributes.as_ref().and_then(Value::as_object);

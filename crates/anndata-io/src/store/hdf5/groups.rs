@@ -25,6 +25,13 @@ pub(super) struct Members {
     paths: HashMap<String, String>,
 }
 
+impl Members {
+    /// The path that a member leads to, when it is a link to one.
+    pub(super) fn target(&self, name: &str) -> Option<&str> {
+        self.paths.get(name).map(String::as_str)
+    }
+}
+
 impl Hdf5Store {
     /// The group at a path. Each group on the way has each of its names once: where a name was
     /// damaged into another, one of two would be taken for the other.
