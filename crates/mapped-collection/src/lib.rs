@@ -49,6 +49,7 @@
 //! # Ok::<(), mapped_collection::Error>(())
 //! ```
 
+mod bands;
 mod batch;
 mod batch_options;
 mod batches;
