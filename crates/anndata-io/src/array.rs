@@ -747,10 +747,15 @@ impl Array {
         let mut out = Values::new(dtype);
         let bytes = out.extend_zeroed(count as usize);
         let rows: Vec<u64> = rows.collect();
-        self.read_rows(&rows, 0..u64::MAX, &mut Cursor::default(), |row, start, run| {
-            let at = (row * row_len + start) * size;
-            bytes[at..at + run.as_bytes().len()].copy_from_slice(run.as_bytes());
-        })?;
+        self.read_rows(
+            &rows,
+            0..u64::MAX,
+            &mut Cursor::default(),
+            |row, start, run| {
+                let at = (row * row_len + start) * size;
+                bytes[at..at + run.as_bytes().len()].copy_from_slice(run.as_bytes());
+            },
+        )?;
         Ok(out)
     }
 

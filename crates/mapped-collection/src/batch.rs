@@ -341,10 +341,7 @@ impl BatchSlots {
 
     /// Takes the memory of all rows that are not packed.
     pub(crate) fn begin(&self) {
-        self.matrices
-            .iter()
-            .flatten()
-            .for_each(MatrixSlots::begin);
+        self.matrices.iter().flatten().for_each(MatrixSlots::begin);
     }
 
     /// Forgets its rows, and those still to come.

@@ -61,6 +61,7 @@ mod item;
 mod job;
 mod labels;
 mod lanes;
+mod obs_labels;
 mod order;
 mod packed;
 mod plan;

@@ -207,7 +207,10 @@ impl State {
     /// The window with the first batch that is not finished, if all rows of it have arrived.
     fn complete(&mut self) -> Option<&mut Active> {
         self.drop_finished();
-        let number = self.windows.iter().position(|a| a.next_finish < a.n_own())?;
+        let number = self
+            .windows
+            .iter()
+            .position(|a| a.next_finish < a.n_own())?;
         let held_up = number > 0 && self.windows[number - 1].holds_up_next();
         let active = &mut self.windows[number];
         (!held_up && active.missing_rows[active.next_finish] == 0).then_some(active)

@@ -178,7 +178,9 @@ impl Window {
             }
         }
         if ends != Ends::Anywhere {
-            let before = first.checked_sub(1).and_then(|number| schedule.rows(number));
+            let before = first
+                .checked_sub(1)
+                .and_then(|number| schedule.rows(number));
             let row = |row: Option<&usize>| row.map(|&row| plan.locate(row));
             let before = before.as_ref().and_then(|rows| row(rows.last()));
             let after = next.as_ref().and_then(|rows| row(rows.first()));
@@ -209,7 +211,11 @@ impl Window {
                     let picks = start..start + batch.n_rows();
                     start = picks.end;
                     let (part, n_parts) = (0, 1);
-                    Task { picks, part, n_parts }
+                    Task {
+                        picks,
+                        part,
+                        n_parts,
+                    }
                 }));
             }
             Reading::Together | Reading::Packed => window.cut(plan),
