@@ -85,6 +85,9 @@ const FREE_BYTES_OF_CHUNK: u64 = 1 << 20;
 /// Longest single read of adjacent rows.
 const READ_BYTES: usize = 1 << 20;
 
+/// A scan that shares no chunk with another.
+pub(crate) const NONE_SHARED: [Range<u64>; 2] = [0..0, 0..0];
+
 /// The last chunk decoded, so that ascending reads decode each chunk once whatever the
 /// cache's budget, and the buffers that decoding needs.
 #[derive(Debug, Default)]
@@ -92,7 +95,7 @@ pub(crate) struct Cursor {
     /// Array and number of the chunk.
     chunk: Option<(ChunkKey, Option<Arc<AlignedBytes>>)>,
     /// In a scan, the chunks that another scan may need too: only they go into the cache.
-    pub(crate) shared: Option<[u64; 2]>,
+    pub(crate) shared: Option<[Range<u64>; 2]>,
     /// Whether the file was just found unchanged, so that its memory map may be read.
     pub(crate) mapped: bool,
     /// A buffer that no chunk uses.
@@ -300,7 +303,9 @@ impl Array {
             chunk,
         };
         if cursor.chunk.as_ref().is_none_or(|(last, _)| *last != key) {
-            let shared = cursor.shared.is_none_or(|shared| shared.contains(&chunk))
+            let is_shared =
+                |shared: &[Range<u64>; 2]| shared.iter().any(|chunks| chunks.contains(&chunk));
+            let shared = cursor.shared.as_ref().is_none_or(is_shared)
                 && inner.context.can_keep(self.chunk_bytes());
             cursor.forget();
             let cached = shared.then(|| inner.context.cached_chunk(key));
@@ -394,7 +399,7 @@ impl Array {
     }
 
     /// Bytes of a decoded chunk.
-    fn chunk_bytes(&self) -> u64 {
+    pub(crate) fn chunk_bytes(&self) -> u64 {
         let item = self.inner.item.size() as u64;
         self.inner.grid.chunk_len().saturating_mul(item)
     }
@@ -602,10 +607,12 @@ impl Array {
     ///
     /// `rows` ascend (repeats are fine). `visit(i, start, run)` gets the elements of row
     /// `rows[i]` from flattened position `start` within the row; the runs of one row cover it
-    /// once. Each chunk is decoded once in a call.
+    /// once. Each chunk is decoded once in a call. Of each band of chunks, only those numbered `part`
+    /// are read.
     pub(crate) fn read_rows(
         &self,
         rows: &[u64],
+        part: Range<u64>,
         cursor: &mut Cursor,
         mut visit: impl FnMut(usize, usize, Slice<'_>),
     ) -> Result<(), Error> {
@@ -630,7 +637,7 @@ impl Array {
         while first < rows.len() {
             let band = rows[first] / grid.chunk[0];
             let in_band = rows[first..].partition_point(|&row| row / grid.chunk[0] == band);
-            for block in 0..blocks {
+            for block in part.start..part.end.min(blocks) {
                 let block = Block::new(grid, band * blocks + block);
                 self.read_block(
                     &block,
@@ -750,10 +757,15 @@ impl Array {
         let mut out = Values::new(dtype);
         let bytes = out.extend_zeroed(count as usize);
         let rows: Vec<u64> = rows.collect();
-        self.read_rows(&rows, &mut Cursor::default(), |row, start, run| {
-            let at = (row * row_len + start) * size;
-            bytes[at..at + run.as_bytes().len()].copy_from_slice(run.as_bytes());
-        })?;
+        self.read_rows(
+            &rows,
+            0..u64::MAX,
+            &mut Cursor::default(),
+            |row, start, run| {
+                let at = (row * row_len + start) * size;
+                bytes[at..at + run.as_bytes().len()].copy_from_slice(run.as_bytes());
+            },
+        )?;
         Ok(out)
     }
 

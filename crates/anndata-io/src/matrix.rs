@@ -1,5 +1,7 @@
 //! Matrices with one row a cell: dense, CSR, or a table of numbers, all read by bulks of rows.
 
+use std::ops::Range;
+
 use crate::array::buffer::AlignedBytes;
 use crate::array::{Array, Cursor};
 use crate::dtype::{DType, Slice};
@@ -50,6 +52,7 @@ pub struct Room<'a> {
 #[derive(Debug, Default)]
 pub struct ReadScratch {
     scan: bool,
+    neighbours: [Option<u64>; 2],
     indices: Cursor,
     data: Cursor,
     raw_columns: AlignedBytes,
@@ -65,6 +68,13 @@ impl ReadScratch {
             scan: true,
             ..Default::default()
         }
+    }
+
+    /// For the next piece of a scan: the row before it and the row after it, of the same matrices,
+    /// that other pieces have. Bands of dense chunks in which these lie go into the cache, if they
+    /// fit.
+    pub fn set_neighbours(&mut self, before: Option<u64>, after: Option<u64>) {
+        self.neighbours = [before, after];
     }
 
     /// Lets go of the chunks that were read last, so that only the cache holds chunks.
@@ -233,17 +243,83 @@ impl MatrixSource {
         scratch: &mut ReadScratch,
         sink: &mut impl RowSink,
     ) -> Result<(), Error> {
+        self.read_part(rows, (0, 1), scratch, sink)
+    }
+
+    /// Reads the part `number` of `n_parts` of some rows, so that threads can divide a band of
+    /// chunks that is too large for one of them. The parts together are what
+    /// [`read_rows`](Self::read_rows) reads; each chunk is in one of them. Only dense rows of
+    /// several chunks can be divided: of others, all is in the first part.
+    ///
+    /// # Errors
+    /// As [`read_rows`](Self::read_rows).
+    pub fn read_part(
+        &self,
+        rows: &[u64],
+        (number, n_parts): (u64, u64),
+        scratch: &mut ReadScratch,
+        sink: &mut impl RowSink,
+    ) -> Result<(), Error> {
         match &self.layout {
             Layout::Dense(array) => {
-                // Pieces of a scan end where bands of chunks do: none is shared.
-                scratch.data.shared = scratch.scan.then_some([u64::MAX; 2]);
-                array.read_rows(rows, &mut scratch.data, |row, start, run| {
+                let blocks = self.chunks_per_band();
+                let cut = |number: u64| (number * blocks).checked_div(n_parts).unwrap_or(blocks);
+                let shared = || self.shared_chunks(rows, scratch.neighbours);
+                scratch.data.shared = scratch.scan.then(shared);
+                let part = cut(number)..cut(number + 1);
+                array.read_rows(rows, part, &mut scratch.data, |row, start, run| {
                     sink.dense(row, start, run);
                 })
             }
+            _ if number > 0 => Ok(()),
             Layout::Csr(matrix) => matrix.read_rows(rows, scratch, sink),
             Layout::Csc(matrix) => matrix.rows(&mut |_, _| {})?.read_rows(rows, scratch, sink),
             Layout::Frame(frame) => frame.read_rows(rows, sink),
+        }
+    }
+
+    /// The chunks of the first and the last band of some rows that a neighbouring piece of a scan
+    /// needs too. Bands that the cache cannot keep would only drive others out of it.
+    fn shared_chunks(&self, rows: &[u64], neighbours: [Option<u64>; 2]) -> [Range<u64>; 2] {
+        let ends = [rows.first(), rows.last()];
+        let fits = !self.is_direct() && self.can_keep(self.band_bytes());
+        std::array::from_fn(|end| match (ends[end], neighbours[end]) {
+            (Some(&row), Some(other)) if fits && self.band(row) == self.band(other) => {
+                let blocks = self.chunks_per_band();
+                self.band(row) * blocks..(self.band(row) + 1) * blocks
+            }
+            _ => 0..0,
+        })
+    }
+
+    fn can_keep(&self, bytes: u64) -> bool {
+        match &self.layout {
+            Layout::Dense(array) => array.parts().context.can_keep(bytes),
+            _ => false,
+        }
+    }
+
+    /// Chunks of a dense matrix that lie side by side in a band; 1 for others.
+    pub fn chunks_per_band(&self) -> u64 {
+        match &self.layout {
+            Layout::Dense(array) => {
+                let (shape, chunk) = (array.shape(), array.chunk_shape());
+                let counts = shape.iter().zip(chunk).skip(1);
+                counts.map(|(&n, &chunk)| n.div_ceil(chunk)).product()
+            }
+            _ => 1,
+        }
+    }
+
+    /// Bytes of the decoded chunks of one band: what must be kept so that the rows of a band can be
+    /// read in several pieces and each chunk is decoded once. 0 when rows are read without
+    /// decoding others.
+    pub fn band_bytes(&self) -> u64 {
+        match &self.layout {
+            _ if self.is_direct() => 0,
+            Layout::Dense(array) => array.chunk_bytes().saturating_mul(self.chunks_per_band()),
+            Layout::Csr(matrix) => matrix.band_bytes(),
+            Layout::Csc(_) | Layout::Frame(_) => 0,
         }
     }
 
@@ -299,6 +375,7 @@ impl MatrixSource {
     /// The band of chunks in which a row begins: a number that grows with the row.
     pub fn band(&self, row: u64) -> u64 {
         match &self.layout {
+            _ if self.is_direct() => row,
             Layout::Dense(array) => row / array.chunk_shape()[0],
             Layout::Csr(matrix) => matrix.band(row),
             Layout::Csc(_) | Layout::Frame(_) => row,

@@ -46,7 +46,7 @@ pub fn read_rows(
     rows: &[u64],
     visit: impl FnMut(usize, usize, Slice<'_>),
 ) -> Result<(), Error> {
-    array.read_rows(rows, &mut Cursor::default(), visit)
+    array.read_rows(rows, 0..u64::MAX, &mut Cursor::default(), visit)
 }
 
 /// Where the chunks lie over which a checksum stands: file, place in it.

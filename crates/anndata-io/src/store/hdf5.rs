@@ -624,7 +624,7 @@ fn failure(path: &Path, element: &str, error: Hdf5Error) -> Error {
         Hdf5Error::UnsupportedLayoutClass(3) => unsupported("a virtual dataset"),
         Hdf5Error::UnsupportedLinkType(EXTERNAL_LINK) => {
             Error::unsupported(path, element, LINK_ELSEWHERE, LINK_WAY_OUT)
-        },
+        }
         Hdf5Error::UnsupportedSuperblockVersion(_)
         | Hdf5Error::UnsupportedLayoutClass(_)
         | Hdf5Error::UnsupportedLayoutVersion(_)
@@ -653,7 +653,10 @@ impl Backend for Hdf5Store {
             let prefix = if group.is_empty() { "" } else { "/" };
             // A link that cannot be followed is not one to nothing.
             if let Ok(None) = self.node_at(&format!("{group}{prefix}{name}"), MOST_LINKS) {
-                dangling.push((name.clone(), format!("a link to {target}, where nothing is")));
+                dangling.push((
+                    name.clone(),
+                    format!("a link to {target}, where nothing is"),
+                ));
             }
         }
         Ok(dangling)

@@ -10,7 +10,11 @@ use crate::error::{Error, ErrorKind};
 /// Refuses a file that is shorter than it says: a copy or a download that was cut short. Its first
 /// half reads well, and what is missing may be chunks that are read much later. A longer file is
 /// fine.
-pub(super) fn check(path: &Path, source: &FileSource, superblock: &Superblock) -> Result<(), Error> {
+pub(super) fn check(
+    path: &Path,
+    source: &FileSource,
+    superblock: &Superblock,
+) -> Result<(), Error> {
     let written_at = recorded_base(source, superblock)?;
     // The end is counted from the start of the file as it was written. A user block that was put
     // before it since, or taken away, moves it.
@@ -21,7 +25,11 @@ pub(super) fn check(path: &Path, source: &FileSource, superblock: &Superblock) -
         return Ok(());
     }
     let expected = u64::try_from(end).unwrap_or(u64::MAX);
-    Err(Error::new(path, "", ErrorKind::CutShort { expected, found }))
+    Err(Error::new(
+        path,
+        "",
+        ErrorKind::CutShort { expected, found },
+    ))
 }
 
 /// The base address as it stands in the file; `hdf5-reader` tells where the superblock was found.
