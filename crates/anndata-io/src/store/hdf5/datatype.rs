@@ -68,6 +68,7 @@ pub(super) struct Field {
 }
 
 /// What the elements of an array are read as.
+#[derive(Debug)]
 pub(super) struct Item {
     pub(super) item: ItemType,
     pub(super) big_endian: bool,
@@ -533,7 +534,7 @@ mod tests {
                 let zero = vec![0; usize::from(size)];
                 let base = integer(size, 8 | big_endian);
                 let members: [(&str, &[u8]); 2] = [("TRUE", &one), ("FALSE", &zero)];
-                let found = item(&enumeration(&base, &members)).ok().expect("read");
+                let found = item(&enumeration(&base, &members)).expect("read");
                 assert_eq!(found.item, ItemType::Number(DType::Bool));
                 let wide = Conversion::Truth(usize::from(size));
                 assert_eq!(found.conversion, (size > 1).then_some(wide));
@@ -552,7 +553,7 @@ mod tests {
             &[("FALSE", &[0]), ("TRUE", &[1]), ("maybe", &[2])],
             &[("FALSE", &[0]), ("TRUE", &[1]), ("NA", &[1])],
         ] {
-            let found = item(&enumeration(&base, members)).ok().expect("read");
+            let found = item(&enumeration(&base, members)).expect("read");
             assert_eq!(found.item, ItemType::Number(DType::U8), "{members:?}");
             assert_eq!(found.missing, None, "{members:?}");
         }
@@ -561,9 +562,7 @@ mod tests {
     #[test]
     fn logicals_tell_what_is_missing() {
         let members: [(&str, &[u8]); 3] = [("FALSE", &[0]), ("TRUE", &[1]), ("NA", &[2])];
-        let found = item(&enumeration(&integer(1, 0), &members))
-            .ok()
-            .expect("read");
+        let found = item(&enumeration(&integer(1, 0), &members)).expect("read");
         assert_eq!(found.item, ItemType::Number(DType::U8));
         assert_eq!(found.missing, Some(2));
         // R's own is the smallest integer, here most significant byte first.
@@ -572,9 +571,7 @@ mod tests {
             ("FALSE", &[0; 4]),
             ("TRUE", &[0, 0, 0, 1]),
         ];
-        let found = item(&enumeration(&integer(4, 9), &members))
-            .ok()
-            .expect("read");
+        let found = item(&enumeration(&integer(4, 9), &members)).expect("read");
         assert_eq!(found.item, ItemType::Number(DType::I32));
         assert_eq!(found.missing, Some(1 << 31));
     }
