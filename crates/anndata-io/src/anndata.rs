@@ -206,7 +206,7 @@ impl AnnDataFile {
         let Some((element, var)) = self.matrix_element(key)? else {
             return Ok(None);
         };
-        let Some(matrix) = MatrixSource::open(&self.store, &element)? else {
+        let Some(matrix) = MatrixSource::open(&self.store, &element, self.n_obs)? else {
             return Ok(None);
         };
         let n_cols = match var {
@@ -220,6 +220,7 @@ impl AnnDataFile {
                 _ => None,
             },
         };
+        let matrix = matrix.with_columns(n_cols.unwrap_or(1));
         let shape = matrix.shape();
         if shape.len() != 2 || shape[0] != self.n_obs || n_cols.is_some_and(|n| n != shape[1]) {
             let columns = n_cols.map_or("any".to_owned(), |n| n.to_string());
@@ -267,7 +268,7 @@ impl AnnDataFile {
     /// When it cannot be read, or has another number of rows.
     pub fn obsm(&self, key: &str) -> Result<Option<MatrixSource>, Error> {
         let element = format!("obsm/{key}");
-        let Some(matrix) = MatrixSource::open(&self.store, &element)? else {
+        let Some(matrix) = MatrixSource::open(&self.store, &element, self.n_obs)? else {
             return Ok(None);
         };
         if matrix.n_rows() != self.n_obs {
@@ -303,8 +304,9 @@ impl AnnDataFile {
     pub fn obs_keys(&self) -> Result<Vec<String>, Error> {
         let index = index_name(&self.store, "obs")?;
         let mut keys = self.keys("obs")?.keys;
-        // The groups of a key may lack what tells them from other folders.
-        for name in self.column_order("obs")? {
+        // The groups of a key may lack what tells them from other folders. An order that cannot be read
+        // hides no other column.
+        for name in self.column_order("obs").unwrap_or_default() {
             if !keys.contains(&name) && self.store.node(&format!("obs/{name}"))?.is_some() {
                 keys.push(name);
             }
@@ -354,6 +356,14 @@ impl AnnDataFile {
                 .text_attribute(element, "encoding-type")?
                 .as_deref()
                 != Some("null"))
+    }
+
+    /// What is wrong with the members of a group that cannot be read at all.
+    pub(crate) fn unreadable(&self, group: &str) -> Result<Vec<Error>, Error> {
+        match self.store.node(group)? {
+            Some(Node::Group) => self.store.unreadable(group),
+            _ => Ok(Vec::new()),
+        }
     }
 
     pub(crate) fn children(&self, group: &str) -> Result<Vec<String>, Error> {

@@ -10,13 +10,16 @@ use crate::error::{Error, ErrorKind};
 
 pub(crate) mod buffer;
 pub(crate) mod chunks;
+pub(crate) mod convert;
 pub(crate) mod decode;
+pub(crate) mod float;
 pub(crate) mod grid;
 pub(crate) mod shards;
 pub(crate) mod text;
 
 use buffer::AlignedBytes;
 use chunks::{BlockReader, Chunks, Place};
+use convert::Conversion;
 use decode::Pipeline;
 use grid::Grid;
 use text::TextEncoding;
@@ -47,6 +50,10 @@ pub(crate) struct ArrayParts {
     pub(crate) fill: Vec<u8>,
     /// For a field of a table: where it lies in the records that are stored.
     pub(crate) record: Option<Record>,
+    /// For elements that are stored as other bytes than those of their type.
+    pub(crate) conversion: Option<Conversion>,
+    /// For R's logicals, which are integers here: the one that stands for a missing value.
+    pub(crate) missing: Option<u64>,
     pub(crate) id: u64,
 }
 
@@ -217,6 +224,7 @@ impl Array {
         inner.pipeline.is_empty()
             && inner.stored_axes.is_none()
             && inner.record.is_none()
+            && inner.conversion.is_none()
             && !by_library
     }
 
@@ -232,7 +240,7 @@ impl Array {
     }
 
     fn check_written_but(&self, free: u64) -> Result<(), Error> {
-        let item = match (&self.inner.record, self.inner.item.size()) {
+        let item = match (&self.inner.record, self.inner.stored_size()) {
             (Some(record), _) => record.len as u64,
             // A text of variable length is stored with its length, in four bytes.
             (None, 0) => 4,
@@ -261,7 +269,7 @@ impl Array {
         }
         self.inner
             .chunks
-            .place(chunk, &self.inner.grid, self.inner.item.size() as u64)
+            .place(chunk, &self.inner.grid, self.inner.stored_size() as u64)
     }
 
     /// Whether a chunk was ever written.
@@ -366,10 +374,14 @@ impl Array {
         let count: Vec<u64> = (0..start.len())
             .map(|axis| grid.chunk[axis].min(grid.shape[axis] - start[axis]))
             .collect();
-        let mut out = cursor.take_spare(self.chunk_bytes() as usize);
+        let size = self.inner.stored_size() as u64;
+        let mut out = cursor.take_spare(grid.chunk_len().saturating_mul(size) as usize);
         reader
             .read(&start, &count, &grid.chunk, out.as_mut_slice())
             .map_err(|error| self.at(error))?;
+        if let Some(conversion) = self.inner.conversion {
+            out = self.convert(chunk, conversion, &out)?;
+        }
         Ok(Some((out, stored)))
     }
 
@@ -411,7 +423,7 @@ impl Array {
         cursor: &mut Cursor,
     ) -> Result<AlignedBytes, Error> {
         let inner = &*self.inner;
-        let item = inner.item.size();
+        let item = inner.stored_size();
         let ratio = inner.pipeline.best_ratio();
         let limit = place
             .len
@@ -430,6 +442,13 @@ impl Array {
         if inner.record.is_some() && inner.pipeline.is_empty() {
             // The last block of a table that lies in one piece may be shorter.
             cursor.raw.resize(len as usize, 0);
+        }
+        if inner.conversion.is_some() && inner.pipeline.is_empty() {
+            // So may that of an array which lies in one piece, and was cut to be converted.
+            let rows = inner.grid.rows_within(chunk) * (len / inner.grid.chunk_rows());
+            if place.len >= rows {
+                cursor.raw.resize(len as usize, 0);
+            }
         }
         let mut out = cursor.take_spare(len as usize);
         inner
@@ -453,17 +472,36 @@ impl Array {
         if inner.big_endian {
             swap_bytes(out.as_mut_slice(), self.swap_unit());
         }
+        if let Some(conversion) = inner.conversion {
+            out = self.convert(chunk, conversion, &out)?;
+        }
         if let Some(axes) = &inner.stored_axes {
-            out = transposed(&out, &inner.grid.chunk, axes, item);
+            out = transposed(&out, &inner.grid.chunk, axes, inner.item.size());
         }
         Ok(out)
+    }
+
+    /// The elements of a chunk, converted. Of a list, those beyond its end are not.
+    fn convert(
+        &self,
+        chunk: u64,
+        conversion: Conversion,
+        stored: &AlignedBytes,
+    ) -> Result<AlignedBytes, Error> {
+        let grid = &self.inner.grid;
+        let count = match grid.shape.len() {
+            1 => grid.rows_within(chunk),
+            _ => grid.chunk_len(),
+        };
+        let converted = conversion.chunk(stored, count as usize);
+        converted.map_err(|found| self.invalid("whole numbers", found))
     }
 
     /// Bytes of the units that a big-endian array swaps.
     fn swap_unit(&self) -> usize {
         match &self.inner.item {
             ItemType::Text(TextEncoding::Utf32 { .. }) => 4,
-            item => item.size(),
+            _ => self.inner.stored_size(),
         }
     }
 
@@ -930,6 +968,8 @@ pub(crate) fn memory_parts(
         chunks,
         fill: Vec::new(),
         record: None,
+        conversion: None,
+        missing: None,
         id: 0,
     }
 }

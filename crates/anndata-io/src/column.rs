@@ -1,5 +1,6 @@
 //! Columns of obs and var: one label or number a row.
 
+use crate::array::convert::Conversion;
 use crate::array::text::Strings;
 use crate::array::{Array, Cursor};
 use crate::dtype::{Bool, DType, Stored, Values, Wide};
@@ -161,7 +162,7 @@ impl Column {
                 Node::Group,
                 Some("nullable-integer" | "nullable-boolean" | "nullable-string-array"),
             ) => {
-                let (values, mask) = (part("values")?, part("mask")?);
+                let (values, mask) = (part("values")?, truth(part("mask")?)?);
                 if mask.shape() != values.shape() || mask.dtype() != Some(DType::Bool) {
                     let expected = format!("booleans of shape {:?}", values.shape());
                     let found = format!(
@@ -178,11 +179,9 @@ impl Column {
                     let categories = read_categories(store, &categories)?;
                     Column::categorical(store.array(&element)?, categories)?
                 }
-                None => Column::plain(store.array(&element)?, None)?,
+                None => Column::of_array(store, &element)?,
             },
-            (Node::Array, Some("array" | "string-array")) => {
-                Column::plain(store.array(&element)?, None)?
-            }
+            (Node::Array, Some("array" | "string-array")) => Column::of_array(store, &element)?,
             (Node::Group, None) => {
                 let found = "a group without it";
                 return Err(store.invalid(&element, "attribute encoding-type", found));
@@ -197,10 +196,14 @@ impl Column {
     }
 
     fn categorical(codes: Array, categories: Values1d) -> Result<Column, Error> {
-        if !codes.dtype().is_some_and(DType::is_integer) {
-            return Err(codes.invalid("integer codes", codes.dtype().map_or("text", DType::name)));
-        }
+        let codes = codes.into_integers()?;
         Column::checked(Kind::Categorical { codes, categories })
+    }
+
+    fn of_array(store: &Store, element: &str) -> Result<Column, Error> {
+        let values = store.array(element)?;
+        let mask = missing(&values, || store.array(element))?;
+        Column::plain(truth(values)?, mask)
     }
 
     fn plain(values: Array, mask: Option<Array>) -> Result<Column, Error> {
@@ -465,17 +468,23 @@ fn table_categories(
 
 /// The categories of a column: an array, or the values of a nullable one, none of them missing.
 fn read_categories(store: &Store, element: &str) -> Result<Values1d, Error> {
-    let array = match store.node(element)? {
+    let (array, mask) = match store.node(element)? {
         Some(Node::Group) => {
             let mask = store.array(&format!("{element}/mask"))?;
-            let masked = mask.read_all()?.as_slice().to_vec::<Bool>();
-            if masked.iter().any(|masked| masked.0 != 0) {
-                return Err(mask.invalid("categories without missing ones", "a missing category"));
-            }
-            store.array(&format!("{element}/values"))?
+            (store.array(&format!("{element}/values"))?, Some(mask))
         }
-        _ => store.array(element)?,
+        _ => {
+            let array = store.array(element)?;
+            let mask = missing(&array, || store.array(element))?;
+            (truth(array)?, mask)
+        }
     };
+    if let Some(mask) = mask {
+        let masked = mask.read_all()?.as_slice().to_vec::<Bool>();
+        if masked.iter().any(|masked| masked.0 != 0) {
+            return Err(mask.invalid("categories without missing ones", "a missing category"));
+        }
+    }
     // A single one may be a scalar.
     if array.shape().len() > 1 {
         return Err(array.invalid("a list of categories", format!("shape {:?}", array.shape())));
@@ -484,6 +493,25 @@ fn read_categories(store: &Store, element: &str) -> Result<Values1d, Error> {
         Some(_) => Ok(Values1d::Numbers(array.read_all()?)),
         None => Ok(Values1d::Texts(array.read_strings()?)),
     }
+}
+
+/// R's logicals as booleans; other arrays as they are.
+fn truth(array: Array) -> Result<Array, Error> {
+    let size = array.parts().stored_size();
+    match array.parts().missing {
+        Some(_) => array.converted(Conversion::Truth(size)),
+        None => Ok(array),
+    }
+}
+
+/// Which of R's logicals are missing; `None` for other arrays. `again` opens the same array.
+fn missing(
+    array: &Array,
+    again: impl FnOnce() -> Result<Array, Error>,
+) -> Result<Option<Array>, Error> {
+    let size = array.parts().stored_size();
+    let equals = |value| again()?.converted(Conversion::Equals(size, value));
+    array.parts().missing.map(equals).transpose()
 }
 
 /// Single elements of a 1-D array, in the order of `rows`.

@@ -155,6 +155,22 @@ impl Folder {
         }
     }
 
+    /// The names, escaped, of the folders in a folder of which no element can be named: those that
+    /// are not UTF-8.
+    pub(crate) fn unreadable_folders(&self, folder: &str) -> Result<Vec<String>, Error> {
+        let Folder::Disk(root) = self else {
+            return Ok(Vec::new());
+        };
+        let path = root.join(folder);
+        let entries = std::fs::read_dir(&path).map_err(|error| Error::io(&path, "", error))?;
+        let escaped = |entry: std::fs::DirEntry| {
+            let name = entry.file_name();
+            let is_one = name.to_str().is_none() && entry.path().is_dir();
+            is_one.then(|| name.as_encoded_bytes().escape_ascii().to_string())
+        };
+        Ok(entries.filter_map(|entry| escaped(entry.ok()?)).collect())
+    }
+
     /// A whole file; `None` when there is none of that name.
     pub(crate) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
         match self {

@@ -96,7 +96,10 @@ pub struct MatrixSource {
 
 #[derive(Debug, Clone)]
 enum Layout {
+    /// Of any rank; a list is one column.
     Dense(Array),
+    /// A list that is one row.
+    Row(Array),
     Csr(CsrMatrix),
     Csc(CscMatrix),
     Frame(Frame),
@@ -116,11 +119,16 @@ pub(crate) enum MatrixParts {
 const AS_MATRIX: &str = "leave it out, or write it as an array, a CSR or a CSC matrix of numbers";
 
 impl MatrixSource {
-    /// Opens the matrix at `element`; `None` when there is none, or when it is anndata's null.
+    /// Opens the matrix at `element` of a store of so many rows; `None` when there is none, or when it
+    /// is anndata's null.
     ///
     /// # Errors
     /// When it cannot be read, or its parts contradict each other.
-    pub(crate) fn open(store: &Store, element: &str) -> Result<Option<MatrixSource>, Error> {
+    pub(crate) fn open(
+        store: &Store,
+        element: &str,
+        n_obs: u64,
+    ) -> Result<Option<MatrixSource>, Error> {
         let Some(node) = store.node(element)? else {
             return Ok(None);
         };
@@ -138,7 +146,12 @@ impl MatrixSource {
             (Node::Array, Some("array") | None) => {
                 let array = store.array(element)?;
                 let dtype = array.number_type()?;
-                (array.shape().to_vec(), dtype, Layout::Dense(array))
+                match *array.shape() {
+                    // A matrix of one dimension is one column, or all there is of the only row.
+                    [len] if n_obs == 1 && len > 1 => (vec![1, len], dtype, Layout::Row(array)),
+                    [len] => (vec![len, 1], dtype, Layout::Dense(array)),
+                    _ => (array.shape().to_vec(), dtype, Layout::Dense(array)),
+                }
             }
             (Node::Group, Some("csr_matrix")) => {
                 let matrix = CsrMatrix::open(store, element)?;
@@ -183,10 +196,20 @@ impl MatrixSource {
         }))
     }
 
+    /// The same matrix with so many columns, where a list without elements says nothing of them.
+    pub(crate) fn with_columns(mut self, n_columns: u64) -> MatrixSource {
+        if let Layout::Dense(array) = &self.layout
+            && array.shape() == [0]
+        {
+            self.shape = vec![0, n_columns];
+        }
+        self
+    }
+
     /// What it is made of in the file.
     pub(crate) fn parts(&self) -> MatrixParts {
         match &self.layout {
-            Layout::Dense(array) => MatrixParts::Dense(array.clone()),
+            Layout::Dense(array) | Layout::Row(array) => MatrixParts::Dense(array.clone()),
             Layout::Csr(matrix) => MatrixParts::Compressed(matrix.parts().clone()),
             Layout::Csc(matrix) => MatrixParts::Compressed(matrix.parts().clone()),
             Layout::Frame(frame) => MatrixParts::Table(frame.columns().to_vec()),
@@ -225,7 +248,7 @@ impl MatrixSource {
             Layout::Dense(array) => array.is_direct(),
             Layout::Csr(matrix) => matrix.is_direct(),
             Layout::Csc(_) => true,
-            Layout::Frame(_) => false,
+            Layout::Row(_) | Layout::Frame(_) => false,
         }
     }
 
@@ -272,6 +295,7 @@ impl MatrixSource {
                 })
             }
             _ if number > 0 => Ok(()),
+            Layout::Row(array) => read_row(array, rows, scratch, sink),
             Layout::Csr(matrix) => matrix.read_rows(rows, scratch, sink),
             Layout::Csc(matrix) => matrix.rows(&mut |_, _| {})?.read_rows(rows, scratch, sink),
             Layout::Frame(frame) => frame.read_rows(rows, sink),
@@ -319,7 +343,7 @@ impl MatrixSource {
             _ if self.is_direct() => 0,
             Layout::Dense(array) => array.chunk_bytes().saturating_mul(self.chunks_per_band()),
             Layout::Csr(matrix) => matrix.band_bytes(),
-            Layout::Csc(_) | Layout::Frame(_) => 0,
+            Layout::Row(_) | Layout::Csc(_) | Layout::Frame(_) => 0,
         }
     }
 
@@ -368,7 +392,7 @@ impl MatrixSource {
             _ if self.is_direct() => 1,
             Layout::Dense(array) => array.chunk_shape()[0],
             Layout::Csr(matrix) => matrix.rows_per_band(),
-            Layout::Csc(_) | Layout::Frame(_) => 1,
+            Layout::Row(_) | Layout::Csc(_) | Layout::Frame(_) => 1,
         }
     }
 
@@ -378,9 +402,34 @@ impl MatrixSource {
             _ if self.is_direct() => row,
             Layout::Dense(array) => row / array.chunk_shape()[0],
             Layout::Csr(matrix) => matrix.band(row),
-            Layout::Csc(_) | Layout::Frame(_) => row,
+            Layout::Row(_) | Layout::Csc(_) | Layout::Frame(_) => row,
         }
     }
+}
+
+/// Elements of a list that are read together.
+const STEP: u64 = 64 << 10;
+
+/// The only row of a matrix that is a list, as often as it is asked for.
+fn read_row(
+    array: &Array,
+    rows: &[u64],
+    scratch: &mut ReadScratch,
+    sink: &mut impl RowSink,
+) -> Result<(), Error> {
+    check_rows(array, rows, 1)?;
+    let dtype = array.number_type()?;
+    scratch.data.mapped = array.check_unchanged()?;
+    scratch.data.shared = scratch.scan.then_some([0..0, 0..0]);
+    for start in (0..array.len()).step_by(STEP as usize) {
+        let range = start..(start + STEP).min(array.len());
+        let (cursor, buffer) = (&mut scratch.data, &mut scratch.raw_values);
+        let values = Slice::from_bytes(dtype, array.read_or_view(range, cursor, buffer)?);
+        for row in 0..rows.len() {
+            sink.dense(row, start as usize, values);
+        }
+    }
+    Ok(())
 }
 
 /// Checks that rows ascend and exist.

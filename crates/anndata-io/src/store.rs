@@ -66,6 +66,10 @@ impl fmt::Display for Attribute {
 pub(crate) trait Backend: Debug + Send + Sync {
     fn node(&self, element: &str) -> Result<Option<Node>, Error>;
     fn children(&self, group: &str) -> Result<Vec<String>, Error>;
+    /// Members of a group that cannot be asked for, by a name that is no text: an error each.
+    fn unreadable(&self, _group: &str) -> Result<Vec<Error>, Error> {
+        Ok(Vec::new())
+    }
     fn attribute_names(&self, element: &str) -> Result<Vec<String>, Error>;
     fn attribute(&self, element: &str, name: &str) -> Result<Option<Attribute>, Error>;
     fn array(&self, element: &str) -> Result<Array, Error>;
@@ -199,6 +203,20 @@ impl Store {
     /// The names in a group, in no particular order; the fields of a table, in theirs.
     pub fn children(&self, group: &str) -> Result<Vec<String>, Error> {
         self.backend.children(group)
+    }
+
+    /// What is wrong with the members of a group that cannot be read at all: names that are no
+    /// text, damaged headers. [`children`](Self::children) lists the others.
+    pub fn unreadable(&self, group: &str) -> Result<Vec<Error>, Error> {
+        let mut errors = self.backend.unreadable(group)?;
+        for name in self.children(group)? {
+            let element = match group {
+                "" => name,
+                group => format!("{group}/{name}"),
+            };
+            errors.extend(self.node(&element).err());
+        }
+        Ok(errors)
     }
 
     /// The names of the attributes of a group or array, in no particular order.

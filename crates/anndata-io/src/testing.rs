@@ -55,7 +55,7 @@ pub fn checked_chunks(array: &Array) -> Result<Vec<(PathBuf, Range<u64>)>, Error
     let n_chunks: u64 = parts.grid.counts().iter().product();
     let mut places = Vec::new();
     for chunk in 0..n_chunks {
-        let item = parts.item.size() as u64;
+        let item = parts.stored_size() as u64;
         if let Some(place) = parts.chunks.place(chunk, &parts.grid, item)?
             && parts.pipeline.ends_in_checksum(place.skip_mask)
             && let ByteSource::File(file) = &*place.source
@@ -72,7 +72,7 @@ pub fn chunk_bytes(array: &Array) -> u64 {
     let parts = array.parts();
     let item = match parts.record {
         Some(record) => record.len,
-        None => parts.item.size(),
+        None => parts.stored_size(),
     };
     parts.grid.chunk_len().saturating_mul(item as u64)
 }

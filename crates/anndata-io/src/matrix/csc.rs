@@ -360,6 +360,8 @@ impl CscMatrix {
             },
             fill: Vec::new(),
             record: None,
+            conversion: None,
+            missing: None,
             id: 0,
         }))
     }

@@ -66,6 +66,10 @@ impl Backend for Fallback {
         self.ask(|backend| backend.children(group))
     }
 
+    fn unreadable(&self, group: &str) -> Result<Vec<Error>, Error> {
+        self.ask(|backend| backend.unreadable(group))
+    }
+
     fn attribute_names(&self, element: &str) -> Result<Vec<String>, Error> {
         self.ask(|backend| backend.attribute_names(element))
     }

@@ -1,7 +1,7 @@
-//! HDF5 files. The `hdf5-reader` crate reads the structure; the bytes of arrays are located here
-//! once and read by [`Array`](crate::Array).
+//! HDF5 files. The structure is read by code of ours over the parsers of the `hdf5-reader` crate; the
+//! bytes of arrays are located here once and read by [`Array`](crate::Array).
 //!
-//! An [`Hdf5File`] holds locks, so none outlives the opening of a file: what remains are chunk
+//! An [`Hdf5Store`] holds locks, so none outlives the opening of a file: what remains are chunk
 //! tables.
 
 use std::collections::{HashMap, HashSet};
@@ -10,35 +10,33 @@ use std::sync::{Arc, Mutex};
 
 use hdf5_reader::chunk_index::{self, ChunkEntry};
 use hdf5_reader::error::Error as Hdf5Error;
-use hdf5_reader::messages::HdfMessage;
-use hdf5_reader::messages::dataspace::DataspaceType;
-use hdf5_reader::messages::datatype::CompoundField;
+use hdf5_reader::messages;
+use hdf5_reader::messages::dataspace::{DataspaceMessage, DataspaceType};
 use hdf5_reader::messages::filter_pipeline::FilterPipelineMessage;
 use hdf5_reader::messages::layout::{ChunkIndexing, DataLayout};
-use hdf5_reader::{
-    ByteOrder, Dataset, Datatype, ExternalLinkResolver, Hdf5File, OpenOptions, Storage,
-    StringPadding, StringSize,
-};
+use hdf5_reader::{Hdf5File, OpenOptions, Storage};
 
 use super::{Attribute, Backend, Node};
 use crate::array::chunks::{Chunks, TableEntry};
+use crate::array::convert::table_of;
 use crate::array::decode::{Codec, Pipeline};
 use crate::array::grid::Grid;
-use crate::array::text::{Padding, TextEncoding};
-use crate::array::{Array, ArrayParts, ItemType, Record};
+use crate::array::text::TextEncoding;
+use crate::array::{Array, ArrayParts, Record};
 use crate::context::{ByteSource, FileSource, IoContext, Memory};
-use crate::dtype::DType;
-use crate::error::{Error, ErrorKind, LIBRARY_OR_REWRITE, LINK_ELSEWHERE, REWRITE};
+use crate::error::{Error, ErrorKind, LIBRARY_OR_REWRITE, LINK_ELSEWHERE};
 
 mod attributes;
+pub(super) mod datatype;
 mod end;
 mod groups;
+mod headers;
 mod metered;
-mod numbers;
 
+use datatype::{Class, Datatype, Field, Item};
 use groups::Members;
+use headers::{Header, Headers, ObjectKind};
 use metered::Metered;
-use numbers::unusual_number;
 
 /// An open HDF5 file.
 pub(crate) struct Hdf5Store {
@@ -47,8 +45,9 @@ pub(crate) struct Hdf5Store {
     source: FileSource,
     storage: Arc<Metered>,
     file: Hdf5File,
-    /// The members of groups, by path.
-    members: Mutex<HashMap<String, Arc<Members>>>,
+    headers: Mutex<Headers>,
+    /// The members of groups, by address.
+    members: Mutex<HashMap<u64, Arc<Members>>>,
 }
 
 impl std::fmt::Debug for Hdf5Store {
@@ -56,15 +55,6 @@ impl std::fmt::Debug for Hdf5Store {
         f.debug_struct("Hdf5Store")
             .field("path", &self.path)
             .finish_non_exhaustive()
-    }
-}
-
-/// Refuses links into other files, which would else be taken for absent.
-struct NoOtherFiles;
-
-impl ExternalLinkResolver for NoOtherFiles {
-    fn resolve_external_link(&self, _: &str) -> Result<Option<Hdf5File>, Hdf5Error> {
-        Err(Hdf5Error::UnsupportedLinkType(EXTERNAL_LINK))
     }
 }
 
@@ -76,18 +66,11 @@ const LINK_WAY_OUT: &str = "put the other file where the link leads, then open t
      HDF5 C library (feature libhdf5, Hdf5Backend::PureThenLibHdf5), or rewrite it with a current \
      anndata (read it, then write it again)";
 
-/// Links to paths that are followed one after the other: as many as the C library does.
-const MOST_LINKS: usize = 16;
-
 impl Hdf5Store {
     pub(crate) fn open(path: &Path, context: &IoContext) -> Result<Self, Error> {
         let source = FileSource::open(context, path).map_err(|error| Error::io(path, "", error))?;
         let storage = Arc::new(Metered::new(source.clone()));
-        let options = OpenOptions {
-            external_link_resolver: Some(Arc::new(NoOtherFiles)),
-            ..OpenOptions::default()
-        };
-        let file = Hdf5File::from_storage_with_options(storage.clone(), options)
+        let file = Hdf5File::from_storage_with_options(storage.clone(), OpenOptions::default())
             .map_err(|error| failure(path, "", error))?;
         end::check(path, &source, file.superblock())?;
         let length_size = file.superblock().length_size;
@@ -102,6 +85,7 @@ impl Hdf5Store {
             source,
             storage,
             file,
+            headers: Mutex::default(),
             members: Mutex::default(),
         })
     }
@@ -113,106 +97,88 @@ impl Hdf5Store {
         (self.file.storage(), offset_size, length_size)
     }
 
-    fn dataset(&self, element: &str) -> Result<Dataset, Error> {
-        let (parent, name) = element.rsplit_once('/').unwrap_or(("", element));
-        self.group(parent)
-            .and_then(|group| group.dataset(name))
-            .map_err(|error| failure(&self.path, element, error))
+    fn missing(&self, element: &str) -> Error {
+        let kind = ErrorKind::MissingElement { nearest: None };
+        Error::new(&self.path, element, kind)
     }
 
     /// The dataset of an array; of a field of a table, that of the table, and the field.
-    fn located(&self, element: &str) -> Result<(Dataset, Option<CompoundField>), Error> {
-        let absent = match self.dataset(element) {
-            Err(error) if matches!(error.kind(), ErrorKind::MissingElement { .. }) => error,
-            dataset => return dataset.map(|dataset| (dataset, None)),
-        };
-        let Some((table, name)) = element.rsplit_once('/') else {
-            return Err(absent);
-        };
-        let Ok(dataset) = self.dataset(table) else {
-            return Err(absent);
-        };
-        let field = match table_fields(dataset.dtype()) {
-            Some(fields) => fields.iter().find(|field| field.name == name).cloned(),
-            None => None,
-        };
-        field.map_or(Err(absent), |field| Ok((dataset, Some(field))))
-    }
-
-    /// What stands at a path, at the end of so many links at the most, within the bounds of the
-    /// call that asks.
-    fn node_at(&self, element: &str, most_links: usize) -> Result<Option<Node>, Error> {
-        if element.is_empty() {
-            return Ok(Some(Node::Group));
-        }
+    fn located(&self, element: &str) -> Result<(Arc<Header>, Option<Field>), Error> {
         let fail = |error| failure(&self.path, element, error);
-        let (parent, name) = element.rsplit_once('/').unwrap_or(("", element));
-        let group = match self.group(parent) {
-            Err(Hdf5Error::GroupNotFound(_)) => {
-                let is_field = self.located(element).is_ok();
-                return Ok(is_field.then_some(Node::Array));
-            }
-            group => group.map_err(fail)?,
-        };
-        match group.group(name) {
-            Err(Hdf5Error::GroupNotFound(_)) => {}
-            found => return found.map(|_| Some(Node::Group)).map_err(fail),
-        }
-        match group.dataset(name) {
-            // A link that leads to what cannot be read counts as one that leads nowhere for
-            // `hdf5-reader`.
-            Err(Hdf5Error::DatasetNotFound(_)) => {
-                let path = self.path_behind(parent, name).map_err(fail)?;
-                if let (Some(path), 1..) = (path, most_links) {
-                    self.node_at(&path, most_links - 1)?;
+        match self.address(element).map_err(fail)? {
+            Some(address) => {
+                let header = self.header(address).map_err(fail)?;
+                match header.kind() {
+                    ObjectKind::Dataset => Ok((header, None)),
+                    _ => Err(self.missing(element)),
                 }
-                Ok(None)
             }
-            Ok(dataset) if table_fields(dataset.dtype()).is_some() => Ok(Some(Node::Table)),
-            // It is there, whatever is wrong with it.
-            _ => Ok(Some(Node::Array)),
+            None => {
+                let (header, field) = self.field(element)?;
+                Ok((header, Some(field)))
+            }
         }
     }
 
-    /// The path of the object at an address: in one group, or else anywhere.
-    fn path_of(&self, address: u64, likely: &str) -> Result<Option<String>, Hdf5Error> {
-        if let Ok(group) = self.group(likely)
-            && let Some(name) = group.child_name_by_address(address)?
-        {
-            return Ok(Some(format!("{likely}/{name}")));
+    /// The table that an element is a field of, and the field.
+    fn field(&self, element: &str) -> Result<(Arc<Header>, Field), Error> {
+        let fail = |error| failure(&self.path, element, error);
+        let absent = || self.missing(element);
+        let (table, name) = element.rsplit_once('/').ok_or_else(absent)?;
+        let table = self.address(table).map_err(fail)?.ok_or_else(absent)?;
+        let header = self.header(table).map_err(fail)?;
+        if header.kind() != ObjectKind::Dataset {
+            return Err(absent());
         }
-        let mut seen = HashSet::new();
-        let mut groups = vec![(String::new(), self.file.root_group()?)];
-        while let Some((path, group)) = groups.pop() {
-            if let Some(name) = group.child_name_by_address(address)? {
-                return Ok(Some(format!("{path}{name}")));
-            }
-            for child in group.groups()? {
-                if seen.insert(child.address()) {
-                    groups.push((format!("{path}{}/", child.name()), child));
-                }
-            }
-        }
-        Ok(None)
+        let datatype = self.datatype(&header).map_err(fail)?;
+        let mut fields = datatype.fields().unwrap_or_default().iter();
+        let field = fields.find(|field| field.name == name.as_bytes()).cloned();
+        Ok((header, field.ok_or_else(absent)?))
     }
 
-    /// The table of a dataset that lies in one piece, cut into blocks of records.
-    fn blocks(source: ByteSource, offset: u64, grid: &Grid, record: usize) -> Chunks {
-        let (n_records, record) = (grid.shape[0], record as u64);
-        let rows = grid.chunk[0];
-        let block = |chunk: u64| TableEntry {
-            chunk,
-            offset: offset.saturating_add(chunk * rows * record),
-            len: (rows.min(n_records - chunk * rows) * record) as u32,
-            skip_mask: 0,
+    /// The type of a dataset.
+    fn datatype(&self, header: &Header) -> Result<Datatype, Hdf5Error> {
+        let mut found = header.messages.iter();
+        let message = found.find(|message| message.kind == messages::MSG_DATATYPE);
+        let message =
+            message.ok_or_else(|| Hdf5Error::InvalidData("a dataset without a type".to_owned()))?;
+        Datatype::parse(&self.contents(message)?)
+    }
+
+    /// What stands at a path, within the bounds of the call that asks.
+    fn node_at(&self, element: &str) -> Result<Option<Node>, Error> {
+        let fail = |error| failure(&self.path, element, error);
+        let Some(address) = self.address(element).map_err(fail)? else {
+            return match self.field(element) {
+                Ok(_) => Ok(Some(Node::Array)),
+                Err(error) if matches!(error.kind(), ErrorKind::MissingElement { .. }) => Ok(None),
+                Err(error) => Err(error),
+            };
         };
-        let entries = (0..n_records.div_ceil(rows)).map(block).collect();
-        Chunks::Table { source, entries }
+        let header = self.header(address).map_err(fail)?;
+        Ok(match header.kind() {
+            ObjectKind::Group => Some(Node::Group),
+            ObjectKind::Other => None,
+            ObjectKind::Dataset => match self.datatype(&header) {
+                Ok(datatype) if datatype.fields().is_some() => Some(Node::Table),
+                // It is there, whatever is wrong with it.
+                _ => Some(Node::Array),
+            },
+        })
+    }
+
+    /// The members of a group.
+    fn group(&self, element: &str) -> Result<Option<Arc<Members>>, Error> {
+        let fail = |error| failure(&self.path, element, error);
+        match self.address(element).map_err(fail)? {
+            Some(address) => self.members(address).map_err(fail),
+            None => Ok(None),
+        }
     }
 
     fn chunk_entries(
         &self,
-        dataset: &Dataset,
+        space: &DataspaceMessage,
         layout: &DataLayout,
         item: usize,
     ) -> Result<Vec<ChunkEntry>, Hdf5Error> {
@@ -227,13 +193,16 @@ impl Hdf5Store {
         };
         self.storage.begin_index();
         let (storage, offset_size, length_size) = self.structure();
-        let shape = dataset.shape();
+        let shape = &space.dims[..];
         let dims = chunk_extents(dims, shape);
         if is_undefined(*address, offset_size) || shape.contains(&0) {
             return Ok(Vec::new());
         }
         // Where an index is an array, chunks are numbered within the shape that there may be.
-        let may_be = dataset.max_dims().filter(|dims| dims.len() == shape.len());
+        let may_be = space
+            .max_dims
+            .as_deref()
+            .filter(|dims| dims.len() == shape.len());
         let numbered = may_be
             .filter(|dims| !dims.contains(&u64::MAX))
             .unwrap_or(shape);
@@ -316,7 +285,7 @@ impl Hdf5Store {
                     offset_size,
                     length_size,
                     shape,
-                    dataset.max_dims(),
+                    space.max_dims.as_deref(),
                     dims,
                     None,
                 )
@@ -398,98 +367,36 @@ impl Hdf5Store {
         })
     }
 
-    fn item_type(&self, element: &str, datatype: &Datatype) -> Result<(ItemType, bool), Error> {
-        let number =
-            |dtype, order: &ByteOrder| (ItemType::Number(dtype), *order == ByteOrder::BigEndian);
-        let unsupported =
-            |what: String| Err(Error::unsupported(&self.path, element, what, REWRITE));
-        Ok(match datatype {
-            Datatype::FixedPoint {
-                size,
-                signed,
-                byte_order,
-            } => match (size, signed) {
-                (1, true) => number(DType::I8, byte_order),
-                (1, false) => number(DType::U8, byte_order),
-                (2, true) => number(DType::I16, byte_order),
-                (2, false) => number(DType::U16, byte_order),
-                (4, true) => number(DType::I32, byte_order),
-                (4, false) => number(DType::U32, byte_order),
-                (8, true) => number(DType::I64, byte_order),
-                (8, false) => number(DType::U64, byte_order),
-                _ => return unsupported(format!("an integer of {size} bytes")),
-            },
-            Datatype::FloatingPoint { size, byte_order } => match size {
-                2 => number(DType::F16, byte_order),
-                4 => number(DType::F32, byte_order),
-                8 => number(DType::F64, byte_order),
-                _ => return unsupported(format!("a float of {size} bytes")),
-            },
-            Datatype::Enum { base, members } => match &**base {
-                Datatype::FixedPoint { size: 1, .. } if is_boolean(members) => {
-                    (ItemType::Number(DType::Bool), false)
-                }
-                _ => return unsupported("an enumeration that is not boolean".to_owned()),
-            },
-            Datatype::String {
-                size: StringSize::Fixed(size),
-                padding,
-                ..
-            } => {
-                let padding = match padding {
-                    StringPadding::NullTerminate => Padding::NullTerminated,
-                    StringPadding::NullPad => Padding::Nulls,
-                    StringPadding::SpacePad => Padding::Spaces,
-                };
-                let encoding = TextEncoding::Fixed {
-                    size: *size as usize,
-                    padding,
-                };
-                (ItemType::Text(encoding), false)
-            }
-            Datatype::String {
-                size: StringSize::Variable,
-                ..
-            } => (ItemType::Text(self.heap()), false),
-            Datatype::VarLen {
-                base,
-                kind: hdf5_reader::VarLenKind::String,
-                ..
-            } if base.is_vlen_string_base() => (ItemType::Text(self.heap()), false),
-            Datatype::Compound { fields, .. } => {
-                let names: Vec<_> = fields.iter().map(|field| field.name.as_str()).collect();
-                let what = match names[..] {
-                    ["r", "i"] => "a matrix of complex numbers".to_owned(),
-                    _ => format!("a matrix of records of {}", names.join(", ")),
-                };
-                return unsupported(what);
-            }
-            other => return unsupported(format!("the HDF5 type {other:?}")),
-        })
+    /// What elements of a type are read as.
+    fn item(&self, element: &str, datatype: &Datatype) -> Result<Item, Error> {
+        datatype
+            .item(|| self.heap())
+            .map_err(|(what, way_out)| Error::unsupported(&self.path, element, what, way_out))
     }
 
     /// Where a field lies in the records of its table.
     fn record(
         &self,
         element: &str,
-        table: &Dataset,
-        field: Option<&CompoundField>,
-        item: &ItemType,
+        record_len: usize,
+        shape: &[u64],
+        field: Option<&Field>,
+        size: usize,
         field_shape: &[u64],
     ) -> Result<Option<Record>, Error> {
-        let (Some(field), Datatype::Compound { size, .. }) = (field, table.dtype()) else {
+        let Some(field) = field else {
             return Ok(None);
         };
-        let (len, offset) = (u64::from(*size), u64::from(field.byte_offset));
+        let (len, offset) = (record_len as u64, field.offset);
         let n_items = field_shape
             .iter()
             .try_fold(1u64, |n, &extent| n.checked_mul(extent));
         let end = n_items
-            .and_then(|n| n.checked_mul(item.size() as u64))
+            .and_then(|n| n.checked_mul(size as u64))
             .and_then(|n| n.checked_add(offset));
         let fits = end.is_some_and(|end| offset < end && end <= len && len <= BLOCK_BYTES);
-        if table.shape().len() != 1 {
-            let what = format!("a table of shape {:?}", table.shape());
+        if shape.len() != 1 {
+            let what = format!("a table of shape {shape:?}");
             return Err(Error::unsupported(
                 &self.path,
                 element,
@@ -499,7 +406,7 @@ impl Hdf5Store {
         }
         if !fits {
             let expected = format!("a list of records of {len} bytes, the field within them");
-            let found = format!("shape {:?}, the field at {offset}", table.shape());
+            let found = format!("shape {shape:?}, the field at {offset}");
             return Err(Error::invalid(&self.path, element, expected, found));
         }
         let (len, offset) = (len as usize, offset as usize);
@@ -553,17 +460,6 @@ impl Hdf5Store {
     }
 }
 
-/// The fields of a table; `None` for anything else, complex numbers among it.
-fn table_fields(datatype: &Datatype) -> Option<&[CompoundField]> {
-    match datatype {
-        Datatype::Compound { fields, .. } => {
-            let is_complex = matches!(&fields[..], [r, i] if r.name == "r" && i.name == "i");
-            (!is_complex && !fields.is_empty()).then_some(fields)
-        }
-        _ => None,
-    }
-}
-
 /// Bytes of a block of records where a table lies in one piece.
 const BLOCK_BYTES: u64 = 1 << 20;
 
@@ -600,17 +496,6 @@ fn is_undefined(address: u64, offset_size: u8) -> bool {
     hdf5_reader::io::Cursor::is_undefined_offset(address, offset_size)
 }
 
-/// Whether an enumeration is how h5py stores booleans.
-fn is_boolean(members: &[hdf5_reader::EnumMember]) -> bool {
-    let value = |name: &str| {
-        members
-            .iter()
-            .find(|member| member.name == name)
-            .map(|member| member.value.as_slice())
-    };
-    members.len() == 2 && value("FALSE") == Some(&[0]) && value("TRUE") == Some(&[1])
-}
-
 fn failure(path: &Path, element: &str, error: Hdf5Error) -> Error {
     let mut root = &error;
     while let Hdf5Error::Context { source, .. } = root {
@@ -636,93 +521,30 @@ fn failure(path: &Path, element: &str, error: Hdf5Error) -> Error {
     }
 }
 
-impl Backend for Hdf5Store {
-    fn has_writer(&self) -> bool {
-        end::has_writer(self.file.superblock())
-    }
+/// What a dataset's header says of its elements and where they are.
+struct Described {
+    datatype: Datatype,
+    space: DataspaceMessage,
+    layout: DataLayout,
+    filters: Option<FilterPipelineMessage>,
+    fill: Vec<u8>,
+}
 
-    fn dangling(&self, group: &str) -> Result<Vec<(String, String)>, Error> {
-        self.storage.begin();
-        let members = self.members(group);
-        let members = members.map_err(|error| failure(&self.path, group, error))?;
-        let mut dangling = Vec::new();
-        for name in &members.names {
-            let Some(target) = members.target(name) else {
-                continue;
-            };
-            let prefix = if group.is_empty() { "" } else { "/" };
-            // A link that cannot be followed is not one to nothing.
-            if let Ok(None) = self.node_at(&format!("{group}{prefix}{name}"), MOST_LINKS) {
-                dangling.push((
-                    name.clone(),
-                    format!("a link to {target}, where nothing is"),
-                ));
-            }
-        }
-        Ok(dangling)
-    }
-
-    fn node(&self, element: &str) -> Result<Option<Node>, Error> {
-        self.storage.begin();
-        self.node_at(element, MOST_LINKS)
-    }
-
-    fn children(&self, group: &str) -> Result<Vec<String>, Error> {
-        self.storage.begin();
-        if self.node_at(group, MOST_LINKS)? == Some(Node::Table) {
-            let table = self.dataset(group)?;
-            let fields = table_fields(table.dtype()).unwrap_or_default();
-            return Ok(fields.iter().map(|field| field.name.clone()).collect());
-        }
-        let members = self.members(group);
-        let members = members.map_err(|error| failure(&self.path, group, error))?;
-        let mut names = members.names.clone();
-        // What is there and cannot be read is there. A name of nothing, or of a type, is not.
-        let prefix = if group.is_empty() {
-            String::new()
-        } else {
-            format!("{group}/")
-        };
-        names.retain(|name| {
-            !matches!(
-                self.node_at(&format!("{prefix}{name}"), MOST_LINKS),
-                Ok(None)
-            )
-        });
-        Ok(names)
-    }
-
-    fn attribute_names(&self, element: &str) -> Result<Vec<String>, Error> {
-        let attributes = self.attributes(element)?.into_iter();
-        Ok(attributes.map(|attribute| attribute.name).collect())
-    }
-
-    fn attribute(&self, element: &str, name: &str) -> Result<Option<Attribute>, Error> {
-        let attributes = self.attributes(element)?;
-        let attribute = attributes.iter().find(|attribute| attribute.name == name);
-        attribute
-            .map(|attribute| self.attribute_value(element, attribute))
-            .transpose()
-    }
-
-    fn array(&self, element: &str) -> Result<Array, Error> {
-        self.storage.begin();
+impl Hdf5Store {
+    fn describe(&self, element: &str, header: &Header) -> Result<Described, Error> {
+        use messages::*;
         let fail = |error| failure(&self.path, element, error);
-        let (dataset, field) = self.located(element)?;
-        let header = self
-            .file
-            .get_or_parse_header(dataset.address())
-            .map_err(fail)?;
-        let (mut layout, mut filters, mut fill) = (None, None, Vec::new());
-        let mut is_null = false;
+        let (mut datatype, mut space, mut layout, mut filters) = (None, None, None, None);
+        let mut fill = Vec::new();
         let mut kinds = HashSet::new();
         for message in &header.messages {
-            if let HdfMessage::DataLayout(_)
-            | HdfMessage::FilterPipeline(_)
-            | HdfMessage::Dataspace(_)
-            | HdfMessage::Datatype(_) = message
-                && !kinds.insert(std::mem::discriminant(message))
-            {
+            let is_once = [
+                MSG_DATASPACE,
+                MSG_DATATYPE,
+                MSG_DATA_LAYOUT,
+                MSG_FILTER_PIPELINE,
+            ];
+            if is_once.contains(&message.kind) && !kinds.insert(message.kind) {
                 let expected = "one shape, type, layout and list of filters";
                 return Err(Error::invalid(
                     &self.path,
@@ -731,24 +553,28 @@ impl Backend for Hdf5Store {
                     "two of a kind",
                 ));
             }
-            match message {
-                HdfMessage::DataLayout(message) => layout = Some(&message.layout),
-                HdfMessage::FilterPipeline(message) => filters = Some(message),
-                HdfMessage::FillValue(message) => {
-                    let value = message.value.as_deref().unwrap_or_default();
-                    // Old files have it twice, in two forms.
-                    if !fill.is_empty() && !value.is_empty() && fill != value {
-                        let found = format!("{fill:02x?} and {value:02x?}");
-                        return Err(Error::invalid(&self.path, element, "one fill value", found));
+            match message.kind {
+                MSG_DATATYPE => datatype = Some(self.datatype(header).map_err(fail)?),
+                MSG_DATASPACE | MSG_DATA_LAYOUT | MSG_FILTER_PIPELINE | MSG_FILL_VALUE
+                | MSG_FILL_VALUE_OLD => match self.parsed(message).map_err(fail)? {
+                    HdfMessage::Dataspace(message) => space = Some(message),
+                    HdfMessage::DataLayout(message) => layout = Some(message.layout),
+                    HdfMessage::FilterPipeline(message) => filters = Some(message),
+                    HdfMessage::FillValue(message) => {
+                        let value = message.value.unwrap_or_default();
+                        // Old files have it twice, in two forms.
+                        if !fill.is_empty() && !value.is_empty() && fill != value {
+                            let found = format!("{fill:02x?} and {value:02x?}");
+                            let expected = "one fill value";
+                            return Err(Error::invalid(&self.path, element, expected, found));
+                        }
+                        if !value.is_empty() {
+                            fill = value;
+                        }
                     }
-                    if !value.is_empty() {
-                        fill = value.to_vec();
-                    }
-                }
-                HdfMessage::Dataspace(space) => {
-                    is_null = space.dataspace_type == DataspaceType::Null;
-                }
-                HdfMessage::ExternalFiles(_) => {
+                    _ => {}
+                },
+                MSG_EXTERNAL_FILES => {
                     let what = "data in external files";
                     let way_out = LIBRARY_OR_REWRITE;
                     return Err(Error::unsupported(&self.path, element, what, way_out));
@@ -756,35 +582,132 @@ impl Backend for Hdf5Store {
                 _ => {}
             }
         }
-        let layout = layout.ok_or_else(|| {
+        let without = |what: &str| {
+            let found = format!("an object header without {what}");
+            Error::invalid(&self.path, element, "a whole dataset", found)
+        };
+        Ok(Described {
+            datatype: datatype.ok_or_else(|| without("a type"))?,
+            space: space.ok_or_else(|| without("a shape"))?,
+            layout: layout.ok_or_else(|| without("a data layout"))?,
+            filters,
+            fill,
+        })
+    }
+}
+
+impl Backend for Hdf5Store {
+    fn node(&self, element: &str) -> Result<Option<Node>, Error> {
+        self.storage.begin();
+        self.node_at(element)
+    }
+
+    fn has_writer(&self) -> bool {
+        end::has_writer(self.file.superblock())
+    }
+
+    fn dangling(&self, group: &str) -> Result<Vec<(String, String)>, Error> {
+        self.storage.begin();
+        let Some(members) = self.group(group)? else {
+            return Ok(Vec::new());
+        };
+        let prefix = match group {
+            "" => String::new(),
+            group => format!("{group}/"),
+        };
+        let links = members.names.iter().filter_map(|name| {
+            // A link that cannot be followed is not one to nothing.
+            let path = members.linked_path(name)?;
+            let is_nowhere = matches!(self.node_at(&format!("{prefix}{name}")), Ok(None));
+            is_nowhere.then(|| (name.clone(), format!("a link to {path}, where nothing is")))
+        });
+        Ok(links.collect())
+    }
+
+    fn children(&self, group: &str) -> Result<Vec<String>, Error> {
+        self.storage.begin();
+        let Some(members) = self.group(group)? else {
+            let (header, _) = self.located(group)?;
+            let fail = |error| failure(&self.path, group, error);
+            let table = self.datatype(&header).map_err(fail)?;
+            let fields = table.fields().ok_or_else(|| self.missing(group))?.iter();
+            let names = fields.filter_map(|field| String::from_utf8(field.name.clone()).ok());
+            return Ok(names.collect());
+        };
+        let mut names = members.names.clone();
+        // What is there and cannot be read is there. A name of nothing, or of a type, is not.
+        let prefix = if group.is_empty() {
+            String::new()
+        } else {
+            format!("{group}/")
+        };
+        names.retain(|name| !matches!(self.node_at(&format!("{prefix}{name}")), Ok(None)));
+        Ok(names)
+    }
+
+    fn unreadable(&self, group: &str) -> Result<Vec<Error>, Error> {
+        self.storage.begin();
+        let Some(members) = self.group(group)? else {
+            return Ok(Vec::new());
+        };
+        let members = members.unreadable.iter().map(|(name, found)| {
+            let element = match group {
+                "" => name.clone(),
+                group => format!("{group}/{name}"),
+            };
             Error::invalid(
                 &self.path,
                 element,
-                "a data layout",
-                "an object header without one",
+                "a member that can be asked for",
+                *found,
             )
-        })?;
-        let datatype = field
-            .as_ref()
-            .map_or(dataset.dtype(), |field| &field.datatype);
+        });
+        Ok(members.collect())
+    }
+
+    fn attribute_names(&self, element: &str) -> Result<Vec<String>, Error> {
+        let attributes = self.attributes(element)?.stored.into_iter();
+        Ok(attributes
+            .filter_map(|attribute| String::from_utf8(attribute.name).ok())
+            .collect())
+    }
+
+    fn attribute(&self, element: &str, name: &str) -> Result<Option<Attribute>, Error> {
+        self.attribute_of(element, name)
+    }
+
+    fn array(&self, element: &str) -> Result<Array, Error> {
+        self.storage.begin();
+        let fail = |error| failure(&self.path, element, error);
+        let (header, field) = self.located(element)?;
+        let Described {
+            datatype: of_dataset,
+            space,
+            layout,
+            filters,
+            mut fill,
+        } = self.describe(element, &header)?;
+        let datatype = field.as_ref().map_or(&of_dataset, |field| &field.datatype);
         // Fields may be arrays themselves.
-        let (datatype, field_shape) = match datatype {
-            Datatype::Array { base, dims } if field.is_some() => (&**base, &dims[..]),
-            datatype => (datatype, &[][..]),
+        let (datatype, field_shape) = match &datatype.class {
+            Class::Array { base, shape } if field.is_some() => (&**base, &shape[..]),
+            _ => (datatype, &[][..]),
         };
-        let (item, big_endian) = self.item_type(element, datatype)?;
-        let message = dataset.raw_datatype().map_err(fail)?;
-        if let Some(what) = unusual_number(&message) {
-            return Err(Error::unsupported(
-                &self.path,
-                element,
-                what,
-                LIBRARY_OR_REWRITE,
-            ));
-        }
-        let record = self.record(element, &dataset, field.as_ref(), &item, field_shape)?;
-        let size = record.map_or(item.size(), |record| record.len);
-        if item.size() == 0 {
+        let item = self.item(element, datatype)?;
+        let item_size = match item.conversion {
+            Some(conversion) => conversion.stored_size(),
+            None => item.item.size(),
+        };
+        let record = self.record(
+            element,
+            of_dataset.size,
+            &space.dims,
+            field.as_ref(),
+            item_size,
+            field_shape,
+        )?;
+        let size = record.map_or(item_size, |record| record.len);
+        if item_size == 0 {
             return Err(Error::invalid(
                 &self.path,
                 element,
@@ -795,18 +718,18 @@ impl Backend for Hdf5Store {
         if fill.len() == size
             && let Some(record) = record
         {
-            fill = fill[record.offset..][..item.size()].to_vec();
+            fill = fill[record.offset..][..item_size].to_vec();
         }
-        if fill.len() != item.size() {
+        if fill.len() != item_size {
             fill.clear();
-        } else if big_endian {
+        } else if item.big_endian {
             fill.reverse();
         }
-        let shape = match is_null {
-            true => vec![0],
-            false => dataset.shape().to_vec(),
+        let shape = match space.dataspace_type {
+            DataspaceType::Null => vec![0],
+            _ => space.dims.clone(),
         };
-        let grid = match layout {
+        let grid = match &layout {
             DataLayout::Chunked { dims, .. } => {
                 let extents = chunk_extents(dims, &shape).iter().map(|&n| n.into());
                 Grid::new(shape.clone(), extents.collect())
@@ -828,7 +751,15 @@ impl Backend for Hdf5Store {
         })?;
         let bytes = grid.len().saturating_mul(size as u64);
         let superblock = self.file.superblock();
-        let chunks = match layout {
+        let in_one_piece = |source, offset| match record {
+            None => Chunks::Contiguous { source, offset },
+            Some(record) => {
+                let (n_records, rows) = (grid.shape[0], grid.chunk[0]);
+                let entries = table_of(offset, n_records, rows, record.len as u64);
+                Chunks::Table { source, entries }
+            }
+        };
+        let chunks = match &layout {
             DataLayout::Compact { data } => {
                 if (data.len() as u64) < bytes {
                     let expected = format!("{bytes} bytes for shape {shape:?}");
@@ -839,11 +770,7 @@ impl Backend for Hdf5Store {
                         data.len().to_string(),
                     ));
                 }
-                let source = ByteSource::Memory(Memory::new(data.clone()));
-                match record {
-                    None => Chunks::Contiguous { source, offset: 0 },
-                    Some(record) => Hdf5Store::blocks(source, 0, &grid, record.len),
-                }
+                in_one_piece(ByteSource::Memory(Memory::new(data.clone())), 0)
             }
             DataLayout::Contiguous { address, .. }
                 if is_undefined(*address, superblock.offset_size) =>
@@ -859,18 +786,14 @@ impl Backend for Hdf5Store {
                     let found = format!("a file of {} bytes, data at {offset}", self.source.len());
                     return Err(Error::invalid(&self.path, element, expected, found));
                 }
-                let source = ByteSource::File(self.source.clone());
-                match record {
-                    None => Chunks::Contiguous { source, offset },
-                    Some(record) => Hdf5Store::blocks(source, offset, &grid, record.len),
-                }
+                in_one_piece(ByteSource::File(self.source.clone()), offset)
             }
             DataLayout::Chunked { .. } => {
-                let entries = self.chunk_entries(&dataset, layout, size).map_err(fail)?;
+                let entries = self.chunk_entries(&space, &layout, size).map_err(fail)?;
                 self.table(element, &grid, size, entries)?
             }
         };
-        let pipeline = match filters {
+        let pipeline = match &filters {
             Some(filters) if matches!(layout, DataLayout::Chunked { .. }) => {
                 self.pipeline(element, filters, size)?
             }
@@ -882,58 +805,25 @@ impl Backend for Hdf5Store {
             let found = format!("{shape:?} of {field_shape:?}");
             Error::invalid(&self.path, element, "a shape that can be stored", found)
         })?;
-        Ok(Array::new(ArrayParts {
+        let parts = ArrayParts {
             context: self.context.clone(),
             file: self.path.clone(),
             element: element.to_owned(),
             grid,
-            item,
-            big_endian,
+            item: item.item,
+            big_endian: item.big_endian,
             pipeline,
             stored_axes: None,
             chunks,
             fill,
             record,
+            conversion: None,
+            missing: item.missing,
             id: 0,
+        };
+        Ok(Array::new(match item.conversion {
+            Some(conversion) => parts.converted(conversion)?,
+            None => parts,
         }))
-    }
-}
-
-/// The integers of an attribute; those past 64 bits signed wrap.
-pub(super) fn integers(bytes: &[u8], size: u8, signed: bool, order: ByteOrder) -> Vec<i64> {
-    let one = |bytes: &[u8]| {
-        let mut word = [0; 8];
-        word[..bytes.len()].copy_from_slice(bytes);
-        if order == ByteOrder::BigEndian {
-            word[..bytes.len()].reverse();
-        }
-        let unused = 64 - 8 * bytes.len() as u32;
-        let value = u64::from_le_bytes(word) << unused;
-        if signed {
-            (value as i64) >> unused
-        } else {
-            (value >> unused) as i64
-        }
-    };
-    match size {
-        1 | 2 | 4 | 8 => bytes.chunks_exact(size.into()).map(one).collect(),
-        _ => Vec::new(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn attribute_integers_of_every_width() {
-        let le = ByteOrder::LittleEndian;
-        assert_eq!(integers(&[255, 1], 1, true, le), [-1, 1]);
-        assert_eq!(integers(&[255, 255], 2, false, le), [65535]);
-        assert_eq!(
-            integers(&[0, 0, 1, 0], 4, true, ByteOrder::BigEndian),
-            [256]
-        );
-        assert_eq!(integers(&(-5i64).to_le_bytes(), 8, true, le), [-5]);
     }
 }

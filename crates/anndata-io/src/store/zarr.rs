@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::{Attribute, Backend, Node};
 use crate::array::chunks::{ChunkFiles, Chunks};
+use crate::array::convert::whole;
 use crate::array::grid::Grid;
 use crate::array::shards::{Inflated, ShardFiles};
 use crate::array::{Array, ArrayParts};
@@ -217,13 +218,13 @@ impl Backend for ZarrStore {
         let mut names = Vec::new();
         for name in self.folder.names(group)? {
             let element = self.file(group, &name).unwrap_or_default();
-            let is_member = match self.format {
-                Format::V3 => self.has_file(&element, "zarr.json")?,
-                Format::V2 => {
-                    self.has_file(&element, ".zarray")? || self.has_file(&element, ".zgroup")?
-                }
+            let documents: &[&str] = match self.format {
+                Format::V3 => &[ROOT_V3],
+                Format::V2 => &ROOTS_V2[..2],
             };
-            if is_member {
+            // What is there and cannot be read is there.
+            let mut documents = documents.iter();
+            if documents.any(|name| self.has_file(&element, name).unwrap_or(true)) {
                 names.push(name);
             }
         }
@@ -242,6 +243,22 @@ impl Backend for ZarrStore {
             }
         }
         Ok(dangling)
+    }
+
+    fn unreadable(&self, group: &str) -> Result<Vec<Error>, Error> {
+        if self.file(group, "").is_none() {
+            return Ok(Vec::new());
+        }
+        let folders = self.folder.unreadable_folders(group)?.into_iter();
+        let error = |name: String| {
+            let element = self.file(group, &name).unwrap_or(name);
+            self.invalid(
+                &element,
+                "a member that can be asked for",
+                "a name that is not UTF-8",
+            )
+        };
+        Ok(folders.map(error).collect())
     }
 
     fn attribute_names(&self, element: &str) -> Result<Vec<String>, Error> {
@@ -326,6 +343,8 @@ impl Backend for ZarrStore {
             chunks,
             fill: metadata.fill,
             record: metadata.record,
+            conversion: None,
+            missing: None,
             id: 0,
         }))
     }
@@ -338,7 +357,13 @@ fn attribute(value: &Value) -> Attribute {
             .map(|value| value.as_str().map(str::to_owned))
             .collect()
     };
-    let integer = |value: &Value| value.as_i64().or_else(|| value.as_bool().map(i64::from));
+    let integer = |value: &Value| {
+        let whole = || value.as_f64().and_then(whole);
+        value
+            .as_i64()
+            .or_else(|| value.as_bool().map(i64::from))
+            .or_else(whole)
+    };
     match value {
         Value::String(text) => Attribute::Text(text.clone()),
         Value::Array(values) => texts(values)
@@ -388,6 +413,9 @@ mod tests {
         assert_eq!(of("[2,3]"), Attribute::Integers(vec![2, 3]));
         assert_eq!(of("true"), Attribute::Integers(vec![1]));
         assert_eq!(of("[]"), Attribute::Texts(vec![]));
+        assert_eq!(of("[2.0,3]"), Attribute::Integers(vec![2, 3]));
         assert_eq!(of("1.5"), Attribute::Other("1.5".into()));
+        assert_eq!(of("1e300"), Attribute::Other("1e+300".into()));
+        assert_eq!(of("[2.5,3]"), Attribute::Other("[2.5,3]".into()));
     }
 }
