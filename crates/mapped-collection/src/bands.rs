@@ -1,8 +1,57 @@
-//! Bands: the rows whose chunks are decoded together.
+//! Where windows end: bands are the rows whose chunks are decoded together.
+
+use std::sync::Arc;
 
 use anndata_io::MatrixSource;
 
+use crate::batch::BatchSlots;
 use crate::plan::{Plan, StorePlan};
+use crate::recycle::Waiting;
+
+/// Where a window ends, besides where memory does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// After so many batches, whose neighbours in the files come at any time.
+    Anywhere,
+    /// After so many batches, in file order: the cache keeps a band of chunks that it cuts.
+    InFileOrder,
+    /// In file order where a band of chunks does, which the cache could not keep; after at least so
+    /// many batches.
+    WithBand,
+}
+
+/// Which batches a window has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Extent {
+    pub(crate) first: usize,
+    pub(crate) batches: usize,
+    pub(crate) ends: Ends,
+    /// Bytes of rows that wait; packed ones take the part `packing` of what they take at the most.
+    pub(crate) budget: usize,
+    pub(crate) packing: f64,
+}
+
+impl Extent {
+    /// What a batch takes of the budget.
+    pub(crate) fn batch_bytes(&self, slots: &BatchSlots, waiting: &Waiting) -> usize {
+        let packed = match slots.packed_bytes() {
+            0 => 0,
+            bytes => (bytes as f64 * self.packing) as usize + waiting.block_bytes(),
+        };
+        // Packed rows make room one by one, others when their batch is finished: two windows share
+        // the budget then. A band that does not fit in half of it would be decoded more often.
+        let windows = if self.ends == Ends::WithBand { 1 } else { 2 };
+        packed + windows * slots.placed_bytes()
+    }
+}
+
+/// A batch that begins in the last band of a window. The window reads its rows up to this one of the
+/// collection, the next window reads the others and finishes it: no band is decoded for both.
+#[derive(Debug, Clone)]
+pub(crate) struct Carried {
+    pub(crate) slots: Arc<BatchSlots>,
+    pub(crate) until: usize,
+}
 
 /// How much of a batch lies in the band in which the batch before it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,10 +100,12 @@ impl Plan {
         if self.band(first) > end {
             return Rest::None;
         }
-        let in_band = |&&row: &&usize| self.band(row) <= end;
-        let inside = next.iter().filter(in_band);
-        match (inside.clone().count() == next.len(), inside.max()) {
-            (false, Some(&row)) => Rest::Until(row),
+        let is_inside = |row: &usize| self.band(*row) <= end;
+        match next.iter().max() {
+            Some(row) if !is_inside(row) => {
+                let inside = next.iter().copied().filter(is_inside);
+                inside.max().map_or(Rest::None, Rest::Until)
+            }
             _ => Rest::All,
         }
     }
