@@ -110,3 +110,90 @@ impl Plan {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU64;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use anndata_io::{MemoryStore, Values};
+
+    use super::*;
+    use crate::batch::BatchFormat;
+    use crate::collection::MappedCollection;
+    use crate::job::Job;
+    use crate::order::Order;
+    use crate::prefetch::Pipeline;
+    use crate::recycle::Recycler;
+    use crate::schedule::{Part, Schedule};
+
+    fn cells(sizes: &[usize]) -> MappedCollection {
+        let stores = sizes.iter().map(|&n| {
+            let names: Vec<String> = (0..n).map(|i| i.to_string()).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let chunk = [n as u64, 2].map(|extent| NonZeroU64::new(extent).expect("not 0"));
+            MemoryStore::new("cells")
+                .dataframe("obs", &names)
+                .dataframe("var", &["a", "b", "c", "d"])
+                .array("X", &[n as u64, 4], Values::F32(vec![1.0; 4 * n]))
+                .chunks("X", &chunk)
+        });
+        let cells = MappedCollection::builder(stores).cache_bytes(0).open();
+        cells.expect("the stores fit together")
+    }
+
+    #[test]
+    fn rows_that_wait_stay_within_the_budget() {
+        let cells = cells(&[1000, 300, 1700, 40, 40, 900]);
+        for workers in [0, 1, 3] {
+            for memory in [4_000, 10_000, 30_000] {
+                let recycler = Arc::new(Recycler::new(0));
+                let schedule = Schedule {
+                    order: Order::InOrder(cells.n_obs()),
+                    start: 0,
+                    batch_size: 16,
+                    drop_last: false,
+                    pad: true,
+                    rank: Part::WHOLE,
+                    reader: Part::WHOLE,
+                };
+                let n_batches = schedule.n_batches();
+                let format = BatchFormat::default();
+                let job = Job::new(&cells, schedule, format, workers, memory, &recycler);
+                let job = job.expect("two batches fit");
+                let room = job.window_bytes;
+                let is_over = AtomicBool::new(false);
+                let most = std::thread::scope(|scope| {
+                    let watch = scope.spawn(|| {
+                        let mut most = 0;
+                        while !is_over.load(Ordering::Relaxed) {
+                            most = most.max(recycler.waiting_bytes());
+                        }
+                        most
+                    });
+                    let mut pipeline = Pipeline::start(job, 0);
+                    for _ in 0..n_batches {
+                        pipeline.next().expect("readable");
+                    }
+                    is_over.store(true, Ordering::Relaxed);
+                    watch.join().expect("it only looks")
+                });
+                assert!(most <= room, "{most} of {room} bytes, {workers} workers");
+                assert_eq!(recycler.waiting_bytes(), 0);
+            }
+        }
+    }
+
+    #[test]
+    fn what_lies_in_the_band_of_the_batch_before() {
+        let cells = cells(&[10, 20, 5]);
+        let rest = |rows: &[usize], next: &[usize]| cells.plan().rest_of_band(rows, next);
+        assert_eq!(rest(&[3, 4], &[5, 9]), Rest::All);
+        assert_eq!(rest(&[8, 9], &[10, 11]), Rest::None);
+        assert_eq!(rest(&[5, 6], &[7, 8, 12]), Rest::Until(8));
+        assert_eq!(rest(&[5, 12], &[29, 30, 34]), Rest::Until(29));
+        // A last step that is completed from the order's start.
+        assert_eq!(rest(&[31, 32], &[33, 34, 0, 1]), Rest::All);
+        assert_eq!(rest(&[27, 28], &[29, 30, 0, 1]), Rest::Until(29));
+    }
+}
