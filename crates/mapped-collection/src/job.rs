@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use crate::bands::{Carried, Ends, Extent};
 use crate::batch::BatchFormat;
 use crate::collection::MappedCollection;
 use crate::error::Error;
 use crate::order::Together;
 use crate::recycle::{Recycler, Waiting};
 use crate::schedule::Schedule;
-use crate::window::{Carried, Ends, Extent, Reading, Window};
+use crate::window::{Reading, Window};
 
 /// Windows grow by this factor, from one batch to what the budget allows: the first batch comes at
 /// once, and few windows are small.

@@ -14,12 +14,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::bands::Carried;
 use crate::batch::{Batch, FillScratch};
 use crate::error::Error;
 use crate::job::Job;
 use crate::lanes::Lanes;
 use crate::recycle::Waiting;
-use crate::window::{Carried, Window};
+use crate::window::Window;
 
 /// Whether this process was forked from the one that asked first.
 ///
@@ -100,7 +101,7 @@ impl Active {
             lanes: Lanes::new(window.n_tasks(), n_lanes),
             admitted: HashSet::new(),
             next_finish: 0,
-            missing_rows: window.n_reads(),
+            missing_rows: window.n_reads().to_vec(),
             errors: vec![None; n_batches],
             window: Arc::new(window),
         }

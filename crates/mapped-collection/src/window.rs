@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::bands::Rest;
+use crate::bands::{Carried, Ends, Extent, Rest};
 use crate::batch::{Batch, BatchFormat, BatchSlots, FillScratch, Pick, fill};
 use crate::error::Error;
 use crate::plan::Plan;
@@ -31,37 +31,6 @@ pub(crate) enum Reading {
     Packed,
 }
 
-/// Where a window ends, besides where memory does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ends {
-    /// After so many batches, whose neighbours in the files come at any time.
-    Anywhere,
-    /// After so many batches, in file order: the cache keeps a band of chunks that it cuts.
-    InFileOrder,
-    /// In file order where a band of chunks does, which no cache could keep; after at least so many
-    /// batches.
-    WithBand,
-}
-
-/// Which batches a window has.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Extent {
-    pub(crate) first: usize,
-    pub(crate) batches: usize,
-    pub(crate) ends: Ends,
-    /// Bytes of rows that wait; packed ones take the part `packing` of what they take at the most.
-    pub(crate) budget: usize,
-    pub(crate) packing: f64,
-}
-
-/// A batch that begins in the last band of a window. The window reads its rows up to this one of the
-/// collection, the next window reads the others and finishes it: no band is decoded for both.
-#[derive(Debug, Clone)]
-pub(crate) struct Carried {
-    slots: Arc<BatchSlots>,
-    until: usize,
-}
-
 /// A part of the bands of some picks.
 #[derive(Debug, Clone)]
 struct Task {
@@ -83,27 +52,59 @@ pub(crate) struct Window {
     tasks: Vec<Task>,
     /// The first task that has rows of each batch.
     first_tasks: Vec<usize>,
+    /// How often tasks read a row of each batch: each part of a row counts.
+    n_reads: Vec<usize>,
     /// The rows, as store and row in its file, that windows before and after this one have next to it.
     neighbours: [Option<(usize, u32)>; 2],
 }
 
-impl Extent {
-    /// What a batch takes of the budget.
-    fn batch_bytes(&self, slots: &BatchSlots, waiting: &Waiting) -> usize {
-        let packed = match slots.packed_bytes() {
-            0 => 0,
-            bytes => (bytes as f64 * self.packing) as usize + waiting.block_bytes(),
+/// The batches of a window while it is planned.
+#[derive(Default)]
+struct Taken {
+    batches: Vec<Arc<BatchSlots>>,
+    /// Where the rows of each batch begin, and where those of the last one end.
+    starts: Vec<u32>,
+    end: u32,
+    /// Row of the collection, and number among the rows of all batches. Rows of the collection
+    /// ascend as stores and their rows do: one integer sorts them.
+    rows: Vec<(u32, u32)>,
+}
+
+impl Taken {
+    /// Adds a batch, of which only some rows of the collection are to be read.
+    fn add(&mut self, rows: &[usize], slots: Arc<BatchSlots>, read: Range<usize>) {
+        let numbered = rows.iter().zip(self.end..);
+        let wanted = numbered.filter(|(row, _)| read.contains(row));
+        self.rows
+            .extend(wanted.map(|(&row, number)| (row as u32, number)));
+        self.starts.push(self.end);
+        self.end += rows.len() as u32;
+        self.batches.push(slots);
+    }
+
+    /// The rows that are to be read, in the order of reading.
+    fn picks(mut self, reading: Reading) -> (Vec<Arc<BatchSlots>>, Vec<Pick>) {
+        if reading == Reading::ByBatch {
+            for (number, &start) in self.starts.iter().enumerate() {
+                let end = self.starts.get(number + 1).copied().unwrap_or(self.end);
+                self.rows[start as usize..end as usize].sort_unstable();
+            }
+        } else {
+            self.rows.sort_unstable();
+        }
+        let pick = |(_, number): (u32, u32)| {
+            let batch = self.starts.partition_point(|&start| start <= number) - 1;
+            let row = (number - self.starts[batch]) as usize;
+            Pick { batch, row }
         };
-        // Packed rows make room one by one, others when their batch is finished: two windows share
-        // the budget then. A band that is larger would be decoded more often for it.
-        let windows = if self.ends == Ends::WithBand { 1 } else { 2 };
-        packed + windows * slots.placed_bytes()
+        let picks = self.rows.iter().copied().map(pick).collect();
+        (self.batches, picks)
     }
 }
 
 impl Window {
     /// Takes batches as the extent says, as long as their rows fit; at least one. `carried` is what
-    /// the window before left to this one of its first batch.
+    /// the window before has begun of the first one.
     pub(crate) fn plan(
         plan: &Plan,
         schedule: &Schedule,
@@ -113,28 +114,7 @@ impl Window {
         carried: Option<&Carried>,
     ) -> Result<Window, Error> {
         let Extent { first, ends, .. } = *extent;
-        let mut window = Window {
-            batches: Vec::new(),
-            carried_until: None,
-            picks: Vec::new(),
-            tasks: Vec::new(),
-            first_tasks: Vec::new(),
-            neighbours: [None; 2],
-        };
-        // Collection rows ascend as stores and their rows do: one integer sorts them.
-        let mut order: Vec<(u32, u32)> = Vec::new();
-        let mut starts = Vec::new();
-        let (mut end, mut bytes) = (0u32, 0);
-        let mut add = |window: &mut Window, rows: &[usize], slots, read: Range<usize>| {
-            starts.push(end);
-            let slot = rows.iter().zip(end..);
-            order.extend(
-                slot.filter(|(row, _)| read.contains(row))
-                    .map(|(&row, slot)| (row as u32, slot)),
-            );
-            end += rows.len() as u32;
-            window.batches.push(slots);
-        };
+        let (mut taken, mut bytes, mut carried_until) = (Taken::default(), 0, None);
         let new_slots = |rows: &[usize]| {
             let located = rows.iter().map(|&row| plan.locate(row)).collect();
             let pack = reading == Reading::Packed;
@@ -142,24 +122,24 @@ impl Window {
         };
         let mut next = schedule.rows(first);
         while let Some(rows) = next.take() {
-            let carried = carried.filter(|_| window.batches.is_empty());
-            let slots = match carried {
-                Some(carried) => carried.slots.clone(),
+            let begun = carried.filter(|_| taken.batches.is_empty());
+            let slots = match begun {
+                Some(begun) => begun.slots.clone(),
                 None => match new_slots(&rows) {
                     // It fails as the first of a window of its own.
-                    Err(_) if !window.batches.is_empty() => break,
+                    Err(_) if !taken.batches.is_empty() => break,
                     slots => slots?,
                 },
             };
             let batch_bytes = extent.batch_bytes(&slots, waiting);
-            let from = carried.map_or(0, |carried| carried.until + 1);
-            add(&mut window, &rows, slots, from..usize::MAX);
+            let from = begun.map_or(0, |begun| begun.until + 1);
+            taken.add(&rows, slots, from..usize::MAX);
             bytes += batch_bytes;
-            next = schedule.rows(first + window.batches.len());
+            next = schedule.rows(first + taken.batches.len());
             if bytes + batch_bytes > extent.budget {
                 break;
             }
-            if window.batches.len() < extent.batches {
+            if taken.batches.len() < extent.batches {
                 continue;
             }
             let (Ends::WithBand, Some(next_rows)) = (ends, &next) else {
@@ -170,67 +150,47 @@ impl Window {
                 Rest::All => {}
                 Rest::Until(until) => {
                     if let Ok(slots) = new_slots(next_rows) {
-                        add(&mut window, next_rows, slots, 0..until + 1);
-                        window.carried_until = Some(until);
+                        taken.add(next_rows, slots, 0..until + 1);
+                        carried_until = Some(until);
                     }
                     break;
                 }
             }
         }
+        let mut neighbours = [None; 2];
         if ends != Ends::Anywhere {
-            let before = first
-                .checked_sub(1)
-                .and_then(|number| schedule.rows(number));
-            let row = |row: Option<&usize>| row.map(|&row| plan.locate(row));
-            let before = before.as_ref().and_then(|rows| row(rows.last()));
-            let after = next.as_ref().and_then(|rows| row(rows.first()));
-            window.neighbours = [before, after];
+            let before = first.checked_sub(1).and_then(|last| schedule.rows(last));
+            let ends = [
+                before.and_then(|rows| rows.last().copied()),
+                next.and_then(|rows| rows.first().copied()),
+            ];
+            neighbours = ends.map(|row| row.map(|row| plan.locate(row)));
         }
-        if reading == Reading::ByBatch {
-            for (number, &start) in starts.iter().enumerate() {
-                let end = starts.get(number + 1).copied().unwrap_or(end);
-                order[start as usize..end as usize].sort_unstable();
-            }
-        } else {
-            order.sort_unstable();
-        }
-        window.picks = order
-            .into_iter()
-            .map(|(_, slot)| {
-                let batch = starts.partition_point(|&start| start <= slot) - 1;
-                Pick {
-                    batch,
-                    row: (slot - starts[batch]) as usize,
-                }
-            })
-            .collect();
+        let (batches, picks) = taken.picks(reading);
+        let mut window = Window {
+            first_tasks: vec![usize::MAX; batches.len()],
+            n_reads: vec![0; batches.len()],
+            batches,
+            carried_until,
+            picks,
+            tasks: Vec::new(),
+            neighbours,
+        };
         match reading {
-            Reading::ByBatch => {
-                let mut start = 0;
-                window.tasks.extend(window.batches.iter().map(|batch| {
-                    let picks = start..start + batch.n_rows();
-                    start = picks.end;
-                    let (part, n_parts) = (0, 1);
-                    Task {
-                        picks,
-                        part,
-                        n_parts,
-                    }
-                }));
-            }
+            Reading::ByBatch => window.cut_by_batch(),
             Reading::Together | Reading::Packed => window.cut(plan),
         }
-        let mut first_tasks = vec![usize::MAX; window.n_batches()];
-        for task in (0..window.n_tasks()).rev() {
-            for pick in window.picks_of(task) {
-                first_tasks[pick.batch] = task;
+        for (number, task) in window.tasks.iter().enumerate() {
+            for pick in &window.picks[task.picks.clone()] {
+                let first = &mut window.first_tasks[pick.batch];
+                *first = number.min(*first);
+                window.n_reads[pick.batch] += 1;
             }
         }
         if carried.is_some() {
             // The window before made room for it.
-            first_tasks[0] = usize::MAX;
+            window.first_tasks[0] = usize::MAX;
         }
-        window.first_tasks = first_tasks;
         Ok(window)
     }
 
@@ -239,6 +199,20 @@ impl Window {
         self.batches[batch].located(row)
     }
 
+    fn cut_by_batch(&mut self) {
+        let mut start = 0;
+        for batch in &self.batches {
+            let picks = start..start + batch.n_rows();
+            start = picks.end;
+            self.tasks.push(Task {
+                picks,
+                part: 0,
+                n_parts: 1,
+            });
+        }
+    }
+
+    /// Cuts where bands end; larger bands into parts.
     fn cut(&mut self, plan: &Plan) {
         let mut start = 0;
         while start < self.picks.len() {
@@ -282,13 +256,9 @@ impl Window {
         self.tasks.len()
     }
 
-    /// For each batch, how often a task reads one of its rows: each part of a row counts.
-    pub(crate) fn n_reads(&self) -> Vec<usize> {
-        let mut counts = vec![0; self.n_batches()];
-        for pick in (0..self.n_tasks()).flat_map(|task| self.picks_of(task)) {
-            counts[pick.batch] += 1;
-        }
-        counts
+    /// For each batch, how often a task reads one of its rows.
+    pub(crate) fn n_reads(&self) -> &[usize] {
+        &self.n_reads
     }
 
     /// The most bytes that a batch's rows take while they wait.

@@ -424,7 +424,13 @@ class MappedCollection:
         return self._core.label_weights(keys, scaler)
 
     def get_merged_labels(self, label_key: str) -> np.ndarray:
-        """The label of every row: `[n_obs]`, `nan` where it is missing."""
+        """The label of every row: `[n_obs]`, `nan` where it is missing.
+
+        No file is opened for an obs key that is encoded or categorical, nor for a column of the
+        filter with at most 65,535 labels: these are in memory. For other keys, each call reads the
+        column of every store. The same holds for `get_label_weights`, `get_merged_categories` and
+        `split`.
+        """
         labels, codes, dtype = self._core.merged_labels(label_key)
         if dtype.startswith("float"):
             return np.array([*labels, np.nan], dtype=dtype)[codes]
