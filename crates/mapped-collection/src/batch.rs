@@ -371,8 +371,6 @@ impl BatchSlots {
                 obs.push((key.name.clone(), self.read_column(plan, number, key)?));
             }
         }
-        // As in an item, an obs key wins over a matrix of its name.
-        matrices.retain(|(name, _)| obs.iter().all(|(key, _)| key != name));
         let (store_idx, row_idx) = (self.store_idx.clone(), self.row_idx.clone());
         Ok(Batch {
             store_idx,

@@ -6,13 +6,19 @@ use crate::error::Error;
 use crate::plan::Plan;
 
 impl Plan {
-    /// Whether every name of a batch stands for one thing. Items need not: there, as in the
-    /// reference, an obs key wins over a matrix of its name.
+    /// Makes sure that every name of a batch stands for one thing. Items are not held to it: there,
+    /// as in the reference, an obs key wins over a matrix of its name.
     ///
     /// # Errors
     /// When two of its entries have one name; the validity of a column of numbers, `<key>_valid`,
     /// is an entry too.
     pub(crate) fn check_batch_names(&self) -> Result<(), Error> {
+        self.same_name.clone().map_or(Ok(()), Err)
+    }
+
+    /// What [`check_batch_names`](Self::check_batch_names) tells, found once: small batches are
+    /// read in less time than it takes.
+    pub(crate) fn find_same_name(&self) -> Result<(), Error> {
         let mut known: HashMap<String, String> = HashMap::new();
         let mut add = |name: String, what: String| match known.get(&name) {
             // The same key asked for twice is the same entry.

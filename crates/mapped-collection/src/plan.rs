@@ -149,6 +149,8 @@ pub(crate) struct Plan {
     pub(crate) var_names: Option<Vec<Arc<VarNames>>>,
     pub(crate) joint: Option<JointVars>,
     pub(crate) missing_keys: Vec<MissingKey>,
+    /// Why no batch can be made of items: two of its entries would have one name.
+    pub(crate) same_name: Option<Error>,
 }
 
 impl Plan {
@@ -218,7 +220,9 @@ impl Plan {
             var_names: options.join.is_some().then_some(var_names),
             joint,
             missing_keys: Vec::new(),
+            same_name: None,
         };
+        plan.same_name = plan.find_same_name().err();
         plan.missing_keys = plan.find_missing(options, context, &filtered)?;
         Ok(plan)
     }

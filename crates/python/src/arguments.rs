@@ -1,8 +1,10 @@
 //! Arguments as the package's Python half hands them over, one form each.
 
 use mapped_anndata::{Builder, DType, FilterValue, LabelMatch, Output};
+use numpy::PyArray1;
 use pyo3::exceptions::{PyIndexError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::types::{PyInt, PyList, PyTuple};
 
 use crate::labels;
 
@@ -27,7 +29,7 @@ pub(crate) type Filter<'py> = Vec<(String, Vec<Bound<'py, PyAny>>)>;
 pub(crate) fn dtype(name: Option<&str>) -> PyResult<Option<DType>> {
     let parse = |name: &str| {
         name.parse()
-            .map_err(|error| PyTypeError::new_err(format!("{error}")))
+            .map_err(|error| PyTypeError::new_err(format!("dtype: {error}")))
     };
     name.map(parse).transpose()
 }
@@ -44,14 +46,39 @@ pub(crate) fn output(name: &str) -> PyResult<Output> {
 }
 
 /// An index as Python objects give it; one beyond 64 bits is out of bounds like any other.
-pub(crate) fn index_of(index: &Bound<'_, PyAny>) -> PyResult<i64> {
+pub(crate) fn index_of(index: &Bound<'_, PyAny>, n_obs: usize) -> PyResult<i64> {
     index.extract::<i64>().map_err(|error| {
         if error.is_instance_of::<PyOverflowError>(index.py()) {
-            PyIndexError::new_err(format!("index {index} is out of bounds"))
+            PyIndexError::new_err(format!(
+                "index {index} is out of bounds for axis 0 with size {n_obs}"
+            ))
         } else {
             error
         }
     })
+}
+
+/// The row numbers, none negative, of a list or tuple of plain integers that are all in bounds:
+/// what is asked for most. `None` for everything else, which the Python half converts or refuses.
+#[pyfunction]
+pub(crate) fn row_numbers<'py>(
+    value: &Bound<'py, PyAny>,
+    n_obs: usize,
+) -> Option<Bound<'py, PyArray1<i64>>> {
+    let n_obs = i64::try_from(n_obs).ok()?;
+    let number = |item: Bound<'py, PyAny>| {
+        // A boolean is an instance of a subclass.
+        let row = item.cast_exact::<PyInt>().ok()?.extract::<i64>().ok()?;
+        let row = if row < 0 { row + n_obs } else { row };
+        (0..n_obs).contains(&row).then_some(row)
+    };
+    let rows: Option<Vec<i64>> = if let Ok(list) = value.cast_exact::<PyList>() {
+        list.iter().map(number).collect()
+    } else {
+        let tuple = value.cast_exact::<PyTuple>().ok()?;
+        tuple.iter().map(number).collect()
+    };
+    Some(PyArray1::from_vec(value.py(), rows?))
 }
 
 /// Adds a filter; `None` among its values is a missing label.

@@ -7,7 +7,7 @@ use mapped_anndata::labels::MISSING;
 use mapped_anndata::{
     BatchFormat, DType, EncodeLabels, Join, MappedCollection, Split, SplitOptions, Values,
 };
-use numpy::PyArray1;
+use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
@@ -282,7 +282,8 @@ impl Collection {
         Ok(weights.by_class(scaler))
     }
 
-    fn obs_names(&self, py: Python<'_>, indices: Vec<i64>) -> PyResult<Vec<String>> {
+    fn obs_names(&self, py: Python<'_>, rows: PyReadonlyArray1<'_, i64>) -> PyResult<Vec<String>> {
+        let indices = rows.as_array().to_vec();
         py.detach(|| self.cells.obs_names(&indices))
             .map_err(to_python)
     }
@@ -292,7 +293,7 @@ impl Collection {
         py: Python<'py>,
         index: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let index = index_of(index)?;
+        let index = index_of(index, self.cells.n_obs())?;
         let read = py.detach(|| self.cells.get(index)).map_err(to_python)?;
         let store = &self.store_numbers[read.store_idx];
         let encoded = |key: &str| self.cells.encoders().any(|(encoded, _)| encoded == key);
@@ -305,8 +306,9 @@ impl Collection {
     fn items<'py>(
         &self,
         py: Python<'py>,
-        indices: Vec<i64>,
+        rows: PyReadonlyArray1<'py, i64>,
     ) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyDict>)> {
+        let indices = rows.as_array().to_vec();
         let read = py
             .detach(|| self.cells.get_batch(&indices))
             .map_err(to_python)?;
@@ -316,7 +318,7 @@ impl Collection {
     fn batch<'py>(
         &self,
         py: Python<'py>,
-        indices: Vec<i64>,
+        rows: PyReadonlyArray1<'py, i64>,
         output: &str,
         dtype: Option<&str>,
         missing_code: i64,
@@ -326,6 +328,7 @@ impl Collection {
             missing_code,
             dtype: arguments::dtype(dtype)?,
         };
+        let indices = rows.as_array().to_vec();
         let read = py.detach(|| self.cells.get_batch_as(&indices, &format));
         batch::to_dict(py, read.map_err(to_python)?)
     }

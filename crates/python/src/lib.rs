@@ -21,6 +21,8 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _core {
     #[pymodule_export]
+    use crate::arguments::row_numbers;
+    #[pymodule_export]
     use crate::batch::rows_of;
     #[pymodule_export]
     use crate::collection::Collection;

@@ -361,7 +361,9 @@ fn check_batches(cells: &MappedCollection) -> Result<(), String> {
         };
         let batch = match cells.get_batch_as(&indices, &format) {
             Ok(batch) => batch,
-            Err(Error::Ragged { .. }) if !cells.is_uniform() => return Ok(()),
+            Err(Error::Ragged { .. } | Error::SameName { .. }) if !cells.is_uniform() => {
+                return Ok(());
+            }
             Err(error) => return Err(format!("{output:?} batch: {error}")),
         };
         for (row, &index) in indices.iter().enumerate() {

@@ -10,6 +10,7 @@ mod large;
 mod life;
 mod loader;
 mod model;
+mod names;
 mod real;
 mod storage;
 mod support;

@@ -83,6 +83,8 @@ fn requests() -> Vec<(&'static str, Error)> {
     };
     let closed = open(one());
     closed.close();
+    let ones = Values::F32(vec![1.0; 4]);
+    let with_layer = cells().array("layers/cell_type", &[2, 2], ones);
     vec![
         (
             "no paths",
@@ -118,6 +120,12 @@ fn requests() -> Vec<(&'static str, Error)> {
                 .expect("valid")
                 .get_batch(&[0, 2])
                 .expect_err("ragged"),
+        ),
+        (
+            "names",
+            open(MappedCollection::builder([with_layer]).layers(["cell_type"]))
+                .get_batch(&[0])
+                .expect_err("one name for two"),
         ),
         ("batch size", batches(BatchOptions::new(0))),
         ("memory", batches(BatchOptions::new(2).memory(10))),

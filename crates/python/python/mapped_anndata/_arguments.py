@@ -1,7 +1,11 @@
-"""Arguments in the many forms that users have them, put into the one that the core takes."""
+"""Arguments in the many forms that users have them, put into the one that the core takes.
+
+Errors name the argument: a `TypeError` where the type is wrong, a `ValueError` where the value is.
+"""
 
 from __future__ import annotations
 
+import math
 import operator
 import os
 import re
@@ -62,36 +66,67 @@ def _way_out(value: Any) -> str:
     return ""
 
 
+def key(name: str, value: Any) -> str:
+    """The name of a column or matrix."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: expected a text, found {_shown(value)}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{name}: expected a text that is Unicode, found {_shown(value)}") from None
+    return str(value)
+
+
 def keys(name: str, value: str | Iterable[str] | None) -> list[str] | None:
     """A single key is a list of one."""
-    if value is None or isinstance(value, str):
-        return value if value is None else [value]
-    if not isinstance(value, Iterable):
-        raise TypeError(f"{name}: expected a key or several, found {_shown(value)}")
-    found = list(value)
-    for key in found:
-        if not isinstance(key, str):
-            raise TypeError(f"{name}: expected texts, found {_shown(key)}")
-    return found
-
-
-def label(value: Any) -> str | int | float | bool | None:
-    """A label as a plain Python value; None where it is missing (NaN, None, NA, NaT)."""
-    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
-        value = value.item()
-    # pandas need not be installed for its missing values to be known.
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+    if value is None:
         return None
-    return None if isinstance(value, float) and value != value else value
+    if isinstance(value, str):
+        return [key(name, value)]
+    if not isinstance(value, Iterable):
+        raise TypeError(f"{name}: expected a text or several, found {_shown(value)}")
+    return [key(name, of_value) for of_value in value]
 
 
-def labels(values: Any) -> list[str | int | float | bool | None]:
+def encode_labels(value: Any) -> bool | list[str]:
+    """All keys, none, or a list of those that are encoded."""
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    return keys("encode_labels", value) or False
+
+
+def label(name: str, value: Any) -> str | int | float | bool | None:
+    """A label as a plain Python value; None where it is missing (NaN, None, NA, NaT)."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    # pandas need not be installed for its missing values to be known.
+    if value is None or type(value).__name__ in ("NAType", "NaTType") or _is_nat(value):
+        return None
+    if isinstance(value, str):
+        return key(name, value)
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if isinstance(value, (float, np.floating)):
+        return None if math.isnan(value) else float(value)
+    if isinstance(value, (int, np.integer)) and not isinstance(value, np.timedelta64):
+        number = int(value)
+        if not -(2**127) <= number < 2**127:
+            raise ValueError(f"{name}: expected integers of at most 128 bits, found {_shown(number)}")
+        return number
+    raise TypeError(f"{name}: expected labels that are texts, numbers or booleans, found {_shown(value)}")
+
+
+def _is_nat(value: Any) -> bool:
+    return isinstance(value, (np.datetime64, np.timedelta64)) and bool(np.isnat(value))
+
+
+def labels(name: str, values: Any) -> list[str | int | float | bool | None]:
     """One label, or any iterable of them."""
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-        return [label(values)]
+        return [label(name, values)]
     if isinstance(values, np.ndarray) and values.ndim == 0:
-        return [label(values)]
-    return [label(value) for value in values]
+        return [label(name, values)]
+    return [label(name, value) for value in values]
 
 
 def obs_filter(value: Any) -> list[tuple[str, list]]:
@@ -100,45 +135,49 @@ def obs_filter(value: Any) -> list[tuple[str, list]]:
         return []
     if not isinstance(value, Mapping):
         try:
+            if isinstance(value, (str, bytes)):
+                raise TypeError
             column, values = value
         except (TypeError, ValueError):
             expected = "a dict of columns and their values"
             raise TypeError(f"obs_filter: expected {expected}, found {_shown(value)}") from None
         value = {column: values}
-    keys("obs_filter", value)
-    return [(column, labels(values)) for column, values in value.items()]
+    return [(key("obs_filter", column), labels("obs_filter", values)) for column, values in value.items()]
 
 
 def unknown_label(value: Any) -> Any:
     """One label, or pairs of key and label."""
     if isinstance(value, Mapping):
-        return [(key, label(of_key)) for key, of_key in value.items()]
-    return label(value)
+        return [(key("unknown_label", of), label("unknown_label", of_key)) for of, of_key in value.items()]
+    return label("unknown_label", value)
 
 
 def dtype(value: Any) -> str | None:
     """The name of a numpy or torch type."""
     if value is None:
         return None
-    text = str(value)
-    if text.startswith("torch."):
-        return text.removeprefix("torch.")
+    if type(value).__module__ == "torch":
+        return str(value).removeprefix("torch.")
+    if isinstance(value, str):
+        value = value.removeprefix("torch.")
     try:
         return np.dtype(value).name
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise TypeError(f"dtype: expected an element type, found {_shown(value)}: {error}") from None
 
 
-def count(name: str, value: Any, least: int = 0) -> int:
-    """A whole number below 2^63."""
+def count(name: str, value: Any, least: int = 0, most: int = 2**63 - 1) -> int:
+    """A whole number within bounds."""
     number = _integer(name, value)
-    if not least <= number < 2**63:
-        raise ValueError(f"{name}: expected {least} or more, and less than 2^63, found {number}")
+    if number < least:
+        raise ValueError(f"{name}: expected {least} or more, found {number}")
+    if number > most:
+        raise ValueError(f"{name}: expected at most {most}, found {number}")
     return number
 
 
 def code(name: str, value: Any) -> int:
-    """A whole number of 64 bits."""
+    """An integer of 64 bits."""
     number = _integer(name, value)
     if not -(2**63) <= number < 2**63:
         raise ValueError(f"{name}: expected an integer of 64 bits, found {number}")
@@ -148,11 +187,36 @@ def code(name: str, value: Any) -> int:
 def _integer(name: str, value: Any) -> int:
     try:
         # A boolean is an integer to Python, and a mistake here.
-        if not isinstance(value, (bool, np.bool_)):
+        if not _is_bool(value):
             return operator.index(value)
     except TypeError:
         pass
     raise TypeError(f"{name}: expected a whole number, found {_shown(value)}")
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, (bool, np.bool_)) or "bool" in str(getattr(value, "dtype", ""))
+
+
+def number(name: str, value: Any) -> float:
+    """A number that is finite."""
+    try:
+        # A text that reads as a number is none.
+        found = None if _is_bool(value) or isinstance(value, (str, bytes)) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        found = None
+    if found is None:
+        raise TypeError(f"{name}: expected a number, found {_shown(value)}")
+    if not math.isfinite(found):
+        raise ValueError(f"{name}: expected a finite number, found {found}")
+    return found
+
+
+def several(name: str, value: Any) -> list[Any]:
+    """What an iterable has, but the letters of a text."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise TypeError(f"{name}: expected several values, found {_shown(value)}")
+    return list(value)
 
 
 def flag(name: str, value: Any) -> bool:
@@ -164,50 +228,67 @@ def flag(name: str, value: Any) -> bool:
 
 def choice(name: str, value: Any, choices: Sequence[str | None]) -> Any:
     """One of some values."""
-    if not any(value is known or (isinstance(value, str) and value == known) for known in choices):
-        expected = ", ".join(map(repr, choices[:-1])) + f" or {choices[-1]!r}"
-        raise ValueError(f"{name}: expected {expected}, found {_shown(value)}")
-    return value
+    for known in choices:
+        if value is known or (isinstance(value, str) and value == known):
+            return known
+    from difflib import get_close_matches
+
+    expected = ", ".join(map(repr, choices[:-1])) + f" or {choices[-1]!r}"
+    texts = [known for known in choices if known is not None]
+    near = get_close_matches(value.lower(), texts, 1) if isinstance(value, str) else []
+    hint = f": did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"{name}: expected {expected}, found {_shown(value)}{hint}")
 
 
 def weights(name: str, value: Any) -> np.ndarray:
     """One number a row: `[n] float64`."""
-    if hasattr(value, "detach"):
-        value = value.detach().cpu()
     try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        # A tensor may lie on an accelerator.
+        array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+        if array.dtype.kind not in "biufO":
+            raise TypeError(f"elements of type {array.dtype}")
+        array = array.astype(np.float64)
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise TypeError(f"{name}: expected one weight a row, found {_shown(value)}: {error}") from None
     if array.ndim != 1:
         raise ValueError(f"{name}: expected one weight a row, found an array of shape {array.shape}")
+    if (bad := array[~np.isfinite(array)]).size:
+        raise ValueError(f"{name}: expected weights that are finite and not negative, found {bad[0]}")
     return array
 
 
 _UNITS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
-_BYTES = r"\s*([0-9]+(?:\.[0-9]*)?(?:e[0-9]+)?)\s*([KMGT]?)(i?)B?\s*"
+_BYTES = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e\+?([0-9]{1,2}))?\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE | re.ASCII)
 
 
 def n_bytes(name: str, value: Any) -> int:
-    """A number of bytes, also a whole float such as `1e9`, or a text such as `1 GiB` or `500 MB`."""
+    """A number of bytes, also a whole float such as `1e9`, or a text such as `500 MB` or `1 GiB`.
+
+    `1G` and `1 GB` are 10^9, `1GiB` is 2^30.
+    """
     expected = "a number of bytes such as 1073741824, 1e9 or '1 GiB'"
     if isinstance(value, str):
-        match = re.fullmatch(_BYTES, value, re.IGNORECASE)
+        from fractions import Fraction
+
+        match = _BYTES.fullmatch(value)
         if match is None:
-            raise ValueError(f"{name}: expected {expected}, found {value!r}")
-        number, unit, binary = match.groups()
-        value = float(number) * (1024 if binary else 1000) ** _UNITS[unit.upper()]
-        value = float(int(value)) if value < 2**63 else value
-    if isinstance(value, (float, np.floating)):
-        if not value.is_integer():
+            raise ValueError(f"{name}: expected {expected}, found {_shown(value)}")
+        digits, exponent, unit, binary = match.groups()
+        unit_bytes = (1024 if binary else 1000) ** _UNITS[unit.upper()]
+        # A part of a byte is left out: 0.1 GiB is no whole number.
+        value = int(Fraction(digits) * 10 ** int(exponent or 0) * unit_bytes)
+    elif isinstance(value, (float, np.floating)):
+        if not math.isfinite(value) or value != int(value):
             raise ValueError(f"{name}: expected {expected}, found {value}")
         value = int(value)
-    if value is None:
-        raise TypeError(f"{name}: expected {expected}, found None")
-    return count(name, value)
+    try:
+        return count(name, value)
+    except TypeError:
+        raise TypeError(f"{name}: expected {expected}, found {_shown(value)}") from None
 
 
 def _shown(value: Any) -> str:
-    """A value for people; a long one by its type."""
+    """A value for people; a long one by its type and its beginning."""
     text = repr(value)
     return text if len(text) <= 40 else f"{type(value).__name__} {text[:37]}..."
 
@@ -216,8 +297,8 @@ def shuffle(value: bool | str | None) -> int | None:
     """Rows of a block: 0 for an exact shuffle, None for none."""
     if value is None or value is False:
         return None
-    if value is True or value == "exact":
+    if value is True or (isinstance(value, str) and value == "exact"):
         return 0
-    if isinstance(value, str) and (match := re.fullmatch(r"blocks:([1-9][0-9]*)", value)):
+    if isinstance(value, str) and (match := re.fullmatch(r"blocks:([1-9][0-9]{0,18})", value)):
         return int(match[1])
-    raise ValueError(f"shuffle: expected None, 'exact' or 'blocks:N', found {value!r}")
+    raise ValueError(f"shuffle: expected None, 'exact' or 'blocks:N', found {_shown(value)}")

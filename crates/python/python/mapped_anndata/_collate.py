@@ -21,11 +21,18 @@ class Item(dict):
 
 
 class Items(list):
-    """A list of items whose arrays are rows of the arrays of one `block`."""
+    """A list of items whose arrays are rows of the arrays of one `block`, and the `missing_code` of
+    their collection."""
 
-    def __init__(self, items: Iterable[dict[str, Any]], block: dict[str, Any] | None = None):
+    def __init__(
+        self,
+        items: Iterable[dict[str, Any]],
+        block: dict[str, Any] | None = None,
+        missing_code: int | None = None,
+    ):
         super().__init__(items)
         self.block = block or {}
+        self.missing_code = missing_code
 
     def whole(self, key: str) -> np.ndarray | None:
         """The matrix whose rows the items have under a key, if they still do."""
@@ -35,7 +42,7 @@ class Items(list):
 
 
 def collate(
-    items: Sequence[dict[str, Any]], *, as_torch: bool = True, missing_code: int = MISSING_CODE
+    items: Sequence[dict[str, Any]], *, as_torch: bool = True, missing_code: int | None = None
 ) -> dict[str, Any]:
     """Puts items together: a `collate_fn` for torch's `DataLoader`.
 
@@ -51,13 +58,17 @@ def collate(
     Args:
         items: What a collection gives; later changes to it are respected.
         as_torch: Tensors; otherwise, numpy arrays.
-        missing_code: What a missing label becomes.
+        missing_code: What a missing label becomes. By default, what it is in the collection that
+            the items were read from together; otherwise, -100.
 
     Raises:
         ValueError: Two entries of the batch would have one name.
     """
-    missing_code = arguments.code("missing_code", missing_code)
     items = items if isinstance(items, Items) else Items(items)
+    as_torch = arguments.flag("as_torch", as_torch)
+    if missing_code is None:
+        missing_code = MISSING_CODE if items.missing_code is None else items.missing_code
+    missing_code = arguments.code("missing_code", missing_code)
     block = items.block
     batch: dict[str, Any] = {}
     keys: Iterable[str] = items[0].keys() if items else ()
@@ -77,11 +88,12 @@ def collate(
         elif key == "_store_idx":
             batch[key] = np.asarray(values, dtype=np.int64)
         elif any(issubclass(of_value, np.generic) for of_value in types) or f"{key}_valid" in block:
-            numbers = _numbers(key, values, types or {whole.dtype})
-            if (taken := numbers.keys() & (batch.keys() | set(keys) - {key})):
-                name = taken.pop()
-                raise ValueError(f"{name}: an item's entry and the validity of {key!r} cannot both have this name")
-            batch |= numbers
+            if (validity := f"{key}_valid") in keys:
+                raise ValueError(
+                    f"a batch cannot hold both the entry {validity!r} and the validity of {key!r} under one name: "
+                    "leave one out of the items, or rename it"
+                )
+            batch |= _numbers(key, values, types or {whole.dtype})
         else:
             codes = [missing_code if value is np.nan else value for value in values]
             batch[key] = np.asarray(codes, dtype=np.int64)

@@ -67,6 +67,9 @@ class MappedCollection:
     join_vars: Literal["inner", "outer"] | None
     """The join in effect: None without one, and when all stores have equal variables."""
 
+    missing_code: int | None
+    """What a missing encoded label is; None: `nan` in items, -100 in batches."""
+
     _io: dict[str, Any] = {}
 
     def __init__(
@@ -89,8 +92,6 @@ class MappedCollection:
             text = "a pair as `obs_filter` is deprecated: use a dict of column and values"
             warnings.warn(text, DeprecationWarning, stacklevel=2)
         layers_keys = arguments.keys("layers_keys", layers_keys)
-        if not isinstance(encode_labels, bool):
-            encode_labels = arguments.keys("encode_labels", encode_labels) or False
         options: dict[str, Any] = {
             "path_list": arguments.paths(path_list),
             "layers_keys": ["X"] if layers_keys is None else layers_keys,
@@ -98,10 +99,10 @@ class MappedCollection:
             "obsm_keys": arguments.keys("obsm_keys", obsm_keys),
             "obs_filter": None if obs_filter is None else dict(arguments.obs_filter(obs_filter)),
             "join": arguments.choice("join", join, ("inner", "outer", None)),
-            "encode_labels": encode_labels,
+            "encode_labels": arguments.encode_labels(encode_labels),
             "unknown_label": unknown_label,
-            "cache_categories": cache_categories,
-            "parallel": parallel,
+            "cache_categories": arguments.flag("cache_categories", cache_categories),
+            "parallel": arguments.flag("parallel", parallel),
             "dtype": arguments.dtype(dtype),
             "missing_code": None if missing_code is None else arguments.code("missing_code", missing_code),
         }
@@ -115,24 +116,30 @@ class MappedCollection:
         cls,
         path_list: str | os.PathLike[str] | Iterable[Any],
         *args: Any,
-        cache_bytes: int | None = None,
+        cache_bytes: int | float | str | None = None,
         max_open_files: int | None = None,
         mmap: bool | None = None,
-        csc_bytes: int | None = None,
+        csc_bytes: int | float | str | None = None,
         **kwargs: Any,
     ) -> MappedCollection:
         """A collection with other bounds than the usual ones on what reading takes.
 
         Args:
             path_list, *args, **kwargs: As of the class.
-            cache_bytes: Bytes of decoded chunks to keep between reads. By default, 64 MiB.
-            max_open_files: Files kept open at the most. By default, 64.
+            cache_bytes: Bytes of decoded chunks to keep between reads, as a number or a text such as
+                `"256 MiB"`. By default, 64 MiB.
+            max_open_files: How many files are kept open at most. By default, 64.
             mmap: Whether uncompressed files on local file systems are read through memory maps.
                 By default they are; a file that is cut short meanwhile then ends the process.
-            csc_bytes: Memory for matrices that are stored by column and were turned into rows. By
-                default, 512 MiB; those that no longer fit go to temporary files (in `TMPDIR`).
+            csc_bytes: Bytes of memory for matrices that are stored by column and were turned into
+                rows. By default, 512 MiB; those that no longer fit go to temporary files (in `TMPDIR`).
         """
-        io = {"cache_bytes": cache_bytes, "max_open_files": max_open_files, "mmap": mmap, "csc_bytes": csc_bytes}
+        io: dict[str, Any] = {
+            "cache_bytes": None if cache_bytes is None else arguments.n_bytes("cache_bytes", cache_bytes),
+            "max_open_files": None if max_open_files is None else arguments.count("max_open_files", max_open_files),
+            "mmap": None if mmap is None else arguments.flag("mmap", mmap),
+            "csc_bytes": None if csc_bytes is None else arguments.n_bytes("csc_bytes", csc_bytes),
+        }
         collection = cls.__new__(cls)
         collection._io = io
         collection.__init__(path_list, *args, **kwargs)  # type: ignore[misc]
@@ -256,15 +263,15 @@ class MappedCollection:
         A variable that it lacks is 0 in its rows, which no item tells from a measured 0. None
         without a join.
         """
-        return self._core.presence(store)
+        return self._core.presence(arguments.count("store", store, most=len(self.n_obs_list) - 1))
 
     def check_vars_sorted(self, ascending: bool = True) -> bool:
         """Whether the variables of every store are sorted."""
-        return self._core.check_vars_sorted(ascending)
+        return self._core.check_vars_sorted(arguments.flag("ascending", ascending))
 
     def check_vars_non_aligned(self, vars: Iterable[Any]) -> list[int]:
         """The numbers of the stores whose variables are not these, in this order."""
-        return self._core.check_vars_non_aligned([str(name) for name in vars])
+        return self._core.check_vars_non_aligned([str(name) for name in arguments.several("vars", vars)])
 
     def __len__(self) -> int:
         return self.n_obs
@@ -279,21 +286,22 @@ class MappedCollection:
             return self._core.item(idx)
         return self.get_batch(idx)
 
-    def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
+    def __getitems__(self, indices: Any) -> list[dict[str, Any]]:
         """Many rows: what torch's `DataLoader` asks for a whole batch.
 
         They are read at once, and their arrays are rows of one block, which `collate` and torch's
         `default_collate` hand on.
         Where stores differ in keys, widths or types, rows are read one by one.
         """
+        found = rows("indices", indices, self.n_obs)
         if not self._core.uniform:
-            return Items(self._core.item(index) for index in indices)
-        items, block = self._core.items(indices)
+            return Items(map(self._core.item, found.tolist()), missing_code=self.missing_code)
+        items, block = self._core.items(found)
         if "torch.utils.data" in sys.modules:
             from . import _torch  # noqa: F401, for what it registers
 
             items = map(Item, items)
-        return Items(items, block)
+        return Items(items, block, self.missing_code)
 
     def get_batch(
         self,
@@ -317,9 +325,10 @@ class MappedCollection:
             ValueError: The rows' stores differ in keys or widths, or two entries of the batch would
                 have one name.
         """
+        as_torch = arguments.flag("as_torch", as_torch)
         found = rows("indices", indices, self.n_obs)
         batch = self._core.batch(found, *self._batch_format(output, dtype, missing_code))
-        return finish(batch, arguments.flag("as_torch", as_torch))
+        return finish(batch, as_torch)
 
     def _batch_format(self, output: Any, dtype: Any, missing_code: Any) -> tuple[str, str | None, int]:
         """The layout, type and code of missing labels of a batch."""
@@ -401,7 +410,10 @@ class MappedCollection:
             group: An obs key: all rows of one of its labels stay together.
             seed: Fixes the outcome.
         """
-        return self._core.split(list(fractions), stratify, group, arguments.count("seed", seed))
+        parts = [arguments.number("fractions", part) for part in arguments.several("fractions", fractions)]
+        stratify = None if stratify is None else arguments.key("stratify", stratify)
+        group = None if group is None else arguments.key("group", group)
+        return self._core.split(parts, stratify, group, arguments.count("seed", seed))
 
     def get_label_weights(
         self,
@@ -419,7 +431,8 @@ class MappedCollection:
                 of one weight a row.
         """
         keys = arguments.keys("obs_keys", obs_keys) or []
-        if return_categories:
+        scaler = None if scaler is None else arguments.number("scaler", scaler)
+        if arguments.flag("return_categories", return_categories):
             return dict(self._core.class_weights(keys, scaler))
         return self._core.label_weights(keys, scaler)
 
@@ -431,7 +444,7 @@ class MappedCollection:
         column of every store. The same holds for `get_label_weights`, `get_merged_categories` and
         `split`.
         """
-        labels, codes, dtype = self._core.merged_labels(label_key)
+        labels, codes, dtype = self._core.merged_labels(arguments.key("label_key", label_key))
         if dtype.startswith("float"):
             return np.array([*labels, np.nan], dtype=dtype)[codes]
         if dtype != "object" and (codes < len(labels)).all():
@@ -442,7 +455,7 @@ class MappedCollection:
 
     def get_merged_categories(self, label_key: str) -> list[Any]:
         """The sorted labels of a key over all stores: whole files, whatever the filter."""
-        return self._core.merged_categories(label_key)
+        return self._core.merged_categories(arguments.key("label_key", label_key))
 
     def close(self) -> None:
         """Closes the files. Reading afterwards is a `ValueError`; twice is fine."""
@@ -474,6 +487,8 @@ class MappedCollection:
         for name in ("layers_keys", "obs_keys", "obsm_keys"):
             if self._options[name]:
                 parts.append(f"{name}={self._options[name]!r}")
+        if self.missing_code is not None:
+            parts.append(f"missing_code={self.missing_code}")
         if self.filtered:
             parts.append("filtered")
         if self.closed:

@@ -1,12 +1,14 @@
-"""Rows, in the many forms that users name them, as one array of row numbers."""
+"""Rows by index, in the many forms that users have them, as one array of row numbers."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 import numpy as np
+
+from . import _core
 
 
 def is_rows(value: Any) -> bool:
@@ -15,12 +17,20 @@ def is_rows(value: Any) -> bool:
 
 
 def is_one(value: Any) -> bool:
-    """Whether something is a single row number."""
+    """Whether something is a single row number.
+
+    Raises:
+        TypeError: It is a single value, but no integer.
+    """
+    if isinstance(value, np.integer):
+        return True
+    if _is_array(value):
+        if value.ndim > 0:
+            return False
+        value = _scalar(value)
     if isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"index: expected a row number or several, found {value!r}")
-    if _is_array(value) and value.ndim == 0 and "int" not in str(value.dtype):
-        raise TypeError(f"index: expected a row number or several, found {value.dtype}")
-    return hasattr(value, "__index__") and not (_is_array(value) and value.ndim > 0)
+        raise _unexpected("index", f"the boolean {value}")
+    return hasattr(value, "__index__")
 
 
 def rows(name: str, value: Any, n_obs: int) -> np.ndarray:
@@ -30,36 +40,33 @@ def rows(name: str, value: Any, n_obs: int) -> np.ndarray:
         name: What errors call the argument.
         value: Integers of any type, of which negative ones count from the end, in a list, array,
             tensor, Series, range or iterator; a slice; or a mask of `n_obs` booleans.
-        n_obs: Rows that there are.
+        n_obs: How many rows there are.
 
     Raises:
         TypeError: It is none of these; booleans and integers are mixed.
         IndexError: A row is out of bounds, or a mask has another length.
     """
-    if isinstance(value, (slice, range)):
-        # The numbers of a range are rows; a slice is cut to the rows that there are.
+    # Lists of plain integers are what samplers give: they are converted where it is fast.
+    if (numbers := _core.row_numbers(value, n_obs)) is not None:
+        return numbers
+    if isinstance(value, slice):
         try:
-            value = range(*value.indices(n_obs)) if isinstance(value, slice) else value
-        except TypeError as error:
-            raise TypeError(f"{name}: {error}") from None
-        array = np.arange(value.start, value.stop, value.step)
-    elif _is_array(value):
-        array = _from_array(name, value)
-    elif isinstance(value, Iterable) and not isinstance(value, (str, bytes, dict)):
-        array = _from_list(name, list(value))
+            return np.arange(*value.indices(n_obs), dtype=np.int64)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{name}: {error}") from None
+    if isinstance(value, range):
+        array = _from_range(name, value, n_obs)
+    elif hasattr(value, "__array__"):
+        array = _from_array(name, value, n_obs)
+    elif isinstance(value, Iterable) and not isinstance(value, (str, bytes, bytearray, Mapping, Set)):
+        array = _from_list(name, list(value), n_obs)
     else:
         raise _unexpected(name, type(value).__name__)
-    if array.ndim != 1:
-        raise _unexpected(name, f"shape {array.shape}")
     if array.dtype == bool:
         if len(array) != n_obs:
-            raise IndexError(f"{name}: expected a mask of {n_obs} rows, found one of {len(array)}")
+            raise IndexError(f"{name}: expected a mask of {n_obs} booleans, one a row, found {len(array)}")
         return np.flatnonzero(array)
-    if array.size == 0:
-        return np.empty(0, dtype=np.int64)
-    if array.dtype.kind not in "iu":
-        raise _unexpected(name, str(array.dtype))
-    # Before any conversion: a row beyond int64 would become another one.
+    # Before any conversion: a number beyond int64 would become another one.
     if (bad := array[(array < -n_obs) | (array >= n_obs)]).size:
         raise _out_of_bounds(name, bad[0], n_obs)
     array = array.astype(np.int64)
@@ -68,42 +75,73 @@ def rows(name: str, value: Any, n_obs: int) -> np.ndarray:
 
 def _is_array(value: Any) -> bool:
     """numpy's arrays and scalars, torch's tensors, pandas' series and indexes."""
-    return hasattr(value, "dtype") and hasattr(value, "ndim")
+    return hasattr(value, "__array__") and hasattr(value, "ndim")
 
 
-def _from_array(name: str, value: Any) -> np.ndarray:
-    if hasattr(value, "detach"):
-        value = value.detach().cpu()
-    elif not isinstance(value, (np.ndarray, np.generic)):
-        # Those of pandas: a mask may be of its own boolean type, which knows missing values.
-        value = value.to_numpy()
-    array = np.asarray(value)
-    return _from_list(name, array.tolist()) if array.dtype == object and array.ndim == 1 else array
+def _scalar(value: Any) -> Any:
+    """The value of an array or tensor of no dimensions."""
+    return value if isinstance(value, np.generic) else value.item()
 
 
-def _from_list(name: str, values: list[Any]) -> np.ndarray:
+def _from_range(name: str, value: range, n_obs: int) -> np.ndarray:
+    # Nothing is allocated for rows that do not exist.
+    bad = next((row for row in (*value[:1], *value[-1:]) if not -n_obs <= row < n_obs), None)
+    if bad is not None:
+        raise _out_of_bounds(name, next(row for row in value if not -n_obs <= row < n_obs), n_obs)
+    if len(value) < 2:
+        return np.array(value, dtype=np.int64)
+    return np.arange(value.start, value[-1] + value.step, value.step, dtype=np.int64)
+
+
+def _from_array(name: str, value: Any, n_obs: int) -> np.ndarray:
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise _unexpected(name, "masked elements")
+    try:
+        # A tensor may lie on an accelerator.
+        array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise _unexpected(name, f"{type(value).__name__}: {error}") from None
+    if array.ndim != 1:
+        raise _unexpected(name, f"an array of shape {array.shape}" if array.ndim else type(value).__name__)
+    if array.dtype == object:
+        # Of pandas, for example: its own types of integers and booleans know missing values.
+        return _from_list(name, array.tolist(), n_obs)
+    if array.dtype.kind == "f" and array.size == 0:
+        # numpy's type of no elements.
+        return np.empty(0, dtype=np.int64)
+    if array.dtype.kind not in "iub":
+        raise _unexpected(name, f"{array.dtype} elements")
+    return array
+
+
+def _from_list(name: str, values: list[Any], n_obs: int) -> np.ndarray:
     types = set(map(type, values))
-    if types <= {int}:
-        pass
-    elif types <= {bool, np.bool_}:
-        return np.array(values, dtype=bool)
-    else:
-        values = [_number(name, value) for value in values]
-    try:
-        return np.array(values, dtype=np.int64)
-    except OverflowError:
-        # Beyond 64 bits: out of bounds, and told so by its value.
-        return np.array([max(min(value, 2**63 - 1), -(2**63)) for value in values], dtype=np.int64)
+    # Of one type, since numpy makes floats of signed and unsigned integers together.
+    if len(types) == 1 and issubclass(types.pop(), (bool, np.bool_, np.integer)):
+        return _from_array(name, np.array(values), n_obs)
+    plain = [_element(name, value) for value in values]
+    n_booleans = sum(isinstance(value, bool) for value in plain)
+    if 0 < n_booleans < len(plain):
+        raise _unexpected(name, "booleans and integers together")
+    if n_booleans:
+        return np.array(plain, dtype=bool)
+    if (bad := next((row for row in plain if not -n_obs <= row < n_obs), None)) is not None:
+        raise _out_of_bounds(name, bad, n_obs)
+    return np.array(plain, dtype=np.int64)
 
 
-def _number(name: str, value: Any) -> int:
-    is_bool = isinstance(value, (bool, np.bool_)) or "bool" in str(getattr(value, "dtype", ""))
+def _element(name: str, value: Any) -> int | bool:
+    """An element of a list as an integer or a boolean of Python's."""
+    if _is_array(value) and not isinstance(value, np.generic):
+        if value.ndim:
+            raise _unexpected(name, f"an element of shape {tuple(value.shape)}")
+        value = _scalar(value)
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
     try:
-        if not is_bool:
-            return operator.index(value)
+        return operator.index(value)
     except TypeError:
-        pass
-    raise _unexpected(name, f"{type(value).__name__} {value!r}" + (" among other numbers" if is_bool else ""))
+        raise _unexpected(name, f"an element of type {type(value).__name__}") from None
 
 
 def _unexpected(name: str, found: str) -> TypeError:
