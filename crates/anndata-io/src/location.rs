@@ -29,6 +29,14 @@ pub(crate) fn absolute(path: &Path) -> Result<PathBuf, Error> {
     Ok(absolute.components().collect())
 }
 
+/// What people call a path: as they gave it, without a slash at the end; of a URL, its path.
+pub(crate) fn name(given: &Path, absolute: &Path) -> PathBuf {
+    match without_scheme(given.as_os_str().as_bytes()) {
+        Some(_) => absolute.to_owned(),
+        None => given.components().collect(),
+    }
+}
+
 /// What follows `file:` where that is followed by an absolute path.
 fn without_scheme(path: &[u8]) -> Option<&[u8]> {
     let (scheme, rest) = path.split_at_checked(5)?;

@@ -104,8 +104,30 @@ impl Store {
     /// A group inside a file is a store as well, named by a path below the file:
     /// `cells.h5mu/mod/rna`.
     pub fn open(path: &Path, context: &IoContext) -> Result<Store, Error> {
-        let given = path;
-        let path = location::absolute(given)?;
+        let absolute = location::absolute(path)?;
+        let name = location::name(path, &absolute);
+        let store = Store::open_absolute(path, absolute.clone(), context);
+        // It is read by its absolute path, whatever folder is current then; people know it by the
+        // name that they gave.
+        let store = store.map_err(|error| match error.file() == absolute {
+            true => Error::new(&name, error.element(), error.kind().clone()),
+            false => error,
+        })?;
+        if name == absolute {
+            return Ok(store);
+        }
+        let named = Below {
+            backend: store.backend,
+            group: String::new(),
+            path: name.clone(),
+        };
+        Ok(Store {
+            path: name,
+            backend: Box::new(named),
+        })
+    }
+
+    fn open_absolute(given: &Path, path: PathBuf, context: &IoContext) -> Result<Store, Error> {
         let fail = |kind| Err(Error::new(&path, "", kind));
         // What does not exist is looked for under the name that was given.
         let not_found = || Error::new(given, "", ErrorKind::NotFound);
@@ -190,7 +212,7 @@ impl Store {
         Store { path, backend }
     }
 
-    /// The file or directory, as an absolute path; of a table inside a file, with its path in it.
+    /// The file or directory as it was named; of a table inside a file, with its path in it.
     pub fn path(&self) -> &Path {
         &self.path
     }

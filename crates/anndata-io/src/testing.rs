@@ -3,14 +3,14 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use crate::array::decode::{Codec, Pipeline, Scratch};
+use crate::array::decode::{Codec, Elements, Pipeline, Scratch, Step, Stored, Sum};
 use crate::array::{Array, Cursor};
 use crate::context::ByteSource;
-use crate::dtype::Slice;
+use crate::dtype::{DType, Slice};
 use crate::error::Error;
 
 /// Every codec; [`decode`] names them by their position.
-pub const N_CODECS: u8 = 10;
+pub const N_CODECS: u8 = 15;
 
 fn codec(number: u8) -> Codec {
     match number % N_CODECS {
@@ -25,7 +25,25 @@ fn codec(number: u8) -> Codec {
         6 => Codec::Zstd,
         7 => Codec::Lz4Hdf5,
         8 => Codec::Lz4Numcodecs,
-        _ => Codec::Blosc,
+        9 => Codec::Blosc,
+        10 => Codec::Bz2,
+        11 => Codec::Xz,
+        12 => Codec::Checksum {
+            sum: Sum::Adler32,
+            at_start: true,
+        },
+        13 => Codec::PackBits,
+        _ => Codec::Elements(Elements {
+            from: Stored {
+                dtype: DType::I16,
+                big_endian: true,
+            },
+            to: Stored {
+                dtype: DType::F64,
+                big_endian: false,
+            },
+            step: Step::Sum,
+        }),
     }
 }
 

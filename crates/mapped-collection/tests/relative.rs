@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use anndata_io::{AnnDataFile, LayerKey};
 use mapped_collection::{Join, MappedCollection};
 
 #[test]
@@ -15,7 +16,13 @@ fn a_path_is_resolved_once() {
         .join(Some(Join::Outer))
         .open()
         .expect("three stores");
+    // A file alone keeps the name that it was given, and is read wherever the folder is.
+    let alone = AnnDataFile::open("./a.h5ad").expect("it is there");
     std::env::set_current_dir("/").expect("a folder");
+    assert_eq!(alone.path(), Path::new("./a.h5ad"));
+    let names = alone.var_names().expect("readable");
+    assert!(names.iter().count() > 0);
+    assert!(alone.layer(&LayerKey::X).expect("readable").is_some());
     let paths: Vec<&Path> = cells.paths().collect();
     assert_eq!(
         paths,

@@ -1,4 +1,5 @@
-//! One group of a store, seen as a store of its own: a table of a MuData file, say.
+//! One group of a store, seen as a store of its own: a table of a MuData file, say. That of the root
+//! is the same store under another name.
 
 use std::path::PathBuf;
 
@@ -6,13 +7,13 @@ use super::{Attribute, Backend, Node};
 use crate::array::Array;
 use crate::error::Error;
 
-/// What lies below a group. Its errors name the path of the group as the file.
+/// What lies below a group. Its errors have another name for the file.
 #[derive(Debug)]
 pub(super) struct Below {
     pub(super) backend: Box<dyn Backend>,
-    /// Path of the group in the file.
+    /// Path of the group in the file; empty for the root.
     pub(super) group: String,
-    /// Path of the file and of the group in it.
+    /// The name of the file and the path of the group in it.
     pub(super) path: PathBuf,
 }
 
@@ -21,6 +22,7 @@ impl Below {
     fn full(&self, element: &str) -> String {
         match element.strip_prefix('/') {
             Some(full) => full.to_owned(),
+            None if self.group.is_empty() => element.to_owned(),
             None if element.is_empty() => self.group.clone(),
             None => format!("{}/{element}", self.group),
         }
@@ -29,6 +31,9 @@ impl Below {
     /// The name below the group of an element of the file; where it lies elsewhere, its path in the
     /// file.
     fn relative(&self, full: &str) -> String {
+        if self.group.is_empty() {
+            return full.to_owned();
+        }
         match full.strip_prefix(&self.group) {
             Some("") => String::new(),
             Some(rest) if rest.starts_with('/') => rest[1..].to_owned(),
