@@ -80,6 +80,10 @@ impl From<MemoryStore> for AnnDataSource {
 /// The widest row that is read of obsm, and of `raw.X` without variables: 16 million elements.
 const MOST_COLUMNS: usize = 1 << 24;
 
+/// Groups within groups, and groups in all, that are looked through for what cannot be read.
+const MOST_NESTED: u32 = 8;
+const MOST_GROUPS: u32 = 10_000;
+
 /// An opened AnnData object.
 ///
 /// Matrices and columns that it hands out stay valid without it; it is meant to be dropped once
@@ -358,12 +362,33 @@ impl AnnDataFile {
                 != Some("null"))
     }
 
-    /// What is wrong with the members of a group that cannot be read at all.
-    pub(crate) fn unreadable(&self, group: &str) -> Result<Vec<Error>, Error> {
-        match self.store.node(group)? {
-            Some(Node::Group) => self.store.unreadable(group),
-            _ => Ok(Vec::new()),
+    /// What is wrong with the members of all groups that cannot be read at all.
+    pub(crate) fn unreadable(&self) -> Vec<Error> {
+        let mut errors = Vec::new();
+        let mut groups = vec![(String::new(), 0)];
+        let mut n_groups = 1;
+        while let Some((group, depth)) = groups.pop() {
+            errors.extend(match self.store.unreadable(&group) {
+                Ok(errors) => errors,
+                Err(error) => vec![error],
+            });
+            // A group may hold itself.
+            if depth == MOST_NESTED {
+                continue;
+            }
+            for name in self.store.children(&group).unwrap_or_default() {
+                let element = match &*group {
+                    "" => name,
+                    group => format!("{group}/{name}"),
+                };
+                let is_group = matches!(self.store.node(&element), Ok(Some(Node::Group)));
+                if is_group && n_groups < MOST_GROUPS {
+                    n_groups += 1;
+                    groups.push((element, depth + 1));
+                }
+            }
         }
+        errors
     }
 
     pub(crate) fn children(&self, group: &str) -> Result<Vec<String>, Error> {

@@ -369,20 +369,16 @@ impl Run {
         }
         let asked = [&check.obs, &check.obsm].iter().any(|keys| keys.is_some());
         if !asked && check.layers.is_none() {
-            let groups = ["", "obs", "var", "layers", "obsm", "raw", "raw/var", "uns"];
-            self.unreadable(file, &groups);
+            self.unreadable(file);
         }
     }
 
     /// Members of groups that nothing can ask for. What is a fault of an element already is none here.
-    fn unreadable(&mut self, file: &AnnDataFile, groups: &[&str]) {
-        for group in groups {
-            let errors = file.unreadable(group).unwrap_or_default(); // a fault of the group's
-            for error in errors {
-                let mut known = self.entries.iter().flat_map(|entry| &entry.faults);
-                if known.all(|(_, _, fault)| fault.element() != error.element()) {
-                    self.entry(Need::Always, None, vec![error]);
-                }
+    fn unreadable(&mut self, file: &AnnDataFile) {
+        for error in file.unreadable() {
+            let mut known = self.entries.iter().flat_map(|entry| &entry.faults);
+            if known.all(|(_, _, fault)| fault.element() != error.element()) {
+                self.entry(Need::IfSupported, None, vec![error]);
             }
         }
     }

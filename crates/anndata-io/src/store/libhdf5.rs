@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 
 use hdf5_sys::h5t::H5T_str_t;
 
-use super::hdf5::datatype::{Truth, integer_type, integers, whole_numbers};
 use super::hdf5::filter_name;
+use super::hdf5::item::{Truth, integer_type, integers, whole_numbers};
 use super::{Attribute, Backend, Node};
 use crate::array::chunks::{BlockReader, Chunks};
 use crate::array::convert::Conversion;

@@ -403,6 +403,35 @@ mod tests {
     }
 
     #[test]
+    fn a_broken_member_hides_no_other() {
+        use std::os::unix::ffi::OsStrExt;
+        let v3 = r#"{"zarr_format": 3, "node_type": "group"}"#;
+        let formats = [(ROOT_V3, ROOT_V3, v3), (".zgroup", ".zarray", "{}")];
+        for (name, broken, group) in formats {
+            let root = tempfile::tempdir().expect("a temporary folder");
+            let member = |folder: &[u8], document: &str, text: &str| {
+                let folder = root.path().join(std::ffi::OsStr::from_bytes(folder));
+                std::fs::create_dir_all(&folder).expect("a new folder");
+                std::fs::write(folder.join(document), text).expect("a small file");
+            };
+            member(b"", name, group);
+            member(b"fine", name, group);
+            member(b"broken", broken, "no JSON");
+            member(b"caf\xe9", name, group);
+            let store = crate::Store::open(root.path(), &IoContext::default()).expect("a group");
+            let mut names = store.children("").expect("readable");
+            names.sort_unstable();
+            assert_eq!(names, ["broken", "fine"]);
+            assert_eq!(store.node("fine").expect("readable"), Some(Node::Group));
+            store.node("broken").expect_err("no JSON");
+            let errors = store.unreadable("").expect("readable");
+            let mut errors: Vec<&str> = errors.iter().map(crate::Error::element).collect();
+            errors.sort_unstable();
+            assert_eq!(errors, ["broken", r"caf\xe9"]);
+        }
+    }
+
+    #[test]
     fn attributes_of_every_kind() {
         let of = |text: &str| attribute(&serde_json::from_str(text).expect("valid JSON"));
         assert_eq!(of("\"a\""), Attribute::Text("a".into()));

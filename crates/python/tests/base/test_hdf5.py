@@ -345,3 +345,24 @@ def test_a_damaged_header_hides_no_other(h5ad, key):
     if key == "layers/counts":
         with pytest.raises(Exception, match="layers/counts"):
             MappedCollection([h5ad], layers_keys="counts")
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant != 63, reason="a longdouble of another machine")
+@pytest.mark.parametrize("kwargs", [{}, {"chunks": (5,), "compression": "gzip"}])
+def test_fields_of_old_tables(tmp_path, kwargs):
+    """Before anndata 0.7, obs is an array of records: its fields are of the same types."""
+    flag = h5py.enum_dtype({"FALSE": 0, "TRUE": 1}, basetype="i4")
+    logical = h5py.enum_dtype({"FALSE": 0, "TRUE": 1, "NA": -1}, basetype=">i2")
+    obs = np.zeros(N, [("index", "S6"), ("flag", flag), ("logical", logical), ("wide", np.longdouble), ("n", "u1")])
+    obs["index"] = [f"cell{i}" for i in range(N)]
+    obs["flag"], obs["logical"], obs["wide"], obs["n"] = np.arange(N) % 2, np.arange(N) % 3 - 1, np.arange(N) / 8, np.arange(N)
+    path = tmp_path / "cells.h5ad"
+    with h5py.File(path, "w") as f:
+        f.create_dataset("obs", data=obs, dtype=obs.dtype, **kwargs)
+        f["var"] = np.array([(b"g",)], [("index", "S1")])
+        f["X"] = np.ones((N, 1), "f4")
+    keys = ["flag", "logical", "wide", "n"]
+    made = MappedCollection([path], obs_keys=keys, encode_labels=False)
+    for i, item in enumerate(made):
+        assert [item["flag"], item["wide"], item["n"]] == [i % 2 == 1, i / 8, i]
+        assert item["logical"] is np.nan if i % 3 == 0 else item["logical"] == (i % 3 == 2)
