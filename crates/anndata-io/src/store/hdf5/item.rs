@@ -281,10 +281,10 @@ mod tests {
         // A bit field has a sign for no bit.
         let bits = [0x14, 8, 0, 0, 2, 0, 0, 0, 0, 0, 16, 0];
         assert_eq!(dtype(&bits), Some(DType::U16));
-        let error = item(&integer(3, 0)).err().expect("numpy has none");
+        let error = item(&integer(3, 0)).expect_err("numpy has none");
         assert!(error.0.contains("3 bytes"), "{error:?}");
         let ten_bits = [0x10, 8, 0, 0, 2, 0, 0, 0, 0, 0, 10, 0];
-        let error = item(&ten_bits).err().expect("not read");
+        let error = item(&ten_bits).expect_err("not read");
         assert_eq!(error.0, "integers of 10 bits in 2 bytes");
     }
 
@@ -360,7 +360,7 @@ mod tests {
             float(8, [0x20, 3], [52, 11, 0, 52], 1023),
             float(1, [0x20, 7], [3, 4, 0, 3], 7),
         ] {
-            let (what, way_out) = item(&refused).err().expect("not read");
+            let (what, way_out) = item(&refused).expect_err("not read");
             assert!(what.starts_with("floats of"), "{what}");
             assert!(way_out.contains("astype"), "{way_out}");
         }
