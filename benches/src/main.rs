@@ -13,6 +13,7 @@ mod order;
 mod repeat;
 mod soak;
 mod stream;
+mod tall;
 mod task;
 
 use std::process::ExitCode;
@@ -81,6 +82,13 @@ enum Question {
         #[command(flatten)]
         options: csc::Options,
     },
+    /// How long do epochs take over chunks that run along the cells?
+    Tall {
+        #[command(flatten)]
+        repeat: Repeat,
+        #[command(flatten)]
+        options: tall::Options,
+    },
     /// Do epochs with random options, for as long as one likes, have all rows and no more memory?
     Soak {
         #[command(flatten)]
@@ -115,6 +123,7 @@ fn main() -> ExitCode {
         Question::Open { source, repeat } => open::run(&source, &repeat),
         Question::Order { repeat, options } => order::run(&repeat, &options),
         Question::Csc { repeat, options } => csc::run(&repeat, &options),
+        Question::Tall { repeat, options } => tall::run(&repeat, &options),
         Question::Soak { source, options } => soak::run(&source, &options),
         Question::Ceiling { repeat } => ceiling::run(&repeat),
     };

@@ -3,18 +3,23 @@
 use std::path::{Path, PathBuf};
 
 use crate::array::text::Strings;
-use crate::column::{Column, ColumnRows, Values1d};
+use crate::column::{Column, ColumnRows, Values1d, legacy_categories};
+use crate::container;
 use crate::context::IoContext;
 use crate::dtype::{Slice, Wide};
 use crate::error::{Error, ErrorKind};
 use crate::key::LayerKey;
+use crate::location;
 use crate::matrix::MatrixSource;
 use crate::store::{Attribute, MemoryStore, Node, Store};
+
+mod keys;
 
 /// Where an AnnData object is: a path, or memory.
 #[derive(Debug, Clone)]
 pub enum AnnDataSource {
-    /// A `.h5ad` file, a `.zarr` directory or a `.zarr.zip` archive; the content decides.
+    /// A `.h5ad` file, a `.zarr` directory or a `.zarr.zip` archive; the content decides. A table
+    /// inside a file is named by a path below it: `cells.h5mu/mod/rna`. A `file:` URL is a path.
     Path(PathBuf),
     /// A store in memory.
     Memory(MemoryStore),
@@ -31,6 +36,19 @@ impl AnnDataSource {
             AnnDataSource::Memory(store) => {
                 AnnDataFile::from_store(store.clone().in_context(context).into())
             }
+        }
+    }
+}
+
+impl AnnDataSource {
+    /// The same source with an absolute path, which the current folder no longer changes.
+    ///
+    /// # Errors
+    /// When the path is a URL of something remote, or is empty.
+    pub fn absolute(self) -> Result<AnnDataSource, Error> {
+        match self {
+            AnnDataSource::Path(path) => location::absolute(&path).map(AnnDataSource::Path),
+            memory @ AnnDataSource::Memory(_) => Ok(memory),
         }
     }
 }
@@ -61,6 +79,10 @@ impl From<MemoryStore> for AnnDataSource {
 
 /// The widest row that is read of obsm, and of `raw.X` without variables: 16 million elements.
 const MOST_COLUMNS: usize = 1 << 24;
+
+/// Groups within groups, and groups in all, that are looked through for what cannot be read.
+const MOST_NESTED: u32 = 8;
+const MOST_GROUPS: u32 = 10_000;
 
 /// An opened AnnData object.
 ///
@@ -95,6 +117,9 @@ impl AnnDataFile {
     /// # Errors
     /// When it lacks the tables `obs` and `var`.
     pub fn from_store(store: Store) -> Result<AnnDataFile, Error> {
+        if container::is_mudata(&store) {
+            return Err(what_it_is(&store, "mod", "a MuData file".to_owned()));
+        }
         let (obs, var) = (index(&store, "obs")?, index(&store, "var")?);
         // Everything else is held against these two lengths: they must be written, not claimed.
         obs.rows_array().check_index_written()?;
@@ -124,12 +149,46 @@ impl AnnDataFile {
 
     /// The names of the variables. Numbers become their text.
     pub fn var_names(&self) -> Result<Strings, Error> {
-        let index = index(&self.store, "var")?;
+        self.names("var")
+    }
+
+    /// The names of the rows of a table.
+    pub(crate) fn names(&self, table: &str) -> Result<Strings, Error> {
+        let index = index(&self.store, table)?;
         let rows: Vec<u64> = match index.read_plain_texts()? {
             Some(names) => return Ok(names),
             None => (0..index.len()).collect(),
         };
         names(&index, &rows)
+    }
+
+    /// The members of a group that have a name and nothing behind it, and what stands there.
+    pub(crate) fn dangling(&self, group: &str) -> Vec<(String, String)> {
+        match self.store.node(group) {
+            Ok(Some(Node::Group)) => self.store.dangling(group).unwrap_or_default(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether the file says that a process writes it.
+    pub(crate) fn has_writer(&self) -> bool {
+        self.store.has_writer()
+    }
+
+    /// Whether something stands at a path, readable or not.
+    pub(crate) fn has_element(&self, element: &str) -> bool {
+        !matches!(self.store.node(element), Ok(None))
+    }
+
+    /// Where the categories of a categorical column are.
+    pub(crate) fn categories_element(&self, column: &str) -> String {
+        let beside = match (self.store.node(column), column.split_once('/')) {
+            (Ok(Some(Node::Array)), Some((table, name))) => {
+                legacy_categories(&self.store, table, name).ok().flatten()
+            }
+            _ => None,
+        };
+        beside.unwrap_or_else(|| format!("{column}/categories"))
     }
 
     /// The column of var names.
@@ -151,7 +210,7 @@ impl AnnDataFile {
         let Some((element, var)) = self.matrix_element(key)? else {
             return Ok(None);
         };
-        let Some(matrix) = MatrixSource::open(&self.store, &element)? else {
+        let Some(matrix) = MatrixSource::open(&self.store, &element, self.n_obs)? else {
             return Ok(None);
         };
         let n_cols = match var {
@@ -165,6 +224,7 @@ impl AnnDataFile {
                 _ => None,
             },
         };
+        let matrix = matrix.with_columns(n_cols.unwrap_or(1));
         let shape = matrix.shape();
         if shape.len() != 2 || shape[0] != self.n_obs || n_cols.is_some_and(|n| n != shape[1]) {
             let columns = n_cols.map_or("any".to_owned(), |n| n.to_string());
@@ -212,7 +272,7 @@ impl AnnDataFile {
     /// When it cannot be read, or has another number of rows.
     pub fn obsm(&self, key: &str) -> Result<Option<MatrixSource>, Error> {
         let element = format!("obsm/{key}");
-        let Some(matrix) = MatrixSource::open(&self.store, &element)? else {
+        let Some(matrix) = MatrixSource::open(&self.store, &element, self.n_obs)? else {
             return Ok(None);
         };
         if matrix.n_rows() != self.n_obs {
@@ -247,17 +307,16 @@ impl AnnDataFile {
     /// The names of the obs columns, sorted, the index excluded.
     pub fn obs_keys(&self) -> Result<Vec<String>, Error> {
         let index = index_name(&self.store, "obs")?;
-        let mut keys = self.children("obs")?;
-        // A column whose name has a slash lies in a group that is no column.
-        for name in self.obs_order()?.iter().filter(|name| name.contains('/')) {
-            if self.store.node(&format!("obs/{name}"))?.is_some() {
-                let group = name.split('/').next();
-                keys.retain(|key| Some(key.as_str()) != group);
-                keys.push(name.clone());
+        let mut keys = self.keys("obs")?.keys;
+        // The groups of a key may lack what tells them from other folders. An order that cannot be read
+        // hides no other column.
+        for name in self.column_order("obs").unwrap_or_default() {
+            if !keys.contains(&name) && self.store.node(&format!("obs/{name}"))?.is_some() {
+                keys.push(name);
             }
         }
         keys.sort_unstable();
-        keys.retain(|key| *key != index && key != "__categories");
+        keys.retain(|key| *key != index && !is_categories(key));
         Ok(keys)
     }
 
@@ -266,9 +325,9 @@ impl AnnDataFile {
         Ok(format!("{frame}/{}", index_name(&self.store, frame)?))
     }
 
-    /// The columns of obs as the table itself lists them; none where it does not.
-    pub(crate) fn obs_order(&self) -> Result<Vec<String>, Error> {
-        match self.store.attribute("obs", "column-order")? {
+    /// The columns of a table as it lists them itself; none where it does not.
+    pub(crate) fn column_order(&self, table: &str) -> Result<Vec<String>, Error> {
+        match self.store.attribute(table, "column-order")? {
             Some(Attribute::Texts(names)) => Ok(names),
             _ => Ok(Vec::new()),
         }
@@ -276,7 +335,7 @@ impl AnnDataFile {
 
     /// The names of the obsm elements, sorted.
     pub fn obsm_keys(&self) -> Result<Vec<String>, Error> {
-        self.children("obsm")
+        Ok(self.keys("obsm")?.keys)
     }
 
     /// `X`, `raw.X` and the layers that exist, in this order, the layers sorted.
@@ -290,7 +349,7 @@ impl AnnDataFile {
         {
             keys.push(LayerKey::RawX);
         }
-        keys.extend(self.children("layers")?.into_iter().map(LayerKey::Layer));
+        keys.extend(self.keys("layers")?.keys.into_iter().map(LayerKey::Layer));
         Ok(keys)
     }
 
@@ -303,6 +362,35 @@ impl AnnDataFile {
                 != Some("null"))
     }
 
+    /// What is wrong with the members of all groups that cannot be read at all.
+    pub(crate) fn unreadable(&self) -> Vec<Error> {
+        let mut errors = Vec::new();
+        let mut groups = vec![(String::new(), 0)];
+        let mut n_groups = 1;
+        while let Some((group, depth)) = groups.pop() {
+            errors.extend(match self.store.unreadable(&group) {
+                Ok(errors) => errors,
+                Err(error) => vec![error],
+            });
+            // A group may hold itself.
+            if depth == MOST_NESTED {
+                continue;
+            }
+            for name in self.store.children(&group).unwrap_or_default() {
+                let element = match &*group {
+                    "" => name,
+                    group => format!("{group}/{name}"),
+                };
+                let is_group = matches!(self.store.node(&element), Ok(Some(Node::Group)));
+                if is_group && n_groups < MOST_GROUPS {
+                    n_groups += 1;
+                    groups.push((element, depth + 1));
+                }
+            }
+        }
+        errors
+    }
+
     pub(crate) fn children(&self, group: &str) -> Result<Vec<String>, Error> {
         let mut names = match self.store.node(group)? {
             Some(Node::Group | Node::Table) => self.store.children(group)?,
@@ -311,6 +399,11 @@ impl AnnDataFile {
         names.sort_unstable();
         Ok(names)
     }
+}
+
+/// Whether a member of a table holds the categories of its columns, as in anndata 0.7.
+fn is_categories(key: &str) -> bool {
+    key.split('/').next() == Some("__categories")
 }
 
 fn index_name(store: &Store, frame: &str) -> Result<String, Error> {
@@ -323,6 +416,18 @@ fn index_name(store: &Store, frame: &str) -> Result<String, Error> {
         .unwrap_or_else(|| "_index".to_owned()))
 }
 
+/// The error of a store that is not one table.
+fn what_it_is(store: &Store, element: &str, found: String) -> Error {
+    match container::what_it_is(store) {
+        Some(kind) => Error::new(store.path(), "", kind),
+        None => {
+            let expected = "tables obs and var".to_owned();
+            let kind = ErrorKind::NotAnnData { expected, found };
+            Error::new(store.path(), element, kind)
+        }
+    }
+}
+
 fn index(store: &Store, frame: &str) -> Result<Column, Error> {
     match store.node(frame)? {
         Some(Node::Group | Node::Table) => {}
@@ -331,12 +436,7 @@ fn index(store: &Store, frame: &str) -> Result<Column, Error> {
                 None => format!("no {frame}"),
                 Some(_) => format!("an array {frame}"),
             };
-            let expected = "tables obs and var".to_owned();
-            return Err(Error::new(
-                store.path(),
-                frame,
-                ErrorKind::NotAnnData { expected, found },
-            ));
+            return Err(what_it_is(store, frame, found));
         }
     }
     let name = index_name(store, frame)?;
@@ -390,7 +490,8 @@ impl ColumnRows {
     }
 }
 
-fn text_of(numbers: Slice<'_>, row: usize) -> String {
+/// A number of a label, as text.
+pub(crate) fn text_of(numbers: Slice<'_>, row: usize) -> String {
     match numbers.get(row) {
         Wide::Bool(true) => "True".to_owned(),
         Wide::Bool(false) => "False".to_owned(),

@@ -10,12 +10,16 @@ use crate::error::{Error, ErrorKind};
 
 pub(crate) mod buffer;
 pub(crate) mod chunks;
+pub(crate) mod convert;
 pub(crate) mod decode;
+pub(crate) mod float;
 pub(crate) mod grid;
+pub(crate) mod shards;
 pub(crate) mod text;
 
 use buffer::AlignedBytes;
 use chunks::{BlockReader, Chunks, Place};
+use convert::Conversion;
 use decode::Pipeline;
 use grid::Grid;
 use text::TextEncoding;
@@ -46,6 +50,10 @@ pub(crate) struct ArrayParts {
     pub(crate) fill: Vec<u8>,
     /// For a field of a table: where it lies in the records that are stored.
     pub(crate) record: Option<Record>,
+    /// For elements that are stored as other bytes than those of their type.
+    pub(crate) conversion: Option<Conversion>,
+    /// For R's logicals, which are integers here: the one that stands for a missing value.
+    pub(crate) missing: Option<u64>,
     pub(crate) id: u64,
 }
 
@@ -84,6 +92,9 @@ const FREE_BYTES_OF_CHUNK: u64 = 1 << 20;
 /// Longest single read of adjacent rows.
 const READ_BYTES: usize = 1 << 20;
 
+/// A scan that shares no chunk with another.
+pub(crate) const NONE_SHARED: [Range<u64>; 2] = [0..0, 0..0];
+
 /// The last chunk decoded, so that ascending reads decode each chunk once whatever the
 /// cache's budget, and the buffers that decoding needs.
 #[derive(Debug, Default)]
@@ -91,7 +102,7 @@ pub(crate) struct Cursor {
     /// Array and number of the chunk.
     chunk: Option<(ChunkKey, Option<Arc<AlignedBytes>>)>,
     /// In a scan, the chunks that another scan may need too: only they go into the cache.
-    pub(crate) shared: Option<[u64; 2]>,
+    pub(crate) shared: Option<[Range<u64>; 2]>,
     /// Whether the file was just found unchanged, so that its memory map may be read.
     pub(crate) mapped: bool,
     /// A buffer that no chunk uses.
@@ -164,6 +175,15 @@ impl Array {
         &self.inner.element
     }
 
+    /// The array under another name, which its errors have; for its only owner.
+    pub(crate) fn named(mut self, file: PathBuf, element: &str) -> Array {
+        if let Some(parts) = Arc::get_mut(&mut self.inner) {
+            parts.file = file;
+            parts.element = element.to_owned();
+        }
+        self
+    }
+
     pub(crate) fn parts(&self) -> &ArrayParts {
         &self.inner
     }
@@ -204,6 +224,7 @@ impl Array {
         inner.pipeline.is_empty()
             && inner.stored_axes.is_none()
             && inner.record.is_none()
+            && inner.conversion.is_none()
             && !by_library
     }
 
@@ -219,7 +240,7 @@ impl Array {
     }
 
     fn check_written_but(&self, free: u64) -> Result<(), Error> {
-        let item = match (&self.inner.record, self.inner.item.size()) {
+        let item = match (&self.inner.record, self.inner.stored_size()) {
             (Some(record), _) => record.len as u64,
             // A text of variable length is stored with its length, in four bytes.
             (None, 0) => 4,
@@ -248,7 +269,7 @@ impl Array {
         }
         self.inner
             .chunks
-            .place(chunk, &self.inner.grid, self.inner.item.size() as u64)
+            .place(chunk, &self.inner.grid, self.inner.stored_size() as u64)
     }
 
     /// Whether a chunk was ever written.
@@ -290,7 +311,9 @@ impl Array {
             chunk,
         };
         if cursor.chunk.as_ref().is_none_or(|(last, _)| *last != key) {
-            let shared = cursor.shared.is_none_or(|shared| shared.contains(&chunk))
+            let is_shared =
+                |shared: &[Range<u64>; 2]| shared.iter().any(|chunks| chunks.contains(&chunk));
+            let shared = cursor.shared.as_ref().is_none_or(is_shared)
                 && inner.context.can_keep(self.chunk_bytes());
             cursor.forget();
             let cached = shared.then(|| inner.context.cached_chunk(key));
@@ -351,10 +374,14 @@ impl Array {
         let count: Vec<u64> = (0..start.len())
             .map(|axis| grid.chunk[axis].min(grid.shape[axis] - start[axis]))
             .collect();
-        let mut out = cursor.take_spare(self.chunk_bytes() as usize);
+        let size = self.inner.stored_size() as u64;
+        let mut out = cursor.take_spare(grid.chunk_len().saturating_mul(size) as usize);
         reader
             .read(&start, &count, &grid.chunk, out.as_mut_slice())
             .map_err(|error| self.at(error))?;
+        if let Some(conversion) = self.inner.conversion {
+            out = self.convert(chunk, conversion, &out)?;
+        }
         Ok(Some((out, stored)))
     }
 
@@ -384,7 +411,7 @@ impl Array {
     }
 
     /// Bytes of a decoded chunk.
-    fn chunk_bytes(&self) -> u64 {
+    pub(crate) fn chunk_bytes(&self) -> u64 {
         let item = self.inner.item.size() as u64;
         self.inner.grid.chunk_len().saturating_mul(item)
     }
@@ -396,7 +423,7 @@ impl Array {
         cursor: &mut Cursor,
     ) -> Result<AlignedBytes, Error> {
         let inner = &*self.inner;
-        let item = inner.item.size();
+        let item = inner.stored_size();
         let ratio = inner.pipeline.best_ratio();
         let limit = place
             .len
@@ -415,6 +442,13 @@ impl Array {
         if inner.record.is_some() && inner.pipeline.is_empty() {
             // The last block of a table that lies in one piece may be shorter.
             cursor.raw.resize(len as usize, 0);
+        }
+        if inner.conversion.is_some() && inner.pipeline.is_empty() {
+            // So may that of an array which lies in one piece, and was cut to be converted.
+            let rows = inner.grid.rows_within(chunk) * (len / inner.grid.chunk_rows());
+            if place.len >= rows {
+                cursor.raw.resize(len as usize, 0);
+            }
         }
         let mut out = cursor.take_spare(len as usize);
         inner
@@ -438,17 +472,36 @@ impl Array {
         if inner.big_endian {
             swap_bytes(out.as_mut_slice(), self.swap_unit());
         }
+        if let Some(conversion) = inner.conversion {
+            out = self.convert(chunk, conversion, &out)?;
+        }
         if let Some(axes) = &inner.stored_axes {
-            out = transposed(&out, &inner.grid.chunk, axes, item);
+            out = transposed(&out, &inner.grid.chunk, axes, inner.item.size());
         }
         Ok(out)
+    }
+
+    /// The elements of a chunk, converted. Of a list, those beyond its end are not.
+    fn convert(
+        &self,
+        chunk: u64,
+        conversion: Conversion,
+        stored: &AlignedBytes,
+    ) -> Result<AlignedBytes, Error> {
+        let grid = &self.inner.grid;
+        let count = match grid.shape.len() {
+            1 => grid.rows_within(chunk),
+            _ => grid.chunk_len(),
+        };
+        let converted = conversion.chunk(stored, count as usize);
+        converted.map_err(|found| self.invalid("whole numbers", found))
     }
 
     /// Bytes of the units that a big-endian array swaps.
     fn swap_unit(&self) -> usize {
         match &self.inner.item {
             ItemType::Text(TextEncoding::Utf32 { .. }) => 4,
-            item => item.size(),
+            _ => self.inner.stored_size(),
         }
     }
 
@@ -592,10 +645,12 @@ impl Array {
     ///
     /// `rows` ascend (repeats are fine). `visit(i, start, run)` gets the elements of row
     /// `rows[i]` from flattened position `start` within the row; the runs of one row cover it
-    /// once. Each chunk is decoded once in a call.
+    /// once. Each chunk is decoded once in a call. Of each band of chunks, only those numbered `part`
+    /// are read.
     pub(crate) fn read_rows(
         &self,
         rows: &[u64],
+        part: Range<u64>,
         cursor: &mut Cursor,
         mut visit: impl FnMut(usize, usize, Slice<'_>),
     ) -> Result<(), Error> {
@@ -620,7 +675,7 @@ impl Array {
         while first < rows.len() {
             let band = rows[first] / grid.chunk[0];
             let in_band = rows[first..].partition_point(|&row| row / grid.chunk[0] == band);
-            for block in 0..blocks {
+            for block in part.start..part.end.min(blocks) {
                 let block = Block::new(grid, band * blocks + block);
                 self.read_block(
                     &block,
@@ -740,10 +795,15 @@ impl Array {
         let mut out = Values::new(dtype);
         let bytes = out.extend_zeroed(count as usize);
         let rows: Vec<u64> = rows.collect();
-        self.read_rows(&rows, &mut Cursor::default(), |row, start, run| {
-            let at = (row * row_len + start) * size;
-            bytes[at..at + run.as_bytes().len()].copy_from_slice(run.as_bytes());
-        })?;
+        self.read_rows(
+            &rows,
+            0..u64::MAX,
+            &mut Cursor::default(),
+            |row, start, run| {
+                let at = (row * row_len + start) * size;
+                bytes[at..at + run.as_bytes().len()].copy_from_slice(run.as_bytes());
+            },
+        )?;
         Ok(out)
     }
 
@@ -839,7 +899,7 @@ impl Block {
 }
 
 /// Reverses the bytes of every unit.
-fn swap_bytes(bytes: &mut [u8], unit: usize) {
+pub(crate) fn swap_bytes(bytes: &mut [u8], unit: usize) {
     if unit > 1 {
         bytes.chunks_exact_mut(unit).for_each(<[u8]>::reverse);
     }
@@ -908,6 +968,8 @@ pub(crate) fn memory_parts(
         chunks,
         fill: Vec::new(),
         record: None,
+        conversion: None,
+        missing: None,
         id: 0,
     }
 }

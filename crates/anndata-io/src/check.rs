@@ -1,6 +1,6 @@
 //! A file read from end to end: every fault in it, and what its elements hold.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,10 +11,12 @@ use crate::anndata::{AnnDataFile, AnnDataSource};
 use crate::column::{Column, Kind};
 use crate::context::IoContext;
 use crate::dtype::DType;
-use crate::error::{Error, ErrorKind, nearest_name};
+use crate::error::{Error, ErrorKind, LINK_ELSEWHERE, nearest_name};
 use crate::key::LayerKey;
 use crate::matrix::{MatrixParts, MatrixSource};
 
+mod members;
+mod names;
 mod scan;
 
 use scan::{Found, Scratch, Source, Sparse};
@@ -63,11 +65,14 @@ pub struct CheckReport {
     pub shape: Option<[u64; 2]>,
     /// What was read, in the order obs, var, matrices, obsm.
     pub elements: Vec<ElementReport>,
-    /// What a reader of the element fails of, or gets wrong: at most 100 for each element.
+    /// What a model would ask for and cannot get, or what contradicts itself: at most 100 for each
+    /// element.
     pub faults: Vec<Error>,
-    /// What is not read, and no fault: elements that are
-    /// [not supported](ErrorKind::Unsupported), and keys that were asked for and do not exist. `X`
-    /// and the indexes, without which nothing can be done, are faults.
+    /// Elements that are [not supported](ErrorKind::Unsupported), which is no fault of the file.
+    /// `X` and the indexes, without which nothing can be done, are among the faults.
+    pub unsupported: Vec<Error>,
+    /// What is worth knowing, and no fault: names that repeat, a flag that a writer left set, keys
+    /// that were asked for and do not exist.
     pub notices: Vec<Error>,
 }
 
@@ -232,6 +237,7 @@ impl Check {
                 shape: None,
                 elements: Vec::new(),
                 faults: vec![error],
+                unsupported: Vec::new(),
                 notices: Vec::new(),
             },
         }
@@ -251,6 +257,8 @@ impl Check {
 struct Run {
     entries: Vec<Entry>,
     sources: Vec<(usize, Source)>,
+    /// Elements that have a name and nothing behind it.
+    dangling: HashSet<String>,
 }
 
 /// What an error of an element is.
@@ -260,8 +268,8 @@ enum Need {
     Always,
     /// A fault, unless the element is only not supported.
     IfSupported,
-    /// A notice: the element was asked for and does not exist.
-    Absent,
+    /// A notice.
+    Never,
 }
 
 /// An element, or a place in the file that could not be listed.
@@ -304,24 +312,32 @@ fn describe(error: &Error) -> String {
 impl Run {
     /// Opens all elements.
     fn open(&mut self, check: &Check, file: &AnnDataFile) {
+        if file.has_writer() {
+            let expected = "a file that its writer closed";
+            let found = "the flag of a writer still set (HDF5's h5clear -s clears it)";
+            let notice = Error::invalid(file.path(), "", expected, found);
+            self.entry(Need::Never, None, vec![notice]);
+        }
+        self.dangling(check, file);
         self.index(file, "obs", file.obs_index());
-        self.var(file);
+        self.index(file, "var", file.var_index());
         let keys = self.keys(&check.obs, || file.obs_keys());
         for key in keys.iter().filter(|key| *key != "_index") {
             let column = file.obs_column(key);
             let absent = check.obs.is_some() && matches!(column, Ok(None));
-            self.column(format!("obs/{key}"), Need::IfSupported, column);
+            self.column(file, format!("obs/{key}"), Need::IfSupported, column);
             if absent {
                 self.absent(file, "obs", key, file.obs_keys());
             }
         }
         if check.obs.is_none() {
-            self.order(file);
+            self.order(file, "obs");
         }
+        self.order(file, "var");
         let layers = match &check.layers {
             Some(layers) => layers.clone(),
             None => {
-                let layers = self.keys(&None, || file.children("layers"));
+                let layers = self.keys(&None, || Ok(file.keys("layers")?.keys));
                 let layers = layers.into_iter().map(LayerKey::Layer);
                 [LayerKey::X, LayerKey::RawX]
                     .into_iter()
@@ -349,6 +365,20 @@ impl Run {
             self.matrix(format!("obsm/{key}"), Need::IfSupported, matrix);
             if absent {
                 self.absent(file, "obsm", &key, file.obsm_keys());
+            }
+        }
+        let asked = [&check.obs, &check.obsm].iter().any(|keys| keys.is_some());
+        if !asked && check.layers.is_none() {
+            self.unreadable(file);
+        }
+    }
+
+    /// Members of groups that nothing can ask for. What is a fault of an element already is none here.
+    fn unreadable(&mut self, file: &AnnDataFile) {
+        for error in file.unreadable() {
+            let mut known = self.entries.iter().flat_map(|entry| &entry.faults);
+            if known.all(|(_, _, fault)| fault.element() != error.element()) {
+                self.entry(Need::IfSupported, None, vec![error]);
             }
         }
     }
@@ -395,47 +425,26 @@ impl Run {
             "" => LayerKey::from(key).element(),
             group => format!("{group}/{key}"),
         };
-        let error = Error::new(file.path(), element, ErrorKind::MissingElement { nearest });
-        self.entry(Need::Absent, None, vec![error]);
-    }
-
-    /// The names of the variables, each of which may be there once.
-    fn var(&mut self, file: &AnnDataFile) {
-        self.index(file, "var", file.var_index());
-        match file.var_names() {
-            // A name that repeats is refused as soon as a join needs the names.
-            Ok(names) => {
-                let mut times: HashMap<&str, u64> = HashMap::with_capacity(names.len());
-                names
-                    .iter()
-                    .for_each(|name| *times.entry(name).or_default() += 1);
-                let mut told = HashSet::new();
-                let repeated = names
-                    .iter()
-                    .filter(|name| times[name] > 1 && told.insert(*name));
-                let fault = |name: &str| {
-                    let found = format!("{name:?} {} times", times[name]);
-                    Error::invalid(file.path(), "var", "distinct names, for a join", found)
-                };
-                let faults: Vec<Error> = repeated.map(fault).collect();
-                if let Some(entry) = self.entries.last_mut() {
-                    entry.add(0, faults);
-                }
-            }
-            Err(error) => {
-                if let Some(entry) = self.entries.last_mut() {
-                    entry.otherwise = Some(error);
-                }
-            }
+        if self.is_dangling(&element) {
+            return;
         }
+        let error = Error::new(file.path(), element, ErrorKind::MissingElement { nearest });
+        self.entry(Need::Never, None, vec![error]);
     }
 
-    /// Columns that obs lists and does not have: Python's anndata does not open such a file.
-    fn order(&mut self, file: &AnnDataFile) {
-        let names = self.keys(&None, || file.obs_order());
+    /// Whether an element has a name and nothing behind it, or lies below one that has.
+    fn is_dangling(&self, element: &str) -> bool {
+        let ends = element.match_indices('/').map(|(at, _)| at);
+        let mut paths = ends.chain([element.len()]).map(|end| &element[..end]);
+        paths.any(|path| self.dangling.contains(path))
+    }
+
+    /// Columns that a table lists and does not have: Python's anndata does not open such a file.
+    fn order(&mut self, file: &AnnDataFile, table: &str) {
+        let names = self.keys(&None, || file.column_order(table));
         for name in names {
-            if matches!(file.obs_column(&name), Ok(None)) {
-                let element = format!("obs/{name}");
+            let element = format!("{table}/{name}");
+            if !self.is_dangling(&element) && !file.has_element(&element) {
                 let expected = "the column that attribute column-order names";
                 let fault = Error::invalid(file.path(), element, expected, "none");
                 self.entry(Need::Always, None, vec![fault]);
@@ -443,16 +452,41 @@ impl Run {
         }
     }
 
+    /// The index of a table, whose names may be there once each.
     fn index(&mut self, file: &AnnDataFile, table: &str, index: Result<Column, Error>) {
         let index = index.and_then(|index| Ok((file.index_element(table)?, index)));
-        match index {
-            Ok((element, index)) => self.column(element, Need::Always, Ok(Some(index))),
-            Err(error) => self.column(table.to_owned(), Need::Always, Err(error)),
+        let entry = self.entries.len();
+        let names = match index {
+            Ok((element, index)) => {
+                self.column(file, element, Need::Always, Ok(Some(index)));
+                names::repeated_names(file, table)
+            }
+            Err(error) => {
+                self.column(file, table.to_owned(), Need::Always, Err(error));
+                return;
+            }
+        };
+        match names {
+            Ok(None) => {}
+            Ok(Some(notice)) => {
+                self.entry(Need::Never, None, vec![notice]);
+            }
+            Err(error) => {
+                if let Some(entry) = self.entries.get_mut(entry) {
+                    entry.otherwise = Some(error);
+                }
+            }
         }
     }
 
     /// A column of a table, or its index.
-    fn column(&mut self, element: String, need: Need, column: Result<Option<Column>, Error>) {
+    fn column(
+        &mut self,
+        file: &AnnDataFile,
+        element: String,
+        need: Need,
+        column: Result<Option<Column>, Error>,
+    ) {
         let column = match column {
             Ok(Some(column)) => column,
             Ok(None) => return,
@@ -461,8 +495,10 @@ impl Run {
                 return;
             }
         };
+        let (mut repeated, mut missing) = (Vec::new(), None);
         let (layout, sources) = match column.kind() {
             Kind::Categorical { codes, categories } => {
+                (repeated, missing) = names::categories(file, &element, categories);
                 let codes = Source::Codes {
                     codes: codes.clone(),
                     n_categories: categories.len(),
@@ -496,6 +532,12 @@ impl Run {
             more_faults: 0,
         };
         self.element(need, report, sources);
+        if let Some(entry) = self.entries.last_mut() {
+            entry.add(0, repeated);
+        }
+        if let Some(notice) = missing {
+            self.entry(Need::Never, None, vec![notice]);
+        }
     }
 
     fn matrix(&mut self, element: String, need: Need, matrix: Result<Option<MatrixSource>, Error>) {
@@ -607,6 +649,7 @@ impl Run {
             shape: Some([file.n_obs(), file.n_vars()]),
             elements: Vec::new(),
             faults: Vec::new(),
+            unsupported: Vec::new(),
             notices: Vec::new(),
         };
         for mut entry in self.entries {
@@ -618,12 +661,16 @@ impl Run {
                 report.elements.push(element);
             }
             for (_, _, error) in entry.faults {
-                let is_supported = !matches!(error.kind(), ErrorKind::Unsupported { .. });
-                match entry.need {
-                    Need::Absent => report.notices.push(error),
-                    Need::IfSupported if !is_supported => report.notices.push(error),
-                    Need::Always | Need::IfSupported => report.faults.push(error),
-                }
+                let list = match (entry.need, error.kind()) {
+                    (Need::Never, _) => &mut report.notices,
+                    (Need::IfSupported, ErrorKind::Unsupported { what, .. })
+                        if what != LINK_ELSEWHERE =>
+                    {
+                        &mut report.unsupported
+                    }
+                    (Need::Always | Need::IfSupported, _) => &mut report.faults,
+                };
+                list.push(error);
             }
         }
         report

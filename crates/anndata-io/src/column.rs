@@ -1,10 +1,14 @@
 //! Columns of obs and var: one label or number a row.
 
+use crate::array::convert::Conversion;
 use crate::array::text::Strings;
 use crate::array::{Array, Cursor};
 use crate::dtype::{Bool, DType, Stored, Values, Wide};
-use crate::error::{Error, REWRITE};
+use crate::error::Error;
 use crate::store::{Attribute, Node, Store};
+
+/// The way out of what is no column: anndata would write it again as it is.
+const AS_COLUMN: &str = "leave it out, or write it as numbers, booleans, texts or a categorical";
 
 /// A column of a table, opened. Categories and codes are in memory; numbers and texts are read
 /// on demand.
@@ -158,7 +162,7 @@ impl Column {
                 Node::Group,
                 Some("nullable-integer" | "nullable-boolean" | "nullable-string-array"),
             ) => {
-                let (values, mask) = (part("values")?, part("mask")?);
+                let (values, mask) = (part("values")?, truth(part("mask")?)?);
                 if mask.shape() != values.shape() || mask.dtype() != Some(DType::Bool) {
                     let expected = format!("booleans of shape {:?}", values.shape());
                     let found = format!(
@@ -175,25 +179,31 @@ impl Column {
                     let categories = read_categories(store, &categories)?;
                     Column::categorical(store.array(&element)?, categories)?
                 }
-                None => Column::plain(store.array(&element)?, None)?,
+                None => Column::of_array(store, &element)?,
             },
-            (Node::Array, Some("array" | "string-array")) => {
-                Column::plain(store.array(&element)?, None)?
+            (Node::Array, Some("array" | "string-array")) => Column::of_array(store, &element)?,
+            (Node::Group, None) => {
+                let found = "a group without it";
+                return Err(store.invalid(&element, "attribute encoding-type", found));
             }
             (_, encoding) => {
                 let encoding = encoding.unwrap_or("none");
                 let what = format!("the column encoding {encoding}");
-                return Err(Error::unsupported(store.path(), element, what, REWRITE));
+                return Err(Error::unsupported(store.path(), element, what, AS_COLUMN));
             }
         };
         Ok(Some(column))
     }
 
     fn categorical(codes: Array, categories: Values1d) -> Result<Column, Error> {
-        if !codes.dtype().is_some_and(DType::is_integer) {
-            return Err(codes.invalid("integer codes", codes.dtype().map_or("text", DType::name)));
-        }
+        let codes = codes.into_integers()?;
         Column::checked(Kind::Categorical { codes, categories })
+    }
+
+    fn of_array(store: &Store, element: &str) -> Result<Column, Error> {
+        let values = store.array(element)?;
+        let mask = missing(&values, || store.array(element))?;
+        Column::plain(truth(values)?, mask)
     }
 
     fn plain(values: Array, mask: Option<Array>) -> Result<Column, Error> {
@@ -284,7 +294,7 @@ impl Column {
                 codes: array,
                 categories,
             } => {
-                let codes = check_codes(array, &self.read_array(array)?, categories.len())?;
+                let codes = check_codes(array, &self.read_array(array)?, categories)?;
                 Ok(LabelColumn {
                     categories: categories.clone(),
                     codes,
@@ -354,7 +364,7 @@ impl Column {
                 codes: array,
                 categories,
             } => {
-                let codes = check_codes(array, &read_at(array, rows)?, categories.len())?;
+                let codes = check_codes(array, &read_at(array, rows)?, categories)?;
                 let codes = (0..codes.len()).map(|row| codes.get(row));
                 Ok(ColumnRows::of_codes(categories, codes))
             }
@@ -448,8 +458,8 @@ fn table_categories(
     // When both tables have such a column, they are those of the one whose codes they fit, obs
     // before var: what anndata does.
     if frame == "obs" && store.node(&format!("var/{name}"))?.is_some() {
-        let n_categories = read_categories(store, &categories)?.len();
-        if check_codes(&codes, &codes.read_all()?, n_categories).is_err() {
+        let values = read_categories(store, &categories)?;
+        if check_codes(&codes, &codes.read_all()?, &values).is_err() {
             return Ok(None);
         }
     }
@@ -458,17 +468,23 @@ fn table_categories(
 
 /// The categories of a column: an array, or the values of a nullable one, none of them missing.
 fn read_categories(store: &Store, element: &str) -> Result<Values1d, Error> {
-    let array = match store.node(element)? {
+    let (array, mask) = match store.node(element)? {
         Some(Node::Group) => {
             let mask = store.array(&format!("{element}/mask"))?;
-            let masked = mask.read_all()?.as_slice().to_vec::<Bool>();
-            if masked.iter().any(|masked| masked.0 != 0) {
-                return Err(mask.invalid("categories without missing ones", "a missing category"));
-            }
-            store.array(&format!("{element}/values"))?
+            (store.array(&format!("{element}/values"))?, Some(mask))
         }
-        _ => store.array(element)?,
+        _ => {
+            let array = store.array(element)?;
+            let mask = missing(&array, || store.array(element))?;
+            (truth(array)?, mask)
+        }
     };
+    if let Some(mask) = mask {
+        let masked = mask.read_all()?.as_slice().to_vec::<Bool>();
+        if masked.iter().any(|masked| masked.0 != 0) {
+            return Err(mask.invalid("categories without missing ones", "a missing category"));
+        }
+    }
     // A single one may be a scalar.
     if array.shape().len() > 1 {
         return Err(array.invalid("a list of categories", format!("shape {:?}", array.shape())));
@@ -477,6 +493,25 @@ fn read_categories(store: &Store, element: &str) -> Result<Values1d, Error> {
         Some(_) => Ok(Values1d::Numbers(array.read_all()?)),
         None => Ok(Values1d::Texts(array.read_strings()?)),
     }
+}
+
+/// R's logicals as booleans; other arrays as they are.
+fn truth(array: Array) -> Result<Array, Error> {
+    let size = array.parts().stored_size();
+    match array.parts().missing {
+        Some(_) => array.converted(Conversion::Truth(size)),
+        None => Ok(array),
+    }
+}
+
+/// Which of R's logicals are missing; `None` for other arrays. `again` opens the same array.
+fn missing(
+    array: &Array,
+    again: impl FnOnce() -> Result<Array, Error>,
+) -> Result<Option<Array>, Error> {
+    let size = array.parts().stored_size();
+    let equals = |value| again()?.converted(Conversion::Equals(size, value));
+    array.parts().missing.map(equals).transpose()
 }
 
 /// Single elements of a 1-D array, in the order of `rows`.
@@ -504,7 +539,10 @@ pub(crate) fn check_code(
     }
 }
 
-fn check_codes(array: &Array, stored: &Values, n_categories: usize) -> Result<Codes, Error> {
+/// The codes of rows, held against the categories. One of a category that is NaN is missing.
+fn check_codes(array: &Array, stored: &Values, categories: &Values1d) -> Result<Codes, Error> {
+    let n_categories = categories.len();
+    let has_nan = has_nan(categories);
     let mut codes = Codes::with_capacity(n_categories, stored.len());
     let stored = stored.as_slice();
     for row in 0..stored.len() {
@@ -513,13 +551,26 @@ fn check_codes(array: &Array, stored: &Values, n_categories: usize) -> Result<Co
             Wide::Unsigned(code) => i64::try_from(code).unwrap_or(i64::MAX),
             _ => unreachable!("codes are integers: checked when the column was opened"),
         };
-        codes.push(check_code(array, code, n_categories)?);
+        let code = check_code(array, code, n_categories)?;
+        codes.push(code.filter(|&code| !has_nan || !is_nan(categories, code as usize)));
     }
     Ok(codes)
 }
 
+/// Whether one of the categories is NaN, which no label is.
+pub(crate) fn has_nan(categories: &Values1d) -> bool {
+    (0..categories.len()).any(|i| is_nan(categories, i))
+}
+
+fn is_nan(categories: &Values1d, i: usize) -> bool {
+    match categories {
+        Values1d::Numbers(numbers) => number_key(numbers.as_slice().get(i)).is_none(),
+        Values1d::Texts(_) => false,
+    }
+}
+
 /// Numbers by value: what tells two of them apart. `None` for NaN.
-fn number_key(value: Wide) -> Option<u64> {
+pub(crate) fn number_key(value: Wide) -> Option<u64> {
     match value {
         Wide::Bool(value) => Some(value.into()),
         Wide::Signed(value) => Some(value as u64),

@@ -514,6 +514,14 @@ impl Memory {
         }
     }
 
+    /// Memory that others hold too.
+    pub(crate) fn shared(bytes: Arc<AlignedBytes>) -> Memory {
+        Memory {
+            bytes,
+            before_read: None,
+        }
+    }
+
     /// The same memory, whose reads begin with a call.
     pub(crate) fn before_read(mut self, call: BeforeRead) -> Memory {
         self.before_read = Some(call);

@@ -38,6 +38,16 @@ pub enum ErrorKind {
     /// The file is compressed as a whole.
     #[error("the file is gzip-compressed as a whole: decompress it first (gunzip)")]
     Gzipped,
+    /// The file ends before the place where it says that it ends.
+    #[error(
+        "the file was cut short: expected {expected} bytes, found {found}: copy or download it again"
+    )]
+    CutShort {
+        /// Bytes that the file says it has.
+        expected: u64,
+        /// Bytes that it has.
+        found: u64,
+    },
     /// The element does not exist.
     #[error("no such element{}", did_you_mean(nearest))]
     MissingElement {
@@ -173,6 +183,9 @@ impl std::error::Error for Error {
         self.kind.source()
     }
 }
+
+/// What an external link of HDF5 is called.
+pub(crate) const LINK_ELSEWHERE: &str = "a link into another file";
 
 /// The way out of a file that is valid but not supported: today's anndata rewrites it.
 pub(crate) const REWRITE: &str =

@@ -9,8 +9,10 @@ use std::sync::Arc;
 use libdeflater::Decompressor;
 use zip::{CompressionMethod, ZipArchive};
 
+use crate::array::buffer::AlignedBytes;
 use crate::context::{ByteSource, FileSource, IoContext, Memory};
 use crate::error::{Error, ErrorKind};
+use crate::location::is_absence;
 
 /// Files by name, the parts of which are joined by `/`. A name cannot lead out of it: callers
 /// check theirs, and an archive has nothing but its entries.
@@ -28,6 +30,17 @@ pub(crate) struct FileBytes {
     pub(crate) len: u64,
 }
 
+impl FileBytes {
+    /// A file that was inflated as a whole.
+    pub(crate) fn in_memory(bytes: Arc<AlignedBytes>) -> FileBytes {
+        FileBytes {
+            len: bytes.len() as u64,
+            source: ByteSource::Memory(Memory::shared(bytes)),
+            offset: 0,
+        }
+    }
+}
+
 /// The entries of a zip archive.
 #[derive(Debug)]
 pub(crate) struct Archive {
@@ -42,6 +55,7 @@ struct Entry {
     header: u64,
     stored: u64,
     len: u64,
+    crc32: u32,
     compression: CompressionMethod,
     encrypted: bool,
 }
@@ -52,12 +66,14 @@ const HEADER_LEN: u64 = 30;
 const BEST_RATIO: u64 = 1032;
 
 impl Folder {
-    /// The zip archive at a path, seen from the folder in it that holds one of `roots`.
+    /// The zip archive at a path, seen from the folder in it that `inner` names, or else the
+    /// uppermost one that holds one of `roots`. Where there is none, or several, what it is instead.
     pub(crate) fn open_zip(
         path: &Path,
+        inner: &str,
         context: &IoContext,
         roots: &[&str],
-    ) -> Result<Option<Folder>, Error> {
+    ) -> Result<Result<Folder, String>, Error> {
         let source = FileSource::open(context, path).map_err(|error| Error::io(path, "", error))?;
         let reader = Reader {
             source: &source,
@@ -80,6 +96,7 @@ impl Folder {
                     header: entry.header_start(),
                     stored: entry.compressed_size(),
                     len: entry.size(),
+                    crc32: entry.crc32(),
                     compression: entry.compression(),
                     encrypted: entry.encrypted(),
                 };
@@ -87,21 +104,13 @@ impl Folder {
                 entries.insert(name.to_owned(), entry);
             }
         }
-        let is_root = |prefix: &str| {
-            let mut names = roots.iter().map(|root| format!("{prefix}{root}"));
-            names.any(|name| entries.contains_key(&name))
-        };
-        let tops = entries.keys().filter_map(|name| name.split_once('/'));
-        let tops: BTreeSet<String> = tops.map(|(top, _)| format!("{top}/")).collect();
-        let mut prefixes = std::iter::once(String::new()).chain(tops);
-        let Some(prefix) = prefixes.find(|prefix| is_root(prefix)) else {
-            return Ok(None);
-        };
-        Ok(Some(Folder::Zip(Arc::new(Archive {
-            source,
-            prefix,
-            entries,
-        }))))
+        Ok(prefix(path, &entries, inner, roots).map(|prefix| {
+            Folder::Zip(Arc::new(Archive {
+                source,
+                prefix,
+                entries,
+            }))
+        }))
     }
 
     /// The directory or archive.
@@ -146,6 +155,22 @@ impl Folder {
         }
     }
 
+    /// The names, escaped, of the folders in a folder of which no element can be named: those that
+    /// are not UTF-8.
+    pub(crate) fn unreadable_folders(&self, folder: &str) -> Result<Vec<String>, Error> {
+        let Folder::Disk(root) = self else {
+            return Ok(Vec::new());
+        };
+        let path = root.join(folder);
+        let entries = std::fs::read_dir(&path).map_err(|error| Error::io(&path, "", error))?;
+        let escaped = |entry: std::fs::DirEntry| {
+            let name = entry.file_name();
+            let is_one = name.to_str().is_none() && entry.path().is_dir();
+            is_one.then(|| name.as_encoded_bytes().escape_ascii().to_string())
+        };
+        Ok(entries.filter_map(|entry| escaped(entry.ok()?)).collect())
+    }
+
     /// A whole file; `None` when there is none of that name.
     pub(crate) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
         match self {
@@ -163,6 +188,27 @@ impl Folder {
                 found.source.read_exact_at(found.offset, &mut bytes)?;
                 Ok(Some(bytes))
             }
+        }
+    }
+
+    /// The bytes of a deflated entry of an archive, inflated; `None` where a file lies as it is.
+    pub(crate) fn inflate(&self, name: &str) -> Result<Option<AlignedBytes>, Error> {
+        match self {
+            Folder::Zip(archive) if self.is_deflated(name) => {
+                let entry = archive.entry(name);
+                entry.map(|entry| archive.inflate(name, entry)).transpose()
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether a file has to be inflated before it can be read.
+    pub(crate) fn is_deflated(&self, name: &str) -> bool {
+        match self {
+            Folder::Disk(_) => false,
+            Folder::Zip(archive) => archive
+                .entry(name)
+                .is_some_and(|entry| entry.compression == CompressionMethod::DEFLATE),
         }
     }
 
@@ -189,9 +235,67 @@ impl Folder {
     }
 }
 
-fn is_absence(error: &io::Error) -> bool {
-    use io::ErrorKind::{NotADirectory, NotFound};
-    matches!(error.kind(), NotFound | NotADirectory)
+/// What comes before the names of the store that a path in an archive means.
+fn prefix(
+    path: &Path,
+    entries: &BTreeMap<String, Entry>,
+    inner: &str,
+    roots: &[&str],
+) -> Result<String, String> {
+    let mut tops: BTreeSet<&str> = BTreeSet::new();
+    let mut least = usize::MAX;
+    for name in entries.keys() {
+        let (folder, file) = name.split_at(name.rfind('/').map_or(0, |slash| slash + 1));
+        let depth = folder.matches('/').count();
+        if depth <= least && roots.contains(&file) {
+            if depth < least {
+                tops.clear();
+                least = depth;
+            }
+            tops.insert(folder);
+        }
+    }
+    if !inner.is_empty() {
+        let below = tops
+            .iter()
+            .flat_map(|top| [format!("{top}{inner}/"), format!("{top}mod/{inner}/")]);
+        let mut below = std::iter::once(format!("{inner}/")).chain(below);
+        let is_root = |folder: &String| {
+            let mut roots = roots.iter();
+            roots.any(|root| entries.contains_key(&format!("{folder}{root}")))
+        };
+        return below
+            .find(is_root)
+            .ok_or_else(|| format!("a zip archive without a zarr group {inner}"));
+    }
+    let mut tops = tops.into_iter();
+    match (tops.next(), tops.next()) {
+        (Some(top), None) => Ok(top.to_owned()),
+        (Some(top), Some(_)) => {
+            let example = path.join(top.trim_end_matches('/'));
+            let example = example.display();
+            Err(format!(
+                "a zip archive of several zarr stores: name one by its path, such as {example}"
+            ))
+        }
+        (None, _) => Err(without_zarr(entries)),
+    }
+}
+
+/// What an archive is that holds no zarr.
+fn without_zarr(entries: &BTreeMap<String, Entry>) -> String {
+    let mut names = entries.keys().filter(|name| !name.starts_with("__MACOSX/"));
+    if let Some(file) = names.clone().find(|name| {
+        let ends = [".h5ad", ".h5mu", ".h5", ".loom"];
+        ends.iter().any(|end| name.ends_with(end))
+    }) {
+        return format!("a zip archive of {file}: unzip it first");
+    }
+    let is_npz = !entries.is_empty() && names.all(|name| name.ends_with(".npy"));
+    if is_npz {
+        return "a numpy archive (.npz): write an AnnData object of it".to_owned();
+    }
+    "a zip archive without zarr.json or .zgroup".to_owned()
 }
 
 impl Archive {
@@ -224,68 +328,85 @@ impl Archive {
     }
 
     fn open(&self, name: &str, entry: Entry) -> Result<FileBytes, Error> {
-        let invalid = |expected: &str, found: String| {
-            Error::invalid(self.source.path(), name, expected, found)
-        };
-        let unsupported = |what: String| {
-            let way_out = "zip the store again without compression (zip -0 -r)";
-            Error::unsupported(self.source.path(), name, what, way_out)
-        };
-        if entry.encrypted {
-            return Err(unsupported(
-                "an encrypted entry of a zip archive".to_owned(),
-            ));
+        if entry.compression == CompressionMethod::DEFLATE {
+            return Ok(FileBytes::in_memory(Arc::new(self.inflate(name, entry)?)));
         }
-        let mut header = [0; HEADER_LEN as usize];
-        self.source.read_exact_at(entry.header, &mut header)?;
-        let word = |at: usize| u64::from(u16::from_le_bytes([header[at], header[at + 1]]));
-        if !header.starts_with(b"PK\x03\x04") {
-            return Err(invalid(
-                "the header of a zip entry",
-                format!("{:?}", &header[..4]),
-            ));
-        }
-        let offset = entry.header + HEADER_LEN + word(26) + word(28);
-        let end = offset.checked_add(entry.stored);
-        if end.is_none_or(|end| end > self.source.len()) {
-            let found = format!("{} bytes at {offset}", entry.stored);
-            return Err(invalid("an entry within the archive", found));
-        }
+        let offset = self.data_offset(name, entry)?;
         match entry.compression {
             CompressionMethod::STORE if entry.len == entry.stored => Ok(FileBytes {
                 source: ByteSource::File(self.source.clone()),
                 offset,
                 len: entry.len,
             }),
-            CompressionMethod::DEFLATE if entry.len / BEST_RATIO <= entry.stored => {
-                let mut stored = vec![0; entry.stored as usize];
-                self.source.read_exact_at(offset, &mut stored)?;
-                let mut bytes = vec![0; entry.len as usize];
-                let inflated = Decompressor::new().deflate_decompress(&stored, &mut bytes);
-                match inflated {
-                    Ok(len) if len == bytes.len() => {}
-                    Ok(len) => {
-                        return Err(invalid(
-                            "as many bytes as the entry claims",
-                            len.to_string(),
-                        ));
-                    }
-                    Err(error) => return Err(invalid("a deflated entry", error.to_string())),
-                }
-                Ok(FileBytes {
-                    source: ByteSource::Memory(Memory::new(bytes)),
-                    offset: 0,
-                    len: entry.len,
-                })
-            }
-            CompressionMethod::STORE | CompressionMethod::DEFLATE => {
+            CompressionMethod::STORE => {
                 let found = format!("{} of {}", entry.stored, entry.len);
-                Err(invalid(
-                    "stored bytes that can be those of the entry",
-                    found,
-                ))
+                Err(self.invalid(name, "stored bytes that can be those of the entry", found))
             }
-            method => Err(unsupported(format!("a zip entry compressed with {method}"))),
+            method => Err(self.unsupported(name, format!("a zip entry compressed with {method}"))),
+        }
+    }
+
+    fn invalid(&self, name: &str, expected: &str, found: String) -> Error {
+        Error::invalid(self.source.path(), name, expected, found)
+    }
+
+    fn unsupported(&self, name: &str, what: String) -> Error {
+        let way_out = "zip the store again without compression (zip -0 -r)";
+        Error::unsupported(self.source.path(), name, what, way_out)
+    }
+
+    /// Where the bytes of an entry begin, all of which are within the archive.
+    fn data_offset(&self, name: &str, entry: Entry) -> Result<u64, Error> {
+        if entry.encrypted {
+            let what = "an encrypted entry of a zip archive".to_owned();
+            return Err(self.unsupported(name, what));
+        }
+        let mut header = [0; HEADER_LEN as usize];
+        self.source.read_exact_at(entry.header, &mut header)?;
+        let word = |at: usize| u64::from(u16::from_le_bytes([header[at], header[at + 1]]));
+        if !header.starts_with(b"PK\x03\x04") {
+            let found = format!("{:?}", &header[..4]);
+            return Err(self.invalid(name, "the header of a zip entry", found));
+        }
+        let offset = entry.header + HEADER_LEN + word(26) + word(28);
+        let end = offset.checked_add(entry.stored);
+        if end.is_none_or(|end| end > self.source.len()) {
+            let found = format!("{} bytes at {offset}", entry.stored);
+            return Err(self.invalid(name, "an entry within the archive", found));
+        }
+        Ok(offset)
+    }
+
+    /// The bytes of a deflated entry: no more than deflate makes of those that are stored, nor than
+    /// there is memory for.
+    fn inflate(&self, name: &str, entry: Entry) -> Result<AlignedBytes, Error> {
+        let offset = self.data_offset(name, entry)?;
+        if entry.len / BEST_RATIO > entry.stored {
+            let found = format!("{} of {}", entry.stored, entry.len);
+            return Err(self.invalid(name, "stored bytes that can be those of the entry", found));
+        }
+        let len = usize::try_from(entry.len).unwrap_or(usize::MAX);
+        if Vec::<u8>::new().try_reserve_exact(len).is_err() {
+            let found = format!("{len} bytes, for which there is no memory");
+            return Err(self.unsupported(name, format!("a deflated entry of {found}")));
+        }
+        let mut stored = vec![0; entry.stored as usize];
+        self.source.read_exact_at(offset, &mut stored)?;
+        let mut bytes = AlignedBytes::zeroed(len);
+        let inflated = Decompressor::new().deflate_decompress(&stored, bytes.as_mut_slice());
+        match inflated {
+            Ok(found) if found == len => {
+                let computed = libdeflater::crc32(bytes.as_slice());
+                if computed == entry.crc32 {
+                    return Ok(bytes);
+                }
+                let found = format!("{computed:#010x}");
+                Err(self.invalid(name, &format!("a crc32 of {:#010x}", entry.crc32), found))
+            }
+            Ok(found) => {
+                Err(self.invalid(name, "as many bytes as the entry claims", found.to_string()))
+            }
+            Err(error) => Err(self.invalid(name, "a deflated entry", error.to_string())),
         }
     }
 }

@@ -48,8 +48,9 @@
 //! # What is read
 //! Files as anndata 0.6 to 0.13 write them: dense arrays, CSR, CSC, numeric tables in obsm; obs
 //! columns that are categorical (of texts, numbers, booleans), nullable, text or numeric. HDF5 filters gzip, shuffle, fletcher32, lzf, zstd, lz4 and blosc;
-//! zarr format 2 and 3 with blosc, zstd, gzip, zlib, lz4 and crc32c, sharded or not, zipped or
-//! not. Anything else is an [error](ErrorKind::Unsupported) that names it and the way out.
+//! zarr format 2 and 3 with blosc, zstd, gzip, zlib, lz4, bz2, lzma, checksums and the filters of
+//! numcodecs that need little to decode, sharded or not, zipped or not. A table inside a file (MuData, SpatialData) is named by a path below it:
+//! `cells.h5mu/mod/rna`. Anything else is an [error](ErrorKind::Unsupported) that names it and the way out.
 //!
 //! # Trust
 //! Files come from strangers: no length, offset, code or index in one is used before it is
@@ -62,12 +63,14 @@ mod anndata;
 mod array;
 mod check;
 mod column;
+mod container;
 mod context;
 mod dtype;
 mod error;
 mod folder;
 mod fork_local;
 mod key;
+mod location;
 mod matrix;
 mod store;
 #[doc(hidden)]

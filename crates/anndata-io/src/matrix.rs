@@ -1,9 +1,11 @@
 //! Matrices with one row a cell: dense, CSR, or a table of numbers, all read by bulks of rows.
 
+use std::ops::Range;
+
 use crate::array::buffer::AlignedBytes;
 use crate::array::{Array, Cursor};
 use crate::dtype::{DType, Slice};
-use crate::error::{Error, ErrorKind, REWRITE};
+use crate::error::{Error, ErrorKind};
 use crate::store::{Node, Store};
 
 pub(crate) mod compressed;
@@ -50,6 +52,7 @@ pub struct Room<'a> {
 #[derive(Debug, Default)]
 pub struct ReadScratch {
     scan: bool,
+    neighbours: [Option<u64>; 2],
     indices: Cursor,
     data: Cursor,
     raw_columns: AlignedBytes,
@@ -65,6 +68,13 @@ impl ReadScratch {
             scan: true,
             ..Default::default()
         }
+    }
+
+    /// For the next piece of a scan: the row before it and the row after it, of the same matrices,
+    /// that other pieces have. Bands of dense chunks in which these lie go into the cache, if they
+    /// fit.
+    pub fn set_neighbours(&mut self, before: Option<u64>, after: Option<u64>) {
+        self.neighbours = [before, after];
     }
 
     /// Lets go of the chunks that were read last, so that only the cache holds chunks.
@@ -86,7 +96,10 @@ pub struct MatrixSource {
 
 #[derive(Debug, Clone)]
 enum Layout {
+    /// Of any rank; a list is one column.
     Dense(Array),
+    /// A list that is one row.
+    Row(Array),
     Csr(CsrMatrix),
     Csc(CscMatrix),
     Frame(Frame),
@@ -102,12 +115,20 @@ pub(crate) enum MatrixParts {
     Table(Vec<Array>),
 }
 
+/// The way out of what is no matrix: anndata would write it again as it is.
+const AS_MATRIX: &str = "leave it out, or write it as an array, a CSR or a CSC matrix of numbers";
+
 impl MatrixSource {
-    /// Opens the matrix at `element`; `None` when there is none, or when it is anndata's null.
+    /// Opens the matrix at `element` of a store of so many rows; `None` when there is none, or when it
+    /// is anndata's null.
     ///
     /// # Errors
     /// When it cannot be read, or its parts contradict each other.
-    pub(crate) fn open(store: &Store, element: &str) -> Result<Option<MatrixSource>, Error> {
+    pub(crate) fn open(
+        store: &Store,
+        element: &str,
+        n_obs: u64,
+    ) -> Result<Option<MatrixSource>, Error> {
         let Some(node) = store.node(element)? else {
             return Ok(None);
         };
@@ -119,13 +140,18 @@ impl MatrixSource {
                 .map(|format| format!("{format}_matrix")),
         };
         let unsupported =
-            |what: String, way_out| Err(Error::unsupported(store.path(), element, what, way_out));
+            |what: String| Err(Error::unsupported(store.path(), element, what, AS_MATRIX));
         let (shape, dtype, layout) = match (node, encoding.as_deref()) {
             (_, Some("null")) => return Ok(None),
             (Node::Array, Some("array") | None) => {
                 let array = store.array(element)?;
                 let dtype = array.number_type()?;
-                (array.shape().to_vec(), dtype, Layout::Dense(array))
+                match *array.shape() {
+                    // A matrix of one dimension is one column, or all there is of the only row.
+                    [len] if n_obs == 1 && len > 1 => (vec![1, len], dtype, Layout::Row(array)),
+                    [len] => (vec![len, 1], dtype, Layout::Dense(array)),
+                    _ => (array.shape().to_vec(), dtype, Layout::Dense(array)),
+                }
             }
             (Node::Group, Some("csr_matrix")) => {
                 let matrix = CsrMatrix::open(store, element)?;
@@ -140,13 +166,14 @@ impl MatrixSource {
                 (frame.shape().to_vec(), frame.dtype(), Layout::Frame(frame))
             }
             (Node::Group, None) => {
-                return unsupported("a group without encoding-type".to_owned(), REWRITE);
+                let found = "a group without it";
+                return Err(store.invalid(element, "attribute encoding-type", found));
             }
             (Node::Table, None) => {
-                return unsupported("a table of records as a matrix".to_owned(), REWRITE);
+                return unsupported("a table of records as a matrix".to_owned());
             }
             (_, Some(encoding)) => {
-                return unsupported(format!("the encoding {encoding} of a matrix"), REWRITE);
+                return unsupported(format!("the encoding {encoding} of a matrix"));
             }
         };
         if shape.len() < 2 {
@@ -169,10 +196,20 @@ impl MatrixSource {
         }))
     }
 
+    /// The same matrix with so many columns, where a list without elements says nothing of them.
+    pub(crate) fn with_columns(mut self, n_columns: u64) -> MatrixSource {
+        if let Layout::Dense(array) = &self.layout
+            && array.shape() == [0]
+        {
+            self.shape = vec![0, n_columns];
+        }
+        self
+    }
+
     /// What it is made of in the file.
     pub(crate) fn parts(&self) -> MatrixParts {
         match &self.layout {
-            Layout::Dense(array) => MatrixParts::Dense(array.clone()),
+            Layout::Dense(array) | Layout::Row(array) => MatrixParts::Dense(array.clone()),
             Layout::Csr(matrix) => MatrixParts::Compressed(matrix.parts().clone()),
             Layout::Csc(matrix) => MatrixParts::Compressed(matrix.parts().clone()),
             Layout::Frame(frame) => MatrixParts::Table(frame.columns().to_vec()),
@@ -211,7 +248,7 @@ impl MatrixSource {
             Layout::Dense(array) => array.is_direct(),
             Layout::Csr(matrix) => matrix.is_direct(),
             Layout::Csc(_) => true,
-            Layout::Frame(_) => false,
+            Layout::Row(_) | Layout::Frame(_) => false,
         }
     }
 
@@ -229,17 +266,84 @@ impl MatrixSource {
         scratch: &mut ReadScratch,
         sink: &mut impl RowSink,
     ) -> Result<(), Error> {
+        self.read_part(rows, (0, 1), scratch, sink)
+    }
+
+    /// Reads the part `number` of `n_parts` of some rows, so that threads can divide a band of
+    /// chunks that is too large for one of them. The parts together are what
+    /// [`read_rows`](Self::read_rows) reads; each chunk is in one of them. Only dense rows of
+    /// several chunks can be divided: of others, all is in the first part.
+    ///
+    /// # Errors
+    /// As [`read_rows`](Self::read_rows).
+    pub fn read_part(
+        &self,
+        rows: &[u64],
+        (number, n_parts): (u64, u64),
+        scratch: &mut ReadScratch,
+        sink: &mut impl RowSink,
+    ) -> Result<(), Error> {
         match &self.layout {
             Layout::Dense(array) => {
-                // Pieces of a scan end where bands of chunks do: none is shared.
-                scratch.data.shared = scratch.scan.then_some([u64::MAX; 2]);
-                array.read_rows(rows, &mut scratch.data, |row, start, run| {
+                let blocks = self.chunks_per_band();
+                let cut = |number: u64| (number * blocks).checked_div(n_parts).unwrap_or(blocks);
+                let shared = || self.shared_chunks(rows, scratch.neighbours);
+                scratch.data.shared = scratch.scan.then(shared);
+                let part = cut(number)..cut(number + 1);
+                array.read_rows(rows, part, &mut scratch.data, |row, start, run| {
                     sink.dense(row, start, run);
                 })
             }
+            _ if number > 0 => Ok(()),
+            Layout::Row(array) => read_row(array, rows, scratch, sink),
             Layout::Csr(matrix) => matrix.read_rows(rows, scratch, sink),
             Layout::Csc(matrix) => matrix.rows(&mut |_, _| {})?.read_rows(rows, scratch, sink),
             Layout::Frame(frame) => frame.read_rows(rows, sink),
+        }
+    }
+
+    /// The chunks of the first and the last band of some rows that a neighbouring piece of a scan
+    /// needs too. Bands that the cache cannot keep would only drive others out of it.
+    fn shared_chunks(&self, rows: &[u64], neighbours: [Option<u64>; 2]) -> [Range<u64>; 2] {
+        let ends = [rows.first(), rows.last()];
+        let fits = !self.is_direct() && self.can_keep(self.band_bytes());
+        std::array::from_fn(|end| match (ends[end], neighbours[end]) {
+            (Some(&row), Some(other)) if fits && self.band(row) == self.band(other) => {
+                let blocks = self.chunks_per_band();
+                self.band(row) * blocks..(self.band(row) + 1) * blocks
+            }
+            _ => 0..0,
+        })
+    }
+
+    fn can_keep(&self, bytes: u64) -> bool {
+        match &self.layout {
+            Layout::Dense(array) => array.parts().context.can_keep(bytes),
+            _ => false,
+        }
+    }
+
+    /// Chunks of a dense matrix that lie side by side in a band; 1 for others.
+    pub fn chunks_per_band(&self) -> u64 {
+        match &self.layout {
+            Layout::Dense(array) => {
+                let (shape, chunk) = (array.shape(), array.chunk_shape());
+                let counts = shape.iter().zip(chunk).skip(1);
+                counts.map(|(&n, &chunk)| n.div_ceil(chunk)).product()
+            }
+            _ => 1,
+        }
+    }
+
+    /// Bytes of the decoded chunks of one band: what must be kept so that the rows of a band can be
+    /// read in several pieces and each chunk is decoded once. 0 when rows are read without
+    /// decoding others.
+    pub fn band_bytes(&self) -> u64 {
+        match &self.layout {
+            _ if self.is_direct() => 0,
+            Layout::Dense(array) => array.chunk_bytes().saturating_mul(self.chunks_per_band()),
+            Layout::Csr(matrix) => matrix.band_bytes(),
+            Layout::Row(_) | Layout::Csc(_) | Layout::Frame(_) => 0,
         }
     }
 
@@ -288,18 +392,44 @@ impl MatrixSource {
             _ if self.is_direct() => 1,
             Layout::Dense(array) => array.chunk_shape()[0],
             Layout::Csr(matrix) => matrix.rows_per_band(),
-            Layout::Csc(_) | Layout::Frame(_) => 1,
+            Layout::Row(_) | Layout::Csc(_) | Layout::Frame(_) => 1,
         }
     }
 
     /// The band of chunks in which a row begins: a number that grows with the row.
     pub fn band(&self, row: u64) -> u64 {
         match &self.layout {
+            _ if self.is_direct() => row,
             Layout::Dense(array) => row / array.chunk_shape()[0],
             Layout::Csr(matrix) => matrix.band(row),
-            Layout::Csc(_) | Layout::Frame(_) => row,
+            Layout::Row(_) | Layout::Csc(_) | Layout::Frame(_) => row,
         }
     }
+}
+
+/// Elements of a list that are read together.
+const STEP: u64 = 64 << 10;
+
+/// The only row of a matrix that is a list, as often as it is asked for.
+fn read_row(
+    array: &Array,
+    rows: &[u64],
+    scratch: &mut ReadScratch,
+    sink: &mut impl RowSink,
+) -> Result<(), Error> {
+    check_rows(array, rows, 1)?;
+    let dtype = array.number_type()?;
+    scratch.data.mapped = array.check_unchanged()?;
+    scratch.data.shared = scratch.scan.then_some([0..0, 0..0]);
+    for start in (0..array.len()).step_by(STEP as usize) {
+        let range = start..(start + STEP).min(array.len());
+        let (cursor, buffer) = (&mut scratch.data, &mut scratch.raw_values);
+        let values = Slice::from_bytes(dtype, array.read_or_view(range, cursor, buffer)?);
+        for row in 0..rows.len() {
+            sink.dense(row, start as usize, values);
+        }
+    }
+    Ok(())
 }
 
 /// Checks that rows ascend and exist.

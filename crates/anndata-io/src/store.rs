@@ -1,14 +1,16 @@
 //! Stores: groups, arrays and attributes, whatever the file format.
 
 use std::fmt::{self, Debug};
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::array::Array;
+use crate::container;
 use crate::context::{Hdf5Backend, IoContext};
 use crate::error::{Error, ErrorKind};
+use crate::location::{self, Existing};
 
+mod below;
+mod content;
 #[cfg(feature = "libhdf5")]
 mod fallback;
 pub(crate) mod hdf5;
@@ -17,6 +19,8 @@ mod libhdf5;
 pub(crate) mod memory;
 pub(crate) mod zarr;
 
+use below::Below;
+use content::Content;
 pub use memory::MemoryStore;
 
 /// What stands at a path in a store.
@@ -62,9 +66,23 @@ impl fmt::Display for Attribute {
 pub(crate) trait Backend: Debug + Send + Sync {
     fn node(&self, element: &str) -> Result<Option<Node>, Error>;
     fn children(&self, group: &str) -> Result<Vec<String>, Error>;
+    /// Members of a group that cannot be asked for, by a name that is no text: an error each.
+    fn unreadable(&self, _group: &str) -> Result<Vec<Error>, Error> {
+        Ok(Vec::new())
+    }
     fn attribute_names(&self, element: &str) -> Result<Vec<String>, Error>;
     fn attribute(&self, element: &str, name: &str) -> Result<Option<Attribute>, Error>;
     fn array(&self, element: &str) -> Result<Array, Error>;
+
+    /// The members of a group that have a name and nothing behind it, and what stands there.
+    fn dangling(&self, _group: &str) -> Result<Vec<(String, String)>, Error> {
+        Ok(Vec::new())
+    }
+
+    /// Whether the file says that a process writes it.
+    fn has_writer(&self) -> bool {
+        false
+    }
 }
 
 /// An opened store: an HDF5 file, a zarr directory or a zip archive of one, or memory.
@@ -77,50 +95,124 @@ pub struct Store {
     backend: Box<dyn Backend>,
 }
 
-const HDF5_SIGNATURE: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
-
 impl Store {
     /// Opens a file or directory, by its content: the extension does not matter.
     ///
     /// # Errors
     /// When the path is a URL or does not exist, or holds neither HDF5 nor zarr.
+    ///
+    /// A group inside a file is a store as well, named by a path below the file:
+    /// `cells.h5mu/mod/rna`.
     pub fn open(path: &Path, context: &IoContext) -> Result<Store, Error> {
-        let fail = |kind| Err(Error::new(path, "", kind));
-        if is_url(path) {
-            return fail(ErrorKind::Remote);
+        let absolute = location::absolute(path)?;
+        let name = location::name(path, &absolute);
+        let store = Store::open_absolute(path, absolute.clone(), context);
+        // It is read by its absolute path, whatever folder is current then; people know it by the
+        // name that they gave.
+        let store = store.map_err(|error| match error.file() == absolute {
+            true => Error::new(&name, error.element(), error.kind().clone()),
+            false => error,
+        })?;
+        if name == absolute {
+            return Ok(store);
         }
-        let meta = std::fs::metadata(path).map_err(|error| Error::io(path, "", error))?;
-        let not_anndata = |found: &str| ErrorKind::NotAnnData {
-            expected: "an HDF5 file, a zarr directory or a zip archive of one".to_owned(),
-            found: found.to_owned(),
+        let named = Below {
+            backend: store.backend,
+            group: String::new(),
+            path: name.clone(),
         };
+        Ok(Store {
+            path: name,
+            backend: Box::new(named),
+        })
+    }
+
+    fn open_absolute(given: &Path, path: PathBuf, context: &IoContext) -> Result<Store, Error> {
+        let fail = |kind| Err(Error::new(&path, "", kind));
+        // What does not exist is looked for under the name that was given.
+        let not_found = || Error::new(given, "", ErrorKind::NotFound);
+        let not_anndata = |found: String| {
+            let expected = "an HDF5 file, a zarr directory or a zip archive of one".to_owned();
+            ErrorKind::NotAnnData { expected, found }
+        };
+        let Existing {
+            path: file,
+            meta,
+            inner,
+        } = location::existing(&path)?.ok_or_else(not_found)?;
         let backend: Box<dyn Backend> = if meta.is_dir() {
-            match zarr::ZarrStore::open(path, context)? {
+            match zarr_directory(&file, &inner, context)? {
                 Some(store) => Box::new(store),
-                None => return fail(not_anndata("a directory without zarr.json or .zgroup")),
+                None if inner.is_empty() => return fail(not_anndata(content::folder(&file))),
+                None => return Err(not_found()),
             }
+        } else if !meta.is_file() {
+            // A pipe would be waited for.
+            let found = content::special(&meta).to_owned();
+            return fail(not_anndata(found));
         } else {
-            match sniff(path)? {
-                Content::Hdf5 => open_hdf5(path, context)?,
+            match content::sniff(&file)? {
+                Content::Hdf5 => {
+                    let backend = open_hdf5(&file, context)?;
+                    if !inner.is_empty() {
+                        return Store::below(file, backend, path, &inner)?.ok_or_else(not_found);
+                    }
+                    backend
+                }
                 Content::Gzip => return fail(ErrorKind::Gzipped),
-                Content::Zip => match zarr::ZarrStore::open_zip(path, context)? {
-                    Some(store) => Box::new(store),
-                    None => return fail(not_anndata("a zip archive without zarr.json or .zgroup")),
+                Content::Zip => match zarr::ZarrStore::open_zip(&file, &inner, context)? {
+                    Ok(store) => Box::new(store),
+                    Err(found) => return fail(not_anndata(found)),
                 },
                 Content::Other(found) => return fail(not_anndata(found)),
             }
         };
-        Ok(Store {
-            path: path.to_owned(),
+        Ok(Store { path, backend })
+    }
+
+    /// The group `inner` of an HDF5 file as a store; of a MuData file, also that of a table's name.
+    /// `None` where there is none, nor any table.
+    fn below(
+        file: PathBuf,
+        backend: Box<dyn Backend>,
+        path: PathBuf,
+        inner: &str,
+    ) -> Result<Option<Store>, Error> {
+        for group in [inner.to_owned(), format!("mod/{inner}")] {
+            match backend.node(&group)? {
+                Some(Node::Group) => {
+                    let below = Below {
+                        backend,
+                        group,
+                        path: path.clone(),
+                    };
+                    let backend = Box::new(below);
+                    return Ok(Some(Store { path, backend }));
+                }
+                Some(Node::Array | Node::Table) => {
+                    return Err(Error::invalid(&file, group, "a group", "an array"));
+                }
+                None => {}
+            }
+        }
+        let store = Store {
+            path: file,
             backend,
-        })
+        };
+        match &*container::tables(&store) {
+            [] => Ok(None),
+            tables => {
+                let found = format!("a file with {}", container::listed(&store, tables));
+                Err(store.not_anndata(format!("a group {inner}"), found))
+            }
+        }
     }
 
     pub(crate) fn from_backend(path: PathBuf, backend: Box<dyn Backend>) -> Store {
         Store { path, backend }
     }
 
-    /// The file or directory.
+    /// The file or directory as it was named; of a table inside a file, with its path in it.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -133,6 +225,20 @@ impl Store {
     /// The names in a group, in no particular order; the fields of a table, in theirs.
     pub fn children(&self, group: &str) -> Result<Vec<String>, Error> {
         self.backend.children(group)
+    }
+
+    /// What is wrong with the members of a group that cannot be read at all: names that are no
+    /// text, damaged headers. [`children`](Self::children) lists the others.
+    pub fn unreadable(&self, group: &str) -> Result<Vec<Error>, Error> {
+        let mut errors = self.backend.unreadable(group)?;
+        for name in self.children(group)? {
+            let element = match group {
+                "" => name,
+                group => format!("{group}/{name}"),
+            };
+            errors.extend(self.node(&element).err());
+        }
+        Ok(errors)
     }
 
     /// The names of the attributes of a group or array, in no particular order.
@@ -150,6 +256,16 @@ impl Store {
         self.backend.array(element)
     }
 
+    /// The members of a group that have a name and nothing behind it, and what stands there.
+    pub(crate) fn dangling(&self, group: &str) -> Result<Vec<(String, String)>, Error> {
+        self.backend.dangling(group)
+    }
+
+    /// Whether the file says that a process writes it.
+    pub(crate) fn has_writer(&self) -> bool {
+        self.backend.has_writer()
+    }
+
     /// The text of an attribute; `None` when there is no such attribute.
     pub(crate) fn text_attribute(
         &self,
@@ -164,6 +280,11 @@ impl Store {
                 Err(self.invalid(element, expected, other.to_string()))
             }
         }
+    }
+
+    pub(crate) fn not_anndata(&self, expected: String, found: String) -> Error {
+        let kind = ErrorKind::NotAnnData { expected, found };
+        Error::new(&self.path, "", kind)
     }
 
     pub(crate) fn invalid(
@@ -195,62 +316,22 @@ fn open_hdf5(path: &Path, context: &IoContext) -> Result<Box<dyn Backend>, Error
     }
 }
 
-/// Whether a path is a URL such as `s3://bucket/key`.
-fn is_url(path: &Path) -> bool {
-    path.to_str()
-        .and_then(|path| path.split_once("://"))
-        .is_some_and(|(scheme, _)| {
-            scheme.len() > 1
-                && scheme
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
-        })
-}
-
-enum Content {
-    Hdf5,
-    Gzip,
-    Zip,
-    Other(&'static str),
-}
-
-fn sniff(path: &Path) -> Result<Content, Error> {
-    let io_error = |error| Error::io(path, "", error);
-    let mut head = Vec::new();
-    let file = File::open(path).map_err(io_error)?;
-    file.take(1 << 20)
-        .read_to_end(&mut head)
-        .map_err(io_error)?;
-    // The signature may stand behind a user block of 512, 1024, 2048, ... bytes.
-    let user_blocks = std::iter::successors(Some(512usize), |n| n.checked_mul(2));
-    let offsets = std::iter::once(0)
-        .chain(user_blocks)
-        .take_while(|&n| n < head.len());
-    if offsets
-        .into_iter()
-        .any(|at| head[at..].starts_with(&HDF5_SIGNATURE))
-    {
-        return Ok(Content::Hdf5);
+/// The zarr directory that a path leads to; of a directory of MuData, also by a table's name.
+fn zarr_directory(
+    directory: &Path,
+    inner: &str,
+    context: &IoContext,
+) -> Result<Option<zarr::ZarrStore>, Error> {
+    let store = zarr::ZarrStore::open(directory, context)?;
+    if inner.is_empty() || store.is_none() {
+        return Ok(store.filter(|_| inner.is_empty()));
     }
-    Ok(match &head[..] {
-        [] => Content::Other("an empty file"),
-        [0x1f, 0x8b, ..] => Content::Gzip,
-        [b'P', b'K', 3, 4, ..] => Content::Zip,
-        _ => Content::Other("a file without the HDF5 signature"),
-    })
+    zarr::ZarrStore::open(&directory.join("mod").join(inner), context)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn urls_are_told_from_paths() {
-        assert!(is_url(Path::new("s3://bucket/a.h5ad")));
-        assert!(is_url(Path::new("https://host/a.h5ad")));
-        assert!(!is_url(Path::new("/data/a.h5ad")));
-        assert!(!is_url(Path::new("a://b")), "a drive letter is no scheme");
-    }
 
     #[test]
     fn content_decides_not_the_extension() {

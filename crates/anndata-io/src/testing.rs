@@ -3,14 +3,14 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use crate::array::decode::{Codec, Pipeline, Scratch};
+use crate::array::decode::{Codec, Elements, Pipeline, Scratch, Step, Stored, Sum};
 use crate::array::{Array, Cursor};
 use crate::context::ByteSource;
-use crate::dtype::Slice;
+use crate::dtype::{DType, Slice};
 use crate::error::Error;
 
 /// Every codec; [`decode`] names them by their position.
-pub const N_CODECS: u8 = 10;
+pub const N_CODECS: u8 = 15;
 
 fn codec(number: u8) -> Codec {
     match number % N_CODECS {
@@ -25,7 +25,25 @@ fn codec(number: u8) -> Codec {
         6 => Codec::Zstd,
         7 => Codec::Lz4Hdf5,
         8 => Codec::Lz4Numcodecs,
-        _ => Codec::Blosc,
+        9 => Codec::Blosc,
+        10 => Codec::Bz2,
+        11 => Codec::Xz,
+        12 => Codec::Checksum {
+            sum: Sum::Adler32,
+            at_start: true,
+        },
+        13 => Codec::PackBits,
+        _ => Codec::Elements(Elements {
+            from: Stored {
+                dtype: DType::I16,
+                big_endian: true,
+            },
+            to: Stored {
+                dtype: DType::F64,
+                big_endian: false,
+            },
+            step: Step::Sum,
+        }),
     }
 }
 
@@ -46,7 +64,7 @@ pub fn read_rows(
     rows: &[u64],
     visit: impl FnMut(usize, usize, Slice<'_>),
 ) -> Result<(), Error> {
-    array.read_rows(rows, &mut Cursor::default(), visit)
+    array.read_rows(rows, 0..u64::MAX, &mut Cursor::default(), visit)
 }
 
 /// Where the chunks lie over which a checksum stands: file, place in it.
@@ -55,7 +73,7 @@ pub fn checked_chunks(array: &Array) -> Result<Vec<(PathBuf, Range<u64>)>, Error
     let n_chunks: u64 = parts.grid.counts().iter().product();
     let mut places = Vec::new();
     for chunk in 0..n_chunks {
-        let item = parts.item.size() as u64;
+        let item = parts.stored_size() as u64;
         if let Some(place) = parts.chunks.place(chunk, &parts.grid, item)?
             && parts.pipeline.ends_in_checksum(place.skip_mask)
             && let ByteSource::File(file) = &*place.source
@@ -72,7 +90,7 @@ pub fn chunk_bytes(array: &Array) -> u64 {
     let parts = array.parts();
     let item = match parts.record {
         Some(record) => record.len,
-        None => parts.item.size(),
+        None => parts.stored_size(),
     };
     parts.grid.chunk_len().saturating_mul(item as u64)
 }

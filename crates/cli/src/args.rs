@@ -6,6 +6,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use mapped_anndata::io::DType;
 use mapped_anndata::{Hdf5Backend, Join, Output, Shuffle};
 
+use crate::lists;
+
 /// Feeds collections of AnnData files (.h5ad, .zarr) to a model, as they are on disk: genes
 /// joined, labels encoded, rows in the order of a seed.
 #[derive(Debug, Parser)]
@@ -114,13 +116,13 @@ pub(crate) struct CheckArgs {
     #[arg(required = true)]
     pub(crate) paths: Vec<PathBuf>,
     /// Matrices: X, raw.X or names of layers, comma-separated; "" for none [default: all]
-    #[arg(long, value_name = "KEYS", value_delimiter = ',')]
+    #[arg(long, value_name = "KEYS")]
     pub(crate) layers: Option<Vec<String>>,
     /// Columns of obs, comma-separated; "" for none [default: all]
-    #[arg(long, value_name = "KEYS", value_delimiter = ',')]
+    #[arg(long, value_name = "KEYS")]
     pub(crate) obs: Option<Vec<String>>,
     /// Elements of obsm, comma-separated; "" for none [default: all]
-    #[arg(long, value_name = "KEYS", value_delimiter = ',')]
+    #[arg(long, value_name = "KEYS")]
     pub(crate) obsm: Option<Vec<String>>,
     /// Threads that read.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = at_least_one)]
@@ -163,7 +165,7 @@ pub(crate) struct WeightsArgs {
     #[arg(required = true)]
     pub(crate) paths: Vec<PathBuf>,
     /// Columns of obs whose labels are counted, comma-separated; several count combinations.
-    #[arg(long, value_name = "KEYS", required = true, value_delimiter = ',')]
+    #[arg(long, value_name = "KEYS", required = true)]
     pub(crate) keys: Vec<String>,
     /// Weigh a class of c cells by S/(c+S) instead of 1/c.
     #[arg(long, value_name = "S", value_parser = positive)]
@@ -222,13 +224,13 @@ pub(crate) struct StreamArgs {
 #[command(next_help_heading = "Collection")]
 pub(crate) struct CollectionArgs {
     /// Matrices: X, raw.X or names of layers, comma-separated; "" for none [default: X]
-    #[arg(long, value_name = "KEYS", value_delimiter = ',')]
+    #[arg(long, value_name = "KEYS")]
     pub(crate) layers: Option<Vec<String>>,
     /// Label columns of obs, comma-separated; _index is the obs names.
-    #[arg(long, value_name = "KEYS", value_delimiter = ',')]
+    #[arg(long, value_name = "KEYS")]
     pub(crate) obs: Vec<String>,
     /// Elements of obsm, comma-separated.
-    #[arg(long, value_name = "KEYS", value_delimiter = ',')]
+    #[arg(long, value_name = "KEYS")]
     pub(crate) obsm: Vec<String>,
     /// Genes: those that all stores share, those of any store, or each store's own.
     #[arg(long, value_enum, default_value = "inner")]
@@ -308,8 +310,8 @@ fn shuffle(text: &str) -> Result<Shuffle, String> {
 
 fn sampler(text: &str) -> Result<SamplerArg, String> {
     match text.split_once(':') {
-        Some(("weighted", key)) if !key.is_empty() => Ok(SamplerArg::Weighted(key.to_owned())),
-        Some(("balanced", key)) if !key.is_empty() => Ok(SamplerArg::Balanced(key.to_owned())),
+        Some(("weighted", key)) if !key.is_empty() => Ok(SamplerArg::Weighted(lists::name(key))),
+        Some(("balanced", key)) if !key.is_empty() => Ok(SamplerArg::Balanced(lists::name(key))),
         _ => Err("expected weighted:KEY or balanced:KEY, such as balanced:cell_type".to_owned()),
     }
 }
@@ -363,7 +365,7 @@ fn encode_labels(text: &str) -> Result<EncodeArg, String> {
     Ok(match text {
         "all" => EncodeArg::All,
         "none" | "" => EncodeArg::Keys(Vec::new()),
-        keys => EncodeArg::Keys(keys.split(',').map(str::to_owned).collect()),
+        keys => EncodeArg::Keys(lists::split(keys)),
     })
 }
 
@@ -375,11 +377,8 @@ pub(crate) struct FilterArg {
 }
 
 fn filter(text: &str) -> Result<FilterArg, String> {
-    match text.split_once('=') {
-        Some((key, label)) if !key.is_empty() => Ok(FilterArg {
-            key: key.to_owned(),
-            label: label.to_owned(),
-        }),
+    match lists::key_and_value(text) {
+        Some((key, label)) if !key.is_empty() => Ok(FilterArg { key, label }),
         _ => Err("expected KEY=LABEL".to_owned()),
     }
 }
@@ -415,6 +414,10 @@ mod tests {
         assert_eq!(
             sampler("balanced:a:b"),
             Ok(SamplerArg::Balanced("a:b".to_owned()))
+        );
+        assert_eq!(
+            sampler("weighted:a\\,b"),
+            Ok(SamplerArg::Weighted("a,b".to_owned()))
         );
         assert!(
             ["balanced", "weighted:", "x:y"]
@@ -455,6 +458,7 @@ mod tests {
         };
         assert_eq!(filter("a=b=c"), Ok(of("a", "b=c")));
         assert_eq!(filter("a="), Ok(of("a", "")));
+        assert_eq!(filter("a\\=b=c\\,d"), Ok(of("a=b", "c,d")));
         assert!(filter("a").is_err() && filter("=a").is_err());
     }
 
@@ -464,6 +468,7 @@ mod tests {
         assert_eq!(encode_labels("all"), Ok(EncodeArg::All));
         assert_eq!(encode_labels("none"), keys(&[]));
         assert_eq!(encode_labels("a,b"), keys(&["a", "b"]));
+        assert_eq!(encode_labels("a\\,b"), keys(&["a,b"]));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::Result;
 use crate::args::CheckArgs;
+use crate::escape::escape;
 use crate::json::write_line;
 use crate::options::keys;
 use crate::progress::{Progress, while_waiting};
@@ -41,17 +42,20 @@ pub(crate) fn run(args: &CheckArgs, json: bool, out: &mut impl Write) -> Result<
         reports.push(report);
     }
     drop(progress);
-    let notices = while_waiting("joining", || join_notices(&reports));
-    let n_faults = reports.iter().map(CheckReport::n_faults).sum();
+    let together = while_waiting("joining", || Together::of(&reports));
+    let of_files: u64 = reports.iter().map(CheckReport::n_faults).sum();
+    let n_faults = of_files + together.faults.len() as u64;
     if json {
         let whole = Whole {
             files: reports.len(),
             faults: n_faults,
-            notices,
+            join_faults: together.faults,
+            notices: together.notices,
         };
         write_line(out, &whole)?;
     } else {
-        write_list("as one collection", &notices, out)?;
+        write_list("as one collection", &together.notices, out)?;
+        write_list("faults as one collection", &together.faults, out)?;
         writeln!(out, "{}", in_all(n_faults, &reports))?;
     }
     Ok(match n_faults {
@@ -83,37 +87,55 @@ fn in_all(n_faults: u64, reports: &[CheckReport]) -> String {
         0 => "no faults".to_owned(),
         _ => {
             let n_faults = text::count(usize::try_from(n_faults).unwrap_or(usize::MAX), "fault");
+            // Files without faults of their own may have one together.
+            let n_files = if n_files == 0 { reports.len() } else { n_files };
             format!("{n_faults} in {}", text::count(n_files, "file"))
         }
     }
 }
 
-/// What keeps the files that could be opened from being one collection: joins of their genes, and
-/// columns of obs whose labels have no common order.
-fn join_notices(reports: &[CheckReport]) -> Vec<String> {
-    let opened = reports.iter().filter(|report| report.shape.is_some());
-    let paths: Vec<&PathBuf> = opened.map(|report| &report.path).collect();
-    if paths.len() < 2 {
-        return Vec::new();
+/// What keeps the files that could be opened from being one collection.
+#[derive(Default)]
+struct Together {
+    /// Names of genes that repeat, where a join needs each once.
+    faults: Vec<String>,
+    /// Joins without a shared gene, and columns of obs whose labels have no common order.
+    notices: Vec<String>,
+}
+
+impl Together {
+    fn of(reports: &[CheckReport]) -> Together {
+        let mut found = Together::default();
+        let opened = reports.iter().filter(|report| report.shape.is_some());
+        let paths: Vec<&PathBuf> = opened.map(|report| &report.path).collect();
+        if paths.len() < 2 {
+            return found;
+        }
+        // Matrices were read already.
+        let builder = || MappedCollection::builder(paths.iter().copied()).layers([""; 0]);
+        for (name, join) in [("inner", Join::Inner), ("outer", Join::Outer)] {
+            found.add(&format!("{name} join"), builder().join(join).open());
+        }
+        for key in differing_keys(reports) {
+            found.add("labels", builder().join(None).obs([key]).open());
+        }
+        found
     }
-    // Matrices were read already.
-    let builder = || MappedCollection::builder(paths.iter().copied()).layers([""; 0]);
-    let mut notices = Vec::new();
-    let mut open = |what: String, opened: std::result::Result<MappedCollection, Error>| {
+
+    fn add(&mut self, what: &str, opened: std::result::Result<MappedCollection, Error>) {
         match opened {
             // Faults of single files are listed with them.
             Ok(_) | Err(Error::File(_)) => {}
-            Err(error) => notices.push(format!("{what}: {}", one_line(&error))),
+            Err(error @ Error::DuplicateVariable { .. }) => {
+                let fault = one_line(&error);
+                // The same for either join.
+                if !self.faults.contains(&fault) {
+                    self.faults.push(fault);
+                }
+            }
+            Err(error) => self.notices.push(format!("{what}: {}", one_line(&error))),
         }
-    };
-    for (name, join) in [("inner", Join::Inner), ("outer", Join::Outer)] {
-        open(format!("{name} join"), builder().join(join).open());
     }
-    for key in differing_keys(reports) {
-        let opened = builder().join(None).obs([key]).open();
-        open("labels".to_owned(), opened);
-    }
-    notices
 }
 
 /// The columns of obs that are text in one file and numbers in another, or booleans.
@@ -135,17 +157,14 @@ fn differing_keys(reports: &[CheckReport]) -> Vec<&str> {
 
 /// An error and its causes.
 fn one_line(error: &(dyn std::error::Error + 'static)) -> String {
-    Chain(error)
-        .to_string()
-        .replace("\ncaused by: ", ": ")
-        .replace('\n', " ")
+    Chain(error).to_string().replace("\ncaused by: ", ": ")
 }
 
 /// What is wrong with an element, without the file, which stands above it.
 fn without_file(error: &FileError) -> String {
-    let mut text = error.kind().to_string();
+    let mut text = escape(&error.kind().to_string()).into_owned();
     if !error.element().is_empty() {
-        text = format!("{}: {text}", error.element());
+        text = format!("{}: {text}", escape(error.element()));
     }
     match error.source() {
         Some(cause) => format!("{text}: {}", one_line(cause)),
@@ -154,7 +173,8 @@ fn without_file(error: &FileError) -> String {
 }
 
 fn write_file(report: &CheckReport, out: &mut impl Write) -> Result<()> {
-    let path = report.path.display();
+    let path = report.path.display().to_string();
+    let path = escape(&path);
     match report.shape {
         Some([n_obs, n_vars]) => {
             let [cells, genes] = [(n_obs, "cell"), (n_vars, "gene")]
@@ -167,12 +187,13 @@ fn write_file(report: &CheckReport, out: &mut impl Write) -> Result<()> {
         None => writeln!(out, "{path}: not opened\n")?,
     }
     let texts = |errors: &[FileError]| errors.iter().map(without_file).collect::<Vec<_>>();
-    write_list("not read", &texts(&report.notices), out)?;
+    write_list("not supported", &texts(&report.unsupported), out)?;
+    write_list("notices", &texts(&report.notices), out)?;
     let mut faults = texts(&report.faults);
     for element in &report.elements {
         if element.more_faults > 0 {
             let more = text::thousands(element.more_faults);
-            faults.push(format!("{}: and {more} more", element.element));
+            faults.push(format!("{}: and {more} more", escape(&element.element)));
         }
     }
     write_list("faults", &faults, out)
@@ -250,6 +271,7 @@ struct File<'a> {
     elements: Vec<Element<'a>>,
     n_faults: u64,
     faults: Vec<Message<'a>>,
+    unsupported: Vec<Message<'a>>,
     notices: Vec<Message<'a>>,
 }
 
@@ -281,6 +303,7 @@ struct Message<'a> {
 struct Whole {
     files: usize,
     faults: u64,
+    join_faults: Vec<String>,
     notices: Vec<String>,
 }
 
@@ -293,6 +316,7 @@ impl File<'_> {
             elements: report.elements.iter().map(Element::new).collect(),
             n_faults: report.n_faults(),
             faults: report.faults.iter().map(message).collect(),
+            unsupported: report.unsupported.iter().map(message).collect(),
             notices: report.notices.iter().map(message).collect(),
         }
     }

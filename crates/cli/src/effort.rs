@@ -4,6 +4,7 @@ use mapped_anndata::{Batch, MappedCollection, permutation};
 use serde::Serialize;
 
 use crate::Result;
+use crate::escape::escape;
 use crate::text;
 
 /// What was read.
@@ -106,6 +107,7 @@ impl Entropy {
 impl LabelEntropy {
     pub(crate) fn in_words(&self) -> String {
         let LabelEntropy { key, mean, exact } = self;
+        let key = escape(key);
         format!(
             "labels of {key} in a batch: {mean:.2} bits of entropy, {exact:.2} in an exact shuffle"
         )

@@ -7,6 +7,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::Result;
 use crate::args::GetArgs;
+use crate::escape::escape;
 use crate::json::{Value, write_line};
 use crate::options::Opened;
 use crate::progress::prepare;
@@ -35,7 +36,8 @@ pub(crate) fn run(args: &GetArgs, json: bool, out: &mut impl Write) -> Result<()
         let file = &files[item.store_idx];
         writeln!(
             out,
-            "item {index}: cell {name}, row {} of {file}",
+            "item {index}: cell {}, row {} of {file}",
+            escape(name),
             item.row_idx
         )?;
         write_entries(cells, &item, out)?;
@@ -58,12 +60,13 @@ impl Serialize for Row<'_> {
 }
 
 fn write_entries(cells: &MappedCollection, item: &Item, out: &mut impl Write) -> Result<()> {
-    let width = |(key, _): &(String, _)| key.chars().count();
+    let width = |(key, _): &(String, _)| escape(key).chars().count();
     let width = item.entries().iter().map(width).max().unwrap_or(0);
     for (key, value) in item.entries() {
         writeln!(
             out,
-            "  {key:width$}  {}",
+            "  {:width$}  {}",
+            escape(key),
             text::value(value, cells.encoder(key))
         )?;
     }

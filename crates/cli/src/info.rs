@@ -1,13 +1,15 @@
 //! `info`: what a collection is.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::Write;
 
-use mapped_anndata::{Categories, Encoder, Error, Join, Label, MappedCollection};
+use mapped_anndata::{Categories, Encoder, Error, Join, Label, MappedCollection, MergedLabels};
 use serde::Serialize;
 
 use crate::Result;
 use crate::args::InfoArgs;
+use crate::escape::escape;
 use crate::json::{LabelValue, Object, write_line};
 use crate::options::Opened;
 use crate::progress::while_waiting;
@@ -32,8 +34,10 @@ struct Key<'a> {
     /// Of the whole files; `None` where stores have labels of different kinds, which have no
     /// common order.
     categories: Option<Categories>,
-    /// Labels of the rows that the filter keeps, as texts.
-    counts: Vec<(String, u64)>,
+    /// Labels of the rows that the filter keeps, in the order of their appearance.
+    counts: Vec<(Label, u64)>,
+    /// Rows without a label.
+    missing: u64,
 }
 
 impl Key<'_> {
@@ -63,15 +67,54 @@ impl Key<'_> {
             }
             categories => Some(categories?),
         };
-        let weights = cells.label_weights([name])?;
-        let classes = weights.classes().iter().cloned();
-        let counts = classes.zip(weights.counts().iter().copied()).collect();
+        let (counts, missing) = count(&cells.merged_labels(name)?);
         Ok(Key {
             name,
             categories,
             counts,
+            missing,
         })
     }
+}
+
+/// How many rows have each label that is there, and how many have none.
+fn count(labels: &MergedLabels) -> (Vec<(Label, u64)>, u64) {
+    let mut counts = vec![0; labels.labels().len()];
+    let (mut order, mut missing) = (Vec::new(), 0);
+    for &code in labels.codes() {
+        match counts.get_mut(code as usize) {
+            Some(count) => {
+                if *count == 0 {
+                    order.push(code as usize);
+                }
+                *count += 1;
+            }
+            None => missing += 1,
+        }
+    }
+    let of = |code: usize| (labels.labels()[code].clone(), counts[code]);
+    (order.into_iter().map(of).collect(), missing)
+}
+
+/// The counts by text, as keys of an object: where stores have labels of different kinds, two may
+/// have one text.
+fn by_text(counts: &[(Label, u64)]) -> Vec<(Cow<'_, str>, u64)> {
+    let mut texts: Vec<(Cow<'_, str>, u64)> = Vec::with_capacity(counts.len());
+    let is_text = |(label, _): &(Label, u64)| matches!(label, Label::Str(_));
+    if counts.iter().all(is_text) {
+        texts.extend(counts.iter().map(|(label, n)| (label.python_text(), *n)));
+        return texts;
+    }
+    let mut places = HashMap::new();
+    for (label, n) in counts {
+        let text = label.python_text();
+        let place = *places.entry(text.clone()).or_insert(texts.len());
+        match texts.get_mut(place) {
+            Some((_, sum)) => *sum += n,
+            None => texts.push((text, *n)),
+        }
+    }
+    texts
 }
 
 /// The fields stand in the order of the output.
@@ -85,6 +128,7 @@ struct Info<'a, E, C, L> {
     encoders: E,
     categories: C,
     label_counts: L,
+    missing: Object<&'a str, u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     var_joint: Option<Option<Vec<&'a str>>>,
 }
@@ -108,10 +152,10 @@ fn write_json(
             labels.map(|labels| labels.labels().iter().map(LabelValue).collect::<Vec<_>>()),
         )
     });
-    let counts = keys.iter().map(|key| {
-        let counts = key.counts.iter().map(|(label, n)| (label, n));
-        (key.name, Object(counts.collect()))
-    });
+    let counts = keys
+        .iter()
+        .map(|key| (key.name, Object(by_text(&key.counts))));
+    let missing = keys.iter().map(|key| (key.name, key.missing));
     let info = Info {
         shape: cells.shape(),
         original_shapes: cells.original_shapes(),
@@ -121,6 +165,7 @@ fn write_json(
         encoders: Object(encoders.collect()),
         categories: Object(categories.collect()),
         label_counts: Object(counts.collect()),
+        missing: Object(missing.collect()),
         var_joint: vars.then(|| cells.var_joint().map(|names| names.iter().collect())),
     };
     Ok(write_line(out, &info)?)
@@ -141,7 +186,7 @@ fn write_text(opened: &Opened, keys: &[Key<'_>], vars: bool, out: &mut impl Writ
     if let Some(names) = opened.cells.var_joint().filter(|_| vars) {
         writeln!(out, "\ngenes")?;
         for name in names.iter() {
-            writeln!(out, "  {name}")?;
+            writeln!(out, "  {}", escape(name))?;
         }
     }
     Ok(())
@@ -201,37 +246,35 @@ fn join_text(cells: &MappedCollection) -> String {
 }
 
 fn write_key(cells: &MappedCollection, key: &Key<'_>, out: &mut impl Write) -> Result<()> {
-    let n_rows;
+    let name = escape(key.name);
+    let mut n_rows = key.counts.len();
+    let missing = (key.missing > 0).then(|| text::thousands(key.missing));
     let (what, table) = match cells.encoder(key.name) {
         Some(encoder) => {
-            let rows = encoded_rows(encoder, &key.counts);
-            n_rows = rows.len();
-            let table = text::table(
-                ["label", "code", "cells"],
-                &[1, 2],
-                rows.into_iter().take(N_LABELS),
-            );
+            n_rows = encoder.n_classes() + usize::from(encoder.unknown().is_some());
+            let missing = missing.map(|n| [text::MISSING.to_owned(), String::new(), n]);
+            let rows = encoded_rows(encoder, &key.counts).take(N_LABELS);
             let n = encoder.n_classes();
             (
                 format!("{n} {}, encoded", if n == 1 { "class" } else { "classes" }),
-                table,
+                text::table(["label", "code", "cells"], &[1, 2], rows.chain(missing)),
             )
         }
         None => {
-            n_rows = key.counts.len();
-            let rows = key
-                .counts
-                .iter()
-                .map(|(label, n)| [label.clone(), text::thousands(*n)]);
-            let table = text::table(["value", "cells"], &[1], rows.take(N_LABELS));
+            let missing = missing.map(|n| [text::MISSING.to_owned(), n]);
+            let row = |(label, n): &(Label, u64)| {
+                let label = text::label(&label.python_text()).into_owned();
+                [label, text::thousands(*n)]
+            };
+            let rows = key.counts.iter().take(N_LABELS).map(row);
             (
                 format!("{}, not encoded", text::count(n_rows, "value")),
-                table,
+                text::table(["value", "cells"], &[1], rows.chain(missing)),
             )
         }
     };
-    writeln!(out, "\n{}: {what}", key.name)?;
-    if n_rows > 0 {
+    writeln!(out, "\n{name}: {what}")?;
+    if n_rows > 0 || key.missing > 0 {
         writeln!(out, "{table}")?;
     }
     if n_rows > N_LABELS {
@@ -244,27 +287,21 @@ fn write_key(cells: &MappedCollection, key: &Key<'_>, out: &mut impl Write) -> R
     Ok(())
 }
 
-/// Label, code and cells: the unknown label, the classes, and what is missing.
-fn encoded_rows(encoder: &Encoder, counts: &[(String, u64)]) -> Vec<[String; 3]> {
-    let counts: HashMap<&str, u64> = counts
-        .iter()
-        .map(|(label, n)| (label.as_str(), *n))
-        .collect();
-    let row = |(label, code): (&Label, i64)| {
-        let label = label.python_text().into_owned();
-        let n = counts.get(label.as_str()).copied().unwrap_or(0);
-        [label, code.to_string(), text::thousands(n)]
-    };
-    let mut rows: Vec<_> = encoder.entries().map(row).collect();
-    let is_label = rows.iter().any(|[label, ..]| label == "nan");
-    if let Some(&n) = counts.get("nan").filter(|_| !is_label) {
-        rows.push([
-            "nan (missing)".to_owned(),
-            String::new(),
-            text::thousands(n),
-        ]);
+/// Label, code and cells: the unknown label and the classes.
+fn encoded_rows<'a>(
+    encoder: &'a Encoder,
+    counts: &'a [(Label, u64)],
+) -> impl Iterator<Item = [String; 3]> {
+    // 2 and 2.0 are one class, and may be two labels.
+    let mut of_label: HashMap<&Label, u64> = HashMap::new();
+    for (label, n) in counts {
+        *of_label.entry(label).or_default() += n;
     }
-    rows
+    encoder.entries().map(move |(label, code)| {
+        let n = of_label.get(label).copied().unwrap_or(0);
+        let label = text::label(&label.python_text()).into_owned();
+        [label, code.to_string(), text::thousands(n)]
+    })
 }
 
 #[cfg(test)]
@@ -322,7 +359,7 @@ mod tests {
         let expected = concat!(
             r#"{"shape":[4,1],"original_shapes":[[2,2],[2,1]],"n_obs":4,"join":"inner","#,
             r#""join_vars":"inner","encoders":{"kind":{"T":0}},"categories":{"kind":["T"]},"#,
-            r#""label_counts":{"kind":{"T":2,"nan":2}},"var_joint":["B"]}"#,
+            r#""label_counts":{"kind":{"T":2}},"missing":{"kind":2},"var_joint":["B"]}"#,
             "\n"
         );
         assert_eq!(String::from_utf8(out).unwrap(), expected);
@@ -355,7 +392,7 @@ mod tests {
                 "kind: 1 class, encoded",
                 "label code cells",
                 "T 0 2",
-                "nan (missing) 2"
+                "(missing) 2"
             ]
         );
     }

@@ -7,9 +7,13 @@ use mapped_anndata::labels::{Float, FloatWidth};
 use mapped_anndata::{ItemValue, Label};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
+use crate::escape::SafeJson;
+
 /// Writes a value and ends the line.
 pub(crate) fn write_line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, value)?;
+    value.serialize(&mut serde_json::Serializer::with_formatter(
+        &mut *out, SafeJson,
+    ))?;
     out.write_all(b"\n")
 }
 

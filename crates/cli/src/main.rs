@@ -13,9 +13,11 @@ mod check;
 mod demo;
 mod demo_files;
 mod effort;
+mod escape;
 mod get;
 mod info;
 mod json;
+mod lists;
 mod options;
 mod progress;
 mod report;
@@ -29,7 +31,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> ExitCode {
     report::warnings_to_stderr();
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| report::usage(&error));
     let mut out = BufWriter::new(io::stdout().lock());
     let done = run(cli, &mut out).and_then(|code| Ok(out.flush().map(|()| code)?));
     drop(out); // results stand before the error

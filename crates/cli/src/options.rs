@@ -9,7 +9,10 @@ use mapped_anndata::{Builder, FilterValue, LabelMatch, MappedCollection};
 use crate::Result;
 use crate::args::{Cli, CollectionArgs, EncodeArg};
 use crate::demo::Demo;
+use crate::escape::escape;
+use crate::lists;
 use crate::progress::while_waiting;
+use crate::report::how_to_type;
 
 /// A collection as the command line describes it.
 pub(crate) struct Opened {
@@ -35,7 +38,14 @@ impl Opened {
 
     fn new(paths: &[PathBuf], args: &CollectionArgs, demo: Option<Demo>) -> Result<Opened> {
         let builder = builder(paths, args)?;
-        let cells = while_waiting("opening", || builder.open().map_err(Box::new))?;
+        let cells = while_waiting("opening", || builder.open())?;
+        let nearest = cells
+            .missing_keys()
+            .iter()
+            .filter_map(|key| key.nearest.as_deref());
+        nearest
+            .filter_map(how_to_type)
+            .for_each(|hint| eprintln!("{hint}"));
         Ok(Opened {
             cells,
             layers: layers(args),
@@ -48,11 +58,11 @@ impl Opened {
         self.demo.is_some()
     }
 
-    /// The name of each store: its path as given, or its name in the demo.
+    /// The name of each store, to be printed: its path as given, or its name in the demo.
     pub(crate) fn names(&self) -> Vec<String> {
         let name = |path: &Path| {
             let in_demo = self.demo.as_ref().and_then(|demo| demo.name_of(path));
-            in_demo.unwrap_or(path).display().to_string()
+            escape(&in_demo.unwrap_or(path).display().to_string()).into_owned()
         };
         self.cells.paths().map(name).collect()
     }
@@ -70,9 +80,10 @@ fn demo_options(args: &CollectionArgs) -> CollectionArgs {
     args
 }
 
-/// The keys of a list; an empty argument is an empty list.
-pub(crate) fn keys(list: &[String]) -> Vec<String> {
-    list.iter().filter(|key| !key.is_empty()).cloned().collect()
+/// The keys of the lists that an option was given; an empty argument is an empty list.
+pub(crate) fn keys(given: &[String]) -> Vec<String> {
+    let keys = given.iter().flat_map(|list| lists::split(list));
+    keys.filter(|key| !key.is_empty()).collect()
 }
 
 fn layers(args: &CollectionArgs) -> Vec<String> {
@@ -101,7 +112,7 @@ fn builder(paths: &[PathBuf], args: &CollectionArgs) -> Result<Builder> {
         };
         builder = builder.filter(filter.key.clone(), [value]);
     }
-    let text = |label: &str| LabelMatch::Text(label.to_owned());
+    let text = LabelMatch::Text;
     match unknown_labels(&args.unknown_label, &obs)? {
         Unknown::None => {}
         Unknown::All(label) => builder = builder.unknown_label_for_all(text(label)),
@@ -116,25 +127,20 @@ fn builder(paths: &[PathBuf], args: &CollectionArgs) -> Result<Builder> {
 
 /// Unknown labels as given: one for all keys, or one for each of some.
 #[derive(Debug, PartialEq, Eq)]
-enum Unknown<'a> {
+enum Unknown {
     None,
-    All(&'a str),
-    Keys(Vec<(&'a str, &'a str)>),
+    All(String),
+    Keys(Vec<(String, String)>),
 }
 
 /// `KEY=LABEL` means one key only where the key is one of `obs`: labels may contain `=`.
-fn unknown_labels<'a>(
-    given: &'a [String],
-    obs: &[String],
-) -> std::result::Result<Unknown<'a>, clap::Error> {
+fn unknown_labels(given: &[String], obs: &[String]) -> std::result::Result<Unknown, clap::Error> {
     let conflict = |message: &str| Err(Cli::command().error(ErrorKind::ArgumentConflict, message));
     let mut found = Unknown::None;
     for text in given {
-        let for_key = text
-            .split_once('=')
-            .filter(|(key, _)| obs.iter().any(|k| k == key));
+        let for_key = lists::key_and_value(text).filter(|(key, _)| obs.contains(key));
         match (&mut found, for_key) {
-            (Unknown::None, None) => found = Unknown::All(text),
+            (Unknown::None, None) => found = Unknown::All(lists::name(text)),
             (Unknown::None, Some(entry)) => found = Unknown::Keys(vec![entry]),
             (Unknown::Keys(entries), Some(entry)) => {
                 if entries.iter().any(|(key, _)| *key == entry.0) {
@@ -165,14 +171,15 @@ mod tests {
     fn an_unknown_label_belongs_to_a_key_only_if_that_is_read() {
         let obs = owned(&["a", "b"]);
         let one = owned(&["x"]);
-        assert_eq!(unknown_labels(&one, &obs).unwrap(), Unknown::All("x"));
+        let all = |label: &str| Unknown::All(label.to_owned());
+        assert_eq!(unknown_labels(&one, &obs).unwrap(), all("x"));
         let with_sign = owned(&["c=x"]);
-        assert_eq!(
-            unknown_labels(&with_sign, &obs).unwrap(),
-            Unknown::All("c=x")
-        );
+        assert_eq!(unknown_labels(&with_sign, &obs).unwrap(), all("c=x"));
+        let escaped = owned(&["a\\=x"]);
+        assert_eq!(unknown_labels(&escaped, &obs).unwrap(), all("a=x"));
         let keyed = owned(&["a=x", "b=y=z"]);
-        let expected = Unknown::Keys(vec![("a", "x"), ("b", "y=z")]);
+        let pair = |key: &str, label: &str| (key.to_owned(), label.to_owned());
+        let expected = Unknown::Keys(vec![pair("a", "x"), pair("b", "y=z")]);
         assert_eq!(unknown_labels(&keyed, &obs).unwrap(), expected);
         for wrong in [&["x", "y"], &["x", "a=y"], &["a=x", "y"], &["a=x", "a=y"]] {
             assert!(unknown_labels(&owned(wrong), &obs).is_err(), "{wrong:?}");

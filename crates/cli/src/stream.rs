@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::Result;
 use crate::args::{OutputArg, SamplerArg, StreamArgs};
 use crate::effort::{Counts, Entropy, LabelEntropy};
+use crate::escape::escape;
 use crate::info::write_summary;
 use crate::json::{Number, write_line};
 use crate::options::Opened;
@@ -217,8 +218,12 @@ fn peak_rss_bytes() -> Option<u64> {
 
 fn order_text(args: &StreamArgs) -> String {
     let order = match (&args.sampler, args.shuffle) {
-        (Some(SamplerArg::Weighted(key)), _) => format!("rows drawn by the weights of {key}"),
-        (Some(SamplerArg::Balanced(key)), _) => format!("each label of {key} drawn equally often"),
+        (Some(SamplerArg::Weighted(key)), _) => {
+            format!("rows drawn by the weights of {}", escape(key))
+        }
+        (Some(SamplerArg::Balanced(key)), _) => {
+            format!("each label of {} drawn equally often", escape(key))
+        }
         (None, Shuffle::None) => "in file order".to_owned(),
         (None, Shuffle::Exact) => format!("shuffled with seed {}", args.seed),
         (None, Shuffle::Blocks { rows }) => {
@@ -240,18 +245,18 @@ fn order_text(args: &StreamArgs) -> String {
 fn write_batch(cells: &MappedCollection, batch: &Batch, out: &mut impl Write) -> Result<()> {
     writeln!(out, "\nthe first batch")?;
     for (name, matrix) in &batch.matrices {
-        writeln!(out, "  {name}: {}", matrix_text(matrix))?;
+        writeln!(out, "  {}: {}", escape(name), matrix_text(matrix))?;
     }
     for (name, column) in &batch.obs {
-        writeln!(out, "  {name}: {}", column_text(column))?;
+        writeln!(out, "  {}: {}", escape(name), column_text(column))?;
     }
     let n_rows = batch.n_obs().min(N_ROWS);
     writeln!(out, "\nits first {}", text::count(n_rows, "row"))?;
     for row in 0..n_rows {
-        let labels = batch
-            .obs
-            .iter()
-            .map(|(name, column)| format!(", {name} {}", label_text(cells, name, column, row)));
+        let labels = batch.obs.iter().map(|(name, column)| {
+            let label = label_text(cells, name, column, row);
+            format!(", {} {label}", escape(name))
+        });
         let (store, in_file) = (batch.store_idx[row], batch.row_idx[row]);
         writeln!(
             out,
@@ -281,11 +286,16 @@ fn column_text(column: &BatchColumn) -> String {
 
 fn label_text(cells: &MappedCollection, name: &str, column: &BatchColumn, row: usize) -> String {
     match column {
-        BatchColumn::Codes(codes) if codes[row] == MISSING_CODE => "missing".to_owned(),
+        BatchColumn::Codes(codes) if codes[row] == MISSING_CODE => text::MISSING.to_owned(),
         BatchColumn::Codes(codes) => text::code(cells.encoder(name), codes[row]),
-        BatchColumn::Numbers { valid, .. } if !valid[row] => "missing".to_owned(),
-        BatchColumn::Numbers { values, .. } => text::number(values.as_slice(), row),
-        BatchColumn::Texts(texts) => texts[row].clone().unwrap_or_else(|| "missing".to_owned()),
+        BatchColumn::Numbers { valid, .. } if !valid[row] => text::MISSING.to_owned(),
+        BatchColumn::Numbers { values, .. } => {
+            text::or_missing(text::number(values.as_slice(), row))
+        }
+        BatchColumn::Texts(texts) => match &texts[row] {
+            Some(label) => text::label(label).into_owned(),
+            None => text::MISSING.to_owned(),
+        },
     }
 }
 
@@ -324,7 +334,7 @@ the first batch
   cell_type: codes [3] int64
 
 its first 3 rows
-  store 0, row 2, cell_type missing
+  store 0, row 2, cell_type (missing)
   store 0, row 1, cell_type 0 (B)
   store 0, row 0, cell_type 1 (T)
 ";

@@ -1,10 +1,13 @@
 //! Pieces of text for people.
 
+use std::borrow::Cow;
+
 use comfy_table::{CellAlignment, Table, presets};
 use mapped_anndata::io::Slice;
 use mapped_anndata::{Encoder, ItemValue, Label};
 use serde::Serialize;
 
+use crate::escape::escape;
 use crate::json::{Number, Value};
 
 /// Elements of a row that are shown.
@@ -29,7 +32,18 @@ pub(crate) fn count(n: usize, noun: &str) -> String {
     format!("{} {noun}{s}", thousands(n as u64))
 }
 
-/// A table without lines; columns `numbers` are set to the right.
+/// What stands where a label is missing.
+pub(crate) const MISSING: &str = "(missing)";
+
+/// A label, to be printed: not to be taken for a missing one.
+pub(crate) fn label(text: &str) -> Cow<'_, str> {
+    match text {
+        MISSING => Cow::Owned(format!("\\{MISSING}")),
+        text => escape(text),
+    }
+}
+
+/// A table without lines; columns `numbers` are set to the right. Its cells are escaped.
 pub(crate) fn table<const N: usize>(
     header: [&str; N],
     numbers: &[usize],
@@ -39,7 +53,10 @@ pub(crate) fn table<const N: usize>(
     table
         .load_style(presets::NOTHING)
         .set_header(header)
-        .add_rows(rows);
+        .add_rows(
+            rows.into_iter()
+                .map(|row| row.map(|cell| escape(&cell).into_owned())),
+        );
     for &number in numbers {
         if let Some(column) = table.column_mut(number) {
             column.set_cell_alignment(CellAlignment::Right);
@@ -62,8 +79,8 @@ pub(crate) fn label_of(encoder: &Encoder, code: i64) -> Option<&Label> {
 /// An encoded label: `2 (T cell)`.
 pub(crate) fn code(encoder: Option<&Encoder>, code: i64) -> String {
     match encoder.and_then(|encoder| label_of(encoder, code)) {
-        Some(label) => format!("{code} ({label})"),
-        None => format!("{code} (missing)"),
+        Some(found) => format!("{code} ({})", escape(&found.python_text())),
+        None => format!("{code} {MISSING}"),
     }
 }
 
@@ -84,9 +101,9 @@ pub(crate) fn value(value: &ItemValue, encoder: Option<&Encoder>) -> String {
             )
         }
         ItemValue::Code(n) => code(encoder, *n),
-        ItemValue::Text(text) => text.clone(),
-        ItemValue::Missing => "missing".to_owned(),
-        number => plain(&Value(number)),
+        ItemValue::Text(text) => label(text).into_owned(),
+        ItemValue::Missing => MISSING.to_owned(),
+        number => or_missing(plain(&Value(number))),
     }
 }
 
@@ -101,6 +118,14 @@ pub(crate) fn nonzero(values: Slice<'_>, n: usize) -> String {
         typed.iter().filter(|value| !value.is_zero()).count()
     });
     format!("{:.1}% nonzero", 100.0 * found as f64 / n as f64)
+}
+
+/// A number of a label column, of which NaN is missing.
+pub(crate) fn or_missing(number: String) -> String {
+    match &*number {
+        "nan" => MISSING.to_owned(),
+        _ => number,
+    }
 }
 
 /// Element `i` of an array.

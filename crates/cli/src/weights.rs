@@ -7,8 +7,9 @@ use serde::Serialize;
 
 use crate::Result;
 use crate::args::WeightsArgs;
+use crate::escape::escape;
 use crate::json::{Object, write_line};
-use crate::options::Opened;
+use crate::options::{Opened, keys};
 use crate::progress::while_waiting;
 use crate::text;
 
@@ -17,14 +18,12 @@ pub(crate) fn run(args: &WeightsArgs, json: bool, out: &mut impl Write) -> Resul
     // Labels need no matrix.
     collection.layers.get_or_insert_default();
     let opened = Opened::open(&args.paths, &collection)?;
-    let cells = &opened.cells;
-    let weights = while_waiting("counting labels", || {
-        cells.label_weights(&args.keys).map_err(Box::new)
-    })?;
+    let (cells, keys) = (&opened.cells, keys(&args.keys));
+    let weights = while_waiting("counting labels", || cells.label_weights(&keys))?;
     if json {
         write_json(&weights, args.scaler, args.by_category, out)
     } else {
-        write_text(&weights, &args.keys, args.scaler, out)
+        write_text(&weights, &keys, args.scaler, out)
     }
 }
 
@@ -58,7 +57,8 @@ fn write_text(
     let (keys, cells) = (keys.join("__"), text::count(n_cells as usize, "cell"));
     writeln!(
         out,
-        "{keys}: {} among {cells}\n",
+        "{}: {} among {cells}\n",
+        escape(&keys),
         text::count(weights.classes().len(), "label")
     )?;
     let classes = weights.by_class(scaler).into_iter().zip(weights.counts());
@@ -69,6 +69,13 @@ fn write_text(
         "{}",
         text::table(["label", "cells", "weight"], &[1, 2], rows)
     )?;
+    if weights
+        .classes()
+        .iter()
+        .any(|class| class.split("__").any(|part| part == "nan"))
+    {
+        writeln!(out, "\nnan: cells without a label, and cells labelled nan")?;
+    }
     Ok(())
 }
 

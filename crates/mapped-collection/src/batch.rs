@@ -204,12 +204,13 @@ impl MappedCollection {
         self.check_open()?;
         let waiting = Arc::new(Waiting::new(self.recycler(), 0));
         let slots = BatchSlots::new(self.plan(), located, format, false, &waiting)?;
+        let slots = Arc::new(slots);
         let mut picks: Vec<Pick> = (0..slots.n_rows())
             .map(|row| Pick { batch: 0, row })
             .collect();
         picks.sort_by_key(|pick| slots.located(pick.row));
         let batches = std::slice::from_ref(&slots);
-        FillScratch::of_thread(|scratch| fill(self.plan(), batches, &picks, scratch))?;
+        FillScratch::of_thread(|scratch| fill(self.plan(), batches, &picks, (0, 1), scratch))?;
         slots.finish(self.plan())
     }
 }
@@ -339,6 +340,11 @@ impl BatchSlots {
         matrices.map(MatrixSlots::finished_bytes).sum()
     }
 
+    /// Takes the memory of all rows that are not packed.
+    pub(crate) fn begin(&self) {
+        self.matrices.iter().flatten().for_each(MatrixSlots::begin);
+    }
+
     /// Forgets its rows, and those still to come.
     pub(crate) fn discard(&self) {
         self.matrices
@@ -438,11 +444,13 @@ impl FillScratch {
     }
 }
 
-/// Reads rows of several batches into their places. `picks` ascend by store and row.
+/// Reads a part of the rows of several batches into their places: see [`MatrixSource::read_part`].
+/// `picks` ascend by store and row.
 pub(crate) fn fill(
     plan: &Plan,
-    batches: &[BatchSlots],
+    batches: &[Arc<BatchSlots>],
     picks: &[Pick],
+    part: (u64, u64),
     scratch: &mut FillScratch,
 ) -> Result<(), Error> {
     let located = |pick: &Pick| batches[pick.batch].located(pick.row);
@@ -462,7 +470,7 @@ pub(crate) fn fill(
             };
             let map = plan.var_map(store, key);
             let mut sink = SlotSink::new(map, place, &mut scratch.place);
-            source.read_rows(&rows, &mut scratch.read, &mut sink)?;
+            source.read_part(&rows, part, &mut scratch.read, &mut sink)?;
         }
     }
     Ok(())

@@ -3,16 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anndata_io::{AnnDataFile, AnnDataSource, IoContext, MatrixSource, Values1d, nearest_name};
+use anndata_io::{AnnDataFile, AnnDataSource, ErrorKind, IoContext, MatrixSource, Values1d};
 use feature_join::{Join, VarNames};
-use label_encoding::{Categories, Encoder, LabelColumn, LabelWeights};
+use label_encoding::Encoder;
 use once_cell::race::OnceBox;
 
 use crate::builder::Builder;
 use crate::error::Error;
 use crate::item::{Item, ItemValue};
-use crate::labels::{MergedLabels, StoreLabels};
-use crate::plan::{MissingKey, ObsColumn, Plan, merge_categories, read_var_names};
+use crate::plan::{MissingKey, ObsColumn, Plan, read_var_names};
 use crate::prefetch::is_forked;
 use crate::recycle::Recycler;
 use crate::rows::read_row;
@@ -55,14 +54,19 @@ impl MappedCollection {
         Builder::new(sources)
     }
 
-    pub(crate) fn open(options: Builder) -> Result<MappedCollection, Error> {
+    pub(crate) fn open(mut options: Builder) -> Result<MappedCollection, Error> {
         if options.sources.is_empty() {
             return Err(Error::NoPaths);
         }
+        // Files are opened again later, when the current folder may be another one.
+        let given = options.sources.clone();
+        let sources = options.sources.into_iter().map(AnnDataSource::absolute);
+        options.sources = sources.collect::<Result<_, _>>()?;
         // Its forked children will know that they are.
         is_forked();
         let context = IoContext::new(options.io);
-        let plan = Plan::open(&options, &context)?;
+        let plan = Plan::open(&options, &context)
+            .map_err(|error| as_given(error, &given, &options.sources))?;
         Ok(MappedCollection {
             inner: Arc::new(Inner {
                 options,
@@ -154,7 +158,7 @@ impl MappedCollection {
         self.plan().stores.len()
     }
 
-    /// The files, in order.
+    /// The absolute paths of the files, in order.
     pub fn paths(&self) -> impl ExactSizeIterator<Item = &Path> {
         self.plan().stores.iter().map(|store| store.file.as_path())
     }
@@ -339,125 +343,14 @@ impl MappedCollection {
         &self.plan().missing_keys
     }
 
-    /// The labels of column `key` of every store, or an error when none has it.
-    fn labels(&self, key: &str) -> Result<Vec<Option<StoreLabels>>, Error> {
-        self.check_open()?;
-        let mut found = false;
-        let mut stores = Vec::with_capacity(self.n_stores());
-        for store in 0..self.n_stores() {
-            let column = self.reopen(store)?.obs_column(key)?;
-            found |= column.is_some();
-            stores.push(match column {
-                None => None,
-                Some(column) => {
-                    let labels = column.read_labels()?;
-                    Some(StoreLabels::new(
-                        labels,
-                        column.dtype(),
-                        column.is_nullable(),
-                    ))
-                }
-            });
-        }
-        if found {
-            Ok(stores)
-        } else {
-            Err(self.no_such_column(key))
-        }
-    }
-
     /// A store's file, opened again for what was not kept of it.
-    fn reopen(&self, store: usize) -> Result<AnnDataFile, Error> {
+    pub(crate) fn reopen(&self, store: usize) -> Result<AnnDataFile, Error> {
         let file = self.options().sources[store].open(&self.inner.context)?;
         if file.n_obs() != u64::from(self.plan().stores[store].n_file_obs) {
-            let kind = anndata_io::ErrorKind::Changed;
+            let kind = ErrorKind::Changed;
             return Err(anndata_io::Error::new(file.path(), "obs", kind).into());
         }
         Ok(file)
-    }
-
-    fn no_such_column(&self, key: &str) -> Error {
-        let existing: Vec<String> = self
-            .options()
-            .sources
-            .iter()
-            .filter_map(|source| source.open(&self.inner.context).ok()?.obs_keys().ok())
-            .flatten()
-            .collect();
-        let nearest = nearest_name(key, existing.iter().map(String::as_str));
-        Error::NoSuchColumn {
-            key: key.to_owned(),
-            nearest,
-        }
-    }
-
-    /// The sorted union of the categories of obs column `key` over all stores: whole files, used
-    /// or not, whatever the filter. `key` need not be one of the obs keys.
-    ///
-    /// # Errors
-    /// When no store has the column, or one has texts and another numbers.
-    pub fn merged_categories(&self, key: &str) -> Result<Categories, Error> {
-        let stores = self.labels(key)?;
-        let categories: Vec<(usize, Values1d)> = stores
-            .into_iter()
-            .enumerate()
-            .filter_map(|(number, store)| Some((number, store?.into_categories())))
-            .collect();
-        let files: Vec<&Path> = self.paths().collect();
-        merge_categories(key, &files, &categories)
-    }
-
-    /// The label of every row: `[n_obs]`, missing for the rows of a store without the column.
-    /// `key` need not be one of the obs keys.
-    ///
-    /// # Errors
-    /// When no store has the column, or it cannot be read.
-    pub fn merged_labels(&self, key: &str) -> Result<MergedLabels, Error> {
-        let rows = self.plan().stores.iter().map(|store| store.rows.as_kept());
-        Ok(MergedLabels::merge(
-            self.labels(key)?.into_iter().zip(rows).collect(),
-        ))
-    }
-
-    /// Counts the labels of one key, or the combinations of several, over the rows that passed
-    /// the filter. The result gives class weights: `1 / count`, or scaled.
-    ///
-    /// # Errors
-    /// When no store has one of the columns, there is no key, or they cannot be read.
-    pub fn label_weights<S: AsRef<str>>(
-        &self,
-        keys: impl IntoIterator<Item = S>,
-    ) -> Result<LabelWeights, Error> {
-        let keys: Vec<String> = keys
-            .into_iter()
-            .map(|key| key.as_ref().to_owned())
-            .collect();
-        let merged: Vec<MergedLabels> = keys
-            .iter()
-            .map(|key| self.merged_labels(key))
-            .collect::<Result<_, _>>()?;
-        let texts: Vec<Vec<String>> = merged
-            .iter()
-            .map(|merged| {
-                merged
-                    .labels()
-                    .iter()
-                    .map(|label| label.python_text().into_owned())
-                    .collect()
-            })
-            .collect();
-        let columns: Vec<LabelColumn<'_>> = merged
-            .iter()
-            .zip(&texts)
-            .map(|(merged, texts)| LabelColumn {
-                codes: merged.codes(),
-                texts,
-            })
-            .collect();
-        LabelWeights::count(self.n_obs(), &columns).map_err(|source| Error::Labels {
-            key: keys.join(", "),
-            source: Box::new(source),
-        })
     }
 
     /// The obs names of rows, in the order asked.
@@ -522,6 +415,7 @@ fn obs_value(column: &ObsColumn, encoded: bool, row: u32) -> Result<ItemValue, E
             categories,
             codes,
             encoded: table,
+            ..
         } => {
             let Some(code) = codes.get(row as usize) else {
                 return Ok(ItemValue::Missing);
@@ -550,5 +444,23 @@ fn value_at(values: &Values1d, index: usize) -> ItemValue {
         Values1d::Numbers(numbers) => {
             ItemValue::Number(numbers.dtype(), numbers.as_slice().get(index))
         }
+    }
+}
+
+/// Names a file that does not exist as it was given, as the reader of an error looks for that.
+fn as_given(error: Error, given: &[AnnDataSource], absolute: &[AnnDataSource]) -> Error {
+    let Error::File(missing) = &error else {
+        return error;
+    };
+    let is_it = |source: &AnnDataSource| match source {
+        AnnDataSource::Path(path) => path == missing.file(),
+        AnnDataSource::Memory(_) => false,
+    };
+    let given = absolute.iter().position(is_it).map(|at| &given[at]);
+    match (missing.kind(), given) {
+        (ErrorKind::NotFound, Some(AnnDataSource::Path(path))) => {
+            anndata_io::Error::new(path, missing.element(), ErrorKind::NotFound).into()
+        }
+        _ => error,
     }
 }

@@ -1,11 +1,12 @@
 //! Which rows of a store are kept.
 
-use anndata_io::{AnnDataFile, LabelColumn};
+use anndata_io::{AnnDataFile, Codes, LabelColumn};
 use label_encoding::{Label, LabelKind};
 
 use crate::builder::LabelMatch;
 use crate::error::Error;
 use crate::labels::labels_of;
+use crate::plan::ObsColumn;
 
 /// A label that a filter lets through.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,23 +42,38 @@ impl ObsFilter {
         self.columns.iter().map(|(key, _)| key)
     }
 
-    /// The rows of a file that pass, ascending. Marks the columns that the file has in `found`,
-    /// one for each of the [keys](Self::keys).
-    pub(crate) fn rows(&self, file: &AnnDataFile, found: &mut [bool]) -> Result<Vec<u32>, Error> {
+    /// The rows of a file that pass, ascending, and its columns, one for each of the
+    /// [keys](Self::keys). Marks those that the file has in `found`.
+    pub(crate) fn rows(
+        &self,
+        file: &AnnDataFile,
+        found: &mut [bool],
+    ) -> Result<(Vec<u32>, Vec<Option<ObsColumn>>), Error> {
         let mut rows: Vec<u32> = (0..file.n_obs() as u32).collect();
+        let mut columns = Vec::with_capacity(self.columns.len());
         for ((key, allowed), found) in self.columns.iter().zip(found) {
-            match file.obs_column(key)? {
+            let column = file.obs_column(key)?;
+            columns.push(match column {
                 Some(column) => {
                     *found = true;
-                    let column = column.read_labels()?;
-                    let passes = Passes::new(&column, allowed);
-                    rows.retain(|&row| passes.row(&column, row as usize));
+                    let labels = column.read_labels()?;
+                    let passes = Passes::new(&labels, allowed);
+                    rows.retain(|&row| passes.row(&labels, row as usize));
+                    // Labels that are nearly all different are not worth their memory.
+                    Some(match labels.codes {
+                        Codes::U32(_) => ObsColumn::Values(column),
+                        _ => ObsColumn::labels(&column, labels),
+                    })
                 }
-                None if allowed.contains(&FilterValue::Missing) => {}
-                None => rows.clear(),
-            }
+                None => {
+                    if !allowed.contains(&FilterValue::Missing) {
+                        rows.clear();
+                    }
+                    None
+                }
+            });
         }
-        Ok(rows)
+        Ok((rows, columns))
     }
 }
 

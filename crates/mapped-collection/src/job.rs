@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::bands::{Carried, Ends, Extent};
 use crate::batch::BatchFormat;
 use crate::collection::MappedCollection;
 use crate::error::Error;
@@ -54,13 +55,18 @@ impl Job {
         let plan = collection.plan();
         let budget = memory.saturating_sub(cache);
         let gain = Gain::new(collection, &schedule);
-        let (waiting_bytes, finished_bytes) = match schedule.rows(0) {
-            None => (0, 0),
-            Some(rows) => {
-                let mut rows = Some(rows);
-                let (next, reading) = (|| rows.take(), gain.reading());
-                let waiting = Arc::new(Waiting::new(recycler, 0));
-                let window = Window::plan(plan, next, 1, (0, 1.0), &format, reading, &waiting)?;
+        let (waiting_bytes, finished_bytes) = match schedule.n_batches() {
+            0 => (0, 0),
+            _ => {
+                let one = Extent {
+                    first: 0,
+                    batches: 1,
+                    ends: Ends::Anywhere,
+                    budget: 0,
+                    packing: 1.0,
+                };
+                let (form, waiting) = ((&format, gain.reading()), Waiting::new(recycler, 0));
+                let window = Window::plan(plan, &schedule, &one, form, &Arc::new(waiting), None)?;
                 (window.waiting_bytes(0), window.finished_bytes(0))
             }
         };
@@ -99,7 +105,12 @@ enum Gain {
     /// cache.
     Nothing,
     /// Rows come in file order.
-    InOrder,
+    InOrder {
+        /// With a band of chunks where the cache does not keep one.
+        ends: Ends,
+        /// Whether windows are so large for it that rows wait packed.
+        packed: bool,
+    },
     /// Neighbours come within so many positions, and pools of that size follow each other.
     Within { rows: usize },
     /// Neighbours come anywhere.
@@ -107,6 +118,8 @@ enum Gain {
         /// Rows of a window that decodes a good part of all chunks already: a larger one costs
         /// little more.
         enough: usize,
+        /// Places in the files that the rows of a batch come from, at the most.
+        places: usize,
     },
 }
 
@@ -132,22 +145,54 @@ impl Gain {
             })
             .sum();
         let rows_per_band = collection.n_obs() as f64 / n_bands.max(1.0);
-        let always = Gain::Always {
+        let always = |places| Gain::Always {
             enough: n_bands as usize / 2,
+            places,
         };
-        match schedule.order.together() {
-            Together::Neighbours => Gain::InOrder,
-            Together::Within { block, .. } if rows_per_band > CUT * block as f64 => always,
+        let batch_size = schedule.batch_size;
+        let together = match schedule.order.together() {
+            Together::Anywhere if schedule.is_ascending() => Together::Neighbours,
+            together => together,
+        };
+        match together {
+            Together::Neighbours => {
+                // Two windows are read at a time, each perhaps in a band of its own.
+                let cache = collection.io().options().cache_bytes as u64 / 2;
+                let stores = &collection.plan().stores;
+                let few = (FEW_BATCHES * schedule.step_rows()) as u64;
+                match stores.iter().any(|store| store.band_bytes() > cache) {
+                    true => Gain::InOrder {
+                        ends: Ends::WithBand,
+                        packed: stores.iter().any(|store| store.rows_per_band() > few),
+                    },
+                    false => Gain::InOrder {
+                        ends: Ends::InFileOrder,
+                        packed: false,
+                    },
+                }
+            }
+            Together::Within { block, pool } if rows_per_band > CUT * block as f64 => {
+                always(batch_size.min(pool / block))
+            }
             Together::Within { pool, .. } => Gain::Within { rows: pool },
-            Together::Anywhere => always,
+            Together::Anywhere => always(batch_size),
         }
     }
 
     fn reading(self) -> Reading {
         match self {
             Gain::Nothing => Reading::ByBatch,
-            Gain::InOrder => Reading::Together,
-            Gain::Within { .. } | Gain::Always { .. } => Reading::Packed,
+            Gain::InOrder { packed: false, .. } => Reading::Together,
+            Gain::InOrder { packed: true, .. } | Gain::Within { .. } | Gain::Always { .. } => {
+                Reading::Packed
+            }
+        }
+    }
+
+    fn ends(self) -> Ends {
+        match self {
+            Gain::InOrder { ends, .. } => ends,
+            _ => Ends::Anywhere,
         }
     }
 }
@@ -158,22 +203,25 @@ impl Job {
         Waiting::new(&self.recycler, self.batch_bytes)
     }
 
-    /// The window that begins at a batch and has `most` batches, or as many as fit.
+    /// The window that begins at a batch and has so many batches, or as many as fit. With
+    /// `carried`, it goes on with what the window before it began.
     pub(crate) fn plan_window(
         &self,
-        first_batch: usize,
-        most: usize,
+        first: usize,
+        batches: usize,
         waiting: &Arc<Waiting>,
+        carried: Option<&Carried>,
     ) -> Result<Window, Error> {
-        let mut number = first_batch;
-        let next = || {
-            number += 1;
-            self.schedule.rows(number - 1)
+        let extent = Extent {
+            first,
+            batches,
+            ends: self.gain.ends(),
+            budget: self.window_bytes,
+            packing: self.recycler.packing() / FILLED,
         };
-        let (format, reading) = (&self.format, self.gain.reading());
-        let room = (self.window_bytes, self.recycler.packing() / FILLED);
+        let form = (&self.format, self.gain.reading());
         let plan = self.collection.plan();
-        Window::plan(plan, next, most, room, format, reading, waiting)
+        Window::plan(plan, &self.schedule, &extent, form, waiting, carried)
     }
 
     /// Lanes of tasks. Batches that are read one by one come soonest in their order.
@@ -184,13 +232,13 @@ impl Job {
         }
     }
 
-    /// Batches of a window that begins at this one, at the most; `before` is how many the one
-    /// before it had.
-    pub(crate) fn most_batches(&self, first: usize, before: usize) -> usize {
+    /// Batches of a window that begins at this one, at the most, or at least where it ends with a
+    /// band of chunks; `before` is how many the one before it had.
+    pub(crate) fn window_batches(&self, first: usize, before: usize) -> usize {
         let step = self.schedule.step_rows();
         let grown = before.saturating_mul(GROWTH).max(1);
         match self.gain {
-            Gain::Nothing | Gain::InOrder => grown.min(FEW_BATCHES),
+            Gain::Nothing | Gain::InOrder { .. } => grown.min(FEW_BATCHES),
             Gain::Within { rows } => {
                 let position = self.schedule.start + first * step;
                 // To the end of the pool, or of the next when this one is nearly through.
@@ -198,9 +246,10 @@ impl Job {
                 let pool = if rest < step { rest + rows } else { rest };
                 grown.min(pool.div_ceil(step))
             }
-            Gain::Always { enough } => {
+            Gain::Always { enough, places } => {
                 let rows = grown.saturating_mul(self.schedule.batch_size);
-                if before > 0 && rows > enough {
+                // A first batch that decodes nearly all chunks comes no sooner by itself.
+                if places > 4 * enough || before > 0 && rows > enough {
                     usize::MAX
                 } else {
                     grown

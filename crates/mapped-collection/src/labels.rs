@@ -1,7 +1,12 @@
 //! Labels of one obs key over all stores.
 
-use anndata_io::{Codes, DType, LabelColumn, Slice, Values1d, Wide};
-use label_encoding::{FloatWidth, Label, MISSING};
+use std::borrow::Cow;
+
+use anndata_io::{Codes, Column, DType, Slice, Values1d, Wide};
+use label_encoding::{Encoder, FloatWidth, Label, MISSING};
+
+use crate::error::Error;
+use crate::plan::ObsColumn;
 
 /// The labels that a column's categories are; `None` for a NaN among them.
 pub(crate) fn labels_of(categories: &Values1d) -> Vec<Option<Label>> {
@@ -84,7 +89,7 @@ impl MergedLabels {
     ///
     /// Where every store has numbers, they are promoted as numpy promotes the arrays when it
     /// puts them together: 2 beside 2.5 is 2.0.
-    pub(crate) fn merge(stores: Vec<(Option<StoreLabels>, KeptRows<'_>)>) -> MergedLabels {
+    pub(crate) fn merge(stores: Vec<(Option<StoreLabels<'_>>, KeptRows<'_>)>) -> MergedLabels {
         let types = stores.iter().filter_map(|(column, _)| column.as_ref());
         let promoted = types
             .map(|column| column.array_type)
@@ -103,7 +108,7 @@ impl MergedLabels {
                     .resize(merged.codes.len() + rows.len(), MISSING);
                 continue;
             };
-            let table: Vec<u32> = labels_of(&store.column.categories)
+            let table: Vec<u32> = labels_of(&store.categories)
                 .into_iter()
                 .map(|label| match label {
                     None => MISSING,
@@ -121,13 +126,7 @@ impl MergedLabels {
                     }
                 })
                 .collect();
-            let code = |row: usize| {
-                store
-                    .column
-                    .codes
-                    .get(row)
-                    .map_or(MISSING, |c| table[c as usize])
-            };
+            let code = |row: usize| store.codes.get(row).map_or(MISSING, |c| table[c as usize]);
             match rows {
                 KeptRows::All(n) => merged.codes.extend((0..n).map(code)),
                 KeptRows::Some(rows) => merged
@@ -139,24 +138,81 @@ impl MergedLabels {
     }
 }
 
-/// The labels of one store.
-pub(crate) struct StoreLabels {
-    column: LabelColumn,
+/// The labels of one store: those of its file, whatever they are encoded to.
+pub(crate) struct StoreLabels<'a> {
+    categories: Cow<'a, Values1d>,
+    codes: Cow<'a, Codes>,
     /// The type of the numpy array that the reference would make of them; `None` for an array
     /// of objects, whose elements keep their own.
     array_type: Option<DType>,
 }
 
-impl StoreLabels {
-    pub(crate) fn new(column: LabelColumn, dtype: Option<DType>, nullable: bool) -> StoreLabels {
-        let missing = nullable && any_missing(&column.codes);
-        let array_type = dtype.filter(|dtype| dtype.is_float() || !missing);
-        StoreLabels { column, array_type }
+impl<'a> StoreLabels<'a> {
+    fn new(
+        categories: Cow<'a, Values1d>,
+        codes: Cow<'a, Codes>,
+        dtype: Option<DType>,
+        nullable: bool,
+    ) -> StoreLabels<'a> {
+        let missing = nullable && any_missing(&codes);
+        StoreLabels {
+            categories,
+            codes,
+            array_type: dtype.filter(|dtype| dtype.is_float() || !missing),
+        }
+    }
+
+    /// Reads a column.
+    pub(crate) fn read(column: &Column) -> Result<StoreLabels<'static>, Error> {
+        let labels = column.read_labels()?;
+        let (categories, codes) = (Cow::Owned(labels.categories), Cow::Owned(labels.codes));
+        let (dtype, nullable) = (column.dtype(), column.is_nullable());
+        Ok(StoreLabels::new(categories, codes, dtype, nullable))
+    }
+
+    /// Those of a column of a plan, whose key may be encoded: read only if they are not in memory.
+    pub(crate) fn of(
+        column: &'a ObsColumn,
+        encoder: Option<&Encoder>,
+    ) -> Result<StoreLabels<'a>, Error> {
+        match column {
+            ObsColumn::Values(column) => StoreLabels::read(column),
+            ObsColumn::Labels {
+                categories,
+                codes,
+                encoded,
+                dtype,
+                nullable,
+            } => {
+                let categories = match encoder {
+                    Some(encoder) if categories.len() < encoded.len() => {
+                        Cow::Owned(Values1d::Texts(texts_of(encoded, encoder).collect()))
+                    }
+                    _ => Cow::Borrowed(categories),
+                };
+                let codes = Cow::Borrowed(codes);
+                Ok(StoreLabels::new(categories, codes, *dtype, *nullable))
+            }
+        }
     }
 
     pub(crate) fn into_categories(self) -> Values1d {
-        self.column.categories
+        self.categories.into_owned()
     }
+}
+
+/// The texts that were encoded.
+fn texts_of<'a>(
+    encoded: &'a [Option<i64>],
+    encoder: &'a Encoder,
+) -> impl Iterator<Item = &'a str> + 'a {
+    encoded.iter().map(|code| {
+        let class = code.and_then(|code| encoder.classes().get(usize::try_from(code).ok()?));
+        match class.or(encoder.unknown()) {
+            Some(Label::Str(text)) => &**text,
+            _ => unreachable!("every text has a code"),
+        }
+    })
 }
 
 fn any_missing(codes: &Codes) -> bool {
@@ -207,13 +263,10 @@ mod tests {
 
     use super::*;
 
-    fn column(values: Values, codes: Vec<u8>) -> StoreLabels {
+    fn column(values: Values, codes: Vec<u8>) -> StoreLabels<'static> {
         let dtype = values.dtype();
-        let column = LabelColumn {
-            categories: Values1d::Numbers(values),
-            codes: Codes::U8(codes),
-        };
-        StoreLabels::new(column, Some(dtype), true)
+        let (values, codes) = (Values1d::Numbers(values), Codes::U8(codes));
+        StoreLabels::new(Cow::Owned(values), Cow::Owned(codes), Some(dtype), true)
     }
 
     fn texts(merged: &MergedLabels) -> Vec<String> {

@@ -49,6 +49,7 @@
 //! # Ok::<(), mapped_collection::Error>(())
 //! ```
 
+mod bands;
 mod batch;
 mod batch_options;
 mod batches;
@@ -61,6 +62,7 @@ mod job;
 mod labels;
 mod lanes;
 mod names;
+mod obs_labels;
 mod order;
 mod packed;
 mod plan;

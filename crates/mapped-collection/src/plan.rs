@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anndata_io::{
-    AnnDataFile, AnnDataSource, Codes, Column, DType, IoContext, LayerKey, MatrixSource, Values1d,
-    nearest_name,
+    AnnDataFile, AnnDataSource, Codes, Column, DType, IoContext, LabelColumn, LayerKey,
+    MatrixSource, Values1d, nearest_name,
 };
 use feature_join::{Join, JoinError, JointVars, VarMap, VarNames};
 use label_encoding::{Categories, Encoder, EncodingError, Label};
@@ -28,6 +28,8 @@ pub(crate) struct StorePlan {
     pub(crate) matrices: Vec<Option<MatrixSource>>,
     /// One for each obs key of the plan.
     pub(crate) columns: Vec<Option<ObsColumn>>,
+    /// One for each column that the filter names.
+    pub(crate) filter_columns: Vec<Option<ObsColumn>>,
 }
 
 /// The rows of a store that passed the filter.
@@ -67,15 +69,31 @@ impl Rows {
 pub(crate) enum ObsColumn {
     /// Categories in memory, and a code a row.
     Labels {
+        /// None when they are texts that the encoder has.
         categories: Values1d,
         codes: Codes,
+        /// The code of each category in batches, when the key is encoded; `None` for a NaN.
         encoded: Vec<Option<i64>>,
+        /// As the file's [`Column`] has them.
+        dtype: Option<DType>,
+        nullable: bool,
     },
     /// Values read on demand.
     Values(Column),
 }
 
 impl ObsColumn {
+    /// What was read of a column.
+    pub(crate) fn labels(column: &Column, labels: LabelColumn) -> ObsColumn {
+        ObsColumn::Labels {
+            categories: labels.categories,
+            codes: labels.codes,
+            encoded: Vec::new(),
+            dtype: column.dtype(),
+            nullable: column.is_nullable(),
+        }
+    }
+
     /// The type of its values when they are not encoded; `None` for texts.
     pub(crate) fn dtype(&self) -> Option<DType> {
         match self {
@@ -155,9 +173,12 @@ impl Plan {
                 file: file.path().into(),
                 n_obs: file.n_obs(),
             })?;
-            let rows = match &options.obs_filter {
-                None => Rows::All(n_obs),
-                Some(filter) => Rows::Some(filter.rows(&file, &mut filtered)?),
+            let (rows, filter_columns) = match &options.obs_filter {
+                None => (Rows::All(n_obs), Vec::new()),
+                Some(filter) => {
+                    let (rows, columns) = filter.rows(&file, &mut filtered)?;
+                    (Rows::Some(rows), columns)
+                }
             };
             if options.join.is_some() {
                 var_names.push(names.share(&file)?);
@@ -178,6 +199,7 @@ impl Plan {
                 rows,
                 matrices,
                 columns: Vec::new(),
+                filter_columns,
             });
         }
         let files: Vec<PathBuf> = stores.iter().map(|store| store.file.clone()).collect();
@@ -425,15 +447,10 @@ fn open_columns(
                 None => None,
                 Some(column) if is_encoded || column.is_categorical() => {
                     let labels = column.read_labels()?;
-                    let (categories, codes) = (labels.categories, labels.codes);
                     if is_encoded {
-                        merged.push((store, categories.clone()));
+                        merged.push((store, labels.categories.clone()));
                     }
-                    Some(ObsColumn::Labels {
-                        categories,
-                        codes,
-                        encoded: Vec::new(),
-                    })
+                    Some(ObsColumn::labels(&column, labels))
                 }
                 Some(column) => Some(ObsColumn::Values(column)),
             });
@@ -458,8 +475,10 @@ fn open_columns(
                     .iter()
                     .map(|label| label.as_ref().and_then(|label| encoder.encode(label)))
                     .collect();
-                // Codes are all that an encoded key needs.
-                *categories = Values1d::Texts(Default::default());
+                // The encoder has them, if only by value where they are numbers.
+                if let Values1d::Texts(texts) = categories {
+                    *texts = Default::default();
+                }
             }
         }
         keys.push(ObsKey {

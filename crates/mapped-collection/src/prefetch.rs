@@ -8,12 +8,13 @@
 //! Batches leave in order. The mutex belongs to the process that made it: a forked child makes a
 //! pipeline of its own.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::bands::Carried;
 use crate::batch::{Batch, FillScratch};
 use crate::error::Error;
 use crate::job::Job;
@@ -79,11 +80,60 @@ struct Active {
     first_batch: usize,
     /// Batches still wanted: the last ones are left to a later window when memory runs out.
     n_batches: usize,
+    /// Whether the last of them is finished by the next window.
+    carries: bool,
     lanes: Lanes,
+    /// The bands that have room, by their first tasks.
+    admitted: HashSet<usize>,
     next_finish: usize,
     /// For each batch, its rows that have not arrived, and what went wrong.
     missing_rows: Vec<usize>,
     errors: Vec<Option<Error>>,
+}
+
+impl Active {
+    fn new(window: Window, first_batch: usize, n_lanes: usize) -> Active {
+        let n_batches = window.n_batches();
+        Active {
+            first_batch,
+            n_batches,
+            carries: window.carried().is_some(),
+            lanes: Lanes::new(window.n_tasks(), n_lanes),
+            admitted: HashSet::new(),
+            next_finish: 0,
+            missing_rows: window.n_reads().to_vec(),
+            errors: vec![None; n_batches],
+            window: Arc::new(window),
+        }
+    }
+
+    /// The most bytes that a task takes which no other task of its band was given room for.
+    fn task_bytes(&self, task: usize) -> usize {
+        let is_first = !self.admitted.contains(&self.window.band_of(task));
+        self.window.task_bytes(task, self.n_batches, is_first)
+    }
+
+    /// Batches that are finished here.
+    fn n_own(&self) -> usize {
+        self.n_batches - usize::from(self.carries)
+    }
+
+    /// Leaves the batch that the next window would finish to that one altogether.
+    fn drop_carried(&mut self) {
+        self.carries = false;
+        self.n_batches -= 1;
+        self.window.discard(self.n_batches);
+    }
+
+    /// What the next window goes on with.
+    fn carried(&self) -> Option<Carried> {
+        self.window.carried().filter(|_| self.carries)
+    }
+
+    /// Whether rows that the next window's first batch needs have not arrived.
+    fn holds_up_next(&self) -> bool {
+        self.carries && self.missing_rows[self.n_own()] > 0
+    }
 }
 
 /// One step.
@@ -103,7 +153,8 @@ enum Work {
     },
     Plan {
         first_batch: usize,
-        most: usize,
+        n_batches: usize,
+        carried: Option<Carried>,
     },
 }
 
@@ -115,6 +166,10 @@ impl State {
         let Some(last) = self.windows.back_mut() else {
             return false;
         };
+        if last.carries {
+            last.drop_carried();
+            return true;
+        }
         if is_only && last.n_batches - last.next_finish <= 1 {
             return false;
         }
@@ -123,8 +178,43 @@ impl State {
         self.next_planned = last.first_batch + last.n_batches;
         if last.n_batches == last.next_finish && !is_only {
             self.windows.pop_back();
+            // That was the batch of which the window before had rows.
+            if let Some(before) = self.windows.back_mut().filter(|before| before.carries) {
+                before.drop_carried();
+            }
         }
         true
+    }
+
+    /// Lets go of windows whose batches are finished. One that has rows of the next window's first
+    /// batch stays until they have arrived.
+    fn drop_finished(&mut self) {
+        while let Some(front) = self.windows.front_mut()
+            && front.next_finish == front.n_own()
+            && !front.holds_up_next()
+        {
+            if front.carries && self.windows.len() == 1 {
+                return;
+            }
+            let carried = self.windows.pop_front().filter(|front| front.carries);
+            if let (Some(front), Some(next)) = (carried, self.windows.front_mut())
+                && let Some(error) = &front.errors[front.n_own()]
+            {
+                next.errors[0].get_or_insert(error.clone());
+            }
+        }
+    }
+
+    /// The window with the first batch that is not finished, if all rows of it have arrived.
+    fn complete(&mut self) -> Option<&mut Active> {
+        self.drop_finished();
+        let number = self
+            .windows
+            .iter()
+            .position(|a| a.next_finish < a.n_own())?;
+        let held_up = number > 0 && self.windows[number - 1].holds_up_next();
+        let active = &mut self.windows[number];
+        (!held_up && active.missing_rows[active.next_finish] == 0).then_some(active)
     }
 }
 
@@ -312,18 +402,12 @@ impl Shared {
         let awaited = state.finishing == 0 && !state.ready.contains_key(&state.next_delivered);
         if awaited || state.ready.len() + state.finishing < self.job.most_ready {
             // Batches are finished in order: only the first unfinished one matters.
-            let unfinished = state
-                .windows
-                .iter_mut()
-                .find(|a| a.next_finish < a.n_batches);
-            if let Some(active) = unfinished
-                && active.missing_rows[active.next_finish] == 0
-            {
+            if let Some(active) = state.complete() {
                 let batch = active.next_finish;
                 active.next_finish += 1;
-                state.finishing += 1;
                 let (window, first_batch) = (active.window.clone(), active.first_batch);
                 let error = active.errors[batch].take();
+                state.finishing += 1;
                 return Some(Work::Finish {
                     window,
                     first_batch,
@@ -332,40 +416,32 @@ impl Shared {
                 });
             }
         }
-        while state
-            .windows
-            .front()
-            .is_some_and(|a| a.next_finish == a.n_batches)
-        {
-            state.windows.pop_front();
-        }
+        state.drop_finished();
         let unstarted = state
             .windows
             .iter()
             .position(|active| !active.lanes.is_empty());
         match unstarted {
             Some(number) => {
-                let n_batches = state.windows[number].n_batches;
-                let task = state.windows[number].lanes.next(thread)?;
-                let active = &state.windows[number];
-                let mut bytes = active.window.task_bytes(task, n_batches);
-                if self.waiting.bytes() + state.loading + bytes > self.job.window_bytes {
+                let active = &mut state.windows[number];
+                let task = active.lanes.next(thread)?;
+                let mut bytes = active.task_bytes(task);
+                let room = self.job.window_bytes;
+                if bytes > 0 && self.waiting.bytes() + state.loading + bytes > room {
                     // A later window takes what the oldest leaves, and that waits for what is
                     // being read, which may take less than it might.
                     if number > 0 || state.loading > 0 {
-                        state.windows[number].lanes.put_back(thread, task);
+                        active.lanes.put_back(thread, task);
                         return None;
                     }
-                    while self.waiting.bytes() + bytes > self.job.window_bytes
-                        && state.discard_last()
-                    {
-                        let active = &state.windows[0];
-                        bytes = active.window.task_bytes(task, active.n_batches);
+                    while self.waiting.bytes() + bytes > room && state.discard_last() {
+                        bytes = state.windows[0].task_bytes(task);
                     }
                 }
                 let bytes = bytes.max(1);
                 state.loading += bytes;
-                let active = &state.windows[number];
+                let active = &mut state.windows[number];
+                active.admitted.insert(active.window.band_of(task));
                 Some(Work::Load {
                     window: active.window.clone(),
                     first_batch: active.first_batch,
@@ -379,13 +455,13 @@ impl Shared {
                 && state.windows.len() < 2 =>
             {
                 state.planning = true;
-                let most = self
-                    .job
-                    .most_batches(state.next_planned, state.window_batches);
-                state.window_batches = most;
+                let first_batch = state.next_planned;
+                let n_batches = self.job.window_batches(first_batch, state.window_batches);
+                state.window_batches = n_batches;
                 Some(Work::Plan {
-                    first_batch: state.next_planned,
-                    most,
+                    first_batch,
+                    n_batches,
+                    carried: state.windows.back().and_then(Active::carried),
                 })
             }
             None => None,
@@ -424,35 +500,35 @@ impl Shared {
                     .windows
                     .iter_mut()
                     .find(|a| a.first_batch == first_batch);
-                let active = active.expect("a window stays until its batches are finished");
-                for batch in window.batches_of(task) {
-                    active.missing_rows[batch] -= 1;
-                }
-                for (batch, error) in errors {
-                    active.errors[batch].get_or_insert(error);
+                // A window stays until the batches that are wanted of it have their rows.
+                if let Some(active) = active {
+                    for batch in window.batches_of(task) {
+                        active.missing_rows[batch] -= 1;
+                    }
+                    for (batch, error) in errors {
+                        active.errors[batch].get_or_insert(error);
+                    }
                 }
             }
-            Work::Plan { first_batch, most } => {
-                let planned = self.job.plan_window(first_batch, most, &self.waiting);
+            Work::Plan {
+                first_batch,
+                n_batches,
+                carried,
+            } => {
+                let job = &self.job;
+                let planned =
+                    job.plan_window(first_batch, n_batches, &self.waiting, carried.as_ref());
                 let mut state = self.lock();
                 state.planning = false;
+                let carries = state.windows.back().is_some_and(|back| back.carries);
                 match planned {
-                    // Batches before it were left to a later window meanwhile.
-                    _ if state.next_planned != first_batch => {}
+                    // Batches before it, or rows of its first one, were left to a later window
+                    // meanwhile.
+                    _ if state.next_planned != first_batch || carries != carried.is_some() => {}
                     Ok(window) => {
-                        let n_batches = window.n_batches();
-                        state.next_planned = first_batch + n_batches;
-                        state.windows.push_back(Active {
-                            first_batch,
-                            n_batches,
-                            lanes: Lanes::new(window.n_tasks(), self.job.n_lanes()),
-                            next_finish: 0,
-                            missing_rows: (0..n_batches)
-                                .map(|batch| window.n_rows(batch))
-                                .collect(),
-                            errors: vec![None; n_batches],
-                            window: Arc::new(window),
-                        });
+                        let active = Active::new(window, first_batch, job.n_lanes());
+                        state.next_planned = first_batch + active.n_own();
+                        state.windows.push_back(active);
                     }
                     // The rows of a batch do not fit together: that batch fails.
                     Err(error) => {

@@ -102,6 +102,12 @@ impl Recycler {
         }
     }
 
+    /// Bytes of rows that wait.
+    #[cfg(test)]
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     /// Bytes that packed rows take, as a part of what they take at most: what was seen so far.
     pub(crate) fn packing(&self) -> f64 {
         let unpacked = self.unpacked.load(Ordering::Relaxed);

@@ -48,6 +48,12 @@ impl Schedule {
         self.order.len().saturating_sub(self.start)
     }
 
+    /// Whether rows come in file order: after a look at all of them only if they do.
+    pub(crate) fn is_ascending(&self) -> bool {
+        let rows = (self.start..self.order.len()).map(|at| self.order.row(at));
+        rows.is_sorted()
+    }
+
     /// Batches of this reader.
     pub(crate) fn n_batches(&self) -> usize {
         let full = self.rest() / self.rank_step();

@@ -214,6 +214,13 @@ impl MatrixSlots {
         filled
     }
 
+    /// Takes the memory of all rows, unless they are packed.
+    pub(crate) fn begin(&self) {
+        if !matches!(self.layout, Layout::Packed { .. }) {
+            drop(self.started());
+        }
+    }
+
     fn put_dense(&self, row: usize, map: Option<&VarMap>, start: usize, values: Slice<'_>) {
         match &mut *self.started() {
             Filled::Dense(out) => put_dense(out, row * self.width(), map, start, values),

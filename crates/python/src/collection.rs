@@ -1,6 +1,7 @@
 //! The collection, as the package's Python half drives it.
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 
 use mapped_anndata::labels::MISSING;
 use mapped_anndata::{
@@ -104,6 +105,12 @@ impl Collection {
 
     fn close(&self) {
         self.cells.close();
+    }
+
+    /// The absolute paths of the files, as text that `os.fsdecode` gives.
+    #[getter]
+    fn paths(&self) -> Vec<&OsStr> {
+        self.cells.paths().map(Path::as_os_str).collect()
     }
 
     /// Turns matrices stored by column into rows; `progress` is called with the part that is done.

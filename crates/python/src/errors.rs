@@ -40,6 +40,7 @@ fn file_error(error: &mapped_anndata::io::Error, text: String) -> PyErr {
         },
         ErrorKind::NotAnnData { .. }
         | ErrorKind::Gzipped
+        | ErrorKind::CutShort { .. }
         | ErrorKind::Hdf5(_)
         | ErrorKind::Decode { .. }
         | ErrorKind::Changed => PyOSError::new_err(text),

@@ -8,6 +8,12 @@ pub(crate) struct AlignedBytes {
     len: usize,
 }
 
+impl AsRef<[u8]> for AlignedBytes {
+    fn as_ref(&self) -> &[u8] {
+        self.as_slice()
+    }
+}
+
 impl AlignedBytes {
     pub(crate) fn zeroed(len: usize) -> Self {
         AlignedBytes {

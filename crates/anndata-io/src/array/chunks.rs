@@ -3,11 +3,10 @@
 use std::borrow::Cow;
 use std::fmt::Debug;
 
-use once_cell::race::OnceBox;
-
 use super::grid::Grid;
+use super::shards::ShardFiles;
 use crate::context::{ByteSource, IoContext};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::folder::{FileBytes, Folder};
 
 /// The stored bytes of one chunk.
@@ -182,9 +181,13 @@ pub(crate) struct ChunkFiles {
 }
 
 impl ChunkFiles {
-    fn open(&self, coords: &[u64]) -> Result<FileBytes, Error> {
-        let name = join(&self.element, &self.key(coords));
-        self.folder.open(&self.context, &name)
+    pub(super) fn open(&self, coords: &[u64]) -> Result<FileBytes, Error> {
+        self.folder.open(&self.context, &self.name(coords))
+    }
+
+    /// The name of a file of the array.
+    pub(super) fn name(&self, coords: &[u64]) -> String {
+        join(&self.element, &self.key(coords))
     }
 
     fn key(&self, coords: &[u64]) -> String {
@@ -274,14 +277,13 @@ impl ChunkFiles {
 
 impl ChunkFiles {
     /// An error of the file at these coordinates.
-    fn invalid(
+    pub(super) fn invalid(
         &self,
         coords: &[u64],
         expected: impl Into<String>,
         found: impl Into<String>,
     ) -> Error {
-        let name = join(&self.element, &self.key(coords));
-        Error::invalid(self.folder.path(), name, expected, found)
+        Error::invalid(self.folder.path(), self.name(coords), expected, found)
     }
 }
 
@@ -290,110 +292,5 @@ fn join(folder: &str, name: &str) -> String {
     match folder {
         "" => name.to_owned(),
         folder => format!("{folder}/{name}"),
-    }
-}
-
-/// Zarr v3's sharding: each file holds a block of chunks and, at its end or start, an index of
-/// their offsets and lengths. An index is read when first needed and kept; two threads that
-/// need it at once both read it, so nothing waits and a fork can leave nothing locked.
-#[derive(Debug)]
-pub(crate) struct ShardFiles {
-    /// Named by shard.
-    pub(crate) files: ChunkFiles,
-    /// The array cut into shards.
-    pub(crate) shards: Grid,
-    /// Whether the index stands at the end of the file, and whether a crc32c follows it.
-    pub(crate) index_at_end: bool,
-    pub(crate) index_checksum: bool,
-    /// The index of each shard of `files.present`.
-    pub(crate) indexes: Vec<OnceBox<Shard>>,
-}
-
-/// A shard file and the `(offset, length)` of its chunks, row-major; both `u64::MAX` where a
-/// chunk was never written.
-#[derive(Debug)]
-pub(crate) struct Shard {
-    file: FileBytes,
-    chunks: Vec<(u64, u64)>,
-}
-
-impl ShardFiles {
-    fn place(&self, chunk: u64, grid: &Grid) -> Result<Option<Place<'_>>, Error> {
-        let coords = grid.coords(chunk);
-        let mut shard_coords = Vec::with_capacity(coords.len());
-        let mut within = 0;
-        for (axis, &coord) in coords.iter().enumerate() {
-            let per_shard = self.shards.chunk[axis] / grid.chunk[axis];
-            shard_coords.push(coord / per_shard);
-            within = within * per_shard + coord % per_shard;
-        }
-        let number = self.shards.number(&shard_coords);
-        let Some(at) = number.and_then(|number| self.files.present.binary_search(&number).ok())
-        else {
-            return Ok(None);
-        };
-        let shard = match self.indexes[at].get() {
-            Some(shard) => shard,
-            None => {
-                let shard = self.read_index(&shard_coords, grid)?;
-                self.indexes[at].get_or_init(|| Box::new(shard))
-            }
-        };
-        let (offset, len) = shard.chunks[within as usize];
-        if (offset, len) == (u64::MAX, u64::MAX) {
-            return Ok(None);
-        }
-        let end = offset.checked_add(len);
-        if end.is_none_or(|end| end > shard.file.len) {
-            let expected = format!("chunk {chunk} within its shard of {} bytes", shard.file.len);
-            let found = format!("{len} bytes at {offset}");
-            return Err(self.files.invalid(&shard_coords, expected, found));
-        }
-        Ok(Some(Place {
-            source: Cow::Owned(shard.file.source.clone()),
-            offset: shard.file.offset + offset,
-            len,
-            skip_mask: 0,
-        }))
-    }
-
-    fn read_index(&self, shard_coords: &[u64], grid: &Grid) -> Result<Shard, Error> {
-        let file = self.files.open(shard_coords)?;
-        if let ByteSource::Memory(_) = file.source {
-            // It would have to be decompressed, and kept, as a whole.
-            return Err(Error::new(
-                self.files.folder.path(),
-                join(&self.files.element, &self.files.key(shard_coords)),
-                ErrorKind::Unsupported {
-                    what: "a zarr shard in a compressed zip entry".to_owned(),
-                    way_out: "zip the store again without compression (zip -0 -r)",
-                },
-            ));
-        }
-        let entries = self.shards.chunk_len() / grid.chunk_len();
-        let checksum = if self.index_checksum { 4 } else { 0 };
-        let len = entries.saturating_mul(16).saturating_add(checksum);
-        if len > file.len {
-            let expected = format!("a shard index of {len} bytes");
-            let found = format!("a file of {} bytes", file.len);
-            return Err(self.files.invalid(shard_coords, expected, found));
-        }
-        let mut bytes = vec![0; len as usize];
-        let offset = if self.index_at_end { file.len - len } else { 0 };
-        let offset = file.offset + offset;
-        file.source.read_exact_at(offset, &mut bytes)?;
-        let (index, stored) = bytes.split_at(entries as usize * 16);
-        if self.index_checksum && crc32c::crc32c(index).to_le_bytes() != stored {
-            let expected = "a shard index that agrees with its crc32c";
-            return Err(self
-                .files
-                .invalid(shard_coords, expected, "another checksum"));
-        }
-        let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("8 bytes"));
-        let chunks = index
-            .chunks_exact(16)
-            .map(|entry| (word(&entry[..8]), word(&entry[8..])))
-            .collect();
-        Ok(Shard { file, chunks })
     }
 }

@@ -4,11 +4,13 @@
 //! a stranger's: every length in them is held against the length that is expected before it is
 //! used, and nothing is allocated beyond the expected size and its checksums. (Two compressors in
 //! a row have a bound of their own, see [`Pipeline::decode`]; the Blosc library takes a buffer of
-//! two blocks for the time of a call, and refuses a block longer than the output.)
+//! two blocks for the time of a call, and refuses a block longer than the output; bzip2 takes up to
+//! 4 MiB, xz up to 64 MiB.)
 
 mod blosc;
 mod checksum;
 mod deflate;
+mod elements;
 #[cfg(test)]
 mod encode;
 #[cfg(test)]
@@ -17,7 +19,10 @@ mod lz4;
 mod lzf;
 mod scratch;
 mod shuffle;
+mod streams;
 
+pub(crate) use checksum::Sum;
+pub(crate) use elements::{Elements, Step, Stored};
 pub(crate) use scratch::Scratch;
 
 use checksum::CHECKSUM_LEN;
@@ -25,7 +30,7 @@ use scratch::{Tools, room};
 use thiserror::Error;
 
 /// One step that a writer applied to a chunk, to be undone here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Codec {
     /// A zlib stream: HDF5's `deflate`, numcodecs' `zlib`.
     Deflate,
@@ -50,6 +55,21 @@ pub(crate) enum Codec {
     Lz4Numcodecs,
     /// A version 1 Blosc buffer, whatever compressor and shuffle it names.
     Blosc,
+    /// One bzip2 stream.
+    Bz2,
+    /// One xz stream: numcodecs' `lzma`.
+    Xz,
+    /// A checksum of numcodecs.
+    Checksum {
+        /// Which.
+        sum: Sum,
+        /// Whether it is in the first 4 bytes instead of the last.
+        at_start: bool,
+    },
+    /// Elements converted by numcodecs' `delta`, `fixedscaleoffset`, `astype` or `quantize`.
+    Elements(Elements),
+    /// Booleans as bits, after the number of bits that were added at the end.
+    PackBits,
 }
 
 impl Codec {
@@ -65,14 +85,29 @@ impl Codec {
             Self::Zstd => "zstd",
             Self::Lz4Hdf5 | Self::Lz4Numcodecs => "lz4",
             Self::Blosc => "blosc",
+            Self::Bz2 => "bz2",
+            Self::Xz => "lzma",
+            Self::Checksum { sum, .. } => sum.name(),
+            Self::Elements(elements) => elements.name(),
+            Self::PackBits => "packbits",
         }
+    }
+
+    /// Whether this is a checksum.
+    fn is_checksum(self) -> bool {
+        matches!(
+            self,
+            Self::Fletcher32 | Self::Crc32c | Self::Checksum { .. }
+        )
     }
 
     /// The length that this codec turns `decoded` bytes into, where that is known beforehand.
     fn encoded_len(self, decoded: usize) -> Option<usize> {
         match self {
             Self::Shuffle { .. } => Some(decoded),
-            Self::Fletcher32 | Self::Crc32c => decoded.checked_add(CHECKSUM_LEN),
+            Self::Elements(elements) => elements.encoded_len(decoded),
+            Self::PackBits => decoded.div_ceil(8).checked_add(1),
+            _ if self.is_checksum() => decoded.checked_add(CHECKSUM_LEN),
             _ => None,
         }
     }
@@ -84,7 +119,11 @@ impl Codec {
             usize::try_from(u32::from_le_bytes(bytes.try_into().ok()?)).ok()
         };
         match self {
-            Self::Shuffle { .. } | Self::Fletcher32 | Self::Crc32c => Some(source.len()),
+            Self::Shuffle { .. } | Self::Fletcher32 | Self::Crc32c | Self::Checksum { .. } => {
+                Some(source.len())
+            }
+            Self::Elements(elements) => elements.decoded_len(source.len()),
+            Self::PackBits => elements::packed_len(source),
             Self::Blosc => word(4),
             Self::Lz4Numcodecs => word(0),
             Self::Gzip => word(source.len().checked_sub(4)?),
@@ -92,15 +131,19 @@ impl Codec {
                 let size = zstd::zstd_safe::get_frame_content_size(source).ok()??;
                 usize::try_from(size).ok()
             }
-            Self::Deflate | Self::Lzf | Self::Lz4Hdf5 => None,
+            Self::Deflate | Self::Lzf | Self::Lz4Hdf5 | Self::Bz2 | Self::Xz => None,
         }
     }
 
     /// More than this codec expands in good faith: deflate reaches 1032, LZ4 and LZF 255, zstd's
-    /// run-length blocks 32 KiB for each byte.
+    /// run-length blocks 32 KiB for each byte, bzip2 a million, xz 7090.
     fn best_ratio(self) -> usize {
         match self {
-            Self::Shuffle { .. } | Self::Fletcher32 | Self::Crc32c => 1,
+            Self::Shuffle { .. } | Self::Fletcher32 | Self::Crc32c | Self::Checksum { .. } => 1,
+            // From one byte to eight, from a bit to a byte.
+            Self::Elements(_) | Self::PackBits => 8,
+            Self::Xz => 1 << 13,
+            Self::Bz2 => 1 << 20,
             Self::Deflate | Self::Gzip => 1032,
             Self::Lzf | Self::Lz4Hdf5 | Self::Lz4Numcodecs => 256,
             Self::Zstd | Self::Blosc => 1 << 16,
@@ -112,6 +155,7 @@ impl Codec {
         match self {
             Self::Fletcher32 => Some(checksum::fletcher32(source)),
             Self::Crc32c => Some(checksum::crc32c(source)),
+            Self::Checksum { sum, at_start } => Some(sum.verified(source, at_start)),
             _ => None,
         }
     }
@@ -129,6 +173,13 @@ impl Codec {
             Self::Lz4Hdf5 => lz4::hdf5(source, out),
             Self::Lz4Numcodecs => lz4::numcodecs(source, out),
             Self::Blosc => blosc::decompress(source, out),
+            Self::Bz2 => streams::bz2(source, out),
+            Self::Xz => streams::xz(source, out, tools.xz()),
+            Self::Checksum { sum, at_start } => {
+                copy(self.name(), sum.verified(source, at_start)?, out)
+            }
+            Self::Elements(elements) => elements.undo(source, out),
+            Self::PackBits => elements::unpack_bits(source, out),
         }
     }
 }
@@ -187,7 +238,7 @@ impl DecodeError {
 const FREE_BYTES: usize = 32 << 20;
 
 /// The codecs of an array, in the order in which a writer applied them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Pipeline {
     codecs: Vec<Codec>,
 }
@@ -215,7 +266,7 @@ impl Pipeline {
     pub(crate) fn ends_in_checksum(&self, skip_mask: u32) -> bool {
         let mut applied = (0..self.codecs.len()).filter(|&i| is_applied(i, skip_mask));
         let last = applied.next_back().map(|i| self.codecs[i]);
-        matches!(last, Some(Codec::Fletcher32 | Codec::Crc32c))
+        last.is_some_and(Codec::is_checksum)
     }
 
     /// How many bytes one stored byte may become, in good faith.
@@ -247,7 +298,7 @@ impl Pipeline {
         let Some(first) = applied.next() else {
             return check_len("stored", out.len(), copy("stored", raw, out)?);
         };
-        let (mut place, mut len) = (Place::Raw, raw.len());
+        let (mut place, mut span) = (Place::Raw, 0..raw.len());
         for i in applied.rev().chain([first]) {
             let codec = self.codecs[i];
             let Scratch { a, b, tools } = scratch;
@@ -256,18 +307,23 @@ impl Pipeline {
                 Place::A => (a.as_slice(), b, Place::B),
                 Place::B => (b.as_slice(), a, Place::A),
             };
-            let source = &source[..len];
+            let source = &source[span.clone()];
             let expected = self.len_before(i, skip_mask, out.len());
             if i == first {
-                len = codec.undo(source, out, tools)?;
+                span = 0..codec.undo(source, out, tools)?;
             } else if let Some(data) = codec.without_checksum(source) {
-                len = data?.len();
+                let len = data?.len();
+                span = match codec {
+                    Codec::Checksum { at_start: true, .. } => span.end - len..span.end,
+                    _ => span.start..span.start + len,
+                };
             } else {
                 let limit =
                     expected.unwrap_or(out.len().saturating_mul(2).max(4096).saturating_add(64));
-                len = codec.undo(source, room(spare, limit), tools)?;
+                span = 0..codec.undo(source, room(spare, limit), tools)?;
                 place = spare_place;
             }
+            let len = span.len();
             check_len(codec.name(), expected.unwrap_or(len), len)?;
         }
         Ok(())
@@ -362,6 +418,7 @@ mod tests {
     use super::encode::{encode, encode_all};
     use super::*;
     use proptest::prelude::*;
+    use proptest::sample::select;
 
     const SHUFFLE: Codec = Codec::Shuffle { element_size: 4 };
 
@@ -389,6 +446,9 @@ mod tests {
             Just(Codec::Lz4Hdf5),
             Just(Codec::Lz4Numcodecs),
             Just(Codec::Blosc),
+            Just(Codec::Bz2),
+            (select(&Sum::ALL[..]), any::<bool>())
+                .prop_map(|(sum, at_start)| Codec::Checksum { sum, at_start }),
         ]
     }
 

@@ -60,6 +60,18 @@ impl Grid {
         Some(number)
     }
 
+    /// Rows of a chunk; 1 in a scalar.
+    pub(crate) fn chunk_rows(&self) -> u64 {
+        self.chunk.first().copied().unwrap_or(1)
+    }
+
+    /// Rows of a chunk that lie within the array.
+    pub(crate) fn rows_within(&self, chunk: u64) -> u64 {
+        let start = self.start(chunk).first().copied().unwrap_or(0);
+        let n_rows = self.shape.first().copied().unwrap_or(1);
+        n_rows.saturating_sub(start).min(self.chunk_rows())
+    }
+
     /// Where the first element of a chunk stands in the array.
     pub(crate) fn start(&self, number: u64) -> Vec<u64> {
         let coords = self.coords(number);

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::{ElementCounts, MAX_FAULTS};
 use crate::array::buffer::AlignedBytes;
-use crate::array::{Array, Cursor};
+use crate::array::{Array, Cursor, NONE_SHARED};
 use crate::column::check_code;
 use crate::dtype::{Element, Slice, Stored, Wide};
 use crate::error::{Error, ErrorKind};
@@ -51,8 +51,8 @@ impl Scratch {
     /// disk that fails gives an error.
     pub(super) fn new() -> Scratch {
         let mut scratch = Scratch::default();
-        scratch.first.shared = Some([u64::MAX; 2]);
-        scratch.second.shared = Some([u64::MAX; 2]);
+        scratch.first.shared = Some(NONE_SHARED);
+        scratch.second.shared = Some(NONE_SHARED);
         scratch
     }
 }

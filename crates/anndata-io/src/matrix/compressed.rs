@@ -24,7 +24,11 @@ impl Compressed {
     /// Opens the parts of a matrix; `major` is 0 for rows, 1 for columns.
     pub(super) fn open(store: &Store, element: &str, major: usize) -> Result<Compressed, Error> {
         let part = |name: &str| store.array(&format!("{element}/{name}"));
-        let (indptr, indices, data) = (part("indptr")?, part("indices")?, part("data")?);
+        let (indptr, indices, data) = (
+            part("indptr")?.into_integers()?,
+            part("indices")?.into_integers()?,
+            part("data")?,
+        );
         let shape = match store.attribute(element, "shape")? {
             None => store.attribute(element, "h5sparse_shape")?,
             shape => shape,
@@ -40,12 +44,6 @@ impl Compressed {
                 return Err(store.invalid(element, "attribute shape of two lengths", found));
             }
         };
-        for array in [&indptr, &indices] {
-            if !array.dtype().is_some_and(DType::is_integer) {
-                let found = array.dtype().map_or("text", DType::name);
-                return Err(array.invalid("integers", found));
-            }
-        }
         data.number_type()?;
         for array in [&indptr, &indices, &data] {
             if array.shape().len() != 1 {

@@ -21,7 +21,7 @@ use super::csr::CsrMatrix;
 use crate::array::chunks::Chunks;
 use crate::array::decode::Pipeline;
 use crate::array::grid::Grid;
-use crate::array::{Array, ArrayParts, ItemType};
+use crate::array::{Array, ArrayParts, ItemType, NONE_SHARED};
 use crate::context::{ByteSource, IoContext, Memory, Reservation};
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind};
@@ -189,7 +189,7 @@ impl CscMatrix {
     fn scratch(&self) -> Result<ReadScratch, Error> {
         let mut scratch = ReadScratch::for_scan();
         // No chunk is wanted a second time in a pass.
-        (scratch.indices.shared, scratch.data.shared) = (Some([u64::MAX; 2]), Some([u64::MAX; 2]));
+        (scratch.indices.shared, scratch.data.shared) = (Some(NONE_SHARED), Some(NONE_SHARED));
         scratch.indices.mapped = self.columns.indices.check_unchanged()?;
         scratch.data.mapped = self.columns.data.check_unchanged()?;
         Ok(scratch)
@@ -360,6 +360,8 @@ impl CscMatrix {
             },
             fill: Vec::new(),
             record: None,
+            conversion: None,
+            missing: None,
             id: 0,
         }))
     }

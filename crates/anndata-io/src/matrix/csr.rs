@@ -49,6 +49,11 @@ impl CsrMatrix {
         self.parts.data.chunk_shape()[0].max(self.parts.indices.chunk_shape()[0])
     }
 
+    pub(super) fn band_bytes(&self) -> u64 {
+        let arrays = [&self.parts.indices, &self.parts.data];
+        arrays.map(Array::chunk_bytes).iter().sum()
+    }
+
     pub(super) fn rows_per_band(&self) -> u64 {
         let n_bands = self.parts.data.len().div_ceil(self.band_len()).max(1);
         (self.parts.shape[0] / n_bands).max(1)
@@ -85,9 +90,8 @@ impl CsrMatrix {
         );
         let ends = |array: &Array| {
             let extent = array.chunk_shape()[0];
-            scratch
-                .scan
-                .then_some([start / extent, end.saturating_sub(1) / extent])
+            let chunks = [start / extent, end.saturating_sub(1) / extent];
+            scratch.scan.then_some(chunks.map(|chunk| chunk..chunk + 1))
         };
         (scratch.indices.shared, scratch.data.shared) =
             (ends(&self.parts.indices), ends(&self.parts.data));

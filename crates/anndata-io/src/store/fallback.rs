@@ -66,6 +66,10 @@ impl Backend for Fallback {
         self.ask(|backend| backend.children(group))
     }
 
+    fn unreadable(&self, group: &str) -> Result<Vec<Error>, Error> {
+        self.ask(|backend| backend.unreadable(group))
+    }
+
     fn attribute_names(&self, element: &str) -> Result<Vec<String>, Error> {
         self.ask(|backend| backend.attribute_names(element))
     }
@@ -76,5 +80,13 @@ impl Backend for Fallback {
 
     fn array(&self, element: &str) -> Result<Array, Error> {
         self.ask(|backend| backend.array(element))
+    }
+
+    fn dangling(&self, group: &str) -> Result<Vec<(String, String)>, Error> {
+        self.pure.dangling(group)
+    }
+
+    fn has_writer(&self) -> bool {
+        self.pure.has_writer()
     }
 }

@@ -13,10 +13,13 @@ use std::path::{Path, PathBuf};
 
 use hdf5_sys::h5t::H5T_str_t;
 
-use super::hdf5::{filter_name, integers};
+use super::hdf5::filter_name;
+use super::hdf5::item::{Truth, integer_type, integers, whole_numbers};
 use super::{Attribute, Backend, Node};
 use crate::array::chunks::{BlockReader, Chunks};
+use crate::array::convert::Conversion;
 use crate::array::decode::Pipeline;
+use crate::array::float::FloatLayout;
 use crate::array::grid::Grid;
 use crate::array::text::{Padding, TextEncoding};
 use crate::array::{Array, ArrayParts, ItemType};
@@ -102,51 +105,26 @@ impl LibHdf5Store {
         Error::new(&self.path, element, kind)
     }
 
-    /// The names as text.
-    fn names(&self, element: &str, names: Vec<Vec<u8>>) -> Result<Vec<String>, Error> {
-        let name = |bytes: Vec<u8>| {
-            String::from_utf8(bytes).map_err(|error| {
-                Error::invalid(&self.path, element, "names in UTF-8", error.to_string())
-            })
-        };
-        names.into_iter().map(name).collect()
-    }
-
     fn unsupported(&self, element: &str, what: impl Into<String>) -> Error {
         Error::unsupported(&self.path, element, what, REWRITE)
     }
 
     fn item_type(&self, element: &str, described: &Type) -> Result<ItemType, Error> {
-        let number = |dtype| Ok(ItemType::Number(dtype));
+        let integer = |size: usize, signed| {
+            let dtype = integer_type(size, signed).map(ItemType::Number);
+            dtype.ok_or_else(|| self.unsupported(element, format!("an integer of {size} bytes")))
+        };
         match described {
-            Type::Integer { size, signed } => match (size, signed) {
-                (1, true) => number(DType::I8),
-                (1, false) => number(DType::U8),
-                (2, true) => number(DType::I16),
-                (2, false) => number(DType::U16),
-                (4, true) => number(DType::I32),
-                (4, false) => number(DType::U32),
-                (8, true) => number(DType::I64),
-                (8, false) => number(DType::U64),
-                _ => Err(self.unsupported(element, format!("an integer of {size} bytes"))),
-            },
-            Type::Float {
-                size: 2,
-                ieee: true,
-            } => number(DType::F16),
-            Type::Float { size: 4, .. } => number(DType::F32),
-            Type::Float { size: 8, .. } => number(DType::F64),
-            Type::Float { size, .. } => {
-                let what =
-                    format!("a float of {size} bytes that is not laid out as IEEE 754 has it");
-                Err(self.unsupported(element, what))
+            Type::Integer { size, signed } => integer(*size, *signed),
+            Type::Bits { size } => integer(*size, false),
+            Type::Float(Some(layout)) => Ok(ItemType::Number(layout.dtype())),
+            Type::Float(None) => {
+                Err(self.unsupported(element, "floats that are laid out in an uncommon way"))
             }
-            Type::Enum {
-                size: 1, members, ..
-            } if is_boolean(members) => number(DType::Bool),
-            Type::Enum { .. } => {
-                Err(self.unsupported(element, "an enumeration that is not boolean"))
+            Type::Enum { size: 1, .. } if truth(described) == Some(Truth { missing: None }) => {
+                Ok(ItemType::Number(DType::Bool))
             }
+            Type::Enum { size, signed, .. } => integer(*size, *signed),
             Type::FixedText { size: 0, .. } => Err(Error::invalid(
                 &self.path,
                 element,
@@ -291,13 +269,21 @@ fn table_fields(described: &Type) -> Option<&[Vec<u8>]> {
     }
 }
 
-/// Whether an enumeration is how h5py stores booleans.
-fn is_boolean(members: &[(Vec<u8>, Vec<u8>)]) -> bool {
-    let value = |name: &[u8]| {
-        let member = members.iter().find(|(found, _)| found == name);
-        member.map(|(_, value)| value.as_slice())
+/// What truth values an enumeration has; `None` for anything else.
+fn truth(described: &Type) -> Option<Truth> {
+    let Type::Enum { members, .. } = described else {
+        return None;
     };
-    members.len() == 2 && value(b"FALSE") == Some(&[0]) && value(b"TRUE") == Some(&[1])
+    let members = members.iter();
+    Truth::of(members.map(|(name, value)| (name.as_slice(), value.clone())))
+}
+
+/// The names that are text.
+fn texts(names: Vec<Vec<u8>>) -> Vec<String> {
+    let names = names.into_iter();
+    names
+        .filter_map(|name| String::from_utf8(name).ok())
+        .collect()
 }
 
 fn padding_of(padding: H5T_str_t) -> Padding {
@@ -432,11 +418,11 @@ impl Backend for LibHdf5Store {
             let datatype = ffi::dataset_type(&object).map_err(self.fail(group))?;
             let described = ffi::describe(&datatype).map_err(self.fail(group))?;
             let fields = table_fields(&described).unwrap_or_default();
-            return self.names(group, fields.to_vec());
+            return Ok(texts(fields.to_vec()));
         }
         let names = ffi::link_names(&object).map_err(self.fail(group))?;
         let mut children = Vec::new();
-        for name in self.names(group, names)? {
+        for name in texts(names) {
             let child = ffi::open(&object, &name).map_err(self.fail(group))?;
             let kind = child.as_ref().map(ffi::kind).transpose();
             if matches!(
@@ -449,12 +435,33 @@ impl Backend for LibHdf5Store {
         Ok(children)
     }
 
+    fn unreadable(&self, group: &str) -> Result<Vec<Error>, Error> {
+        let object = self.existing(group)?;
+        if ffi::kind(&object).map_err(self.fail(group))? != Kind::Group {
+            return Ok(Vec::new());
+        }
+        let names = ffi::link_names(&object).map_err(self.fail(group))?;
+        let names = names
+            .iter()
+            .filter(|name| std::str::from_utf8(name).is_err());
+        let error = |name: &Vec<u8>| {
+            let name = name.escape_ascii();
+            let element = match group {
+                "" => name.to_string(),
+                group => format!("{group}/{name}"),
+            };
+            let expected = "a member that can be asked for";
+            Error::invalid(&self.path, element, expected, "a name that is not UTF-8")
+        };
+        Ok(names.map(error).collect())
+    }
+
     fn attribute_names(&self, element: &str) -> Result<Vec<String>, Error> {
         let Some(object) = self.object(element)? else {
             return self.of_field(element, Vec::new()); // a field has none of its own
         };
         let names = ffi::attribute_names(&object).map_err(self.fail(element))?;
-        self.names(element, names)
+        Ok(texts(names))
     }
 
     fn attribute(&self, element: &str, name: &str) -> Result<Option<Attribute>, Error> {
@@ -496,9 +503,22 @@ impl Backend for LibHdf5Store {
         };
         let texts: Result<Vec<String>, Error> = match described {
             Type::Integer { size, signed } | Type::Enum { size, signed, .. } => {
-                let order = hdf5_reader::ByteOrder::LittleEndian;
-                let values = integers(&bytes()?, size as u8, signed, order);
+                let values = integers(&bytes()?, size, signed, false);
                 return Ok(Some(Attribute::Integers(values)));
+            }
+            Type::Bits { size } => {
+                let values = integers(&bytes()?, size, false, false);
+                return Ok(Some(Attribute::Integers(values)));
+            }
+            Type::Float(Some(layout)) => {
+                let size = layout.dtype().size();
+                let read = FloatLayout::ieee(size).ok_or_else(|| self.missing(element))?;
+                let bytes = bytes()?;
+                let values: Vec<f64> = bytes.chunks_exact(size).map(|x| read.read(x)).collect();
+                let values = whole_numbers(&values);
+                return Ok(Some(
+                    values.map_or_else(Attribute::Other, Attribute::Integers),
+                ));
             }
             Type::FixedText { size, padding } if size > 0 => bytes()?
                 .chunks_exact(size)
@@ -553,6 +573,13 @@ impl Backend for LibHdf5Store {
             described = ffi::describe(&datatype).map_err(fail)?;
         }
         let item = self.item_type(element, &described)?;
+        let truth = truth(&described);
+        let conversion = match (&truth, &described) {
+            (Some(Truth { missing: None }), Type::Enum { size, .. }) if *size > 1 => {
+                Some(Conversion::Truth(*size))
+            }
+            _ => None,
+        };
         let Some(mut memory_type) = ffi::memory_type(&datatype, &described).map_err(fail)? else {
             return Err(self.unsupported(element, format!("the HDF5 type {described:?}")));
         };
@@ -590,7 +617,7 @@ impl Backend for LibHdf5Store {
             (reader.rank, reader.place.1) = (rank, element.to_owned());
             Chunks::Library(Box::new(reader))
         };
-        Ok(Array::new(ArrayParts {
+        let parts = ArrayParts {
             context: self.context.clone(),
             file: self.path.clone(),
             element: element.to_owned(),
@@ -600,9 +627,15 @@ impl Backend for LibHdf5Store {
             pipeline: Pipeline::default(),
             stored_axes: None,
             record: None,
+            conversion: None,
+            missing: truth.and_then(|truth| truth.missing),
             chunks,
             fill: fill.unwrap_or_default(),
             id: 0,
+        };
+        Ok(Array::new(match conversion {
+            Some(conversion) => parts.converted(conversion)?,
+            None => parts,
         }))
     }
 }

@@ -34,6 +34,7 @@ pub struct MemoryStore {
     name: PathBuf,
     nodes: BTreeMap<String, (Contents, BTreeMap<String, Attribute>)>,
     chunk_rows: Option<NonZeroU64>,
+    chunks: BTreeMap<String, Vec<u64>>,
     before_read: Option<Arc<ReadHook>>,
     context: IoContext,
 }
@@ -64,6 +65,7 @@ impl MemoryStore {
             name: name.into(),
             nodes: BTreeMap::new(),
             chunk_rows: None,
+            chunks: BTreeMap::new(),
             before_read: None,
             context: IoContext::default(),
         }
@@ -73,6 +75,14 @@ impl MemoryStore {
     /// decoded as those of compressed files are.
     pub fn chunked(mut self, rows: NonZeroU64) -> Self {
         self.chunk_rows = Some(rows);
+        self
+    }
+
+    /// Stores one array of numbers in chunks of this shape, each with a checksum. Opening it panics
+    /// when the array has another number of dimensions.
+    pub fn chunks(mut self, element: &str, shape: &[NonZeroU64]) -> Self {
+        let shape = shape.iter().map(|extent| extent.get()).collect();
+        self.chunks.insert(element.to_owned(), shape);
         self
     }
 
@@ -217,28 +227,19 @@ impl MemoryStore {
     }
 }
 
-/// An array cut into chunks of `rows`, each followed by its checksum.
-fn chunked_parts(
-    element: &str,
-    shape: Vec<u64>,
-    rows: NonZeroU64,
-    item: ItemType,
-    bytes: &[u8],
-) -> ArrayParts {
-    let row_bytes = bytes.len() / shape[0] as usize;
-    let mut chunk = shape.clone();
-    chunk[0] = rows.get();
-    let grid = Grid::new(shape, chunk).expect("chunks have rows");
-    let chunk_bytes = row_bytes * rows.get() as usize;
+/// An array cut into chunks, each followed by its checksum.
+fn chunked_parts(element: &str, grid: Grid, item: ItemType, bytes: &[u8]) -> ArrayParts {
+    let size = item.size();
     let (mut stored, mut entries) = (Vec::new(), Vec::new());
-    for (number, chunk) in bytes.chunks(chunk_bytes.max(1)).enumerate() {
-        let mut chunk = chunk.to_vec();
-        chunk.resize(chunk_bytes, 0);
+    for number in 0..grid.counts().iter().product() {
+        let mut chunk = vec![0; grid.chunk_len() as usize * size];
+        let start = grid.start(number);
+        copy_block((&grid.shape, &grid.chunk, &start), size, bytes, &mut chunk);
         let offset = stored.len() as u64;
         stored.extend_from_slice(&chunk);
         stored.extend(crc32c::crc32c(&chunk).to_le_bytes());
         entries.push(TableEntry {
-            chunk: number as u64,
+            chunk: number,
             offset,
             len: (stored.len() as u64 - offset) as u32,
             skip_mask: 0,
@@ -249,6 +250,27 @@ fn chunked_parts(
     parts.chunks = Chunks::Table { source, entries };
     parts.pipeline = Pipeline::new(vec![Codec::Crc32c]);
     parts
+}
+
+/// Copies what a chunk has of an array, axis by axis: `(shape, chunk, start)` are those left.
+fn copy_block(
+    (shape, chunk, start): (&[u64], &[u64], &[u64]),
+    size: usize,
+    from: &[u8],
+    to: &mut [u8],
+) {
+    let ([extent, shape @ ..], [most, chunk @ ..], [first, start @ ..]) = (shape, chunk, start)
+    else {
+        to.copy_from_slice(&from[..size]);
+        return;
+    };
+    let step = |extents: &[u64]| extents.iter().product::<u64>() as usize * size;
+    let (from_step, to_step) = (step(shape), step(chunk));
+    for i in 0..(*most).min(extent - first) as usize {
+        let from = &from[(*first as usize + i) * from_step..];
+        let to = &mut to[i * to_step..(i + 1) * to_step];
+        copy_block((shape, chunk, start), size, from, to);
+    }
 }
 
 impl From<MemoryStore> for Store {
@@ -330,8 +352,18 @@ impl Backend for MemoryStore {
         };
         let has_rows =
             matches!(item, ItemType::Number(_)) && shape.iter().all(|&extent| extent > 0);
-        let mut parts = match self.chunk_rows.filter(|_| has_rows && !shape.is_empty()) {
-            Some(rows) => chunked_parts(element, shape, rows, item, &bytes),
+        let by_rows = |rows: NonZeroU64| {
+            let mut chunk = shape.clone();
+            *chunk.first_mut()? = rows.get();
+            Some(chunk)
+        };
+        let chunk = self.chunks.get(element).cloned();
+        let chunk = chunk.or_else(|| self.chunk_rows.and_then(by_rows));
+        let mut parts = match chunk.filter(|_| has_rows) {
+            Some(chunk) => {
+                let grid = Grid::new(shape, chunk).expect("chunks have the array's dimensions");
+                chunked_parts(element, grid, item, &bytes)
+            }
             None => {
                 let grid = Grid::single(shape).expect("as many elements as there are values");
                 memory_parts(element, grid, item, bytes)

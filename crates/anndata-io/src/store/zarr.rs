@@ -9,13 +9,18 @@ use std::path::{Component, Path};
 use serde_json::Value;
 
 use super::{Attribute, Backend, Node};
-use crate::array::chunks::{ChunkFiles, Chunks, ShardFiles};
+use crate::array::chunks::{ChunkFiles, Chunks};
+use crate::array::convert::whole;
 use crate::array::grid::Grid;
+use crate::array::shards::{Inflated, ShardFiles};
 use crate::array::{Array, ArrayParts};
 use crate::context::IoContext;
 use crate::error::{Error, ErrorKind};
 use crate::folder::Folder;
 
+mod codecs;
+mod extension;
+mod fill;
 mod metadata;
 
 use metadata::{ArrayMetadata, field_names};
@@ -40,13 +45,20 @@ impl ZarrStore {
         ZarrStore::of_folder(Folder::Disk(root.to_owned()), context)
     }
 
-    /// `None` when the zip archive holds no zarr.
-    pub(crate) fn open_zip(path: &Path, context: &IoContext) -> Result<Option<Self>, Error> {
+    /// The store in a zip archive, or the part of it that `inner` names; where there is none, what
+    /// the archive is instead.
+    pub(crate) fn open_zip(
+        path: &Path,
+        inner: &str,
+        context: &IoContext,
+    ) -> Result<Result<Self, String>, Error> {
         let roots = [ROOT_V3, ROOTS_V2[0], ROOTS_V2[1], ROOTS_V2[2]];
-        match Folder::open_zip(path, context, &roots)? {
-            Some(folder) => ZarrStore::of_folder(folder, context),
-            None => Ok(None),
-        }
+        let folder = match Folder::open_zip(path, inner, context, &roots)? {
+            Ok(folder) => folder,
+            Err(found) => return Ok(Err(found)),
+        };
+        let store = ZarrStore::of_folder(folder, context)?;
+        Ok(store.ok_or_else(|| "a zip archive without zarr.json or .zgroup".to_owned()))
     }
 
     fn of_folder(folder: Folder, context: &IoContext) -> Result<Option<Self>, Error> {
@@ -63,19 +75,26 @@ impl ZarrStore {
             folder,
             format,
         };
-        let name = match format {
-            Format::V3 => ROOT_V3,
-            Format::V2 => ROOTS_V2[0],
-        };
-        store.document("", name)?; // a store whose root cannot be read fails here
+        // A store whose root cannot be read fails here.
+        match format {
+            Format::V3 => {
+                if let Some((_, document)) = store.node_v3("")? {
+                    extension::check_consolidated(&document)
+                        .map_err(|(element, kind)| Error::new(store.path(), element, kind))?;
+                }
+            }
+            Format::V2 => {
+                store.document("", ROOTS_V2[0])?;
+            }
+        }
         Ok(Some(store))
     }
 
     fn attributes(&self, element: &str) -> Result<Option<Value>, Error> {
         Ok(match self.format {
             Format::V3 => self
-                .document(element, "zarr.json")?
-                .map(|mut document| document["attributes"].take()),
+                .node_v3(element)?
+                .map(|(_, mut document)| document["attributes"].take()),
             Format::V2 => self.document(element, ".zattrs")?,
         })
     }
@@ -155,13 +174,10 @@ impl ZarrStore {
         let Some(document) = self.document(element, "zarr.json")? else {
             return Ok(None);
         };
-        match document["node_type"].as_str() {
-            Some("group") => Ok(Some((Node::Group, document))),
-            Some("array") => Ok(Some((Node::Array, document))),
-            _ => {
-                let found = document["node_type"].to_string();
-                Err(self.invalid(element, "node_type group or array in zarr.json", found))
-            }
+        match extension::is_array(&document) {
+            Ok(true) => Ok(Some((Node::Array, document))),
+            Ok(false) => Ok(Some((Node::Group, document))),
+            Err(kind) => Err(Error::new(self.path(), element, kind)),
         }
     }
 }
@@ -202,17 +218,47 @@ impl Backend for ZarrStore {
         let mut names = Vec::new();
         for name in self.folder.names(group)? {
             let element = self.file(group, &name).unwrap_or_default();
-            let is_member = match self.format {
-                Format::V3 => self.has_file(&element, "zarr.json")?,
-                Format::V2 => {
-                    self.has_file(&element, ".zarray")? || self.has_file(&element, ".zgroup")?
-                }
+            let documents: &[&str] = match self.format {
+                Format::V3 => &[ROOT_V3],
+                Format::V2 => &ROOTS_V2[..2],
             };
-            if is_member {
+            // What is there and cannot be read is there.
+            let mut documents = documents.iter();
+            if documents.any(|name| self.has_file(&element, name).unwrap_or(true)) {
                 names.push(name);
             }
         }
         Ok(names)
+    }
+
+    fn dangling(&self, group: &str) -> Result<Vec<(String, String)>, Error> {
+        let members = self.children(group)?;
+        let mut dangling = Vec::new();
+        for name in self.folder.names(group)? {
+            let element = self.file(group, &name).unwrap_or_default();
+            let is_known = name.starts_with('.') || members.contains(&name);
+            if !is_known && self.folder.len(&element)?.is_none() {
+                let found = "a folder without metadata of zarr, or a link to nothing";
+                dangling.push((name, found.to_owned()));
+            }
+        }
+        Ok(dangling)
+    }
+
+    fn unreadable(&self, group: &str) -> Result<Vec<Error>, Error> {
+        if self.file(group, "").is_none() {
+            return Ok(Vec::new());
+        }
+        let folders = self.folder.unreadable_folders(group)?.into_iter();
+        let error = |name: String| {
+            let element = self.file(group, &name).unwrap_or(name);
+            self.invalid(
+                &element,
+                "a member that can be asked for",
+                "a name that is not UTF-8",
+            )
+        };
+        Ok(folders.map(error).collect())
     }
 
     fn attribute_names(&self, element: &str) -> Result<Vec<String>, Error> {
@@ -281,6 +327,7 @@ impl Backend for ZarrStore {
                     index_at_end,
                     index_checksum,
                     indexes,
+                    inflated: Inflated::default(),
                 })
             }
         };
@@ -296,6 +343,8 @@ impl Backend for ZarrStore {
             chunks,
             fill: metadata.fill,
             record: metadata.record,
+            conversion: None,
+            missing: None,
             id: 0,
         }))
     }
@@ -308,7 +357,13 @@ fn attribute(value: &Value) -> Attribute {
             .map(|value| value.as_str().map(str::to_owned))
             .collect()
     };
-    let integer = |value: &Value| value.as_i64().or_else(|| value.as_bool().map(i64::from));
+    let integer = |value: &Value| {
+        let whole = || value.as_f64().and_then(whole);
+        value
+            .as_i64()
+            .or_else(|| value.as_bool().map(i64::from))
+            .or_else(whole)
+    };
     match value {
         Value::String(text) => Attribute::Text(text.clone()),
         Value::Array(values) => texts(values)
@@ -348,6 +403,35 @@ mod tests {
     }
 
     #[test]
+    fn a_broken_member_hides_no_other() {
+        use std::os::unix::ffi::OsStrExt;
+        let v3 = r#"{"zarr_format": 3, "node_type": "group"}"#;
+        let formats = [(ROOT_V3, ROOT_V3, v3), (".zgroup", ".zarray", "{}")];
+        for (name, broken, group) in formats {
+            let root = tempfile::tempdir().expect("a temporary folder");
+            let member = |folder: &[u8], document: &str, text: &str| {
+                let folder = root.path().join(std::ffi::OsStr::from_bytes(folder));
+                std::fs::create_dir_all(&folder).expect("a new folder");
+                std::fs::write(folder.join(document), text).expect("a small file");
+            };
+            member(b"", name, group);
+            member(b"fine", name, group);
+            member(b"broken", broken, "no JSON");
+            member(b"caf\xe9", name, group);
+            let store = crate::Store::open(root.path(), &IoContext::default()).expect("a group");
+            let mut names = store.children("").expect("readable");
+            names.sort_unstable();
+            assert_eq!(names, ["broken", "fine"]);
+            assert_eq!(store.node("fine").expect("readable"), Some(Node::Group));
+            store.node("broken").expect_err("no JSON");
+            let errors = store.unreadable("").expect("readable");
+            let mut errors: Vec<&str> = errors.iter().map(crate::Error::element).collect();
+            errors.sort_unstable();
+            assert_eq!(errors, ["broken", r"caf\xe9"]);
+        }
+    }
+
+    #[test]
     fn attributes_of_every_kind() {
         let of = |text: &str| attribute(&serde_json::from_str(text).expect("valid JSON"));
         assert_eq!(of("\"a\""), Attribute::Text("a".into()));
@@ -358,6 +442,9 @@ mod tests {
         assert_eq!(of("[2,3]"), Attribute::Integers(vec![2, 3]));
         assert_eq!(of("true"), Attribute::Integers(vec![1]));
         assert_eq!(of("[]"), Attribute::Texts(vec![]));
+        assert_eq!(of("[2.0,3]"), Attribute::Integers(vec![2, 3]));
         assert_eq!(of("1.5"), Attribute::Other("1.5".into()));
+        assert_eq!(of("1e300"), Attribute::Other("1e+300".into()));
+        assert_eq!(of("[2.5,3]"), Attribute::Other("[2.5,3]".into()));
     }
 }

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+mod bands;
 mod faults;
 mod golden;
+mod kept_labels;
 mod large;
 mod life;
 mod loader;

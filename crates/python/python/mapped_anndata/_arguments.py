@@ -15,15 +15,55 @@ from typing import Any
 import numpy as np
 
 
-def path(value: Any) -> str:
-    """A path or URL as text."""
+def paths(value: Any) -> Sequence[Any]:
+    """`path_list` as a sequence: a single path is a list of one."""
+    if isinstance(value, (str, bytes, os.PathLike)):
+        return [value]
+    if isinstance(value, Sequence):
+        return value
     try:
-        return os.fsdecode(value)
+        # The keys of a map, or the groups of an open file, would be taken for paths.
+        if not isinstance(value, Mapping) and not _way_out(value):
+            return list(value)
     except TypeError:
-        # Classes for remote paths refuse to be file system paths, and print as URLs.
-        if hasattr(value, "parts") or hasattr(value, "path"):
-            return str(value)
-        raise
+        pass
+    raise TypeError(f"path_list: expected paths, found {_described(value)}")
+
+
+def path(position: int, value: Any) -> str:
+    """A path or URL as text, `~` expanded."""
+    try:
+        return os.path.expanduser(os.fsdecode(value))
+    except TypeError:
+        pass
+    # Classes for remote paths refuse to be file system paths, and print as URLs.
+    if "://" in (text := _text(value)):
+        return text
+    raise TypeError(f"path_list[{position}]: expected a path, found {_described(value)}")
+
+
+def _text(value: Any) -> str:
+    """What a class for paths prints; of anything else, nothing."""
+    return str(value) if hasattr(value, "parts") or hasattr(value, "joinpath") else ""
+
+
+def _described(value: Any) -> str:
+    """The type of what is no path, and what to give instead of it."""
+    kind = type(value)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return name + _way_out(value)
+
+
+def _way_out(value: Any) -> str:
+    """What to give instead of an object that people have where a path is wanted."""
+    package = type(value).__module__.partition(".")[0]
+    if package in ("anndata", "mudata", "spatialdata"):
+        return ": write it to a file, and give the path of that"
+    if package in ("zarr", "h5py"):
+        return ": give the path that it was opened from"
+    if hasattr(value, "read"):
+        return ": give the path of the file instead of the open file"
+    return ""
 
 
 def key(name: str, value: Any) -> str:

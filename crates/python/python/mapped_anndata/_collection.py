@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,7 +30,9 @@ class MappedCollection:
 
     Args:
         path_list: Paths of `.h5ad` files, `.zarr` folders and `.zarr.zip` archives, in the order of
-            their rows. What each is is told by its content.
+            their rows; or a single one. What each is is told by its content. A table inside a file
+            is named by a path below it, such as `cells.h5mu/mod/rna`. `~` and `file://` are
+            understood. Relative paths are resolved now: changing the folder later does no harm.
         layers_keys: Matrices to read: `X`, `raw.X` or names of layers. By default, `X`. An empty
             list reads none.
         obs_keys: Columns of obs to read; `_index` gives the obs names.
@@ -71,7 +74,7 @@ class MappedCollection:
 
     def __init__(
         self,
-        path_list: Sequence[Any],
+        path_list: str | os.PathLike[str] | Iterable[Any],
         layers_keys: str | Iterable[str] | None = None,
         obs_keys: str | Iterable[str] | None = None,
         obsm_keys: str | Iterable[str] | None = None,
@@ -90,7 +93,7 @@ class MappedCollection:
             warnings.warn(text, DeprecationWarning, stacklevel=2)
         layers_keys = arguments.keys("layers_keys", layers_keys)
         options: dict[str, Any] = {
-            "path_list": path_list if isinstance(path_list, Sequence) else list(path_list),
+            "path_list": arguments.paths(path_list),
             "layers_keys": ["X"] if layers_keys is None else layers_keys,
             "obs_keys": arguments.keys("obs_keys", obs_keys),
             "obsm_keys": arguments.keys("obsm_keys", obsm_keys),
@@ -111,7 +114,7 @@ class MappedCollection:
     @classmethod
     def with_io(
         cls,
-        path_list: Sequence[Any],
+        path_list: str | os.PathLike[str] | Iterable[Any],
         *args: Any,
         cache_bytes: int | float | str | None = None,
         max_open_files: int | None = None,
@@ -143,9 +146,11 @@ class MappedCollection:
         return collection
 
     def _open(self, options: dict[str, Any], io: dict[str, Any]) -> None:
+        if "paths" not in options:
+            options["paths"] = [arguments.path(*path) for path in enumerate(options["path_list"])]
         self._options, self._io = options, io
         self._core = _core.Collection(
-            [arguments.path(path) for path in options["path_list"]],
+            options["paths"],
             options["layers_keys"],
             options["obs_keys"] or [],
             options["obsm_keys"] or [],
@@ -157,6 +162,8 @@ class MappedCollection:
             missing_code=options["missing_code"],
             **io,
         )
+        # A pickle of this collection is opened from the same files, whatever folder is current then.
+        options["paths"] = self._core.paths
         self.path_list = options["path_list"]
         self.layers_keys = options["layers_keys"]
         self.obs_keys = options["obs_keys"]
@@ -430,7 +437,13 @@ class MappedCollection:
         return self._core.label_weights(keys, scaler)
 
     def get_merged_labels(self, label_key: str) -> np.ndarray:
-        """The label of every row: `[n_obs]`, `nan` where it is missing."""
+        """The label of every row: `[n_obs]`, `nan` where it is missing.
+
+        No file is opened for an obs key that is encoded or categorical, nor for a column of the
+        filter with at most 65,535 labels: these are in memory. For other keys, each call reads the
+        column of every store. The same holds for `get_label_weights`, `get_merged_categories` and
+        `split`.
+        """
         labels, codes, dtype = self._core.merged_labels(arguments.key("label_key", label_key))
         if dtype.startswith("float"):
             return np.array([*labels, np.nan], dtype=dtype)[codes]

@@ -34,6 +34,7 @@ class Collection:
         missing_code: int | None = None,
     ) -> Collection: ...
     closed: bool
+    paths: list[str]
     n_obs: int
     n_vars: int | None
     original_shapes: list[tuple[int, int]]

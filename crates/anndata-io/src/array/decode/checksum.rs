@@ -1,4 +1,7 @@
-//! Checksums that follow the bytes they are of: both are 4 bytes, little-endian.
+//! Checksums beside the bytes they are of, 4 bytes, little-endian: HDF5's and zarr's after them,
+//! numcodecs' after or before them.
+
+use hdf5_reader::checksum::jenkins_lookup3;
 
 use super::DecodeError;
 
@@ -25,26 +28,75 @@ pub(super) fn fletcher32(source: &[u8]) -> Result<&[u8], DecodeError> {
 
 /// The bytes before a CRC-32C, once it holds.
 pub(super) fn crc32c(source: &[u8]) -> Result<&[u8], DecodeError> {
-    let (data, stored) = split("crc32c", source)?;
-    let computed = crc32c::crc32c(data);
-    if stored == computed {
-        return Ok(data);
+    Sum::Crc32c.verified(source, false)
+}
+
+/// The checksums of numcodecs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sum {
+    Crc32,
+    Crc32c,
+    Adler32,
+    /// Jenkins' lookup3, from 0.
+    Lookup3,
+}
+
+impl Sum {
+    #[cfg(test)]
+    pub(super) const ALL: [Sum; 4] = [Sum::Crc32, Sum::Crc32c, Sum::Adler32, Sum::Lookup3];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Sum::Crc32 => "crc32",
+            Sum::Crc32c => "crc32c",
+            Sum::Adler32 => "adler32",
+            Sum::Lookup3 => "jenkins_lookup3",
+        }
     }
-    Err(DecodeError::Checksum {
-        codec: "crc32c",
-        stored,
-        computed,
-    })
+
+    pub(super) fn of(self, data: &[u8]) -> u32 {
+        match self {
+            Sum::Crc32 => libdeflater::crc32(data),
+            Sum::Crc32c => crc32c::crc32c(data),
+            Sum::Adler32 => libdeflater::adler32(data),
+            Sum::Lookup3 => jenkins_lookup3(data),
+        }
+    }
+
+    /// The bytes beside the checksum, once it holds.
+    pub(super) fn verified(self, source: &[u8], at_start: bool) -> Result<&[u8], DecodeError> {
+        let (data, stored) = if at_start {
+            let (stored, data) = source
+                .split_first_chunk::<CHECKSUM_LEN>()
+                .ok_or(too_short(self.name(), source))?;
+            (data, u32::from_le_bytes(*stored))
+        } else {
+            split(self.name(), source)?
+        };
+        let computed = self.of(data);
+        if stored == computed {
+            return Ok(data);
+        }
+        Err(DecodeError::Checksum {
+            codec: self.name(),
+            stored,
+            computed,
+        })
+    }
+}
+
+fn too_short(codec: &'static str, source: &[u8]) -> DecodeError {
+    DecodeError::Length {
+        codec,
+        expected: CHECKSUM_LEN,
+        found: source.len(),
+    }
 }
 
 fn split<'a>(codec: &'static str, source: &'a [u8]) -> Result<(&'a [u8], u32), DecodeError> {
     let (data, stored) = source
         .split_last_chunk::<CHECKSUM_LEN>()
-        .ok_or(DecodeError::Length {
-            codec,
-            expected: CHECKSUM_LEN,
-            found: source.len(),
-        })?;
+        .ok_or(too_short(codec, source))?;
     Ok((data, u32::from_le_bytes(*stored)))
 }
 

@@ -3,6 +3,7 @@
 use super::{Codec, checksum};
 use libdeflater::{CompressionLvl, Compressor};
 use std::ffi::CStr;
+use std::io::Read;
 
 /// What `codecs`, less those that `skip_mask` names, make of `data`.
 pub(super) fn encode_all(codecs: &[Codec], skip_mask: u32, data: &[u8]) -> Vec<u8> {
@@ -41,7 +42,26 @@ pub(super) fn encode(codec: Codec, data: &[u8]) -> Vec<u8> {
         Codec::Lz4Hdf5 => lz4_hdf5(data, 300),
         Codec::Lz4Numcodecs => lz4_flex::block::compress_prepend_size(data),
         Codec::Blosc => blosc(data, c"blosclz", 5, blosc_src::BLOSC_SHUFFLE, 4),
+        Codec::Bz2 => bz2(data),
+        Codec::Checksum { sum, at_start } => {
+            let stored = sum.of(data).to_le_bytes();
+            if at_start {
+                [&stored, data].concat()
+            } else {
+                [data, &stored].concat()
+            }
+        }
+        Codec::Xz | Codec::Elements(_) | Codec::PackBits => {
+            unreachable!("written by numcodecs only, see `golden`")
+        }
     }
+}
+
+fn bz2(data: &[u8]) -> Vec<u8> {
+    let mut encoder = bzip2::read::BzEncoder::new(data, bzip2::Compression::fast());
+    let mut out = Vec::new();
+    encoder.read_to_end(&mut out).expect("memory does not fail");
+    out
 }
 
 /// Byte by byte, from the definition.

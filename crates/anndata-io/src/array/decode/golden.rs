@@ -1,6 +1,7 @@
 //! Every codec against chunks that other libraries wrote, and against what became of them.
 
-use super::{Codec, Pipeline, Scratch};
+use super::{Codec, Elements, Pipeline, Scratch, Step, Stored, Sum};
+use crate::dtype::DType;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
@@ -15,15 +16,22 @@ struct Sample {
 #[derive(Clone, Copy)]
 enum Decoded {
     Counts,
+    CountsBigEndian,
+    CountsAsFloats,
+    Odd { len: usize },
     Noise { len: usize },
 }
 
 impl Decoded {
     fn bytes(self) -> Vec<u8> {
+        let count = |i: u32| i * i % 11 * (i % 7);
         match self {
-            Self::Counts => (0..240_u32)
-                .flat_map(|i| (i * i % 11 * (i % 7)).to_le_bytes())
+            Self::Counts => (0..240).flat_map(|i| count(i).to_le_bytes()).collect(),
+            Self::CountsBigEndian => (0..240).flat_map(|i| count(i).to_be_bytes()).collect(),
+            Self::CountsAsFloats => (0..240)
+                .flat_map(|i| f64::from(count(i)).to_le_bytes())
                 .collect(),
+            Self::Odd { len } => (0..len as u32).map(|i| (count(i) % 2) as u8).collect(),
             Self::Noise { len } => (0..len as u32)
                 .map(|i| (i * i * i % 1009 * 7919 % 251) as u8)
                 .collect(),
@@ -42,11 +50,31 @@ macro_rules! samples {
     };
 }
 
-use Codec::{Blosc, Crc32c, Deflate, Fletcher32, Gzip, Lz4Hdf5, Lz4Numcodecs, Lzf, Zstd};
-use Decoded::{Counts, Noise};
+use Codec::{
+    Blosc, Bz2, Crc32c, Deflate, Fletcher32, Gzip, Lz4Hdf5, Lz4Numcodecs, Lzf, PackBits, Xz, Zstd,
+};
+use Decoded::{Counts, CountsAsFloats, CountsBigEndian, Noise, Odd};
 
 const fn shuffle(element_size: usize) -> Codec {
     Codec::Shuffle { element_size }
+}
+
+const fn sum(sum: Sum, at_start: bool) -> Codec {
+    Codec::Checksum { sum, at_start }
+}
+
+const fn elements(from: DType, to: DType, step: Step, big_endian: bool) -> Codec {
+    Codec::Elements(Elements {
+        from: Stored {
+            dtype: from,
+            big_endian,
+        },
+        to: Stored {
+            dtype: to,
+            big_endian,
+        },
+        step,
+    })
 }
 
 const SAMPLES: &[Sample] = samples! {
@@ -88,6 +116,34 @@ const SAMPLES: &[Sample] = samples! {
     "nc-blosc-lz4-shuffle" [Blosc] => Counts;
     "nc-blosc-zstd-bitshuffle" [Blosc] => Counts;
     "nc-blosc-stored" [Blosc] => Noise { len: 256 };
+    "nc-bz2" [Bz2] => Counts;
+    "nc-lzma" [Xz] => Counts;
+    "nc-lzma-unchecked" [Xz] => Counts;
+    "nc-lzma-delta" [Xz] => Counts;
+    "nc-crc32" [sum(Sum::Crc32, true)] => Counts;
+    "nc-crc32-end" [sum(Sum::Crc32, false)] => Counts;
+    "nc-crc32c-start" [sum(Sum::Crc32c, true)] => Counts;
+    "nc-adler32" [sum(Sum::Adler32, true)] => Counts;
+    "nc-jenkins" [sum(Sum::Lookup3, false)] => Counts;
+    "nc-delta" [elements(DType::U32, DType::U32, Step::Sum, false)] => Counts;
+    "nc-delta-narrow" [elements(DType::I8, DType::U32, Step::Sum, false)] => Counts;
+    "nc-delta-big-endian" [elements(DType::I16, DType::U32, Step::Sum, true)] => CountsBigEndian;
+    "nc-delta-zlib" [elements(DType::I16, DType::U32, Step::Sum, false), Deflate] => Counts;
+    "nc-delta-crc32-zlib" [
+        elements(DType::I16, DType::U32, Step::Sum, false),
+        sum(Sum::Crc32, true),
+        Deflate
+    ] => Counts;
+    "nc-delta-float" [elements(DType::F32, DType::F64, Step::Sum, false)] => CountsAsFloats;
+    "nc-fixedscaleoffset" [
+        elements(DType::I8, DType::U32, Step::Scale { scale: 1.0, offset: 5.0 }, false)
+    ] => Counts;
+    "nc-fixedscaleoffset-float" [
+        elements(DType::F32, DType::F64, Step::Scale { scale: 2.0, offset: -3.0 }, false)
+    ] => CountsAsFloats;
+    "nc-astype" [elements(DType::I16, DType::U32, Step::Cast, false)] => Counts;
+    "nc-quantize" [elements(DType::F32, DType::F64, Step::Cast, false)] => CountsAsFloats;
+    "nc-packbits" [PackBits] => Odd { len: 237 };
     "crc32c" [Crc32c] => Counts;
 };
 
@@ -112,8 +168,9 @@ fn guarded(codecs: &[Codec], raw: &[u8], len: usize) -> Option<Vec<u8>> {
 
 /// Whether `codecs` notice any one bit that changes.
 fn is_checked(codecs: &[Codec]) -> bool {
-    let checks = [Deflate, Gzip, Fletcher32, Crc32c];
-    codecs.last().is_some_and(|last| checks.contains(last))
+    codecs
+        .last()
+        .is_some_and(|last| matches!(last, Deflate | Gzip) || last.is_checksum())
 }
 
 #[test]
@@ -222,7 +279,8 @@ proptest! {
     #[test]
     fn no_bytes_do_harm(
         codec in select(vec![
-            Deflate, Gzip, shuffle(4), Fletcher32, Crc32c, Lzf, Zstd, Lz4Hdf5, Lz4Numcodecs,
+            Deflate, Gzip, shuffle(4), Fletcher32, Crc32c, Lzf, Zstd, Lz4Hdf5, Lz4Numcodecs, Bz2, Xz,
+            PackBits, sum(Sum::Adler32, true), elements(DType::I16, DType::F64, Step::Sum, true),
         ]),
         raw in prop::collection::vec(any::<u8>(), 0..300),
         len in 0..1000_usize,

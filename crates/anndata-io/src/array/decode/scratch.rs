@@ -1,6 +1,7 @@
 //! What decoding needs besides its input and output, kept from one chunk to the next.
 
 use super::DecodeError;
+use super::streams::{Xz, new_xz};
 use libdeflater::Decompressor as Inflater;
 use std::fmt;
 use zstd::bulk::Decompressor as ZstdDecompressor;
@@ -18,11 +19,16 @@ pub(crate) struct Scratch {
 pub(super) struct Tools {
     inflater: Option<Inflater>,
     zstd: Option<ZstdDecompressor<'static>>,
+    xz: Option<Xz>,
 }
 
 impl Tools {
     pub(super) fn inflater(&mut self) -> &mut Inflater {
         self.inflater.get_or_insert_default()
+    }
+
+    pub(super) fn xz(&mut self) -> &mut Xz {
+        self.xz.get_or_insert_with(new_xz)
     }
 
     /// Decompresses the Zstandard frames `source` into the front of `out`; a frame that says it
@@ -42,6 +48,7 @@ impl fmt::Debug for Tools {
         f.debug_struct("Tools")
             .field("inflater", &self.inflater.is_some())
             .field("zstd", &self.zstd.is_some())
+            .field("xz", &self.xz.is_some())
             .finish()
     }
 }

@@ -1,82 +1,196 @@
-//! Attributes of HDF5 objects. `hdf5-reader` parses the messages that hold them; their values are
-//! read here, texts as those of any array: it would copy a text for every reference to it, and
-//! take the references for text where it cannot follow them.
+//! Attributes of HDF5 objects, each read by itself: one that is damaged hides no other. Texts are
+//! read as those of any array.
 
-use hdf5_reader::Datatype;
 use hdf5_reader::error::Error as Hdf5Error;
 use hdf5_reader::io::Cursor;
-use hdf5_reader::messages::HdfMessage;
-use hdf5_reader::messages::attribute::{self, AttributeMessage};
-use hdf5_reader::messages::attribute_info::AttributeInfoMessage;
-use hdf5_reader::messages::dataspace::DataspaceType;
-use hdf5_reader::messages::datatype::ReferenceType;
+use hdf5_reader::messages::dataspace::{self, DataspaceMessage, DataspaceType};
+use hdf5_reader::messages::{
+    HdfMessage, MSG_ATTRIBUTE, MSG_ATTRIBUTE_INFO, MSG_DATASPACE, MSG_DATATYPE,
+};
 use hdf5_reader::reference::resolve_object_reference;
 
-use super::{Hdf5Store, failure, integers, is_undefined};
+use super::datatype::{Class, Datatype};
+use super::{Hdf5Store, failure};
 use crate::array::chunks::Chunks;
 use crate::array::decode::Pipeline;
 use crate::array::grid::Grid;
 use crate::array::{Array, ArrayParts, ItemType};
 use crate::context::{ByteSource, Memory};
 use crate::error::Error;
-use crate::store::{Attribute, Backend, Node};
+use crate::store::Attribute;
+
+/// An attribute message, as far as its name.
+pub(super) struct Stored {
+    pub(super) name: Vec<u8>,
+    message: Vec<u8>,
+}
+
+/// The attributes of an object.
+#[derive(Default)]
+pub(super) struct Attributes {
+    pub(super) stored: Vec<Stored>,
+    /// Why the names of others are not known: any name may be theirs.
+    nameless: Option<Hdf5Error>,
+}
+
+/// An attribute and what it holds, as bytes.
+struct Value {
+    datatype: Datatype,
+    space: DataspaceMessage,
+    bytes: Vec<u8>,
+}
+
+/// What stands before the name in an attribute message.
+struct Head {
+    version: u8,
+    flags: u8,
+    name_len: usize,
+    datatype_len: usize,
+    space_len: usize,
+}
+
+impl Head {
+    fn parse(cursor: &mut Cursor<'_>) -> Result<Head, Hdf5Error> {
+        let (version, flags) = (cursor.read_u8()?, cursor.read_u8()?);
+        let mut len = || cursor.read_u16_le().map(usize::from);
+        let head = Head {
+            version,
+            // The first version knows none.
+            flags: if version == 1 { 0 } else { flags },
+            name_len: len()?,
+            datatype_len: len()?,
+            space_len: len()?,
+        };
+        match version {
+            1 | 2 => Ok(head),
+            3 => cursor.skip(1).map(|()| head), // what the name is encoded in
+            version => Err(Hdf5Error::UnsupportedAttributeVersion(version)),
+        }
+    }
+
+    /// A part of the message, which the first version pads.
+    fn part<'a>(&self, cursor: &mut Cursor<'a>, len: usize) -> Result<&'a [u8], Hdf5Error> {
+        let part = cursor.read_bytes(len)?;
+        if self.version == 1 {
+            cursor.skip(len.next_multiple_of(8) - len)?;
+        }
+        Ok(part)
+    }
+}
+
+impl Stored {
+    fn parse(message: Vec<u8>) -> Result<Stored, Hdf5Error> {
+        let mut cursor = Cursor::new(&message);
+        let head = Head::parse(&mut cursor)?;
+        let name = head.part(&mut cursor, head.name_len)?;
+        let end = name.iter().position(|&byte| byte == 0);
+        let name = name[..end.unwrap_or(name.len())].to_vec();
+        Ok(Stored { name, message })
+    }
+}
 
 impl Hdf5Store {
     /// The attributes of a group or dataset; a field of a table has none of its own.
-    pub(super) fn attributes(&self, element: &str) -> Result<Vec<AttributeMessage>, Error> {
+    pub(super) fn attributes(&self, element: &str) -> Result<Attributes, Error> {
+        self.storage.begin();
         let fail = |error| failure(&self.path, element, error);
-        let address = match self.node(element)? {
-            Some(Node::Group) => self.group(element).map_err(fail)?.address(),
-            _ => match self.located(element)? {
-                (dataset, None) => dataset.address(),
-                (_, Some(_)) => return Ok(Vec::new()),
-            },
+        let Some(address) = self.address(element).map_err(fail)? else {
+            return self.field(element).map(|_| Attributes::default());
         };
-        let header = self.file.get_or_parse_header(address).map_err(fail)?;
-        let mut attributes = Vec::new();
+        self.attributes_at(address).map_err(fail)
+    }
+
+    fn attributes_at(&self, address: u64) -> Result<Attributes, Hdf5Error> {
+        let header = self.header(address)?;
+        let mut found = Vec::new();
         for message in &header.messages {
-            match message {
-                HdfMessage::Attribute(attribute) => attributes.push(attribute.clone()),
-                HdfMessage::AttributeInfo(info) => {
-                    attributes.extend(self.attributes_of_heap(info).map_err(fail)?);
+            match message.kind {
+                MSG_ATTRIBUTE => {
+                    let contents = self.contents(message);
+                    found.push(contents.and_then(|bytes| Stored::parse(bytes.into_owned())));
+                }
+                // Attributes that do not stand in the object's header: more than eight, or long.
+                MSG_ATTRIBUTE_INFO => {
+                    if let HdfMessage::AttributeInfo(info) = self.parsed(message)? {
+                        let heap = info.fractal_heap_address;
+                        let tree = info.btree_name_index_address;
+                        self.objects_of_heap(heap, tree, |is_shared, bytes| {
+                            let message = match is_shared {
+                                true => self.shared_object(MSG_ATTRIBUTE, bytes),
+                                false => Ok(bytes.to_vec()),
+                            };
+                            found.push(message.and_then(Stored::parse));
+                        })?;
+                    }
                 }
                 _ => {}
+            }
+        }
+        let mut attributes = Attributes::default();
+        for stored in found {
+            match stored {
+                Ok(stored) => attributes.stored.push(stored),
+                Err(error) => attributes.nameless = Some(error),
             }
         }
         Ok(attributes)
     }
 
-    /// Attributes that do not stand in the object's header: more than eight, or long ones.
-    fn attributes_of_heap(
-        &self,
-        info: &AttributeInfoMessage,
-    ) -> Result<Vec<AttributeMessage>, Hdf5Error> {
-        let (_, offset_size, length_size) = self.structure();
-        // In the order of their creation, where that is known.
-        let by_creation = info.btree_creation_order_address;
-        let by_creation = by_creation.filter(|&tree| !is_undefined(tree, offset_size));
-        let tree = by_creation.unwrap_or(info.btree_name_index_address);
-        let mut attributes = Vec::new();
-        self.objects_of_heap(info.fractal_heap_address, tree, |bytes| {
-            let (mut cursor, len) = (Cursor::new(bytes), bytes.len());
-            attributes.push(attribute::parse(
-                &mut cursor,
-                offset_size,
-                length_size,
-                len,
-            )?);
-            Ok(())
-        })?;
-        Ok(attributes)
-    }
-
-    /// What an attribute of an element holds.
-    pub(super) fn attribute_value(
+    /// An attribute of an element; `None` when it has none of that name.
+    pub(super) fn attribute_of(
         &self,
         element: &str,
-        attribute: &AttributeMessage,
-    ) -> Result<Attribute, Error> {
-        let space = &attribute.dataspace;
+        name: &str,
+    ) -> Result<Option<Attribute>, Error> {
+        let attributes = self.attributes(element)?;
+        let mut stored = attributes.stored.iter();
+        match stored.find(|stored| stored.name == name.as_bytes()) {
+            Some(stored) => {
+                let value = self.value(stored);
+                let value = value.map_err(|error| failure(&self.path, element, error))?;
+                self.attribute_value(element, name, value).map(Some)
+            }
+            None => match attributes.nameless {
+                Some(error) => Err(failure(&self.path, element, error)),
+                None => Ok(None),
+            },
+        }
+    }
+
+    fn value(&self, stored: &Stored) -> Result<Value, Hdf5Error> {
+        let (_, offset_size, length_size) = self.structure();
+        let mut cursor = Cursor::new(&stored.message);
+        let head = Head::parse(&mut cursor)?;
+        head.part(&mut cursor, head.name_len)?;
+        // Each may stand elsewhere.
+        let part = |cursor: &mut Cursor<'_>, len, flag, kind| {
+            let bytes = head.part(cursor, len)?;
+            match head.flags & flag != 0 {
+                true => self.shared(kind, bytes),
+                false => Ok(bytes.to_vec()),
+            }
+        };
+        let datatype = part(&mut cursor, head.datatype_len, 1, MSG_DATATYPE)?;
+        let space = part(&mut cursor, head.space_len, 2, MSG_DATASPACE)?;
+        let datatype = Datatype::parse(&datatype)?;
+        let (mut of_space, len) = (Cursor::new(&space), space.len());
+        let space = dataspace::parse(&mut of_space, offset_size, length_size, len)?;
+        let n = space.num_elements()?;
+        let len = n.checked_mul(datatype.size as u64);
+        let len = len.filter(|&len| len <= cursor.remaining());
+        let len = len.ok_or_else(|| {
+            let what = format!("an attribute of {n} elements of {} bytes", datatype.size);
+            Hdf5Error::InvalidData(format!("{what} in {} bytes", cursor.remaining()))
+        })?;
+        Ok(Value {
+            datatype,
+            space,
+            bytes: cursor.read_bytes(len as usize)?.to_vec(),
+        })
+    }
+
+    fn attribute_value(&self, element: &str, name: &str, value: Value) -> Result<Attribute, Error> {
+        let space = &value.space;
         let n = match space.dataspace_type {
             DataspaceType::Null => 0,
             DataspaceType::Scalar => 1,
@@ -87,59 +201,39 @@ impl Hdf5Store {
             return Ok(Attribute::Texts(Vec::new()));
         }
         let is_scalar = space.dataspace_type == DataspaceType::Scalar;
-        let bytes = &attribute.raw_data;
-        Ok(match &attribute.datatype {
-            Datatype::String { .. }
-            | Datatype::VarLen {
-                kind: hdf5_reader::VarLenKind::String,
-                ..
-            } => {
-                let mut texts = self.texts(element, attribute, n)?;
-                match texts.pop() {
+        match &value.datatype.class {
+            Class::FixedText(_) | Class::VariableText => {
+                let mut texts = self.texts(element, name, n, value)?;
+                Ok(match texts.pop() {
                     Some(text) if is_scalar => Attribute::Text(text),
                     last => Attribute::Texts(texts.into_iter().chain(last).collect()),
-                }
+                })
             }
-            Datatype::FixedPoint {
-                size,
-                signed,
-                byte_order,
-            } => Attribute::Integers(integers(bytes, *size, *signed, *byte_order)),
-            Datatype::Reference {
-                ref_type: ReferenceType::Object,
-                ..
-            } if is_scalar => {
-                let address = resolve_object_reference(bytes, self.file.superblock().offset_size);
+            Class::Reference if is_scalar => {
+                let offset_size = self.file.superblock().offset_size;
+                let address = resolve_object_reference(&value.bytes, offset_size);
                 let group = element.rsplit_once('/').map_or("", |(group, _)| group);
                 let likely = format!("{group}/__categories");
                 let path = address.and_then(|address| self.path_of(address, &likely));
-                match path.map_err(|error| failure(&self.path, element, error))? {
-                    Some(path) => Attribute::Reference(path),
-                    None => Attribute::Other("a reference to nothing in the file".to_owned()),
-                }
+                Ok(
+                    match path.map_err(|error| failure(&self.path, element, error))? {
+                        Some(path) => Attribute::Reference(path),
+                        None => Attribute::Other("a reference to nothing in the file".to_owned()),
+                    },
+                )
             }
-            Datatype::Enum { base, .. } => match &**base {
-                Datatype::FixedPoint {
-                    size,
-                    signed,
-                    byte_order,
-                } => Attribute::Integers(integers(bytes, *size, *signed, *byte_order)),
-                other => Attribute::Other(format!("{other:?}")),
-            },
-            other => Attribute::Other(format!("{other:?}")),
-        })
+            _ => {
+                let numbers = value.datatype.integers(&value.bytes);
+                Ok(numbers.map_or_else(Attribute::Other, Attribute::Integers))
+            }
+        }
     }
 
     /// The `n` texts of an attribute.
-    fn texts(
-        &self,
-        element: &str,
-        attribute: &AttributeMessage,
-        n: u64,
-    ) -> Result<Vec<String>, Error> {
-        let element = format!("{element} attribute {}", attribute.name);
-        let (item, _) = self.item_type(&element, &attribute.datatype)?;
-        let (size, found) = (item.size() as u64, attribute.raw_data.len());
+    fn texts(&self, element: &str, name: &str, n: u64, value: Value) -> Result<Vec<String>, Error> {
+        let element = format!("{element} attribute {name}");
+        let item = self.item(&element, &value.datatype)?.item;
+        let (size, found) = (item.size() as u64, value.bytes.len());
         let grid = Grid::single(vec![n]).filter(|_| n.checked_mul(size) <= Some(found as u64));
         let (Some(grid), ItemType::Text(_), 1..) = (grid, &item, size) else {
             let expected = format!("{n} texts of {size} bytes");
@@ -156,11 +250,13 @@ impl Hdf5Store {
             pipeline: Pipeline::default(),
             stored_axes: None,
             chunks: Chunks::Contiguous {
-                source: ByteSource::Memory(Memory::new(attribute.raw_data.clone())),
+                source: ByteSource::Memory(Memory::new(value.bytes)),
                 offset: 0,
             },
             fill: Vec::new(),
             record: None,
+            conversion: None,
+            missing: None,
             id: 0,
         });
         Ok(array.read_strings()?.iter().map(str::to_owned).collect())

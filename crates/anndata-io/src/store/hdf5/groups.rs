@@ -1,4 +1,4 @@
-//! Groups: the names in them, whatever is wrong with what they name.
+//! Groups: the names in them and where each leads, whatever is wrong with what they name.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
@@ -7,113 +7,275 @@ use hdf5_reader::btree_v1;
 use hdf5_reader::btree_v2::{self, BTreeV2Header, BTreeV2Record};
 use hdf5_reader::error::Error as Hdf5Error;
 use hdf5_reader::fractal_heap::FractalHeap;
-use hdf5_reader::group::Group;
 use hdf5_reader::io::Cursor;
 use hdf5_reader::local_heap::LocalHeap;
-use hdf5_reader::messages::HdfMessage;
-use hdf5_reader::messages::link::{self, LinkTarget};
 use hdf5_reader::messages::symbol_table_msg::SymbolTableMessage;
+use hdf5_reader::messages::{HdfMessage, MSG_LINK, MSG_LINK_INFO, MSG_SYMBOL_TABLE};
 use hdf5_reader::symbol_table::SymbolTableNode;
 
+use super::headers::ObjectKind;
 use super::{Hdf5Store, is_undefined};
 
 /// The members of a group.
 #[derive(Debug, Default)]
 pub(super) struct Members {
+    /// In the order of their creation where that is known.
     pub(super) names: Vec<String>,
-    /// For those that are links to a path: that path.
-    paths: HashMap<String, String>,
+    targets: HashMap<String, Target>,
+    /// Members whose names cannot be asked for: the name, escaped, and what is wrong with it.
+    pub(super) unreadable: Vec<(String, &'static str)>,
+    /// Whether there are members whose names are not known at all: any name may be theirs.
+    nameless: bool,
+}
+
+/// Where a name leads.
+#[derive(Debug)]
+enum Target {
+    /// To the object at an address.
+    Object(u64),
+    /// To a path.
+    Path(String),
+    /// By a link of this type, which is not followed.
+    Unsupported(u8),
+    /// Nowhere: what is wrong with it.
+    Damaged(&'static str),
+}
+
+/// A link as it stands in a header or a heap.
+struct Link {
+    name: Vec<u8>,
+    order: Option<u64>,
+    target: Target,
+}
+
+/// Links to paths that are followed one after the other: as many as the C library does.
+const MOST_NESTED: u32 = 16;
+/// Links to paths that are followed for one name.
+const MOST_LINKS: u32 = 1024;
+
+fn invalid(what: impl Into<String>) -> Hdf5Error {
+    Hdf5Error::InvalidData(what.into())
+}
+
+impl Members {
+    fn target(&self, name: &str) -> Result<Option<&Target>, Hdf5Error> {
+        let target = self.targets.get(name);
+        if target.is_none() && self.nameless {
+            let what =
+                format!("the group has members whose names cannot be read: {name} may be one");
+            return Err(invalid(what));
+        }
+        Ok(target)
+    }
+
+    /// The path that a member leads to, if it is a link to one.
+    pub(super) fn linked_path(&self, name: &str) -> Option<&str> {
+        match self.targets.get(name) {
+            Some(Target::Path(path)) => Some(path),
+            _ => None,
+        }
+    }
+
+    fn add(&mut self, Link { name, target, .. }: Link) -> Result<(), Hdf5Error> {
+        let escaped = name.escape_ascii().to_string();
+        match String::from_utf8(name) {
+            Err(_) => self.unreadable.push((escaped, "a name that is not UTF-8")),
+            // The C library would see a part of it.
+            Ok(name) if name.contains('\0') => {
+                self.unreadable.push((escaped, "a name with a zero byte"));
+            }
+            Ok(name) => {
+                if self.targets.insert(name.clone(), target).is_some() {
+                    // Where a name was damaged into another, one would be taken for the other.
+                    return Err(invalid(format!("the group has the name {name} twice")));
+                }
+                self.names.push(name);
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Hdf5Store {
-    /// The group at a path. Each group on the way has each of its names once: where a name was
-    /// damaged into another, one of two would be taken for the other.
-    pub(super) fn group(&self, path: &str) -> Result<Group, Hdf5Error> {
-        let ends = path.match_indices('/').map(|(at, _)| at);
-        for end in [0].into_iter().chain(ends).chain([path.len()]) {
-            self.members(&path[..end])?;
+    /// The address of the object at a path; `None` when there is none.
+    pub(super) fn address(&self, path: &str) -> Result<Option<u64>, Hdf5Error> {
+        let root = self.file.superblock().root_object_header_address()?;
+        match path {
+            "" => Ok(Some(root)),
+            path => self.follow(root, path.split('/'), 0, &mut 0),
         }
-        self.file.group(path)
     }
 
-    /// The members of a group, in the order of their creation where that is known. They are read
-    /// once.
-    pub(super) fn members(&self, path: &str) -> Result<Arc<Members>, Hdf5Error> {
+    fn follow<'a>(
+        &self,
+        start: u64,
+        names: impl Iterator<Item = &'a str>,
+        depth: u32,
+        followed: &mut u32,
+    ) -> Result<Option<u64>, Hdf5Error> {
+        let mut at = start;
+        for name in names {
+            let Some(members) = self.members(at)? else {
+                return Ok(None);
+            };
+            at = match members.target(name)? {
+                None => return Ok(None),
+                Some(Target::Object(address)) => *address,
+                Some(Target::Unsupported(kind)) => {
+                    return Err(Hdf5Error::UnsupportedLinkType(*kind));
+                }
+                Some(Target::Damaged(what)) => return Err(invalid(*what)),
+                Some(Target::Path(path)) => {
+                    *followed += 1;
+                    if *followed > MOST_LINKS {
+                        return Err(invalid("its links lead to links over and over"));
+                    }
+                    if depth == MOST_NESTED {
+                        return Ok(None);
+                    }
+                    let from = match path.starts_with('/') {
+                        true => self.file.superblock().root_object_header_address()?,
+                        false => at,
+                    };
+                    let names: Vec<&str> = path.split('/').collect();
+                    let names = names.into_iter().filter(|name| !matches!(*name, "" | "."));
+                    let names: Box<dyn Iterator<Item = &str>> = Box::new(names);
+                    match self.follow(from, names, depth + 1, followed)? {
+                        Some(address) => address,
+                        None => return Ok(None),
+                    }
+                }
+            };
+        }
+        Ok(Some(at))
+    }
+
+    /// The path of the object at an address: in the group `likely`, or else anywhere.
+    pub(super) fn path_of(&self, address: u64, likely: &str) -> Result<Option<String>, Hdf5Error> {
+        let of = |members: &Members| {
+            let leads_there = |name: &&String| matches!(members.targets.get(*name), Some(Target::Object(found)) if *found == address);
+            members.names.iter().find(leads_there).cloned()
+        };
+        if let Ok(Some(group)) = self.address(likely)
+            && let Ok(Some(members)) = self.members(group)
+            && let Some(name) = of(&members)
+        {
+            return Ok(Some(format!("{likely}/{name}")));
+        }
+        let root = self.file.superblock().root_object_header_address()?;
+        let mut seen = HashSet::from([root]);
+        let mut groups = vec![(String::new(), root)];
+        let mut failed = None;
+        while let Some((path, group)) = groups.pop() {
+            let members = match self.members(group) {
+                Ok(Some(members)) => members,
+                Ok(None) => continue,
+                Err(error) => {
+                    failed = Some(error);
+                    continue;
+                }
+            };
+            if let Some(name) = of(&members) {
+                return Ok(Some(format!("{path}{name}")));
+            }
+            for name in &members.names {
+                if let Some(Target::Object(child)) = members.targets.get(name)
+                    && seen.insert(*child)
+                {
+                    groups.push((format!("{path}{name}/"), *child));
+                }
+            }
+        }
+        failed.map_or(Ok(None), Err)
+    }
+
+    /// The members of the group at an address; `None` when it is none. They are read once.
+    pub(super) fn members(&self, address: u64) -> Result<Option<Arc<Members>>, Hdf5Error> {
         let lock = || self.members.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(members) = lock().get(path) {
-            return Ok(members.clone());
+        if let Some(members) = lock().get(&address) {
+            return Ok(Some(members.clone()));
         }
-        let members = self.read_members(&self.file.group(path)?)?;
-        if members.paths.values().any(String::is_empty) {
-            // To the C library it leads to the group itself, to `hdf5-reader` to the root.
-            let what = format!("the group /{path} has a link to an empty path");
-            return Err(Hdf5Error::InvalidData(what));
+        let header = self.header(address)?;
+        if header.kind() != ObjectKind::Group {
+            return Ok(None);
         }
-        if members.names.iter().any(|name| name.contains('\0')) {
-            // The C library would see a part of it.
-            let what = format!("the group /{path} has a name with a zero byte");
-            return Err(Hdf5Error::InvalidData(what));
-        }
-        let mut names = HashSet::new();
-        if let Some(twice) = members.names.iter().find(|name| !names.insert(*name)) {
-            let what = format!("the group /{path} has the name {twice} twice");
-            return Err(Hdf5Error::InvalidData(what));
-        }
-        let members = Arc::new(members);
-        lock().insert(path.to_owned(), members.clone());
-        Ok(members)
-    }
-
-    /// The path that a member stands for, when it is a link to one.
-    pub(super) fn path_behind(&self, group: &str, name: &str) -> Result<Option<String>, Hdf5Error> {
-        let members = self.members(group)?;
-        let path = members
-            .paths
-            .get(name)
-            .map(|path| match path.strip_prefix('/') {
-                Some(path) => path.to_owned(),
-                None if group.is_empty() => path.clone(),
-                None => format!("{group}/{path}"),
-            });
-        Ok(path)
-    }
-
-    fn read_members(&self, group: &Group) -> Result<Members, Hdf5Error> {
-        let (_, offset_size, length_size) = self.structure();
-        let header = self.file.get_or_parse_header(group.address())?;
+        let mut members = Members::default();
         let mut links = Vec::new();
-        let mut heap = None;
         for message in &header.messages {
-            match message {
-                HdfMessage::SymbolTable(table) => return self.members_of_table(table),
-                HdfMessage::Link(link) => links.push(link.clone()),
-                HdfMessage::LinkInfo(info) => heap = Some(info),
+            match message.kind {
+                MSG_SYMBOL_TABLE => {
+                    if let HdfMessage::SymbolTable(table) = self.parsed(message)? {
+                        self.members_of_table(&table, &mut members)?;
+                    }
+                }
+                MSG_LINK => links.push(self.link(&self.contents(message)?)),
+                MSG_LINK_INFO => {
+                    if let HdfMessage::LinkInfo(info) = self.parsed(message)? {
+                        let (heap, tree) =
+                            (info.fractal_heap_address, info.btree_name_index_address);
+                        self.objects_of_heap(heap, tree, |_, bytes| {
+                            links.push(self.link(bytes));
+                        })?;
+                    }
+                }
                 _ => {}
             }
         }
-        if let Some(info) = heap {
-            let (heap, tree) = (info.fractal_heap_address, info.btree_name_index_address);
-            self.objects_of_heap(heap, tree, |bytes| {
-                let (mut cursor, len) = (Cursor::new(bytes), bytes.len());
-                links.push(link::parse(&mut cursor, offset_size, length_size, len)?);
-                Ok(())
-            })?;
+        let n_links = links.len();
+        let mut links: Vec<Link> = links.into_iter().filter_map(Result::ok).collect();
+        members.nameless |= links.len() < n_links;
+        if members.nameless {
+            let what = "a name that cannot be found";
+            members.unreadable.push(("?".to_owned(), what));
         }
-        if links.iter().all(|link| link.creation_order.is_some()) {
-            links.sort_by_key(|link| link.creation_order);
+        if links.iter().all(|link| link.order.is_some()) {
+            links.sort_by_key(|link| link.order);
         }
-        let mut members = Members::default();
-        for link in links {
-            if let LinkTarget::Soft { path } = link.target {
-                members.paths.insert(link.name.clone(), path);
-            }
-            members.names.push(link.name);
+        links.into_iter().try_for_each(|link| members.add(link))?;
+        let members = Arc::new(members);
+        lock().insert(address, members.clone());
+        Ok(Some(members))
+    }
+
+    /// Reads a link message, as far as its name at least.
+    fn link(&self, bytes: &[u8]) -> Result<Link, Hdf5Error> {
+        let mut cursor = Cursor::new(bytes);
+        if cursor.read_u8()? != 1 {
+            return Err(invalid("a link of an unknown version"));
         }
-        Ok(members)
+        let flags = cursor.read_u8()?;
+        let kind = if flags & 8 != 0 { cursor.read_u8()? } else { 0 };
+        let order = (flags & 4 != 0).then(|| cursor.read_u64_le()).transpose()?;
+        if flags & 16 != 0 {
+            cursor.skip(1)?; // what the name is encoded in; all is read as UTF-8
+        }
+        let len = cursor.read_uvar(1 << (flags & 3))?;
+        let len = usize::try_from(len).map_err(|_| invalid("a link with a name too long"))?;
+        let name = cursor.read_bytes(len)?.to_vec();
+        let (_, offset_size, _) = self.structure();
+        let target = match kind {
+            0 => cursor.read_offset(offset_size).map(Target::Object).ok(),
+            1 => cursor
+                .read_u16_le()
+                .and_then(|len| cursor.read_bytes(len.into()))
+                .map(target_of_path)
+                .ok(),
+            kind => Some(Target::Unsupported(kind)),
+        };
+        let target = target.unwrap_or(Target::Damaged("a link that ends too early"));
+        Ok(Link {
+            name,
+            order,
+            target,
+        })
     }
 
     /// The members in the table of an old group.
-    fn members_of_table(&self, table: &SymbolTableMessage) -> Result<Members, Hdf5Error> {
+    fn members_of_table(
+        &self,
+        table: &SymbolTableMessage,
+        members: &mut Members,
+    ) -> Result<(), Hdf5Error> {
         let (storage, offset_size, length_size) = self.structure();
         let heap =
             LocalHeap::parse_at_storage(storage, table.heap_address, offset_size, length_size)?;
@@ -127,7 +289,6 @@ impl Hdf5Store {
             None,
         )?;
         let mut segment = None;
-        let mut members = Members::default();
         for (_, address) in nodes {
             let head = storage.read_range(address, 8)?;
             let n_entries = usize::from(u16::from_le_bytes([head[6], head[7]]));
@@ -140,24 +301,38 @@ impl Hdf5Store {
             }
             let segment: &[u8] = segment.as_deref().unwrap_or_default();
             for entry in node.entries {
-                let name = text_at(segment, entry.link_name_offset)?;
-                if entry.cache_type == PATH {
-                    let [a, b, c, d, ..] = entry.scratch;
-                    let path = text_at(segment, u32::from_le_bytes([a, b, c, d]).into())?;
-                    members.paths.insert(name.clone(), path);
-                }
-                members.names.push(name);
+                let Some(name) = text_at(segment, entry.link_name_offset) else {
+                    members.nameless = true;
+                    continue;
+                };
+                let target = match entry.cache_type {
+                    PATH => {
+                        let [a, b, c, d, ..] = entry.scratch;
+                        let path = text_at(segment, u32::from_le_bytes([a, b, c, d]).into());
+                        path.map_or(
+                            Target::Damaged("a link whose path is nowhere"),
+                            target_of_path,
+                        )
+                    }
+                    _ => Target::Object(entry.object_header_address),
+                };
+                members.add(Link {
+                    name: name.to_vec(),
+                    order: None,
+                    target,
+                })?;
             }
         }
-        Ok(members)
+        Ok(())
     }
 
-    /// Hands out the links or attributes that a heap holds and a tree lists.
+    /// Hands out the links or attributes that a heap holds and a tree lists. Of an attribute that is
+    /// shared, that is its place in the heap of such messages.
     pub(super) fn objects_of_heap(
         &self,
         heap: u64,
         tree: u64,
-        mut visit: impl FnMut(&[u8]) -> Result<(), Hdf5Error>,
+        mut visit: impl FnMut(bool, &[u8]),
     ) -> Result<(), Hdf5Error> {
         let (storage, offset_size, length_size) = self.structure();
         if is_undefined(heap, offset_size) || is_undefined(tree, offset_size) {
@@ -175,12 +350,17 @@ impl Hdf5Store {
             None,
         )?;
         for record in records {
-            if let BTreeV2Record::LinkNameHash { heap_id, .. }
-            | BTreeV2Record::AttributeNameHash { heap_id, .. }
-            | BTreeV2Record::AttributeCreationOrder { heap_id, .. } = record
-            {
-                visit(&heap.get_object_storage(&heap_id, storage, offset_size, length_size)?)?;
+            let (heap_id, flags) = match record {
+                BTreeV2Record::LinkNameHash { heap_id, .. } => (heap_id, 0),
+                BTreeV2Record::AttributeNameHash { heap_id, flags, .. } => (heap_id, flags),
+                _ => continue,
+            };
+            if flags & 2 != 0 {
+                visit(true, &heap_id);
+                continue;
             }
+            let object = heap.get_object_storage(&heap_id, storage, offset_size, length_size)?;
+            visit(false, &object);
         }
         Ok(())
     }
@@ -189,13 +369,21 @@ impl Hdf5Store {
 /// What an entry of an old group holds when it leads to a path.
 const PATH: u32 = 2;
 
+/// A link to a path.
+fn target_of_path(path: &[u8]) -> Target {
+    // A path in a header ends where it says, and may hold a zero byte.
+    match std::str::from_utf8(path) {
+        // To the C library it leads to the group itself.
+        Ok("") => Target::Damaged("a link to an empty path"),
+        Ok(path) if !path.contains('\0') => Target::Path(path.to_owned()),
+        _ => Target::Damaged("a link to a path that is not UTF-8"),
+    }
+}
+
 /// A text in the heap of an old group's names.
-fn text_at(segment: &[u8], offset: u64) -> Result<String, Hdf5Error> {
-    let start = usize::try_from(offset).unwrap_or(usize::MAX);
-    let rest = segment.get(start..).unwrap_or_default();
-    let end = rest.iter().position(|&byte| byte == 0);
-    let end = end.ok_or(Hdf5Error::OffsetOutOfBounds(offset))?;
-    let text = str::from_utf8(&rest[..end]);
-    let text = text.map_err(|error| Hdf5Error::InvalidData(error.to_string()))?;
-    Ok(text.to_owned())
+fn text_at(segment: &[u8], offset: u64) -> Option<&[u8]> {
+    let start = usize::try_from(offset).ok()?;
+    let rest = segment.get(start..)?;
+    let end = rest.iter().position(|&byte| byte == 0)?;
+    Some(&rest[..end])
 }

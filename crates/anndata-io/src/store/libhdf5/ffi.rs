@@ -37,14 +37,17 @@ use hdf5_sys::h5s::{
 use hdf5_sys::h5t::{
     H5T_C_S1, H5T_IEEE_F32LE, H5T_IEEE_F64LE, H5T_STD_I8LE, H5T_STD_I16LE, H5T_STD_I32LE,
     H5T_STD_I64LE, H5T_STD_REF_OBJ, H5T_STD_U8LE, H5T_STD_U16LE, H5T_STD_U32LE, H5T_STD_U64LE,
-    H5T_VARIABLE, H5T_class_t, H5T_cset_t, H5T_order_t, H5T_sign_t, H5T_str_t, H5Tarray_create2,
-    H5Tcopy, H5Tcreate, H5Tequal, H5Tget_array_dims2, H5Tget_array_ndims, H5Tget_class,
-    H5Tget_cset, H5Tget_ebias, H5Tget_fields, H5Tget_member_name, H5Tget_member_type,
-    H5Tget_member_value, H5Tget_nmembers, H5Tget_sign, H5Tget_size, H5Tget_strpad, H5Tget_super,
-    H5Tinsert, H5Tis_variable_str, H5Treclaim, H5Tset_cset, H5Tset_order, H5Tset_size,
-    H5Tset_strpad,
+    H5T_VARIABLE, H5T_class_t, H5T_cset_t, H5T_norm_t, H5T_order_t, H5T_sign_t, H5T_str_t,
+    H5Tarray_create2, H5Tcopy, H5Tcreate, H5Tequal, H5Tget_array_dims2, H5Tget_array_ndims,
+    H5Tget_class, H5Tget_cset, H5Tget_ebias, H5Tget_fields, H5Tget_member_name, H5Tget_member_type,
+    H5Tget_member_value, H5Tget_nmembers, H5Tget_norm, H5Tget_order, H5Tget_sign, H5Tget_size,
+    H5Tget_strpad, H5Tget_super, H5Tinsert, H5Tis_variable_str, H5Treclaim, H5Tset_cset,
+    H5Tset_order, H5Tset_size, H5Tset_strpad,
 };
 use hdf5_sys::h5z::H5Zfilter_avail;
+
+use crate::array::float::FloatLayout;
+use crate::dtype::DType;
 
 /// Why a call gave nothing.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -165,12 +168,13 @@ pub(super) enum Type {
         size: usize,
         signed: bool,
     },
-    /// `ieee`: laid out as IEEE 754 has it for this size.
-    Float {
+    /// Bits, which are unsigned integers.
+    Bits {
         size: usize,
-        ieee: bool,
     },
-    /// An enumeration over integers: names and the bytes of their values.
+    /// `None`: laid out in a way that is not read.
+    Float(Option<FloatLayout>),
+    /// An enumeration over integers: names and the little-endian bytes of their values.
     Enum {
         size: usize,
         signed: bool,
@@ -464,17 +468,14 @@ pub(super) fn describe(datatype: &Id) -> Result<Type> {
                 size,
                 signed: is_signed(id),
             },
-            H5T_class_t::H5T_FLOAT => Type::Float {
-                size,
-                ieee: is_ieee(id, size)?,
-            },
+            H5T_class_t::H5T_FLOAT => Type::Float(float(id, size)?),
             H5T_class_t::H5T_ENUM => {
                 // SAFETY: the id is one of an enumeration.
                 let base = Id::new(unsafe { H5Tget_super(id) })?;
                 Type::Enum {
                     size,
                     signed: is_signed(base.0),
-                    members: members(id, size)?,
+                    members: members(id, base.0, size)?,
                 }
             }
             H5T_class_t::H5T_STRING => {
@@ -491,7 +492,7 @@ pub(super) fn describe(datatype: &Id) -> Result<Type> {
                 }
             }
             H5T_class_t::H5T_TIME => Type::Other("a time"),
-            H5T_class_t::H5T_BITFIELD => Type::Other("a bit field"),
+            H5T_class_t::H5T_BITFIELD => Type::Bits { size },
             H5T_class_t::H5T_OPAQUE => Type::Other("opaque bytes"),
             H5T_class_t::H5T_COMPOUND => Type::Record(field_names(id)?),
             H5T_class_t::H5T_REFERENCE => Type::Other("a reference"),
@@ -602,12 +603,12 @@ fn is_signed(id: hid_t) -> bool {
     unsafe { H5Tget_sign(id) == H5T_sign_t::H5T_SGN_2 }
 }
 
-/// Whether the fields of a float lie where IEEE 754 has them.
-fn is_ieee(id: hid_t, size: usize) -> Result<bool> {
+/// The layout of a float; `None` where it is none that is read.
+fn float(id: hid_t, size: usize) -> Result<Option<FloatLayout>> {
     let [mut sign, mut exponent, mut exponent_bits] = [0; 3];
     let [mut mantissa, mut mantissa_bits] = [0; 2];
     // SAFETY: the id is open and one of a float.
-    let bias = unsafe {
+    let (bias, norm, order) = unsafe {
         check(H5Tget_fields(
             id,
             &mut sign,
@@ -616,26 +617,32 @@ fn is_ieee(id: hid_t, size: usize) -> Result<bool> {
             &mut mantissa,
             &mut mantissa_bits,
         ))?;
-        H5Tget_ebias(id)
+        (H5Tget_ebias(id), H5Tget_norm(id), H5Tget_order(id))
     };
-    let found = (sign, exponent, exponent_bits, mantissa, mantissa_bits, bias);
-    Ok(match size {
-        2 => found == (15, 10, 5, 0, 10, 15),
-        4 => found == (31, 23, 8, 0, 23, 127),
-        8 => found == (63, 52, 11, 0, 52, 1023),
-        _ => false,
-    })
+    let layout = FloatLayout {
+        size,
+        sign: sign as u32,
+        exponent: (exponent as u32, exponent_bits as u32),
+        mantissa: (mantissa as u32, mantissa_bits as u32),
+        bias: bias as u32,
+        leading_bit: norm == H5T_norm_t::H5T_NORM_NONE,
+    };
+    let is_known = norm != H5T_norm_t::H5T_NORM_MSBSET && order != H5T_order_t::H5T_ORDER_VAX;
+    Ok(Some(layout).filter(|layout| is_known && layout.is_readable()))
 }
 
-/// Names and values of an enumeration.
-fn members(id: hid_t, size: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+/// Names and values of an enumeration over integers of the type `base`.
+fn members(id: hid_t, base: hid_t, size: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
     // SAFETY: the id is open and one of an enumeration.
-    let count = check(unsafe { H5Tget_nmembers(id) })?;
+    let (count, order) = unsafe { (check(H5Tget_nmembers(id))?, H5Tget_order(base)) };
     (0..count as c_uint)
         .map(|member| {
             let mut value = vec![0u8; size];
             // SAFETY: the member exists, and a value has `size` bytes.
             check(unsafe { H5Tget_member_value(id, member, value.as_mut_ptr().cast()) })?;
+            if order == H5T_order_t::H5T_ORDER_BE {
+                value.reverse();
+            }
             Ok((member_name(id, member)?, value))
         })
         .collect()
@@ -660,16 +667,15 @@ pub(super) fn memory_type(file_type: &Id, described: &Type) -> Result<Option<Id>
                     _ => return Ok(None),
                 }
             }
-            // Fewer bits in as many bytes: the standard type holds them all.
-            Type::Float { size: 4, .. } => *H5T_IEEE_F32LE,
-            Type::Float { size: 8, .. } => *H5T_IEEE_F64LE,
-            Type::Float {
-                size: 2,
-                ieee: true,
-            }
-            | Type::FixedText { .. } => file_type.0,
+            // The library converts floats of other layouts.
+            Type::Float(Some(layout)) => match layout.dtype() {
+                DType::F16 => file_type.0,
+                DType::F32 => *H5T_IEEE_F32LE,
+                _ => *H5T_IEEE_F64LE,
+            },
+            Type::Bits { .. } | Type::FixedText { .. } => file_type.0,
             Type::VariableText => *H5T_C_S1,
-            Type::Float { .. } | Type::Record(_) | Type::Array(_) | Type::Other(_) => {
+            Type::Float(None) | Type::Record(_) | Type::Array(_) | Type::Other(_) => {
                 return Ok(None);
             }
         };
@@ -683,7 +689,8 @@ pub(super) fn memory_type(file_type: &Id, described: &Type) -> Result<Option<Id>
                     check(H5Tset_cset(copy.0, charset))?;
                     check(H5Tset_strpad(copy.0, H5Tget_strpad(file_type.0)))?;
                 }
-                Type::FixedText { .. } => {}
+                // A byte has no order, and the library does not change it.
+                Type::FixedText { .. } | Type::Bits { size: 1 } => {}
                 _ => {
                     check(H5Tset_order(copy.0, H5T_order_t::H5T_ORDER_LE))?;
                 }

@@ -6,9 +6,12 @@ use crate::array::decode::{Codec, Pipeline};
 use crate::array::grid::Grid;
 use crate::array::text::{Padding, TextEncoding};
 use crate::array::{ItemType, Record};
-use crate::dtype::{DType, Values, f16};
+use crate::dtype::DType;
 use crate::error::{ErrorKind, REWRITE};
-use crate::with_dtype;
+
+use super::codecs::{Chain, numcodec};
+use super::extension::Extension;
+use super::fill;
 
 /// Everything that a metadata document says of how an array is stored.
 pub(super) struct ArrayMetadata {
@@ -32,23 +35,44 @@ pub(super) struct Sharding {
     pub(super) index_checksum: bool,
 }
 
-type Parsed<T> = Result<T, ErrorKind>;
+pub(super) type Parsed<T> = Result<T, ErrorKind>;
 
-fn invalid<T>(expected: &str, found: &Value) -> Parsed<T> {
+pub(super) fn invalid<T>(expected: &str, found: &Value) -> Parsed<T> {
     Err(ErrorKind::Invalid {
         expected: expected.to_owned(),
-        found: found.to_string(),
+        found: shown(found),
     })
 }
 
-fn unsupported<T>(what: impl Into<String>) -> Parsed<T> {
+/// A value as errors show it: its beginning, as a document may be long.
+pub(super) fn shown(value: &Value) -> String {
+    let mut text = value.to_string();
+    if let Some((end, _)) = text.char_indices().nth(MOST_SHOWN) {
+        text.truncate(end);
+        text.push_str("...");
+    }
+    text
+}
+
+/// Characters of a value that errors show.
+const MOST_SHOWN: usize = 200;
+
+pub(super) fn unsupported<T>(what: impl Into<String>) -> Parsed<T> {
     Err(ErrorKind::Unsupported {
         what: what.into(),
         way_out: REWRITE,
     })
 }
 
-fn extents(value: &Value, expected: &str) -> Parsed<Vec<u64>> {
+/// As [`unsupported`], of what anndata may not read either.
+pub(super) fn unknown<T>(what: impl Into<String>) -> Parsed<T> {
+    Err(ErrorKind::Unsupported {
+        what: what.into(),
+        way_out: "read the store with software that knows it, and write it again without it",
+    })
+}
+
+pub(super) fn extents(value: &Value, expected: &str) -> Parsed<Vec<u64>> {
     let extents = value
         .as_array()
         .and_then(|dims| dims.iter().map(Value::as_u64).collect());
@@ -73,17 +97,28 @@ impl ArrayMetadata {
         if chunk.len() != shape.len() {
             return invalid("chunks of the rank of the shape", &document["chunks"]);
         }
+        if !document["zarr_format"].is_null() && document["zarr_format"] != 2 {
+            return invalid("zarr_format 2 in .zarray", &document["zarr_format"]);
+        }
         let mut codecs = Vec::new();
         let mut text = None;
-        for filter in document["filters"].as_array().into_iter().flatten() {
+        let filters = match &document["filters"] {
+            Value::Null => &[][..],
+            Value::Array(filters) => filters,
+            other => return invalid("filters: a list or null", other),
+        };
+        for filter in filters {
             match filter["id"].as_str() {
                 Some("vlen-utf8") if codecs.is_empty() => text = Some(TextEncoding::Vlen),
                 Some("json2") if codecs.is_empty() => text = Some(TextEncoding::Json),
-                _ => codecs.push(numcodec(filter)?),
+                _ => codecs.extend(numcodec(filter)?),
             }
         }
         if !document["compressor"].is_null() {
-            codecs.push(numcodec(&document["compressor"])?);
+            codecs.extend(numcodec(&document["compressor"])?);
+        }
+        if text.is_some() && document["dtype"] != "|O" {
+            return invalid("dtype |O of texts", &document["dtype"]);
         }
         let mut record = None;
         let (item, big_endian) = match (text, field) {
@@ -106,22 +141,17 @@ impl ArrayMetadata {
             Some("C" | "F") => None,
             _ => return invalid("order C or F", &document["order"]),
         };
-        let separator = match document["dimension_separator"].as_str() {
-            None | Some(".") => '.',
-            Some("/") => '/',
-            _ => {
-                return invalid(
-                    "dimension_separator . or /",
-                    &document["dimension_separator"],
-                );
-            }
-        };
+        let separator = separator(
+            &document["dimension_separator"],
+            '.',
+            "dimension_separator . or /",
+        )?;
         let fill = match (&document["fill_value"], record) {
             // Of a table, a record in base64: that of zeros is all A.
             (Value::String(text), Some(_)) if text.bytes().all(|b| b"A=".contains(&b)) => vec![],
             (Value::Null, _) => vec![],
             (_, Some(_)) => return unsupported("a fill_value of records that is not zero"),
-            (value, None) => fill(&item, value)?,
+            (value, None) => fill::v2(&item, value)?,
         };
         if record.is_some() && rank != 1 {
             return invalid("a list of records", &document["shape"]);
@@ -143,96 +173,42 @@ impl ArrayMetadata {
     /// Reads a `zarr.json` document of an array.
     pub(super) fn from_v3(document: &Value) -> Parsed<ArrayMetadata> {
         let shape = extents(&document["shape"], "shape: a list of lengths")?;
-        let chunk_grid = &document["chunk_grid"];
-        if chunk_grid["name"] != "regular" {
-            return unsupported(format!("the zarr chunk grid {}", chunk_grid["name"]));
+        check_dimension_names(&document["dimension_names"], shape.len())?;
+        match &document["storage_transformers"] {
+            Value::Null => {}
+            Value::Array(list) if list.is_empty() => {}
+            Value::Array(_) => return unsupported("a chain of zarr storage transformers"),
+            other => return invalid("storage_transformers: a list", other),
         }
-        let chunk_value = &chunk_grid["configuration"]["chunk_shape"];
+        let chunk_grid = Extension::of(&document["chunk_grid"], "chunk grid")?;
+        if chunk_grid.name != "regular" {
+            return unknown(format!("the zarr chunk grid {}", chunk_grid.name));
+        }
+        chunk_grid.allow(&["chunk_shape"])?;
+        let chunk_value = chunk_grid.get("chunk_shape");
         let chunk = extents(chunk_value, "chunk_shape: a list of lengths")?;
         if chunk.len() != shape.len() {
             return invalid("a chunk_shape of the rank of the shape", chunk_value);
         }
-        if document["storage_transformers"]
-            .as_array()
-            .is_some_and(|list| !list.is_empty())
-        {
-            return unsupported("a chain of zarr storage transformers");
-        }
-        let key = &document["chunk_key_encoding"];
-        let (key_prefix, default_separator) = match key["name"].as_str() {
-            Some("default") => ("c", '/'),
-            Some("v2") => ("", '.'),
-            _ => return unsupported(format!("the zarr chunk key encoding {}", key["name"])),
-        };
-        let separator = match key["configuration"]["separator"].as_str() {
-            None => default_separator,
-            Some("/") => '/',
-            Some(".") => '.',
-            _ => return invalid("separator . or /", &key["configuration"]["separator"]),
-        };
+        let (key_prefix, separator) = chunk_keys(&document["chunk_key_encoding"])?;
         let outer_grid = grid(&shape, chunk, chunk_value)?;
-        let outer = Chain::parse(&document["codecs"], shape.len())?;
+        let data_type = v3_type(&document["data_type"])?;
+        let outer = Chain::parse(&document["codecs"], shape.len(), &data_type)?;
         let (grid, chain, sharding) = match outer.sharding {
             None => (outer_grid, outer, None),
-            Some(configuration) => {
+            Some(sharding) => {
                 if outer.stored_axes.is_some() || !outer.codecs.is_empty() {
                     return unsupported("a chain of zarr codecs around shards");
                 }
-                let inner_value = &configuration["chunk_shape"];
-                let inner = extents(inner_value, "chunk_shape: a list of lengths")?;
-                let divides = inner.len() == shape.len()
-                    && inner
-                        .iter()
-                        .zip(&outer_grid.chunk)
-                        .all(|(&i, &o)| i > 0 && o % i == 0);
-                if !divides {
-                    return invalid("a chunk_shape that divides the shard's", inner_value);
-                }
-                let chain = Chain::parse(&configuration["codecs"], shape.len())?;
-                if chain.sharding.is_some() {
-                    return unsupported("a chain of zarr shards within shards");
-                }
-                let index_at_end = match configuration["index_location"].as_str() {
-                    None | Some("end") => true,
-                    Some("start") => false,
-                    _ => {
-                        return invalid(
-                            "index_location start or end",
-                            &configuration["index_location"],
-                        );
-                    }
-                };
-                let index = Chain::parse(&configuration["index_codecs"], shape.len() + 1)?;
-                let index_checksum = match index.codecs[..] {
-                    [] => false,
-                    [Codec::Crc32c] => true,
-                    _ => return unsupported("a compressed zarr shard index"),
-                };
-                if index.big_endian || index.stored_axes.is_some() {
-                    return unsupported("a big-endian or transposed zarr shard index");
-                }
-                let sharding = Sharding {
-                    shards: outer_grid,
-                    index_at_end,
-                    index_checksum,
-                };
-                (
-                    self::grid(&shape, inner, inner_value)?,
-                    chain,
-                    Some(sharding),
-                )
+                let (inner, chain, sharding) = shards(&sharding, outer_grid, &data_type)?;
+                (inner, chain, Some(sharding))
             }
-        };
-        let item = if chain.vlen {
-            ItemType::Text(TextEncoding::Vlen)
-        } else {
-            v3_type(&document["data_type"])?
         };
         Ok(ArrayMetadata {
             grid,
-            fill: fill(&item, &document["fill_value"])?,
+            fill: fill::v3(&data_type, &document["fill_value"])?,
             record: None,
-            item,
+            item: data_type,
             big_endian: chain.big_endian,
             pipeline: Pipeline::new(chain.codecs),
             stored_axes: chain.stored_axes,
@@ -243,97 +219,90 @@ impl ArrayMetadata {
     }
 }
 
-/// A zarr v3 codec chain: array to array, array to bytes, bytes to bytes.
-struct Chain<'a> {
-    stored_axes: Option<Vec<usize>>,
-    big_endian: bool,
-    vlen: bool,
-    sharding: Option<&'a Value>,
-    codecs: Vec<Codec>,
+/// What the codec `sharding_indexed` says: the chunks within a shard, and how they are stored.
+fn shards<'a>(
+    codec: &Extension<'a>,
+    shards: Grid,
+    data_type: &ItemType,
+) -> Parsed<(Grid, Chain<'a>, Sharding)> {
+    let rank = shards.shape.len();
+    let inner_value = codec.get("chunk_shape");
+    let inner = extents(inner_value, "chunk_shape: a list of lengths")?;
+    let divides = inner.len() == rank
+        && inner
+            .iter()
+            .zip(&shards.chunk)
+            .all(|(&i, &o)| i > 0 && o % i == 0);
+    if !divides {
+        return invalid("a chunk_shape that divides the shard's", inner_value);
+    }
+    let chain = Chain::parse(codec.get("codecs"), rank, data_type)?;
+    if chain.sharding.is_some() {
+        return unsupported("a chain of zarr shards within shards");
+    }
+    let index_at_end = match codec.get("index_location") {
+        Value::Null => true,
+        location if location == "end" => true,
+        location if location == "start" => false,
+        other => return invalid("index_location start or end", other),
+    };
+    let words = ItemType::Number(DType::U64);
+    let index = Chain::parse(codec.get("index_codecs"), rank + 1, &words)?;
+    let index_checksum = match index.codecs[..] {
+        [] => false,
+        [Codec::Crc32c] => true,
+        _ => return unsupported("a compressed zarr shard index"),
+    };
+    if index.big_endian || index.stored_axes.is_some() || index.sharding.is_some() {
+        return unsupported("a big-endian, transposed or sharded zarr shard index");
+    }
+    let inner = grid(&shards.shape, inner, inner_value)?;
+    let sharding = Sharding {
+        shards,
+        index_at_end,
+        index_checksum,
+    };
+    Ok((inner, chain, sharding))
 }
 
-impl Chain<'_> {
-    fn parse(value: &Value, rank: usize) -> Parsed<Chain<'_>> {
-        let Some(list) = value.as_array() else {
-            return invalid("codecs: a list", value);
-        };
-        let (stored_axes, sharding, codecs) = (None, None, Vec::new());
-        let mut chain = Chain {
-            stored_axes,
-            big_endian: false,
-            vlen: false,
-            sharding,
-            codecs,
-        };
-        for codec in list {
-            let (name, configuration) = match codec {
-                Value::String(name) => (name.as_str(), &Value::Null),
-                codec => (
-                    codec["name"].as_str().unwrap_or_default(),
-                    &codec["configuration"],
-                ),
-            };
-            match name {
-                "transpose" => {
-                    let order =
-                        extents(&configuration["order"], "order: a permutation of the axes")?;
-                    let mut sorted = order.clone();
-                    sorted.sort_unstable();
-                    if !sorted.iter().copied().eq(0..rank as u64) {
-                        return invalid(
-                            "order: a permutation of the axes",
-                            &configuration["order"],
-                        );
-                    }
-                    let order: Vec<usize> = order.iter().map(|&axis| axis as usize).collect();
-                    // Transposes add up: each permutes the axes that the one before left.
-                    let before = chain.stored_axes.take();
-                    let axes = match before {
-                        None => order,
-                        Some(before) => order.iter().map(|&axis| before[axis]).collect(),
-                    };
-                    chain.stored_axes = Some(axes).filter(|axes| !axes.iter().copied().eq(0..rank));
-                }
-                "bytes" => match configuration["endian"].as_str() {
-                    None | Some("little") => {}
-                    Some("big") => chain.big_endian = true,
-                    _ => return invalid("endian little or big", &configuration["endian"]),
-                },
-                "vlen-utf8" => chain.vlen = true,
-                "sharding_indexed" => chain.sharding = Some(configuration),
-                "crc32c" => chain.codecs.push(Codec::Crc32c),
-                name => {
-                    let id = name.strip_prefix("numcodecs.").unwrap_or(name);
-                    chain.codecs.push(codec_named(id, configuration)?);
-                }
-            }
-        }
-        Ok(chain)
+/// What comes before the coordinates in the names of chunks, and between them.
+fn chunk_keys(value: &Value) -> Parsed<(&'static str, char)> {
+    // An early form has the separator beside the name.
+    let beside = match value.as_object() {
+        Some(members) if members.len() == 2 => value.get("separator"),
+        _ => None,
+    };
+    let encoding = match beside {
+        Some(_) => Extension::of(&value["name"], "chunk key encoding")?,
+        None => Extension::of(value, "chunk key encoding")?,
+    };
+    let (prefix, default) = match encoding.name {
+        "default" => ("c", '/'),
+        "v2" => ("", '.'),
+        name => return unknown(format!("the zarr chunk key encoding {name}")),
+    };
+    encoding.allow(&["separator"])?;
+    let found = beside.unwrap_or_else(|| encoding.get("separator"));
+    Ok((prefix, separator(found, default, "separator . or /")?))
+}
+
+fn separator(value: &Value, default: char, expected: &str) -> Parsed<char> {
+    match value {
+        Value::Null => Ok(default),
+        value if value == "." => Ok('.'),
+        value if value == "/" => Ok('/'),
+        other => invalid(expected, other),
     }
 }
 
-fn numcodec(value: &Value) -> Parsed<Codec> {
-    match value["id"].as_str() {
-        Some(id) => codec_named(id, value),
-        None => invalid("a codec with an id", value),
+/// Names of dimensions mean nothing here, but a damaged list may stand for more damage.
+fn check_dimension_names(value: &Value, rank: usize) -> Parsed<()> {
+    let is_name = |name: &Value| name.is_string() || name.is_null();
+    match value {
+        Value::Null => Ok(()),
+        Value::Array(names) if names.len() == rank && names.iter().all(is_name) => Ok(()),
+        other => invalid("dimension_names: a text or null for each dimension", other),
     }
-}
-
-fn codec_named(id: &str, configuration: &Value) -> Parsed<Codec> {
-    Ok(match id {
-        "blosc" => Codec::Blosc,
-        "zstd" => Codec::Zstd,
-        "gzip" => Codec::Gzip,
-        "zlib" => Codec::Deflate,
-        "lz4" => Codec::Lz4Numcodecs,
-        "shuffle" => match configuration["elementsize"].as_u64() {
-            Some(size @ 1..=255) => Codec::Shuffle {
-                element_size: size as usize,
-            },
-            _ => return invalid("elementsize of the shuffle codec", configuration),
-        },
-        _ => return unsupported(format!("the zarr codec {id}")),
-    })
 }
 
 /// The names of the fields when an array of this type is a table; empty when it is none.
@@ -415,79 +384,42 @@ fn numpy_type(value: &Value) -> Parsed<(ItemType, bool)> {
 }
 
 fn v3_type(value: &Value) -> Parsed<ItemType> {
-    let (name, configuration) = match value {
-        Value::String(name) => (name.as_str(), &Value::Null),
-        value => (
-            value["name"].as_str().unwrap_or_default(),
-            &value["configuration"],
-        ),
-    };
-    let length = configuration["length_bytes"]
+    let data_type = Extension::of(value, "data type")?;
+    let length = data_type
+        .get("length_bytes")
         .as_u64()
         .filter(|n| (1..=262_144).contains(n));
-    match (name, length) {
+    let item = match (data_type.name, length) {
+        ("string", _) => ItemType::Text(TextEncoding::Vlen),
         ("fixed_length_utf32", Some(bytes)) if bytes % 4 == 0 => {
-            Ok(ItemType::Text(TextEncoding::Utf32 {
-                chars: bytes as usize / 4,
-            }))
+            let chars = bytes as usize / 4;
+            ItemType::Text(TextEncoding::Utf32 { chars })
         }
         ("null_terminated_bytes", Some(bytes)) => {
             let (size, padding) = (bytes as usize, Padding::Nulls);
-            Ok(ItemType::Text(TextEncoding::Fixed { size, padding }))
+            ItemType::Text(TextEncoding::Fixed { size, padding })
         }
-        _ => match name.parse() {
-            Ok(dtype) => Ok(ItemType::Number(dtype)),
-            Err(_) => unsupported(format!("the zarr data type {value}")),
+        (name, _) => match name.parse() {
+            // Not the other names that numpy has for it.
+            Ok(dtype) if DType::name(dtype) == name => ItemType::Number(dtype),
+            _ => return unknown(format!("the zarr data type {}", shown(value))),
         },
-    }
-}
-
-/// One element of the fill value, native-endian; empty for zeros.
-fn fill(item: &ItemType, value: &Value) -> Parsed<Vec<u8>> {
-    let dtype = match item {
-        ItemType::Number(dtype) => *dtype,
-        ItemType::Text(TextEncoding::Vlen | TextEncoding::Json) => {
-            return Ok(value.as_str().unwrap_or_default().as_bytes().to_vec());
-        }
-        ItemType::Text(_) => {
-            return match value.as_str() {
-                None | Some("" | "0") => Ok(Vec::new()),
-                Some(_) => unsupported("a fill_value of fixed-length text"),
-            };
-        }
     };
-    let element = match value {
-        Value::Null => return Ok(Vec::new()),
-        Value::Bool(value) => Values::U8(vec![u8::from(*value)]),
-        Value::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
-            (Some(n), ..) => Values::I64(vec![n]),
-            (_, Some(n), _) => Values::U64(vec![n]),
-            (.., Some(n)) => Values::F64(vec![n]),
-            _ => return invalid("a fill_value of the array's type", value),
-        },
-        Value::String(text) => match (text.as_str(), text.strip_prefix("0x")) {
-            ("NaN", _) => Values::F64(vec![f64::NAN]),
-            ("Infinity", _) => Values::F64(vec![f64::INFINITY]),
-            ("-Infinity", _) => Values::F64(vec![f64::NEG_INFINITY]),
-            (_, Some(hex)) => match (u64::from_str_radix(hex, 16), dtype) {
-                (Ok(bits), DType::F16) => Values::F16(vec![f16::from_bits(bits as u16)]),
-                (Ok(bits), DType::F32) => Values::F32(vec![f32::from_bits(bits as u32)]),
-                (Ok(bits), DType::F64) => Values::F64(vec![f64::from_bits(bits)]),
-                _ => return invalid("a fill_value of the array's type", value),
-            },
-            _ => return invalid("a fill_value of the array's type", value),
-        },
-        _ => return invalid("a fill_value of the array's type", value),
-    };
-    Ok(with_dtype!(dtype, T => {
-        let element = element.as_slice().to_vec::<T>();
-        bytemuck::cast_slice(&element).to_vec()
-    }))
+    data_type.allow(match item {
+        ItemType::Text(TextEncoding::Utf32 { .. } | TextEncoding::Fixed { .. }) => {
+            &["length_bytes"]
+        }
+        _ => &[],
+    })?;
+    Ok(item)
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::array::decode::{Elements, Step, Stored, Sum};
 
     fn v2(text: &str) -> Parsed<ArrayMetadata> {
         ArrayMetadata::from_v2(&serde_json::from_str(text).expect("valid JSON"), None)
@@ -509,14 +441,14 @@ mod tests {
     #[test]
     fn what_is_not_read_is_named() {
         let error = v2(
-            r#"{"shape":[5],"chunks":[2],"dtype":"<i4","order":"C","compressor":{"id":"lzma"}}"#,
+            r#"{"shape":[5],"chunks":[2],"dtype":"<i4","order":"C","compressor":{"id":"zfpy"}}"#,
         );
         assert!(
             error
                 .err()
                 .expect("unknown codec")
                 .to_string()
-                .contains("zarr codec lzma")
+                .contains("zarr codec zfpy")
         );
         let error = v2(r#"{"shape":[5],"chunks":[2],"dtype":"<c8","order":"C","compressor":null}"#);
         assert!(
@@ -530,28 +462,264 @@ mod tests {
         assert!(matches!(error.err(), Some(ErrorKind::Invalid { .. })));
     }
 
+    /// A document with some members replaced; null takes one out.
+    fn changed(document: &Value, changes: Value) -> Value {
+        let mut document = document.clone();
+        for (name, value) in changes.as_object().expect("members") {
+            document[name] = value.clone();
+        }
+        let members = document.as_object_mut().expect("an object");
+        members.retain(|name, _| !changes[name].is_null() || changes.get(name).is_none());
+        document
+    }
+
     #[test]
-    fn fill_values_of_every_form() {
-        let of = |dtype, text: &str| {
-            fill(
-                &ItemType::Number(dtype),
-                &serde_json::from_str(text).expect("valid JSON"),
-            )
+    fn format_2_documents_are_not_taken_on_trust() {
+        let document = json!({
+            "zarr_format": 2, "shape": [5], "chunks": [2], "dtype": "<i4", "order": "C",
+            "fill_value": 0, "filters": null, "compressor": null
+        });
+        let of = |changes: Value| {
+            let document = changed(&document, changes);
+            ArrayMetadata::from_v2(&document, None)
+                .map(|metadata| (metadata.fill, metadata.separator))
         };
+        let fine = |changes: Value| assert!(of(changes.clone()).is_ok(), "{changes}");
+        fine(json!({"fill_value": null}));
+        fine(json!({"fill_value": 7.0}));
+        fine(json!({"filters": []}));
+        fine(json!({"dimension_separator": "/"}));
+        fine(json!({"dimension_separator": null}));
+        fine(json!({"zarr_format": null}));
+        fine(json!({"any": "member", "of": {"others": 1}}));
+        fine(json!({"dtype": "|O", "filters": [{"id": "vlen-utf8"}], "fill_value": ""}));
+        for (changes, says) in [
+            (
+                json!({"fill_value": "7"}),
+                "fill_value of int32, found \"7\"",
+            ),
+            (json!({"fill_value": 1.5}), "fill_value of int32, found 1.5"),
+            (
+                json!({"fill_value": 4_000_000_000_u64}),
+                "fill_value of int32",
+            ),
+            (
+                json!({"filters": {"id": "delta"}}),
+                "filters: a list or null",
+            ),
+            (json!({"filters": "delta"}), "filters: a list or null"),
+            (json!({"filters": ["delta"]}), "a codec with an id"),
+            (json!({"compressor": "zlib"}), "a codec with an id"),
+            (json!({"order": "A"}), "order C or F"),
+            (json!({"order": null}), "order C or F"),
+            (json!({"dimension_separator": "_"}), "dimension_separator"),
+            (json!({"dimension_separator": 5}), "dimension_separator"),
+            (json!({"zarr_format": 3}), "zarr_format 2"),
+            (json!({"shape": [-5]}), "shape"),
+            (json!({"shape": 5}), "shape"),
+            (json!({"chunks": [2, 2]}), "rank"),
+            (json!({"filters": [{"id": "vlen-utf8"}]}), "dtype |O"),
+        ] {
+            let error = of(changes).expect_err(says).to_string();
+            assert!(error.contains(says), "{error}");
+        }
+        let long = of(json!({"fill_value": "x".repeat(1 << 20)})).expect_err("no number");
+        assert!(long.to_string().len() < 400, "errors show the beginning");
+    }
+
+    #[test]
+    fn format_3_documents_are_not_taken_on_trust() {
+        let document = json!({
+            "zarr_format": 3, "node_type": "array", "shape": [5, 4], "data_type": "uint8",
+            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [2, 4]}},
+            "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+            "fill_value": 0,
+            "codecs": [
+                {"name": "bytes"}, {"name": "zstd", "configuration": {"level": 0, "checksum": false}}
+            ]
+        });
+        let of = |changes: Value| {
+            let metadata = ArrayMetadata::from_v3(&changed(&document, changes));
+            metadata.map(|metadata| (metadata.key_prefix, metadata.separator))
+        };
+        let fine = |changes: Value| assert!(of(changes.clone()).is_ok(), "{changes}");
+        fine(json!({}));
+        fine(json!({"storage_transformers": []}));
+        fine(json!({"dimension_names": ["cells", null]}));
+        fine(json!({"chunk_key_encoding": {"name": "v2"}}));
+        fine(json!({"codecs": ["bytes", "crc32c"]}));
+        fine(json!({"codecs": [{"name": "bytes", "configuration": {}}]}));
         assert_eq!(
-            of(DType::F32, "\"0x3f800000\"").ok(),
-            Some(1f32.to_ne_bytes().to_vec())
+            of(json!({"chunk_key_encoding": "v2"})).ok(),
+            Some(("", '.'))
         );
-        assert_eq!(
-            of(DType::F64, "\"-Infinity\"").ok(),
-            Some(f64::NEG_INFINITY.to_ne_bytes().to_vec())
-        );
-        assert_eq!(of(DType::Bool, "true").ok(), Some(vec![1]));
-        assert_eq!(
-            of(DType::U64, "18446744073709551615").ok(),
-            Some(vec![255; 8])
-        );
-        assert_eq!(of(DType::I8, "null").ok(), Some(vec![]));
-        assert!(of(DType::I8, "[1]").is_err());
+        let early = json!({"chunk_key_encoding": {"name": "default", "separator": "."}});
+        assert_eq!(of(early).ok(), Some(("c", '.')));
+        let blosc = json!({"typesize": 1, "cname": "lz4", "clevel": 5, "shuffle": "noshuffle", "blocksize": 0});
+        fine(json!({"codecs": ["bytes", {"name": "blosc", "configuration": blosc}]}));
+        let regular = |more: Value| {
+            let grid = json!({"name": "regular", "configuration": {"chunk_shape": [2, 4]}});
+            json!({"chunk_grid": changed(&grid, more)})
+        };
+        let codecs = |list: Value| json!({"codecs": list});
+        let with = |name: &str, configuration: Value| json!(["bytes", {"name": name, "configuration": configuration}]);
+        for (changes, says) in [
+            (json!({"fill_value": null}), "fill_value of uint8"),
+            (json!({"fill_value": 300}), "fill_value of uint8, found 300"),
+            (
+                json!({"storage_transformers": [{"name": "x"}]}),
+                "storage transformers",
+            ),
+            (
+                json!({"storage_transformers": {"name": "x"}}),
+                "storage_transformers: a list",
+            ),
+            (json!({"dimension_names": ["cells"]}), "dimension_names"),
+            (json!({"dimension_names": "cells"}), "dimension_names"),
+            (
+                regular(json!({"origin": [1, 0]})),
+                "\"origin\" of the zarr chunk grid",
+            ),
+            (
+                regular(json!({"configuration": {"chunk_shape": [2, 4], "by": 1}})),
+                "by: 1 of the zarr chunk grid",
+            ),
+            (
+                json!({"chunk_grid": {"name": "rectilinear"}}),
+                "chunk grid rectilinear",
+            ),
+            (
+                json!({"chunk_key_encoding": {"name": "default", "configuration": {"base": 16}}}),
+                "base: 16",
+            ),
+            (
+                json!({"chunk_key_encoding": {"name": "default", "configuration": {"separator": "-"}}}),
+                "separator . or /",
+            ),
+            (
+                json!({"chunk_key_encoding": {"name": "default", "separator": "/", "base": 16}}),
+                "chunk key encoding",
+            ),
+            (
+                json!({"data_type": {"name": "uint8", "configuration": {"endian": "big"}}}),
+                "endian: \"big\" of the zarr data type",
+            ),
+            (
+                json!({"data_type": {"name": "uint8", "bits": 4}}),
+                "\"bits\" of the zarr data type",
+            ),
+            (json!({"data_type": "u1"}), "data type \"u1\""),
+            (codecs(json!([])), "bytes of elements"),
+            (codecs(json!(["zstd"])), "in order"),
+            (codecs(json!(["bytes", "bytes"])), "in order"),
+            (
+                codecs(json!(["bytes", {"name": "transpose", "configuration": {"order": [1, 0]}}])),
+                "in order",
+            ),
+            (codecs(json!(["vlen-utf8"])), "in order"),
+            (
+                codecs(with("zstd", json!({"level": 1, "dictionary": "x"}))),
+                "dictionary: \"x\"",
+            ),
+            (
+                codecs(with("crc32c", json!({"location": "start"}))),
+                "location: \"start\"",
+            ),
+            (codecs(with("gzip", json!([5]))), "configuration of gzip"),
+            (
+                codecs(json!([{"name": "bytes", "endian": "big"}])),
+                "\"endian\" of the zarr codec bytes",
+            ),
+            (codecs(with("delta", json!({}))), "in order"),
+            (codecs(json!(["cast_value"])), "codec cast_value"),
+        ] {
+            let error = of(changes.clone()).expect_err(says).to_string();
+            assert!(error.contains(says), "{changes}: {error}");
+        }
+    }
+
+    #[test]
+    fn filters_of_numcodecs_in_both_formats() {
+        let delta = json!({"id": "delta", "dtype": "<i4", "astype": ">i2"});
+        let pipeline = |filters: Value| {
+            let document = json!({
+                "shape": [5], "chunks": [2], "dtype": "<i4", "order": "C", "fill_value": 0,
+                "filters": filters, "compressor": {"id": "bz2", "level": 1}
+            });
+            ArrayMetadata::from_v2(&document, None).map(|metadata| metadata.pipeline)
+        };
+        let stored = |dtype, big_endian| Stored { dtype, big_endian };
+        let sum = |from| {
+            Codec::Elements(Elements {
+                from,
+                to: stored(DType::I32, false),
+                step: Step::Sum,
+            })
+        };
+        let expected = Pipeline::new(vec![sum(stored(DType::I16, true)), Codec::Bz2]);
+        assert!(pipeline(json!([delta])).is_ok_and(|found| found == expected));
+        let nothing = pipeline(json!([{"id": "bitround", "keepbits": 3}]));
+        assert!(nothing.is_ok_and(|found| found == Pipeline::new(vec![Codec::Bz2])));
+        for (filter, says) in [
+            (json!({"id": "delta"}), "dtype"),
+            (json!({"id": "delta", "dtype": "<M8[s]"}), "dtype"),
+            (json!({"id": "delta", "dtype": 4}), "dtype"),
+            (
+                json!({"id": "fixedscaleoffset", "dtype": "<i4", "scale": "2", "offset": 0}),
+                "scale",
+            ),
+            (json!({"id": "crc32", "location": "middle"}), "location"),
+            (json!({"id": "jenkins_lookup3", "initval": 5}), "initval"),
+            (json!({"id": "lzma", "format": 3}), "format 3"),
+            (json!({"id": "categorize"}), "codec categorize"),
+        ] {
+            let error = pipeline(json!([filter])).expect_err(says).to_string();
+            assert!(error.contains(says), "{error}");
+        }
+        let chain = |codecs: Value| {
+            let document = json!({
+                "zarr_format": 3, "node_type": "array", "shape": [5], "data_type": "int32",
+                "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [2]}},
+                "chunk_key_encoding": "default", "fill_value": 0, "codecs": codecs
+            });
+            ArrayMetadata::from_v3(&document).map(|metadata| metadata.pipeline)
+        };
+        let numcodec = |name: &str, configuration: Value| json!({"name": format!("numcodecs.{name}"), "configuration": configuration});
+        let delta = || numcodec("delta", json!({"dtype": "<i4", "astype": "int16"}));
+        let expected = Pipeline::new(vec![
+            sum(stored(DType::I16, false)),
+            Codec::Checksum {
+                sum: Sum::Crc32,
+                at_start: true,
+            },
+        ]);
+        let found = chain(json!([delta(), "bytes", numcodec("crc32", json!({}))]));
+        assert!(found.is_ok_and(|found| found == expected));
+        let big = json!({"name": "bytes", "configuration": {"endian": "big"}});
+        for (codecs, says) in [
+            (json!([delta(), big]), "big-endian"),
+            (json!([delta(), delta(), "bytes"]), "elements of int16"),
+            (
+                json!([numcodec("delta", json!({"dtype": "<i8"})), "bytes"]),
+                "elements of int32",
+            ),
+            (
+                json!([numcodec("delta", json!({"dtype": ">i4"})), "bytes"]),
+                "dtype",
+            ),
+            (
+                json!([numcodec("packbits", json!({})), "bytes"]),
+                "booleans",
+            ),
+            (json!(["bytes", delta()]), "in order"),
+            (json!(["bytes", "adler32"]), "codec adler32"),
+            (
+                json!([delta(), {"name": "transpose", "configuration": {"order": [0]}}, "bytes"]),
+                "before a transpose",
+            ),
+        ] {
+            let error = chain(codecs).expect_err(says).to_string();
+            assert!(error.contains(says), "{error}");
+        }
     }
 }

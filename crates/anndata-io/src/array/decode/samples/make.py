@@ -4,6 +4,7 @@ Run with Python 3.11, numpy 2.4.6, h5py 3.16.0 (HDF5 2.0.0), hdf5plugin 7.1.0, n
 (Blosc 1.21.7.dev) and google-crc32c 1.9.0; other versions may write other bytes.
 """
 
+import lzma
 from importlib.metadata import version
 from pathlib import Path
 
@@ -68,5 +69,27 @@ write("nc-fletcher32", numcodecs.Fletcher32().encode(counts))
 write("nc-blosc-lz4-shuffle", numcodecs.Blosc("lz4", 5, numcodecs.Blosc.SHUFFLE).encode(counts))
 write("nc-blosc-zstd-bitshuffle", numcodecs.Blosc("zstd", 5, numcodecs.Blosc.BITSHUFFLE).encode(counts))
 write("nc-blosc-stored", numcodecs.Blosc("lz4", 5, numcodecs.Blosc.SHUFFLE).encode(noise))
+write("nc-bz2", numcodecs.BZ2().encode(counts))
+write("nc-lzma", numcodecs.LZMA().encode(counts))
+write("nc-lzma-unchecked", numcodecs.LZMA(check=lzma.CHECK_NONE, preset=9).encode(counts))
+filters = [{"id": lzma.FILTER_DELTA, "dist": 4}, {"id": lzma.FILTER_LZMA2, "preset": 1}]
+write("nc-lzma-delta", numcodecs.LZMA(check=lzma.CHECK_CRC32, filters=filters).encode(counts))
+write("nc-crc32", numcodecs.CRC32().encode(counts))
+write("nc-crc32-end", numcodecs.CRC32(location="end").encode(counts))
+write("nc-crc32c-start", numcodecs.CRC32C(location="start").encode(counts))
+write("nc-adler32", numcodecs.Adler32().encode(counts))
+write("nc-jenkins", numcodecs.JenkinsLookup3().encode(counts))
+write("nc-delta", numcodecs.Delta("<u4").encode(counts))
+write("nc-delta-narrow", numcodecs.Delta("<u4", "i1").encode(counts))
+write("nc-delta-big-endian", numcodecs.Delta(">u4", ">i2").encode(counts.astype(">u4")))
+write("nc-delta-zlib", numcodecs.Zlib().encode(numcodecs.Delta("<u4", "<i2").encode(counts)))
+checked = numcodecs.CRC32().encode(numcodecs.Delta("<u4", "<i2").encode(counts))
+write("nc-delta-crc32-zlib", numcodecs.Zlib().encode(checked))
+write("nc-delta-float", numcodecs.Delta("<f8", "<f4").encode(counts.astype("<f8")))
+write("nc-fixedscaleoffset", numcodecs.FixedScaleOffset(5, 1, "<u4", "i1").encode(counts))
+write("nc-fixedscaleoffset-float", numcodecs.FixedScaleOffset(-3, 2, "<f8", "<f4").encode(counts.astype("<f8")))
+write("nc-astype", numcodecs.AsType("<i2", "<u4").encode(counts))
+write("nc-quantize", numcodecs.Quantize(2, "<f8", "<f4").encode(counts.astype("<f8")))
+write("nc-packbits", numcodecs.PackBits().encode(counts[:237] % 2 == 1))
 data = counts.tobytes()
 write("crc32c", data + google_crc32c.value(data).to_bytes(4, "little"))

@@ -1,0 +1,102 @@
+//! Chunks that run along the cells: epochs, beside decoding each chunk once.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anndata_io::{AnnDataFile, IoContext, LayerKey, ReadScratch, RowSink, Slice};
+use clap::Args;
+use mapped_collection::{BatchOptions, MappedCollection, Shuffle};
+use serde_json::{Map, Value, json};
+
+use crate::Failure;
+use crate::repeat::Repeat;
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// A file whose X is dense.
+    path: PathBuf,
+    /// Rows a batch.
+    #[arg(long, default_value_t = 512)]
+    batch_size: usize,
+    /// MiB for rows and chunks in flight.
+    #[arg(long, default_value_t = 256)]
+    memory_mib: usize,
+    /// Threads that read ahead.
+    #[arg(long, default_value_t = 2)]
+    workers: usize,
+}
+
+pub(crate) fn run(repeat: &Repeat, options: &Options) -> Result<(), Failure> {
+    let about = json!({
+        "question": "tall", "memory_mib": options.memory_mib, "workers": options.workers,
+        "batch_size": options.batch_size,
+    });
+    repeat.each(&about, |request| {
+        let mut found = Map::new();
+        found.insert("seed".into(), request.seed.into());
+        found.insert("decode".into(), decode(options)?);
+        found.insert("get_batch".into(), get_batch(options)?);
+        for (name, shuffle) in [
+            ("file", Shuffle::None),
+            ("exact", Shuffle::Exact),
+            ("blocks", Shuffle::Blocks { rows: 256 }),
+        ] {
+            found.insert(name.into(), epoch(options, shuffle)?);
+        }
+        Ok(Value::Object(found))
+    })
+}
+
+/// Takes rows and does nothing with them.
+struct Nowhere;
+
+impl RowSink for Nowhere {
+    fn dense(&mut self, _row: usize, _start: usize, _values: Slice<'_>) {}
+    fn sparse(&mut self, _row: usize, _columns: &[u32], _values: Slice<'_>) {}
+}
+
+/// Each chunk decoded once, by one thread, and no row put anywhere.
+fn decode(options: &Options) -> Result<Value, Failure> {
+    let context = IoContext::default();
+    let x = AnnDataFile::open_in(&options.path, &context)?.layer(&LayerKey::X)?;
+    let x = x.ok_or("the file has no X")?;
+    let rows: Vec<u64> = (0..x.n_rows()).collect();
+    let start = Instant::now();
+    x.read_rows(&rows, &mut ReadScratch::for_scan(), &mut Nowhere)?;
+    let seconds = start.elapsed().as_secs_f64();
+    Ok(json!({ "seconds": seconds, "chunks": context.decoded_chunks() }))
+}
+
+/// All rows as one batch, by one thread.
+fn get_batch(options: &Options) -> Result<Value, Failure> {
+    let cells = MappedCollection::builder([&options.path]).open()?;
+    let rows: Vec<i64> = (0..cells.n_obs() as i64).collect();
+    let start = Instant::now();
+    drop(cells.get_batch(&rows)?);
+    let seconds = start.elapsed().as_secs_f64();
+    Ok(json!({ "seconds": seconds, "chunks": cells.io().decoded_chunks() }))
+}
+
+fn epoch(options: &Options, shuffle: Shuffle) -> Result<Value, Failure> {
+    let cells = MappedCollection::builder([&options.path]).open()?;
+    let batches = cells.batches(
+        BatchOptions::new(options.batch_size)
+            .shuffle(shuffle)
+            .workers(options.workers)
+            .memory(options.memory_mib << 20),
+    )?;
+    let start = Instant::now();
+    let mut epoch = batches.epoch(0);
+    let mut n_rows = epoch.next().ok_or("there are no rows")??.n_obs();
+    let first_seconds = start.elapsed().as_secs_f64();
+    for batch in epoch {
+        n_rows += batch?.n_obs();
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    Ok(json!({
+        "seconds": seconds,
+        "first_seconds": first_seconds,
+        "chunks": cells.io().decoded_chunks(),
+        "rows": n_rows,
+    }))
+}

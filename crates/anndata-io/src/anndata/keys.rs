@@ -1,0 +1,83 @@
+//! The keys of a group of elements, also those with a slash in them, which anndata writes as groups
+//! within groups.
+
+use super::AnnDataFile;
+use crate::error::Error;
+use crate::store::Node;
+
+/// Groups that are looked through for keys: a group may lead back to itself.
+const MOST_GROUPS: usize = 1000;
+
+/// The members of elements that are groups. A group that has one is an element, or was.
+const CSR: [&str; 3] = ["data", "indices", "indptr"];
+const CATEGORICAL: [&str; 2] = ["codes", "categories"];
+const NULLABLE: [&str; 2] = ["values", "mask"];
+
+/// What a group of elements holds.
+#[derive(Debug, Default)]
+pub(crate) struct Keys {
+    /// The elements, sorted, by their paths from the group on.
+    pub(crate) keys: Vec<String>,
+    /// The group, and those below it that stand for a part of a key.
+    pub(crate) groups: Vec<String>,
+}
+
+impl AnnDataFile {
+    /// The keys of a group, such as `a/b` for element `b` of a group `a` that is no element.
+    pub(crate) fn keys(&self, group: &str) -> Result<Keys, Error> {
+        let mut keys = Vec::new();
+        let mut groups = vec![group.to_owned()];
+        let mut waiting = vec![(String::new(), self.children(group)?)];
+        while let Some((prefix, names)) = waiting.pop() {
+            for name in names {
+                let key = format!("{prefix}{name}");
+                let element = format!("{group}/{key}");
+                let (is_element, below) = match groups.len() {
+                    MOST_GROUPS.. => (true, Vec::new()),
+                    _ => self.below(&element),
+                };
+                if !below.is_empty() {
+                    groups.push(element);
+                    waiting.push((format!("{key}/"), below));
+                }
+                if is_element {
+                    keys.push(key);
+                }
+            }
+        }
+        keys.sort_unstable();
+        Ok(Keys { keys, groups })
+    }
+
+    /// Whether something is an element, and its members that are none of its parts. What cannot be
+    /// read is an element: it fails when it is opened.
+    fn below(&self, element: &str) -> (bool, Vec<String>) {
+        if !matches!(self.store.node(element), Ok(Some(Node::Group))) {
+            return (true, Vec::new());
+        }
+        let attribute = |name| self.store.text_attribute(element, name);
+        let parts: &[&str] = match attribute("encoding-type") {
+            Ok(None) => &[],
+            Ok(Some(encoding)) => match &*encoding {
+                "csr_matrix" | "csc_matrix" => &CSR,
+                "categorical" => &CATEGORICAL,
+                "nullable-integer" | "nullable-boolean" | "nullable-string-array" => &NULLABLE,
+                _ => return (true, Vec::new()),
+            },
+            Err(_) => return (true, Vec::new()),
+        };
+        let mut names = self.children(element).unwrap_or_default();
+        if !parts.is_empty() {
+            names.retain(|name| !parts.contains(&name.as_str()));
+            return (true, names);
+        }
+        let of_element = |name: &String| {
+            let mut parts = [&CSR[..], &CATEGORICAL, &NULLABLE].into_iter().flatten();
+            parts.any(|part| part == name)
+        };
+        match names.is_empty() || names.iter().any(of_element) {
+            true => (true, Vec::new()),
+            false => (false, names),
+        }
+    }
+}

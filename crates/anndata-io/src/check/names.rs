@@ -1,0 +1,94 @@
+//! Names and categories that stand twice.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, Hash, RandomState};
+
+use crate::anndata::{AnnDataFile, text_of};
+use crate::array::text::Strings;
+use crate::column::{Values1d, has_nan, number_key};
+use crate::error::Error;
+
+/// What is wrong with the names of a table: a join of genes needs each once, and cells that share a
+/// name cannot be told apart by it.
+pub(super) fn repeated_names(file: &AnnDataFile, table: &str) -> Result<Option<Error>, Error> {
+    let names = file.names(table)?;
+    let Some((first, times, n_names)) = repeated(&names) else {
+        return Ok(None);
+    };
+    let expected = match table {
+        "var" => "distinct names, for a join",
+        _ => "distinct names",
+    };
+    let found = match n_names {
+        1 => format!("{first:?} {times} times"),
+        _ => format!("{n_names} names that repeat, such as {first:?} {times} times"),
+    };
+    Ok(Some(Error::invalid(file.path(), table, expected, found)))
+}
+
+/// The first of the names that repeat, how often it is there, and how many such names there are.
+fn repeated(names: &Strings) -> Option<(&str, u64, usize)> {
+    // Few names repeat, so that only hashes of all are kept.
+    let state = RandomState::new();
+    let mut hashes: Vec<u64> = names.iter().map(|name| state.hash_one(name)).collect();
+    hashes.sort_unstable();
+    let twice = hashes.windows(2).filter(|two| two[0] == two[1]);
+    let twice: HashSet<u64> = twice.map(|two| two[0]).collect();
+    if twice.is_empty() {
+        return None;
+    }
+    let candidates = || {
+        let names = names.iter();
+        names.filter(|name| twice.contains(&state.hash_one(name)))
+    };
+    let mut times: HashMap<&str, u64> = HashMap::new();
+    candidates().for_each(|name| *times.entry(name).or_default() += 1);
+    let first = candidates().find(|name| times[name] > 1)?;
+    let n_names = times.values().filter(|&&times| times > 1).count();
+    Some((first, times[first], n_names))
+}
+
+/// What is wrong with categories: anndata reads no column whose categories repeat, or are missing.
+/// Here those that repeat are one label, and a label whose category is NaN is missing.
+pub(super) fn categories(
+    file: &AnnDataFile,
+    column: &str,
+    categories: &Values1d,
+) -> (Vec<Error>, Option<Error>) {
+    let element = file.categories_element(column);
+    let invalid = |expected: &str, found: String| {
+        Error::invalid(file.path(), element.as_str(), expected, found)
+    };
+    let (repeats, text): (_, &dyn Fn(usize) -> String) = match categories {
+        Values1d::Texts(texts) => (repeats(texts.iter().map(Some)), &|i| {
+            format!("{:?}", texts.get(i).unwrap_or_default())
+        }),
+        Values1d::Numbers(numbers) => {
+            let numbers = numbers.as_slice();
+            let keys = (0..numbers.len()).map(|i| number_key(numbers.get(i)));
+            (repeats(keys), &move |i| text_of(numbers, i))
+        }
+    };
+    let faults = repeats.iter().map(|&(first, times)| {
+        let found = format!("{} {times} times", text(first));
+        invalid("distinct categories", found)
+    });
+    let nan = || invalid("categories without missing ones", "NaN".to_owned());
+    (faults.collect(), has_nan(categories).then(nan))
+}
+
+/// Where those that repeat stand first, and how often they are there. `None` is none of them.
+fn repeats<K: Eq + Hash>(keys: impl Iterator<Item = Option<K>>) -> Vec<(usize, u64)> {
+    let mut times: HashMap<K, (usize, u64)> = HashMap::new();
+    for (number, key) in keys.enumerate() {
+        if let Some(key) = key {
+            times.entry(key).or_insert((number, 0)).1 += 1;
+        }
+    }
+    let mut repeats: Vec<_> = times
+        .into_values()
+        .filter(|(_, times)| *times > 1)
+        .collect();
+    repeats.sort_unstable();
+    repeats
+}

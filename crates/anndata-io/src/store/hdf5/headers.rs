@@ -1,0 +1,300 @@
+//! Object headers: the messages that say what an object is, each kept as it stands in the file, so
+//! that one that is damaged fails only what it is needed for. Messages that objects share lie
+//! elsewhere, and are looked up where they are wanted.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError};
+
+use hdf5_reader::checksum::jenkins_lookup3;
+use hdf5_reader::error::Error as Hdf5Error;
+use hdf5_reader::fractal_heap::FractalHeap;
+use hdf5_reader::io::Cursor;
+use hdf5_reader::messages::shared::{self, SharedMessage};
+use hdf5_reader::messages::{self, HdfMessage};
+
+use super::{Hdf5Store, is_undefined};
+
+/// The messages of an object.
+#[derive(Debug, Default)]
+pub(super) struct Header {
+    pub(super) messages: Vec<Message>,
+}
+
+/// A message as it stands in the file.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) kind: u16,
+    /// Whether it says where the message is, instead of being it.
+    is_shared: bool,
+    bytes: Vec<u8>,
+}
+
+/// What an object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ObjectKind {
+    Group,
+    Dataset,
+    /// A named datatype.
+    Other,
+}
+
+/// Headers that are kept, as bytes of their messages.
+const MOST_KEPT: usize = 64 << 20;
+/// The longest header.
+const MOST_HEADER: u64 = 64 << 20;
+/// The pieces of a header.
+const MOST_PIECES: usize = 1024;
+
+impl Header {
+    pub(super) fn kind(&self) -> ObjectKind {
+        use messages::*;
+        let has = |kinds: &[u16]| self.messages.iter().any(|m| kinds.contains(&m.kind));
+        let of_group = [MSG_SYMBOL_TABLE, MSG_LINK, MSG_LINK_INFO, MSG_GROUP_INFO];
+        let of_dataset = [
+            MSG_DATASPACE,
+            MSG_DATA_LAYOUT,
+            MSG_FILL_VALUE,
+            MSG_FILL_VALUE_OLD,
+            MSG_FILTER_PIPELINE,
+        ];
+        if has(&of_group) {
+            ObjectKind::Group
+        } else if has(&of_dataset) {
+            ObjectKind::Dataset
+        } else if !has(&[MSG_DATATYPE]) && has(&[MSG_ATTRIBUTE, MSG_ATTRIBUTE_INFO]) {
+            ObjectKind::Group
+        } else {
+            ObjectKind::Other
+        }
+    }
+
+    fn len(&self) -> usize {
+        let lens = self.messages.iter().map(|message| message.bytes.len() + 64);
+        lens.sum()
+    }
+}
+
+/// Headers by address, and the bytes of their messages.
+#[derive(Default)]
+pub(super) struct Headers {
+    by_address: std::collections::HashMap<u64, Arc<Header>>,
+    len: usize,
+}
+
+fn invalid(what: impl Into<String>) -> Hdf5Error {
+    Hdf5Error::InvalidData(what.into())
+}
+
+impl Hdf5Store {
+    /// The header at an address. It is read once.
+    pub(super) fn header(&self, address: u64) -> Result<Arc<Header>, Hdf5Error> {
+        let lock = || self.headers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(header) = lock().by_address.get(&address) {
+            return Ok(header.clone());
+        }
+        let header = Arc::new(self.read_header(address)?);
+        let mut kept = lock();
+        if kept.len.saturating_add(header.len()) > MOST_KEPT {
+            *kept = Headers::default();
+        }
+        kept.len += header.len();
+        kept.by_address.insert(address, header.clone());
+        Ok(header)
+    }
+
+    fn read_header(&self, address: u64) -> Result<Header, Hdf5Error> {
+        let storage = self.file.storage();
+        let head = storage.read_range(address, 16)?;
+        // The first piece: where it begins and ends, without a checksum behind it.
+        let (is_new, ordered, start, len) = if head.starts_with(b"OHDR") {
+            let (version, flags) = (head[4], head[5]);
+            if version != 2 {
+                return Err(Hdf5Error::UnsupportedObjectHeaderVersion(version));
+            }
+            // Times, and limits of attributes, where they are.
+            let start = 6 + 16 * (flags >> 5 & 1) as usize + 4 * (flags >> 4 & 1) as usize;
+            let width = 1 << (flags & 3);
+            let head = storage.read_range(address, start + width)?;
+            let mut cursor = Cursor::new(&head);
+            cursor.skip(start)?;
+            (
+                true,
+                flags & 4 != 0,
+                start + width,
+                cursor.read_uvar(width)?,
+            )
+        } else {
+            if head[0] != 1 {
+                return Err(Hdf5Error::UnsupportedObjectHeaderVersion(head[0]));
+            }
+            let len = u32::from_le_bytes([head[8], head[9], head[10], head[11]]);
+            (false, false, 16, u64::from(len))
+        };
+        let checksum = if is_new { 4 } else { 0 };
+        let whole = (start as u64 + checksum).saturating_add(len);
+        let mut header = Header::default();
+        let mut pieces = vec![(address, whole, start)];
+        let (mut seen, mut read) = (HashSet::new(), 0u64);
+        while let Some((address, len, start)) = pieces.pop() {
+            read = read.saturating_add(len);
+            if !seen.insert(address) || seen.len() > MOST_PIECES || read > MOST_HEADER {
+                return Err(invalid(
+                    "an object header leads to the same bytes over and over",
+                ));
+            }
+            let piece = storage.read_range(address, len as usize)?;
+            let mut bytes = &piece[..];
+            if is_new {
+                let split = bytes.split_last_chunk::<4>();
+                let (content, sum) = split.ok_or(Hdf5Error::InvalidObjectHeaderSignature)?;
+                let (expected, actual) = (u32::from_le_bytes(*sum), jenkins_lookup3(content));
+                if expected != actual {
+                    return Err(Hdf5Error::ChecksumMismatch { expected, actual });
+                }
+                if seen.len() > 1 && !content.starts_with(b"OCHK") {
+                    return Err(Hdf5Error::InvalidObjectHeaderSignature);
+                }
+                bytes = content;
+            }
+            let bytes = bytes
+                .get(start..)
+                .ok_or(Hdf5Error::InvalidObjectHeaderSignature)?;
+            let first = header.messages.len();
+            read_messages(bytes, is_new, ordered, &mut header.messages)?;
+            for message in &header.messages[first..] {
+                if message.kind == messages::MSG_CONTINUATION && !message.is_shared {
+                    let (_, offset_size, length_size) = self.structure();
+                    let mut cursor = Cursor::new(&message.bytes);
+                    let address = cursor.read_offset(offset_size)?;
+                    let len = cursor.read_length(length_size)?;
+                    pieces.push((address, len, if is_new { 4 } else { 0 }));
+                }
+            }
+        }
+        Ok(header)
+    }
+
+    /// What a message says, wherever it stands.
+    pub(super) fn contents<'a>(&self, message: &'a Message) -> Result<Cow<'a, [u8]>, Hdf5Error> {
+        match message.is_shared {
+            false => Ok(Cow::Borrowed(&message.bytes)),
+            true => self.shared(message.kind, &message.bytes).map(Cow::Owned),
+        }
+    }
+
+    /// A message, parsed.
+    pub(super) fn parsed(&self, message: &Message) -> Result<HdfMessage, Hdf5Error> {
+        let (_, offset_size, length_size) = self.structure();
+        let bytes = self.contents(message)?;
+        let (mut cursor, len) = (Cursor::new(&bytes), bytes.len());
+        messages::parse_message(message.kind, len, &mut cursor, offset_size, length_size)
+    }
+
+    /// The message of a kind that `reference` leads to: in the header of another object, or in the
+    /// file's heap of such messages.
+    pub(super) fn shared(&self, kind: u16, reference: &[u8]) -> Result<Vec<u8>, Hdf5Error> {
+        let (_, offset_size, length_size) = self.structure();
+        let (mut cursor, len) = (Cursor::new(reference), reference.len());
+        match shared::parse(&mut cursor, kind, offset_size, length_size, len)? {
+            SharedMessage::SharedInOhdr { address, .. } => {
+                let header = self.header(address)?;
+                let mut found = header.messages.iter();
+                let found = found.find(|message| message.kind == kind && !message.is_shared);
+                let found = found.ok_or_else(|| invalid("a shared message that is not there"))?;
+                Ok(found.bytes.clone())
+            }
+            SharedMessage::SharedInSohm { heap_id, .. } => self.shared_object(kind, &heap_id),
+        }
+    }
+
+    /// A message in the file's heap of shared ones, by its place there.
+    pub(super) fn shared_object(&self, kind: u16, heap_id: &[u8]) -> Result<Vec<u8>, Hdf5Error> {
+        let (storage, offset_size, length_size) = self.structure();
+        let heap = self.shared_heap(kind)?;
+        let heap = FractalHeap::parse_at_storage(storage, heap, offset_size, length_size)?;
+        heap.get_object_storage(heap_id, storage, offset_size, length_size)
+    }
+
+    /// The heap of shared messages of a kind. A heap identifies its messages by itself: the lists
+    /// and trees beside it only serve to find equal ones.
+    fn shared_heap(&self, kind: u16) -> Result<u64, Hdf5Error> {
+        let (storage, offset_size, _) = self.structure();
+        let extension = self.file.superblock().extension_address;
+        let extension = extension.filter(|&address| !is_undefined(address, offset_size));
+        let absent = || invalid("messages are shared in a table that the file does not have");
+        let header = self.header(extension.ok_or_else(absent)?)?;
+        let is_table = |message: &&Message| message.kind == messages::MSG_SHARED_TABLE;
+        let message = header.messages.iter().find(is_table).ok_or_else(absent)?;
+        // A version, where the table is, and how many indexes it has.
+        let mut cursor = Cursor::new(&message.bytes);
+        cursor.skip(1)?;
+        let table = cursor.read_offset(offset_size)?;
+        let n_indexes = usize::from(cursor.read_u8()?);
+        // Of each index: version, kind of list, kinds of messages, smallest message, two limits,
+        // number of messages, then where the list and the heap are.
+        let entry_len = 14 + 2 * usize::from(offset_size);
+        let len = 4 + n_indexes * entry_len;
+        let bytes = storage.read_range(table, len + 4)?;
+        let (content, sum) = bytes.split_at(len);
+        let expected = Cursor::new(sum).read_u32_le()?;
+        let actual = jenkins_lookup3(content);
+        if !content.starts_with(b"SMTB") {
+            return Err(invalid("a table of shared messages without its signature"));
+        }
+        if expected != actual {
+            return Err(Hdf5Error::ChecksumMismatch { expected, actual });
+        }
+        // An old fill value counts as a new one.
+        let kind = match kind {
+            messages::MSG_FILL_VALUE_OLD => messages::MSG_FILL_VALUE,
+            kind => kind,
+        };
+        for entry in content[4..].chunks_exact(entry_len) {
+            let kinds = u16::from_le_bytes([entry[2], entry[3]]);
+            if kinds >> kind & 1 == 1 {
+                let mut heap = Cursor::new(&entry[14 + usize::from(offset_size)..]);
+                return heap.read_offset(offset_size);
+            }
+        }
+        Err(absent())
+    }
+}
+
+/// The messages of a piece of a header.
+fn read_messages(
+    bytes: &[u8],
+    is_new: bool,
+    ordered: bool,
+    out: &mut Vec<Message>,
+) -> Result<(), Hdf5Error> {
+    let mut cursor = Cursor::new(bytes);
+    let envelope = match (is_new, ordered) {
+        (true, true) => 6,
+        (true, false) => 4,
+        (false, _) => 8,
+    };
+    while cursor.remaining() >= envelope {
+        let kind = match is_new {
+            true => u16::from(cursor.read_u8()?),
+            false => cursor.read_u16_le()?,
+        };
+        let len = cursor.read_u16_le()?;
+        let flags = cursor.read_u8()?;
+        cursor.skip(match (is_new, ordered) {
+            (true, true) => 2,
+            (true, false) => 0,
+            (false, _) => 3,
+        })?;
+        let content = cursor.read_bytes(len.into())?;
+        if kind == messages::MSG_NIL {
+            continue;
+        }
+        out.push(Message {
+            kind,
+            is_shared: flags & 2 != 0,
+            bytes: content.to_vec(),
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! Lists of names on the command line: `,` stands between names, `=` behind a key, and `\` before
+//! one of them makes it a part of the name.
+
+/// What `\` may stand before; before anything else it is itself.
+const SPECIAL: [char; 4] = [',', '=', '|', '\\'];
+
+/// The names of a list.
+pub(crate) fn split(list: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut rest = Some(list);
+    while let Some(list) = rest {
+        let (name, behind) = cut(list, ',');
+        names.push(name);
+        rest = behind;
+    }
+    names
+}
+
+/// A key and what stands behind its `=`; `None` without one.
+pub(crate) fn key_and_value(text: &str) -> Option<(String, String)> {
+    let (key, value) = cut(text, '=');
+    Some((key, name(value?)))
+}
+
+/// A single name: nothing separates it from others, but it may be written as in a list.
+pub(crate) fn name(text: &str) -> String {
+    let mut name = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let escaped = chars.next_if(|next| c == '\\' && SPECIAL.contains(next));
+        name.push(escaped.unwrap_or(c));
+    }
+    name
+}
+
+/// A name as it can be typed.
+pub(crate) fn written(name: &str) -> String {
+    let mut written = String::with_capacity(name.len());
+    for c in name.chars() {
+        if SPECIAL.contains(&c) {
+            written.push('\\');
+        }
+        written.push(c);
+    }
+    written
+}
+
+/// The name before the first separator, and the text behind it.
+fn cut(text: &str, separator: char) -> (String, Option<&str>) {
+    let mut is_escaped = false;
+    let at = text.find(|c| {
+        let ends = c == separator && !is_escaped;
+        is_escaped = c == '\\' && !is_escaped;
+        ends
+    });
+    match at {
+        Some(at) => (name(&text[..at]), Some(&text[at + separator.len_utf8()..])),
+        None => (name(text), None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backslash_makes_a_separator_part_of_a_name() {
+        let cases: [(&str, &[&str]); 8] = [
+            ("a,b", &["a", "b"]),
+            ("age\\, years,b", &["age, years", "b"]),
+            ("a\\\\,b", &["a\\", "b"]),
+            ("a\\=b\\|c", &["a=b|c"]),
+            ("a\\b\\", &["a\\b\\"]),
+            ("", &[""]),
+            ("a,,b,", &["a", "", "b", ""]),
+            ("é\\,漢,ü", &["é,漢", "ü"]),
+        ];
+        for (list, names) in cases {
+            assert_eq!(split(list), names, "{list}");
+        }
+    }
+
+    #[test]
+    fn every_name_can_be_typed() {
+        let names = [
+            "a", "a,b", "a=b", "\\", "\\,", "a\\\\=|", "x\\y", ",", "é\\",
+        ];
+        for name in names {
+            assert_eq!(super::name(&written(name)), name);
+            assert_eq!(split(&written(name)), [name]);
+        }
+        let list: Vec<String> = names.map(written).to_vec();
+        assert_eq!(split(&list.join(",")), names);
+    }
+
+    #[test]
+    fn a_key_ends_at_the_first_equals_sign() {
+        let of = |key: &str, value: &str| Some((key.to_owned(), value.to_owned()));
+        assert_eq!(key_and_value("a=b=c"), of("a", "b=c"));
+        assert_eq!(key_and_value("a\\=b=c"), of("a=b", "c"));
+        assert_eq!(key_and_value("a\\\\=c"), of("a\\", "c"));
+        assert_eq!(key_and_value("a\\=b"), None);
+    }
+}

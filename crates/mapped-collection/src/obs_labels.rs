@@ -1,0 +1,144 @@
+//! The labels of a collection's rows: all of them, merged, counted.
+
+use std::path::Path;
+
+use anndata_io::{Values1d, nearest_name};
+use label_encoding::{Categories, LabelColumn, LabelWeights};
+
+use crate::collection::MappedCollection;
+use crate::error::Error;
+use crate::filter::ObsFilter;
+use crate::labels::{MergedLabels, StoreLabels};
+use crate::plan::{ObsColumn, merge_categories};
+
+impl MappedCollection {
+    /// The labels of column `key` of every store, or an error when none has it.
+    fn labels(&self, key: &str) -> Result<Vec<Option<StoreLabels<'_>>>, Error> {
+        self.check_open()?;
+        let plan = self.plan();
+        let filter = self.options().obs_filter.iter();
+        let in_filter = filter
+            .flat_map(ObsFilter::keys)
+            .position(|name| name == key);
+        let in_obs = plan.obs.iter().position(|obs| obs.name == key);
+        let encoder = in_obs.and_then(|number| plan.obs[number].encoder.as_ref());
+        let store = |number: usize| -> Result<Option<StoreLabels<'_>>, Error> {
+            let store = &plan.stores[number];
+            let of_obs = in_obs.and_then(|key| store.columns[key].as_ref());
+            let of_filter = in_filter.and_then(|key| store.filter_columns[key].as_ref());
+            match (of_obs, of_filter) {
+                (Some(ObsColumn::Values(_)) | None, Some(column)) => {
+                    StoreLabels::of(column, None).map(Some)
+                }
+                (Some(column), _) => StoreLabels::of(column, encoder).map(Some),
+                (None, None) if in_obs.is_some() || in_filter.is_some() => Ok(None),
+                (None, None) => {
+                    let column = self.reopen(number)?.obs_column(key)?;
+                    column.as_ref().map(StoreLabels::read).transpose()
+                }
+            }
+        };
+        let stores: Vec<_> = (0..self.n_stores()).map(store).collect::<Result<_, _>>()?;
+        match stores.iter().any(Option::is_some) {
+            true => Ok(stores),
+            false => Err(self.no_such_column(key)),
+        }
+    }
+
+    fn no_such_column(&self, key: &str) -> Error {
+        let mut missing = self.missing_keys().iter();
+        let known = missing.find(|missing| missing.group == "obs" && missing.key == key);
+        let nearest = match known {
+            Some(missing) => missing.nearest.clone(),
+            None => self.nearest_column(key),
+        };
+        Error::NoSuchColumn {
+            key: key.to_owned(),
+            nearest,
+        }
+    }
+
+    fn nearest_column(&self, key: &str) -> Option<String> {
+        let stores = (0..self.n_stores()).filter_map(|store| self.reopen(store).ok());
+        let existing: Vec<String> = stores
+            .filter_map(|file| file.obs_keys().ok())
+            .flatten()
+            .collect();
+        nearest_name(key, existing.iter().map(String::as_str))
+    }
+
+    /// The sorted union of the categories of obs column `key` over all stores: whole files, used
+    /// or not, whatever the filter. `key` need not be one of the obs keys; what is then read is
+    /// said at [`merged_labels`](Self::merged_labels).
+    ///
+    /// # Errors
+    /// When no store has the column, or one has texts and another numbers.
+    pub fn merged_categories(&self, key: &str) -> Result<Categories, Error> {
+        let stores = self.labels(key)?;
+        let categories: Vec<(usize, Values1d)> = stores
+            .into_iter()
+            .enumerate()
+            .filter_map(|(number, store)| Some((number, store?.into_categories())))
+            .collect();
+        let files: Vec<&Path> = self.paths().collect();
+        merge_categories(key, &files, &categories)
+    }
+
+    /// The label of every row: `[n_obs]`, missing for the rows of a store without the column.
+    /// `key` need not be one of the obs keys.
+    ///
+    /// The labels of an obs key that is encoded or categorical are in memory, as are those of a
+    /// column that a filter names, up to 65,535 different ones: no file is opened for them. For any
+    /// other key, each call reads the column of every store.
+    ///
+    /// # Errors
+    /// When no store has the column, or it cannot be read.
+    pub fn merged_labels(&self, key: &str) -> Result<MergedLabels, Error> {
+        let rows = self.plan().stores.iter().map(|store| store.rows.as_kept());
+        Ok(MergedLabels::merge(
+            self.labels(key)?.into_iter().zip(rows).collect(),
+        ))
+    }
+
+    /// Counts the labels of one key, or the combinations of several, over the rows that passed
+    /// the filter. The result gives class weights: `1 / count`, or scaled. Labels come from memory
+    /// where those of [`merged_labels`](Self::merged_labels) do.
+    ///
+    /// # Errors
+    /// When no store has one of the columns, there is no key, or they cannot be read.
+    pub fn label_weights<S: AsRef<str>>(
+        &self,
+        keys: impl IntoIterator<Item = S>,
+    ) -> Result<LabelWeights, Error> {
+        let keys: Vec<String> = keys
+            .into_iter()
+            .map(|key| key.as_ref().to_owned())
+            .collect();
+        let merged: Vec<MergedLabels> = keys
+            .iter()
+            .map(|key| self.merged_labels(key))
+            .collect::<Result<_, _>>()?;
+        let texts: Vec<Vec<String>> = merged
+            .iter()
+            .map(|merged| {
+                merged
+                    .labels()
+                    .iter()
+                    .map(|label| label.python_text().into_owned())
+                    .collect()
+            })
+            .collect();
+        let columns: Vec<LabelColumn<'_>> = merged
+            .iter()
+            .zip(&texts)
+            .map(|(merged, texts)| LabelColumn {
+                codes: merged.codes(),
+                texts,
+            })
+            .collect();
+        LabelWeights::count(self.n_obs(), &columns).map_err(|source| Error::Labels {
+            key: keys.join(", "),
+            source: Box::new(source),
+        })
+    }
+}
