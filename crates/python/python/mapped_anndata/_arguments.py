@@ -258,7 +258,7 @@ def weights(name: str, value: Any) -> np.ndarray:
 
 
 _UNITS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
-_BYTES = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e\+?([0-9]{1,2}))?\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE | re.ASCII)
+_BYTES = r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e\+?([0-9]{1,2}))?\s*([KMGT]?)(i?)B?\s*"
 
 
 def n_bytes(name: str, value: Any) -> int:
@@ -270,7 +270,7 @@ def n_bytes(name: str, value: Any) -> int:
     if isinstance(value, str):
         from fractions import Fraction
 
-        match = _BYTES.fullmatch(value)
+        match = re.fullmatch(_BYTES, value, re.IGNORECASE | re.ASCII)
         if match is None:
             raise ValueError(f"{name}: expected {expected}, found {_shown(value)}")
         digits, exponent, unit, binary = match.groups()
