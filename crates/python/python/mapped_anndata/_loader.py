@@ -297,7 +297,9 @@ class Loader:
         """Puts rows of `dataset` together to the loader's batches."""
         return batch_of
 
+    # As of a `DataLoader` without workers. What is missing is taken for something else.
     num_workers = 0
+    prefetch_factor = None
     batch_sampler = None
     generator = None
     pin_memory = False
