@@ -100,10 +100,7 @@ mod tests {
         let mut to = serde_json::Serializer::with_formatter(&mut out, SafeJson);
         text.serialize(&mut to).unwrap();
         let json = String::from_utf8(out).unwrap();
-        assert_eq!(
-            json,
-            r#""a\"\\\n\u001b\u007f\u009b\u202e\u2028é漢""#
-        );
+        assert_eq!(json, r#""a\"\\\n\u001b\u007f\u009b\u202e\u2028é漢""#);
         assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
     }
 }

@@ -152,7 +152,9 @@ fn write_json(
             labels.map(|labels| labels.labels().iter().map(LabelValue).collect::<Vec<_>>()),
         )
     });
-    let counts = keys.iter().map(|key| (key.name, Object(by_text(&key.counts))));
+    let counts = keys
+        .iter()
+        .map(|key| (key.name, Object(by_text(&key.counts))));
     let missing = keys.iter().map(|key| (key.name, key.missing));
     let info = Info {
         shape: cells.shape(),

@@ -11,7 +11,9 @@ use crate::escape::SafeJson;
 
 /// Writes a value and ends the line.
 pub(crate) fn write_line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
-    value.serialize(&mut serde_json::Serializer::with_formatter(&mut *out, SafeJson))?;
+    value.serialize(&mut serde_json::Serializer::with_formatter(
+        &mut *out, SafeJson,
+    ))?;
     out.write_all(b"\n")
 }
 

@@ -82,7 +82,9 @@ mod tests {
 
     #[test]
     fn every_name_can_be_typed() {
-        let names = ["a", "a,b", "a=b", "\\", "\\,", "a\\\\=|", "x\\y", ",", "é\\"];
+        let names = [
+            "a", "a,b", "a=b", "\\", "\\,", "a\\\\=|", "x\\y", ",", "é\\",
+        ];
         for name in names {
             assert_eq!(super::name(&written(name)), name);
             assert_eq!(split(&written(name)), [name]);

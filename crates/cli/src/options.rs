@@ -39,8 +39,13 @@ impl Opened {
     fn new(paths: &[PathBuf], args: &CollectionArgs, demo: Option<Demo>) -> Result<Opened> {
         let builder = builder(paths, args)?;
         let cells = while_waiting("opening", || builder.open())?;
-        let nearest = cells.missing_keys().iter().filter_map(|key| key.nearest.as_deref());
-        nearest.filter_map(how_to_type).for_each(|hint| eprintln!("{hint}"));
+        let nearest = cells
+            .missing_keys()
+            .iter()
+            .filter_map(|key| key.nearest.as_deref());
+        nearest
+            .filter_map(how_to_type)
+            .for_each(|hint| eprintln!("{hint}"));
         Ok(Opened {
             cells,
             layers: layers(args),
@@ -129,10 +134,7 @@ enum Unknown {
 }
 
 /// `KEY=LABEL` means one key only where the key is one of `obs`: labels may contain `=`.
-fn unknown_labels(
-    given: &[String],
-    obs: &[String],
-) -> std::result::Result<Unknown, clap::Error> {
+fn unknown_labels(given: &[String], obs: &[String]) -> std::result::Result<Unknown, clap::Error> {
     let conflict = |message: &str| Err(Cli::command().error(ErrorKind::ArgumentConflict, message));
     let mut found = Unknown::None;
     for text in given {

@@ -151,7 +151,10 @@ mod tests {
 
     #[test]
     fn each_text_takes_one_line() {
-        let error = Nested("a\nb.h5ad: \x1b[2J", Some(Box::new(Nested("x\u{9b}", None))));
+        let error = Nested(
+            "a\nb.h5ad: \x1b[2J",
+            Some(Box::new(Nested("x\u{9b}", None))),
+        );
         let expected = "a\\nb.h5ad: \\x1b[2J\ncaused by: x\\x9b";
         assert_eq!(Chain(&error).to_string(), expected);
     }

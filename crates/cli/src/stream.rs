@@ -218,10 +218,12 @@ fn peak_rss_bytes() -> Option<u64> {
 
 fn order_text(args: &StreamArgs) -> String {
     let order = match (&args.sampler, args.shuffle) {
-        (Some(SamplerArg::Weighted(key)), _) => format!("rows drawn by the weights of {}", escape(key)),
+        (Some(SamplerArg::Weighted(key)), _) => {
+            format!("rows drawn by the weights of {}", escape(key))
+        }
         (Some(SamplerArg::Balanced(key)), _) => {
             format!("each label of {} drawn equally often", escape(key))
-        },
+        }
         (None, Shuffle::None) => "in file order".to_owned(),
         (None, Shuffle::Exact) => format!("shuffled with seed {}", args.seed),
         (None, Shuffle::Blocks { rows }) => {
@@ -251,13 +253,10 @@ fn write_batch(cells: &MappedCollection, batch: &Batch, out: &mut impl Write) ->
     let n_rows = batch.n_obs().min(N_ROWS);
     writeln!(out, "\nits first {}", text::count(n_rows, "row"))?;
     for row in 0..n_rows {
-        let labels = batch
-            .obs
-            .iter()
-            .map(|(name, column)| {
-                let label = label_text(cells, name, column, row);
-                format!(", {} {label}", escape(name))
-            });
+        let labels = batch.obs.iter().map(|(name, column)| {
+            let label = label_text(cells, name, column, row);
+            format!(", {} {label}", escape(name))
+        });
         let (store, in_file) = (batch.store_idx[row], batch.row_idx[row]);
         writeln!(
             out,

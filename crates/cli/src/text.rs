@@ -53,7 +53,10 @@ pub(crate) fn table<const N: usize>(
     table
         .load_style(presets::NOTHING)
         .set_header(header)
-        .add_rows(rows.into_iter().map(|row| row.map(|cell| escape(&cell).into_owned())));
+        .add_rows(
+            rows.into_iter()
+                .map(|row| row.map(|cell| escape(&cell).into_owned())),
+        );
     for &number in numbers {
         if let Some(column) = table.column_mut(number) {
             column.set_cell_alignment(CellAlignment::Right);

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use crate::Result;
 use crate::args::WeightsArgs;
-use crate::json::{Object, write_line};
 use crate::escape::escape;
+use crate::json::{Object, write_line};
 use crate::options::{Opened, keys};
 use crate::progress::while_waiting;
 use crate::text;
@@ -19,9 +19,7 @@ pub(crate) fn run(args: &WeightsArgs, json: bool, out: &mut impl Write) -> Resul
     collection.layers.get_or_insert_default();
     let opened = Opened::open(&args.paths, &collection)?;
     let (cells, keys) = (&opened.cells, keys(&args.keys));
-    let weights = while_waiting("counting labels", || {
-        cells.label_weights(&keys)
-    })?;
+    let weights = while_waiting("counting labels", || cells.label_weights(&keys))?;
     if json {
         write_json(&weights, args.scaler, args.by_category, out)
     } else {
@@ -71,7 +69,11 @@ fn write_text(
         "{}",
         text::table(["label", "cells", "weight"], &[1, 2], rows)
     )?;
-    if weights.classes().iter().any(|class| class.split("__").any(|part| part == "nan")) {
+    if weights
+        .classes()
+        .iter()
+        .any(|class| class.split("__").any(|part| part == "nan"))
+    {
         writeln!(out, "\nnan: cells without a label, and cells labelled nan")?;
     }
     Ok(())

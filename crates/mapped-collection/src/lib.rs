@@ -70,6 +70,7 @@ mod schedule;
 mod shuffle;
 mod slots;
 mod split;
+mod unmatched;
 mod window;
 
 pub use anndata_io::{AnnDataSource, DType, Hdf5Backend, IoContext, MemoryStore, Values};
@@ -89,3 +90,4 @@ pub use sample::Weights;
 pub use shuffle::permutation;
 pub use slots::Indices;
 pub use split::{Split, SplitOptions};
+pub use unmatched::UnmatchedLabel;

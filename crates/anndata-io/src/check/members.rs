@@ -15,7 +15,8 @@ impl Run {
             let wanted = check.layers.as_ref();
             wanted.is_none_or(|wanted| wanted.contains(&key))
         };
-        let wants_some = |wanted: &Option<Vec<String>>| wanted.as_ref().is_none_or(|w| !w.is_empty());
+        let wants_some =
+            |wanted: &Option<Vec<String>>| wanted.as_ref().is_none_or(|w| !w.is_empty());
         let wants_layers = check.layers.as_ref().is_none_or(|wanted| {
             let mut wanted = wanted.iter();
             wanted.any(|key| matches!(key, LayerKey::Layer(_)))

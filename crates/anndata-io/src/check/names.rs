@@ -85,7 +85,10 @@ fn repeats<K: Eq + Hash>(keys: impl Iterator<Item = Option<K>>) -> Vec<(usize, u
             times.entry(key).or_insert((number, 0)).1 += 1;
         }
     }
-    let mut repeats: Vec<_> = times.into_values().filter(|(_, times)| *times > 1).collect();
+    let mut repeats: Vec<_> = times
+        .into_values()
+        .filter(|(_, times)| *times > 1)
+        .collect();
     repeats.sort_unstable();
     repeats
 }

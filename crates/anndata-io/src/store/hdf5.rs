@@ -28,7 +28,7 @@ use crate::array::text::{Padding, TextEncoding};
 use crate::array::{Array, ArrayParts, ItemType, Record};
 use crate::context::{ByteSource, FileSource, IoContext, Memory};
 use crate::dtype::DType;
-use crate::error::{Error, ErrorKind, LIBRARY_OR_REWRITE, LINK_ELSEWHERE, REWRITE};
+use crate::error::{AS_NUMBERS, Error, ErrorKind, IF_READABLE, LIBRARY_OR_REWRITE, LINK_ELSEWHERE};
 
 mod attributes;
 mod end;
@@ -402,7 +402,7 @@ impl Hdf5Store {
         let number =
             |dtype, order: &ByteOrder| (ItemType::Number(dtype), *order == ByteOrder::BigEndian);
         let unsupported =
-            |what: String| Err(Error::unsupported(&self.path, element, what, REWRITE));
+            |what: String| Err(Error::unsupported(&self.path, element, what, AS_NUMBERS));
         Ok(match datatype {
             Datatype::FixedPoint {
                 size,
@@ -624,14 +624,22 @@ fn failure(path: &Path, element: &str, error: Hdf5Error) -> Error {
         Hdf5Error::UnsupportedLayoutClass(3) => unsupported("a virtual dataset"),
         Hdf5Error::UnsupportedLinkType(EXTERNAL_LINK) => {
             Error::unsupported(path, element, LINK_ELSEWHERE, LINK_WAY_OUT)
-        },
+        }
         Hdf5Error::UnsupportedSuperblockVersion(_)
         | Hdf5Error::UnsupportedLayoutClass(_)
         | Hdf5Error::UnsupportedLayoutVersion(_)
         | Hdf5Error::UnsupportedDatatypeClass(_)
         | Hdf5Error::UnsupportedLinkType(_)
         | Hdf5Error::UnsupportedChunkIndexType(_)
-        | Hdf5Error::UnsupportedEncoding(_) => unsupported(&root.to_string()),
+        | Hdf5Error::UnsupportedEncoding(_) => {
+            // What it is, without saying twice that it is not supported.
+            let text = root.to_string();
+            let what = text.strip_prefix("unsupported ").unwrap_or(&text);
+            let what = what.strip_prefix("encoding: ").unwrap_or(what);
+            let what = what.strip_suffix(" is not supported").unwrap_or(what);
+            let what = what.split("; at most ").next().unwrap_or(what);
+            Error::unsupported(path, element, format!("HDF5's {what}"), IF_READABLE)
+        }
         _ => Error::new(path, element, ErrorKind::Hdf5(Arc::new(error))),
     }
 }
@@ -653,7 +661,10 @@ impl Backend for Hdf5Store {
             let prefix = if group.is_empty() { "" } else { "/" };
             // A link that cannot be followed is not one to nothing.
             if let Ok(None) = self.node_at(&format!("{group}{prefix}{name}"), MOST_LINKS) {
-                dangling.push((name.clone(), format!("a link to {target}, where nothing is")));
+                dangling.push((
+                    name.clone(),
+                    format!("a link to {target}, where nothing is"),
+                ));
             }
         }
         Ok(dangling)

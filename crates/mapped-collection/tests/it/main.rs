@@ -12,6 +12,7 @@ mod real;
 mod storage;
 mod support;
 mod texts;
+mod unmatched;
 
 /// The committed fixtures.
 fn fixtures() -> PathBuf {
