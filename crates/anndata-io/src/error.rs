@@ -187,9 +187,13 @@ impl std::error::Error for Error {
 /// What an external link of HDF5 is called.
 pub(crate) const LINK_ELSEWHERE: &str = "a link into another file";
 
-/// The way out of a file that is valid but not supported: today's anndata rewrites it.
-pub(crate) const REWRITE: &str =
-    "rewrite the file with a current anndata (read it, then write it again)";
+/// The way out of values that are none which are read: anndata would write them again as they are.
+pub(crate) const AS_NUMBERS: &str =
+    "leave it out, or write it as integers, floats, booleans or texts";
+
+/// The way out of what this reader does not know, and which may be damage.
+pub(crate) const IF_READABLE: &str = "if a current anndata reads the file, write it again with that; \
+     otherwise it is damaged, and must be had anew";
 
 /// The way out where the HDF5 C library reads what the default backend does not.
 pub(crate) const LIBRARY_OR_REWRITE: &str = "open it with the HDF5 C library (feature libhdf5, \
@@ -209,7 +213,10 @@ pub fn nearest_name<'a>(
                 candidate,
             )
         })
-        .filter(|(distance, candidate)| *distance <= 1 + name.len().max(candidate.len()) / 3)
+        .filter(|(distance, candidate)| {
+            let len = name.chars().count().max(candidate.chars().count());
+            *distance <= 1 + len / 3 && *distance < len
+        })
         .min()
         .map(|(_, candidate)| candidate.to_owned())
 }
@@ -250,5 +257,7 @@ mod tests {
             Some("cell_type".into())
         );
         assert_eq!(nearest_name("celltype", ["donor", "batch"]), None);
+        assert_eq!(nearest_name("b", ["A", "B"]), Some("B".into()));
+        assert_eq!(nearest_name("b", ["A", "C"]), None);
     }
 }

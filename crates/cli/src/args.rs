@@ -45,7 +45,10 @@ Examples:
   mapped-anndata stream                      the demo collection, which is part of the program
   mapped-anndata info *.h5ad --obs cell_type
   mapped-anndata check *.h5ad                is everything in them as it should be?
-  mapped-anndata help get";
+  mapped-anndata help get
+
+In lists of names, and in KEY=LABEL, \\ makes the , = or | behind it (or another \\) a part of the
+name: --obs 'age\\, years' is one column, named age, years.";
 
 const INFO_EXAMPLES: &str = "\
 Examples:
@@ -53,10 +56,11 @@ Examples:
   mapped-anndata info a.h5ad b.zarr --obs cell_type,donor --join outer
   mapped-anndata info *.h5ad --filter assay=\"10x 3' v3\" --filter donor=@missing
   mapped-anndata info *.h5ad --vars --json | jq '.var_joint | length'
+  mapped-anndata info a.h5ad --obs 'age\\, years,donor'     two columns: age, years and donor
 
 JSON: one object with shape, original_shapes, n_obs, join (as asked), join_vars (in effect, null
 if all stores have equal genes), encoders {key: {label: code}}, categories {key: [...]},
-label_counts {key: {label: cells}}, and with --vars var_joint.";
+label_counts {key: {label: cells}}, missing {key: cells without a label}, and with --vars var_joint.";
 
 const GET_EXAMPLES: &str = "\
 Examples:
@@ -72,8 +76,8 @@ Examples:
   mapped-anndata weights *.h5ad --keys cell_type,donor --scaler 1000 --json
   mapped-anndata weights *.h5ad --keys cell_type --by-category --json
 
-A class of c cells weighs 1/c, or S/(c+S) with --scaler S. Missing labels are the class nan; the
-labels of several keys are joined by __.
+A class of c cells weighs 1/c, or S/(c+S) with --scaler S. Missing labels are the class nan, and so
+is a label that reads nan; the labels of several keys are joined by __.
 
 JSON: {\"weights\": [one for each cell]}, or with --by-category {\"categories\": {class: weight}}.";
 
@@ -98,17 +102,20 @@ Examples:
   mapped-anndata check *.h5ad --json | jq -r '.faults[]?.message'
 
 Read are obs and var names, every column of obs, X, raw.X, every layer and every element of obsm:
-each chunk is decoded, each code and column index held against what it stands for. Faults make the
-exit code 1. No faults, but told: elements of a kind that is not supported (but X, which is needed),
-what the values are (NaN, infinite, negative, zeros that a sparse matrix stores, rows out of order:
-unsorted or repeating a column, missing labels, chunks never written), and what keeps several files
-from being one collection.
+each chunk is decoded, each code and column index held against what it stands for. Told apart are:
+faults, for which the exit code is 1: what a model would ask for and cannot get, or what contradicts
+itself (links to nothing, categories that repeat, files cut short); what is not supported (but X,
+which is needed: a fault); and notices (names of cells or genes that repeat, a flag that a writer
+left set). Names of genes that repeat are a fault where the files given need a join. Values are
+counted: NaN, infinite, negative, zeros that a sparse matrix stores, rows out of order (unsorted or
+repeating a column), missing labels, chunks never written.
 
 JSON: one object a line for each file: path, shape (null if it could not be opened), elements:
 [{element, shape, dtype, layout, stored, nan, infinite, negative, explicit_zeros, unordered, unused,
-missing, unwritten, more_faults}], n_faults, faults: [{element, message}] (at most 100 of an element, whose
-more_faults counts the others), notices: [{element, message}]; and last one for all: files, faults
-(their number), notices: [text] of the files as one collection.";
+missing, unwritten, more_faults}], n_faults, faults: [{element, message}] (at most 100 of an element,
+whose more_faults counts the others), unsupported and notices: [{element, message}]; and last one for
+all: files, faults (the number of all), join_faults and notices: [text] of the files as one
+collection.";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct CheckArgs {
@@ -226,7 +233,7 @@ pub(crate) struct CollectionArgs {
     /// Matrices: X, raw.X or names of layers, comma-separated; "" for none [default: X]
     #[arg(long, value_name = "KEYS")]
     pub(crate) layers: Option<Vec<String>>,
-    /// Label columns of obs, comma-separated; _index is the obs names.
+    /// Label columns of obs, comma-separated (`\,` is a part of a name); _index is the obs names.
     #[arg(long, value_name = "KEYS")]
     pub(crate) obs: Vec<String>,
     /// Elements of obsm, comma-separated.
@@ -244,7 +251,7 @@ pub(crate) struct CollectionArgs {
     #[arg(long, value_name = "[KEY=]LABEL")]
     pub(crate) unknown_label: Vec<String>,
     /// Keep only cells with this label, or with @missing those without one; repeatable: labels
-    /// of one column add up, different columns must all match.
+    /// of one column add up, different columns must all match. `\=` is a part of a KEY.
     #[arg(long, value_name = "KEY=LABEL", value_parser = filter)]
     pub(crate) filter: Vec<FilterArg>,
     /// Element type of all matrices, as numpy names it, such as float32 [default: the files']

@@ -80,9 +80,18 @@ fn the_demo_has_no_faults() {
     let paths = ["a.h5ad", "b.h5ad", "c.zarr", "d.zarr"];
     let (code, files, whole) = objects(&demo(), &paths);
     assert_eq!(code, 0);
-    assert_eq!(whole, json!({"files": 4, "faults": 0, "notices": []}));
+    let expected = json!({"files": 4, "faults": 0, "join_faults": [], "notices": []});
+    assert_eq!(whole, expected);
     for (file, path) in files.iter().zip(paths) {
-        let keys = ["path", "shape", "elements", "n_faults", "faults", "notices"];
+        let keys = [
+            "path",
+            "shape",
+            "elements",
+            "n_faults",
+            "faults",
+            "unsupported",
+            "notices",
+        ];
         assert!(file.as_object().expect("an object").keys().eq(keys));
         assert_eq!(file["path"], path);
         let names = list(file, "elements").iter();
@@ -136,8 +145,8 @@ fn the_demo_has_no_faults() {
 
 #[test]
 fn every_store_is_without_faults() {
-    // Names that repeat cannot be joined.
-    let faulty = BTreeMap::from([
+    // Names that repeat cannot be joined, which is worth a word.
+    let repeated = BTreeMap::from([
         ("constant.h5ad", "found \"B\" 2 times"),
         ("duplicates_1.h5ad", "found \"HLA-A\" 2 times"),
         ("duplicates_2_v3.zarr", "found \"HLA-A\" 2 times"),
@@ -157,21 +166,126 @@ fn every_store_is_without_faults() {
     assert!(names.len() > 100);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let (code, files, whole) = objects(&folder, &names);
-    assert_eq!((code, &whole["faults"]), (1, &json!(faulty.len())));
+    // All of them together do need a join.
+    let expected = "constant.h5ad: var: expected distinct names for the join, found \"B\" twice";
+    assert_eq!((code, &whole["faults"]), (1, &json!(1)));
+    assert_eq!(whole["join_faults"], json!([expected]));
     assert_eq!(files.len(), names.len());
     for file in &files {
         let name = file["path"].as_str().expect("a path");
-        assert_eq!(messages(file, "notices"), [""; 0], "{name}");
-        let faults = messages(file, "faults");
-        match faulty.get(name) {
-            None => assert_eq!(faults, [""; 0], "{name}"),
-            Some(found) => {
-                assert_eq!(faults.len(), 1, "{name}");
-                let expected = format!("{name}: var: expected distinct names, for a join, {found}");
-                assert_eq!(faults[0], expected);
-            }
-        }
+        assert_eq!(messages(file, "faults"), [""; 0], "{name}");
+        assert_eq!(messages(file, "unsupported"), [""; 0], "{name}");
+        let notices = messages(file, "notices");
+        let notices: Vec<&String> = notices.iter().filter(|n| n.contains(": var: ")).collect();
+        let expected = repeated
+            .get(name)
+            .map(|found| format!("{name}: var: expected distinct names, for a join, {found}"));
+        assert!(notices.into_iter().eq(&expected), "{name}");
     }
+}
+
+/// Gene names that repeat are a fault where the files given need a join, and only there.
+#[test]
+fn repeated_gene_names_matter_to_joins() {
+    let stores = root().join("fixtures/stores");
+    for alone in [
+        &["duplicates_1.h5ad"][..],
+        &["duplicates_1.h5ad", "duplicates_1.h5ad"],
+    ] {
+        let (code, files, whole) = objects(&stores, alone);
+        assert_eq!((code, &whole["join_faults"]), (0, &json!([])), "{alone:?}");
+        assert_eq!(messages(&files[0], "notices").len(), 1);
+    }
+    let together = ["duplicates_1.h5ad", "base_a_csr.h5ad"];
+    let (code, files, whole) = objects(&stores, &together);
+    assert_eq!((code, &whole["faults"]), (1, &json!(1)));
+    assert_eq!(list(&whole, "join_faults").len(), 1);
+    assert!(files.iter().all(|file| file["n_faults"] == 0));
+    let (_, text) = check(&stores, &together);
+    let expected = "\nfaults as one collection:\n  duplicates_1.h5ad: var: expected distinct names";
+    assert!(text.contains(expected), "{text}");
+    assert!(text.ends_with("\n1 fault in 2 files\n"), "{text}");
+}
+
+#[test]
+fn links_to_nothing_are_faults() {
+    let folder = root().join("crates/cli/tests/data");
+    for name in ["links_earliest.h5ad", "links_v110.h5ad"] {
+        let (code, files, _) = objects(&folder, &[name]);
+        assert_eq!(code, 1);
+        let faults = list(&files[0], "faults");
+        let mut elements: Vec<&str> = faults
+            .iter()
+            .filter_map(|f| f["element"].as_str())
+            .collect();
+        elements.sort_unstable();
+        let expected = [
+            "layers/deep/lost",
+            "layers/elsewhere",
+            "layers/lost",
+            "layers/round",
+            "layers/square",
+            "obs/kind/codes",
+            "obs/lost",
+            "obsm/lost",
+            "raw/X",
+            "var/lost",
+        ];
+        assert_eq!(elements, expected, "{name}");
+        let found = ": layers/lost: expected an element, found a link to /nothing/there, where \
+                     nothing is";
+        assert!(messages(&files[0], "faults").contains(&format!("{name}{found}")));
+        assert_eq!(messages(&files[0], "unsupported"), [""; 0]);
+        let read = list(&files[0], "elements").iter();
+        let read: Vec<&str> = read
+            .filter_map(|element| element["element"].as_str())
+            .collect();
+        let expected = [
+            "obs/_index",
+            "var/_index",
+            "X",
+            "layers/deep/fine",
+            "layers/fine",
+            "layers/same",
+        ];
+        assert_eq!(read, expected, "{name}");
+        // What is not asked for is not told of, and what is asked for once.
+        let (_, files, _) = objects(
+            &folder,
+            &[name, "--obs", "lost", "--layers", "X", "--obsm", ""],
+        );
+        let faults = list(&files[0], "faults").iter();
+        let elements: Vec<&str> = faults.filter_map(|f| f["element"].as_str()).collect();
+        assert_eq!(elements, ["var/lost", "obs/lost"], "{name}");
+        assert_eq!(messages(&files[0], "notices"), [""; 0]);
+    }
+}
+
+#[test]
+fn a_folder_of_zarr_without_metadata_is_a_fault() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (store, document) in [("c.zarr", ".zarray"), ("d.zarr", "zarr.json")] {
+        let copied = folder.path().join(store);
+        copy(&demo().join(store), &copied);
+        fs::remove_file(copied.join("obs/n_counts").join(document)).expect("it is there");
+        let (code, files, _) = objects(folder.path(), &[store]);
+        assert_eq!(code, 1);
+        let faults = messages(&files[0], "faults");
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert!(faults[0].contains("obs/n_counts: expected an element, found a folder"));
+    }
+}
+
+#[test]
+fn a_file_that_was_cut_short_does_not_open() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let bytes = fs::read(demo().join("a.h5ad")).expect("a file");
+    fs::write(folder.path().join("a.h5ad"), &bytes[..bytes.len() - 1000]).expect("room");
+    let (code, text) = check(folder.path(), &["a.h5ad"]);
+    assert_eq!(code, 1);
+    let (whole, found) = (bytes.len(), bytes.len() - 1000);
+    let expected = format!("the file was cut short: expected {whole} bytes, found {found}: copy");
+    assert!(text.contains(&expected), "{text}");
 }
 
 /// What a store holds beyond the ordinary, counted.
@@ -215,7 +329,7 @@ fn every_bad_file_is_told_of() {
     for (file, case) in files.iter().zip(cases) {
         let (name, why) = (&case["file"], &case["why"]);
         let element = case["element"].as_str().unwrap_or_default();
-        let (faults, notices) = (messages(file, "faults"), messages(file, "notices"));
+        let (faults, notices) = (messages(file, "faults"), messages(file, "unsupported"));
         // One thing is wrong with each file, and nothing else is reported.
         assert_eq!(faults.len() + notices.len(), 1, "{name} ({why}): {file}");
         let found = faults.iter().chain(&notices).next().expect("one");

@@ -82,9 +82,10 @@ fn info_tells_all_of_a_collection() {
             "donor": ["d1", "d2", "d3", "d4"],
         },
         "label_counts": {
-            "cell_type": {"T": 5, "B": 3, "unknown": 1, "mono": 1, "nan": 1},
+            "cell_type": {"T": 5, "B": 3, "unknown": 1, "mono": 1},
             "donor": {"d1": 4, "d2": 4, "d3": 1, "d4": 2},
         },
+        "missing": {"cell_type": 1, "donor": 0},
         "var_joint": ["CD4", "CD8A", "FOXP3", "GATA1", "MYC", "TCF7"],
     });
     assert_eq!(text, format!("{expected}\n"));
@@ -151,9 +152,14 @@ fn labels_keep_their_types_and_keys_are_pythons_texts() {
     let counts = &info["label_counts"];
     assert_eq!(counts["cat_int"], json!({"10": 3, "9": 2, "2": 2}));
     assert_eq!(counts["cat_bool"], json!({"True": 5, "False": 2}));
-    let expected = json!({"0.1": 2, "0.5": 1, "nan": 1, "inf": 1, "2.0": 1, "3.0": 1});
+    let expected = json!({"0.1": 2, "0.5": 1, "inf": 1, "2.0": 1, "3.0": 1});
     assert_eq!(counts["float32"], expected);
-    assert_eq!(counts["n_int"], json!({"5": 3, "nan": 2, "-1": 1, "7": 1}));
+    assert_eq!(counts["n_int"], json!({"5": 3, "-1": 1, "7": 1}));
+    let missing = &info["missing"];
+    assert_eq!(
+        (&missing["float32"], &missing["n_int"]),
+        (&json!(1), &json!(2))
+    );
 }
 
 #[test]
@@ -330,7 +336,8 @@ fn stream_gives_every_row_in_every_epoch() {
     }
     let lines = objects(&["stream", A, B, "--join", "outer"]);
     assert_eq!(lines[1]["x_sum"], 1394.5);
-    let lines = objects(&["stream", A, B, "--layers", "", "--filter", "donor=nobody"]);
+    let nobody = ["--filter", "donor=d1", "--filter", "cell_type=mono"];
+    let lines = objects(&[&["stream", A, B, "--layers", ""], &nobody[..]].concat());
     assert_eq!(
         (&lines[1]["rows"], &lines[1]["x_sum"]),
         (&json!(0), &Value::Null)
@@ -399,7 +406,7 @@ fn the_demo_needs_no_file() {
     assert_eq!(info["original_shapes"].as_array().map(Vec::len), Some(4));
     assert_eq!(info["join_vars"], "inner");
     assert_eq!(info["encoders"]["cell_type"]["unknown"], -1);
-    assert!(info["label_counts"]["cell_type"]["nan"].as_u64() > Some(0));
+    assert!(info["missing"]["cell_type"].as_u64() > Some(0));
 
     let text = demo(&["stream"]);
     assert!(text.starts_with("demo collection: "), "{text}");

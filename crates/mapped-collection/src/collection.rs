@@ -16,6 +16,7 @@ use crate::prefetch::is_forked;
 use crate::recycle::Recycler;
 use crate::rows::read_row;
 use crate::state::of_data;
+use crate::unmatched::UnmatchedLabel;
 
 /// Many AnnData files as one map-style dataset.
 ///
@@ -341,6 +342,12 @@ impl MappedCollection {
     /// The keys asked for that no store has, which no item has either.
     pub fn missing_keys(&self) -> &[MissingKey] {
         &self.plan().missing_keys
+    }
+
+    /// The labels of the filter and the unknown labels that no store has, each with the nearest
+    /// one that a store has: nothing passes for them, and nothing is unknown.
+    pub fn unmatched_labels(&self) -> &[UnmatchedLabel] {
+        &self.plan().unmatched_labels
     }
 
     /// A store's file, opened again for what was not kept of it.

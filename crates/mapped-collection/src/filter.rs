@@ -7,6 +7,7 @@ use crate::builder::LabelMatch;
 use crate::error::Error;
 use crate::labels::labels_of;
 use crate::plan::ObsColumn;
+use crate::unmatched::{Candidates, UnmatchedLabel, unmatched};
 
 /// A label that a filter lets through.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,22 +43,49 @@ impl ObsFilter {
         self.columns.iter().map(|(key, _)| key)
     }
 
+    /// For each of the [keys](Self::keys), what was seen of it before any file.
+    pub(crate) fn unseen(&self) -> Vec<Seen> {
+        let unseen = |(_, allowed): &(String, Vec<FilterValue>)| Seen {
+            column: false,
+            values: vec![false; allowed.len()],
+            candidates: Candidates::default(),
+        };
+        self.columns.iter().map(unseen).collect()
+    }
+
+    /// The labels that no file has, of columns that one has.
+    pub(crate) fn unmatched(&self, seen: &[Seen]) -> Vec<UnmatchedLabel> {
+        let mut found = Vec::new();
+        for ((key, allowed), seen) in self.columns.iter().zip(seen) {
+            if !seen.column {
+                continue;
+            }
+            let labels = allowed.iter().zip(&seen.values);
+            let labels = labels.filter_map(|(value, is_seen)| match value {
+                FilterValue::Label(label) if !is_seen => Some(label),
+                _ => None,
+            });
+            found.extend(unmatched("obs_filter", Some(key), labels, &seen.candidates));
+        }
+        found
+    }
+
     /// The rows of a file that pass, ascending, and its columns, one for each of the
-    /// [keys](Self::keys). Marks those that the file has in `found`.
+    /// [keys](Self::keys). Notes in `seen` what the file has of the columns and of the labels.
     pub(crate) fn rows(
         &self,
         file: &AnnDataFile,
-        found: &mut [bool],
+        seen: &mut [Seen],
     ) -> Result<(Vec<u32>, Vec<Option<ObsColumn>>), Error> {
         let mut rows: Vec<u32> = (0..file.n_obs() as u32).collect();
         let mut columns = Vec::with_capacity(self.columns.len());
-        for ((key, allowed), found) in self.columns.iter().zip(found) {
+        for ((key, allowed), seen) in self.columns.iter().zip(seen) {
             let column = file.obs_column(key)?;
             columns.push(match column {
                 Some(column) => {
-                    *found = true;
+                    seen.column = true;
                     let labels = column.read_labels()?;
-                    let passes = Passes::new(&labels, allowed);
+                    let passes = Passes::new(&labels, allowed, seen);
                     rows.retain(|&row| passes.row(&labels, row as usize));
                     // Labels that are nearly all different are not worth their memory.
                     Some(match labels.codes {
@@ -77,6 +105,17 @@ impl ObsFilter {
     }
 }
 
+/// What files had of one column of a filter.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    /// Whether one has the column.
+    pub(crate) column: bool,
+    /// For each value, whether one has it.
+    values: Vec<bool>,
+    /// What they have instead, as long as a value was not found.
+    candidates: Candidates,
+}
+
 /// What a filter says of each category of a column.
 struct Passes {
     categories: Vec<bool>,
@@ -84,17 +123,32 @@ struct Passes {
 }
 
 impl Passes {
-    fn new(column: &LabelColumn, allowed: &[FilterValue]) -> Passes {
+    fn new(column: &LabelColumn, allowed: &[FilterValue], seen: &mut Seen) -> Passes {
         let missing = allowed.contains(&FilterValue::Missing);
-        let passes = |label: &Option<Label>| match label {
-            None => missing,
-            Some(label) => allowed.iter().any(|value| match value {
-                FilterValue::Missing => false,
-                FilterValue::Label(wanted) => matches_label(label, wanted),
-            }),
-        };
+        let labels = labels_of(&column.categories);
+        let categories = labels.iter().map(|label| {
+            let Some(label) = label else {
+                return missing;
+            };
+            let mut passes = false;
+            for (value, is_seen) in allowed.iter().zip(&mut seen.values) {
+                if let FilterValue::Label(wanted) = value
+                    && !(passes && *is_seen)
+                    && matches_label(label, wanted)
+                {
+                    (passes, *is_seen) = (true, true);
+                }
+            }
+            passes
+        });
+        let categories = categories.collect();
+        let is_found =
+            |(value, seen): (&FilterValue, &bool)| *seen || *value == FilterValue::Missing;
+        if !allowed.iter().zip(&seen.values).all(is_found) {
+            seen.candidates.add(labels.iter().flatten());
+        }
         Passes {
-            categories: labels_of(&column.categories).iter().map(passes).collect(),
+            categories,
             missing,
         }
     }

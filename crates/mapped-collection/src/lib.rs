@@ -75,6 +75,7 @@ mod shuffle;
 mod slots;
 mod split;
 mod state;
+mod unmatched;
 mod window;
 
 pub use anndata_io::{AnnDataSource, DType, Hdf5Backend, IoContext, MemoryStore, Values};
@@ -96,3 +97,4 @@ pub use shuffle::permutation;
 pub use slots::Indices;
 pub use split::{Split, SplitOptions};
 pub use state::LoaderState;
+pub use unmatched::UnmatchedLabel;

@@ -13,8 +13,9 @@ use label_encoding::{Categories, Encoder, EncodingError, Label};
 
 use crate::builder::{Builder, EncodeLabels, LabelMatch, UnknownLabel};
 use crate::error::Error;
-use crate::filter::ObsFilter;
+use crate::filter::{ObsFilter, Seen};
 use crate::labels::{KeptRows, labels_of};
+use crate::unmatched::{self, UnmatchedLabel};
 
 /// One store of a collection.
 #[derive(Debug)]
@@ -151,6 +152,7 @@ pub(crate) struct Plan {
     pub(crate) missing_keys: Vec<MissingKey>,
     /// Why no batch can be made of items: two of its entries would have one name.
     pub(crate) same_name: Option<Error>,
+    pub(crate) unmatched_labels: Vec<UnmatchedLabel>,
 }
 
 impl Plan {
@@ -165,15 +167,15 @@ impl Plan {
         let mut columns = Vec::with_capacity(options.sources.len());
         let mut names = SharedNames::default();
         let mut var_names = Vec::with_capacity(options.sources.len());
-        let n_filtered = options.obs_filter.iter().flat_map(ObsFilter::keys).count();
-        let mut filtered = vec![false; n_filtered];
+        let filter = options.obs_filter.as_ref();
+        let mut filtered = filter.map(ObsFilter::unseen).unwrap_or_default();
         for source in &options.sources {
             let file = source.open(context)?;
             let n_obs = u32::try_from(file.n_obs()).map_err(|_| Error::TooManyRows {
                 file: file.path().into(),
                 n_obs: file.n_obs(),
             })?;
-            let (rows, filter_columns) = match &options.obs_filter {
+            let (rows, filter_columns) = match filter {
                 None => (Rows::All(n_obs), Vec::new()),
                 Some(filter) => {
                     let (rows, columns) = filter.rows(&file, &mut filtered)?;
@@ -221,9 +223,13 @@ impl Plan {
             joint,
             missing_keys: Vec::new(),
             same_name: None,
+            unmatched_labels: filter.map_or_else(Vec::new, |filter| filter.unmatched(&filtered)),
         };
         plan.same_name = plan.find_same_name().err();
         plan.missing_keys = plan.find_missing(options, context, &filtered)?;
+        let unknown = unmatched::unknown_labels(&options.unknown_label, &plan.found_encoders());
+        plan.unmatched_labels.extend(unknown);
+        unmatched::warn(&plan.unmatched_labels);
         Ok(plan)
     }
 
@@ -266,13 +272,25 @@ impl Plan {
         }
     }
 
+    /// The encoders of the keys that a store has.
+    fn found_encoders(&self) -> Vec<(&str, &Encoder)> {
+        let encoders = self.obs.iter().enumerate().filter_map(|(number, key)| {
+            let mut columns = self.stores.iter().map(|store| &store.columns[number]);
+            let encoder = key.encoder.as_ref()?;
+            columns
+                .any(Option::is_some)
+                .then_some((&*key.name, encoder))
+        });
+        encoders.collect()
+    }
+
     /// The keys that no store has: of the options, and of the filter, where a misspelt one would
     /// leave no row without a word.
     fn find_missing(
         &self,
         options: &Builder,
         context: &IoContext,
-        filtered: &[bool],
+        filtered: &[Seen],
     ) -> Result<Vec<MissingKey>, Error> {
         let mut wanted: Vec<(&'static str, &String)> = Vec::new();
         let layers = options.layers_keys.iter().map(|key| ("layers", key));
@@ -296,7 +314,7 @@ impl Plan {
             }
         }
         let filter_keys = options.obs_filter.iter().flat_map(ObsFilter::keys);
-        for (key, _) in filter_keys.zip(filtered).filter(|(_, found)| !**found) {
+        for (key, _) in filter_keys.zip(filtered).filter(|(_, seen)| !seen.column) {
             if !wanted.contains(&("obs", key)) {
                 wanted.push(("obs", key));
             }

@@ -36,6 +36,14 @@ type Merged<'py> = (Bound<'py, PyList>, Bound<'py, PyArray1<i64>>, &'static str)
 /// An obs key and its encoder's labels and codes.
 type Encoding<'a, 'py> = (&'a str, Vec<(Bound<'py, PyAny>, i64)>);
 
+/// Option, obs key, label and the nearest one.
+type Unmatched<'a, 'py> = (
+    &'static str,
+    Option<&'a str>,
+    Bound<'py, PyAny>,
+    Option<Bound<'py, PyAny>>,
+);
+
 #[pymethods]
 impl Collection {
     /// Opens files. The Python half has put every argument into one form.
@@ -218,6 +226,22 @@ impl Collection {
         let keys = self.cells.missing_keys().iter();
         keys.map(|key| (key.group, &*key.key, key.nearest.as_deref()))
             .collect()
+    }
+
+    /// `[(option, key, label, nearest)]` of the labels that no store has.
+    fn unmatched_labels<'py>(&self, py: Python<'py>) -> PyResult<Vec<Unmatched<'_, 'py>>> {
+        let found = self.cells.unmatched_labels().iter().map(|found| {
+            let label = labels::to_python(py, &found.label)?;
+            let nearest = found.nearest.as_ref();
+            let nearest = nearest.map(|label| labels::to_python(py, label));
+            Ok((
+                found.group,
+                found.key.as_deref(),
+                label,
+                nearest.transpose()?,
+            ))
+        });
+        found.collect()
     }
 
     /// The distinct labels of a key, the position of each row's in them as int64 (one past the

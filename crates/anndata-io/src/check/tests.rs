@@ -156,17 +156,125 @@ fn every_fault_is_listed_up_to_a_limit() {
 }
 
 #[test]
-fn names_that_repeat_are_faults_of_var() {
-    let report = check(cells(1, &["a", "b", "a", "c", "a", "c"]));
+fn names_that_repeat_are_noticed() {
+    let report = check(cells(1, &["a", "b", "a", "b2"]));
+    let expected = "cells: var: expected distinct names, for a join, found \"a\" 2 times";
+    assert_eq!(texts(&report.notices), [expected]);
+    assert_eq!(texts(&report.faults), [""; 0]);
+    let report = check(cells(1, &["d", "c", "a", "b", "a", "c", "a", "c"]));
+    let expected = "cells: var: expected distinct names, for a join, found 2 names that repeat, \
+                    such as \"c\" 3 times";
+    assert_eq!(texts(&report.notices), [expected]);
+    let store = MemoryStore::new("cells")
+        .dataframe("obs", &["x", "y", "x"])
+        .dataframe("var", &["g"]);
+    let report = check(store);
+    let expected = "cells: obs: expected distinct names, found \"x\" 2 times";
+    assert_eq!(texts(&report.notices), [expected]);
+    assert_eq!(report.n_faults(), 0);
+}
+
+#[test]
+fn categories_that_repeat_are_faults() {
+    let store = cells(2, &["g"])
+        .categorical("obs/kind", vec![0, 2], &["a", "b", "a", "c", "b", "a"])
+        .categorical("obs/fine", vec![0, 1], &["a", "A"]);
+    let report = check(store);
+    let of = |found: &str| {
+        format!("cells: obs/kind/categories: expected distinct categories, found {found} times")
+    };
+    assert_eq!(texts(&report.faults), [of("\"a\" 3"), of("\"b\" 2")]);
+    assert_eq!(report.notices.len(), 0);
+    // They are one label all the same.
+    let numbers = |values: Values| {
+        let n = values.len() as u64;
+        cells(2, &["g"])
+            .group("obs/n")
+            .attribute(
+                "obs/n",
+                "encoding-type",
+                Attribute::Text("categorical".into()),
+            )
+            .array("obs/n/codes", &[2], Values::I8(vec![0, 1]))
+            .array("obs/n/categories", &[n], values)
+    };
+    let report = check(numbers(Values::F64(vec![1.5, 0.0, -0.0])));
+    let expected = "cells: obs/n/categories: expected distinct categories, found 0.0 2 times";
+    assert_eq!(texts(&report.faults), [expected]);
+    let report = check(numbers(Values::F64(vec![f64::NAN, 2.0, f64::NAN])));
+    assert_eq!(report.n_faults(), 0);
+    let expected = "cells: obs/n/categories: expected categories without missing ones, found NaN";
+    assert_eq!(texts(&report.notices), [expected]);
+    assert_eq!(check(numbers(Values::I32(vec![3, 4]))).notices.len(), 0);
+}
+
+/// Before anndata 0.8, categories are beside the codes.
+#[test]
+fn categories_of_old_files_are_looked_at() {
+    let old = cells(2, &["g"])
+        .array("obs/kind", &[2], Values::I8(vec![0, 1]))
+        .group("obs/__categories")
+        .array("obs/__categories/kind", &[2], Values::I64(vec![7, 7]));
+    let report = check(old);
+    let expected = "cells: obs/__categories/kind: expected distinct categories, found 7 2 times";
+    assert_eq!(texts(&report.faults), [expected]);
+}
+
+/// anndata writes a key with a slash as groups within groups.
+#[test]
+fn nested_keys_are_looked_at_one_by_one() {
+    let values = || Values::F32(vec![1.0, 2.0]);
+    let store = cells(2, &["g"])
+        .group("layers/a")
+        .array("layers/a/b", &[2, 1], values())
+        .group("layers/a/c")
+        .array("layers/a/c/d", &[2, 1], values())
+        .array("layers/a/c/short", &[1, 1], Values::F32(vec![1.0]))
+        .group("layers/nothing")
+        .group("obsm/p")
+        .array("obsm/p/q", &[2, 1], Values::F32(vec![f32::NAN, 1.0]))
+        // A categorical, and a key below its name.
+        .categorical("obs/kind", vec![0, 1], &["a", "b"])
+        .array("obs/kind/other", &[2], values());
+    let report = check(store.clone());
+    let names: Vec<&str> = report.elements.iter().map(|e| e.element.as_str()).collect();
     let expected = [
-        "cells: var: expected distinct names, for a join, found \"a\" 3 times",
-        "cells: var: expected distinct names, for a join, found \"c\" 2 times",
+        "obs/_index",
+        "var/_index",
+        "obs/kind",
+        "obs/kind/other",
+        "layers/a/b",
+        "layers/a/c/d",
+        "obsm/p/q",
     ];
+    assert_eq!(names, expected);
+    let expected = [
+        "cells: layers/a/c/short: expected shape [2, 1], found [1, 1]",
+        "cells: layers/nothing: expected attribute encoding-type, found a group without it",
+    ];
+    assert_eq!(texts(&report.faults), expected);
+    let file = AnnDataFile::from_store(store.into()).expect("obs and var are there");
+    assert_eq!(file.obs_keys().expect("readable"), ["kind", "kind/other"]);
+    let layers = ["a/b", "a/c/d", "a/c/short", "nothing"];
+    let keys = file.layers_keys().expect("readable");
+    assert!(keys.iter().map(LayerKey::to_string).eq(layers));
+}
+
+#[test]
+fn an_element_that_lost_its_encoding_is_a_fault() {
+    let store = cells(2, &["g"])
+        .group("layers/l")
+        .array("layers/l/indptr", &[3], Values::I64(vec![0, 0, 0]))
+        .group("obs/o")
+        .array("obs/o/codes", &[2], Values::I8(vec![0, 0]));
+    let report = check(store);
+    let found = "expected attribute encoding-type, found a group without it";
+    let expected = ["obs/o", "layers/l"].map(|element| format!("cells: {element}: {found}"));
     assert_eq!(texts(&report.faults), expected);
 }
 
 #[test]
-fn what_is_not_supported_is_a_notice_unless_it_is_x() {
+fn what_is_not_supported_is_no_fault_unless_it_is_x() {
     let encoding = || Attribute::Text("awkward-array".into());
     let strange = |store: MemoryStore, element: &str| {
         store
@@ -185,7 +293,8 @@ fn what_is_not_supported_is_a_notice_unless_it_is_x() {
             .collect()
     };
     assert_eq!(of(&report.faults), ["X"]);
-    assert_eq!(of(&report.notices), ["obs/o", "layers/l", "obsm/m"]);
+    assert_eq!(of(&report.unsupported), ["obs/o", "layers/l", "obsm/m"]);
+    assert_eq!(of(&report.notices), [""; 0]);
     // What is not asked for is not looked at, and what is and does not exist is told.
     let keys = ["raw.X", "k"];
     let some = Check::new().layers(keys).obs([""; 0]).obsm(["n"]);
@@ -243,7 +352,7 @@ fn a_table_of_more_than_numbers_is_valid_but_not_read() {
     assert_eq!(texts(&report.faults), [""; 0]);
     let expected = "cells: obsm/t/kind: a categorical column in a table that is read as a matrix is \
                     not supported: leave the element out, or write it with columns of numbers alone";
-    assert_eq!(texts(&report.notices), [expected]);
+    assert_eq!(texts(&report.unsupported), [expected]);
 }
 
 #[test]

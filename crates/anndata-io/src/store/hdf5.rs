@@ -15,7 +15,7 @@ use hdf5_reader::{Hdf5File, OpenOptions, Storage};
 use super::{Attribute, Backend, Node};
 use crate::array::Array;
 use crate::context::{FileSource, IoContext};
-use crate::error::{Error, ErrorKind, LIBRARY_OR_REWRITE, LINK_ELSEWHERE};
+use crate::error::{Error, ErrorKind, IF_READABLE, LIBRARY_OR_REWRITE, LINK_ELSEWHERE};
 
 mod attributes;
 mod chunk_table;
@@ -215,7 +215,15 @@ fn failure(path: &Path, element: &str, error: Hdf5Error) -> Error {
         | Hdf5Error::UnsupportedDatatypeClass(_)
         | Hdf5Error::UnsupportedLinkType(_)
         | Hdf5Error::UnsupportedChunkIndexType(_)
-        | Hdf5Error::UnsupportedEncoding(_) => unsupported(&root.to_string()),
+        | Hdf5Error::UnsupportedEncoding(_) => {
+            // What it is, without saying twice that it is not supported.
+            let text = root.to_string();
+            let what = text.strip_prefix("unsupported ").unwrap_or(&text);
+            let what = what.strip_prefix("encoding: ").unwrap_or(what);
+            let what = what.strip_suffix(" is not supported").unwrap_or(what);
+            let what = what.split("; at most ").next().unwrap_or(what);
+            Error::unsupported(path, element, format!("HDF5's {what}"), IF_READABLE)
+        }
         _ => Error::new(path, element, ErrorKind::Hdf5(Arc::new(error))),
     }
 }

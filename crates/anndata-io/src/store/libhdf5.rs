@@ -25,7 +25,7 @@ use crate::array::text::{Padding, TextEncoding};
 use crate::array::{Array, ArrayParts, ItemType};
 use crate::context::{FileSource, IoContext};
 use crate::dtype::DType;
-use crate::error::{Error, ErrorKind, REWRITE};
+use crate::error::{AS_NUMBERS, Error, ErrorKind};
 
 mod ffi;
 
@@ -106,7 +106,7 @@ impl LibHdf5Store {
     }
 
     fn unsupported(&self, element: &str, what: impl Into<String>) -> Error {
-        Error::unsupported(&self.path, element, what, REWRITE)
+        Error::unsupported(&self.path, element, what, AS_NUMBERS)
     }
 
     fn item_type(&self, element: &str, described: &Type) -> Result<ItemType, Error> {

@@ -15,6 +15,7 @@ mod real;
 mod storage;
 mod support;
 mod texts;
+mod unmatched;
 
 /// The committed fixtures.
 fn fixtures() -> PathBuf {

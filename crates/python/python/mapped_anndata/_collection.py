@@ -49,7 +49,8 @@ class MappedCollection:
         missing_code: What a missing encoded label is, in items too, so that torch's `default_collate`
             and other frameworks get integers. By default, `nan` in items and -100 in batches.
 
-    A key that no file has is left out of all items, with a `UserWarning`.
+    A key that no file has is left out of all items, with a `UserWarning`. A label of `obs_filter`
+    and an `unknown_label` that no file has are warned of, too.
     """
 
     path_list: Any
@@ -110,6 +111,8 @@ class MappedCollection:
         for group, key, nearest in self._core.missing_keys():
             hint = "" if nearest is None else f": did you mean {nearest!r}?"
             warnings.warn(f"no store has the {group} key {key!r}{hint}", stacklevel=2)
+        for text in _unmatched(self._core.unmatched_labels()):
+            warnings.warn(text, stacklevel=2)
 
     @classmethod
     def with_io(
@@ -515,3 +518,17 @@ def _index(names: list[str] | None) -> pd.Index | np.ndarray | None:
     except ImportError:
         return array
     return pd.Index(array)
+
+
+def _unmatched(labels: list[tuple[str, str | None, Any, Any]]) -> list[str]:
+    """Warnings of labels that no store has: of many, of the first ten."""
+
+    def text(group: str, key: str | None, label: Any, nearest: Any) -> str:
+        where = "any encoded obs key" if key is None else f"the obs key {key!r}"
+        hint = "" if nearest is None else f": did you mean {nearest!r}?"
+        return f"{group}: no store has the label {label!r} in {where}{hint}"
+
+    texts = [text(*label) for label in labels[:10]]
+    if len(labels) > 10:
+        texts.append(f"and {len(labels) - 10} more labels that no store has")
+    return texts

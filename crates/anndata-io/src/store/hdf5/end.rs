@@ -50,3 +50,91 @@ fn recorded_base(source: &FileSource, superblock: &Superblock) -> Result<u64, Er
 pub(super) fn has_writer(superblock: &Superblock) -> bool {
     superblock.version >= 3 && superblock.consistency_flags & 0b101 != 0
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use crate::context::IoContext;
+    use crate::error::ErrorKind;
+    use crate::store::Store;
+
+    fn fixture(name: &str) -> Vec<u8> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/hdf5");
+        std::fs::read(PathBuf::from(folder).join(name)).expect("it is committed")
+    }
+
+    /// Bytes that the file is expected to have, when it does not open for being too short.
+    fn cut_short(bytes: &[u8]) -> Option<u64> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("a.h5");
+        std::fs::write(&path, bytes).expect("a small file");
+        match Store::open(&path, &IoContext::default()).err()?.kind() {
+            ErrorKind::CutShort { expected, found } => {
+                assert_eq!(*found, bytes.len() as u64);
+                Some(*expected)
+            }
+            // Addresses of 4 bytes: refused when their length was found to be right.
+            ErrorKind::Unsupported { .. } => None,
+            other => panic!("{other}"),
+        }
+    }
+
+    /// One file of each version of the superblock, and one whose addresses have 4 bytes.
+    #[test]
+    fn a_file_that_ends_too_early_does_not_open() {
+        for (name, version) in [
+            ("superblock_earliest.h5", 0),
+            ("superblock_addresses_4.h5", 0),
+            ("superblock_v1_small_nodes.h5", 1),
+            ("superblock_v108.h5", 2),
+            ("superblock_v110.h5", 3),
+        ] {
+            let bytes = fixture(name);
+            let len = bytes.len() as u64;
+            assert_eq!(bytes[8], version, "{name}");
+            assert_eq!(cut_short(&bytes), None, "{name}");
+            assert_eq!(cut_short(&[&bytes[..], b"more"].concat()), None, "{name}");
+            assert_eq!(cut_short(&bytes[..bytes.len() - 1]), Some(len), "{name}");
+            // A user block that was put before it moves the end.
+            let moved = [&[b'#'; 512][..], &bytes].concat();
+            assert_eq!(cut_short(&moved), None, "{name}");
+            assert_eq!(
+                cut_short(&moved[..moved.len() - 1]),
+                Some(len + 512),
+                "{name}"
+            );
+        }
+    }
+
+    /// Where the user block was there from the start, the end counts it.
+    #[test]
+    fn a_user_block_counts() {
+        let mut bytes = fixture("superblock_earliest.h5");
+        let end = bytes.len() as u64 + 512;
+        bytes[24..32].copy_from_slice(&512u64.to_le_bytes());
+        bytes[40..48].copy_from_slice(&end.to_le_bytes());
+        let whole = [&[b'#'; 512][..], &bytes].concat();
+        assert_eq!(cut_short(&whole), None);
+        assert_eq!(cut_short(&whole[..whole.len() - 1]), Some(end));
+        // Taken away since.
+        assert_eq!(cut_short(&bytes), None);
+        assert_eq!(cut_short(&bytes[..bytes.len() - 9]), Some(end - 512));
+    }
+
+    #[test]
+    fn the_flag_of_a_writer_is_seen() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("a.h5");
+        let mut bytes = fixture("superblock_v110.h5");
+        let mut has_writer = |flags: u8| {
+            bytes[11] = flags;
+            let checksum = hdf5_reader::checksum::jenkins_lookup3(&bytes[..44]);
+            bytes[44..48].copy_from_slice(&checksum.to_le_bytes());
+            std::fs::write(&path, &bytes).expect("a small file");
+            let store = Store::open(&path, &IoContext::default());
+            store.expect("it opens all the same").has_writer()
+        };
+        assert_eq!([0, 1, 4, 5].map(&mut has_writer), [false, true, true, true]);
+    }
+}

@@ -6,7 +6,7 @@ use crate::array::convert::Conversion;
 use crate::array::float::FloatLayout;
 use crate::array::text::TextEncoding;
 use crate::dtype::DType;
-use crate::error::{LIBRARY_OR_REWRITE, REWRITE};
+use crate::error::{AS_NUMBERS, LIBRARY_OR_REWRITE};
 
 /// What the elements of an array are read as.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl Datatype {
             conversion: Some(conversion),
             missing: None,
         };
-        let refuse = |what: String| Err((what, REWRITE));
+        let refuse = |what: String| Err((what, AS_NUMBERS));
         Ok(match &self.class {
             Class::Integer(integer) => {
                 plain(ItemType::Number(integer.dtype()?), integer.big_endian)
@@ -153,7 +153,7 @@ impl Integer {
     fn dtype(&self) -> Result<DType, Refusal> {
         let (size, precision) = (self.size, self.precision);
         let dtype = integer_type(size, self.signed)
-            .ok_or_else(|| (format!("an integer of {size} bytes"), REWRITE))?;
+            .ok_or_else(|| (format!("an integer of {size} bytes"), AS_NUMBERS))?;
         if self.offset != 0 || usize::from(precision) != size * 8 {
             let what = format!("integers of {precision} bits in {size} bytes");
             return Err((what, LIBRARY_OR_REWRITE));
