@@ -150,7 +150,7 @@ class Loader:
     def _check_ranks(self, rank: Rank) -> None:
         """Makes sure that ranks which were found, not given, divide the same rows once."""
         if rank.world_size > 1 and self._explicit is None:
-            _ranks.check_undivided()
+            _ranks.check_undivided(self._sent)
             if not self._agreed:
                 self._reseed(_ranks.from_first(self._seed))
 

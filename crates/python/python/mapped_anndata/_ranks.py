@@ -84,16 +84,29 @@ def in_worker() -> bool:
     return data is not None and data.get_worker_info() is not None
 
 
-def check_undivided() -> None:
-    """Refuses a caller that divides what it reads among ranks: rows would be divided twice."""
-    frame = sys._getframe()
+def check_undivided(sent: Rank | None = None) -> None:
+    """Refuses a caller that divides what it reads among ranks: rows would be divided twice.
+
+    Args:
+        sent: What the process that sent the loader here had found. It has checked its own callers.
+    """
+    frame, unseen = sys._getframe(), in_worker() and sent is None and any(name in sys.modules for name in _DIVIDERS)
     while frame is not None:
-        names = _DIVIDERS.get(frame.f_globals.get("__name__", ""), ())
+        module = frame.f_globals.get("__name__", "")
+        names = _DIVIDERS.get(module, ())
         if names and (name := type(frame.f_locals.get("self")).__name__) in names:
             raise RuntimeError(
                 f"the loader divides its rows among ranks, and {name} of accelerate would divide them again: use the "
                 "loader as it is, which `prepare` leaves alone, or make it with rank=0 and world_size=1"
             )
+        if unseen and module == "multiprocessing.spawn":
+            raise RuntimeError(
+                "the loader was made in a worker of a DataLoader, where nothing says whether accelerate divides its rows "
+                "among ranks again: make it before the workers start, or give it rank and world_size (0 and 1 if "
+                "accelerate's `prepare` was given the DataLoader)"
+            )
+        # A forked worker's callers go on with those of its parent.
+        unseen = unseen and module != "multiprocessing.popen_fork"
         frame = frame.f_back
 
 
