@@ -72,6 +72,7 @@ def main():
             for way in ("decode", "get_batch", "file", "exact", "blocks"):
                 seconds = [run[way]["seconds"] for run in runs]
                 case[way] = {"seconds": statistics.median(seconds), "seconds_of_each": seconds}
+                case[way]["cpu_seconds"] = statistics.median(run[way]["cpu_seconds"] for run in runs)
                 case[way]["chunks"] = max(run[way]["chunks"] for run in runs)
                 if "first_seconds" in runs[0][way]:
                     case[way]["first_seconds"] = statistics.median(run[way]["first_seconds"] for run in runs)

@@ -61,20 +61,18 @@ fn decode(options: &Options) -> Result<Value, Failure> {
     let x = AnnDataFile::open_in(&options.path, &context)?.layer(&LayerKey::X)?;
     let x = x.ok_or("the file has no X")?;
     let rows: Vec<u64> = (0..x.n_rows()).collect();
-    let start = Instant::now();
+    let clock = Clock::start();
     x.read_rows(&rows, &mut ReadScratch::for_scan(), &mut Nowhere)?;
-    let seconds = start.elapsed().as_secs_f64();
-    Ok(json!({ "seconds": seconds, "chunks": context.decoded_chunks() }))
+    Ok(clock.stop(&json!({ "chunks": context.decoded_chunks() })))
 }
 
 /// All rows as one batch, by one thread.
 fn get_batch(options: &Options) -> Result<Value, Failure> {
     let cells = MappedCollection::builder([&options.path]).open()?;
     let rows: Vec<i64> = (0..cells.n_obs() as i64).collect();
-    let start = Instant::now();
+    let clock = Clock::start();
     drop(cells.get_batch(&rows)?);
-    let seconds = start.elapsed().as_secs_f64();
-    Ok(json!({ "seconds": seconds, "chunks": cells.io().decoded_chunks() }))
+    Ok(clock.stop(&json!({ "chunks": cells.io().decoded_chunks() })))
 }
 
 fn epoch(options: &Options, shuffle: Shuffle) -> Result<Value, Failure> {
@@ -85,18 +83,46 @@ fn epoch(options: &Options, shuffle: Shuffle) -> Result<Value, Failure> {
             .workers(options.workers)
             .memory(options.memory_mib << 20),
     )?;
-    let start = Instant::now();
+    let clock = Clock::start();
     let mut epoch = batches.epoch(0);
     let mut n_rows = epoch.next().ok_or("there are no rows")??.n_obs();
-    let first_seconds = start.elapsed().as_secs_f64();
+    let first_seconds = clock.start.elapsed().as_secs_f64();
     for batch in epoch {
         n_rows += batch?.n_obs();
     }
-    let seconds = start.elapsed().as_secs_f64();
-    Ok(json!({
-        "seconds": seconds,
+    Ok(clock.stop(&json!({
         "first_seconds": first_seconds,
         "chunks": cells.io().decoded_chunks(),
         "rows": n_rows,
-    }))
+    })))
+}
+
+/// Time that passed, and processor time of all threads, which other processes hardly change.
+struct Clock {
+    start: Instant,
+    cpu: Option<f64>,
+}
+
+impl Clock {
+    fn start() -> Clock {
+        let (start, cpu) = (Instant::now(), cpu_seconds());
+        Clock { start, cpu }
+    }
+
+    fn stop(&self, about: &Value) -> Value {
+        let mut report = about.clone();
+        report["seconds"] = self.start.elapsed().as_secs_f64().into();
+        let used = cpu_seconds().zip(self.cpu).map(|(now, then)| now - then);
+        report["cpu_seconds"] = used.into();
+        report
+    }
+}
+
+/// User and system time of this process, in steps of 10 ms.
+fn cpu_seconds() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The name of the program, in parentheses, may have blanks.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = |field: usize| fields.get(field)?.parse::<f64>().ok();
+    Some((ticks(11)? + ticks(12)?) / 100.0)
 }

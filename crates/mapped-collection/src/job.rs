@@ -106,9 +106,11 @@ enum Gain {
     Nothing,
     /// Rows come in file order.
     InOrder {
-        /// With a band of chunks where the cache does not keep one.
+        /// With a band of chunks where the cache would not keep it: windows are then as large as
+        /// they are for a shuffle, from the first one on, as its first batch takes all chunks of the
+        /// band anyway.
         ends: Ends,
-        /// Whether windows are so large for it that rows wait packed.
+        /// Whether windows are so large that rows wait packed.
         packed: bool,
     },
     /// Neighbours come within so many positions, and pools of that size follow each other.
@@ -118,8 +120,6 @@ enum Gain {
         /// Rows of a window that decodes a good part of all chunks already: a larger one costs
         /// little more.
         enough: usize,
-        /// Places in the files that the rows of a batch come from, at the most.
-        places: usize,
     },
 }
 
@@ -145,11 +145,9 @@ impl Gain {
             })
             .sum();
         let rows_per_band = collection.n_obs() as f64 / n_bands.max(1.0);
-        let always = |places| Gain::Always {
+        let always = Gain::Always {
             enough: n_bands as usize / 2,
-            places,
         };
-        let batch_size = schedule.batch_size;
         let together = match schedule.order.together() {
             Together::Anywhere if schedule.is_ascending() => Together::Neighbours,
             together => together,
@@ -159,23 +157,20 @@ impl Gain {
                 // Two windows are read at a time, each perhaps in a band of its own.
                 let cache = collection.io().options().cache_bytes as u64 / 2;
                 let stores = &collection.plan().stores;
+                let with_band = stores.iter().any(|store| store.band_bytes() > cache);
                 let few = (FEW_BATCHES * schedule.step_rows()) as u64;
-                match stores.iter().any(|store| store.band_bytes() > cache) {
-                    true => Gain::InOrder {
-                        ends: Ends::WithBand,
-                        packed: stores.iter().any(|store| store.rows_per_band() > few),
+                Gain::InOrder {
+                    ends: if with_band {
+                        Ends::WithBand
+                    } else {
+                        Ends::InFileOrder
                     },
-                    false => Gain::InOrder {
-                        ends: Ends::InFileOrder,
-                        packed: false,
-                    },
+                    packed: with_band && stores.iter().any(|store| store.rows_per_band() > few),
                 }
             }
-            Together::Within { block, pool } if rows_per_band > CUT * block as f64 => {
-                always(batch_size.min(pool / block))
-            }
+            Together::Within { block, .. } if rows_per_band > CUT * block as f64 => always,
             Together::Within { pool, .. } => Gain::Within { rows: pool },
-            Together::Anywhere => always(batch_size),
+            Together::Anywhere => always,
         }
     }
 
@@ -246,10 +241,9 @@ impl Job {
                 let pool = if rest < step { rest + rows } else { rest };
                 grown.min(pool.div_ceil(step))
             }
-            Gain::Always { enough, places } => {
+            Gain::Always { enough } => {
                 let rows = grown.saturating_mul(self.schedule.batch_size);
-                // A first batch that decodes nearly all chunks comes no sooner by itself.
-                if places > 4 * enough || before > 0 && rows > enough {
+                if before > 0 && rows > enough {
                     usize::MAX
                 } else {
                     grown

@@ -171,9 +171,9 @@ fn shuffles_pass_a_band_as_often_as_rows_fit() {
     let room = memory(&cells, 20, 2000 * ROW_BYTES);
     for shuffle in [Shuffle::Exact, Shuffle::Blocks { rows: 16 }] {
         let options = BatchOptions::new(20).shuffle(shuffle).memory(room);
-        // Two windows share the memory.
+        // The first batch has a window of its own, and then two windows share the memory.
         let found = decoded(&cells, options);
-        assert!(found <= 20, "{shuffle:?}: {found}");
+        assert!(found <= 3 * 10, "{shuffle:?}: {found}");
     }
 }
 
