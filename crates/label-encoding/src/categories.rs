@@ -1,7 +1,5 @@
 //! The labels of one key, united over stores.
 
-use std::collections::BTreeSet;
-
 use crate::{EncodingError, Label, LabelKind};
 
 /// The sorted, distinct labels of one key over all stores that have it. All are of one [kind](LabelKind).
@@ -22,7 +20,7 @@ impl Categories {
     /// the first that disagrees with it.
     pub fn merge<L: AsRef<[Label]>>(stores: &[(usize, L)]) -> Result<Self, EncodingError> {
         let mut first = None;
-        let mut labels = BTreeSet::new();
+        let mut labels = Vec::new();
         for (store, store_labels) in stores {
             for label in store_labels.as_ref() {
                 let (first_store, first_kind) = *first.get_or_insert((*store, label.kind()));
@@ -34,10 +32,12 @@ impl Categories {
                         second_kind: label.kind(),
                     });
                 }
-                // A set keeps the label that it has when an equal one comes.
-                labels.insert(label);
+                labels.push(label);
             }
         }
+        // Of equal labels, the first stays first. Lists that are sorted already merge at once.
+        labels.sort();
+        labels.dedup();
         Ok(Categories {
             labels: labels.into_iter().cloned().collect(),
         })

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use anndata_io::{AnnDataFile, AnnDataSource, IoContext, MatrixSource, Values1d, nearest_name};
 use feature_join::{Join, VarNames};
-use label_encoding::{Categories, Encoder, LabelColumn, LabelWeights};
+use label_encoding::{Categories, Encoder, Label, LabelColumn, LabelWeights};
 
 use crate::builder::Builder;
 use crate::error::Error;
 use crate::item::{Item, ItemValue};
-use crate::labels::{MergedLabels, StoreLabels};
+use crate::labels::{MergedLabels, StoreLabels, labels_of};
 use crate::plan::{MissingKey, ObsColumn, Plan, merge_categories, read_var_names};
 use crate::prefetch::is_forked;
 use crate::recycle::Recycler;
@@ -396,10 +396,10 @@ impl MappedCollection {
     /// When no store has the column, or one has texts and another numbers.
     pub fn merged_categories(&self, key: &str) -> Result<Categories, Error> {
         let stores = self.labels(key)?;
-        let categories: Vec<(usize, Values1d)> = stores
+        let categories: Vec<(usize, Vec<Option<Label>>)> = stores
             .into_iter()
             .enumerate()
-            .filter_map(|(number, store)| Some((number, store?.into_categories())))
+            .filter_map(|(number, store)| Some((number, labels_of(&store?.into_categories()))))
             .collect();
         let files: Vec<&Path> = self.paths().collect();
         merge_categories(key, &files, &categories)

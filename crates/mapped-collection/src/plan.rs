@@ -441,8 +441,13 @@ fn open_columns(
                     let labels = column.read_labels()?;
                     let (categories, codes) = (labels.categories, labels.codes);
                     if is_encoded {
-                        merged.push((store, categories.clone()));
+                        merged.push((store, labels_of(&categories)));
                     }
+                    // Codes are all that an encoded key needs.
+                    let categories = match is_encoded {
+                        true => Values1d::Texts(Default::default()),
+                        false => categories,
+                    };
                     Some(ObsColumn::Labels {
                         categories,
                         codes,
@@ -459,21 +464,13 @@ fn open_columns(
             None
         };
         if let Some(encoder) = &encoder {
-            for store in stores.iter_mut() {
-                let Some(Some(ObsColumn::Labels {
-                    categories,
-                    encoded,
-                    ..
-                })) = store.columns.get_mut(number)
-                else {
-                    continue;
-                };
-                *encoded = labels_of(categories)
-                    .iter()
-                    .map(|label| label.as_ref().and_then(|label| encoder.encode(label)))
-                    .collect();
-                // Codes are all that an encoded key needs.
-                *categories = Values1d::Texts(Default::default());
+            for (store, labels) in &merged {
+                if let Some(Some(ObsColumn::Labels { encoded, .. })) =
+                    stores[*store].columns.get_mut(number)
+                {
+                    let labels = labels.iter().map(Option::as_ref);
+                    *encoded = encoder.encode_all(labels).collect();
+                }
             }
         }
         keys.push(ObsKey {
@@ -489,16 +486,11 @@ fn open_columns(
 pub(crate) fn merge_categories(
     key: &str,
     files: &[impl AsRef<Path>],
-    stores: &[(usize, Values1d)],
+    stores: &[(usize, Vec<Option<Label>>)],
 ) -> Result<Categories, Error> {
     let labels: Vec<(usize, Vec<Label>)> = stores
         .iter()
-        .map(|(store, categories)| {
-            (
-                *store,
-                labels_of(categories).into_iter().flatten().collect(),
-            )
-        })
+        .map(|(store, labels)| (*store, labels.iter().flatten().cloned().collect()))
         .collect();
     Categories::merge(&labels).map_err(|error| match error {
         EncodingError::MixedKinds {
