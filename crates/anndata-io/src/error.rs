@@ -192,8 +192,8 @@ pub(crate) const AS_NUMBERS: &str =
     "leave it out, or write it as integers, floats, booleans or texts";
 
 /// The way out of what this reader does not know, and which may be damage.
-pub(crate) const IF_READABLE: &str = "if a current anndata reads the file, write it again with that; \
-     otherwise it is damaged, and must be had anew";
+pub(crate) const IF_READABLE: &str = "if a current anndata reads the file, let it write the file \
+     again; otherwise the file is damaged: copy or download it again";
 
 /// The way out where the HDF5 C library reads what the default backend does not.
 pub(crate) const LIBRARY_OR_REWRITE: &str = "open it with the HDF5 C library (feature libhdf5, \

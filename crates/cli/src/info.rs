@@ -60,6 +60,17 @@ impl Key<'_> {
     }
 
     fn read<'a>(cells: &MappedCollection, name: &'a str) -> Result<Key<'a>> {
+        if let (Some(encoder), Some(found)) = (cells.encoder(name), cells.code_counts(name)) {
+            // All of it is in memory.
+            let label = |(code, n)| Some((text::label_of(encoder, code)?.clone(), n));
+            let labels: Vec<Label> = encoder.entries().map(|(label, _)| label.clone()).collect();
+            return Ok(Key {
+                name,
+                categories: Some(Categories::merge(&[(0, labels)])?),
+                counts: found.counts.into_iter().filter_map(label).collect(),
+                missing: found.missing,
+            });
+        }
         let categories = match cells.merged_categories(name) {
             Err(error @ Error::MixedLabels { .. }) => {
                 tracing::warn!("{error}; its categories are left out");

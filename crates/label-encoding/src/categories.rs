@@ -36,7 +36,7 @@ impl Categories {
                 labels.push(label);
             }
         }
-        // The sort is stable, so that of equal labels the first one stays.
+        // Of equal labels, the first stays first. Lists that are sorted already merge at once.
         labels.sort();
         labels.dedup();
         Ok(Categories {

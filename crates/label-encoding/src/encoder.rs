@@ -53,6 +53,26 @@ impl Encoder {
         labels.iter().map(code).collect()
     }
 
+    /// The codes of labels in the order of a store; `None` for a label that is missing or has no code. As
+    /// [`encode`](Self::encode), but fast where they ascend.
+    pub fn encode_all<'a>(
+        &'a self,
+        labels: impl Iterator<Item = Option<&'a Label>> + 'a,
+    ) -> impl Iterator<Item = Option<i64>> + 'a {
+        let mut next = 0;
+        labels.map(move |label| {
+            let label = label?;
+            let code = match self.classes.get(next) {
+                Some(class) if class == label => Some(next as i64),
+                _ => self.encode(label),
+            };
+            if let Some(class) = code.and_then(|code| usize::try_from(code).ok()) {
+                next = class + 1;
+            }
+            code
+        })
+    }
+
     /// Every label with its code: the unknown one first, then the classes ascending.
     pub fn entries(&self) -> impl Iterator<Item = (&Label, i64)> {
         let unknown = self.unknown.iter().map(|label| (label, UNKNOWN_CODE));
@@ -150,6 +170,19 @@ mod tests {
             expected(&[("2", -1), ("1", 0), ("3", 1)])
         );
         assert_eq!(encoder.encode(&Label::from(true)), None);
+    }
+
+    #[test]
+    fn many_labels_are_encoded_as_one() {
+        let encoder = encoder(&["a", "b", "c", "d"], Some("b"));
+        let labels = ["a", "b", "c", "d", "d", "a", "x", "c"].map(Label::from);
+        let given = labels.iter().map(Some).chain([None]);
+        let codes: Vec<Option<i64>> = encoder.encode_all(given).collect();
+        let one_by_one = labels
+            .iter()
+            .map(|label| encoder.encode(label))
+            .chain([None]);
+        assert!(codes.iter().copied().eq(one_by_one));
     }
 
     #[test]

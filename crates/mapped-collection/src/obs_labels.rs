@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use anndata_io::{Values1d, nearest_name};
-use label_encoding::{Categories, LabelColumn, LabelWeights};
+use anndata_io::nearest_name;
+use label_encoding::{Categories, Label, LabelColumn, LabelWeights};
 
 use crate::collection::MappedCollection;
 use crate::error::Error;
 use crate::filter::ObsFilter;
-use crate::labels::{MergedLabels, StoreLabels};
+use crate::labels::{MergedLabels, StoreLabels, labels_of};
 use crate::plan::{ObsColumn, merge_categories};
 
 impl MappedCollection {
@@ -75,10 +75,10 @@ impl MappedCollection {
     /// When no store has the column, or one has texts and another numbers.
     pub fn merged_categories(&self, key: &str) -> Result<Categories, Error> {
         let stores = self.labels(key)?;
-        let categories: Vec<(usize, Values1d)> = stores
+        let categories: Vec<(usize, Vec<Option<Label>>)> = stores
             .into_iter()
             .enumerate()
-            .filter_map(|(number, store)| Some((number, store?.into_categories())))
+            .filter_map(|(number, store)| Some((number, labels_of(&store?.into_categories()))))
             .collect();
         let files: Vec<&Path> = self.paths().collect();
         merge_categories(key, &files, &categories)

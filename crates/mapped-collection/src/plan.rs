@@ -466,7 +466,7 @@ fn open_columns(
                 Some(column) if is_encoded || column.is_categorical() => {
                     let labels = column.read_labels()?;
                     if is_encoded {
-                        merged.push((store, labels.categories.clone()));
+                        merged.push((store, labels_of(&labels.categories)));
                     }
                     Some(ObsColumn::labels(&column, labels))
                 }
@@ -480,19 +480,17 @@ fn open_columns(
             None
         };
         if let Some(encoder) = &encoder {
-            for store in stores.iter_mut() {
+            for (store, labels) in &merged {
                 let Some(Some(ObsColumn::Labels {
                     categories,
                     encoded,
                     ..
-                })) = store.columns.get_mut(number)
+                })) = stores[*store].columns.get_mut(number)
                 else {
                     continue;
                 };
-                *encoded = labels_of(categories)
-                    .iter()
-                    .map(|label| label.as_ref().and_then(|label| encoder.encode(label)))
-                    .collect();
+                let labels = labels.iter().map(Option::as_ref);
+                *encoded = encoder.encode_all(labels).collect();
                 // The encoder has them, if only by value where they are numbers.
                 if let Values1d::Texts(texts) = categories {
                     *texts = Default::default();
@@ -512,16 +510,11 @@ fn open_columns(
 pub(crate) fn merge_categories(
     key: &str,
     files: &[impl AsRef<Path>],
-    stores: &[(usize, Values1d)],
+    stores: &[(usize, Vec<Option<Label>>)],
 ) -> Result<Categories, Error> {
     let labels: Vec<(usize, Vec<Label>)> = stores
         .iter()
-        .map(|(store, categories)| {
-            (
-                *store,
-                labels_of(categories).into_iter().flatten().collect(),
-            )
-        })
+        .map(|(store, labels)| (*store, labels.iter().flatten().cloned().collect()))
         .collect();
     Categories::merge(&labels).map_err(|error| match error {
         EncodingError::MixedKinds {

@@ -63,10 +63,8 @@ fn the_kind_of_a_label_counts() {
     assert_eq!(filtered("batch", vec![FilterValue::Label(typed)]), [""; 0]);
     assert_eq!(filtered("batch", vec![Label::from(4).into()]), [""; 0]);
     let number = filtered("kind", vec![Label::from(7).into()]);
-    assert_eq!(
-        number,
-        [r#"obs_filter: no store has the label 7 in the obs key "kind": did you mean "B"?"#]
-    );
+    let expected = r#"obs_filter: no store has the label 7 in the obs key "kind""#;
+    assert_eq!(number, [expected]);
 }
 
 #[test]
