@@ -62,7 +62,7 @@ def test_indices_out_of_bounds(collection, index):
         collection[index]
 
 
-@pytest.mark.parametrize("index", ["0", 1.0, None, slice(2), [1, 2], np.array([1, 2])])
+@pytest.mark.parametrize("index", ["0", 1.0, None, True, [1.0, 2.0], np.array([[1, 2]]), object()])
 def test_indices_that_are_none(collection, index):
     with pytest.raises(TypeError):
         collection[index]
