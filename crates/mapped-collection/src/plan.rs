@@ -464,12 +464,13 @@ fn open_columns(
             None
         };
         if let Some(encoder) = &encoder {
+            let lookup = encoder.lookup();
             for (store, labels) in &merged {
                 if let Some(Some(ObsColumn::Labels { encoded, .. })) =
                     stores[*store].columns.get_mut(number)
                 {
-                    let labels = labels.iter().map(Option::as_ref);
-                    *encoded = encoder.encode_all(labels).collect();
+                    let code = |label: &Option<Label>| lookup.encode(label.as_ref()?);
+                    *encoded = labels.iter().map(code).collect();
                 }
             }
         }
