@@ -36,6 +36,8 @@ struct Key<'a> {
     categories: Option<Categories>,
     /// Labels of the rows that the filter keeps, in the order of their appearance.
     counts: Vec<(Label, u64)>,
+    /// Of an encoded key, the same by code, from that of the unknown label on.
+    of_code: Vec<u64>,
     /// Rows without a label.
     missing: u64,
 }
@@ -63,11 +65,18 @@ impl Key<'_> {
         if let (Some(encoder), Some(found)) = (cells.encoder(name), cells.code_counts(name)) {
             // All of it is in memory.
             let label = |(code, n)| Some((text::label_of(encoder, code)?.clone(), n));
+            let mut of_code = vec![0; encoder.n_classes() + 1];
+            for &(code, n) in &found.counts {
+                if let Some(count) = of_code.get_mut((code + 1) as usize) {
+                    *count = n;
+                }
+            }
             let labels: Vec<Label> = encoder.entries().map(|(label, _)| label.clone()).collect();
             return Ok(Key {
                 name,
                 categories: Some(Categories::merge(&[(0, labels)])?),
                 counts: found.counts.into_iter().filter_map(label).collect(),
+                of_code,
                 missing: found.missing,
             });
         }
@@ -83,6 +92,7 @@ impl Key<'_> {
             name,
             categories,
             counts,
+            of_code: Vec::new(),
             missing,
         })
     }
@@ -264,7 +274,7 @@ fn write_key(cells: &MappedCollection, key: &Key<'_>, out: &mut impl Write) -> R
         Some(encoder) => {
             n_rows = encoder.n_classes() + usize::from(encoder.unknown().is_some());
             let missing = missing.map(|n| [text::MISSING.to_owned(), String::new(), n]);
-            let rows = encoded_rows(encoder, &key.counts).take(N_LABELS);
+            let rows = encoded_rows(encoder, &key.of_code).take(N_LABELS);
             let n = encoder.n_classes();
             (
                 format!("{n} {}, encoded", if n == 1 { "class" } else { "classes" }),
@@ -299,17 +309,9 @@ fn write_key(cells: &MappedCollection, key: &Key<'_>, out: &mut impl Write) -> R
 }
 
 /// Label, code and cells: the unknown label and the classes.
-fn encoded_rows<'a>(
-    encoder: &'a Encoder,
-    counts: &'a [(Label, u64)],
-) -> impl Iterator<Item = [String; 3]> {
-    // 2 and 2.0 are one class, and may be two labels.
-    let mut of_label: HashMap<&Label, u64> = HashMap::new();
-    for (label, n) in counts {
-        *of_label.entry(label).or_default() += n;
-    }
-    encoder.entries().map(move |(label, code)| {
-        let n = of_label.get(label).copied().unwrap_or(0);
+fn encoded_rows<'a>(encoder: &'a Encoder, of_code: &'a [u64]) -> impl Iterator<Item = [String; 3]> {
+    encoder.entries().map(|(label, code)| {
+        let n = of_code.get((code + 1) as usize).copied().unwrap_or(0);
         let label = text::label(&label.python_text()).into_owned();
         [label, code.to_string(), text::thousands(n)]
     })

@@ -33,14 +33,14 @@ impl Categories {
                         second_kind: label.kind(),
                     });
                 }
-                labels.push(label);
+                labels.push((prefix(label), label));
             }
         }
         // Of equal labels, the first stays first. Lists that are sorted already merge at once.
         labels.sort();
         labels.dedup();
         Ok(Categories {
-            labels: labels.into_iter().cloned().collect(),
+            labels: labels.into_iter().map(|(_, label)| label.clone()).collect(),
         })
     }
 
@@ -80,6 +80,17 @@ impl Categories {
     }
 }
 
+/// The first bytes of a text as a number that sorts as they do; the same for all other labels. Most
+/// comparisons then need no look at the texts, which lie apart.
+fn prefix(label: &Label) -> u128 {
+    let mut bytes = [0; 16];
+    if let Label::Str(text) = label {
+        let len = text.len().min(bytes.len());
+        bytes[..len].copy_from_slice(&text.as_bytes()[..len]);
+    }
+    u128::from_be_bytes(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +114,28 @@ mod tests {
         assert_eq!(merged.kind(), Some(LabelKind::Text));
         assert_eq!(merged.position(&Label::from("a")), Some(2));
         assert_eq!(merged.position(&Label::from("c")), None);
+    }
+
+    /// Also where texts begin with the same 16 bytes, end with zeros, or are cut within a character.
+    #[test]
+    fn long_texts_sort_by_all_of_their_bytes() {
+        let mut expected = [
+            "",
+            "\0",
+            "0123456789abcde",
+            "0123456789abcde\0",
+            "0123456789abcdef",
+            "0123456789abcdef\0",
+            "0123456789abcdef0",
+            "0123456789abcdef1",
+            "0123456789abcdeé",
+            "0123456789abcdeéa",
+            "é",
+        ];
+        expected.sort_unstable();
+        let shuffled = [7, 0, 3, 9, 1, 10, 5, 2, 8, 4, 6, 3].map(|i| Label::from(expected[i]));
+        let merged = Categories::merge(&[(0, shuffled)]).unwrap();
+        assert_eq!(texts(&merged), expected);
     }
 
     #[test]

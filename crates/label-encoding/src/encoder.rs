@@ -1,5 +1,7 @@
 //! Labels as integers.
 
+use std::collections::HashMap;
+
 use crate::{Categories, EncodingError, Label};
 
 /// The code of the unknown label, and of nothing else.
@@ -16,6 +18,27 @@ pub struct Encoder {
     /// Ascending; a label's position is its code.
     classes: Vec<Label>,
     unknown: Option<Label>,
+}
+
+/// More classes than these are looked up in a table when many labels are encoded: a search looks at
+/// twenty of a million, which lie apart.
+const MOST_SEARCHED: usize = 1000;
+
+/// The codes of an encoder, to be found many times over.
+#[derive(Debug)]
+pub struct Lookup<'a> {
+    encoder: &'a Encoder,
+    by_label: Option<HashMap<&'a Label, i64>>,
+}
+
+impl Lookup<'_> {
+    /// As [`Encoder::encode`].
+    pub fn encode(&self, label: &Label) -> Option<i64> {
+        match &self.by_label {
+            Some(codes) => codes.get(label).copied(),
+            None => self.encoder.encode(label),
+        }
+    }
 }
 
 impl Encoder {
@@ -53,24 +76,13 @@ impl Encoder {
         labels.iter().map(code).collect()
     }
 
-    /// The codes of labels in the order of a store; `None` for a label that is missing or has no code. As
-    /// [`encode`](Self::encode), but fast where they ascend.
-    pub fn encode_all<'a>(
-        &'a self,
-        labels: impl Iterator<Item = Option<&'a Label>> + 'a,
-    ) -> impl Iterator<Item = Option<i64>> + 'a {
-        let mut next = 0;
-        labels.map(move |label| {
-            let label = label?;
-            let code = match self.classes.get(next) {
-                Some(class) if class == label => Some(next as i64),
-                _ => self.encode(label),
-            };
-            if let Some(class) = code.and_then(|code| usize::try_from(code).ok()) {
-                next = class + 1;
-            }
-            code
-        })
+    /// What finds the codes of many labels.
+    pub fn lookup(&self) -> Lookup<'_> {
+        let by_label = (self.classes.len() > MOST_SEARCHED).then(|| self.entries().collect());
+        Lookup {
+            encoder: self,
+            by_label,
+        }
     }
 
     /// Every label with its code: the unknown one first, then the classes ascending.
@@ -174,15 +186,20 @@ mod tests {
 
     #[test]
     fn many_labels_are_encoded_as_one() {
-        let encoder = encoder(&["a", "b", "c", "d"], Some("b"));
-        let labels = ["a", "b", "c", "d", "d", "a", "x", "c"].map(Label::from);
-        let given = labels.iter().map(Some).chain([None]);
-        let codes: Vec<Option<i64>> = encoder.encode_all(given).collect();
-        let one_by_one = labels
-            .iter()
-            .map(|label| encoder.encode(label))
-            .chain([None]);
-        assert!(codes.iter().copied().eq(one_by_one));
+        for n in [3, 3 * MOST_SEARCHED as i64] {
+            let labels: Vec<Label> = (0..n).rev().map(Label::from).collect();
+            let categories = Categories::merge(&[(0, labels.clone())]).unwrap();
+            let encoder = Encoder::new(categories, Some(&Label::from(1)));
+            let lookup = encoder.lookup();
+            assert_eq!(lookup.by_label.is_some(), n > 3);
+            let float = Label::float(2.0, FloatWidth::F32).unwrap();
+            for label in labels
+                .iter()
+                .chain([&float, &Label::from(n), &Label::from("1")])
+            {
+                assert_eq!(lookup.encode(label), encoder.encode(label), "{label}");
+            }
+        }
     }
 
     #[test]

@@ -64,7 +64,7 @@ mod python_text;
 mod weights;
 
 pub use categories::Categories;
-pub use encoder::{Encoder, MISSING_CODE, UNKNOWN_CODE};
+pub use encoder::{Encoder, Lookup, MISSING_CODE, UNKNOWN_CODE};
 pub use error::EncodingError;
 pub use label::{Float, FloatWidth, Label, LabelKind};
 pub use weights::{LabelColumn, LabelWeights, MISSING};

@@ -480,6 +480,7 @@ fn open_columns(
             None
         };
         if let Some(encoder) = &encoder {
+            let lookup = encoder.lookup();
             for (store, labels) in &merged {
                 let Some(Some(ObsColumn::Labels {
                     categories,
@@ -489,8 +490,8 @@ fn open_columns(
                 else {
                     continue;
                 };
-                let labels = labels.iter().map(Option::as_ref);
-                *encoded = encoder.encode_all(labels).collect();
+                let code = |label: &Option<Label>| lookup.encode(label.as_ref()?);
+                *encoded = labels.iter().map(code).collect();
                 // The encoder has them, if only by value where they are numbers.
                 if let Values1d::Texts(texts) = categories {
                     *texts = Default::default();

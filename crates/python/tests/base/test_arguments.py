@@ -142,6 +142,13 @@ def test_a_missing_key_is_warned_of_with_the_nearest():
         MappedCollection([A], obs_keys="celltype")
 
 
+def test_a_label_that_no_file_has_is_warned_of_with_the_nearest():
+    with pytest.warns(UserWarning, match="obs_filter: no store has the label 't cell' in the obs key 'cell_type': did you mean 'T cell'"):
+        assert len(MappedCollection([A], obs_filter={"cell_type": ["t cell"]})) == 0
+    with pytest.warns(UserWarning, match="unknown_label: no store has the label 'Unknown' in any encoded obs key: did you mean 'unknown'"):
+        MappedCollection([A], obs_keys="cell_type", unknown_label="Unknown")
+
+
 def test_no_warning_without_a_cause(recwarn):
     MappedCollection([A], obs_keys="cell_type", obs_filter={"cell_type": "T cell"})
     assert not recwarn.list
