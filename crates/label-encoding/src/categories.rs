@@ -20,8 +20,7 @@ impl Categories {
     /// the first that disagrees with it.
     pub fn merge<L: AsRef<[Label]>>(stores: &[(usize, L)]) -> Result<Self, EncodingError> {
         let mut first = None;
-        let n_labels = stores.iter().map(|(_, labels)| labels.as_ref().len()).sum();
-        let mut labels: Vec<&Label> = Vec::with_capacity(n_labels);
+        let mut labels = Vec::new();
         for (store, store_labels) in stores {
             for label in store_labels.as_ref() {
                 let (first_store, first_kind) = *first.get_or_insert((*store, label.kind()));
