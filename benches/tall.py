@@ -68,7 +68,7 @@ def main():
             lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
             # The first repetition reads the file from the disk.
             runs = [json.loads(line) for line in lines][1:]
-            case = {"file": name, "memory_mib": mebibytes}
+            case = {"data": name, "memory_mib": mebibytes}
             for way in ("decode", "get_batch", "file", "exact", "blocks"):
                 seconds = [run[way]["seconds"] for run in runs]
                 case[way] = {"seconds": statistics.median(seconds), "seconds_of_each": seconds}
