@@ -103,8 +103,8 @@ def check_undivided(checked: bool) -> None:
             )
         if unseen and module == "multiprocessing.spawn":
             raise RuntimeError(
-                "the loader was made in a worker of a DataLoader, where nothing says whether accelerate divides its rows "
-                "among ranks again: make it before the workers start, or give it rank and world_size (0 and 1 if "
+                "the loader was made in a worker of a DataLoader, where nothing says whether accelerate divides its "
+                "rows among ranks again: make it before the workers start, or give it rank and world_size (0 and 1 if "
                 "accelerate's `prepare` was given the DataLoader)"
             )
         # A forked worker's callers go on with those of its parent.
