@@ -57,7 +57,8 @@ def run(script, *arguments, launcher=()):
 
 def torchrun(script, *arguments, n_ranks=2):
     """Runs a script on ranks."""
-    return run(script, *arguments, launcher=["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n_ranks}"])
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n_ranks}"]
+    return run(script, *arguments, launcher=launcher)
 
 
 def results(folder, n_ranks=2):

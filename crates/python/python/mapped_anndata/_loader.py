@@ -148,11 +148,14 @@ class Loader:
         return epoch, self._place
 
     def _check_ranks(self, rank: Rank) -> None:
-        """Makes sure that ranks which were found, not given, divide the same rows once."""
-        if rank.world_size > 1 and self._explicit is None:
-            _ranks.check_undivided(self._sent)
-            if not self._agreed:
-                self._reseed(_ranks.from_first(self._seed))
+        """Makes sure that ranks divide the same rows, and once."""
+        found = self._explicit is None and not self._sampler.divides
+        n_parts = self._sampler.drawing.num_replicas if self._sampler.divides else rank.world_size
+        if n_parts > 1:
+            # A process that sends a loader to a worker has checked its own callers.
+            _ranks.check_undivided(checked=self._sent is not None or not found)
+        if rank.world_size > 1 and found and not self._agreed:
+            self._reseed(_ranks.from_first(self._seed))
 
     @staticmethod
     def _check_drawn(drawn: int) -> None:
@@ -243,8 +246,7 @@ class Loader:
             # A worker that is being started reads what this process would read next, as a forked one
             # does; any other copy goes on from here.
             position = self._next
-            if sent is not None:
-                self._check_ranks(sent)
+            self._check_ranks(sent or self._explicit or _ranks.ALONE)
         kept = {"sent": sent, "seed": self._seed, "agreed": self._agreed, "next": position}
         return Loader, (self._collection, self._options), kept
 

@@ -84,25 +84,27 @@ def in_worker() -> bool:
     return data is not None and data.get_worker_info() is not None
 
 
-def check_undivided(sent: Rank | None = None) -> None:
+def check_undivided(checked: bool) -> None:
     """Refuses a caller that divides what it reads among ranks: rows would be divided twice.
 
     Args:
-        sent: What the process that sent the loader here had found. It has checked its own callers.
+        checked: Whether callers that cannot be seen here need no check.
     """
-    frame, unseen = sys._getframe(), in_worker() and sent is None and any(name in sys.modules for name in _DIVIDERS)
+    frame = sys._getframe()
+    unseen = not checked and in_worker() and any(name in sys.modules for name in _DIVIDERS)
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
         names = _DIVIDERS.get(module, ())
         if names and (name := type(frame.f_locals.get("self")).__name__) in names:
             raise RuntimeError(
                 f"the loader divides its rows among ranks, and {name} of accelerate would divide them again: use the "
-                "loader as it is, which `prepare` leaves alone, or make it with rank=0 and world_size=1"
+                "loader as it is, which `prepare` leaves alone, or make it with rank=0 and world_size=1 (and without a "
+                "sampler that divides)"
             )
         if unseen and module == "multiprocessing.spawn":
             raise RuntimeError(
-                "the loader was made in a worker of a DataLoader, where nothing says whether accelerate divides its rows "
-                "among ranks again: make it before the workers start, or give it rank and world_size (0 and 1 if "
+                "the loader was made in a worker of a DataLoader, where nothing says whether accelerate divides its "
+                "rows among ranks again: make it before the workers start, or give it rank and world_size (0 and 1 if "
                 "accelerate's `prepare` was given the DataLoader)"
             )
         # A forked worker's callers go on with those of its parent.

@@ -9,7 +9,7 @@ import sys
 import counted
 import numpy as np
 from accelerate import Accelerator, DataLoaderConfiguration, skip_first_batches
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, DistributedSampler, IterableDataset
 
 from mapped_anndata import MappedCollection
 
@@ -54,6 +54,7 @@ def matrix(batch):
 # What is read (see `main`), by how many workers of which kind, and whether rank 0 reads for all.
 CASES = [(what, 0, None, dispatch) for what in ("loader", "batches", "own", "rows") for dispatch in (None, True, False)]
 CASES += [(what, 2, "fork", dispatch) for what in ("batches", "own", "rows") for dispatch in (None, False)]
+CASES += [(what, n, "spawn" if n else None, None) for what in ("given", "sampler") for n in (0, 1)]
 CASES += [("batches", 1, "spawn", None), ("own", 1, "spawn", None), ("rows", 1, "spawn", False)]
 
 
@@ -76,7 +77,18 @@ def main(out, *paths):
             rest = skip_first_batches(loader(**options), k)
             found["skipped"].append([matrix(batch) for batch in rest] == whole[k:])
 
+    def by_workers(method, **options):
+        return DataLoader(loader(**options), None, num_workers=2, multiprocessing_context=method)
+
+    found["forked"] = [counted.rows(batch) for batch in by_workers("fork")]
+    found["spawned"] = [counted.rows(batch) for batch in by_workers("spawn", seed=None)]
+    found["forked without a seed"] = error(by_workers("fork", seed=None))
+
     def prepared(what, n_workers, method, dispatch, **options):
+        if what == "given":
+            options = {"rank": rank, "world_size": 2}
+        if what == "sampler":
+            options = {"sampler": DistributedSampler(range(counted.N)), "shuffle": None}
         given = loader(**options)
         dataset = {"loader": given, "own": MakesItsOwn(paths)}.get(what) or Around(given, what == "rows")
         workers = {"num_workers": n_workers, "multiprocessing_context": method}

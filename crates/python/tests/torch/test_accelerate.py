@@ -24,8 +24,16 @@ def test_batches_can_be_skipped(ranks):
         assert len(rank["skipped"]) == 31 and all(rank["skipped"])
 
 
+def test_workers_of_ranks(ranks):
+    for name in ("forked", "spawned"):
+        counted.check([sum(rank[name], []) for rank in ranks])
+    for rank in ranks:
+        assert rank["forked"] == rank["epochs"][0]
+        assert "in the process that trains: give a seed" in rank["forked without a seed"]
+
+
 def test_nothing_is_divided_twice(ranks):
-    assert len(ranks[0]["refused"]) == 21 and len(ranks[1]["refused"]) == 8
+    assert len(ranks[0]["refused"]) == 25 and len(ranks[1]["refused"]) == 8
     for (what, n_workers, method, dispatch), error in ranks[0]["refused"] + ranks[1]["refused"]:
         if what == "own" and method == "spawn":
             expected = "made in a worker of a DataLoader, where nothing says whether accelerate divides"

@@ -83,9 +83,9 @@ def test_every_row_whoever_made_the_loader(cluster, tmp_path):
             return [read(batches), read(batches)], len(batches)
 
         prepare = ray.train.torch.prepare_data_loader
-        of_driver, made_here = config["loader"], MappedCollection(config["paths"]).loader(8, as_torch=True, shuffle="exact")
+        made_here = MappedCollection(config["paths"]).loader(8, as_torch=True, shuffle="exact")
         found = {}
-        for name, loader in (("here", made_here), ("driver", of_driver), ("no seed", config["no seed"])):
+        for name, loader in (("here", made_here), ("driver", config["loader"]), ("no seed", config["no seed"])):
             found[name] = epochs(loader, loader)
             found[f"{name}, prepared"] = epochs(loader, prepare(loader))
         return found
