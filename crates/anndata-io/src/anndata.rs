@@ -9,7 +9,7 @@ use crate::context::IoContext;
 use crate::dtype::{Slice, Wide};
 use crate::error::{Error, ErrorKind};
 use crate::key::LayerKey;
-use crate::location;
+use crate::location::Location;
 use crate::matrix::MatrixSource;
 use crate::store::{Attribute, MemoryStore, Node, Store};
 
@@ -21,6 +21,8 @@ pub enum AnnDataSource {
     /// A `.h5ad` file, a `.zarr` directory or a `.zarr.zip` archive; the content decides. A table
     /// inside a file is named by a path below it: `cells.h5mu/mod/rna`. A `file:` URL is a path.
     Path(PathBuf),
+    /// A path that was resolved: another current folder does not change what it leads to.
+    At(Location),
     /// A store in memory.
     Memory(MemoryStore),
 }
@@ -33,6 +35,9 @@ impl AnnDataSource {
     pub fn open(&self, context: &IoContext) -> Result<AnnDataFile, Error> {
         match self {
             AnnDataSource::Path(path) => AnnDataFile::open_in(path, context),
+            AnnDataSource::At(location) => {
+                AnnDataFile::from_store(Store::open_at(location, context)?)
+            }
             AnnDataSource::Memory(store) => {
                 AnnDataFile::from_store(store.clone().in_context(context).into())
             }
@@ -41,14 +46,14 @@ impl AnnDataSource {
 }
 
 impl AnnDataSource {
-    /// The same source with an absolute path, which the current folder no longer changes.
+    /// The same source with its path resolved against the current folder.
     ///
     /// # Errors
     /// When the path is a URL of something remote, or is empty.
-    pub fn absolute(self) -> Result<AnnDataSource, Error> {
+    pub fn resolved(self) -> Result<AnnDataSource, Error> {
         match self {
-            AnnDataSource::Path(path) => location::absolute(&path).map(AnnDataSource::Path),
-            memory @ AnnDataSource::Memory(_) => Ok(memory),
+            AnnDataSource::Path(path) => Location::resolve(&path).map(AnnDataSource::At),
+            resolved => Ok(resolved),
         }
     }
 }

@@ -85,5 +85,6 @@ pub use context::{Hdf5Backend, IoContext, IoOptions};
 pub use dtype::{Bool, DType, Element, Slice, Stored, UnknownDType, Values, Wide, f16};
 pub use error::{Error, ErrorKind, nearest_name};
 pub use key::LayerKey;
+pub use location::Location;
 pub use matrix::{MatrixSource, ReadScratch, Room, RowSink};
 pub use store::{Attribute, MemoryStore, Node, Store};

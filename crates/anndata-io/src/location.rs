@@ -7,12 +7,46 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind};
 
+/// A path that was resolved: what it is called, and where it leads, whatever folder is current then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    name: PathBuf,
+    path: PathBuf,
+}
+
+impl Location {
+    /// Resolves a path, or a `file:` URL of one, against the current folder. Links are left as they
+    /// are, and so is `~`, which is the shell's business.
+    ///
+    /// # Errors
+    /// When the path is a URL of another kind, or is empty.
+    pub fn resolve(given: &Path) -> Result<Location, Error> {
+        let path = absolute(given)?;
+        // People know it by the name that they gave.
+        let name = match without_scheme(given.as_os_str().as_bytes()) {
+            Some(_) => path.clone(),
+            None => given.components().collect(),
+        };
+        Ok(Location { name, path })
+    }
+
+    /// The path as it was given, without a slash at the end; that of a URL is its absolute path.
+    pub fn name(&self) -> &Path {
+        &self.name
+    }
+
+    /// The absolute path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
 /// The absolute path of what a user names, resolved against the current folder. `file:` URLs are
 /// paths; links are left as they are, and so is `~`, which is the shell's business.
 ///
 /// # Errors
 /// When the path is a URL of another kind, or is empty.
-pub(crate) fn absolute(path: &Path) -> Result<PathBuf, Error> {
+fn absolute(path: &Path) -> Result<PathBuf, Error> {
     let local = match without_scheme(path.as_os_str().as_bytes()) {
         Some(rest) => Some(local_part(rest).ok_or(ErrorKind::Remote)),
         None if is_url(path) => Some(Err(ErrorKind::Remote)),
@@ -27,14 +61,6 @@ pub(crate) fn absolute(path: &Path) -> Result<PathBuf, Error> {
     let absolute = std::path::absolute(&local).map_err(|error| Error::io(path, "", error))?;
     // Without a slash at the end.
     Ok(absolute.components().collect())
-}
-
-/// What people call a path: as they gave it, without a slash at the end; of a URL, its path.
-pub(crate) fn name(given: &Path, absolute: &Path) -> PathBuf {
-    match without_scheme(given.as_os_str().as_bytes()) {
-        Some(_) => absolute.to_owned(),
-        None => given.components().collect(),
-    }
 }
 
 /// What follows `file:` where that is followed by an absolute path.

@@ -7,7 +7,7 @@ use crate::array::Array;
 use crate::container;
 use crate::context::{Hdf5Backend, IoContext};
 use crate::error::{Error, ErrorKind};
-use crate::location::{self, Existing};
+use crate::location::{self, Existing, Location};
 
 mod below;
 mod content;
@@ -67,22 +67,16 @@ pub(crate) trait Backend: Debug + Send + Sync {
     fn node(&self, element: &str) -> Result<Option<Node>, Error>;
     fn children(&self, group: &str) -> Result<Vec<String>, Error>;
     /// Members of a group that cannot be asked for, by a name that is no text: an error each.
-    fn unreadable(&self, _group: &str) -> Result<Vec<Error>, Error> {
-        Ok(Vec::new())
-    }
+    fn unreadable(&self, group: &str) -> Result<Vec<Error>, Error>;
     fn attribute_names(&self, element: &str) -> Result<Vec<String>, Error>;
     fn attribute(&self, element: &str, name: &str) -> Result<Option<Attribute>, Error>;
     fn array(&self, element: &str) -> Result<Array, Error>;
 
     /// The members of a group that have a name and nothing behind it, and what stands there.
-    fn dangling(&self, _group: &str) -> Result<Vec<(String, String)>, Error> {
-        Ok(Vec::new())
-    }
+    fn dangling(&self, group: &str) -> Result<Vec<(String, String)>, Error>;
 
     /// Whether the file says that a process writes it.
-    fn has_writer(&self) -> bool {
-        false
-    }
+    fn has_writer(&self) -> bool;
 }
 
 /// An opened store: an HDF5 file, a zarr directory or a zip archive of one, or memory.
@@ -104,25 +98,30 @@ impl Store {
     /// A group inside a file is a store as well, named by a path below the file:
     /// `cells.h5mu/mod/rna`.
     pub fn open(path: &Path, context: &IoContext) -> Result<Store, Error> {
-        let absolute = location::absolute(path)?;
-        let name = location::name(path, &absolute);
-        let store = Store::open_absolute(path, absolute.clone(), context);
-        // It is read by its absolute path, whatever folder is current then; people know it by the
-        // name that they gave.
-        let store = store.map_err(|error| match error.file() == absolute {
-            true => Error::new(&name, error.element(), error.kind().clone()),
+        Store::open_at(&Location::resolve(path)?, context)
+    }
+
+    /// Opens a path that was resolved before.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_at(location: &Location, context: &IoContext) -> Result<Store, Error> {
+        let (name, path) = (location.name(), location.path());
+        let store = Store::open_absolute(name, path.to_owned(), context);
+        let store = store.map_err(|error| match error.file() == path {
+            true => Error::new(name, error.element(), error.kind().clone()),
             false => error,
         })?;
-        if name == absolute {
+        if name == path {
             return Ok(store);
         }
         let named = Below {
             backend: store.backend,
             group: String::new(),
-            path: name.clone(),
+            path: name.to_owned(),
         };
         Ok(Store {
-            path: name,
+            path: name.to_owned(),
             backend: Box::new(named),
         })
     }

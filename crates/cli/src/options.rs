@@ -64,7 +64,7 @@ impl Opened {
             let in_demo = self.demo.as_ref().and_then(|demo| demo.name_of(path));
             escape(&in_demo.unwrap_or(path).display().to_string()).into_owned()
         };
-        self.cells.paths().map(name).collect()
+        self.cells.names().map(name).collect()
     }
 }
 

@@ -60,14 +60,12 @@ impl MappedCollection {
             return Err(Error::NoPaths);
         }
         // Files are opened again later, when the current folder may be another one.
-        let given = options.sources.clone();
-        let sources = options.sources.into_iter().map(AnnDataSource::absolute);
+        let sources = options.sources.into_iter().map(AnnDataSource::resolved);
         options.sources = sources.collect::<Result<_, _>>()?;
         // Its forked children will know that they are.
         is_forked();
         let context = IoContext::new(options.io);
-        let plan = Plan::open(&options, &context)
-            .map_err(|error| as_given(error, &given, &options.sources))?;
+        let plan = Plan::open(&options, &context)?;
         Ok(MappedCollection {
             inner: Arc::new(Inner {
                 options,
@@ -159,9 +157,20 @@ impl MappedCollection {
         self.plan().stores.len()
     }
 
-    /// The absolute paths of the files, in order.
-    pub fn paths(&self) -> impl ExactSizeIterator<Item = &Path> {
+    /// What the stores are called, in order: their paths as they were given.
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &Path> {
         self.plan().stores.iter().map(|store| store.file.as_path())
+    }
+
+    /// The absolute paths of the files, in order; of stores in memory, their names.
+    pub fn paths(&self) -> impl ExactSizeIterator<Item = &Path> {
+        let sources = self.options().sources.iter();
+        sources
+            .zip(self.names())
+            .map(|(source, name)| match source {
+                AnnDataSource::At(location) => location.path(),
+                _ => name,
+            })
     }
 
     /// Store number and row in its file of row `index` of the collection.
@@ -451,23 +460,5 @@ fn value_at(values: &Values1d, index: usize) -> ItemValue {
         Values1d::Numbers(numbers) => {
             ItemValue::Number(numbers.dtype(), numbers.as_slice().get(index))
         }
-    }
-}
-
-/// Names a file that does not exist as it was given, as the reader of an error looks for that.
-fn as_given(error: Error, given: &[AnnDataSource], absolute: &[AnnDataSource]) -> Error {
-    let Error::File(missing) = &error else {
-        return error;
-    };
-    let is_it = |source: &AnnDataSource| match source {
-        AnnDataSource::Path(path) => path == missing.file(),
-        AnnDataSource::Memory(_) => false,
-    };
-    let given = absolute.iter().position(is_it).map(|at| &given[at]);
-    match (missing.kind(), given) {
-        (ErrorKind::NotFound, Some(AnnDataSource::Path(path))) => {
-            anndata_io::Error::new(path, missing.element(), ErrorKind::NotFound).into()
-        }
-        _ => error,
     }
 }

@@ -80,7 +80,7 @@ impl MappedCollection {
             .enumerate()
             .filter_map(|(number, store)| Some((number, labels_of(&store?.into_categories()))))
             .collect();
-        let files: Vec<&Path> = self.paths().collect();
+        let files: Vec<&Path> = self.names().collect();
         merge_categories(key, &files, &categories)
     }
 

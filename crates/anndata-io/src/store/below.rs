@@ -41,15 +41,17 @@ impl Below {
         }
     }
 
+    fn renamed(&self, error: Error) -> Error {
+        let element = self.relative(error.element());
+        Error::new(&self.path, element, error.kind().clone())
+    }
+
     fn ask<T>(
         &self,
         element: &str,
         read: impl FnOnce(&dyn Backend, &str) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        read(&*self.backend, &self.full(element)).map_err(|error| {
-            let element = self.relative(error.element());
-            Error::new(&self.path, element, error.kind().clone())
-        })
+        read(&*self.backend, &self.full(element)).map_err(|error| self.renamed(error))
     }
 }
 
@@ -60,6 +62,22 @@ impl Backend for Below {
 
     fn children(&self, group: &str) -> Result<Vec<String>, Error> {
         self.ask(group, |backend, group| backend.children(group))
+    }
+
+    fn unreadable(&self, group: &str) -> Result<Vec<Error>, Error> {
+        let errors = self.ask(group, |backend, group| backend.unreadable(group))?;
+        Ok(errors
+            .into_iter()
+            .map(|error| self.renamed(error))
+            .collect())
+    }
+
+    fn dangling(&self, group: &str) -> Result<Vec<(String, String)>, Error> {
+        self.ask(group, |backend, group| backend.dangling(group))
+    }
+
+    fn has_writer(&self) -> bool {
+        self.backend.has_writer()
     }
 
     fn attribute_names(&self, element: &str) -> Result<Vec<String>, Error> {

@@ -395,6 +395,15 @@ impl BlockReader for Blocks {
 }
 
 impl Backend for LibHdf5Store {
+    /// Its links are looked through by our own reader alone.
+    fn dangling(&self, _: &str) -> Result<Vec<(String, String)>, Error> {
+        Ok(Vec::new())
+    }
+
+    fn has_writer(&self) -> bool {
+        false
+    }
+
     fn node(&self, element: &str) -> Result<Option<Node>, Error> {
         let fail = self.fail(element);
         let Some(object) = self.object(element)? else {

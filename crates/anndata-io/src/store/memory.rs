@@ -280,6 +280,18 @@ impl From<MemoryStore> for Store {
 }
 
 impl Backend for MemoryStore {
+    fn unreadable(&self, _: &str) -> Result<Vec<Error>, Error> {
+        Ok(Vec::new())
+    }
+
+    fn dangling(&self, _: &str) -> Result<Vec<(String, String)>, Error> {
+        Ok(Vec::new())
+    }
+
+    fn has_writer(&self) -> bool {
+        false
+    }
+
     fn node(&self, element: &str) -> Result<Option<Node>, Error> {
         if element.is_empty() {
             return Ok(Some(Node::Group));

@@ -190,6 +190,10 @@ const ROOT_V3: &str = "zarr.json";
 const ROOTS_V2: [&str; 3] = [".zgroup", ".zarray", ".zmetadata"];
 
 impl Backend for ZarrStore {
+    fn has_writer(&self) -> bool {
+        false
+    }
+
     fn node(&self, element: &str) -> Result<Option<Node>, Error> {
         match self.format {
             Format::V3 => Ok(self.node_v3(element)?.map(|(node, _)| node)),
