@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator
-from multiprocessing.context import get_spawning_popen
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _arguments as arguments
@@ -60,7 +58,7 @@ class Loader:
         self._sent: Rank | None = None
         seed = options["seed"]
         # The largest numbers of a state fit in 63 bits.
-        self._seed = secrets.randbits(63) if seed is None else arguments.count("seed", seed)
+        self._seed = _ranks.random_seed() if seed is None else arguments.count("seed", seed)
         self._agreed = seed is not None
         self._core = self._open(options)
         self._next = _Position(0)
@@ -242,7 +240,7 @@ class Loader:
                 # Reading there will find the rank, or say that there is no telling.
                 sent = None
         position = self._next if self._place is None else self._place.position
-        if get_spawning_popen() is not None:
+        if _ranks.is_starting_worker():
             # A worker that is being started reads what this process would read next, as a forked one
             # does; any other copy goes on from here.
             position = self._next

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 
 class Rank(NamedTuple):
     """A process of those that train together, and how many there are."""
@@ -76,6 +78,17 @@ def worker() -> Rank:
     data = sys.modules.get("torch.utils.data")
     info = data and data.get_worker_info()
     return ALONE if info is None else Rank(info.id, info.num_workers)
+
+
+def is_starting_worker() -> bool:
+    """Whether what is being pickled is for a process that is being started."""
+    context = sys.modules.get("multiprocessing.context")
+    return context is not None and context.get_spawning_popen() is not None
+
+
+def random_seed() -> int:
+    """A seed that nobody chose, below 2^63."""
+    return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def in_worker() -> bool:
