@@ -43,9 +43,7 @@ impl AnnDataSource {
             }
         }
     }
-}
 
-impl AnnDataSource {
     /// The same source with its path resolved against the current folder.
     ///
     /// # Errors
@@ -126,7 +124,7 @@ impl AnnDataFile {
             return Err(what_it_is(&store, "mod", "a MuData file".to_owned()));
         }
         let (obs, var) = (index(&store, "obs")?, index(&store, "var")?);
-        // Everything else is held against these two lengths: they must be written, not claimed.
+        // Everything else is compared with these two lengths: they must be written, not claimed.
         obs.rows_array().check_index_written()?;
         var.rows_array().check_index_written()?;
         let (n_obs, n_vars) = (obs.len(), var.len());
@@ -164,7 +162,7 @@ impl AnnDataFile {
             Some(names) => return Ok(names),
             None => (0..index.len()).collect(),
         };
-        names(&index, &rows)
+        index.read_names(&rows)
     }
 
     /// The members of a group that have a name and nothing behind it, and what stands there.
@@ -454,11 +452,6 @@ fn index(store: &Store, frame: &str) -> Result<Column, Error> {
     })
 }
 
-/// The texts of index rows.
-fn names(index: &Column, rows: &[u64]) -> Result<Strings, Error> {
-    Ok(index.read_rows(rows)?.into_texts())
-}
-
 impl Column {
     /// The texts of some rows, in the order of `rows`: obs names. Numbers become their text,
     /// missing values `nan`.
@@ -466,7 +459,7 @@ impl Column {
     /// # Errors
     /// As [`read_rows`](Self::read_rows).
     pub fn read_names(&self, rows: &[u64]) -> Result<Strings, Error> {
-        names(self, rows)
+        Ok(self.read_rows(rows)?.into_texts())
     }
 }
 

@@ -789,7 +789,7 @@ impl Array {
         let count = rows.end.saturating_sub(rows.start).saturating_mul(row_len);
         if count.saturating_mul(dtype.size() as u64) > FREE_BYTES {
             let found = format!("{count} elements at once");
-            return Err(self.invalid("rows of 64 MiB at the most", found));
+            return Err(self.invalid("rows of at most 64 MiB", found));
         }
         let (size, row_len) = (dtype.size(), row_len as usize);
         let mut out = Values::new(dtype);

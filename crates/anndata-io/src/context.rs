@@ -43,7 +43,7 @@ pub enum Hdf5Backend {
 pub struct IoOptions {
     /// Bytes of decoded chunks to keep. The chunk in use is held even when it is larger.
     pub cache_bytes: usize,
-    /// Files kept open at the most; the least recently read is closed first.
+    /// At most how many files are kept open; the least recently read is closed first.
     pub max_open_files: usize,
     /// Whether uncompressed bytes of files on local Linux file systems are read through a memory
     /// map, which spares a system call a row. The process is killed (SIGBUS) when another one

@@ -404,7 +404,8 @@ impl Archive {
                 Err(self.invalid(name, &format!("a crc32 of {:#010x}", entry.crc32), found))
             }
             Ok(found) => {
-                Err(self.invalid(name, "as many bytes as the entry claims", found.to_string()))
+                let expected = format!("{len} bytes, as the entry claims");
+                Err(self.invalid(name, &expected, found.to_string()))
             }
             Err(error) => Err(self.invalid(name, "a deflated entry", error.to_string())),
         }

@@ -348,7 +348,7 @@ impl MatrixSource {
     }
 
     /// Makes the matrix ready to be read by rows. Only one that is stored by column (CSC) is not:
-    /// it is turned, which reads all of it twice. Else that happens when rows are first read;
+    /// it is turned, which reads all of it twice. Otherwise that happens when rows are first read;
     /// afterwards they cost what those of CSR cost.
     ///
     /// What it takes is bounded by [`IoOptions::csc_bytes`](crate::IoOptions::csc_bytes). Clones,

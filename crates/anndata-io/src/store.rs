@@ -90,13 +90,11 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens a file or directory, by its content: the extension does not matter.
+    /// Opens a file or directory, by its content: the extension does not matter. A group inside a
+    /// file is a store as well, named by a path below the file: `cells.h5mu/mod/rna`.
     ///
     /// # Errors
     /// When the path is a URL or does not exist, or holds neither HDF5 nor zarr.
-    ///
-    /// A group inside a file is a store as well, named by a path below the file:
-    /// `cells.h5mu/mod/rna`.
     pub fn open(path: &Path, context: &IoContext) -> Result<Store, Error> {
         Store::open_at(&Location::resolve(path)?, context)
     }

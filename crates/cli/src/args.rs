@@ -101,8 +101,8 @@ Examples:
   mapped-anndata check a.h5ad b.zarr --layers X,counts --obsm \"\"
   mapped-anndata check *.h5ad --json | jq -r '.faults[]?.message'
 
-Read are obs and var names, every column of obs, X, raw.X, every layer and every element of obsm:
-each chunk is decoded, each code and column index held against what it stands for. Told apart are:
+It reads obs and var names, every column of obs, X, raw.X, every layer and every element of obsm: it
+decodes each chunk, and compares each code and column index with what it stands for. It lists apart:
 faults, for which the exit code is 1: what a model would ask for and cannot get, or what contradicts
 itself (links to nothing, categories that repeat, files cut short); what is not supported (but X,
 which is needed: a fault); and notices (names of cells or genes that repeat, a flag that a writer
@@ -331,12 +331,12 @@ fn bytes(text: &str) -> Result<usize, String> {
     let (number, unit) = text.split_at(split);
     let unit: f64 = match unit.trim().to_ascii_lowercase().as_str() {
         "" | "b" => 1.0,
-        "k" | "kib" => 1024.0,
-        "m" | "mib" => 1024.0 * 1024.0,
-        "g" | "gib" => 1024.0 * 1024.0 * 1024.0,
-        "kb" => 1e3,
-        "mb" => 1e6,
-        "gb" => 1e9,
+        "kib" => 1024.0,
+        "mib" => 1024.0 * 1024.0,
+        "gib" => 1024.0 * 1024.0 * 1024.0,
+        "k" | "kb" => 1e3,
+        "m" | "mb" => 1e6,
+        "g" | "gb" => 1e9,
         _ => return Err("expected bytes with a unit such as MiB or GiB".to_owned()),
     };
     match number.parse::<f64>() {
@@ -432,7 +432,7 @@ mod tests {
                 .all(|text| sampler(text).is_err())
         );
         assert_eq!(bytes("256MiB"), Ok(256 << 20));
-        assert_eq!(bytes("1.5g"), Ok(3 << 29));
+        assert_eq!(bytes("1.5g"), Ok(1_500_000_000));
         assert_eq!(bytes("1000"), Ok(1000));
         assert!(
             ["", "x", "1TiBs", "-1"]

@@ -181,8 +181,8 @@ fn write_json(
         shape: cells.shape(),
         original_shapes: cells.original_shapes(),
         n_obs: cells.n_obs(),
-        join: cells.join().map(join_name),
-        join_vars: cells.join_vars().map(join_name),
+        join: cells.join().map(Join::as_str),
+        join_vars: cells.join_vars().map(Join::as_str),
         encoders: Object(encoders.collect()),
         categories: Object(categories.collect()),
         label_counts: Object(counts.collect()),
@@ -190,13 +190,6 @@ fn write_json(
         var_joint: vars.then(|| cells.var_joint().map(|names| names.iter().collect())),
     };
     Ok(write_line(out, &info)?)
-}
-
-fn join_name(join: Join) -> &'static str {
-    match join {
-        Join::Inner => "inner",
-        Join::Outer => "outer",
-    }
 }
 
 fn write_text(opened: &Opened, keys: &[Key<'_>], vars: bool, out: &mut impl Write) -> Result<()> {

@@ -26,7 +26,7 @@ pub(crate) struct Extent {
     pub(crate) first: usize,
     pub(crate) batches: usize,
     pub(crate) ends: Ends,
-    /// Bytes of rows that wait; packed ones take the part `packing` of what they take at the most.
+    /// Bytes of rows that wait; packed ones take the part `packing` of the most that they take.
     pub(crate) budget: usize,
     pub(crate) packing: f64,
 }

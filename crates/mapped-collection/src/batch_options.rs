@@ -149,6 +149,10 @@ impl BatchOptions {
 
     /// Batches of an epoch of `n_rows` rows after the first `had` of them: for rows that a sampler
     /// [draws](Sampler::Drawn) later, and for epochs that go on.
+    ///
+    /// # Panics
+    /// When the batch size, the number of ranks or that of readers is 0, or a step has too many rows
+    /// to count.
     pub fn n_batches(&self, n_rows: usize, had: usize) -> usize {
         self.schedule(Order::InOrder(n_rows), had).n_batches()
     }

@@ -270,7 +270,7 @@ impl Epoch {
         of_drawn(&self.batches.options.sampler)
     }
 
-    /// Waits until [`next`](Iterator::next) has an answer, at most `timeout`; gives whether it
+    /// Waits until [`next`](Iterator::next) has an answer, at most `timeout`; returns whether it
     /// has. For callers that have to look up from time to time, for signals say. Without
     /// [workers](BatchOptions::workers), the caller does the work meanwhile, at least one step of
     /// it: rows of one store that lie together are read, say.

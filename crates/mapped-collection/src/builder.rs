@@ -203,7 +203,7 @@ impl Builder {
         self
     }
 
-    /// Files kept open at the most. By default, 64.
+    /// At most how many files are kept open. By default, 64.
     pub fn max_open_files(mut self, files: usize) -> Self {
         self.io.max_open_files = files;
         self

@@ -46,7 +46,7 @@ struct Inner {
     fingerprint: OnceBox<u64>,
 }
 
-/// Bytes of it that are kept at the most: a few dense batches.
+/// At most how many of its bytes are kept: a few dense batches.
 const SPARE_BYTES: usize = 128 << 20;
 
 impl MappedCollection {
@@ -258,7 +258,7 @@ impl MappedCollection {
             .collect()
     }
 
-    /// Turns matrices that are stored by column (CSC) into rows. Else that happens to each when its
+    /// Turns matrices that are stored by column (CSC) into rows. Otherwise that happens to each when its
     /// rows are first read, which then takes long; workers that are forked afterwards share what
     /// is ready.
     ///

@@ -18,7 +18,7 @@ const GROWTH: usize = 16;
 const FILLED: f64 = 0.95;
 /// Batches of a window that gains nothing by being larger: enough to keep the threads busy.
 const FEW_BATCHES: usize = 4;
-/// Finished batches that wait for the caller, at the most.
+/// At most how many finished batches wait for the caller.
 const MOST_READY: usize = 8;
 
 /// What a pipeline delivers, and within which bounds.
@@ -227,7 +227,7 @@ impl Job {
         }
     }
 
-    /// Batches of a window that begins at this one, at the most, or at least where it ends with a
+    /// At most how many batches a window has that begins at this one; at least, where it ends with a
     /// band of chunks; `before` is how many the one before it had.
     pub(crate) fn window_batches(&self, first: usize, before: usize) -> usize {
         let step = self.schedule.step_rows();

@@ -13,7 +13,7 @@ impl Plan {
     /// When two of its entries have one name; the validity of a column of numbers, `<key>_valid`,
     /// is an entry too.
     pub(crate) fn check_batch_names(&self) -> Result<(), Error> {
-        self.same_name.clone().map_or(Ok(()), Err)
+        self.batch_names.clone()
     }
 
     /// What [`check_batch_names`](Self::check_batch_names) tells, found once: small batches are

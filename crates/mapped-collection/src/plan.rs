@@ -150,8 +150,8 @@ pub(crate) struct Plan {
     pub(crate) var_names: Option<Vec<Arc<VarNames>>>,
     pub(crate) joint: Option<JointVars>,
     pub(crate) missing_keys: Vec<MissingKey>,
-    /// Why no batch can be made of items: two of its entries would have one name.
-    pub(crate) same_name: Option<Error>,
+    /// Whether batches can be made: an error where two entries would have one name.
+    pub(crate) batch_names: Result<(), Error>,
     pub(crate) unmatched_labels: Vec<UnmatchedLabel>,
 }
 
@@ -222,10 +222,10 @@ impl Plan {
             var_names: options.join.is_some().then_some(var_names),
             joint,
             missing_keys: Vec::new(),
-            same_name: None,
+            batch_names: Ok(()),
             unmatched_labels: filter.map_or_else(Vec::new, |filter| filter.unmatched(&filtered)),
         };
-        plan.same_name = plan.find_same_name().err();
+        plan.batch_names = plan.find_same_name();
         plan.missing_keys = plan.find_missing(options, context, &filtered)?;
         let unknown = unmatched::unknown_labels(&options.unknown_label, &plan.found_encoders());
         plan.unmatched_labels.extend(unknown);

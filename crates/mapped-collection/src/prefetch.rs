@@ -58,7 +58,7 @@ struct Shared {
 struct State {
     /// The next batch that no window has.
     next_planned: usize,
-    /// Batches that the last window was planned with, at the most.
+    /// At most how many batches the last window was planned with.
     window_batches: usize,
     planning: bool,
     windows: VecDeque<Active>,
@@ -266,11 +266,11 @@ impl Pipeline {
         self.pid == std::process::id()
     }
 
-    /// Waits until the next batch is there, at most so long, and gives whether it is. Without
+    /// Waits until the next batch is there, at most so long, and returns whether it is. Without
     /// threads, the caller does the work meanwhile, at least one step of it.
     pub(crate) fn wait(&mut self, timeout: Duration) -> bool {
-        let end = Instant::now() + timeout;
-        self.lock_when_there(Some(end)).is_some()
+        self.lock_when_there(Instant::now().checked_add(timeout))
+            .is_some()
     }
 
     /// The next batch; to be called no more often than there are batches.

@@ -50,7 +50,7 @@ impl Recycler {
         }
     }
 
-    /// Changes how many bytes to keep at the most.
+    /// Changes how many bytes to keep at most.
     pub(crate) fn set_limit(&self, limit: usize) {
         self.limit.store(limit, Ordering::Relaxed);
     }

@@ -58,7 +58,7 @@ pub(crate) enum Chunks {
 
 /// A library that reads and decodes blocks of an array itself.
 pub(crate) trait BlockReader: Debug + Send + Sync {
-    /// Bytes stored for the whole array, at the most.
+    /// At most how many bytes are stored for the whole array.
     fn stored_bytes(&self) -> u64;
 
     /// How many bytes one stored byte may become, in good faith.

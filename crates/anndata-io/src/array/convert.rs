@@ -156,7 +156,12 @@ pub(crate) fn table_of(offset: u64, n_rows: u64, rows: u64, row_bytes: u64) -> V
         len: (rows.min(n_rows - chunk * rows) * row_bytes) as u32,
         skip_mask: 0,
     };
-    (0..n_rows.div_ceil(rows)).map(block).collect()
+    // Rows without bytes lie nowhere: however many a file claims, none is listed.
+    let n_blocks = match row_bytes {
+        0 => 0,
+        _ => n_rows.div_ceil(rows),
+    };
+    (0..n_blocks).map(block).collect()
 }
 
 impl Array {
@@ -190,6 +195,12 @@ impl Array {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_without_bytes_are_not_listed() {
+        assert!(table_of(0, 1 << 52, 1 << 20, 0).is_empty());
+        assert_eq!(table_of(8, 5, 2, 16).len(), 3);
+    }
     use crate::array::memory_parts;
     use crate::dtype::Values;
 

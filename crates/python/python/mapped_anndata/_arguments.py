@@ -258,7 +258,7 @@ def weights(name: str, value: Any) -> np.ndarray:
 
 
 _UNITS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
-_BYTES = r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e\+?([0-9]{1,2}))?\s*([KMGT]?)(i?)B?\s*"
+_BYTES = r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e\+?([0-9]{1,2}))?\s*(?:([KMGT])(i?))?B?\s*"
 
 
 def n_bytes(name: str, value: Any) -> int:
@@ -274,7 +274,7 @@ def n_bytes(name: str, value: Any) -> int:
         if match is None:
             raise ValueError(f"{name}: expected {expected}, found {_shown(value)}")
         digits, exponent, unit, binary = match.groups()
-        unit_bytes = (1024 if binary else 1000) ** _UNITS[unit.upper()]
+        unit_bytes = (1024 if binary else 1000) ** _UNITS[(unit or "").upper()]
         # A part of a byte is left out: 0.1 GiB is no whole number.
         value = int(Fraction(digits) * 10 ** int(exponent or 0) * unit_bytes)
     elif isinstance(value, (float, np.floating)):

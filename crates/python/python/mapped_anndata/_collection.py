@@ -197,7 +197,7 @@ class MappedCollection:
     def prepare(self, progress: Callable[[float], object] | None = None) -> None:
         """Turns matrices that are stored by column (CSC) into rows.
 
-        Else that happens to each when its rows are first read, which then takes long: call it
+        Otherwise that happens to each when its rows are first read, which then takes long: call it
         before workers are forked, so that they share what is ready.
 
         Args:
@@ -509,7 +509,7 @@ def _reopen(cls: type[MappedCollection], options: dict[str, Any], io: dict[str, 
 
 
 def _index(names: list[str] | None) -> pd.Index | np.ndarray | None:
-    """Names as a `pandas.Index` if pandas is installed, else as an array of objects."""
+    """Names as a `pandas.Index` if pandas is installed, otherwise as an array of objects."""
     if names is None:
         return None
     array = np.array(names, dtype=object)

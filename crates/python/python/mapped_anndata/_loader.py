@@ -258,14 +258,14 @@ class Loader:
         options = {key: value for key, value in self._options.items() if value is not None}
         try:
             rank = self._rank()
-        except RuntimeError:
+        except (RuntimeError, ValueError):
             rank = None
         if rank is not None and not self._sampler.divides:
             options |= rank._asdict()
         shown = ", ".join(f"{key}={_short(value)}" for key, value in options.items())
         try:
             n_batches = f"{len(self)} batches an epoch"
-        except (TypeError, RuntimeError):
+        except (TypeError, RuntimeError, ValueError):
             n_batches = "batches"
         return f"Loader({shown}): {n_batches} of {self._collection!r}"
 

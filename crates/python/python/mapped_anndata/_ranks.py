@@ -42,10 +42,10 @@ def find(sent: Rank | None = None) -> Rank | None:
         return Rank(torch.get_rank(), torch.get_world_size())
     if sent is not None:
         return sent
-    world_size = _from_environment("WORLD_SIZE")
+    world_size = _from_environment("WORLD_SIZE", 1)
     if world_size is None:
         return None
-    rank = _from_environment("RANK")
+    rank = _from_environment("RANK", 0)
     if rank is not None:
         return Rank(rank, world_size)
     if world_size > 1:
@@ -60,17 +60,20 @@ def world_size(sent: Rank | None = None) -> int:
     """The number of ranks, which may be known before the rank of this process is."""
     if (torch := distributed()) is not None:
         return torch.get_world_size()
-    return sent.world_size if sent is not None else _from_environment("WORLD_SIZE") or 1
+    return sent.world_size if sent is not None else _from_environment("WORLD_SIZE", 1) or 1
 
 
-def _from_environment(name: str) -> int | None:
+def _from_environment(name: str, least: int) -> int | None:
     text = os.environ.get(name)
     if text is None:
         return None
     try:
-        return int(text)
+        number = int(text)
     except ValueError:
-        raise ValueError(f"{name}: expected a number in the environment, found {text!r}") from None
+        number = -1
+    if not least <= number < 2**32:
+        raise ValueError(f"{name}: expected a number from {least} to below 2^32 in the environment, found {text!r}")
+    return number
 
 
 def worker() -> Rank:

@@ -48,7 +48,7 @@ def test_of_a_collection(name, value):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("cache_bytes", value) for value in (-1, 1.5, "1..5G", np.nan, np.inf, "a lot", 2**64, True, [1])),
+        *(("cache_bytes", value) for value in (-1, 1.5, "1..5G", "5 iB", np.nan, np.inf, "a lot", 2**64, True, [1])),
         *(("csc_bytes", value) for value in (-1, "1 XB", 0.1)),
         *(("max_open_files", value) for value in (-1, 64.0, "64", 2**64, True)),
         *(("mmap", value) for value in ("yes", 1)),
@@ -80,7 +80,7 @@ def test_of_a_batch(collection, name, value):
         *(("batch_size", value) for value in (64.0, None, "64", 0, -1, 2**64, True, [8])),
         *(("seed", value) for value in (3.5, 2**63, 2**64, -1, "a")),
         *(("workers", value) for value in (None, -1, 1.0, 2**64, True)),
-        *(("memory", value) for value in ("1..5G", None, np.nan, np.inf, -1, -1.0, "-1 GiB", "", "1 QB", 1e9 + 0.5, 2**64, "1e99")),
+        *(("memory", value) for value in ("1..5G", None, np.nan, np.inf, -1, -1.0, "-1 GiB", "", "1 QB", "5 iB", 1e9 + 0.5, 2**64, "1e99")),
         *(("drop_last", value) for value in ("yes", 1, None)),
         *(("shuffle", value) for value in ("sometimes", "blocks:0", "blocks:-1", "blocks:1e3", "blocks:" + "9" * 5000, 1, np.eye(2))),
         *(("sampler", value) for value in (5, "01", Weighted(np.ones((1100, 1))), Weighted([np.nan] * 1100), Weighted("a"))),
@@ -150,7 +150,7 @@ def test_numbers_of_bytes(value, expected):
     assert found == expected and type(found) is int
 
 
-@pytest.mark.parametrize("value", ["1..5G", "G", "", " ", "1 Gi B", "1,5G", "1e", "e9", "1e-3", "0x10", "1_000", "١", "1\u212a", "nan", "inf"])
+@pytest.mark.parametrize("value", ["1..5G", "G", "", " ", "1 Gi B", "5 iB", "5i", "1,5G", "1e", "e9", "1e-3", "0x10", "1_000", "١", "1\u212a", "nan", "inf"])
 def test_texts_that_are_no_numbers_of_bytes(value):
     with pytest.raises(ValueError, match="memory: expected a number of bytes"):
         arguments.n_bytes("memory", value)

@@ -294,10 +294,15 @@ def test_one_rank_cannot_draw_a_seed_for_all(folder, monkeypatch):
     assert len(rows(loader)) == 40
 
 
-def test_a_world_size_that_is_no_number_is_named(folder, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "two")
-    with pytest.raises(ValueError, match="WORLD_SIZE.*'two'"):
-        next(iter(opened(folder).loader(8)))
+@pytest.mark.parametrize("name, text", [("WORLD_SIZE", "two"), ("WORLD_SIZE", "0"), ("RANK", "-1"), ("RANK", str(2**70))])
+def test_a_rank_that_cannot_be_is_named(folder, monkeypatch, name, text):
+    loader = opened(folder).loader(8, pad=False)
+    for known, number in {"RANK": "0", "WORLD_SIZE": "2", name: text}.items():
+        monkeypatch.setenv(known, number)
+    for ask in (lambda: next(iter(loader)), lambda: len(loader)):
+        with pytest.raises(ValueError, match=f"{name}.*'{text}'"):
+            ask()
+    assert "batches" in repr(loader)
 
 
 def test_trainers_find_what_they_look_for(folder):

@@ -137,8 +137,7 @@ impl Hdf5Store {
                         true => self.file.superblock().root_object_header_address()?,
                         false => at,
                     };
-                    let names: Vec<&str> = path.split('/').collect();
-                    let names = names.into_iter().filter(|name| !matches!(*name, "" | "."));
+                    let names = path.split('/').filter(|name| !matches!(*name, "" | "."));
                     let names: Box<dyn Iterator<Item = &str>> = Box::new(names);
                     match self.follow(from, names, depth + 1, followed)? {
                         Some(address) => address,

@@ -252,7 +252,10 @@ impl Hdf5Store {
         };
         for entry in content[4..].chunks_exact(entry_len) {
             let kinds = u16::from_le_bytes([entry[2], entry[3]]);
-            if kinds >> kind & 1 == 1 {
+            if kinds
+                .checked_shr(kind.into())
+                .is_some_and(|kinds| kinds & 1 == 1)
+            {
                 let mut heap = Cursor::new(&entry[14 + usize::from(offset_size)..]);
                 return heap.read_offset(offset_size);
             }

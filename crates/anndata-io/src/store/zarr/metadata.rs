@@ -336,13 +336,13 @@ fn record_type(dtype: &Value) -> Parsed<(Vec<Field<'_>>, usize)> {
     let mut len = 0usize;
     for field in dtype.as_array().into_iter().flatten() {
         let (Some(name), Some(text)) = (field[0].as_str(), field[1].as_str()) else {
-            return unsupported_type(format!("the zarr dtype {dtype}"));
+            return unsupported_type(format!("the zarr dtype {}", shown(dtype)));
         };
         let size = text.get(2..).and_then(|size| size.parse::<usize>().ok());
         let unit = if text.get(1..2) == Some("U") { 4 } else { 1 };
         let size = size.filter(|&size| size <= 1 << 20).map(|size| size * unit);
         let (Some(size), true) = (size, field[2].is_null()) else {
-            return unsupported_type(format!("the field {field} of a zarr dtype"));
+            return unsupported_type(format!("the field {} of a zarr dtype", shown(field)));
         };
         if let Ok((item, big_endian)) = numpy_type(&field[1])
             && item.size() == size
@@ -365,26 +365,27 @@ fn record_type(dtype: &Value) -> Parsed<(Vec<Field<'_>>, usize)> {
 
 /// A numpy type string, such as `<f4`.
 fn numpy_type(value: &Value) -> Parsed<(ItemType, bool)> {
+    let refuse = || unsupported_type(format!("the zarr dtype {}", shown(value)));
     let Some(text) = value.as_str() else {
-        return unsupported_type(format!("the zarr dtype {value}"));
+        return refuse();
     };
     let (order, code) = text.split_at_checked(1).unwrap_or_default();
     let big_endian = order == ">";
     let item = match code.split_at_checked(1) {
         Some(("U", chars)) => match chars.parse() {
             Ok(chars @ 1..=65_536) => ItemType::Text(TextEncoding::Utf32 { chars }),
-            _ => return unsupported_type(format!("the zarr dtype {text}")),
+            _ => return refuse(),
         },
         Some(("S", size)) => match size.parse() {
             Ok(size @ 1..=65_536) => ItemType::Text(TextEncoding::Fixed {
                 size,
                 padding: Padding::Nulls,
             }),
-            _ => return unsupported_type(format!("the zarr dtype {text}")),
+            _ => return refuse(),
         },
         _ => match code.parse() {
             Ok(dtype) => ItemType::Number(dtype),
-            Err(_) => return unsupported_type(format!("the zarr dtype {text}")),
+            Err(_) => return refuse(),
         },
     };
     Ok((item, big_endian))
