@@ -195,12 +195,6 @@ impl Array {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn rows_without_bytes_are_not_listed() {
-        assert!(table_of(0, 1 << 52, 1 << 20, 0).is_empty());
-        assert_eq!(table_of(8, 5, 2, 16).len(), 3);
-    }
     use crate::array::memory_parts;
     use crate::dtype::Values;
 
@@ -266,5 +260,11 @@ mod tests {
         let equal = array(words, &[5]).converted(Conversion::Equals(4, missing));
         let equal = equal.expect("in memory").read_all().expect("readable");
         assert_eq!(equal.as_slice().to_vec::<u8>(), [0, 0, 0, 0, 1]);
+    }
+
+    #[test]
+    fn rows_without_bytes_are_not_listed() {
+        assert!(table_of(0, 1 << 52, 1 << 20, 0).is_empty());
+        assert_eq!(table_of(8, 5, 2, 16).len(), 3);
     }
 }
