@@ -243,8 +243,13 @@ impl Sampler {
                 if n_samples.is_some_and(|n| u32::try_from(n).is_err()) {
                     return Err(option("sampler", "less than 2^32 draws", "more"));
                 }
-                if !weights.iter().sum::<f64>().is_finite() {
+                let sum: f64 = weights.iter().sum();
+                if !sum.is_finite() {
                     return Err(option("sampler", "weights whose sum is finite", "infinity"));
+                }
+                // Smaller ones have too few digits to be compared.
+                if sum > 0.0 && !(weights.len() as f64 / sum).is_finite() {
+                    return Err(option("sampler", "weights that are not all tiny", sum));
                 }
                 if n_obs == 0 && n_samples.is_some_and(|n| n > 0) {
                     return Err(option("sampler", "rows to draw from", "none"));

@@ -213,6 +213,7 @@ impl Batches {
             start,
             job,
             next: 0,
+            had: 0,
             pipeline: None,
         }
     }
@@ -227,6 +228,8 @@ pub struct Epoch {
     start: usize,
     job: Result<Arc<Job>, Error>,
     next: usize,
+    /// Batches up to the last one that was delivered; one that failed after it is none of them.
+    had: usize,
     pipeline: Option<Pipeline>,
 }
 
@@ -237,7 +240,8 @@ impl Epoch {
     }
 
     /// Where the epoch stands: what [`Batches::resume`] takes to go on after the batches
-    /// delivered so far. After the last batch, it is the start of the next epoch; but one of
+    /// delivered so far; one that failed is read again, unless a later one was delivered. After
+    /// the last batch, it is the start of the next epoch; but one of
     /// several [readers](BatchOptions::reader) stays at the end, while others may still read.
     ///
     /// # Errors
@@ -255,8 +259,8 @@ impl Epoch {
         };
         let schedule = &job.schedule;
         let len = schedule.order.len();
-        if self.next < schedule.n_batches() {
-            let had = self.start + self.next * schedule.step_rows();
+        if self.had < schedule.n_batches() {
+            let had = self.start + self.had * schedule.step_rows();
             (self.epoch, had.min(len))
         } else if schedule.reader == Part::WHOLE {
             (self.epoch.saturating_add(1), 0)
@@ -304,6 +308,9 @@ impl Iterator for Epoch {
             Err(error) => Err(error),
         };
         self.next += 1;
+        if batch.is_ok() {
+            self.had = self.next;
+        }
         Some(batch)
     }
 

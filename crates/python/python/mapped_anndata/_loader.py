@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from . import _arguments as arguments
 from . import _core, _ranks
 from ._batch import finish
@@ -60,6 +62,8 @@ class Loader:
         # The largest numbers of a state fit in 63 bits.
         self._seed = _ranks.random_seed() if seed is None else arguments.count("seed", seed)
         self._agreed = seed is not None
+        # Each worker that makes a loader would draw a seed of its own.
+        self._made_in_worker = _ranks.worker().world_size > 1
         self._core = self._open(options)
         self._next = _Position(0)
         self._place: _Place | None = None
@@ -139,27 +143,35 @@ class Loader:
             rows = self._sampler.draw(position.epoch)
         division = (*rank, *_ranks.worker())
         epoch = self._core.begin(position.epoch, position.rows, division, rows, position.drawn)
-        if rows is not None and rank.world_size > 1 and self._explicit is None:
-            self._check_drawn(epoch.drawn)
+        if rows is not None:
+            self._check_drawn(rank, position.epoch, rows, epoch.drawn)
         self._next = _Position(position.epoch + 1)
         self._place = _Place(position)
         return epoch, self._place
 
     def _check_ranks(self, rank: Rank) -> None:
-        """Makes sure that ranks divide the same rows, and once."""
+        """Makes sure that ranks, and workers, divide the same rows, and once."""
+        if not self._agreed and self._made_in_worker:
+            raise RuntimeError(
+                "seed: workers of a DataLoader need one seed, and each that makes a loader would draw its own: give a "
+                "seed, or make the loader before the workers start"
+            )
         found = self._explicit is None and not self._sampler.divides
         n_parts = self._sampler.drawing.num_replicas if self._sampler.divides else rank.world_size
         if n_parts > 1:
             # A process that sends a loader to a worker has checked its own callers.
             _ranks.check_undivided(checked=self._sent is not None or not found)
-        if rank.world_size > 1 and found and not self._agreed:
+        if rank.world_size > 1 and not self._agreed:
             self._reseed(_ranks.from_first(self._seed))
 
-    @staticmethod
-    def _check_drawn(drawn: int) -> None:
-        """Refuses rows that differ between ranks: some would be repeated, others lost."""
-        others = _ranks.of_all(drawn)
-        if others is not None and (differing := [r for r, of_rank in enumerate(others) if of_rank != others[0]]):
+    def _check_drawn(self, rank: Rank, epoch: int, rows: np.ndarray, drawn: int) -> None:
+        """Refuses rows that differ between ranks or workers: some would be repeated, others lost."""
+        if rank.world_size == 1 and _ranks.worker().world_size == 1:
+            return
+        others = _ranks.of_all(drawn, rank)
+        if others is None:
+            self._sampler.check_repeats(rows, epoch)
+        elif (differing := [r for r, of_rank in enumerate(others) if of_rank != others[0]]):
             raise RuntimeError(
                 f"sampler: ranks 0 and {differing[0]} drew different rows, so that dividing them would lose some: seed "
                 "the sampler alike on all ranks"
@@ -176,6 +188,8 @@ class Loader:
         read goes on.
         """
         epoch = arguments.count("epoch", epoch)
+        if epoch >= 2**62:
+            raise ValueError(f"epoch: expected less than 2^62, found {epoch}")
         if self._next.epoch != epoch:
             self._next = _Position(epoch)
         self._place = None
@@ -195,6 +209,9 @@ class Loader:
         }
         if position.rows and position.drawn is not None:
             state["drawn"] = position.drawn
+        if not self._agreed:
+            # Each of several ranks may have drawn its own.
+            state["agreed"] = 0
         if _ranks.in_worker():
             state["worker"], state["workers"] = _ranks.worker()
         return state
@@ -213,6 +230,7 @@ class Loader:
         self._check_worker(state)
         if self._options["seed"] is None:
             self._reseed(seed)
+            self._agreed = bool(state.get("agreed", 1))
         self._core.check_state(seed, fingerprint)
         if self._sampler.drawing is None and rows > self._core.n_rows:
             raise ValueError(f"state: expected at most {self._core.n_rows} rows of an epoch, found {rows}")
@@ -252,7 +270,7 @@ class Loader:
         self._sent, self._next = kept["sent"], kept["next"]
         if self._options["seed"] is None:
             self._reseed(kept["seed"])
-            self._agreed = kept["agreed"]
+            self._agreed, self._made_in_worker = kept["agreed"], False
 
     def __repr__(self) -> str:
         options = {key: value for key, value in self._options.items() if value is not None}

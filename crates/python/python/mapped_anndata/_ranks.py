@@ -141,10 +141,10 @@ def from_first(value: int) -> int:
     return values[0]
 
 
-def of_all(value: int) -> Sequence[int] | None:
+def of_all(value: int, rank: Rank) -> Sequence[int] | None:
     """The values of all ranks, called by all together; None where they cannot be asked."""
     torch = distributed()
-    if torch is None or in_worker():
+    if torch is None or in_worker() or rank != (torch.get_rank(), torch.get_world_size()):
         return None
     values: list[Any] = [None] * torch.get_world_size()
     torch.all_gather_object(values, value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,7 @@ class Sampler:
                 self.n_samples = arguments.count("sampler.num_samples", sampler.num_samples)
         elif is_rows(sampler):
             self.rows = rows("sampler", sampler, n_obs).astype(np.uint32)
-        elif isinstance(sampler, (Iterator, Mapping, str, bytes)) or not isinstance(sampler, Iterable):
+        elif isinstance(sampler, (Iterator, Mapping, Set, str, bytes, bytearray)) or not isinstance(sampler, Iterable):
             raise TypeError(
                 "sampler: expected rows, or an object that can be iterated anew for each epoch, found "
                 f"{type(sampler).__name__}"
@@ -72,6 +72,17 @@ class Sampler:
             return len(self.drawing)
         except TypeError:
             return None
+
+    def check_repeats(self, drawn: np.ndarray, epoch: int) -> None:
+        """Refuses a sampler that draws other rows each time it is asked: where several processes ask
+        theirs, and cannot compare what they draw, some rows would be lost and others repeated."""
+        if not np.array_equal(drawn, self.draw(epoch)):
+            raise RuntimeError(
+                f"sampler: {type(self.drawing).__name__} draws other rows each time, so that processes which divide them "
+                "would lose some: give rows (a list of what it draws), or a sampler whose rows depend on its seed and "
+                "`set_epoch` alone; or read in one process, without workers of a DataLoader, since a loader reads ahead "
+                "by itself; or initialise torch.distributed, over which ranks compare what they draw"
+            )
 
     def draw(self, epoch: int) -> np.ndarray:
         """The rows of an epoch."""

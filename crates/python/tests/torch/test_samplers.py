@@ -5,7 +5,9 @@ import pytest
 import torch
 from torch.utils.data import (
     BatchSampler,
+    DataLoader,
     DistributedSampler,
+    IterableDataset,
     RandomSampler,
     SequentialSampler,
     SubsetRandomSampler,
@@ -25,7 +27,7 @@ def cells():
 
 def rows(cells, loader):
     starts = np.cumsum([0, *cells.n_obs_list])
-    return [row for b in loader for row in (starts[b["_store_idx"]] + b["_row_idx"]).tolist()]
+    return [row for b in loader for row in (starts[np.asarray(b["_store_idx"])] + np.asarray(b["_row_idx"])).tolist()]
 
 
 @pytest.mark.parametrize("make", [RandomSampler, lambda c: SubsetRandomSampler(range(0, N, 2))])
@@ -66,6 +68,34 @@ def test_a_sampler_that_divides(cells):
         assert list(sampler) == epochs[1]
         found += epochs[0]
     assert set(found) == set(range(N)) and len(found) < N + 3
+
+
+class Made(IterableDataset):
+    """Makes its loader where it is iterated."""
+
+    def __init__(self, options):
+        self.options = options
+
+    def __iter__(self):
+        return iter(MappedCollection(helpers.DEMO).loader(100, **self.options))
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_workers_need_one_order(cells, method):
+    def read(dataset):
+        return list(DataLoader(dataset, batch_size=None, num_workers=2, multiprocessing_context=method))
+
+    with pytest.raises(RuntimeError, match="sampler: RandomSampler draws other rows each time"):
+        read(cells.loader(100, sampler=RandomSampler(cells)))
+    with pytest.raises(RuntimeError, match="seed: workers of a DataLoader need one seed"):
+        read(Made({"shuffle": "exact", "seed": None}))
+    for loader in (
+        cells.loader(100, sampler=DistributedSampler(cells, num_replicas=1, rank=0)),
+        cells.loader(100, sampler=SequentialSampler(cells)),
+        cells.loader(100, shuffle="exact", seed=None),
+        Made({"shuffle": "exact", "seed": 3}),
+    ):
+        assert sorted(rows(cells, read(loader))) == list(range(N))
 
 
 @pytest.mark.parametrize("form", [torch.tensor, lambda v: torch.tensor(v, dtype=torch.int32)])
