@@ -177,7 +177,8 @@ impl Batches {
             return mismatch("its seed", own.seed, state.seed);
         }
         if state.fingerprint != own.fingerprint {
-            let what = "the fingerprint of its data, sampler and shuffle";
+            let what = "the fingerprint of its data, sampler and shuffle (open the same files in the same \
+                        order, with the same filter, sampler and shuffle)";
             return mismatch(what, own.fingerprint, state.fingerprint);
         }
         Ok(())
