@@ -373,7 +373,7 @@ impl Run {
         }
     }
 
-    /// Members of groups that nothing can ask for. What is a fault of an element already is none here.
+    /// Members of groups that nothing can ask for, but for those that are faults of an element already.
     fn unreadable(&mut self, file: &AnnDataFile) {
         for error in file.unreadable() {
             let mut known = self.entries.iter().flat_map(|entry| &entry.faults);

@@ -539,7 +539,7 @@ pub(crate) fn check_code(
     }
 }
 
-/// The codes of rows, held against the categories. One of a category that is NaN is missing.
+/// The codes of rows, checked against the categories. A code whose category is NaN is missing.
 fn check_codes(array: &Array, stored: &Values, categories: &Values1d) -> Result<Codes, Error> {
     let n_categories = categories.len();
     let has_nan = has_nan(categories);

@@ -187,7 +187,7 @@ impl std::error::Error for Error {
 /// What an external link of HDF5 is called.
 pub(crate) const LINK_ELSEWHERE: &str = "a link into another file";
 
-/// The way out of values that are none which are read: anndata would write them again as they are.
+/// The way out of values of a type that is not read: anndata would write them again as they are.
 pub(crate) const AS_NUMBERS: &str =
     "leave it out, or write it as integers, floats, booleans or texts";
 

@@ -168,7 +168,7 @@ impl Store {
     }
 
     /// The group `inner` of an HDF5 file as a store; of a MuData file, also that of a table's name.
-    /// `None` where there is none, nor any table.
+    /// `None` where the file has neither.
     fn below(
         file: PathBuf,
         backend: Box<dyn Backend>,

@@ -34,9 +34,7 @@ impl MappedCollection {
     pub fn batches(&self, options: BatchOptions) -> Result<Batches, Error> {
         self.check_open()?;
         self.plan().check_batch_names()?;
-        let with_rows: Vec<usize> = (0..self.n_stores())
-            .filter(|&store| self.plan().stores[store].rows.len() > 0)
-            .collect();
+        let with_rows = self.plan().stores_with_rows();
         for number in 0..self.plan().matrices.len() {
             self.plan().common_row_shape(number, &with_rows)?;
         }

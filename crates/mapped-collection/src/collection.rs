@@ -192,9 +192,7 @@ impl MappedCollection {
     /// hold the values of all stores, where an item has its own store's, or rows cannot be batched.
     pub fn is_uniform(&self) -> bool {
         let plan = self.plan();
-        let with_rows: Vec<usize> = (0..self.n_stores())
-            .filter(|&store| plan.stores[store].rows.len() > 0)
-            .collect();
+        let with_rows = plan.stores_with_rows();
         let stores = || with_rows.iter().map(|&store| &plan.stores[store]);
         let matrices_alike = plan.matrices.iter().enumerate().all(|(number, key)| {
             let own_type = |source: &MatrixSource| self.options().dtype.or(Some(source.dtype()));

@@ -156,6 +156,13 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// The numbers of the stores that have rows.
+    pub(crate) fn stores_with_rows(&self) -> Vec<usize> {
+        let stores = self.stores.iter().enumerate();
+        let with_rows = stores.filter(|(_, store)| store.rows.len() > 0);
+        with_rows.map(|(number, _)| number).collect()
+    }
+
     pub(crate) fn open(options: &Builder, context: &IoContext) -> Result<Plan, Error> {
         let encoded = encoded_keys(options)?;
         let layers: Vec<LayerKey> = options

@@ -49,7 +49,7 @@ impl AnnDataFile {
         Ok(Keys { keys, groups })
     }
 
-    /// Whether something is an element, and its members that are none of its parts. What cannot be
+    /// Whether something is an element, and those of its members that are not parts of it. What cannot be
     /// read is an element: it fails when it is opened.
     fn below(&self, element: &str) -> (bool, Vec<String>) {
         if !matches!(self.store.node(element), Ok(Some(Node::Group))) {

@@ -44,7 +44,7 @@ impl Run {
         };
         let mut groups = vec![String::new(), "var".to_owned(), "raw".to_owned()];
         for group in ["obs", "layers", "obsm"] {
-            // A group that cannot be listed is told of when its keys are.
+            // A group that cannot be listed is reported with its keys.
             groups.extend(file.keys(group).unwrap_or_default().groups);
         }
         let mut told = HashSet::new();

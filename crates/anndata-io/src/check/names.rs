@@ -77,7 +77,7 @@ pub(super) fn categories(
     (faults.collect(), has_nan(categories).then(nan))
 }
 
-/// Where those that repeat stand first, and how often they are there. `None` is none of them.
+/// Where those that repeat stand first, and how often they occur; `None` never counts.
 fn repeats<K: Eq + Hash>(keys: impl Iterator<Item = Option<K>>) -> Vec<(usize, u64)> {
     let mut times: HashMap<K, (usize, u64)> = HashMap::new();
     for (number, key) in keys.enumerate() {

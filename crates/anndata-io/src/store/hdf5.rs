@@ -191,6 +191,10 @@ pub(super) fn filter_name(id: u16) -> Option<&'static str> {
     })
 }
 
+fn invalid(what: impl Into<String>) -> Hdf5Error {
+    Hdf5Error::InvalidData(what.into())
+}
+
 fn is_undefined(address: u64, offset_size: u8) -> bool {
     hdf5_reader::io::Cursor::is_undefined_offset(address, offset_size)
 }

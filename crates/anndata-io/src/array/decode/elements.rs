@@ -130,7 +130,7 @@ fn scaled<T: Element>(values: Slice<'_>, scale: f64, offset: f64) -> Vec<T> {
     }
 }
 
-/// The number of booleans in packed bits: the first byte says how many bits at the end are none.
+/// The number of booleans in packed bits: the first byte says how many bits at the end are padding.
 pub(super) fn packed_len(source: &[u8]) -> Option<usize> {
     let (&padding, bits) = source.split_first()?;
     let padding = usize::from(padding);

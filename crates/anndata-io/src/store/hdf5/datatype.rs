@@ -181,7 +181,7 @@ fn datatype(cursor: &mut Cursor<'_>, depth: usize) -> Result<Datatype, Hdf5Error
     Ok(Datatype { size, class })
 }
 
-/// The layout of a float; `None` where it is none that can be described.
+/// The layout of a float; `None` where it cannot be described.
 fn float(
     cursor: &mut Cursor<'_>,
     size: usize,

@@ -14,7 +14,7 @@ use hdf5_reader::messages::{HdfMessage, MSG_LINK, MSG_LINK_INFO, MSG_SYMBOL_TABL
 use hdf5_reader::symbol_table::SymbolTableNode;
 
 use super::headers::ObjectKind;
-use super::{Hdf5Store, is_undefined};
+use super::{Hdf5Store, invalid, is_undefined};
 
 /// The members of a group.
 #[derive(Debug, Default)]
@@ -52,10 +52,6 @@ struct Link {
 const MOST_NESTED: u32 = 16;
 /// Links to paths that are followed for one name.
 const MOST_LINKS: u32 = 1024;
-
-fn invalid(what: impl Into<String>) -> Hdf5Error {
-    Hdf5Error::InvalidData(what.into())
-}
 
 impl Members {
     fn target(&self, name: &str) -> Result<Option<&Target>, Hdf5Error> {

@@ -13,7 +13,7 @@ use hdf5_reader::io::Cursor;
 use hdf5_reader::messages::shared::{self, SharedMessage};
 use hdf5_reader::messages::{self, HdfMessage};
 
-use super::{Hdf5Store, is_undefined};
+use super::{Hdf5Store, invalid, is_undefined};
 
 /// The messages of an object.
 #[derive(Debug, Default)]
@@ -80,10 +80,6 @@ impl Header {
 pub(super) struct Headers {
     by_address: std::collections::HashMap<u64, Arc<Header>>,
     len: usize,
-}
-
-fn invalid(what: impl Into<String>) -> Hdf5Error {
-    Hdf5Error::InvalidData(what.into())
 }
 
 impl Hdf5Store {
