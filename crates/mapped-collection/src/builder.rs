@@ -6,7 +6,7 @@ use label_encoding::Label;
 
 use crate::collection::MappedCollection;
 use crate::error::Error;
-use crate::filter::{FilterValue, ObsFilter};
+use crate::plan::filter::{FilterValue, ObsFilter};
 
 /// Which obs keys are encoded to integers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

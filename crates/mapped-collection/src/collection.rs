@@ -8,15 +8,15 @@ use feature_join::{Join, VarNames};
 use label_encoding::Encoder;
 use once_cell::race::OnceBox;
 
+use crate::batch::pool::Recycler;
+use crate::batch::row_writer::read_row;
 use crate::builder::Builder;
 use crate::error::Error;
 use crate::item::{Item, ItemValue};
+use crate::loader::prefetch::is_forked;
+use crate::loader::state::of_data;
+use crate::plan::unmatched::UnmatchedLabel;
 use crate::plan::{MissingKey, ObsColumn, Plan, read_var_names};
-use crate::prefetch::is_forked;
-use crate::recycle::Recycler;
-use crate::rows::read_row;
-use crate::state::of_data;
-use crate::unmatched::UnmatchedLabel;
 
 /// Many AnnData files as one map-style dataset.
 ///

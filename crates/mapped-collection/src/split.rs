@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::collection::MappedCollection;
 use crate::error::Error;
 use crate::order::Sampler;
-use crate::shuffle::{Purpose, permutation_for};
+use crate::order::shuffle::{Purpose, permutation_for};
 
 /// How rows are divided.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,12 +4,12 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::bands::{Carried, Ends, Extent, Rest};
+use crate::batch::pool::Waiting;
 use crate::batch::{Batch, BatchFormat, BatchSlots, FillScratch, Pick, fill};
 use crate::error::Error;
+use crate::loader::bands::{Carried, Ends, Extent, Rest};
+use crate::order::schedule::Schedule;
 use crate::plan::Plan;
-use crate::recycle::Waiting;
-use crate::schedule::Schedule;
 
 /// Rows that one read takes at least, so that what a read costs besides is small; at most a few
 /// more, to end where a band of chunks does.

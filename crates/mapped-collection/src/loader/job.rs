@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::bands::{Carried, Ends, Extent};
 use crate::batch::BatchFormat;
+use crate::batch::pool::{Recycler, Waiting};
 use crate::collection::MappedCollection;
 use crate::error::Error;
+use crate::loader::bands::{Carried, Ends, Extent};
+use crate::loader::window::{Reading, Window};
 use crate::order::Together;
-use crate::recycle::{Recycler, Waiting};
-use crate::schedule::Schedule;
-use crate::window::{Reading, Window};
+use crate::order::schedule::Schedule;
 
 /// Windows grow by this factor, from one batch to what the budget allows: the first batch comes at
 /// once, and few windows are small.

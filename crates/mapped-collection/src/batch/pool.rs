@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, Weak};
 use anndata_io::{DType, Values};
 
 use crate::batch::Matrix;
-use crate::slots::Indices;
+use crate::batch::matrix_slots::Indices;
 
 /// Columns and values of sparse rows; no columns for dense ones.
 type Buffers = (Vec<u32>, Values);

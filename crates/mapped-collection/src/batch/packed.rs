@@ -7,7 +7,7 @@
 
 use anndata_io::{Bool, Stored, f16};
 
-use crate::recycle::Waiting;
+use crate::batch::pool::Waiting;
 
 /// Widest matrix whose columns take 2 bytes.
 const NARROW: usize = 1 << 16;
@@ -329,7 +329,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::recycle::Recycler;
+    use crate::batch::pool::Recycler;
 
     fn round_trip<T: Pack>(rows: &[Vec<(u32, T)>], width: usize) -> Vec<u8> {
         let waiting = Waiting::new(&Arc::new(Recycler::new(1 << 20)), 1 << 10);

@@ -1,5 +1,10 @@
 //! Batches: many rows read at once, in the order asked.
 
+pub(crate) mod matrix_slots;
+pub(crate) mod packed;
+pub(crate) mod pool;
+pub(crate) mod row_writer;
+
 use std::cell::Cell;
 use std::sync::Arc;
 
@@ -8,12 +13,12 @@ use anndata_io::{
 };
 use label_encoding::{Label, MISSING_CODE};
 
+use crate::batch::matrix_slots::{Indices, Layout, MatrixSlots, PlaceScratch, SlotSink};
+use crate::batch::pool::{Home, Waiting};
 use crate::collection::MappedCollection;
 use crate::error::Error;
-use crate::labels::number_label;
+use crate::plan::labels::number_label;
 use crate::plan::{ObsColumn, ObsKey, Plan};
-use crate::recycle::{Home, Waiting};
-use crate::slots::{Indices, Layout, MatrixSlots, PlaceScratch, SlotSink};
 
 /// How the matrices of a batch are laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,18 +1,26 @@
 //! Epochs of batches: iteration, and going on where one stopped.
 
+pub(crate) mod bands;
+pub(crate) mod job;
+pub(crate) mod lanes;
+pub(crate) mod options;
+pub(crate) mod prefetch;
+pub(crate) mod state;
+pub(crate) mod window;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::batch::Batch;
-use crate::batch_options::BatchOptions;
+use crate::batch::pool::Recycler;
 use crate::collection::MappedCollection;
 use crate::error::Error;
-use crate::job::Job;
+use crate::loader::job::Job;
+use crate::loader::options::BatchOptions;
+use crate::loader::prefetch::Pipeline;
+use crate::loader::state::{LoaderState, fingerprint, of_drawn};
 use crate::order::Order;
-use crate::prefetch::Pipeline;
-use crate::recycle::Recycler;
-use crate::schedule::Part;
-use crate::state::{LoaderState, fingerprint, of_drawn};
+use crate::order::schedule::Part;
 
 /// Epochs of batches of one collection.
 #[derive(Debug, Clone)]

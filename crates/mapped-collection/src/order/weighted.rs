@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rand_chacha::rand_core::RngCore;
 
-use crate::shuffle::{Purpose, generator, unit};
+use crate::order::shuffle::{Purpose, generator, unit};
 
 /// One weight a row, shared.
 pub type Weights = Arc<[f64]>;

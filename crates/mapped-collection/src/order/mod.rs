@@ -1,9 +1,13 @@
 //! The order of an epoch's rows: which rows, how often, and when.
 
+pub(crate) mod schedule;
+pub(crate) mod shuffle;
+pub(crate) mod weighted;
+
 use std::sync::Arc;
 
-use crate::sample::{Weights, weighted_with_replacement, weighted_without_replacement};
-use crate::shuffle::{Purpose, permutation_for};
+use crate::order::shuffle::{Purpose, permutation_for};
+use crate::order::weighted::{Weights, weighted_with_replacement, weighted_without_replacement};
 
 /// How the rows of an epoch are mixed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

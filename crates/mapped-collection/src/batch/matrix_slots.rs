@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anndata_io::{DType, Room, RowSink, Slice, Stored, Values, with_dtype};
 use feature_join::{ABSENT, SortScratch, VarMap};
 
+use crate::batch::packed::{Pack, PackedRows, packed_bytes};
+use crate::batch::pool::Waiting;
+use crate::batch::row_writer::{COLUMNS_ARE_CHECKED, put_dense, put_sparse};
 use crate::batch::{Matrix, Output};
-use crate::packed::{Pack, PackedRows, packed_bytes};
-use crate::recycle::Waiting;
-use crate::rows::{COLUMNS_ARE_CHECKED, put_dense, put_sparse};
 
 /// Row pointers and columns of a CSR matrix, 32-bit where that is enough.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use anndata_io::DType;
 use crate::batch::{BatchFormat, Output};
 use crate::collection::MappedCollection;
 use crate::error::Error;
+use crate::order::schedule::{Part, Schedule};
 use crate::order::{Order, Sampler, Shuffle};
-use crate::schedule::{Part, Schedule};
 
 /// What epochs of batches are like.
 #[derive(Debug, Clone)]

@@ -5,9 +5,9 @@ use label_encoding::{Label, LabelKind};
 
 use crate::builder::LabelMatch;
 use crate::error::Error;
-use crate::labels::labels_of;
 use crate::plan::ObsColumn;
-use crate::unmatched::{Candidates, UnmatchedLabel, unmatched};
+use crate::plan::labels::labels_of;
+use crate::plan::unmatched::{Candidates, UnmatchedLabel, unmatched};
 
 /// A label that a filter lets through.
 #[derive(Debug, Clone, PartialEq, Eq)]

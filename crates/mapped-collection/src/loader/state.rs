@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::batch_options::BatchOptions;
 use crate::collection::MappedCollection;
 use crate::error::Error;
+use crate::loader::options::BatchOptions;
 use crate::order::{Sampler, Shuffle};
 
 /// Where an epoch stands: enough to go on at the next batch, in another process and with another

@@ -1,5 +1,10 @@
 //! What a collection knows of its stores once it is open: never changed, shared by all clones.
 
+pub(crate) mod filter;
+pub(crate) mod labels;
+pub(crate) mod names;
+pub(crate) mod unmatched;
+
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,9 +18,9 @@ use label_encoding::{Categories, Encoder, EncodingError, Label};
 
 use crate::builder::{Builder, EncodeLabels, LabelMatch, UnknownLabel};
 use crate::error::Error;
-use crate::filter::{ObsFilter, Seen};
-use crate::labels::{KeptRows, labels_of};
-use crate::unmatched::{self, UnmatchedLabel};
+use crate::plan::filter::{ObsFilter, Seen};
+use crate::plan::labels::{KeptRows, labels_of};
+use crate::plan::unmatched::UnmatchedLabel;
 
 /// One store of a collection.
 #[derive(Debug)]

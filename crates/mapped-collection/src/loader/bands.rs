@@ -5,8 +5,8 @@ use std::sync::Arc;
 use anndata_io::MatrixSource;
 
 use crate::batch::BatchSlots;
+use crate::batch::pool::Waiting;
 use crate::plan::{Plan, StorePlan};
-use crate::recycle::Waiting;
 
 /// Where a window ends, besides where memory does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,12 +120,12 @@ mod tests {
 
     use super::*;
     use crate::batch::BatchFormat;
+    use crate::batch::pool::Recycler;
     use crate::collection::MappedCollection;
-    use crate::job::Job;
+    use crate::loader::job::Job;
+    use crate::loader::prefetch::Pipeline;
     use crate::order::Order;
-    use crate::prefetch::Pipeline;
-    use crate::recycle::Recycler;
-    use crate::schedule::{Part, Schedule};
+    use crate::order::schedule::{Part, Schedule};
 
     fn cells(sizes: &[usize]) -> MappedCollection {
         let stores = sizes.iter().map(|&n| {

@@ -14,13 +14,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::bands::Carried;
+use crate::batch::pool::Waiting;
 use crate::batch::{Batch, FillScratch};
 use crate::error::Error;
-use crate::job::Job;
-use crate::lanes::Lanes;
-use crate::recycle::Waiting;
-use crate::window::Window;
+use crate::loader::bands::Carried;
+use crate::loader::job::Job;
+use crate::loader::lanes::Lanes;
+use crate::loader::window::Window;
 
 /// Whether this process was forked from the one that asked first.
 ///
