@@ -7,19 +7,26 @@ use label_encoding::{Categories, Label, LabelColumn, LabelWeights};
 
 use crate::collection::MappedCollection;
 use crate::error::Error;
-use crate::plan::filter::ObsFilter;
-use crate::plan::labels::{MergedLabels, StoreLabels, labels_of};
-use crate::plan::{ObsColumn, merge_categories};
+use crate::label_values::labels_of;
+use crate::plan::labels::{MergedLabels, StoreLabels};
+use crate::plan::obs::{ObsColumn, merge_categories};
+
+/// How many rows have each code.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CodeCounts {
+    /// The codes that rows have, each with their number, in the order of their first rows.
+    pub counts: Vec<(i64, u64)>,
+    /// Rows without a label.
+    pub missing: u64,
+}
 
 impl MappedCollection {
     /// The labels of column `key` of every store, or an error when none has it.
     fn labels(&self, key: &str) -> Result<Vec<Option<StoreLabels<'_>>>, Error> {
-        self.check_open()?;
+        self.plan().check_open()?;
         let plan = self.plan();
-        let filter = self.options().obs_filter.iter();
-        let in_filter = filter
-            .flat_map(ObsFilter::keys)
-            .position(|name| name == key);
+        let in_filter = plan.filter_keys.iter().position(|name| name == key);
         let in_obs = plan.obs.iter().position(|obs| obs.name == key);
         let encoder = in_obs.and_then(|number| plan.obs[number].encoder.as_ref());
         let store = |number: usize| -> Result<Option<StoreLabels<'_>>, Error> {
@@ -33,7 +40,7 @@ impl MappedCollection {
                 (Some(column), _) => StoreLabels::of(column, encoder).map(Some),
                 (None, None) if in_obs.is_some() || in_filter.is_some() => Ok(None),
                 (None, None) => {
-                    let column = self.reopen(number)?.obs_column(key)?;
+                    let column = self.plan().reopen(number)?.obs_column(key)?;
                     column.as_ref().map(StoreLabels::read).transpose()
                 }
             }
@@ -59,7 +66,7 @@ impl MappedCollection {
     }
 
     fn nearest_column(&self, key: &str) -> Option<String> {
-        let stores = (0..self.n_stores()).filter_map(|store| self.reopen(store).ok());
+        let stores = (0..self.n_stores()).filter_map(|store| self.plan().reopen(store).ok());
         let existing: Vec<String> = stores
             .filter_map(|file| file.obs_keys().ok())
             .flatten()
@@ -94,7 +101,7 @@ impl MappedCollection {
     /// # Errors
     /// When no store has the column, or it cannot be read.
     pub fn merged_labels(&self, key: &str) -> Result<MergedLabels, Error> {
-        let rows = self.plan().stores.iter().map(|store| store.rows.as_kept());
+        let rows = self.plan().stores.iter().map(|store| &store.rows);
         Ok(MergedLabels::merge(
             self.labels(key)?.into_iter().zip(rows).collect(),
         ))
@@ -139,6 +146,39 @@ impl MappedCollection {
         LabelWeights::count(self.n_obs(), &columns).map_err(|source| Error::Labels {
             key: keys.join(", "),
             source: Box::new(source),
+        })
+    }
+
+    /// Counts the codes of an encoded key over the rows that passed the filter; `None` when the key
+    /// is not encoded. No file is read.
+    pub fn code_counts(&self, key: &str) -> Option<CodeCounts> {
+        let plan = self.plan();
+        let number = plan.obs.iter().position(|obs| obs.name == key)?;
+        let encoder = plan.obs[number].encoder.as_ref()?;
+        // The unknown label, -1, is the first of all.
+        let mut counts = vec![0; encoder.n_classes() + 1];
+        let (mut order, mut missing) = (Vec::new(), 0);
+        for store in &plan.stores {
+            let Some(column) = &store.columns[number] else {
+                missing += store.rows.len() as u64;
+                continue;
+            };
+            for row in store.rows.iter() {
+                let Some(code) = column.code(row) else {
+                    missing += 1;
+                    continue;
+                };
+                let count = &mut counts[(code + 1) as usize];
+                if *count == 0 {
+                    order.push(code);
+                }
+                *count += 1;
+            }
+        }
+        let of = |code: i64| (code, counts[(code + 1) as usize]);
+        Some(CodeCounts {
+            counts: order.into_iter().map(of).collect(),
+            missing,
         })
     }
 }

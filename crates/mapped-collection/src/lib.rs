@@ -13,7 +13,7 @@
 //! | [`MappedCollection`] | the opened collection |
 //! | [`Item`] | one row: matrices and labels by name |
 //! | [`Batch`] | many rows in the order asked: dense or CSR |
-//! | [`Batches`] | epochs of batches: shuffled, sampled, read ahead, resumed |
+//! | [`Loader`] | epochs of batches: shuffled, sampled, read ahead, resumed |
 //!
 //! ```
 //! use anndata_io::{MemoryStore, Values};
@@ -52,33 +52,40 @@
 mod batch;
 mod builder;
 mod collection;
-mod counts;
 mod error;
+mod fork;
 mod item;
+mod label_values;
 mod labels;
 mod loader;
+mod options;
 mod order;
 mod plan;
 mod split;
+#[cfg(test)]
+mod testing;
 
 pub use anndata_io::{AnnDataSource, DType, Hdf5Backend, IoContext, MemoryStore, Values};
-pub use batch::matrix_slots::Indices;
-pub use batch::{Batch, BatchColumn, BatchFormat, Matrix, Output};
-pub use builder::{Builder, EncodeLabels, LabelMatch, UnknownLabel};
+pub use batch::columns::BatchColumn;
+pub use batch::matrix::{CsrIndex, Matrix};
+pub use batch::{Batch, BatchFormat, MatrixFormat};
+pub use builder::Builder;
 pub use collection::MappedCollection;
-pub use counts::CodeCounts;
 pub use error::Error;
 pub use feature_join::{Join, VarNames};
 pub use item::{Item, ItemValue};
 pub use label_encoding::{Categories, Encoder, Label, LabelWeights, MISSING_CODE, UNKNOWN_CODE};
-pub use loader::options::BatchOptions;
+pub use labels::CodeCounts;
+pub use loader::Loader;
+pub use loader::epoch::Epoch;
+pub use loader::options::LoaderOptions;
 pub use loader::state::LoaderState;
-pub use loader::{Batches, Epoch};
+pub use options::{EncodeLabels, FilterValue, LabelMatch};
+pub use order::Shuffle;
+pub use order::sampler::Sampler;
 pub use order::shuffle::permutation;
+pub use order::split::{Split, SplitOptions};
 pub use order::weighted::Weights;
-pub use order::{Sampler, Shuffle};
-pub use plan::MissingKey;
-pub use plan::filter::FilterValue;
 pub use plan::labels::MergedLabels;
+pub use plan::missing::MissingKey;
 pub use plan::unmatched::UnmatchedLabel;
-pub use split::{Split, SplitOptions};

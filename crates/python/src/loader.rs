@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::Duration;
 
-use mapped_anndata::{BatchOptions, Batches, LoaderState, Sampler, Shuffle};
+use mapped_anndata::{Loader, LoaderOptions, LoaderState, Sampler, Shuffle};
 use numpy::{PyArrayLike1, PyReadonlyArray1};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -17,7 +17,7 @@ use crate::errors::to_python;
 /// Who reads: `(rank, world_size, reader, readers)`.
 type Division = (usize, usize, usize, usize);
 
-fn divided(options: BatchOptions, (rank, world_size, reader, readers): Division) -> BatchOptions {
+fn divided(options: LoaderOptions, (rank, world_size, reader, readers): Division) -> LoaderOptions {
     options.rank(rank, world_size).reader(reader, readers)
 }
 
@@ -25,7 +25,7 @@ fn divided(options: BatchOptions, (rank, world_size, reader, readers): Division)
 #[pyclass(frozen, module = "mapped_anndata._core")]
 #[derive(Debug)]
 pub(crate) struct Loader {
-    batches: Batches,
+    batches: Loader,
 }
 
 #[pymethods]
@@ -64,7 +64,7 @@ impl Loader {
             (None, None) if drawn => Sampler::Drawn([].into()),
             (None, None) => Sampler::All,
         };
-        let options = BatchOptions::new(batch_size)
+        let options = LoaderOptions::new(batch_size)
             .shuffle(match block {
                 None => Shuffle::None,
                 Some(0) => Shuffle::Exact,
@@ -80,7 +80,7 @@ impl Loader {
             .workers(workers)
             .memory(memory);
         let options = divided(options, division);
-        let batches = py.detach(|| collection.cells().batches(options));
+        let batches = py.detach(|| collection.cells().loader(options));
         Ok(Loader {
             batches: batches.map_err(to_python)?,
         })
@@ -92,14 +92,16 @@ impl Loader {
         self.batches.n_rows()
     }
 
-    /// Batches of an epoch of `n_rows` rows after the first `had` of them.
+    /// Loader of an epoch of `n_rows` rows after the first `had` of them.
     fn n_batches(&self, division: Division, n_rows: usize, had: usize) -> usize {
         divided(self.batches.options().clone(), division).n_batches(n_rows, had)
     }
 
     /// What a state says of the data and the options.
     fn fingerprint(&self, py: Python<'_>) -> PyResult<u64> {
-        let state = py.detach(|| self.batches.start_of(0)).map_err(to_python)?;
+        let state = py
+            .detach(|| self.batches.epoch_start(0))
+            .map_err(to_python)?;
         Ok(state.fingerprint)
     }
 
@@ -193,7 +195,7 @@ impl Epoch {
         batch.map(|batch| to_dict(py, batch)).transpose()
     }
 
-    /// Batches to come.
+    /// Loader to come.
     fn __len__(&self) -> PyResult<usize> {
         Ok(self.lock()?.len())
     }

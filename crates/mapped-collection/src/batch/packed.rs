@@ -7,7 +7,7 @@
 
 use anndata_io::{Bool, Stored, f16};
 
-use crate::batch::pool::Waiting;
+use crate::batch::waiting::WaitingRows;
 
 /// Widest matrix whose columns take 2 bytes.
 const NARROW: usize = 1 << 16;
@@ -20,11 +20,11 @@ pub(crate) struct PackedRows {
     /// Words of the last block that are taken.
     taken: usize,
     /// Where each row of the batch lies.
-    places: Vec<Place>,
+    places: Vec<PackedRow>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Place {
+struct PackedRow {
     block: u32,
     /// In words of 8 bytes.
     start: u32,
@@ -123,7 +123,7 @@ impl PackedRows {
             narrow: width <= NARROW,
             blocks: Vec::new(),
             taken: 0,
-            places: vec![Place::default(); n_rows],
+            places: vec![PackedRow::default(); n_rows],
         }
     }
 
@@ -137,7 +137,7 @@ impl PackedRows {
         row: usize,
         columns: &[u32],
         values: &[T],
-        waiting: &Waiting,
+        waiting: &WaitingRows,
     ) -> usize {
         let len = columns.len();
         let (n_large, rest) = values.iter().fold((0u32, 0), |(n, rests), value| {
@@ -164,7 +164,7 @@ impl PackedRows {
             self.blocks.push(waiting.take_block(n_words));
             self.taken = 0;
         }
-        self.places[row] = Place {
+        self.places[row] = PackedRow {
             block: self.blocks.len() as u32 - 1,
             start: self.taken as u32,
             len: len as u32,
@@ -209,7 +209,7 @@ impl PackedRows {
         self.places[row].len as usize
     }
 
-    fn parts(&self, row: usize) -> (&[u64], &[u64], Place) {
+    fn parts(&self, row: usize) -> (&[u64], &[u64], PackedRow) {
         let place = self.places[row];
         let Some(block) = self.blocks.get(place.block as usize) else {
             return (&[], &[], place);
@@ -286,7 +286,7 @@ impl PackedRows {
     }
 
     /// Gives the memory back.
-    pub(crate) fn release(self, waiting: &Waiting) {
+    pub(crate) fn release(self, waiting: &WaitingRows) {
         for block in self.blocks {
             waiting.give_block(block);
         }
@@ -294,7 +294,7 @@ impl PackedRows {
 }
 
 /// Position and value of those that are too large for 1 byte.
-fn large<T: Pack>(value_part: &[u64], place: Place) -> impl Iterator<Item = (usize, T)> {
+fn large<T: Pack>(value_part: &[u64], place: PackedRow) -> impl Iterator<Item = (usize, T)> {
     let from = words(place.len as usize, 1);
     let words = value_part[from..].iter().take(place.n_large.into());
     words.map(|&word| ((word >> 16) as usize, T::from_whole(word as u16)))
@@ -329,10 +329,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::batch::pool::Recycler;
+    use crate::batch::pool::BufferPool;
 
     fn round_trip<T: Pack>(rows: &[Vec<(u32, T)>], width: usize) -> Vec<u8> {
-        let waiting = Waiting::new(&Arc::new(Recycler::new(1 << 20)), 1 << 10);
+        let waiting = WaitingRows::new(&Arc::new(BufferPool::new(1 << 20)), 1 << 10);
         let mut packed = PackedRows::new(rows.len(), width);
         for (row, elements) in rows.iter().enumerate() {
             let (columns, values): (Vec<u32>, Vec<T>) = elements.iter().copied().unzip();

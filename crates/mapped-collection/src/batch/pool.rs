@@ -1,23 +1,21 @@
-//! Memory of batches: how much rows take that wait, and buffers used again, because memory that was
-//! never touched is slow to touch.
+//! Buffers used again, because memory that was never touched is slow to touch.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Mutex, Weak};
 
 use anndata_io::{DType, Values};
 
-use crate::batch::Matrix;
-use crate::batch::matrix_slots::Indices;
+use crate::batch::matrix::{CsrIndex, Matrix};
 
 /// Columns and values of sparse rows; no columns for dense ones.
 type Buffers = (Vec<u32>, Values);
 
 /// Buffers that no batch uses.
 ///
-/// Nobody waits for it: when its lock is taken, as it may be for ever in a forked child, buffers
-/// are made and dropped as usual.
+/// Its lock is only ever tried. If it is held, in a forked child possibly for ever, buffers are
+/// allocated and freed as usual.
 #[derive(Debug)]
-pub(crate) struct Recycler {
+pub(crate) struct BufferPool {
     spare: Mutex<Spare>,
     /// Bytes of rows that wait, in all epochs.
     waiting: AtomicUsize,
@@ -39,9 +37,9 @@ fn n_bytes((columns, values): &Buffers) -> usize {
     columns.capacity() * 4 + values.capacity() * values.dtype().size()
 }
 
-impl Recycler {
-    pub(crate) fn new(limit: usize) -> Recycler {
-        Recycler {
+impl BufferPool {
+    pub(crate) fn new(limit: usize) -> BufferPool {
+        BufferPool {
             spare: Mutex::default(),
             waiting: AtomicUsize::new(0),
             limit: AtomicUsize::new(limit),
@@ -55,40 +53,49 @@ impl Recycler {
         self.limit.store(limit, Ordering::Relaxed);
     }
 
-    /// `len` elements of any value, and as many columns if they are `sparse`.
-    pub(crate) fn take(&self, dtype: DType, len: usize, sparse: bool) -> Buffers {
-        let found = self.spare.try_lock().ok().and_then(|mut spare| {
-            let alike = |(columns, values): &Buffers| {
-                values.dtype() == dtype && (columns.capacity() > 0) == sparse
-            };
-            // The last one is the likeliest to be in the processor's cache.
-            let at = spare.buffers.iter().rposition(alike)?;
-            let buffers = spare.buffers.swap_remove(at);
-            spare.bytes -= n_bytes(&buffers);
-            Some(buffers)
-        });
-        let fits = |(columns, values): &Buffers| {
-            values.capacity() >= len && (!sparse || columns.capacity() >= len)
-        };
-        match found.filter(fits) {
-            Some((mut columns, mut values)) => {
-                values.resize(len);
-                columns.resize(if sparse { len } else { 0 }, 0);
-                (columns, values)
-            }
-            None => {
-                // Fresh zeros cost no memory before they are written: room for longer rows, later.
-                let room = len + len / 8;
-                let mut columns = vec![0; if sparse { room } else { 0 }];
-                let mut values = Values::zeros(dtype, room);
-                values.resize(len);
-                columns.truncate(len);
-                (columns, values)
-            }
+    /// `len` elements of any value, and whether all are zero.
+    pub(crate) fn take_dense(&self, dtype: DType, len: usize) -> (Values, bool) {
+        match self.take(dtype, len, false) {
+            Some((_, values)) => (values, false),
+            None => (Values::zeros(dtype, len), true),
         }
     }
 
-    pub(crate) fn give(&self, buffers: Buffers) {
+    /// `len` columns and elements of any value.
+    pub(crate) fn take_sparse(&self, dtype: DType, len: usize) -> Buffers {
+        if let Some(buffers) = self.take(dtype, len, true) {
+            return buffers;
+        }
+        // Fresh zeros cost no memory before they are written: leave room for longer rows, later.
+        let room = len + len / 8;
+        let (mut columns, mut values) = (vec![0; room], Values::zeros(dtype, room));
+        columns.truncate(len);
+        values.resize(len);
+        (columns, values)
+    }
+
+    /// Spare buffers of this length, if the likeliest ones are large enough.
+    fn take(&self, dtype: DType, len: usize, sparse: bool) -> Option<Buffers> {
+        let mut spare = self.spare.try_lock().ok()?;
+        let alike = |(columns, values): &Buffers| {
+            values.dtype() == dtype && (columns.capacity() > 0) == sparse
+        };
+        // The last one is the likeliest to be in the processor's cache.
+        let at = spare.buffers.iter().rposition(alike)?;
+        let buffers = spare.buffers.swap_remove(at);
+        spare.bytes -= n_bytes(&buffers);
+        drop(spare);
+        let (mut columns, mut values) = buffers;
+        if values.capacity() < len || sparse && columns.capacity() < len {
+            return None;
+        }
+        values.resize(len);
+        columns.resize(if sparse { len } else { 0 }, 0);
+        Some((columns, values))
+    }
+
+    /// Takes buffers that nobody uses any more.
+    fn give(&self, buffers: Buffers) {
         self.keep(n_bytes(&buffers), |spare| spare.buffers.push(buffers));
     }
 
@@ -102,10 +109,34 @@ impl Recycler {
         }
     }
 
-    /// Bytes of rows that wait.
-    #[cfg(test)]
-    pub(crate) fn waiting_bytes(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
+    /// A block of at least `n_words` words of 8 bytes, of any value.
+    pub(super) fn take_block(&self, n_words: usize) -> Vec<u64> {
+        let found = self.spare.try_lock().ok().and_then(|mut spare| {
+            let block = spare.blocks.pop()?;
+            spare.bytes -= block.len() * 8;
+            Some(block)
+        });
+        let block = found.filter(|block| block.len() >= n_words);
+        block.unwrap_or_else(|| vec![0; n_words])
+    }
+
+    pub(super) fn give_block(&self, block: Vec<u64>) {
+        self.keep(block.len() * 8, |spare| spare.blocks.push(block));
+    }
+
+    /// Counts bytes that rows begin to wait in: they leave less for spare buffers.
+    pub(super) fn add_waiting(&self, bytes: usize) {
+        self.waiting.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn remove_waiting(&self, bytes: usize) {
+        self.waiting.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts the bytes of a row before it was packed, and after.
+    pub(super) fn count_packed(&self, unpacked: usize, packed: usize) {
+        self.unpacked.fetch_add(unpacked as u64, Ordering::Relaxed);
+        self.packed.fetch_add(packed as u64, Ordering::Relaxed);
     }
 
     /// Bytes that packed rows take, as a part of what they take at most: what was seen so far.
@@ -118,120 +149,26 @@ impl Recycler {
     }
 }
 
-impl Drop for Recycler {
-    /// Gives memory back to the system, too. glibc keeps what is freed in the middle of an arena:
-    /// without this, loaders made one after the other, each of 1 GiB, left 2 GB with the process.
-    fn drop(&mut self) {
-        std::mem::take(&mut self.spare);
-        // SAFETY: it takes a number, and no memory that is in use is touched.
-        #[cfg(all(target_os = "linux", target_env = "gnu"))]
-        unsafe {
-            libc::malloc_trim(0);
-        }
-    }
-}
-
-/// The rows of one epoch that were read and wait for their batch.
-#[derive(Debug)]
-pub(crate) struct Waiting {
-    recycler: Arc<Recycler>,
-    bytes: AtomicUsize,
-    /// Words of a block of packed rows; a longer row has a block of its own.
-    block_words: usize,
-}
-
-/// Bounds of the bytes of a block: few are wasted at the end of one, and few blocks make a batch.
-const BLOCK_BYTES: std::ops::RangeInclusive<usize> = 512..=64 << 10;
-
-impl Waiting {
-    /// For batches of about so many bytes.
-    pub(crate) fn new(recycler: &Arc<Recycler>, batch_bytes: usize) -> Waiting {
-        let block_bytes = (batch_bytes / 16).next_power_of_two();
-        Waiting {
-            recycler: recycler.clone(),
-            bytes: AtomicUsize::new(0),
-            block_words: block_bytes.clamp(*BLOCK_BYTES.start(), *BLOCK_BYTES.end()) / 8,
-        }
-    }
-
-    pub(crate) fn recycler(&self) -> &Arc<Recycler> {
-        &self.recycler
-    }
-
-    /// Bytes of memory in use by them.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    /// Bytes of a block of packed rows.
-    pub(crate) fn block_bytes(&self) -> usize {
-        self.block_words * 8
-    }
-
-    /// Counts memory that rows begin to wait in.
-    pub(crate) fn add(&self, bytes: usize) {
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.recycler.waiting.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    /// Counts memory that no row waits in any more.
-    pub(crate) fn remove(&self, bytes: usize) {
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        self.recycler.waiting.fetch_sub(bytes, Ordering::Relaxed);
-    }
-
-    /// Counts a row that was packed.
-    pub(crate) fn count_packed(&self, unpacked: usize, packed: usize) {
-        let Recycler {
-            unpacked: all,
-            packed: taken,
-            ..
-        } = &*self.recycler;
-        all.fetch_add(unpacked as u64, Ordering::Relaxed);
-        taken.fetch_add(packed as u64, Ordering::Relaxed);
-    }
-
-    /// At least `n_words` words of 8 bytes, of any value.
-    pub(crate) fn take_block(&self, n_words: usize) -> Vec<u64> {
-        let found = self.recycler.spare.try_lock().ok().and_then(|mut spare| {
-            let block = spare.blocks.pop()?;
-            spare.bytes -= block.len() * 8;
-            Some(block)
-        });
-        let n_words = n_words.max(self.block_words);
-        let block = found.filter(|block| block.len() >= n_words);
-        let block = block.unwrap_or_else(|| vec![0; n_words]);
-        self.add(block.len() * 8);
-        block
-    }
-
-    pub(crate) fn give_block(&self, block: Vec<u64>) {
-        let bytes = block.len() * 8;
-        self.remove(bytes);
-        self.recycler.keep(bytes, |spare| spare.blocks.push(block));
-    }
-}
-
 /// Where the buffers of a batch go when it is dropped.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Home(pub(crate) Weak<Recycler>);
+pub(crate) struct PoolHandle(pub(crate) Weak<BufferPool>);
 
-impl Home {
+impl PoolHandle {
     /// Takes the buffers of matrices that nobody will read any more.
     pub(crate) fn take_back(&self, matrices: &mut Vec<(String, Matrix)>) {
-        let Some(recycler) = self.0.upgrade() else {
+        let Some(pool) = self.0.upgrade() else {
             return;
         };
         for (_, matrix) in matrices.drain(..) {
             match matrix {
-                Matrix::Dense { values, .. } => recycler.give((Vec::new(), values)),
+                Matrix::Dense { values, .. } => pool.give((Vec::new(), values)),
                 Matrix::Csr {
-                    indices: Indices::I32(columns),
+                    indices: CsrIndex::I32(columns),
                     values,
                     ..
                 } => {
                     let columns = bytemuck::allocation::cast_vec::<i32, u32>(columns);
-                    recycler.give((columns, values));
+                    pool.give((columns, values));
                 }
                 Matrix::Csr { .. } => {}
             }
@@ -241,50 +178,64 @@ impl Home {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::batch::waiting::WaitingRows;
 
     #[test]
-    fn buffers_come_back_and_are_used_again() {
-        let recycler = Arc::new(Recycler::new(1 << 20));
-        let (columns, values) = recycler.take(DType::F32, 100, true);
+    fn pool_returns_buffers_of_dropped_batches() {
+        let pool = Arc::new(BufferPool::new(1 << 20));
+        let (columns, values) = pool.take_sparse(DType::F32, 100);
         let address = |values: &Values| values.as_slice().as_bytes().as_ptr();
         let at = address(&values);
-        let home = Home(Arc::downgrade(&recycler));
+        let handle = PoolHandle(Arc::downgrade(&pool));
         let columns = bytemuck::allocation::cast_vec::<u32, i32>(columns);
         let matrix = Matrix::Csr {
             shape: [1, 9],
-            indptr: Indices::I32(vec![0, 100]),
-            indices: Indices::I32(columns),
+            indptr: CsrIndex::I32(vec![0, 100]),
+            indices: CsrIndex::I32(columns),
             values,
         };
-        home.take_back(&mut vec![("X".to_owned(), matrix)]);
-        assert_ne!(address(&recycler.take(DType::F64, 90, true).1), at);
+        handle.take_back(&mut vec![("X".to_owned(), matrix)]);
+        assert_ne!(address(&pool.take_sparse(DType::F64, 90).1), at);
         // Longer rows fit in the room that was left for them.
-        let (columns, values) = recycler.take(DType::F32, 110, true);
+        let (columns, values) = pool.take_sparse(DType::F32, 110);
         assert_eq!((columns.len(), values.len()), (110, 110));
         assert_eq!(address(&values), at);
     }
 
     #[test]
-    fn no_more_is_kept_than_allowed() {
-        let recycler = Arc::new(Recycler::new(1000));
-        let waiting = Waiting::new(&recycler, 0);
-        recycler.give((Vec::new(), Values::zeros(DType::F64, 100)));
-        recycler.give((Vec::new(), Values::zeros(DType::F64, 100)));
+    fn pool_says_whether_memory_is_zero() {
+        let pool = BufferPool::new(1 << 20);
+        let (mut values, zeroed) = pool.take_dense(DType::F32, 10);
+        assert!(zeroed);
+        assert_eq!(values, Values::zeros(DType::F32, 10));
+        values = Values::F32(vec![1.0; 10]);
+        pool.give((Vec::new(), values));
+        assert!(!pool.take_dense(DType::F32, 10).1);
+    }
+
+    #[test]
+    fn pool_keeps_at_most_its_limit() {
+        let pool = Arc::new(BufferPool::new(1000));
+        let waiting = WaitingRows::new(&pool, 0);
+        pool.give((Vec::new(), Values::zeros(DType::F64, 100)));
+        pool.give((Vec::new(), Values::zeros(DType::F64, 100)));
         let block = waiting.take_block(50);
         assert_eq!(waiting.bytes(), 512);
         waiting.give_block(block);
         assert_eq!(waiting.bytes(), 0);
-        let spare = recycler.spare.lock().expect("free");
+        let spare = pool.spare.lock().expect("free");
         assert_eq!((spare.buffers.len(), spare.blocks.len()), (1, 0));
         assert_eq!(spare.bytes, 800);
     }
 
     #[test]
-    fn packing_is_what_was_seen() {
-        let waiting = Waiting::new(&Arc::new(Recycler::new(0)), 0);
-        assert_eq!(waiting.recycler().packing(), 1.0);
+    fn pool_measures_how_rows_pack() {
+        let waiting = WaitingRows::new(&Arc::new(BufferPool::new(0)), 0);
+        assert_eq!(waiting.pool().packing(), 1.0);
         waiting.count_packed(1 << 20, 1 << 19);
-        assert_eq!(waiting.recycler().packing(), 0.5);
+        assert_eq!(waiting.pool().packing(), 0.5);
     }
 }

@@ -1,73 +1,70 @@
-//! Epochs of batches: iteration, and going on where one stopped.
+//! Epochs of batches: which rows, how far ahead, within how much memory, and where one goes on.
+//!
+//! Takes a [`Plan`] and [`LoaderOptions`]; returns an [`Epoch`], an iterator of batches.
+//!
+//! ```text
+//! order ─▶ Schedule ─┐
+//! policy, budget ────┴▶ Job ─▶ Prefetcher ─▶ Epoch ─▶ caller
+//!                              threads: window of coming batches ─▶ tasks in file order
+//!
+//! memory = chunk cache + finished batches + rows that wait for their batch
+//! ```
 
-pub(crate) mod bands;
+pub(crate) mod budget;
+pub(crate) mod epoch;
 pub(crate) mod job;
-pub(crate) mod lanes;
 pub(crate) mod options;
+pub(crate) mod policy;
 pub(crate) mod prefetch;
 pub(crate) mod state;
 pub(crate) mod window;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::batch::Batch;
-use crate::batch::pool::Recycler;
-use crate::collection::MappedCollection;
+use crate::batch::pool::BufferPool;
 use crate::error::Error;
+use crate::loader::epoch::Epoch;
 use crate::loader::job::Job;
-use crate::loader::options::BatchOptions;
-use crate::loader::prefetch::Pipeline;
+use crate::loader::options::LoaderOptions;
 use crate::loader::state::{LoaderState, fingerprint, of_drawn};
 use crate::order::Order;
-use crate::order::schedule::Part;
+use crate::plan::Plan;
 
 /// Epochs of batches of one collection.
 #[derive(Debug, Clone)]
-pub struct Batches {
-    collection: MappedCollection,
-    options: BatchOptions,
+pub struct Loader {
+    plan: Arc<Plan>,
+    options: LoaderOptions,
     /// Buffers outlive an epoch: the next one finds them warm.
-    recycler: Arc<Recycler>,
+    pool: Arc<BufferPool>,
 }
 
-impl MappedCollection {
-    /// Prepares epochs of batches. Nothing is read, and no thread started, before the first
-    /// batch is asked for.
-    ///
-    /// # Errors
-    /// When an option makes no sense, the collection has 2^32 rows or more, its stores differ in
-    /// matrix keys or widths, so that not all of its rows can share a batch, two entries of a
-    /// batch would have one name, or one batch does not fit in the memory allowed.
-    pub fn batches(&self, options: BatchOptions) -> Result<Batches, Error> {
-        self.check_open()?;
-        self.plan().check_batch_names()?;
-        let with_rows = self.plan().stores_with_rows();
-        for number in 0..self.plan().matrices.len() {
-            self.plan().common_row_shape(number, &with_rows)?;
+impl Loader {
+    pub(crate) fn new(plan: &Arc<Plan>, options: LoaderOptions) -> Result<Loader, Error> {
+        plan.check_open()?;
+        plan.check_batch_names()?;
+        let with_rows = plan.stores_with_rows();
+        for number in 0..plan.matrices.len() {
+            plan.common_row_shape(number, &with_rows)?;
         }
-        let recycler = Arc::new(Recycler::new(0));
-        Batches::new(self, options, recycler)
+        Loader::with_pool(plan, options, Arc::new(BufferPool::new(0)))
     }
-}
 
-impl Batches {
-    fn new(
-        collection: &MappedCollection,
-        options: BatchOptions,
-        recycler: Arc<Recycler>,
-    ) -> Result<Batches, Error> {
-        options.check(collection)?;
-        let batches = Batches {
-            collection: collection.clone(),
+    fn with_pool(
+        plan: &Arc<Plan>,
+        options: LoaderOptions,
+        pool: Arc<BufferPool>,
+    ) -> Result<Loader, Error> {
+        options.check(plan.n_obs())?;
+        let loader = Loader {
+            plan: plan.clone(),
             options,
-            recycler,
+            pool,
         };
         // The order of a real epoch may be long to make; file order is as good for this check.
-        let job = batches.job(Order::InOrder(collection.n_obs()), 0)?;
-        // Spare buffers share the room of rows that wait: what is finished has its own.
-        batches.recycler.set_limit(job.window_bytes);
-        Ok(batches)
+        let job = loader.job(Order::InOrder(plan.n_obs()), 0)?;
+        loader.pool.set_limit(job.budget.spare());
+        Ok(loader)
     }
 
     /// The same batches with some options changed: for a rank that becomes known later, say, or
@@ -78,36 +75,36 @@ impl Batches {
     /// As [`MappedCollection::batches`].
     pub fn with(
         &self,
-        change: impl FnOnce(BatchOptions) -> BatchOptions,
-    ) -> Result<Batches, Error> {
-        self.collection.check_open()?;
+        change: impl FnOnce(LoaderOptions) -> LoaderOptions,
+    ) -> Result<Loader, Error> {
+        self.plan.check_open()?;
         let options = change(self.options.clone());
-        Batches::new(&self.collection, options, self.recycler.clone())
+        Loader::with_pool(&self.plan, options, self.pool.clone())
     }
 
     fn job(&self, order: Order, start: usize) -> Result<Job, Error> {
-        let BatchOptions {
+        let LoaderOptions {
             format,
             workers,
             memory,
             ..
         } = self.options;
         Job::new(
-            &self.collection,
+            &self.plan,
             self.options.schedule(order, start),
             format,
             workers,
             memory,
-            &self.recycler,
+            &self.pool,
         )
     }
 
     /// The options that they were made with.
-    pub fn options(&self) -> &BatchOptions {
+    pub fn options(&self) -> &LoaderOptions {
         &self.options
     }
 
-    /// Batches of a whole epoch.
+    /// Loader of a whole epoch.
     pub fn n_batches(&self) -> usize {
         self.options.n_batches(self.n_rows(), 0)
     }
@@ -115,7 +112,7 @@ impl Batches {
     /// Rows of a whole epoch, of all ranks; 0 for a sampler that [draws](crate::Sampler::Drawn)
     /// them later.
     pub fn n_rows(&self) -> usize {
-        self.options.sampler.n_rows(self.collection.n_obs())
+        self.options.sampler.n_rows(self.plan.n_obs())
     }
 
     /// Where an epoch stands before its first batch. The first call reads some obs names, which
@@ -123,7 +120,7 @@ impl Batches {
     ///
     /// # Errors
     /// When obs names cannot be read.
-    pub fn start_of(&self, epoch: u64) -> Result<LoaderState, Error> {
+    pub fn epoch_start(&self, epoch: u64) -> Result<LoaderState, Error> {
         self.state(epoch, 0)
     }
 
@@ -133,7 +130,7 @@ impl Batches {
             epoch,
             rows: rows as u64,
             seed: self.options.seed,
-            fingerprint: fingerprint(self.collection.fingerprint()?, &self.options),
+            fingerprint: fingerprint(self.plan.fingerprint()?, &self.options),
             drawn,
         })
     }
@@ -205,126 +202,15 @@ impl Batches {
     /// The rest of an epoch after the first `rows` rows of its order, as [`Epoch::position`] has
     /// them: for states that were checked already.
     pub fn begin(&self, epoch: u64, rows: usize) -> Epoch {
-        let BatchOptions {
+        let LoaderOptions {
             sampler,
             shuffle,
             seed,
             ..
         } = &self.options;
-        let order = Order::new(self.collection.n_obs(), sampler, *shuffle, *seed, epoch);
+        let order = Order::new(self.plan.n_obs(), sampler, *shuffle, *seed, epoch);
         let start = rows.min(order.len());
         let job = self.job(order, start).map(Arc::new);
-        Epoch {
-            batches: self.clone(),
-            epoch,
-            start,
-            job,
-            next: 0,
-            had: 0,
-            pipeline: None,
-        }
+        Epoch::new(self.clone(), epoch, start, job)
     }
 }
-
-/// An epoch: an iterator of batches. After an error it goes on with the next batch; dropping it
-/// stops everything at once.
-#[derive(Debug)]
-pub struct Epoch {
-    batches: Batches,
-    epoch: u64,
-    start: usize,
-    job: Result<Arc<Job>, Error>,
-    next: usize,
-    /// Batches up to the last one that was delivered; one that failed after it is none of them.
-    had: usize,
-    pipeline: Option<Pipeline>,
-}
-
-impl Epoch {
-    /// Batches of this epoch, those delivered included.
-    pub fn n_batches(&self) -> usize {
-        self.job.as_ref().map_or(1, |job| job.schedule.n_batches())
-    }
-
-    /// Where the epoch stands: what [`Batches::resume`] takes to go on after the batches
-    /// delivered so far; one that failed is read again, unless a later one was delivered. After
-    /// the last batch, it is the start of the next epoch; but one of
-    /// several [readers](BatchOptions::reader) stays at the end, while others may still read.
-    ///
-    /// # Errors
-    /// When the obs names that go into its fingerprint cannot be read.
-    pub fn state(&self) -> Result<LoaderState, Error> {
-        let (epoch, rows) = self.position();
-        self.batches.state(epoch, rows)
-    }
-
-    /// The number of the epoch and the rows of its order that were had, as [`state`](Self::state)
-    /// has them.
-    pub fn position(&self) -> (u64, usize) {
-        let Ok(job) = &self.job else {
-            return (self.epoch, self.start);
-        };
-        let schedule = &job.schedule;
-        let len = schedule.order.len();
-        if self.had < schedule.n_batches() {
-            let had = self.start + self.had * schedule.step_rows();
-            (self.epoch, had.min(len))
-        } else if schedule.reader == Part::WHOLE {
-            (self.epoch.saturating_add(1), 0)
-        } else {
-            (self.epoch, len)
-        }
-    }
-
-    /// A hash of the rows of this epoch if a sampler [drew](crate::Sampler::Drawn) them.
-    pub fn drawn(&self) -> Option<u64> {
-        of_drawn(&self.batches.options.sampler)
-    }
-
-    /// Waits until [`next`](Iterator::next) has an answer, at most `timeout`; returns whether it
-    /// has. For callers that have to look up from time to time, for signals say. Without
-    /// [workers](BatchOptions::workers), the caller does the work meanwhile, at least one step of
-    /// it: rows of one store that lie together are read, say.
-    pub fn wait(&mut self, timeout: Duration) -> bool {
-        match self.pipeline() {
-            Ok(Some(pipeline)) => pipeline.wait(timeout),
-            Ok(None) | Err(_) => true,
-        }
-    }
-
-    /// The batches being prepared; `None` at the end.
-    fn pipeline(&mut self) -> Result<Option<&mut Pipeline>, Error> {
-        if self.next >= self.n_batches() {
-            self.pipeline = None;
-            return Ok(None);
-        }
-        let job = self.job.as_ref().map_err(Error::clone)?;
-        // After a fork, the parent's threads are not here: begin anew.
-        let mine = self.pipeline.take().filter(Pipeline::is_mine);
-        let start = || Pipeline::start(Job::clone(job), self.next);
-        Ok(Some(self.pipeline.insert(mine.unwrap_or_else(start))))
-    }
-}
-
-impl Iterator for Epoch {
-    type Item = Result<Batch, Error>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let batch = match self.pipeline() {
-            Ok(pipeline) => pipeline?.next(),
-            Err(error) => Err(error),
-        };
-        self.next += 1;
-        if batch.is_ok() {
-            self.had = self.next;
-        }
-        Some(batch)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        let rest = self.n_batches().saturating_sub(self.next);
-        (rest, Some(rest))
-    }
-}
-
-impl ExactSizeIterator for Epoch {}

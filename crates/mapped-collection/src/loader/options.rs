@@ -2,15 +2,15 @@
 
 use anndata_io::DType;
 
-use crate::batch::{BatchFormat, Output};
-use crate::collection::MappedCollection;
+use crate::batch::{BatchFormat, MatrixFormat};
 use crate::error::Error;
+use crate::order::sampler::Sampler;
 use crate::order::schedule::{Part, Schedule};
-use crate::order::{Order, Sampler, Shuffle};
+use crate::order::{Order, Shuffle};
 
 /// What epochs of batches are like.
 #[derive(Debug, Clone)]
-pub struct BatchOptions {
+pub struct LoaderOptions {
     pub(crate) batch_size: usize,
     pub(crate) drop_last: bool,
     pub(crate) pad: bool,
@@ -24,11 +24,11 @@ pub struct BatchOptions {
     pub(crate) reader: Part,
 }
 
-impl BatchOptions {
+impl LoaderOptions {
     /// Batches of `batch_size` rows, each row once in file order, dense; the last may be smaller.
     /// Two threads read ahead within 1 GiB.
     pub fn new(batch_size: usize) -> Self {
-        BatchOptions {
+        LoaderOptions {
             batch_size,
             drop_last: false,
             pad: true,
@@ -68,7 +68,7 @@ impl BatchOptions {
     }
 
     /// The layout of matrices. By default, dense.
-    pub fn output(mut self, output: Output) -> Self {
+    pub fn output(mut self, output: MatrixFormat) -> Self {
         self.format.output = output;
         self
     }
@@ -134,7 +134,7 @@ const MOST_WORKERS: usize = 1024;
 /// Steps of so many rows have numbers of rows that fit in 32 bits.
 const MOST_STEP_ROWS: usize = u32::MAX as usize;
 
-impl BatchOptions {
+impl LoaderOptions {
     pub(crate) fn schedule(&self, order: Order, start: usize) -> Schedule {
         Schedule {
             order,
@@ -158,115 +158,40 @@ impl BatchOptions {
     }
 
     /// # Errors
-    /// When an option makes no sense for a collection.
-    pub(crate) fn check(&self, collection: &MappedCollection) -> Result<(), Error> {
-        let n_obs = collection.n_obs();
+    /// When an option makes no sense for a collection of `n_obs` rows.
+    pub(crate) fn check(&self, n_obs: usize) -> Result<(), Error> {
         let is_count = |rows: usize| u32::try_from(rows).is_ok();
         let (rank, reader) = (self.rank, self.reader);
         if self.batch_size == 0 {
-            return Err(option("batch_size", "at least 1", 0));
+            return Err(Error::option("batch_size", "at least 1", 0));
         }
         if rank.number >= rank.of {
             let expected = format!("less than the world size, {}", rank.of);
-            return Err(option("rank", expected, rank.number));
+            return Err(Error::option("rank", expected, rank.number));
         }
         if reader.number >= reader.of {
             let expected = format!("less than the number of readers, {}", reader.of);
-            return Err(option("reader", expected, reader.number));
+            return Err(Error::option("reader", expected, reader.number));
         }
         if matches!(self.shuffle, Shuffle::Blocks { rows: 0 }) {
-            return Err(option("shuffle", "blocks of at least 1 row", 0));
+            return Err(Error::option("shuffle", "blocks of at least 1 row", 0));
         }
         if i64::try_from(self.seed).is_err() {
-            return Err(option("seed", "less than 2^63", self.seed));
+            return Err(Error::option("seed", "less than 2^63", self.seed));
         }
         if !is_count(n_obs) {
-            return Err(option("batches", "less than 2^32 rows", n_obs));
+            return Err(Error::option("loader", "less than 2^32 rows", n_obs));
         }
         let step = self.batch_size.checked_mul(rank.of);
         let step = step.and_then(|rows| rows.checked_mul(reader.of));
         if step.is_none_or(|rows| rows > MOST_STEP_ROWS) {
             let expected = "less than 2^32 rows a step of all ranks and readers";
-            return Err(option("batch_size", expected, self.batch_size));
+            return Err(Error::option("batch_size", expected, self.batch_size));
         }
         if self.workers > MOST_WORKERS {
             let expected = format!("at most {MOST_WORKERS}");
-            return Err(option("workers", expected, self.workers));
+            return Err(Error::option("workers", expected, self.workers));
         }
         self.sampler.check(n_obs)
-    }
-}
-
-fn option(option: &'static str, expected: impl Into<String>, found: impl ToString) -> Error {
-    Error::Option {
-        option,
-        expected: expected.into(),
-        found: found.to_string(),
-    }
-}
-
-impl Sampler {
-    fn check(&self, n_obs: usize) -> Result<(), Error> {
-        match self {
-            Sampler::All => Ok(()),
-            Sampler::Rows(rows) | Sampler::Drawn(rows) => {
-                match rows.iter().find(|&&row| row as usize >= n_obs) {
-                    Some(&row) => Err(Error::OutOfBounds {
-                        index: row.into(),
-                        n_obs,
-                    }),
-                    None if u32::try_from(rows.len()).is_err() => {
-                        Err(option("sampler", "less than 2^32 rows", rows.len()))
-                    }
-                    None => Ok(()),
-                }
-            }
-            Sampler::Weighted {
-                weights,
-                n_samples,
-                replacement,
-            } => {
-                if weights.len() != n_obs {
-                    let found = format!("{} for {n_obs} rows", weights.len());
-                    return Err(option("sampler", "one weight a row", found));
-                }
-                if let Some(bad) = weights
-                    .iter()
-                    .find(|weight| !weight.is_finite() || **weight < 0.0)
-                {
-                    return Err(option(
-                        "sampler",
-                        "weights that are finite and not negative",
-                        bad,
-                    ));
-                }
-                if n_samples.is_some_and(|n| u32::try_from(n).is_err()) {
-                    return Err(option("sampler", "less than 2^32 draws", "more"));
-                }
-                let sum: f64 = weights.iter().sum();
-                if !sum.is_finite() {
-                    return Err(option("sampler", "weights whose sum is finite", "infinity"));
-                }
-                // Smaller ones have too few digits to be compared.
-                if sum > 0.0 && !(weights.len() as f64 / sum).is_finite() {
-                    return Err(option("sampler", "weights that are not all tiny", sum));
-                }
-                if n_obs == 0 && n_samples.is_some_and(|n| n > 0) {
-                    return Err(option("sampler", "rows to draw from", "none"));
-                }
-                let positive = weights.iter().filter(|&&weight| weight > 0.0).count();
-                if n_obs > 0 && positive == 0 {
-                    return Err(option("sampler", "a positive weight", "none"));
-                }
-                match n_samples {
-                    Some(wanted) if !replacement && *wanted > positive => Err(option(
-                        "sampler",
-                        format!("positive weights for {wanted} rows drawn without replacement"),
-                        format!("{positive}: draw fewer rows, or with replacement"),
-                    )),
-                    _ => Ok(()),
-                }
-            }
-        }
     }
 }

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::collection::MappedCollection;
-use crate::error::Error;
-use crate::loader::options::BatchOptions;
-use crate::order::{Sampler, Shuffle};
+use crate::loader::options::LoaderOptions;
+use crate::order::Shuffle;
+use crate::order::sampler::Sampler;
+use crate::plan::fingerprint::Hash;
 
 /// Where an epoch stands: enough to go on at the next batch, in another process and with another
 /// batch size or number of ranks. All numbers are below 2^63.
@@ -25,58 +25,8 @@ pub struct LoaderState {
     pub drawn: Option<u64>,
 }
 
-/// Names of at most so many rows tell one collection from another of the same shape.
-const NAMES: usize = 1024;
-
-/// FNV-1a.
-pub(crate) struct Hash(u64);
-
-impl Hash {
-    fn new() -> Hash {
-        Hash(0xcbf2_9ce4_8422_2325)
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
-        }
-    }
-
-    fn word(&mut self, word: u64) {
-        self.bytes(&word.to_le_bytes());
-    }
-
-    /// Below 2^63: many formats of checkpoints have no larger integers.
-    fn finish(self) -> u64 {
-        self.0 >> 1
-    }
-}
-
-/// A hash of the data: shapes, kept rows, and the names of some.
-///
-/// # Errors
-/// When obs names cannot be read.
-pub(crate) fn of_data(collection: &MappedCollection) -> Result<u64, Error> {
-    let mut hash = Hash::new();
-    for store in &collection.plan().stores {
-        hash.word(store.n_file_obs.into());
-        hash.word(store.rows.len() as u64);
-        hash.word(store.n_vars);
-    }
-    let n_obs = collection.n_obs();
-    let n_names = n_obs.min(NAMES);
-    // In 128 bits, the product cannot overflow.
-    let position = |i: usize| (i as u128 * n_obs as u128 / n_names as u128) as i64;
-    let rows: Vec<i64> = (0..n_names).map(position).collect();
-    for name in collection.obs_names(&rows)? {
-        hash.word(name.len() as u64);
-        hash.bytes(name.as_bytes());
-    }
-    Ok(hash.finish())
-}
-
 /// A hash of all that an epoch's order depends on, besides the seed.
-pub(crate) fn fingerprint(data: u64, options: &BatchOptions) -> u64 {
+pub(crate) fn fingerprint(data: u64, options: &LoaderOptions) -> u64 {
     let mut hash = Hash::new();
     hash.word(data);
     match options.shuffle {

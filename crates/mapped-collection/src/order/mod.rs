@@ -1,13 +1,28 @@
-//! The order of an epoch's rows: which rows, how often, and when.
+//! Which rows an epoch has, and when each comes.
+//!
+//! Takes numbers of rows, a sampler, a shuffle, a seed and an epoch; returns rows of the collection.
+//! It knows no file, no batch and no thread: every result is a function of its arguments, the same
+//! on every platform.
+//!
+//! ```text
+//! Sampler ─▶ rows ─┐
+//!                  ├─▶ Order ─▶ Schedule ─▶ the rows of batch 0, 1, 2, … of one rank and reader
+//! Shuffle, seed ───┘   4 B a row
+//! ```
 
+pub(crate) mod blocks;
+pub(crate) mod sampler;
 pub(crate) mod schedule;
 pub(crate) mod shuffle;
+pub(crate) mod split;
 pub(crate) mod weighted;
 
 use std::sync::Arc;
 
+use crate::order::blocks::{blocks, pool_rows};
+use crate::order::sampler::Sampler;
 use crate::order::shuffle::{Purpose, permutation_for};
-use crate::order::weighted::{Weights, weighted_with_replacement, weighted_without_replacement};
+use crate::order::weighted::{weighted_with_replacement, weighted_without_replacement};
 
 /// How the rows of an epoch are mixed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,59 +47,6 @@ pub enum Shuffle {
     },
 }
 
-/// Which rows an epoch has.
-#[derive(Debug, Clone, Default)]
-pub enum Sampler {
-    /// Each row once.
-    #[default]
-    All,
-    /// These rows, by their index in the collection; repeats are fine.
-    Rows(Arc<[u32]>),
-    /// Rows that a sampler outside of this crate drew for one epoch. They are read as
-    /// [`Rows`](Self::Rows) are; but the next epoch may have others, so a state holds a hash of
-    /// them, which counts only while the epoch is being read.
-    Drawn(Arc<[u32]>),
-    /// `n_samples` rows (by default, as many as there are), each drawn with a probability
-    /// proportional to its weight. The draws come in random order; no shuffle applies.
-    Weighted {
-        /// One weight a row, not negative: `[n_obs]`.
-        weights: Weights,
-        /// Draws in an epoch. By default, as many as there are rows; without replacement, as many
-        /// as have a positive weight.
-        n_samples: Option<usize>,
-        /// Whether a row may come again. Without, no more rows can be drawn than have a positive
-        /// weight.
-        replacement: bool,
-    },
-}
-
-impl Sampler {
-    /// Rows of an epoch over a collection of `n_obs` rows.
-    pub(crate) fn n_rows(&self, n_obs: usize) -> usize {
-        match self {
-            Sampler::All => n_obs,
-            Sampler::Rows(rows) | Sampler::Drawn(rows) => rows.len(),
-            Sampler::Weighted { weights, .. } if weights.is_empty() => 0,
-            Sampler::Weighted {
-                weights,
-                n_samples,
-                replacement,
-            } => {
-                let n = n_samples.unwrap_or(n_obs);
-                if *replacement {
-                    n
-                } else {
-                    n.min(weights.iter().filter(|&&weight| weight > 0.0).count())
-                }
-            }
-        }
-    }
-}
-
-/// Rows in the pool that [`Shuffle::Blocks`] mixes, at least.
-const POOL_ROWS: usize = 8192;
-const POOL_BLOCKS: usize = 16;
-
 /// The rows of one epoch, in order.
 #[derive(Debug, Clone)]
 pub(crate) enum Order {
@@ -93,23 +55,19 @@ pub(crate) enum Order {
     /// The row at each position: 4 bytes a row.
     Rows {
         rows: Arc<[u32]>,
-        together: Together,
+        locality: Locality,
     },
 }
 
 /// Where in an order the rows come that lie together in a file.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Together {
+pub(crate) enum Locality {
     /// One after the other.
     Neighbours,
     /// Those of one block all within one pool of so many rows; pools follow each other.
     Within { block: usize, pool: usize },
     /// Spread over the whole order.
     Anywhere,
-}
-
-fn pool_rows(block: usize) -> usize {
-    block.saturating_mul(POOL_BLOCKS.max(POOL_ROWS.div_ceil(block)))
 }
 
 impl Order {
@@ -137,31 +95,31 @@ impl Order {
                 };
                 return Order::Rows {
                     rows,
-                    together: Together::Anywhere,
+                    locality: Locality::Anywhere,
                 };
             }
         };
         let n = rows.as_ref().map_or(n_obs, |rows| rows.len());
-        let (positions, together) = match (shuffle, &rows) {
+        let (positions, locality) = match (shuffle, &rows) {
             (Shuffle::None, None) => return Order::InOrder(n),
             (Shuffle::None, Some(rows)) => {
                 return Order::Rows {
                     rows: rows.clone(),
-                    together: Together::Anywhere,
+                    locality: Locality::Anywhere,
                 };
             }
             (Shuffle::Exact, _) => (
                 permutation_for(n as u32, seed, epoch, Purpose::Rows),
-                Together::Anywhere,
+                Locality::Anywhere,
             ),
             (Shuffle::Blocks { rows: block }, _) => (
                 blocks(n, block, seed, epoch),
                 match rows {
-                    None => Together::Within {
+                    None => Locality::Within {
                         block,
                         pool: pool_rows(block),
                     },
-                    Some(_) => Together::Anywhere,
+                    Some(_) => Locality::Anywhere,
                 },
             ),
         };
@@ -172,13 +130,13 @@ impl Order {
                 .map(|position| rows[position as usize])
                 .collect(),
         };
-        Order::Rows { rows, together }
+        Order::Rows { rows, locality }
     }
 
-    pub(crate) fn together(&self) -> Together {
+    pub(crate) fn locality(&self) -> Locality {
         match self {
-            Order::InOrder(_) => Together::Neighbours,
-            Order::Rows { together, .. } => *together,
+            Order::InOrder(_) => Locality::Neighbours,
+            Order::Rows { locality, .. } => *locality,
         }
     }
 
@@ -197,52 +155,9 @@ impl Order {
     }
 }
 
-fn blocks(n: usize, block: usize, seed: u64, epoch: u64) -> Vec<u32> {
-    let block = block.min(n.max(1));
-    let n_blocks = n.div_ceil(block);
-    let mut order = Vec::with_capacity(n);
-    for number in permutation_for(n_blocks as u32, seed, epoch, Purpose::Blocks) {
-        let start = number as usize * block;
-        order.extend((start..n.min(start + block)).map(|row| row as u32));
-    }
-    let pool = pool_rows(block);
-    for (number, rows) in order.chunks_mut(pool).enumerate() {
-        let mixed = permutation_for(rows.len() as u32, seed, epoch, Purpose::Pool(number as u32));
-        let before = rows.to_vec();
-        rows.iter_mut()
-            .zip(mixed)
-            .for_each(|(row, from)| *row = before[from as usize]);
-    }
-    order
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn blocks_hold_every_row_once_and_keep_neighbours_near() {
-        for (n, block) in [(0, 4), (10, 4), (100_000, 32), (100_000, 2048)] {
-            let order = blocks(n, block, 1, 0);
-            let mut sorted = order.clone();
-            sorted.sort_unstable();
-            assert!(sorted.into_iter().eq(0..n as u32));
-            let pool = pool_rows(block);
-            let at = |row: u32| {
-                order
-                    .iter()
-                    .position(|&r| r == row)
-                    .expect("every row comes")
-            };
-            if n > block {
-                assert_eq!(
-                    at(0) / pool,
-                    at(block as u32 - 1) / pool,
-                    "a block stays in one pool"
-                );
-            }
-        }
-    }
 
     #[test]
     fn a_list_of_rows_is_shuffled_as_its_positions_are() {

@@ -1,4 +1,4 @@
-//! Weighted draws of rows, and splits of a collection.
+//! Weighted draws of rows.
 
 use std::sync::Arc;
 

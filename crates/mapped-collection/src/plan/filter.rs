@@ -3,46 +3,13 @@
 use anndata_io::{AnnDataFile, Codes, LabelColumn};
 use label_encoding::{Label, LabelKind};
 
-use crate::builder::LabelMatch;
 use crate::error::Error;
-use crate::plan::ObsColumn;
-use crate::plan::labels::labels_of;
+use crate::label_values::labels_of;
+use crate::options::{FilterValue, LabelMatch, ObsFilter};
+use crate::plan::obs::ObsColumn;
 use crate::plan::unmatched::{Candidates, UnmatchedLabel, unmatched};
 
-/// A label that a filter lets through.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FilterValue {
-    /// A missing label: NaN, None or NA, never the text `nan`.
-    Missing,
-    /// This label.
-    Label(LabelMatch),
-}
-
-impl<L: Into<LabelMatch>> From<L> for FilterValue {
-    fn from(label: L) -> Self {
-        FilterValue::Label(label.into())
-    }
-}
-
-/// Columns and the labels they let through: AND over columns, OR within one.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct ObsFilter {
-    columns: Vec<(String, Vec<FilterValue>)>,
-}
-
 impl ObsFilter {
-    pub(crate) fn allow(&mut self, key: String, values: impl Iterator<Item = FilterValue>) {
-        match self.columns.iter_mut().find(|(name, _)| *name == key) {
-            Some((_, allowed)) => allowed.extend(values),
-            None => self.columns.push((key, values.collect())),
-        }
-    }
-
-    /// The columns.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &String> {
-        self.columns.iter().map(|(key, _)| key)
-    }
-
     /// For each of the [keys](Self::keys), what was seen of it before any file.
     pub(crate) fn unseen(&self) -> Vec<Seen> {
         let unseen = |(_, allowed): &(String, Vec<FilterValue>)| Seen {

@@ -2,42 +2,13 @@
 
 use std::borrow::Cow;
 
-use anndata_io::{Codes, Column, DType, Slice, Values1d, Wide};
-use label_encoding::{Encoder, FloatWidth, Label, MISSING};
+use anndata_io::{Codes, Column, DType, Values1d};
+use label_encoding::{Encoder, Label, MISSING};
 
 use crate::error::Error;
-use crate::plan::ObsColumn;
-
-/// The labels that a column's categories are; `None` for a NaN among them.
-pub(crate) fn labels_of(categories: &Values1d) -> Vec<Option<Label>> {
-    match categories {
-        Values1d::Texts(texts) => texts.iter().map(|text| Some(Label::from(text))).collect(),
-        Values1d::Numbers(numbers) => {
-            let slice = numbers.as_slice();
-            (0..slice.len()).map(|i| number_label(slice, i)).collect()
-        }
-    }
-}
-
-pub(crate) fn number_label(numbers: Slice<'_>, index: usize) -> Option<Label> {
-    match numbers.get(index) {
-        Wide::Bool(value) => Some(Label::from(value)),
-        Wide::Signed(value) => Some(Label::from(value)),
-        Wide::Unsigned(value) => Some(Label::from(value)),
-        Wide::F32(value) => {
-            let half = numbers.dtype() == DType::F16;
-            Label::float(
-                value.into(),
-                if half {
-                    FloatWidth::F16
-                } else {
-                    FloatWidth::F32
-                },
-            )
-        }
-        Wide::F64(value) => Label::float(value, FloatWidth::F64),
-    }
-}
+use crate::label_values::{cast, labels_of};
+use crate::plan::Rows;
+use crate::plan::obs::ObsColumn;
 
 /// The labels of one obs key, one for each row of a collection: distinct labels and a code a
 /// row, 4 bytes each.
@@ -89,7 +60,7 @@ impl MergedLabels {
     ///
     /// Where every store has numbers, they are promoted as numpy promotes the arrays when it
     /// puts them together: 2 beside 2.5 is 2.0.
-    pub(crate) fn merge(stores: Vec<(Option<StoreLabels<'_>>, KeptRows<'_>)>) -> MergedLabels {
+    pub(crate) fn merge<'a>(stores: Vec<(Option<StoreLabels<'a>>, &Rows)>) -> MergedLabels {
         let types = stores.iter().filter_map(|(column, _)| column.as_ref());
         let promoted = types
             .map(|column| column.array_type)
@@ -127,12 +98,9 @@ impl MergedLabels {
                 })
                 .collect();
             let code = |row: usize| store.codes.get(row).map_or(MISSING, |c| table[c as usize]);
-            match rows {
-                KeptRows::All(n) => merged.codes.extend((0..n).map(code)),
-                KeptRows::Some(rows) => merged
-                    .codes
-                    .extend(rows.iter().map(|&row| code(row as usize))),
-            }
+            merged
+                .codes
+                .extend(rows.iter().map(|row| code(row as usize)));
         }
         merged
     }
@@ -219,44 +187,6 @@ fn any_missing(codes: &Codes) -> bool {
     (0..codes.len()).any(|row| codes.get(row).is_none())
 }
 
-/// The rows of a store that a collection has.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum KeptRows<'a> {
-    All(usize),
-    Some(&'a [u32]),
-}
-
-impl KeptRows<'_> {
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            KeptRows::All(n) => *n,
-            KeptRows::Some(rows) => rows.len(),
-        }
-    }
-}
-
-/// A label as an element of a numpy array of this type.
-fn cast(label: &Label, dtype: DType) -> Label {
-    let width = match dtype {
-        DType::F16 => FloatWidth::F16,
-        DType::F32 => FloatWidth::F32,
-        DType::F64 => FloatWidth::F64,
-        _ => {
-            return match label {
-                Label::Bool(value) if dtype != DType::Bool => Label::Int((*value).into()),
-                label => label.clone(),
-            };
-        }
-    };
-    let value = match label {
-        Label::Bool(value) => f64::from(*value),
-        Label::Int(value) => *value as f64,
-        Label::Float(value) => value.value(),
-        Label::Str(_) => return label.clone(),
-    };
-    Label::float(value, width).expect("a label is never NaN")
-}
-
 #[cfg(test)]
 mod tests {
     use anndata_io::Values;
@@ -276,38 +206,30 @@ mod tests {
             .collect()
     }
 
+    fn merge(stores: Vec<(Option<StoreLabels<'_>>, Rows)>) -> MergedLabels {
+        let (columns, rows): (Vec<_>, Vec<_>) = stores.into_iter().unzip();
+        MergedLabels::merge(columns.into_iter().zip(&rows).collect())
+    }
+
     #[test]
-    fn numbers_are_promoted_as_numpy_does() {
+    fn merged_numbers_are_promoted_as_numpy_does() {
         let ints = || {
             (
                 Some(column(Values::I64(vec![2, 3]), vec![1, 0])),
-                KeptRows::All(2),
+                Rows::All(2),
             )
         };
-        let floats = || {
-            (
-                Some(column(Values::F64(vec![2.0]), vec![0])),
-                KeptRows::All(1),
-            )
-        };
-        let merged = MergedLabels::merge(vec![ints(), (None, KeptRows::All(1)), floats()]);
+        let floats = || (Some(column(Values::F64(vec![2.0]), vec![0])), Rows::All(1));
+        let merged = merge(vec![ints(), (None, Rows::All(1)), floats()]);
         assert_eq!(texts(&merged), ["3.0", "2.0", "-", "2.0"]);
         assert_eq!(merged.labels().len(), 2);
     }
 
     #[test]
-    fn with_missing_integers_every_label_keeps_its_own_type() {
-        let ints = (
-            Some(column(Values::I64(vec![2]), vec![255, 0])),
-            KeptRows::Some(&[1, 0]),
-        );
-        let floats = (
-            Some(column(Values::F64(vec![2.5]), vec![0])),
-            KeptRows::All(1),
-        );
-        assert_eq!(
-            texts(&MergedLabels::merge(vec![ints, floats])),
-            ["2", "-", "2.5"]
-        );
+    fn merged_labels_keep_their_types_beside_missing_integers() {
+        let ints = column(Values::I64(vec![2]), vec![255, 0]);
+        let ints = (Some(ints), Rows::Some(vec![1, 0]));
+        let floats = (Some(column(Values::F64(vec![2.5]), vec![0])), Rows::All(1));
+        assert_eq!(texts(&merge(vec![ints, floats])), ["2", "-", "2.5"]);
     }
 }

@@ -35,15 +35,13 @@ impl Plan {
         add("_store_idx".to_owned(), "the stores of its rows".to_owned())?;
         add("_row_idx".to_owned(), "the rows in their files".to_owned())?;
         for (number, key) in self.matrices.iter().enumerate() {
-            let mut sources = self.stores.iter().map(|store| &store.matrices[number]);
-            if sources.any(Option::is_some) {
+            if self.has_matrix(number) {
                 let kind = if key.joined { "layer" } else { "matrix" };
                 add(key.name.clone(), format!("the {kind} {:?}", key.name))?;
             }
         }
         for (number, key) in self.obs.iter().enumerate() {
-            let mut columns = self.stores.iter().map(|store| &store.columns[number]);
-            if columns.any(Option::is_some) {
+            if self.has_column(number) {
                 add(key.name.clone(), format!("the obs key {:?}", key.name))?;
                 if key.encoder.is_none() && key.dtype.is_some() {
                     let what = format!("the validity of the obs key {:?}", key.name);

@@ -7,7 +7,7 @@ use std::fmt;
 use anndata_io::nearest_name;
 use label_encoding::{Encoder, Label};
 
-use crate::builder::{LabelMatch, UnknownLabel};
+use crate::options::{LabelMatch, UnknownLabel};
 
 /// A label of the filter, or an unknown label, that no store has.
 #[derive(Debug, Clone, PartialEq, Eq)]

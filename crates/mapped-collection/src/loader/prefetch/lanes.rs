@@ -5,13 +5,13 @@ use std::ops::Range;
 /// The tasks of a window that nobody has begun, a lane for each thread: neighbouring tasks share a
 /// chunk, which the thread that has just decoded it still holds.
 #[derive(Debug)]
-pub(crate) struct Lanes(Vec<Range<usize>>);
+pub(crate) struct TaskLanes(Vec<Range<usize>>);
 
-impl Lanes {
-    pub(crate) fn new(n_tasks: usize, n_lanes: usize) -> Lanes {
+impl TaskLanes {
+    pub(crate) fn new(n_tasks: usize, n_lanes: usize) -> TaskLanes {
         let start = |lane: usize| n_tasks * lane / n_lanes;
         let lanes = (0..n_lanes).map(|lane| start(lane)..start(lane + 1));
-        Lanes(lanes.collect())
+        TaskLanes(lanes.collect())
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -45,7 +45,7 @@ mod tests {
     #[test]
     fn each_task_is_taken_once_and_threads_help_out() {
         for (n_tasks, n_lanes) in [(0, 1), (1, 3), (10, 3), (100, 4)] {
-            let mut lanes = Lanes::new(n_tasks, n_lanes);
+            let mut lanes = TaskLanes::new(n_tasks, n_lanes);
             let mut taken: Vec<usize> = (0..)
                 .map_while(|turn| {
                     // The first thread is twice as fast as all others together.
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn a_thread_goes_on_beside_its_last_task() {
-        let mut lanes = Lanes::new(10, 2);
+        let mut lanes = TaskLanes::new(10, 2);
         assert_eq!([lanes.next(0), lanes.next(1)], [Some(0), Some(5)]);
         assert_eq!([lanes.next(0), lanes.next(1)], [Some(1), Some(6)]);
         lanes.put_back(1, 6);
