@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use crate::array::decode::{Codec, Elements, Pipeline, Scratch, Step, Stored, Sum};
 use crate::array::{Array, Cursor};
-use crate::context::ByteSource;
 use crate::dtype::{DType, Slice};
 use crate::error::Error;
+use crate::io::context::ByteSource;
 
 /// Every codec; [`decode`] names them by their position.
 pub const N_CODECS: u8 = 15;

@@ -1,13 +1,13 @@
 //! Elements that are stored as other bytes than those of their type in memory: floats of other
 //! layouts, wide booleans, whole numbers that stand as floats.
 
-use super::buffer::AlignedBytes;
 use super::chunks::{Chunks, TableEntry};
 use super::float::FloatLayout;
 use super::grid::Grid;
 use super::{Array, ArrayParts, ItemType};
 use crate::dtype::{DType, f16};
 use crate::error::{Error, ErrorKind};
+use crate::io::buffers::AlignedBytes;
 
 /// How stored elements become those of an array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use once_cell::race::OnceBox;
 
-use super::buffer::AlignedBytes;
 use super::chunks::{ChunkFiles, Place};
 use super::grid::Grid;
-use crate::context::{Cached, ChunkKey, next_array_id};
 use crate::error::Error;
-use crate::folder::FileBytes;
-use crate::fork_local::ForkLocal;
+use crate::io::buffers::AlignedBytes;
+use crate::io::context::{Cached, ChunkKey, next_array_id};
+use crate::io::folder::FileBytes;
+use crate::io::fork::ForkLocal;
 
 /// Zarr v3's sharding: each file holds a block of chunks and, at its end or start, an index of
 /// their offsets and lengths. An index is read when first needed and kept; two threads that

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::{ElementCounts, MAX_FAULTS};
-use crate::array::buffer::AlignedBytes;
 use crate::array::{Array, Cursor, NONE_SHARED};
 use crate::column::check_code;
 use crate::dtype::{Element, Slice, Stored, Wide};
 use crate::error::{Error, ErrorKind};
+use crate::io::buffers::AlignedBytes;
 use crate::matrix::compressed::{AXES, Compressed};
 use crate::with_dtype;
 

@@ -22,10 +22,10 @@ use crate::array::chunks::Chunks;
 use crate::array::decode::Pipeline;
 use crate::array::grid::Grid;
 use crate::array::{Array, ArrayParts, ItemType, NONE_SHARED};
-use crate::context::{ByteSource, IoContext, Memory, Reservation};
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind};
-use crate::fork_local::ForkLocal;
+use crate::io::context::{ByteSource, IoContext, Memory, Reservation};
+use crate::io::fork::ForkLocal;
 use crate::store::Store;
 
 /// Elements read at a time.

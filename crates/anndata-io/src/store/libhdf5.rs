@@ -23,9 +23,9 @@ use crate::array::float::FloatLayout;
 use crate::array::grid::Grid;
 use crate::array::text::{Padding, TextEncoding};
 use crate::array::{Array, ArrayParts, ItemType};
-use crate::context::{FileSource, IoContext};
 use crate::dtype::DType;
 use crate::error::{AS_NUMBERS, Error, ErrorKind};
+use crate::io::context::{FileSource, IoContext};
 
 mod ffi;
 

@@ -12,9 +12,9 @@ use crate::array::decode::{Codec, Pipeline};
 use crate::array::grid::Grid;
 use crate::array::text::{Padding, TextEncoding};
 use crate::array::{Array, ArrayParts, ItemType, memory_parts};
-use crate::context::{ByteSource, IoContext, Memory};
 use crate::dtype::Values;
 use crate::error::{Error, ErrorKind};
+use crate::io::context::{ByteSource, IoContext, Memory};
 
 /// Groups, arrays and attributes put together by hand.
 ///

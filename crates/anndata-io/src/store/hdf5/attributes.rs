@@ -15,8 +15,8 @@ use crate::array::chunks::Chunks;
 use crate::array::decode::Pipeline;
 use crate::array::grid::Grid;
 use crate::array::{Array, ArrayParts, ItemType};
-use crate::context::{ByteSource, Memory};
 use crate::error::Error;
+use crate::io::context::{ByteSource, Memory};
 use crate::store::Attribute;
 
 /// An attribute message, as far as its name.

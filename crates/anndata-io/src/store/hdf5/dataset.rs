@@ -18,8 +18,8 @@ use crate::array::decode::{Codec, Pipeline};
 use crate::array::grid::Grid;
 use crate::array::text::TextEncoding;
 use crate::array::{Array, ArrayParts, Record};
-use crate::context::{ByteSource, Memory};
 use crate::error::{Error, LIBRARY_OR_REWRITE};
+use crate::io::context::{ByteSource, Memory};
 
 /// What a dataset's header says of its elements and where they are.
 struct Described {

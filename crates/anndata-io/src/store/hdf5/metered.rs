@@ -12,7 +12,7 @@ use hdf5_reader::error::Error as Hdf5Error;
 use hdf5_reader::storage::StorageBuffer;
 use hdf5_reader::{BlockCacheStorage, Storage};
 
-use crate::context::FileSource;
+use crate::io::context::FileSource;
 
 /// Read in one call without a question; beyond it, a few times the file.
 const FREE_BYTES: u64 = 32 << 20;
@@ -155,7 +155,7 @@ impl Storage for File {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::context::IoContext;
+    use crate::io::context::IoContext;
 
     #[test]
     fn a_file_is_read_a_few_times_and_no_more() {

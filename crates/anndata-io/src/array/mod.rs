@@ -4,11 +4,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::context::{ByteSource, Cached, ChunkKey, IoContext, Memory, next_array_id};
 use crate::dtype::{DType, Slice, Values};
 use crate::error::{Error, ErrorKind};
+use crate::io::context::{ByteSource, Cached, ChunkKey, IoContext, Memory, next_array_id};
 
-pub(crate) mod buffer;
 pub(crate) mod chunks;
 pub(crate) mod convert;
 pub(crate) mod decode;
@@ -17,7 +16,7 @@ pub(crate) mod grid;
 pub(crate) mod shards;
 pub(crate) mod text;
 
-use buffer::AlignedBytes;
+use crate::io::buffers::AlignedBytes;
 use chunks::{BlockReader, Chunks, Place};
 use convert::Conversion;
 use decode::Pipeline;

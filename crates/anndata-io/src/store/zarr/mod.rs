@@ -14,9 +14,9 @@ use crate::array::convert::whole;
 use crate::array::grid::Grid;
 use crate::array::shards::{Inflated, ShardFiles};
 use crate::array::{Array, ArrayParts};
-use crate::context::IoContext;
 use crate::error::{Error, ErrorKind};
-use crate::folder::Folder;
+use crate::io::context::IoContext;
+use crate::io::folder::Folder;
 
 mod codecs;
 mod extension;

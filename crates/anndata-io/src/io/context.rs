@@ -13,9 +13,9 @@ use lru::LruCache;
 use memmap2::Mmap;
 use once_cell::race::OnceBox;
 
-use crate::array::buffer::AlignedBytes;
 use crate::error::{Error, ErrorKind};
-use crate::fork_local::ForkLocal;
+use crate::io::buffers::AlignedBytes;
+use crate::io::fork::ForkLocal;
 
 /// Who reads HDF5 files.
 ///

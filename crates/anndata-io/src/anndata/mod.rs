@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use crate::array::text::Strings;
 use crate::column::{Column, ColumnRows, Values1d, legacy_categories};
-use crate::container;
-use crate::context::IoContext;
 use crate::dtype::{Slice, Wide};
 use crate::error::{Error, ErrorKind};
+use crate::io::context::IoContext;
+use crate::io::location::Location;
 use crate::key::LayerKey;
-use crate::location::Location;
 use crate::matrix::MatrixSource;
+use crate::store::container;
 use crate::store::{Attribute, MemoryStore, Node, Store};
 
 mod keys;

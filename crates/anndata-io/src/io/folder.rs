@@ -9,10 +9,10 @@ use std::sync::Arc;
 use libdeflater::Decompressor;
 use zip::{CompressionMethod, ZipArchive};
 
-use crate::array::buffer::AlignedBytes;
-use crate::context::{ByteSource, FileSource, IoContext, Memory};
 use crate::error::{Error, ErrorKind};
-use crate::location::is_absence;
+use crate::io::buffers::AlignedBytes;
+use crate::io::context::{ByteSource, FileSource, IoContext, Memory};
+use crate::io::location::is_absence;
 
 /// Files by name, the parts of which are joined by `/`. A name cannot lead out of it: callers
 /// check theirs, and an archive has nothing but its entries.

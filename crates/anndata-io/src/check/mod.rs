@@ -9,9 +9,9 @@ use std::thread;
 
 use crate::anndata::{AnnDataFile, AnnDataSource};
 use crate::column::{Column, Kind};
-use crate::context::IoContext;
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, LINK_ELSEWHERE, nearest_name};
+use crate::io::context::IoContext;
 use crate::key::LayerKey;
 use crate::matrix::{MatrixParts, MatrixSource};
 

@@ -4,12 +4,12 @@ use std::fmt::{self, Debug};
 use std::path::{Path, PathBuf};
 
 use crate::array::Array;
-use crate::container;
-use crate::context::{Hdf5Backend, IoContext};
 use crate::error::{Error, ErrorKind};
-use crate::location::{self, Existing, Location};
+use crate::io::context::{Hdf5Backend, IoContext};
+use crate::io::location::{self, Existing, Location};
 
 mod below;
+pub(crate) mod container;
 mod content;
 #[cfg(feature = "libhdf5")]
 mod fallback;

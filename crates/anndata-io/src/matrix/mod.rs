@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use crate::array::buffer::AlignedBytes;
 use crate::array::{Array, Cursor};
 use crate::dtype::{DType, Slice};
 use crate::error::{Error, ErrorKind};
+use crate::io::buffers::AlignedBytes;
 use crate::store::{Node, Store};
 
 pub(crate) mod compressed;

@@ -5,9 +5,9 @@ use std::fmt::Debug;
 
 use super::grid::Grid;
 use super::shards::ShardFiles;
-use crate::context::{ByteSource, IoContext};
 use crate::error::Error;
-use crate::folder::{FileBytes, Folder};
+use crate::io::context::{ByteSource, IoContext};
+use crate::io::folder::{FileBytes, Folder};
 
 /// The stored bytes of one chunk.
 #[derive(Debug, Clone)]
