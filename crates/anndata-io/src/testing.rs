@@ -7,7 +7,7 @@ use crate::array::decode::{Codec, Elements, Pipeline, Scratch, Step, Stored, Sum
 use crate::array::{Array, Cursor};
 use crate::dtype::{DType, Slice};
 use crate::error::Error;
-use crate::io::context::ByteSource;
+use crate::io::bytes::ByteSource;
 
 /// Every codec; [`decode`] names them by their position.
 pub const N_CODECS: u8 = 15;

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use crate::dtype::{DType, Slice, Values};
 use crate::error::{Error, ErrorKind};
-use crate::io::context::{ByteSource, Cached, ChunkKey, IoContext, Memory, next_array_id};
+use crate::io::bytes::{ByteSource, Memory};
+use crate::io::chunk_cache::{Cached, ChunkKey, next_array_id};
+use crate::io::context::IoContext;
 
 pub(crate) mod chunks;
 pub(crate) mod convert;

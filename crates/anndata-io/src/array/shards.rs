@@ -9,7 +9,7 @@ use super::chunks::{ChunkFiles, Place};
 use super::grid::Grid;
 use crate::error::Error;
 use crate::io::buffers::AlignedBytes;
-use crate::io::context::{Cached, ChunkKey, next_array_id};
+use crate::io::chunk_cache::{Cached, ChunkKey, next_array_id};
 use crate::io::folder::FileBytes;
 use crate::io::fork::ForkLocal;
 

@@ -2,6 +2,26 @@
 
 use once_cell::race::OnceBox;
 
+/// The process that made something: what sits behind a lock must not be touched by another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Process {
+    id: u32,
+}
+
+impl Process {
+    /// This process.
+    pub(crate) fn current() -> Process {
+        Process {
+            id: std::process::id(),
+        }
+    }
+
+    /// Whether this is a child that was forked from the process.
+    pub(crate) fn is_forked(self) -> bool {
+        self != Process::current()
+    }
+}
+
 /// A value made anew in every process that uses it.
 ///
 /// A fork copies memory but only the calling thread: a lock that another thread held stays
@@ -15,7 +35,7 @@ pub(crate) struct ForkLocal<T> {
 }
 
 struct Slot<T> {
-    pid: u32,
+    process: Process,
     value: Option<T>,
     next: OnceBox<Slot<T>>,
 }
@@ -30,9 +50,9 @@ impl<T> ForkLocal<T> {
 
     /// The value of this process.
     pub(crate) fn get(&self) -> &T {
-        let pid = std::process::id();
+        let process = Process::current();
         let mut slot = &self.first;
-        while slot.pid != pid {
+        while slot.process != process {
             slot = slot.next.get_or_init(|| Box::new(Slot::new(self.make)));
         }
         slot.value
@@ -44,7 +64,7 @@ impl<T> ForkLocal<T> {
 impl<T> Slot<T> {
     fn new(make: fn() -> T) -> Self {
         Slot {
-            pid: std::process::id(),
+            process: Process::current(),
             value: Some(make()),
             next: OnceBox::new(),
         }
@@ -53,7 +73,7 @@ impl<T> Slot<T> {
 
 impl<T> Drop for Slot<T> {
     fn drop(&mut self) {
-        if self.pid != std::process::id() {
+        if self.process.is_forked() {
             // Another process's value may be half changed: leak it.
             std::mem::forget(self.value.take());
         }
@@ -63,7 +83,7 @@ impl<T> Drop for Slot<T> {
 impl<T> std::fmt::Debug for ForkLocal<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ForkLocal")
-            .field("pid", &self.first.pid)
+            .field("process", &self.first.process)
             .finish_non_exhaustive()
     }
 }
@@ -75,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_process_keeps_one_value() {
+    fn fork_local_keeps_one_value_per_process() {
         let local = ForkLocal::new(|| Mutex::new(0));
         *local.get().lock().expect("no holder panicked") = 7;
         assert_eq!(*local.get().lock().expect("no holder panicked"), 7);
@@ -83,10 +103,10 @@ mod tests {
 
     /// A value that another process's thread holds locked for ever.
     #[test]
-    fn a_value_of_another_process_is_left_alone() {
+    fn fork_local_leaves_the_value_of_another_process_alone() {
         let mut local = ForkLocal::new(|| Mutex::new(0));
         std::mem::forget(local.get().lock());
-        local.first.pid = u32::MAX; // no process has this id
+        local.first.process = Process { id: u32::MAX }; // no process has this id
         *local.get().lock().expect("the value is fresh") = 2;
         assert_eq!(*local.get().lock().expect("no holder panicked"), 2);
     }

@@ -24,7 +24,8 @@ use crate::array::grid::Grid;
 use crate::array::{Array, ArrayParts, ItemType, NONE_SHARED};
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind};
-use crate::io::context::{ByteSource, IoContext, Memory, Reservation};
+use crate::io::bytes::{ByteSource, Memory};
+use crate::io::context::{IoContext, Reservation};
 use crate::io::fork::ForkLocal;
 use crate::store::Store;
 

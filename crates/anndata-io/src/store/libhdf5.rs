@@ -25,7 +25,8 @@ use crate::array::text::{Padding, TextEncoding};
 use crate::array::{Array, ArrayParts, ItemType};
 use crate::dtype::DType;
 use crate::error::{AS_NUMBERS, Error, ErrorKind};
-use crate::io::context::{FileSource, IoContext};
+use crate::io::context::IoContext;
+use crate::io::file::FileSource;
 
 mod ffi;
 

@@ -14,7 +14,8 @@ use crate::array::text::{Padding, TextEncoding};
 use crate::array::{Array, ArrayParts, ItemType, memory_parts};
 use crate::dtype::Values;
 use crate::error::{Error, ErrorKind};
-use crate::io::context::{ByteSource, IoContext, Memory};
+use crate::io::bytes::{ByteSource, Memory};
+use crate::io::context::IoContext;
 
 /// Groups, arrays and attributes put together by hand.
 ///

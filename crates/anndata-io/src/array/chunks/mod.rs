@@ -6,7 +6,8 @@ use std::fmt::Debug;
 use super::grid::Grid;
 use super::shards::ShardFiles;
 use crate::error::Error;
-use crate::io::context::{ByteSource, IoContext};
+use crate::io::bytes::ByteSource;
+use crate::io::context::IoContext;
 use crate::io::folder::{FileBytes, Folder};
 
 /// The stored bytes of one chunk.

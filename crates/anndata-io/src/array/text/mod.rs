@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::chunks::Chunks;
 use super::{Array, Cursor, FREE_BYTES, ItemType};
 use crate::error::{Error, ErrorKind};
-use crate::io::context::ByteSource;
+use crate::io::bytes::ByteSource;
 
 /// How text elements are stored.
 #[derive(Debug, Clone)]
@@ -576,7 +576,7 @@ mod tests {
             element.extend(8u64.to_le_bytes());
             element.extend(1u32.to_le_bytes());
             let encoding = TextEncoding::Heap {
-                source: ByteSource::Memory(crate::io::context::Memory::new(heap.clone())),
+                source: ByteSource::Memory(crate::io::bytes::Memory::new(heap.clone())),
                 base: 0,
                 offset_size: 8,
                 length_size: 8,

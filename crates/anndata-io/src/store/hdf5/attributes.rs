@@ -16,7 +16,7 @@ use crate::array::decode::Pipeline;
 use crate::array::grid::Grid;
 use crate::array::{Array, ArrayParts, ItemType};
 use crate::error::Error;
-use crate::io::context::{ByteSource, Memory};
+use crate::io::bytes::{ByteSource, Memory};
 use crate::store::Attribute;
 
 /// An attribute message, as far as its name.

@@ -9,7 +9,7 @@ use super::{Hdf5Store, is_undefined};
 use crate::array::chunks::{Chunks, TableEntry};
 use crate::array::grid::Grid;
 use crate::error::Error;
-use crate::io::context::ByteSource;
+use crate::io::bytes::ByteSource;
 
 impl Hdf5Store {
     /// The entries of the index.

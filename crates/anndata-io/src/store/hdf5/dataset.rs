@@ -19,7 +19,7 @@ use crate::array::grid::Grid;
 use crate::array::text::TextEncoding;
 use crate::array::{Array, ArrayParts, Record};
 use crate::error::{Error, LIBRARY_OR_REWRITE};
-use crate::io::context::{ByteSource, Memory};
+use crate::io::bytes::{ByteSource, Memory};
 
 /// What a dataset's header says of its elements and where they are.
 struct Described {

@@ -5,7 +5,7 @@ use std::path::Path;
 use hdf5_reader::superblock::Superblock;
 
 use crate::error::{Error, ErrorKind};
-use crate::io::context::FileSource;
+use crate::io::file::FileSource;
 
 /// Refuses a file that is shorter than it says: a copy or a download that was cut short. Its first
 /// half reads well, and what is missing may be chunks that are read much later. A longer file is

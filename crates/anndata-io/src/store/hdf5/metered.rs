@@ -12,7 +12,7 @@ use hdf5_reader::error::Error as Hdf5Error;
 use hdf5_reader::storage::StorageBuffer;
 use hdf5_reader::{BlockCacheStorage, Storage};
 
-use crate::io::context::FileSource;
+use crate::io::file::FileSource;
 
 /// Read in one call without a question; beyond it, a few times the file.
 const FREE_BYTES: u64 = 32 << 20;

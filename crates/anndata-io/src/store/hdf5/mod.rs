@@ -15,7 +15,8 @@ use hdf5_reader::{Hdf5File, OpenOptions, Storage};
 use super::{Attribute, Backend, Node};
 use crate::array::Array;
 use crate::error::{Error, ErrorKind, IF_READABLE, LIBRARY_OR_REWRITE, LINK_ELSEWHERE};
-use crate::io::context::{FileSource, IoContext};
+use crate::io::context::IoContext;
+use crate::io::file::FileSource;
 
 mod attributes;
 mod chunk_table;
