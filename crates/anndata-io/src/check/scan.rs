@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::{ElementCounts, MAX_FAULTS};
-use crate::array::{Array, Cursor, NONE_SHARED};
+use crate::array::Array;
+use crate::array::chunk_reader::{CachePolicy, ChunkReader};
+use crate::array::rows::Buffers;
 use crate::column::check_code;
 use crate::dtype::{Element, Slice, Stored, Wide};
 use crate::error::{Error, ErrorKind};
@@ -38,10 +40,9 @@ pub(super) enum Source {
 }
 
 /// Buffers of one thread, and the chunks that it decoded last.
-#[derive(Default)]
 pub(super) struct Scratch {
-    first: Cursor,
-    second: Cursor,
+    first: ChunkReader,
+    second: ChunkReader,
     first_bytes: AlignedBytes,
     second_bytes: AlignedBytes,
 }
@@ -50,10 +51,12 @@ impl Scratch {
     /// No chunk is needed twice: none goes into the cache. Files are read, not mapped, so that a
     /// disk that fails gives an error.
     pub(super) fn new() -> Scratch {
-        let mut scratch = Scratch::default();
-        scratch.first.shared = Some(NONE_SHARED);
-        scratch.second.shared = Some(NONE_SHARED);
-        scratch
+        Scratch {
+            first: ChunkReader::new(CachePolicy::Nothing),
+            second: ChunkReader::new(CachePolicy::Nothing),
+            first_bytes: AlignedBytes::default(),
+            second_bytes: AlignedBytes::default(),
+        }
     }
 }
 
@@ -246,7 +249,10 @@ fn scan_dense(array: &Array, piece: u64, scratch: &mut Scratch, found: &mut Foun
     if part == 0 {
         found.look_for(array, chunk);
     }
-    let buffers = (&mut scratch.first, &mut scratch.first_bytes);
+    let buffers = Buffers {
+        reader: &mut scratch.first,
+        bytes: &mut scratch.first_bytes,
+    };
     let read = array.read_chunk_rows(chunk, rows, buffers, &mut |run| found.count(run, false));
     if let Err(error) = read {
         found.fault(|| error);
@@ -365,7 +371,10 @@ impl Sparse {
             let minors = read(
                 arrays[0],
                 range.clone(),
-                (&mut scratch.first, &mut scratch.first_bytes),
+                Buffers {
+                    reader: &mut scratch.first,
+                    bytes: &mut scratch.first_bytes,
+                },
                 &mut failed[0],
                 found,
             );
@@ -382,7 +391,10 @@ impl Sparse {
             let values = read(
                 arrays[1],
                 range,
-                (&mut scratch.second, &mut scratch.second_bytes),
+                Buffers {
+                    reader: &mut scratch.second,
+                    bytes: &mut scratch.second_bytes,
+                },
                 &mut failed[1],
                 found,
             );
@@ -457,7 +469,7 @@ impl Sparse {
 fn read<'a>(
     array: &Array,
     range: Range<u64>,
-    (cursor, bytes): (&'a mut Cursor, &'a mut AlignedBytes),
+    Buffers { reader, bytes }: Buffers<'a>,
     failed: &mut Option<u64>,
     found: &mut Found,
 ) -> Option<&'a [u8]> {
@@ -465,7 +477,7 @@ fn read<'a>(
     if *failed == Some(chunk) && !array.is_direct() {
         return None;
     }
-    match array.read_or_view(range, cursor, bytes) {
+    match array.read_or_view(range, reader, bytes) {
         Ok(bytes) => Some(bytes),
         Err(error) => {
             *failed = Some(chunk);

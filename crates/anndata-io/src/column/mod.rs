@@ -1,8 +1,9 @@
 //! Columns of obs and var: one label or number a row.
 
+use crate::array::Array;
+use crate::array::chunk_reader::ChunkReader;
 use crate::array::convert::Conversion;
 use crate::array::text::Strings;
-use crate::array::{Array, Cursor};
 use crate::dtype::{Bool, DType, Stored, Values, Wide};
 use crate::error::Error;
 use crate::store::{Attribute, Node, Store};
@@ -518,7 +519,7 @@ fn missing(
 fn read_at(array: &Array, rows: &[u64]) -> Result<Values, Error> {
     let mut out = Values::new(array.number_type()?);
     let ranges = rows.iter().map(|&row| row..row.saturating_add(1));
-    array.read_ranges(ranges, &mut out, &mut Cursor::default())?;
+    array.read_ranges(ranges, &mut out, &mut ChunkReader::default())?;
     Ok(out)
 }
 

@@ -18,10 +18,11 @@ use once_cell::race::OnceBox;
 use super::ReadScratch;
 use super::compressed::Compressed;
 use super::csr::CsrMatrix;
+use crate::array::chunk_reader::CachePolicy;
 use crate::array::chunks::Chunks;
 use crate::array::decode::Pipeline;
 use crate::array::grid::Grid;
-use crate::array::{Array, ArrayParts, ItemType, NONE_SHARED};
+use crate::array::{Array, ArrayParts, ItemType};
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind};
 use crate::io::bytes::{ByteSource, Memory};
@@ -190,9 +191,9 @@ impl CscMatrix {
     fn scratch(&self) -> Result<ReadScratch, Error> {
         let mut scratch = ReadScratch::for_scan();
         // No chunk is wanted a second time in a pass.
-        (scratch.indices.shared, scratch.data.shared) = (Some(NONE_SHARED), Some(NONE_SHARED));
-        scratch.indices.mapped = self.columns.indices.check_unchanged()?;
-        scratch.data.mapped = self.columns.data.check_unchanged()?;
+        let (indices, data) = (&self.columns.indices, &self.columns.data);
+        scratch.indices.begin(indices, CachePolicy::Nothing)?;
+        scratch.data.begin(data, CachePolicy::Nothing)?;
         Ok(scratch)
     }
 

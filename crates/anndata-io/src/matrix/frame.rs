@@ -1,7 +1,8 @@
 //! A table of numbers (a DataFrame in obsm), read as the matrix of its columns.
 
-use super::{RowSink, check_rows};
-use crate::array::{Array, Cursor};
+use super::RowSink;
+use crate::array::Array;
+use crate::array::chunk_reader::ChunkReader;
 use crate::column::legacy_categories;
 use crate::dtype::{DType, Values};
 use crate::error::Error;
@@ -86,10 +87,10 @@ impl Frame {
 
     pub(super) fn read_rows(&self, rows: &[u64], sink: &mut impl RowSink) -> Result<(), Error> {
         for (number, column) in self.columns.iter().enumerate() {
-            check_rows(column, rows, self.shape[0])?;
+            column.check_rows(rows, self.shape[0])?;
             let mut values = Values::new(column.number_type()?);
             let ranges = rows.iter().map(|&row| row..row + 1);
-            column.read_ranges(ranges, &mut values, &mut Cursor::default())?;
+            column.read_ranges(ranges, &mut values, &mut ChunkReader::default())?;
             for row in 0..rows.len() {
                 sink.dense(row, number, values.as_slice().range(row, row + 1));
             }

@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use crate::array::{Array, Cursor};
+use crate::array::Array;
+use crate::array::chunk_reader::{CachePolicy, ChunkReader};
 use crate::dtype::{DType, Slice};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::io::buffers::AlignedBytes;
 use crate::store::{Node, Store};
 
@@ -53,8 +54,8 @@ pub struct Room<'a> {
 pub struct ReadScratch {
     scan: bool,
     neighbours: [Option<u64>; 2],
-    indices: Cursor,
-    data: Cursor,
+    indices: ChunkReader,
+    data: ChunkReader,
     raw_columns: AlignedBytes,
     raw_values: AlignedBytes,
     columns: Vec<u32>,
@@ -287,10 +288,12 @@ impl MatrixSource {
             Layout::Dense(array) => {
                 let blocks = self.chunks_per_band();
                 let cut = |number: u64| (number * blocks).checked_div(n_parts).unwrap_or(blocks);
-                let shared = || self.shared_chunks(rows, scratch.neighbours);
-                scratch.data.shared = scratch.scan.then(shared);
+                let policy = match scratch.scan {
+                    true => CachePolicy::Only(self.shared_chunks(rows, scratch.neighbours)),
+                    false => CachePolicy::All,
+                };
                 let part = cut(number)..cut(number + 1);
-                array.read_rows(rows, part, &mut scratch.data, |row, start, run| {
+                array.read_rows(rows, part, policy, &mut scratch.data, |row, start, run| {
                     sink.dense(row, start, run);
                 })
             }
@@ -417,33 +420,20 @@ fn read_row(
     scratch: &mut ReadScratch,
     sink: &mut impl RowSink,
 ) -> Result<(), Error> {
-    check_rows(array, rows, 1)?;
+    array.check_rows(rows, 1)?;
     let dtype = array.number_type()?;
-    scratch.data.mapped = array.check_unchanged()?;
-    scratch.data.shared = scratch.scan.then_some([0..0, 0..0]);
+    let policy = match scratch.scan {
+        true => CachePolicy::Nothing,
+        false => CachePolicy::All,
+    };
+    scratch.data.begin(array, policy)?;
     for start in (0..array.len()).step_by(STEP as usize) {
         let range = start..(start + STEP).min(array.len());
-        let (cursor, buffer) = (&mut scratch.data, &mut scratch.raw_values);
-        let values = Slice::from_bytes(dtype, array.read_or_view(range, cursor, buffer)?);
+        let (reader, buffer) = (&mut scratch.data, &mut scratch.raw_values);
+        let values = Slice::from_bytes(dtype, array.read_or_view(range, reader, buffer)?);
         for row in 0..rows.len() {
             sink.dense(row, start as usize, values);
         }
     }
     Ok(())
-}
-
-/// Checks that rows ascend and exist.
-fn check_rows(array: &Array, rows: &[u64], n_rows: u64) -> Result<(), Error> {
-    if let Some(pair) = rows.windows(2).find(|pair| pair[0] > pair[1]) {
-        let found = format!("row {} before row {}", pair[0], pair[1]);
-        return Err(array.invalid("rows in ascending order", found));
-    }
-    match rows.last() {
-        Some(&index) if index >= n_rows => Err(array.error(ErrorKind::OutOfBounds {
-            what: "row",
-            index,
-            len: n_rows,
-        })),
-        _ => Ok(()),
-    }
 }

@@ -1,18 +1,33 @@
 //! Where the bytes of each chunk of an array lie.
+//!
+//! Takes the number of a chunk in the array's grid. Returns a [`ChunkLocation`]: which bytes of
+//! which source, or that the chunk was never written. A backend makes the list when it opens an
+//! array, and it never changes.
+//!
+//! ```text
+//! Chunks ─┬─ Contiguous, Table     one source, offsets known
+//!         ├─ Files   (files.rs)    one file a chunk, found by its name
+//!         ├─ Shards  (shards.rs)   one file for many chunks, and an index in it
+//!         └─ Library               another library reads elements: a `BlockReader`
+//! ```
 
 use std::borrow::Cow;
 use std::fmt::Debug;
 
 use super::grid::Grid;
-use super::shards::ShardFiles;
 use crate::error::Error;
 use crate::io::bytes::ByteSource;
-use crate::io::context::IoContext;
-use crate::io::folder::{FileBytes, Folder};
+use crate::io::folder::FileBytes;
+
+mod files;
+mod shards;
+
+pub(crate) use files::ChunkFiles;
+pub(crate) use shards::{Inflated, ShardFiles};
 
 /// The stored bytes of one chunk.
 #[derive(Debug, Clone)]
-pub(crate) struct Place<'a> {
+pub(crate) struct ChunkLocation<'a> {
     /// Borrowed where it is known already: a copy would count references, which threads contend
     /// for.
     pub(crate) source: Cow<'a, ByteSource>,
@@ -90,16 +105,16 @@ pub(crate) trait BlockReader: Debug + Send + Sync {
 
 impl Chunks {
     /// Where a chunk lies, `None` when it was never written.
-    pub(crate) fn place(
+    pub(crate) fn locate(
         &self,
         chunk: u64,
         grid: &Grid,
         item: u64,
-    ) -> Result<Option<Place<'_>>, Error> {
+    ) -> Result<Option<ChunkLocation<'_>>, Error> {
         match self {
             // Nothing lies where it could be read without the library.
             Chunks::Unallocated | Chunks::Library(_) => Ok(None),
-            Chunks::Contiguous { source, offset } => Ok(Some(Place {
+            Chunks::Contiguous { source, offset } => Ok(Some(ChunkLocation {
                 source: Cow::Borrowed(source),
                 offset: *offset,
                 len: grid.len() * item,
@@ -118,7 +133,7 @@ impl Chunks {
                         skip_mask,
                         ..
                     } = entries[at];
-                    Place {
+                    ChunkLocation {
                         source: Cow::Borrowed(source),
                         offset,
                         len: len.into(),
@@ -135,14 +150,14 @@ impl Chunks {
                     offset,
                     len,
                 } = files.open(&grid.coords(chunk))?;
-                Ok(Some(Place {
+                Ok(Some(ChunkLocation {
                     source: Cow::Owned(source),
                     offset,
                     len,
                     skip_mask: 0,
                 }))
             }
-            Chunks::Shards(shards) => shards.place(chunk, grid),
+            Chunks::Shards(shards) => shards.locate(chunk, grid),
         }
     }
 
@@ -162,136 +177,5 @@ impl Chunks {
             Chunks::Shards(shards) => shards.files.stored,
             Chunks::Library(reader) => reader.stored_bytes(),
         }
-    }
-}
-
-/// Files named by the coordinates of the chunk (or shard) that they hold.
-#[derive(Debug)]
-pub(crate) struct ChunkFiles {
-    pub(crate) context: IoContext,
-    pub(crate) folder: Folder,
-    /// The folder of the array.
-    pub(crate) element: String,
-    /// What comes before the coordinates: `c` in zarr v3's default encoding.
-    pub(crate) prefix: &'static str,
-    pub(crate) separator: char,
-    /// The files that exist, by the number of the chunk (or shard), ascending.
-    pub(crate) present: Vec<u64>,
-    /// Their bytes.
-    pub(crate) stored: u64,
-}
-
-impl ChunkFiles {
-    pub(super) fn open(&self, coords: &[u64]) -> Result<FileBytes, Error> {
-        self.folder.open(&self.context, &self.name(coords))
-    }
-
-    /// The name of a file of the array.
-    pub(super) fn name(&self, coords: &[u64]) -> String {
-        join(&self.element, &self.key(coords))
-    }
-
-    fn key(&self, coords: &[u64]) -> String {
-        let mut key = self.prefix.to_owned();
-        for coord in coords {
-            if !key.is_empty() {
-                key.push(self.separator);
-            }
-            key.push_str(&coord.to_string());
-        }
-        if key.is_empty() { "0".to_owned() } else { key }
-    }
-
-    /// Lists the files that exist of an array. Unknown names are passed over, as zarr does.
-    pub(crate) fn list(
-        context: &IoContext,
-        folder: &Folder,
-        element: &str,
-        prefix: &'static str,
-        separator: char,
-        grid: &Grid,
-    ) -> Result<ChunkFiles, Error> {
-        let (context, folder) = (context.clone(), folder.clone());
-        let mut files = ChunkFiles {
-            context,
-            folder,
-            element: element.to_owned(),
-            prefix,
-            separator,
-            present: vec![],
-            stored: 0,
-        };
-        let (start, depth) = match (prefix, separator) {
-            ("", '/') => (element.to_owned(), grid.shape.len().max(1)),
-            ("", _) => (element.to_owned(), 1),
-            (prefix, '/') if !grid.shape.is_empty() => (join(element, prefix), grid.shape.len()),
-            _ => (element.to_owned(), 1),
-        };
-        let mut found = Vec::new();
-        let mut coords = Vec::new();
-        files.walk(&start, depth, &mut coords, grid, &mut found)?;
-        found.sort_unstable();
-        files.present = found;
-        Ok(files)
-    }
-
-    fn walk(
-        &mut self,
-        dir: &str,
-        depth: usize,
-        coords: &mut Vec<u64>,
-        grid: &Grid,
-        found: &mut Vec<u64>,
-    ) -> Result<(), Error> {
-        for name in self.folder.names(dir)? {
-            let before = coords.len();
-            if depth > 1 || self.separator == '/' && !grid.shape.is_empty() {
-                let Ok(coord) = name.parse() else { continue };
-                coords.push(coord);
-            } else {
-                let rest = name.strip_prefix(self.prefix).unwrap_or("-");
-                let rest = rest.strip_prefix(self.separator).unwrap_or(rest);
-                let parts: Result<Vec<u64>, _> = match rest {
-                    "" => Ok(vec![]),
-                    rest => rest.split(self.separator).map(str::parse).collect(),
-                };
-                let Ok(parts) = parts else { continue };
-                if !grid.shape.is_empty() {
-                    coords.extend(parts);
-                }
-            }
-            if depth > 1 {
-                self.walk(&join(dir, &name), depth - 1, coords, grid, found)?;
-            } else if coords.len() == grid.shape.len()
-                && self.key(coords).ends_with(&name)
-                && let Some(number) = grid.number(coords)
-                && let Some(len) = self.folder.len(&join(dir, &name))?
-            {
-                self.stored += len;
-                found.push(number);
-            }
-            coords.truncate(before);
-        }
-        Ok(())
-    }
-}
-
-impl ChunkFiles {
-    /// An error of the file at these coordinates.
-    pub(super) fn invalid(
-        &self,
-        coords: &[u64],
-        expected: impl Into<String>,
-        found: impl Into<String>,
-    ) -> Error {
-        Error::invalid(self.folder.path(), self.name(coords), expected, found)
-    }
-}
-
-/// The name of a file in a folder; the empty one is the root.
-fn join(folder: &str, name: &str) -> String {
-    match folder {
-        "" => name.to_owned(),
-        folder => format!("{folder}/{name}"),
     }
 }

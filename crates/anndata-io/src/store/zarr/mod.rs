@@ -9,10 +9,9 @@ use std::path::{Component, Path};
 use serde_json::Value;
 
 use super::{Attribute, Backend, Node};
-use crate::array::chunks::{ChunkFiles, Chunks};
+use crate::array::chunks::{ChunkFiles, Chunks, Inflated, ShardFiles};
 use crate::array::convert::whole;
 use crate::array::grid::Grid;
-use crate::array::shards::{Inflated, ShardFiles};
 use crate::array::{Array, ArrayParts};
 use crate::error::{Error, ErrorKind};
 use crate::io::context::IoContext;

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use once_cell::race::OnceBox;
 
-use super::chunks::{ChunkFiles, Place};
-use super::grid::Grid;
+use super::{ChunkFiles, ChunkLocation};
+use crate::array::grid::Grid;
 use crate::error::Error;
 use crate::io::buffers::AlignedBytes;
 use crate::io::chunk_cache::{Cached, ChunkKey, next_array_id};
@@ -65,7 +65,11 @@ pub(crate) struct Shard {
 
 impl ShardFiles {
     /// Where a chunk lies, `None` when it was never written.
-    pub(super) fn place(&self, chunk: u64, grid: &Grid) -> Result<Option<Place<'_>>, Error> {
+    pub(super) fn locate(
+        &self,
+        chunk: u64,
+        grid: &Grid,
+    ) -> Result<Option<ChunkLocation<'_>>, Error> {
         let coords = grid.coords(chunk);
         let mut shard_coords = Vec::with_capacity(coords.len());
         let mut within = 0;
@@ -100,7 +104,7 @@ impl ShardFiles {
             Some(file) => file.clone(),
             None => self.open(at, &shard_coords)?.0,
         };
-        Ok(Some(Place {
+        Ok(Some(ChunkLocation {
             source: Cow::Owned(file.source),
             offset: file.offset + offset,
             len,
