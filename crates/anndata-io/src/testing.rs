@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::array::Array;
 use crate::array::chunk_reader::{CachePolicy, ChunkReader};
-use crate::array::decode::{Codec, Elements, Pipeline, Scratch, Step, Stored, Sum};
+use crate::array::decode::{Codec, CodecPipeline, Elements, Scratch, Step, Stored, Sum};
 use crate::dtype::{DType, Slice};
 use crate::error::Error;
 use crate::io::bytes::ByteSource;
@@ -51,7 +51,7 @@ fn codec(number: u8) -> Codec {
 /// Decodes a chunk to `len` bytes, and once more as one of unknown length; `None` when the first
 /// is an error.
 pub fn decode(codecs: &[u8], skip_mask: u32, raw: &[u8], len: usize) -> Option<Vec<u8>> {
-    let pipeline = Pipeline::new(codecs.iter().copied().map(codec).collect());
+    let pipeline = CodecPipeline::new(codecs.iter().copied().map(codec).collect());
     let mut scratch = Scratch::default();
     let _ = pipeline.decode_unsized(raw, &mut scratch);
     let mut out = vec![0; len];

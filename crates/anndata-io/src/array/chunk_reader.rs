@@ -299,3 +299,106 @@ fn decode_error(array: &Array, chunk: u64, source: decode::DecodeError) -> Error
         source: Arc::new(source),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::array::ItemType;
+    use crate::array::grid::Grid;
+    use crate::array::memory::chunked_parts;
+    use crate::dtype::DType;
+    use crate::io::context::{IoContext, IoOptions};
+
+    /// Ten bytes in chunks of two, and the context that counts how they are read.
+    fn array(cache_bytes: usize) -> (Array, IoContext) {
+        let grid = Grid::new(vec![10], vec![2]).expect("small");
+        let bytes: Vec<u8> = (0..10).collect();
+        let mut parts = chunked_parts("a", grid, ItemType::Number(DType::U8), &bytes);
+        let context = IoContext::new(IoOptions {
+            cache_bytes,
+            ..IoOptions::default()
+        });
+        parts.context = context.clone();
+        (Array::new(parts), context)
+    }
+
+    fn read(reader: &mut ChunkReader, array: &Array, chunk: u64) {
+        let bytes = reader.chunk(array, chunk).expect("it decodes");
+        let first = 2 * chunk as u8;
+        let expected = [first, first + 1];
+        assert_eq!(bytes.expect("it was written").as_slice(), expected);
+    }
+
+    #[test]
+    fn chunk_reader_decodes_its_last_chunk_once_without_a_cache() {
+        let (array, context) = array(0);
+        let mut reader = ChunkReader::default();
+        for chunk in [1, 1, 1, 2, 2, 1] {
+            read(&mut reader, &array, chunk);
+        }
+        assert_eq!((context.decoded_chunks(), context.cache_hits()), (3, 0));
+        reader.forget();
+        read(&mut reader, &array, 1);
+        assert_eq!(
+            context.decoded_chunks(),
+            4,
+            "a forgotten chunk is read again"
+        );
+    }
+
+    #[test]
+    fn cache_policy_decides_what_readers_share() {
+        let only = CachePolicy::Only([0..1, 4..5]);
+        for (policy, shared) in [
+            (CachePolicy::All, vec![0, 1, 2, 3, 4]),
+            (only, vec![0, 4]),
+            (CachePolicy::Nothing, vec![]),
+        ] {
+            let (array, context) = array(100);
+            for _ in 0..2 {
+                let mut reader = ChunkReader::new(policy.clone());
+                (0..5).for_each(|chunk| read(&mut reader, &array, chunk));
+            }
+            let n_shared = shared.len() as u64;
+            let counts = (context.decoded_chunks(), context.cache_hits());
+            assert_eq!(counts, (10 - n_shared, n_shared), "{policy:?}");
+            // What was shared is in the cache.
+            let mut reader = ChunkReader::default();
+            for chunk in shared {
+                let before = context.cache_hits();
+                read(&mut reader, &array, chunk);
+                assert_eq!(context.cache_hits(), before + 1, "{policy:?}: {chunk}");
+            }
+        }
+    }
+
+    #[test]
+    fn chunk_reader_uses_the_buffer_of_a_forgotten_chunk_again() {
+        let (array, _) = array(0);
+        let mut reader = ChunkReader::new(CachePolicy::Nothing);
+        read(&mut reader, &array, 3);
+        reader.forget();
+        assert_eq!(reader.take_spare(2).as_slice(), [6, 7], "the same memory");
+        // One that somebody else holds is left alone.
+        read(&mut reader, &array, 3);
+        let held = reader.last.as_ref().and_then(|(_, bytes)| bytes.clone());
+        reader.forget();
+        assert_eq!(reader.take_spare(2).as_slice(), [0, 0]);
+        assert_eq!(held.expect("it was written").as_slice(), [6, 7]);
+    }
+
+    #[test]
+    fn decoded_len_refuses_more_than_stored_bytes_can_hold() {
+        // A checksum expands nothing, and 1 MiB may be made of nothing.
+        let grid = Grid::single(vec![(1 << 20) + 100]).expect("small");
+        let mut parts = chunked_parts("a", grid, ItemType::Number(DType::U8), &vec![0; 1 << 21]);
+        let Chunks::Table { entries, .. } = &mut parts.chunks else {
+            panic!("it is cut into chunks");
+        };
+        entries[0].len = 50;
+        let array = Array::new(parts);
+        let error = ChunkReader::default().chunk(&array, 0).map(|_| ());
+        let error = error.expect_err("50 bytes hold no more").to_string();
+        assert!(error.contains("than its stored bytes can hold"), "{error}");
+    }
+}

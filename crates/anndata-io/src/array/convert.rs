@@ -195,7 +195,7 @@ impl Array {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::array::memory_parts;
+    use crate::array::memory::memory_parts;
     use crate::dtype::Values;
 
     fn array(values: Values, shape: &[u64]) -> Array {

@@ -17,7 +17,6 @@ use std::sync::Arc;
 
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind};
-use crate::io::bytes::{ByteSource, Memory};
 use crate::io::chunk_cache::next_array_id;
 use crate::io::context::IoContext;
 
@@ -28,6 +27,7 @@ pub(crate) mod convert;
 pub(crate) mod decode;
 pub(crate) mod float;
 pub(crate) mod grid;
+pub(crate) mod memory;
 mod ranges;
 pub(crate) mod reorder;
 pub(crate) mod rows;
@@ -35,7 +35,7 @@ pub(crate) mod text;
 
 use chunks::{ChunkLocation, Chunks};
 use convert::Conversion;
-use decode::Pipeline;
+use decode::CodecPipeline;
 use grid::Grid;
 use text::TextEncoding;
 
@@ -57,7 +57,7 @@ pub(crate) struct ArrayParts {
     pub(crate) grid: Grid,
     pub(crate) item: ItemType,
     pub(crate) big_endian: bool,
-    pub(crate) pipeline: Pipeline,
+    pub(crate) pipeline: CodecPipeline,
     /// For chunks that are not stored row-major: which axis of the array each stored axis is.
     pub(crate) stored_axes: Option<Vec<usize>>,
     pub(crate) chunks: Chunks,
@@ -266,34 +266,5 @@ impl Array {
             out.chunks_exact_mut(self.inner.fill.len())
                 .for_each(|element| element.copy_from_slice(&self.inner.fill));
         }
-    }
-}
-
-/// An array over bytes in memory, row-major and native-endian, cut into chunks of any shape.
-pub(crate) fn memory_parts(
-    element: &str,
-    grid: Grid,
-    item: ItemType,
-    bytes: Vec<u8>,
-) -> ArrayParts {
-    let chunks = Chunks::Contiguous {
-        source: ByteSource::Memory(Memory::new(bytes)),
-        offset: 0,
-    };
-    ArrayParts {
-        context: IoContext::default(),
-        file: "memory".into(),
-        element: element.to_owned(),
-        grid,
-        item,
-        big_endian: false,
-        pipeline: Pipeline::default(),
-        stored_axes: None,
-        chunks,
-        fill: Vec::new(),
-        record: None,
-        conversion: None,
-        missing: None,
-        id: 0,
     }
 }

@@ -141,3 +141,72 @@ impl Array {
         Ok(out)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::array::ItemType;
+    use crate::array::grid::Grid;
+    use crate::array::memory::{chunked_parts, memory_parts};
+    use crate::dtype::DType;
+    use proptest::prelude::*;
+
+    /// Elements that are their own numbers, in chunks and in one piece.
+    fn arrays(len: u64, chunk: u64) -> [Array; 2] {
+        let bytes: Vec<u8> = (0..len as u32).flat_map(u32::to_ne_bytes).collect();
+        let item = ItemType::Number(DType::U32);
+        let grid = Grid::new(vec![len], vec![chunk]).expect("small");
+        let chunked = chunked_parts("a", grid, item.clone(), &bytes);
+        let single = Grid::single(vec![len]).expect("small");
+        let direct = memory_parts("a", single, item, bytes);
+        [Array::new(chunked), Array::new(direct)]
+    }
+
+    fn numbers(bytes: &[u8]) -> Vec<u32> {
+        bytemuck::cast_slice(bytes).to_vec()
+    }
+
+    proptest! {
+        #[test]
+        fn ranges_are_read_as_they_are_stored(
+            len in 0..40_u64,
+            chunk in 1..12_u64,
+            mut ends in prop::collection::vec(0..40_u64, 0..8),
+        ) {
+            ends.iter_mut().for_each(|end| *end = (*end).min(len));
+            ends.sort_unstable();
+            let ranges: Vec<Range<u64>> = ends.chunks_exact(2).map(|pair| pair[0]..pair[1]).collect();
+            for array in arrays(len, chunk) {
+                let mut reader = ChunkReader::default();
+                let mut buffer = AlignedBytes::default();
+                for range in &ranges {
+                    let expected: Vec<u32> = (range.start as u32..range.end as u32).collect();
+                    let viewed = array.read_or_view(range.clone(), &mut reader, &mut buffer);
+                    prop_assert_eq!(numbers(viewed.expect("within")), &expected[..]);
+                    let mut out = AlignedBytes::zeroed(expected.len() * 4);
+                    let read = array.read_range_bytes(range.clone(), out.as_mut_slice(), &mut reader);
+                    read.expect("within");
+                    prop_assert_eq!(numbers(out.as_slice()), &expected[..]);
+                }
+                let mut out = Values::new(DType::U32);
+                array.read_ranges(ranges.iter().cloned(), &mut out, &mut reader).expect("within");
+                let expected = ranges.iter().flat_map(|range| range.start as u32..range.end as u32);
+                prop_assert_eq!(out, Values::U32(expected.collect()));
+                prop_assert_eq!(array.read_all().expect("all").len() as u64, len);
+            }
+        }
+    }
+
+    #[test]
+    fn range_beyond_the_end_is_an_error() {
+        for array in arrays(10, 4) {
+            let (mut reader, mut buffer) = (ChunkReader::default(), AlignedBytes::default());
+            let error = array.read_or_view(8..11, &mut reader, &mut buffer);
+            let error = error.expect_err("10 elements").to_string();
+            assert!(
+                error.contains("element 10 is out of bounds for 10"),
+                "{error}"
+            );
+        }
+    }
+}

@@ -257,3 +257,99 @@ impl Block {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::array::ItemType;
+    use crate::array::memory::{chunked_parts, memory_parts};
+    use proptest::prelude::*;
+
+    /// A shape, chunks of it, and rows that ascend.
+    fn grids() -> impl Strategy<Value = (Grid, Vec<u64>)> {
+        let axes = prop::collection::vec((1..7_u64, 1..5_u64), 1..4);
+        axes.prop_flat_map(|axes| {
+            let (shape, chunk): (Vec<u64>, Vec<u64>) = axes.into_iter().unzip();
+            let rows = prop::collection::vec(0..shape[0], 0..9);
+            (Just(Grid::new(shape, chunk).expect("small")), rows)
+        })
+        .prop_map(|(grid, mut rows)| {
+            rows.sort_unstable();
+            (grid, rows)
+        })
+    }
+
+    /// Elements that are their own numbers, in chunks or in one piece.
+    fn arrays(grid: &Grid) -> [Array; 2] {
+        let bytes: Vec<u8> = (0..grid.len() as u16).flat_map(u16::to_ne_bytes).collect();
+        let item = ItemType::Number(DType::U16);
+        let chunked = chunked_parts("X", grid.clone(), item.clone(), &bytes);
+        let single = Grid::single(grid.shape.clone()).expect("small");
+        let direct = memory_parts("X", single, item, bytes);
+        [Array::new(chunked), Array::new(direct)]
+    }
+
+    proptest! {
+        #[test]
+        fn block_runs_cover_its_part_of_a_row_once((grid, _) in grids()) {
+            let row_len = grid.shape[1..].iter().product::<u64>() as usize;
+            let mut seen = vec![0; grid.len() as usize];
+            for chunk in 0..grid.counts().iter().product() {
+                let block = Block::new(&grid, chunk);
+                for row in 0..grid.rows_within(chunk) {
+                    block.runs(&grid, row, |start, at, len| {
+                        assert!(at + len <= grid.chunk_len() as usize);
+                        let first = (block.first_row + row) as usize * row_len + start;
+                        seen[first..first + len].iter_mut().for_each(|n| *n += 1);
+                    });
+                }
+            }
+            prop_assert!(seen.iter().all(|&n| n == 1), "{:?}", seen);
+        }
+
+        #[test]
+        fn read_rows_hands_out_every_element_of_a_row_once((grid, rows) in grids(), n_parts in 1..4_u64) {
+            let row_len = grid.shape[1..].iter().product::<u64>() as usize;
+            for array in arrays(&grid) {
+                let blocks: u64 = array.parts().grid.counts()[1..].iter().product();
+                let mut out = vec![None; rows.len() * row_len];
+                let mut reader = ChunkReader::default();
+                for part in 0..n_parts {
+                    let part = part * blocks / n_parts..(part + 1) * blocks / n_parts;
+                    array.read_rows(&rows, part, CachePolicy::All, &mut reader, |row, start, run| {
+                        for (i, value) in run.to_vec::<u16>().into_iter().enumerate() {
+                            let place = &mut out[row * row_len + start + i];
+                            assert_eq!(place.replace(value), None, "handed out twice");
+                        }
+                    }).expect("rows that exist");
+                }
+                let expected = rows.iter().flat_map(|&row| {
+                    (0..row_len).map(move |at| Some((row as usize * row_len + at) as u16))
+                });
+                prop_assert_eq!(out, expected.collect::<Vec<_>>());
+            }
+        }
+    }
+
+    #[test]
+    fn check_rows_refuses_rows_that_descend_or_do_not_exist() {
+        let [array, _] = arrays(&Grid::new(vec![3, 2], vec![2, 2]).expect("small"));
+        assert!(array.check_rows(&[], 0).is_ok());
+        assert!(array.check_rows(&[0, 2, 2], 3).is_ok());
+        let error = array.check_rows(&[1, 0], 3).expect_err("they descend");
+        assert!(error.to_string().contains("row 1 before row 0"), "{error}");
+        let error = array.check_rows(&[0, 3], 3).expect_err("no row 3");
+        assert!(
+            error.to_string().contains("row 3 is out of bounds for 3"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn read_row_range_is_row_major() {
+        for array in arrays(&Grid::new(vec![5, 3], vec![2, 2]).expect("small")) {
+            let rows = array.read_row_range(1..3).expect("rows that exist");
+            assert_eq!(rows, Values::U16((3..9).collect()));
+        }
+    }
+}

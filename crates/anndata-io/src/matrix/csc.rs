@@ -20,7 +20,7 @@ use super::compressed::Compressed;
 use super::csr::CsrMatrix;
 use crate::array::chunk_reader::CachePolicy;
 use crate::array::chunks::Chunks;
-use crate::array::decode::Pipeline;
+use crate::array::decode::CodecPipeline;
 use crate::array::grid::Grid;
 use crate::array::{Array, ArrayParts, ItemType};
 use crate::dtype::DType;
@@ -354,7 +354,7 @@ impl CscMatrix {
             grid: grid.ok_or_else(|| self.changed())?,
             item: ItemType::Number(dtype),
             big_endian: false,
-            pipeline: Pipeline::default(),
+            pipeline: CodecPipeline::default(),
             stored_axes: None,
             chunks: Chunks::Contiguous {
                 source: ByteSource::Memory(memory),

@@ -159,8 +159,9 @@ impl Heap {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::array::ItemType;
     use crate::array::grid::Grid;
-    use crate::array::{ItemType, memory_parts};
+    use crate::array::memory::memory_parts;
     use crate::io::bytes::Memory;
 
     #[test]

@@ -231,7 +231,7 @@ fn utf8<'t>(array: &Array, bytes: &'t [u8]) -> Result<&'t str, Error> {
 mod tests {
     use super::*;
     use crate::array::grid::Grid;
-    use crate::array::memory_parts;
+    use crate::array::memory::memory_parts;
     use crate::array::text::Padding;
 
     fn fixed(padding: Padding, bytes: &[u8], size: usize) -> Strings {

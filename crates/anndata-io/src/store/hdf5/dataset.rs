@@ -14,7 +14,7 @@ use super::item::Item;
 use super::{Hdf5Store, failure, filter_name, is_undefined};
 use crate::array::chunks::Chunks;
 use crate::array::convert::table_of;
-use crate::array::decode::{Codec, Pipeline};
+use crate::array::decode::{Codec, CodecPipeline};
 use crate::array::grid::Grid;
 use crate::array::text::TextEncoding;
 use crate::array::{Array, ArrayParts, Record};
@@ -219,7 +219,7 @@ impl Hdf5Store {
             Some(filters) if matches!(layout, DataLayout::Chunked { .. }) => {
                 self.pipeline(element, filters, size)?
             }
-            _ => Pipeline::default(),
+            _ => CodecPipeline::default(),
         };
         // A field that is an array has its axes after those of the table.
         let with_field = |of_table: Vec<u64>| [of_table, field_shape.to_vec()].concat();
@@ -310,7 +310,7 @@ impl Hdf5Store {
         element: &str,
         filters: &FilterPipelineMessage,
         item: usize,
-    ) -> Result<Pipeline, Error> {
+    ) -> Result<CodecPipeline, Error> {
         let codec = |id: u16, name: &Option<String>, client: &[u32]| {
             Ok(match id {
                 1 => Codec::Deflate,
@@ -338,6 +338,6 @@ impl Hdf5Store {
             .iter()
             .map(|filter| codec(filter.id, &filter.name, &filter.client_data))
             .collect();
-        Ok(Pipeline::new(codecs?))
+        Ok(CodecPipeline::new(codecs?))
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::array::decode::{Codec, Pipeline};
+use crate::array::decode::{Codec, CodecPipeline};
 use crate::array::grid::Grid;
 use crate::array::text::{Padding, TextEncoding};
 use crate::array::{ItemType, Record};
@@ -18,7 +18,7 @@ pub(super) struct ArrayMetadata {
     pub(super) grid: Grid,
     pub(super) item: ItemType,
     pub(super) big_endian: bool,
-    pub(super) pipeline: Pipeline,
+    pub(super) pipeline: CodecPipeline,
     pub(super) stored_axes: Option<Vec<usize>>,
     pub(super) fill: Vec<u8>,
     /// For a field of a table.
@@ -169,7 +169,7 @@ impl ArrayMetadata {
             record,
             item,
             big_endian,
-            pipeline: Pipeline::new(codecs),
+            pipeline: CodecPipeline::new(codecs),
             stored_axes,
             key_prefix: "",
             separator,
@@ -217,7 +217,7 @@ impl ArrayMetadata {
             record: None,
             item: data_type,
             big_endian: chain.big_endian,
-            pipeline: Pipeline::new(chain.codecs),
+            pipeline: CodecPipeline::new(chain.codecs),
             stored_axes: chain.stored_axes,
             key_prefix,
             separator,
@@ -664,10 +664,10 @@ mod tests {
                 step: Step::Sum,
             })
         };
-        let expected = Pipeline::new(vec![sum(stored(DType::I16, true)), Codec::Bz2]);
+        let expected = CodecPipeline::new(vec![sum(stored(DType::I16, true)), Codec::Bz2]);
         assert!(pipeline(json!([delta])).is_ok_and(|found| found == expected));
         let nothing = pipeline(json!([{"id": "bitround", "keepbits": 3}]));
-        assert!(nothing.is_ok_and(|found| found == Pipeline::new(vec![Codec::Bz2])));
+        assert!(nothing.is_ok_and(|found| found == CodecPipeline::new(vec![Codec::Bz2])));
         for (filter, says) in [
             (json!({"id": "delta"}), "dtype"),
             (json!({"id": "delta", "dtype": "<M8[s]"}), "dtype"),
@@ -694,7 +694,7 @@ mod tests {
         };
         let numcodec = |name: &str, configuration: Value| json!({"name": format!("numcodecs.{name}"), "configuration": configuration});
         let delta = || numcodec("delta", json!({"dtype": "<i4", "astype": "int16"}));
-        let expected = Pipeline::new(vec![
+        let expected = CodecPipeline::new(vec![
             sum(stored(DType::I16, false)),
             Codec::Checksum {
                 sum: Sum::Crc32,

@@ -1,6 +1,6 @@
 //! Every codec against chunks that other libraries wrote, and against what became of them.
 
-use super::{Codec, Elements, Pipeline, Scratch, Step, Stored, Sum};
+use crate::array::decode::{Codec, CodecPipeline, Elements, Scratch, Step, Stored, Sum};
 use crate::dtype::DType;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -43,7 +43,7 @@ macro_rules! samples {
     ($($name:literal $codecs:expr => $decoded:expr;)*) => {
         &[$(Sample {
             name: $name,
-            raw: include_bytes!(concat!("samples/", $name, ".bin")),
+            raw: include_bytes!(concat!("../samples/", $name, ".bin")),
             codecs: &$codecs,
             decoded: $decoded,
         }),*]
@@ -153,7 +153,7 @@ fn guarded(codecs: &[Codec], raw: &[u8], len: usize) -> Option<Vec<u8>> {
     const GUARD: usize = 64;
     let mut around = vec![0xa5; len + 2 * GUARD];
     let mut scratch = Scratch::default();
-    let pipeline = Pipeline::new(codecs.to_vec());
+    let pipeline = CodecPipeline::new(codecs.to_vec());
     let result = pipeline.decode(raw, 0, &mut around[GUARD..GUARD + len], &mut scratch);
     let (before, rest) = around.split_at(GUARD);
     let (out, after) = rest.split_at(len);

@@ -1,12 +1,16 @@
 //! What the tests write with: an encoder for every codec, none of them in a hurry.
 
-use super::{Codec, checksum};
+use crate::array::decode::{Codec, checksum};
 use libdeflater::{CompressionLvl, Compressor};
 use std::ffi::CStr;
 use std::io::Read;
 
 /// What `codecs`, less those that `skip_mask` names, make of `data`.
-pub(super) fn encode_all(codecs: &[Codec], skip_mask: u32, data: &[u8]) -> Vec<u8> {
+pub(in crate::array::decode) fn encode_all(
+    codecs: &[Codec],
+    skip_mask: u32,
+    data: &[u8],
+) -> Vec<u8> {
     codecs
         .iter()
         .enumerate()
@@ -15,7 +19,7 @@ pub(super) fn encode_all(codecs: &[Codec], skip_mask: u32, data: &[u8]) -> Vec<u
 }
 
 /// What `codec` makes of `data`.
-pub(super) fn encode(codec: Codec, data: &[u8]) -> Vec<u8> {
+pub(in crate::array::decode) fn encode(codec: Codec, data: &[u8]) -> Vec<u8> {
     match codec {
         Codec::Deflate => {
             let mut compressor = Compressor::new(CompressionLvl::default());
@@ -113,7 +117,7 @@ fn lzf(data: &[u8]) -> Vec<u8> {
 }
 
 /// The framing of HDF5's filter 32004; blocks that do not shrink are stored.
-pub(super) fn lz4_hdf5(data: &[u8], block_len: u32) -> Vec<u8> {
+pub(in crate::array::decode) fn lz4_hdf5(data: &[u8], block_len: u32) -> Vec<u8> {
     let mut out = (data.len() as u64).to_be_bytes().to_vec();
     out.extend(block_len.to_be_bytes());
     for block in data.chunks(block_len as usize) {
@@ -130,7 +134,7 @@ pub(super) fn lz4_hdf5(data: &[u8], block_len: u32) -> Vec<u8> {
 }
 
 /// What the Blosc library makes of `data`.
-pub(super) fn blosc(
+pub(in crate::array::decode) fn blosc(
     data: &[u8],
     compressor: &CStr,
     level: i32,
