@@ -68,6 +68,7 @@ mod error;
 mod io;
 mod key;
 mod matrix;
+mod path;
 mod store;
 #[doc(hidden)]
 pub mod testing;

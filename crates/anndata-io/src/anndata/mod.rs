@@ -1,91 +1,38 @@
 //! AnnData files: which elements there are, and how to open them.
+//!
+//! Takes a path or a store. Returns an [`AnnDataFile`], from which matrices, columns and names are
+//! opened by their keys.
+//!
+//! ```text
+//! AnnDataSource ─▶ Store ─▶ AnnDataFile ─┬─ layer, obsm  ─▶ MatrixSource
+//!  source.rs                             ├─ obs_column   ─▶ Column
+//!                                        └─ keys.rs: which keys there are
+//! ```
+//!
+//! The lengths of `obs` and `var` come from their indexes (`tables.rs`); everything else is compared
+//! with them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::array::text::Strings;
-use crate::column::{Column, ColumnRows, Values1d, legacy_categories};
-use crate::dtype::{Slice, Wide};
-use crate::error::{Error, ErrorKind};
+use crate::column::{Column, legacy_categories};
+use crate::error::Error;
 use crate::io::context::IoContext;
-use crate::io::location::Location;
 use crate::key::LayerKey;
 use crate::matrix::MatrixSource;
+use crate::path::member;
 use crate::store::container;
-use crate::store::{Attribute, MemoryStore, Node, Store};
+use crate::store::{Attribute, Node, Store};
 
 mod keys;
+mod source;
+mod tables;
 
-/// Where an AnnData object is: a path, or memory.
-#[derive(Debug, Clone)]
-pub enum AnnDataSource {
-    /// A `.h5ad` file, a `.zarr` directory or a `.zarr.zip` archive; the content decides. A table
-    /// inside a file is named by a path below it: `cells.h5mu/mod/rna`. A `file:` URL is a path.
-    Path(PathBuf),
-    /// A path that was resolved: another current folder does not change what it leads to.
-    At(Location),
-    /// A store in memory.
-    Memory(MemoryStore),
-}
-
-impl AnnDataSource {
-    /// Opens it.
-    ///
-    /// # Errors
-    /// As [`AnnDataFile::open`].
-    pub fn open(&self, context: &IoContext) -> Result<AnnDataFile, Error> {
-        match self {
-            AnnDataSource::Path(path) => AnnDataFile::open_in(path, context),
-            AnnDataSource::At(location) => {
-                AnnDataFile::from_store(Store::open_at(location, context)?)
-            }
-            AnnDataSource::Memory(store) => {
-                AnnDataFile::from_store(store.clone().in_context(context).into())
-            }
-        }
-    }
-
-    /// The same source with its path resolved against the current folder.
-    ///
-    /// # Errors
-    /// When the path is a URL of something remote, or is empty.
-    pub fn resolved(self) -> Result<AnnDataSource, Error> {
-        match self {
-            AnnDataSource::Path(path) => Location::resolve(&path).map(AnnDataSource::At),
-            resolved => Ok(resolved),
-        }
-    }
-}
-
-impl<P: AsRef<Path> + ?Sized> From<&P> for AnnDataSource {
-    fn from(path: &P) -> Self {
-        AnnDataSource::Path(path.as_ref().to_owned())
-    }
-}
-
-impl From<PathBuf> for AnnDataSource {
-    fn from(path: PathBuf) -> Self {
-        AnnDataSource::Path(path)
-    }
-}
-
-impl From<String> for AnnDataSource {
-    fn from(path: String) -> Self {
-        AnnDataSource::Path(path.into())
-    }
-}
-
-impl From<MemoryStore> for AnnDataSource {
-    fn from(store: MemoryStore) -> Self {
-        AnnDataSource::Memory(store)
-    }
-}
+pub use source::AnnDataSource;
+use tables::{index, index_name, is_categories, what_it_is};
 
 /// The widest row that is read of obsm, and of `raw.X` without variables: 16 million elements.
 const MOST_COLUMNS: usize = 1 << 24;
-
-/// Groups within groups, and groups in all, that are looked through for what cannot be read.
-const MOST_NESTED: u32 = 8;
-const MOST_GROUPS: u32 = 10_000;
 
 /// An opened AnnData object.
 ///
@@ -151,6 +98,9 @@ impl AnnDataFile {
     }
 
     /// The names of the variables. Numbers become their text.
+    ///
+    /// # Errors
+    /// When the index of `var` cannot be read.
     pub fn var_names(&self) -> Result<Strings, Error> {
         self.names("var")
     }
@@ -191,7 +141,7 @@ impl AnnDataFile {
             }
             _ => None,
         };
-        beside.unwrap_or_else(|| format!("{column}/categories"))
+        beside.unwrap_or_else(|| member(column, "categories"))
     }
 
     /// The column of var names.
@@ -200,6 +150,9 @@ impl AnnDataFile {
     }
 
     /// The obs names column: `_index` as an obs key.
+    ///
+    /// # Errors
+    /// When the index of `obs` cannot be opened.
     pub fn obs_index(&self) -> Result<Column, Error> {
         index(&self.store, "obs")
     }
@@ -274,7 +227,7 @@ impl AnnDataFile {
     /// # Errors
     /// When it cannot be read, or has another number of rows.
     pub fn obsm(&self, key: &str) -> Result<Option<MatrixSource>, Error> {
-        let element = format!("obsm/{key}");
+        let element = member("obsm", key);
         let Some(matrix) = MatrixSource::open(&self.store, &element, self.n_obs)? else {
             return Ok(None);
         };
@@ -308,13 +261,16 @@ impl AnnDataFile {
     }
 
     /// The names of the obs columns, sorted, the index excluded.
+    ///
+    /// # Errors
+    /// When the members of `obs`, or their attributes, cannot be read.
     pub fn obs_keys(&self) -> Result<Vec<String>, Error> {
         let index = index_name(&self.store, "obs")?;
         let mut keys = self.keys("obs")?.keys;
         // The groups of a key may lack what tells them from other folders. An order that cannot be read
         // hides no other column.
         for name in self.column_order("obs").unwrap_or_default() {
-            if !keys.contains(&name) && self.store.node(&format!("obs/{name}"))?.is_some() {
+            if !keys.contains(&name) && self.store.node(&member("obs", &name))?.is_some() {
                 keys.push(name);
             }
         }
@@ -325,7 +281,7 @@ impl AnnDataFile {
 
     /// Where the index of a table is.
     pub(crate) fn index_element(&self, frame: &str) -> Result<String, Error> {
-        Ok(format!("{frame}/{}", index_name(&self.store, frame)?))
+        Ok(member(frame, &index_name(&self.store, frame)?))
     }
 
     /// The columns of a table as it lists them itself; none where it does not.
@@ -337,11 +293,17 @@ impl AnnDataFile {
     }
 
     /// The names of the obsm elements, sorted.
+    ///
+    /// # Errors
+    /// When the members of `obsm` cannot be read.
     pub fn obsm_keys(&self) -> Result<Vec<String>, Error> {
         Ok(self.keys("obsm")?.keys)
     }
 
     /// `X`, `raw.X` and the layers that exist, in this order, the layers sorted.
+    ///
+    /// # Errors
+    /// When what stands there, or the members of `layers`, cannot be read.
     pub fn layers_keys(&self) -> Result<Vec<LayerKey>, Error> {
         let mut keys = Vec::new();
         if self.has_matrix("X")? {
@@ -365,35 +327,6 @@ impl AnnDataFile {
                 != Some("null"))
     }
 
-    /// What is wrong with the members of all groups that cannot be read at all.
-    pub(crate) fn unreadable(&self) -> Vec<Error> {
-        let mut errors = Vec::new();
-        let mut groups = vec![(String::new(), 0)];
-        let mut n_groups = 1;
-        while let Some((group, depth)) = groups.pop() {
-            errors.extend(match self.store.unreadable(&group) {
-                Ok(errors) => errors,
-                Err(error) => vec![error],
-            });
-            // A group may hold itself.
-            if depth == MOST_NESTED {
-                continue;
-            }
-            for name in self.store.children(&group).unwrap_or_default() {
-                let element = match &*group {
-                    "" => name,
-                    group => format!("{group}/{name}"),
-                };
-                let is_group = matches!(self.store.node(&element), Ok(Some(Node::Group)));
-                if is_group && n_groups < MOST_GROUPS {
-                    n_groups += 1;
-                    groups.push((element, depth + 1));
-                }
-            }
-        }
-        errors
-    }
-
     pub(crate) fn children(&self, group: &str) -> Result<Vec<String>, Error> {
         let mut names = match self.store.node(group)? {
             Some(Node::Group | Node::Table) => self.store.children(group)?,
@@ -401,101 +334,5 @@ impl AnnDataFile {
         };
         names.sort_unstable();
         Ok(names)
-    }
-}
-
-/// Whether a member of a table holds the categories of its columns, as in anndata 0.7.
-fn is_categories(key: &str) -> bool {
-    key.split('/').next() == Some("__categories")
-}
-
-fn index_name(store: &Store, frame: &str) -> Result<String, Error> {
-    if store.node(frame)? == Some(Node::Table) {
-        let first = store.children(frame)?.into_iter().next();
-        return Ok(first.unwrap_or_default());
-    }
-    Ok(store
-        .text_attribute(frame, "_index")?
-        .unwrap_or_else(|| "_index".to_owned()))
-}
-
-/// The error of a store that is not one table.
-fn what_it_is(store: &Store, element: &str, found: String) -> Error {
-    match container::what_it_is(store) {
-        Some(kind) => Error::new(store.path(), "", kind),
-        None => {
-            let expected = "tables obs and var".to_owned();
-            let kind = ErrorKind::NotAnnData { expected, found };
-            Error::new(store.path(), element, kind)
-        }
-    }
-}
-
-fn index(store: &Store, frame: &str) -> Result<Column, Error> {
-    match store.node(frame)? {
-        Some(Node::Group | Node::Table) => {}
-        found => {
-            let found = match found {
-                None => format!("no {frame}"),
-                Some(_) => format!("an array {frame}"),
-            };
-            return Err(what_it_is(store, frame, found));
-        }
-    }
-    let name = index_name(store, frame)?;
-    Column::open(store, frame, &name)?.ok_or_else(|| {
-        store.invalid(
-            frame,
-            format!("an index column {name:?}"),
-            "none of that name",
-        )
-    })
-}
-
-impl Column {
-    /// The texts of some rows, in the order of `rows`: obs names. Numbers become their text,
-    /// missing values `nan`.
-    ///
-    /// # Errors
-    /// As [`read_rows`](Self::read_rows).
-    pub fn read_names(&self, rows: &[u64]) -> Result<Strings, Error> {
-        Ok(self.read_rows(rows)?.into_texts())
-    }
-}
-
-impl ColumnRows {
-    fn into_texts(self) -> Strings {
-        match (self.values, &self.valid) {
-            (Values1d::Texts(texts), None) => texts,
-            (Values1d::Texts(texts), Some(valid)) => texts
-                .iter()
-                .zip(valid)
-                .map(|(text, &valid)| if valid { text } else { "nan" })
-                .collect(),
-            (Values1d::Numbers(numbers), valid) => {
-                let mut out = Strings::default();
-                for row in 0..numbers.len() {
-                    let valid = valid.as_ref().is_none_or(|valid| valid[row]);
-                    out.push(&if valid {
-                        text_of(numbers.as_slice(), row)
-                    } else {
-                        "nan".into()
-                    });
-                }
-                out
-            }
-        }
-    }
-}
-
-/// A number of a label, as text.
-pub(crate) fn text_of(numbers: Slice<'_>, row: usize) -> String {
-    match numbers.get(row) {
-        Wide::Bool(true) => "True".to_owned(),
-        Wide::Bool(false) => "False".to_owned(),
-        Wide::Signed(value) => value.to_string(),
-        Wide::Unsigned(value) => value.to_string(),
-        Wide::F32(value) => format!("{value:?}"),
-        Wide::F64(value) => format!("{value:?}"),
     }
 }

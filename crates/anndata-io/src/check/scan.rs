@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::{ElementCounts, MAX_FAULTS};
+use super::entry::MAX_FAULTS;
+use super::report::ElementCounts;
 use crate::array::Array;
 use crate::array::chunk_reader::{CachePolicy, ChunkReader};
 use crate::array::rows::Buffers;

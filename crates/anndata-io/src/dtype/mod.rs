@@ -1,10 +1,23 @@
 //! Element types of numeric arrays, typed storage for them, and numpy's conversions between them.
+//!
+//! Takes nothing from the rest of the crate, and touches no file: [`DType`] names a type,
+//! `cast.rs` converts single elements as numpy's `astype` does, `values.rs` holds vectors and
+//! slices of elements of one type.
+//!
+//! ```text
+//! bytes ─▶ Slice::from_bytes(dtype, ..) ─▶ with_dtype!(dtype, T => code that is generic over T)
+//! ```
 
 use std::fmt;
 use std::str::FromStr;
 
-use bytemuck::Pod;
 pub use half::f16;
+
+mod cast;
+mod values;
+
+pub use cast::{Bool, Element, Wide};
+pub use values::{Slice, Stored, Values};
 
 /// The element type of a numeric array, named as numpy names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -192,372 +205,6 @@ impl FromStr for DType {
     }
 }
 
-/// A boolean as it is stored: one byte, true when it is not zero.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
-#[repr(transparent)]
-pub struct Bool(pub u8);
-
-/// A Rust type that stores elements of one [`DType`], convertible to every other as
-/// numpy's `astype` does it.
-///
-/// Integers wrap. Floats are truncated towards zero; those that the target cannot hold
-/// give what numpy gives on x86-64 (0 in 8 and 16 bits, the smallest integer in signed 32
-/// and 64 bits). Anything but zero becomes `true`.
-pub trait Element: Pod + Default + PartialEq + fmt::Debug + Send + Sync {
-    /// The numpy type.
-    const DTYPE: DType;
-
-    /// Converts from any other element type.
-    fn cast_from<S: Element>(value: S) -> Self;
-
-    /// The value as a wide number that holds every value of this type.
-    fn wide(self) -> Wide;
-
-    /// Adds, with wrap-around for integers and "or" for booleans, as scipy sums duplicates.
-    fn add(self, other: Self) -> Self;
-
-    /// Whether this is a zero (positive or negative).
-    #[inline]
-    fn is_zero(self) -> bool {
-        self == Self::default()
-    }
-}
-
-/// The widest form of each kind of element: the common ground of all conversions, which
-/// the compiler folds away.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[allow(missing_docs, reason = "the names say it")]
-pub enum Wide {
-    Bool(bool),
-    Signed(i64),
-    Unsigned(u64),
-    F32(f32),
-    F64(f64),
-}
-
-/// A float to a 32-bit integer as the x86 instruction does it.
-#[inline]
-fn float_to_i32(value: f64) -> i32 {
-    if value > -2_147_483_649.0 && value < 2_147_483_648.0 {
-        value as i32
-    } else {
-        i32::MIN
-    }
-}
-
-/// A float to a 64-bit integer as the x86 instruction does it.
-#[inline]
-fn float_to_i64(value: f64) -> i64 {
-    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
-    if (-LIMIT..LIMIT).contains(&value) {
-        value as i64
-    } else {
-        i64::MIN
-    }
-}
-
-#[inline]
-fn float_to_u64(value: f64) -> u64 {
-    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
-    if value < LIMIT || value.is_nan() {
-        float_to_i64(value) as u64
-    } else {
-        float_to_i64(value - LIMIT) as u64 ^ (1 << 63)
-    }
-}
-
-macro_rules! integer {
-    ($T:ty, $dtype:ident, $wide:ident as $W:ty, $from_float:expr) => {
-        impl Element for $T {
-            const DTYPE: DType = DType::$dtype;
-            #[inline(always)]
-            fn cast_from<S: Element>(value: S) -> Self {
-                match value.wide() {
-                    Wide::Bool(v) => v as $T,
-                    Wide::Signed(v) => v as $T,
-                    Wide::Unsigned(v) => v as $T,
-                    Wide::F32(v) => $from_float(f64::from(v)) as $T,
-                    Wide::F64(v) => $from_float(v) as $T,
-                }
-            }
-            #[inline(always)]
-            fn wide(self) -> Wide {
-                Wide::$wide(self as $W)
-            }
-            #[inline(always)]
-            fn add(self, other: Self) -> Self {
-                self.wrapping_add(other)
-            }
-        }
-    };
-}
-
-integer!(i8, I8, Signed as i64, float_to_i32);
-integer!(u8, U8, Unsigned as u64, float_to_i32);
-integer!(i16, I16, Signed as i64, float_to_i32);
-integer!(u16, U16, Unsigned as u64, float_to_i32);
-integer!(i32, I32, Signed as i64, float_to_i32);
-integer!(u32, U32, Unsigned as u64, float_to_i64);
-integer!(i64, I64, Signed as i64, float_to_i64);
-integer!(u64, U64, Unsigned as u64, float_to_u64);
-
-impl Element for Bool {
-    const DTYPE: DType = DType::Bool;
-    #[inline(always)]
-    fn cast_from<S: Element>(value: S) -> Self {
-        Bool(u8::from(match value.wide() {
-            Wide::Bool(v) => v,
-            _ => !value.is_zero(),
-        }))
-    }
-    #[inline(always)]
-    fn wide(self) -> Wide {
-        Wide::Bool(self.0 != 0)
-    }
-    #[inline(always)]
-    fn add(self, other: Self) -> Self {
-        Bool(u8::from(self.0 != 0 || other.0 != 0))
-    }
-}
-
-impl Element for f16 {
-    const DTYPE: DType = DType::F16;
-    #[inline(always)]
-    fn cast_from<S: Element>(value: S) -> Self {
-        match value.wide() {
-            Wide::Bool(v) => f16::from_f32(f32::from(v)),
-            Wide::Signed(v) => f16::from_f64(v as f64),
-            Wide::Unsigned(v) => f16::from_f64(v as f64),
-            Wide::F32(v) => f16::from_f32(v),
-            Wide::F64(v) => f16::from_f64(v),
-        }
-    }
-    #[inline(always)]
-    fn wide(self) -> Wide {
-        Wide::F32(self.to_f32())
-    }
-    #[inline(always)]
-    fn add(self, other: Self) -> Self {
-        f16::from_f32(self.to_f32() + other.to_f32())
-    }
-}
-
-macro_rules! float {
-    ($T:ty, $dtype:ident, $wide:ident) => {
-        impl Element for $T {
-            const DTYPE: DType = DType::$dtype;
-            #[inline(always)]
-            fn cast_from<S: Element>(value: S) -> Self {
-                match value.wide() {
-                    Wide::Bool(v) => <$T>::from(v),
-                    Wide::Signed(v) => v as $T,
-                    Wide::Unsigned(v) => v as $T,
-                    Wide::F32(v) => v as $T,
-                    Wide::F64(v) => v as $T,
-                }
-            }
-            #[inline(always)]
-            fn wide(self) -> Wide {
-                Wide::$wide(self)
-            }
-            #[inline(always)]
-            fn add(self, other: Self) -> Self {
-                self + other
-            }
-        }
-    };
-}
-
-float!(f32, F32, F32);
-float!(f64, F64, F64);
-
-macro_rules! typed {
-    ($($variant:ident($T:ty)),*) => {
-        /// A vector of elements of one [`DType`].
-        #[derive(Debug, Clone, PartialEq)]
-        #[allow(missing_docs, reason = "one variant a DType")]
-        pub enum Values { $($variant(Vec<$T>)),* }
-
-        /// A borrowed run of elements of one [`DType`].
-        #[derive(Debug, Clone, Copy, PartialEq)]
-        #[allow(missing_docs, reason = "one variant a DType")]
-        pub enum Slice<'a> { $($variant(&'a [$T])),* }
-
-        /// A Rust type that a [`Values`] may hold: lets generic code take the vector out.
-        pub trait Stored: Element {
-            /// The vector, when its type is this one.
-            fn from_values(values: Values) -> Option<Vec<Self>>;
-            /// The elements, when their type is this one.
-            fn from_slice(slice: Slice<'_>) -> Option<&[Self]>;
-            /// The vector itself, when its type is this one.
-            fn as_mut_vec(values: &mut Values) -> Option<&mut Vec<Self>>;
-            /// Wraps a vector.
-            fn into_values(values: Vec<Self>) -> Values;
-        }
-        $(impl Stored for $T {
-            fn from_values(values: Values) -> Option<Vec<Self>> {
-                match values { Values::$variant(v) => Some(v), _ => None }
-            }
-            fn from_slice(slice: Slice<'_>) -> Option<&[Self]> {
-                match slice { Slice::$variant(v) => Some(v), _ => None }
-            }
-            fn as_mut_vec(values: &mut Values) -> Option<&mut Vec<Self>> {
-                match values { Values::$variant(v) => Some(v), _ => None }
-            }
-            fn into_values(values: Vec<Self>) -> Values { Values::$variant(values) }
-        })*
-
-        /// Matches a [`Values`] or a [`Slice`] by type, binding its elements.
-        macro_rules! each {
-            ($enum:ident, $value:expr, $v:ident => $body:expr) => {
-                match $value { $($enum::$variant($v) => $body),* }
-            };
-        }
-
-        impl Values {
-            /// An empty vector of a type.
-            pub fn new(dtype: DType) -> Self {
-                match dtype { $(DType::$variant => Values::$variant(Vec::new())),* }
-            }
-            /// `len` zeros of a type.
-            pub fn zeros(dtype: DType, len: usize) -> Self {
-                match dtype { $(DType::$variant => Values::$variant(vec![<$T>::default(); len])),* }
-            }
-            /// The element type.
-            pub fn dtype(&self) -> DType {
-                match self { $(Values::$variant(_) => DType::$variant),* }
-            }
-            /// All elements.
-            pub fn as_slice(&self) -> Slice<'_> {
-                match self { $(Values::$variant(v) => Slice::$variant(v)),* }
-            }
-        }
-
-        impl<'a> Slice<'a> {
-            /// The element type.
-            pub fn dtype(&self) -> DType {
-                match self { $(Slice::$variant(_) => DType::$variant),* }
-            }
-            /// Reads native-endian bytes as elements. `bytes` must be aligned to the
-            /// element and a whole number of them.
-            pub(crate) fn from_bytes(dtype: DType, bytes: &'a [u8]) -> Self {
-                match dtype { $(DType::$variant => Slice::$variant(bytemuck::cast_slice(bytes))),* }
-            }
-            /// The elements `start..end`.
-            ///
-            /// # Panics
-            /// When the range is out of bounds.
-            pub fn range(&self, start: usize, end: usize) -> Slice<'a> {
-                match self { $(Slice::$variant(v) => Slice::$variant(&v[start..end])),* }
-            }
-        }
-    };
-}
-
-typed!(
-    Bool(Bool),
-    I8(i8),
-    U8(u8),
-    I16(i16),
-    U16(u16),
-    I32(i32),
-    U32(u32),
-    I64(i64),
-    U64(u64),
-    F16(f16),
-    F32(f32),
-    F64(f64)
-);
-
-impl Values {
-    /// Number of elements.
-    pub fn len(&self) -> usize {
-        each!(Values, self, v => v.len())
-    }
-
-    /// Elements that there is memory for.
-    pub fn capacity(&self) -> usize {
-        each!(Values, self, v => v.capacity())
-    }
-
-    /// Whether there are no elements.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Drops all elements, keeping the memory.
-    pub fn clear(&mut self) {
-        each!(Values, self, v => v.clear());
-    }
-
-    /// Sets the length; new elements are zeros.
-    pub fn resize(&mut self, len: usize) {
-        each!(Values, self, v => v.resize(len, Default::default()));
-    }
-
-    /// Sets all elements to zero.
-    pub fn fill_zero(&mut self) {
-        each!(Values, self, v => v.fill(Default::default()));
-    }
-
-    /// Appends `count` zeros and gives their bytes, to be filled.
-    pub(crate) fn extend_zeroed(&mut self, count: usize) -> &mut [u8] {
-        each!(Values, self, v => {
-            let start = v.len();
-            v.resize(start + count, Default::default());
-            bytemuck::cast_slice_mut(&mut v[start..])
-        })
-    }
-
-    /// All elements converted as [`Element::cast_from`] does it; the same vector when it is
-    /// of that type already.
-    pub fn cast(self, dtype: DType) -> Values {
-        if self.dtype() == dtype {
-            return self;
-        }
-        with_dtype!(dtype, T => Stored::into_values(self.as_slice().to_vec::<T>()))
-    }
-}
-
-impl Slice<'_> {
-    /// Number of elements.
-    pub fn len(&self) -> usize {
-        each!(Slice, self, v => v.len())
-    }
-
-    /// Whether there are no elements.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The elements' native-endian bytes.
-    pub fn as_bytes(&self) -> &[u8] {
-        each!(Slice, self, v => bytemuck::cast_slice(v))
-    }
-
-    /// Element `index` in its widest form.
-    ///
-    /// # Panics
-    /// When `index` is out of bounds.
-    pub fn get(&self, index: usize) -> Wide {
-        each!(Slice, self, v => v[index].wide())
-    }
-
-    /// All elements, converted as [`Element::cast_from`] does it.
-    pub fn to_vec<T: Element>(&self) -> Vec<T> {
-        each!(Slice, self, v => v.iter().map(|&x| T::cast_from(x)).collect())
-    }
-
-    /// Writes all elements into `out`, converted.
-    ///
-    /// # Panics
-    /// When the lengths differ.
-    pub fn write_to<T: Element>(&self, out: &mut [T]) {
-        assert_eq!(self.len(), out.len(), "lengths of source and target");
-        each!(Slice, self, v => for (o, &x) in out.iter_mut().zip(*v) { *o = T::cast_from(x) });
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -578,7 +225,7 @@ mod tests {
     ];
 
     #[test]
-    fn names_and_sizes_stand_in_the_order_of_the_variants() {
+    fn dtype_names_and_sizes_stand_in_the_order_of_the_variants() {
         for (i, dtype) in ALL.into_iter().enumerate() {
             assert_eq!(NAMES[i].0, dtype);
             assert_eq!(dtype.name().parse(), Ok(dtype));
@@ -590,7 +237,7 @@ mod tests {
 
     /// `numpy.result_type` of every pair, rows and columns in the order of [`ALL`].
     #[test]
-    fn promotion_is_numpys() {
+    fn dtype_promotion_is_numpys() {
         let table = "
             bool int8 uint8 int16 uint16 int32 uint32 int64 uint64 float16 float32 float64
             int8 int8 int16 int16 int32 int32 int64 int64 float64 float16 float32 float64
@@ -610,36 +257,5 @@ mod tests {
                 assert_eq!(Some(a.promote(b).name()), names.next(), "{a} with {b}");
             }
         }
-    }
-
-    /// What numpy 2.4 gives on x86-64 for `np.array([v]).astype(t)`.
-    #[test]
-    fn casts_are_numpys() {
-        let source = Slice::F64(&[300.0, -1.0, 3e9, 70000.5, 5e10, 1e19, f64::INFINITY]);
-        assert_eq!(source.to_vec::<u8>(), [44, 255, 0, 112, 0, 0, 0]);
-        assert_eq!(source.to_vec::<i16>(), [300, -1, 0, 4464, 0, 0, 0]);
-        let min = i32::MIN;
-        assert_eq!(source.to_vec::<i32>(), [300, -1, min, 70000, min, min, min]);
-        assert_eq!(
-            source.to_vec::<u32>()[..4],
-            [300, u32::MAX, 3_000_000_000, 70000]
-        );
-        assert_eq!(source.to_vec::<u64>()[5..], [10_000_000_000_000_000_000, 0]);
-        assert_eq!(
-            Slice::F32(&[f32::NAN, 0.0, -0.0]).to_vec::<Bool>(),
-            [Bool(1), Bool(0), Bool(0)]
-        );
-        assert_eq!(Slice::I64(&[-1, 1 << 40]).to_vec::<u16>(), [65535, 0]);
-        assert_eq!(Slice::Bool(&[Bool(7), Bool(0)]).to_vec::<f32>(), [1.0, 0.0]);
-        assert_eq!(Slice::U64(&[u64::MAX]).to_vec::<i64>(), [-1]);
-    }
-
-    #[test]
-    fn values_grow_and_convert() {
-        let mut values = Values::new(DType::I16);
-        values.extend_zeroed(2).copy_from_slice(&[1, 0, 255, 255]);
-        assert_eq!(values, Values::I16(vec![1, -1]));
-        assert_eq!(values.clone().cast(DType::U8), Values::U8(vec![1, 255]));
-        assert_eq!(values.as_slice().range(1, 2).get(0), Wide::Signed(-1));
     }
 }

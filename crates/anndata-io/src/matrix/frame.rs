@@ -6,6 +6,7 @@ use crate::array::chunk_reader::ChunkReader;
 use crate::column::legacy_categories;
 use crate::dtype::{DType, Values};
 use crate::error::Error;
+use crate::path::member;
 use crate::store::{Attribute, Node, Store};
 
 /// The way out of a table with other columns.
@@ -40,7 +41,7 @@ impl Frame {
         };
         let mut columns = Vec::with_capacity(names.len());
         for name in &names {
-            let path = format!("{element}/{name}");
+            let path = member(element, name);
             match store.node(&path)? {
                 Some(Node::Array) => {}
                 Some(Node::Group | Node::Table) => {

@@ -7,6 +7,7 @@ use crate::array::Array;
 use crate::error::{Error, ErrorKind};
 use crate::io::context::{Hdf5Backend, IoContext};
 use crate::io::location::{self, Existing, Location};
+use crate::path::member;
 
 mod below;
 pub(crate) mod container;
@@ -175,7 +176,7 @@ impl Store {
         path: PathBuf,
         inner: &str,
     ) -> Result<Option<Store>, Error> {
-        for group in [inner.to_owned(), format!("mod/{inner}")] {
+        for group in [inner.to_owned(), member("mod", inner)] {
             match backend.node(&group)? {
                 Some(Node::Group) => {
                     let below = Below {
@@ -229,11 +230,7 @@ impl Store {
     pub fn unreadable(&self, group: &str) -> Result<Vec<Error>, Error> {
         let mut errors = self.backend.unreadable(group)?;
         for name in self.children(group)? {
-            let element = match group {
-                "" => name,
-                group => format!("{group}/{name}"),
-            };
-            errors.extend(self.node(&element).err());
+            errors.extend(self.node(&member(group, &name)).err());
         }
         Ok(errors)
     }

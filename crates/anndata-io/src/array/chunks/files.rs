@@ -4,6 +4,7 @@ use crate::array::grid::Grid;
 use crate::error::Error;
 use crate::io::context::IoContext;
 use crate::io::folder::{FileBytes, Folder};
+use crate::path::member;
 
 /// Files named by the coordinates of the chunk (or shard) that they hold.
 #[derive(Debug)]
@@ -28,7 +29,7 @@ impl ChunkFiles {
 
     /// The name of a file of the array.
     pub(super) fn name(&self, coords: &[u64]) -> String {
-        join(&self.element, &self.key(coords))
+        member(&self.element, &self.key(coords))
     }
 
     fn key(&self, coords: &[u64]) -> String {
@@ -64,7 +65,7 @@ impl ChunkFiles {
         let (start, depth) = match (prefix, separator) {
             ("", '/') => (element.to_owned(), grid.shape.len().max(1)),
             ("", _) => (element.to_owned(), 1),
-            (prefix, '/') if !grid.shape.is_empty() => (join(element, prefix), grid.shape.len()),
+            (prefix, '/') if !grid.shape.is_empty() => (member(element, prefix), grid.shape.len()),
             _ => (element.to_owned(), 1),
         };
         let mut found = Vec::new();
@@ -101,11 +102,11 @@ impl ChunkFiles {
                 }
             }
             if depth > 1 {
-                self.walk(&join(dir, &name), depth - 1, coords, grid, found)?;
+                self.walk(&member(dir, &name), depth - 1, coords, grid, found)?;
             } else if coords.len() == grid.shape.len()
                 && self.key(coords).ends_with(&name)
                 && let Some(number) = grid.number(coords)
-                && let Some(len) = self.folder.len(&join(dir, &name))?
+                && let Some(len) = self.folder.len(&member(dir, &name))?
             {
                 self.stored += len;
                 found.push(number);
@@ -123,13 +124,5 @@ impl ChunkFiles {
         found: impl Into<String>,
     ) -> Error {
         Error::invalid(self.folder.path(), self.name(coords), expected, found)
-    }
-}
-
-/// The name of a file in a folder; the empty one is the root.
-fn join(folder: &str, name: &str) -> String {
-    match folder {
-        "" => name.to_owned(),
-        folder => format!("{folder}/{name}"),
     }
 }

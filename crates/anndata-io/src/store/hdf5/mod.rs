@@ -17,6 +17,7 @@ use crate::array::Array;
 use crate::error::{Error, ErrorKind, IF_READABLE, LIBRARY_OR_REWRITE, LINK_ELSEWHERE};
 use crate::io::context::IoContext;
 use crate::io::file::FileSource;
+use crate::path::member;
 
 mod attributes;
 mod chunk_table;
@@ -248,14 +249,10 @@ impl Backend for Hdf5Store {
         let Some(members) = self.group(group)? else {
             return Ok(Vec::new());
         };
-        let prefix = match group {
-            "" => String::new(),
-            group => format!("{group}/"),
-        };
         let links = members.names.iter().filter_map(|name| {
             // A link that cannot be followed is not one to nothing.
             let path = members.linked_path(name)?;
-            let is_nowhere = matches!(self.node_at(&format!("{prefix}{name}")), Ok(None));
+            let is_nowhere = matches!(self.node_at(&member(group, name)), Ok(None));
             is_nowhere.then(|| (name.clone(), format!("a link to {path}, where nothing is")))
         });
         Ok(links.collect())
@@ -273,12 +270,7 @@ impl Backend for Hdf5Store {
         };
         let mut names = members.names.clone();
         // What is there and cannot be read is there. A name of nothing, or of a type, is not.
-        let prefix = if group.is_empty() {
-            String::new()
-        } else {
-            format!("{group}/")
-        };
-        names.retain(|name| !matches!(self.node_at(&format!("{prefix}{name}")), Ok(None)));
+        names.retain(|name| !matches!(self.node_at(&member(group, name)), Ok(None)));
         Ok(names)
     }
 
@@ -288,16 +280,8 @@ impl Backend for Hdf5Store {
             return Ok(Vec::new());
         };
         let members = members.unreadable.iter().map(|(name, found)| {
-            let element = match group {
-                "" => name.clone(),
-                group => format!("{group}/{name}"),
-            };
-            Error::invalid(
-                &self.path,
-                element,
-                "a member that can be asked for",
-                *found,
-            )
+            let expected = "a member that can be asked for";
+            Error::invalid(&self.path, member(group, name), expected, *found)
         });
         Ok(members.collect())
     }

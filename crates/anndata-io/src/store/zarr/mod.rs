@@ -16,6 +16,7 @@ use crate::array::{Array, ArrayParts};
 use crate::error::{Error, ErrorKind};
 use crate::io::context::IoContext;
 use crate::io::folder::Folder;
+use crate::path::member;
 
 mod codecs;
 mod extension;
@@ -108,10 +109,7 @@ impl ZarrStore {
         if !Path::new(element).components().all(inside) {
             return None;
         }
-        Some(match element {
-            "" => name.to_owned(),
-            element => format!("{element}/{name}"),
-        })
+        Some(member(element, name))
     }
 
     fn has_file(&self, element: &str, name: &str) -> Result<bool, Error> {
