@@ -67,6 +67,7 @@ mod dtype;
 mod error;
 mod io;
 mod key;
+mod limits;
 mod matrix;
 mod path;
 mod store;

@@ -3,15 +3,9 @@
 
 use super::AnnDataFile;
 use crate::error::Error;
+use crate::limits::{MAX_KEY_GROUPS, MAX_UNREADABLE_DEPTH, MAX_UNREADABLE_GROUPS};
 use crate::path::member;
 use crate::store::Node;
-
-/// Groups that are looked through for keys: a group may lead back to itself.
-const MOST_GROUPS: usize = 1000;
-
-/// Groups within groups, and groups in all, that are looked through for what cannot be read.
-const MOST_NESTED: u32 = 8;
-const MOST_GROUPS_UNREADABLE: u32 = 10_000;
 
 /// The members of elements that are groups. A group that has one is an element, or was.
 const CSR: [&str; 3] = ["data", "indices", "indptr"];
@@ -39,13 +33,13 @@ impl AnnDataFile {
                 Err(error) => vec![error],
             });
             // A group may hold itself.
-            if depth == MOST_NESTED {
+            if depth == MAX_UNREADABLE_DEPTH {
                 continue;
             }
             for name in self.store.children(&group).unwrap_or_default() {
                 let element = member(&group, &name);
                 let is_group = matches!(self.store.node(&element), Ok(Some(Node::Group)));
-                if is_group && n_groups < MOST_GROUPS_UNREADABLE {
+                if is_group && n_groups < MAX_UNREADABLE_GROUPS {
                     n_groups += 1;
                     groups.push((element, depth + 1));
                 }
@@ -64,7 +58,7 @@ impl AnnDataFile {
                 let key = format!("{prefix}{name}");
                 let element = member(group, &key);
                 let (is_element, below) = match groups.len() {
-                    MOST_GROUPS.. => (true, Vec::new()),
+                    MAX_KEY_GROUPS.. => (true, Vec::new()),
                     _ => self.below(&element),
                 };
                 if !below.is_empty() {

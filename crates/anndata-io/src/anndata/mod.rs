@@ -19,6 +19,7 @@ use crate::column::{Column, legacy_categories};
 use crate::error::Error;
 use crate::io::context::IoContext;
 use crate::key::LayerKey;
+use crate::limits::MAX_UNVOUCHED_ROW_ELEMENTS;
 use crate::matrix::MatrixSource;
 use crate::path::member;
 use crate::store::container;
@@ -30,9 +31,6 @@ mod tables;
 
 pub use source::AnnDataSource;
 use tables::{index, index_name, is_categories, what_it_is};
-
-/// The widest row that is read of obsm, and of `raw.X` without variables: 16 million elements.
-const MOST_COLUMNS: usize = 1 << 24;
 
 /// An opened AnnData object.
 ///
@@ -196,10 +194,10 @@ impl AnnDataFile {
     /// Refuses rows of which nothing else in the file says how wide they are, where they are too
     /// wide to be believed.
     fn check_width(&self, element: &str, matrix: &MatrixSource) -> Result<(), Error> {
-        if matrix.row_len() <= MOST_COLUMNS {
+        if matrix.row_len() <= MAX_UNVOUCHED_ROW_ELEMENTS {
             return Ok(());
         }
-        let expected = format!("at most {MOST_COLUMNS} elements a row");
+        let expected = format!("at most {MAX_UNVOUCHED_ROW_ELEMENTS} elements a row");
         Err(self
             .store
             .invalid(element, expected, matrix.row_len().to_string()))

@@ -4,24 +4,18 @@
 use super::Array;
 use super::chunks::{BlockReader, Chunks};
 use crate::error::{Error, ErrorKind};
-
-/// What may be made of next to nothing, such as chunks that were never written.
-pub(super) const FREE_BYTES: u64 = 64 << 20;
-/// What an index may be made of next to nothing.
-const FREE_BYTES_OF_INDEX: u64 = 1 << 20;
-/// What a single chunk may be made of next to nothing.
-pub(super) const FREE_BYTES_OF_CHUNK: u64 = 1 << 20;
+use crate::limits::{FREE_ARRAY_BYTES, FREE_CHUNK_BYTES, FREE_INDEX_BYTES};
 
 impl Array {
     /// Refuses an array that claims more elements than its stored bytes can hold.
     pub(crate) fn check_written(&self) -> Result<(), Error> {
-        self.check_written_but(FREE_BYTES)
+        self.check_written_but(FREE_ARRAY_BYTES)
     }
 
     /// The same for an index, by which everything else is judged: names differ, so that hardly any
     /// are made of nothing.
     pub(crate) fn check_index_written(&self) -> Result<(), Error> {
-        self.check_written_but(FREE_BYTES_OF_INDEX)
+        self.check_written_but(FREE_INDEX_BYTES)
     }
 
     fn check_written_but(&self, free: u64) -> Result<(), Error> {
@@ -65,7 +59,7 @@ impl Array {
         };
         let limit = stored
             .saturating_mul(reader.best_ratio())
-            .saturating_add(FREE_BYTES_OF_CHUNK);
+            .saturating_add(FREE_CHUNK_BYTES);
         if len > limit {
             let expected = format!("chunk {chunk} of shape {:?}", grid.chunk);
             return Err(self.invalid(expected, format!("{stored} stored bytes")));

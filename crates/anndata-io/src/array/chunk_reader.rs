@@ -8,7 +8,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Array;
-use super::bounds::FREE_BYTES_OF_CHUNK;
 use super::chunks::{BlockReader, ChunkLocation, Chunks};
 use super::convert::Conversion;
 use super::decode;
@@ -16,6 +15,7 @@ use super::reorder::{fields, swap_bytes, transposed};
 use crate::error::{Error, ErrorKind};
 use crate::io::buffers::AlignedBytes;
 use crate::io::chunk_cache::{Cached, ChunkKey};
+use crate::limits::FREE_CHUNK_BYTES;
 
 /// Which chunks a [`ChunkReader`] shares with others through the cache of the context.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -262,7 +262,7 @@ fn decoded_len(array: &Array, chunk: u64, location: &ChunkLocation<'_>) -> Resul
     let limit = location
         .len
         .saturating_mul(parts.pipeline.best_ratio())
-        .saturating_add(FREE_BYTES_OF_CHUNK);
+        .saturating_add(FREE_CHUNK_BYTES);
     let len = match parts.record {
         Some(record) => parts.grid.chunk[0].checked_mul(record.len as u64),
         None => parts

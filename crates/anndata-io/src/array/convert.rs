@@ -95,8 +95,9 @@ pub(crate) fn whole(value: f64) -> Option<i64> {
     (value.fract() == 0.0 && (-LIMIT..LIMIT).contains(&value)).then_some(value as i64)
 }
 
-/// Bytes of the blocks in which an array that lies in one piece is converted.
-const BLOCK_BYTES: u64 = 1 << 20;
+/// Bytes of the blocks of rows into which an array that lies in one piece is cut, where it is
+/// converted or is a field of records: a row is then read without all others.
+pub(crate) const BLOCK_BYTES: u64 = 1 << 20;
 
 impl ArrayParts {
     /// Bytes of a stored element; 0 when they differ in length.

@@ -1,5 +1,7 @@
 //! The regular chunk grid of an array.
 
+use crate::limits::{MAX_ARRAY_ELEMENTS, MAX_CHUNK_ELEMENTS};
+
 /// An array's shape cut into chunks of one shape, numbered row-major. Every chunk is stored
 /// whole, also where the shape cuts it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,8 +15,8 @@ impl Grid {
     /// more elements than can be counted.
     pub(crate) fn new(shape: Vec<u64>, chunk: Vec<u64>) -> Option<Grid> {
         let product = |dims: &[u64]| dims.iter().try_fold(1u64, |n, &d| n.checked_mul(d.max(1)));
-        let fits = product(&shape).is_some_and(|n| n <= 1 << 60)
-            && product(&chunk).is_some_and(|n| n <= 1 << 48);
+        let fits = product(&shape).is_some_and(|n| n <= MAX_ARRAY_ELEMENTS)
+            && product(&chunk).is_some_and(|n| n <= MAX_CHUNK_ELEMENTS);
         let valid = shape.len() == chunk.len() && !chunk.contains(&0) && fits;
         valid.then_some(Grid { shape, chunk })
     }
@@ -24,7 +26,7 @@ impl Grid {
         let chunk = shape.iter().map(|&extent| extent.max(1)).collect();
         let product = shape.iter().try_fold(1u64, |n, &d| n.checked_mul(d.max(1)));
         product
-            .is_some_and(|n| n <= 1 << 60)
+            .is_some_and(|n| n <= MAX_ARRAY_ELEMENTS)
             .then_some(Grid { shape, chunk })
     }
 

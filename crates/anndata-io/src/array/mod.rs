@@ -81,8 +81,11 @@ pub(crate) struct Record {
     pub(crate) offset: usize,
 }
 
-/// Longest single read of adjacent rows.
+/// Bytes of the longest single read of adjacent rows or elements.
 const READ_BYTES: usize = 1 << 20;
+
+/// Elements of 1-D arrays that are looked at together, where a read is a system call.
+pub(crate) const STEP_ELEMENTS: u64 = 64 << 10;
 
 /// What an array's elements are.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use super::bounds::FREE_BYTES;
 use super::chunk_reader::{CachePolicy, ChunkReader};
 use super::grid::Grid;
 use super::{Array, READ_BYTES};
 use crate::dtype::{DType, Slice, Values};
 use crate::error::{Error, ErrorKind};
 use crate::io::buffers::AlignedBytes;
+use crate::limits::MAX_ROW_RANGE_BYTES;
 
 /// What reads of rows need, and whoever reads keeps.
 pub(crate) struct Buffers<'a> {
@@ -179,7 +179,7 @@ impl Array {
         }
         let row_len: u64 = self.shape()[1..].iter().product();
         let count = rows.end.saturating_sub(rows.start).saturating_mul(row_len);
-        if count.saturating_mul(dtype.size() as u64) > FREE_BYTES {
+        if count.saturating_mul(dtype.size() as u64) > MAX_ROW_RANGE_BYTES {
             let found = format!("{count} elements at once");
             return Err(self.invalid("rows of at most 64 MiB", found));
         }

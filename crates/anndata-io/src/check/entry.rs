@@ -2,9 +2,7 @@
 
 use super::report::ElementReport;
 use crate::error::Error;
-
-/// Faults of one element that are listed; the rest is counted.
-pub(super) const MAX_FAULTS: usize = 100;
+use crate::limits::MAX_LISTED_FAULTS;
 
 /// What an error of an element is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,8 +36,8 @@ impl Entry {
             }
         }
         self.faults.sort_by_key(|(piece, ..)| *piece);
-        self.more_faults += self.faults.len().saturating_sub(MAX_FAULTS) as u64;
-        self.faults.truncate(MAX_FAULTS);
+        self.more_faults += self.faults.len().saturating_sub(MAX_LISTED_FAULTS) as u64;
+        self.faults.truncate(MAX_LISTED_FAULTS);
     }
 }
 

@@ -5,20 +5,18 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::entry::MAX_FAULTS;
 use super::report::ElementCounts;
-use crate::array::Array;
 use crate::array::chunk_reader::{CachePolicy, ChunkReader};
 use crate::array::rows::Buffers;
+use crate::array::{Array, STEP_ELEMENTS};
 use crate::column::check_code;
 use crate::dtype::{Element, Slice, Stored, Wide};
 use crate::error::{Error, ErrorKind};
 use crate::io::buffers::AlignedBytes;
+use crate::limits::MAX_LISTED_FAULTS;
 use crate::matrix::compressed::{AXES, Compressed};
 use crate::with_dtype;
 
-/// Elements of a 1-D array that are looked at together.
-const STEP: u64 = 64 << 10;
 /// Bytes of an uncompressed matrix that are read together.
 const PIECE_BYTES: u64 = 1 << 20;
 
@@ -72,7 +70,7 @@ pub(super) struct Found {
 
 impl Found {
     fn fault(&mut self, error: impl FnOnce() -> Error) {
-        if self.faults.len() < MAX_FAULTS {
+        if self.faults.len() < MAX_LISTED_FAULTS {
             self.faults.push(error());
         } else {
             self.more_faults += 1;
@@ -210,7 +208,7 @@ fn in_row(error: Error, row: u64) -> Error {
 /// decoded.
 fn border(array: &Array) -> u64 {
     match array.is_direct() {
-        true => STEP,
+        true => STEP_ELEMENTS,
         false => array.chunk_shape().first().copied().unwrap_or(1),
     }
 }
@@ -367,7 +365,7 @@ impl Sparse {
         while at < end {
             let step = |array: &&Array| (at / border(array) + 1).saturating_mul(border(array));
             let next = arrays.iter().map(step).min().unwrap_or(end);
-            let range = at..next.min(at + STEP).min(end);
+            let range = at..next.min(at + STEP_ELEMENTS).min(end);
             at = range.end;
             let minors = read(
                 arrays[0],

@@ -15,6 +15,7 @@ use super::context::IoContext;
 use super::file::FileSource;
 use super::folder::FileBytes;
 use crate::error::Error;
+use crate::limits::DEFLATE_RATIO;
 
 /// The entries of a zip archive.
 #[derive(Debug)]
@@ -37,9 +38,6 @@ pub(super) struct Entry {
 
 /// Bytes of the fixed part of the header that precedes each entry.
 const HEADER_LEN: u64 = 30;
-/// More than deflate expands.
-const BEST_RATIO: u64 = 1032;
-
 impl Archive {
     /// The archive at a path, seen from the folder in it that `inner` names, or else the uppermost
     /// one that holds one of `roots`. Where there is none, or several, what it is instead.
@@ -172,7 +170,7 @@ impl Archive {
     /// there is memory for.
     pub(super) fn inflate(&self, name: &str, entry: Entry) -> Result<AlignedBytes, Error> {
         let offset = self.data_offset(name, entry)?;
-        if entry.len / BEST_RATIO > entry.stored {
+        if entry.len / DEFLATE_RATIO as u64 > entry.stored {
             let found = format!("{} of {}", entry.stored, entry.len);
             return Err(self.invalid(name, "stored bytes that can be those of the entry", found));
         }

@@ -4,15 +4,12 @@ use std::ops::Range;
 
 use super::compressed::Compressed;
 use super::{ReadScratch, RowSink};
-use crate::array::Array;
 use crate::array::chunk_reader::CachePolicy;
+use crate::array::{Array, STEP_ELEMENTS};
 use crate::dtype::{DType, Stored};
 use crate::error::Error;
 use crate::store::Store;
 use crate::with_dtype;
-
-/// Nonzeros of neighbouring rows that are read together where a read is a system call.
-const STEP: u64 = 64 << 10;
 
 /// A CSR matrix: row pointers in memory (8 bytes a row), the rest in the file.
 #[derive(Debug, Clone)]
@@ -129,7 +126,7 @@ impl CsrMatrix {
             let mut next = first + 1;
             while together && next < rows.len() && rows[next] == rows[next - 1] + 1 {
                 let with_next = range(rows[next]).end;
-                if with_next - start > STEP {
+                if with_next - start > STEP_ELEMENTS {
                     break;
                 }
                 (end, next) = (with_next, next + 1);

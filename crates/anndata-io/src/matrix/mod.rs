@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use crate::array::Array;
 use crate::array::chunk_reader::{CachePolicy, ChunkReader};
+use crate::array::{Array, STEP_ELEMENTS};
 use crate::dtype::{DType, Slice};
 use crate::error::Error;
 use crate::io::buffers::AlignedBytes;
@@ -410,9 +410,6 @@ impl MatrixSource {
     }
 }
 
-/// Elements of a list that are read together.
-const STEP: u64 = 64 << 10;
-
 /// The only row of a matrix that is a list, as often as it is asked for.
 fn read_row(
     array: &Array,
@@ -427,8 +424,8 @@ fn read_row(
         false => CachePolicy::All,
     };
     scratch.data.begin(array, policy)?;
-    for start in (0..array.len()).step_by(STEP as usize) {
-        let range = start..(start + STEP).min(array.len());
+    for start in (0..array.len()).step_by(STEP_ELEMENTS as usize) {
+        let range = start..(start + STEP_ELEMENTS).min(array.len());
         let (reader, buffer) = (&mut scratch.data, &mut scratch.raw_values);
         let values = Slice::from_bytes(dtype, array.read_or_view(range, reader, buffer)?);
         for row in 0..rows.len() {

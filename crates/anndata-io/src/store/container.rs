@@ -2,11 +2,8 @@
 //! for AnnData.
 
 use crate::error::ErrorKind;
+use crate::limits::{MAX_LISTED_TABLES, MAX_TABLES};
 use crate::store::{Attribute, Node, Store};
-
-/// Tables that are looked at, and those that an error lists.
-const MOST_LOOKED_AT: usize = 1000;
-const MOST_LISTED: usize = 20;
 
 /// Whether a store is a MuData file, which has tables obs and var of its own.
 pub(crate) fn is_mudata(store: &Store) -> bool {
@@ -79,7 +76,7 @@ pub(crate) fn listed(store: &Store, tables: &[String]) -> String {
     let names: Vec<&str> = tables
         .iter()
         .map(String::as_str)
-        .take(MOST_LISTED)
+        .take(MAX_LISTED_TABLES)
         .collect();
     let more = match tables.len() - names.len() {
         0 => String::new(),
@@ -116,6 +113,6 @@ fn members(store: &Store, group: &str) -> Vec<String> {
     }
     let mut names = store.children(group).unwrap_or_default();
     names.sort_unstable();
-    names.truncate(MOST_LOOKED_AT);
+    names.truncate(MAX_TABLES);
     names
 }

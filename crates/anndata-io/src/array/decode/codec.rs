@@ -4,6 +4,7 @@ use super::checksum::{self, CHECKSUM_LEN, Sum};
 use super::elements::{self, Elements};
 use super::scratch::Tools;
 use super::{DecodeError, blosc, copy, deflate, lz4, lzf, shuffle, streams};
+use crate::limits::{BZIP2_RATIO, DEFLATE_RATIO, ELEMENTS_RATIO, LZ_RATIO, XZ_RATIO, ZSTD_RATIO};
 
 /// One step that a writer applied to a chunk, to be undone here.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -111,18 +112,16 @@ impl Codec {
         }
     }
 
-    /// More than this codec expands in good faith: deflate reaches 1032, LZ4 and LZF 255, zstd's
-    /// run-length blocks 32 KiB for each byte, bzip2 a million, xz 7090.
+    /// More than this codec expands in good faith.
     pub(super) fn best_ratio(self) -> usize {
         match self {
             Self::Shuffle { .. } | Self::Fletcher32 | Self::Crc32c | Self::Checksum { .. } => 1,
-            // From one byte to eight, from a bit to a byte.
-            Self::Elements(_) | Self::PackBits => 8,
-            Self::Xz => 1 << 13,
-            Self::Bz2 => 1 << 20,
-            Self::Deflate | Self::Gzip => 1032,
-            Self::Lzf | Self::Lz4Hdf5 | Self::Lz4Numcodecs => 256,
-            Self::Zstd | Self::Blosc => 1 << 16,
+            Self::Elements(_) | Self::PackBits => ELEMENTS_RATIO,
+            Self::Xz => XZ_RATIO,
+            Self::Bz2 => BZIP2_RATIO,
+            Self::Deflate | Self::Gzip => DEFLATE_RATIO,
+            Self::Lzf | Self::Lz4Hdf5 | Self::Lz4Numcodecs => LZ_RATIO,
+            Self::Zstd | Self::Blosc => ZSTD_RATIO,
         }
     }
 

@@ -3,9 +3,7 @@
 use super::codec::Codec;
 use super::scratch::{Scratch, room};
 use super::{DecodeError, check_len, copy};
-
-/// What a chunk that does not say how long it is may be made of next to nothing.
-const FREE_BYTES: usize = 32 << 20;
+use crate::limits::{DEFLATE_RATIO, FREE_TEXT_CHUNK_BYTES, MAX_PIPELINE_RATIO};
 
 /// The codecs of an array, in the order in which a writer applied them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -42,7 +40,7 @@ impl CodecPipeline {
     /// How many bytes one stored byte may become, in good faith.
     pub(crate) fn best_ratio(&self) -> u64 {
         let ratios = self.codecs.iter().map(|codec| codec.best_ratio() as u64);
-        ratios.fold(1, u64::saturating_mul).min(1 << 20)
+        ratios.fold(1, u64::saturating_mul).min(MAX_PIPELINE_RATIO)
     }
 
     /// Decodes the stored bytes `raw` of one chunk into `out`, whose length is the chunk's.
@@ -102,7 +100,7 @@ impl CodecPipeline {
     /// Decodes a chunk whose length is not known beforehand.
     ///
     /// What the bytes say of their own length is believed up to the best ratio of their codec, and
-    /// up to that of deflate where that makes more than [`FREE_BYTES`].
+    /// up to that of deflate where that makes more than [`FREE_TEXT_CHUNK_BYTES`].
     ///
     /// # Errors
     /// Any [`DecodeError`], when `raw` is not what the codecs make.
@@ -116,7 +114,7 @@ impl CodecPipeline {
             let ratio = |ratio: usize| data.len().saturating_mul(ratio);
             let limit = ratio(codec.best_ratio())
                 .saturating_add(4096)
-                .min(ratio(Codec::Deflate.best_ratio()).saturating_add(FREE_BYTES));
+                .min(ratio(DEFLATE_RATIO).saturating_add(FREE_TEXT_CHUNK_BYTES));
             let claimed = codec.claimed_len(&data);
             let mut len = claimed
                 .unwrap_or(data.len().saturating_mul(8) + 4096)

@@ -5,12 +5,9 @@ use std::sync::Arc;
 
 use super::{TextEncoding, le_uint};
 use crate::array::Array;
-use crate::array::bounds::FREE_BYTES;
 use crate::error::Error;
 use crate::io::bytes::ByteSource;
-
-/// Bytes of global heaps kept while a list is read.
-const HEAP_BYTES: usize = 16 << 20;
+use crate::limits::{FREE_ARRAY_BYTES, HEAP_CACHE_BYTES};
 
 /// The collections that a read of texts has met.
 #[derive(Default)]
@@ -54,7 +51,7 @@ impl Heaps {
             None => {
                 let heap = Heap::read(array, source, *base, address, *length_size)?;
                 let kept: usize = self.heaps.values().map(|heap| heap.bytes.len()).sum();
-                if kept > HEAP_BYTES {
+                if kept > HEAP_CACHE_BYTES {
                     self.heaps.clear();
                 }
                 let heap = Arc::new(heap);
@@ -65,7 +62,7 @@ impl Heaps {
         // Every text that was written has a place of its own: if many refer to one, they are
         // forged.
         self.referred += len as u64;
-        if self.referred > source.len().saturating_add(FREE_BYTES) {
+        if self.referred > source.len().saturating_add(FREE_ARRAY_BYTES) {
             let expected = format!("texts that fit in {} bytes", source.len());
             return Err(array.invalid(expected, "texts that repeat"));
         }

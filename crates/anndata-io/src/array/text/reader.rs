@@ -5,11 +5,11 @@ use std::ops::Range;
 use super::heap::Heaps;
 use super::vlen::VlenChunk;
 use super::{Strings, TextEncoding};
-use crate::array::bounds::FREE_BYTES;
 use crate::array::chunk_reader::ChunkReader;
 use crate::array::chunks::Chunks;
 use crate::array::{Array, ItemType};
 use crate::error::{Error, ErrorKind};
+use crate::limits::FREE_ARRAY_BYTES;
 
 /// Bytes of elements read at a time.
 const STEP_BYTES: u64 = 1 << 20;
@@ -157,7 +157,7 @@ impl TextReader<'_> {
                     let fill = utf8(self.array, &array.parts().fill)?;
                     let bytes = count.saturating_mul(fill.len().max(8) as u64);
                     self.filled = self.filled.saturating_add(bytes);
-                    if self.filled > FREE_BYTES {
+                    if self.filled > FREE_ARRAY_BYTES {
                         let found = format!("{count} elements never written");
                         return Err(array.invalid("text that was written", found));
                     }

@@ -16,6 +16,7 @@ use crate::array::{Array, ArrayParts};
 use crate::error::{Error, ErrorKind};
 use crate::io::context::IoContext;
 use crate::io::folder::Folder;
+use crate::limits::MAX_DOCUMENT_BYTES;
 use crate::path::member;
 
 mod codecs;
@@ -130,8 +131,8 @@ impl ZarrStore {
         let Some(len) = self.folder.len(&file)? else {
             return Ok(None);
         };
-        if len > MOST_DOCUMENT {
-            let expected = format!("{name} of at most {MOST_DOCUMENT} bytes");
+        if len > MAX_DOCUMENT_BYTES {
+            let expected = format!("{name} of at most {MAX_DOCUMENT_BYTES} bytes");
             return Err(self.invalid(element, expected, len.to_string()));
         }
         let Some(text) = self.folder.read(&file)? else {
@@ -179,8 +180,6 @@ impl ZarrStore {
     }
 }
 
-/// The longest metadata document that is read: a parsed one takes some 20 times its text.
-const MOST_DOCUMENT: u64 = 16 << 20;
 /// The document of a group or an array in format 3.
 const ROOT_V3: &str = "zarr.json";
 /// Documents that tell of format 2.
