@@ -5,17 +5,18 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::{ElementCounts, MAX_FAULTS};
-use crate::array::buffer::AlignedBytes;
-use crate::array::{Array, Cursor, NONE_SHARED};
+use super::report::ElementCounts;
+use crate::array::chunk_reader::{CachePolicy, ChunkReader};
+use crate::array::rows::Buffers;
+use crate::array::{Array, STEP_ELEMENTS};
 use crate::column::check_code;
 use crate::dtype::{Element, Slice, Stored, Wide};
 use crate::error::{Error, ErrorKind};
+use crate::io::buffers::AlignedBytes;
+use crate::limits::MAX_LISTED_FAULTS;
 use crate::matrix::compressed::{AXES, Compressed};
 use crate::with_dtype;
 
-/// Elements of a 1-D array that are looked at together.
-const STEP: u64 = 64 << 10;
 /// Bytes of an uncompressed matrix that are read together.
 const PIECE_BYTES: u64 = 1 << 20;
 
@@ -38,10 +39,9 @@ pub(super) enum Source {
 }
 
 /// Buffers of one thread, and the chunks that it decoded last.
-#[derive(Default)]
 pub(super) struct Scratch {
-    first: Cursor,
-    second: Cursor,
+    first: ChunkReader,
+    second: ChunkReader,
     first_bytes: AlignedBytes,
     second_bytes: AlignedBytes,
 }
@@ -50,10 +50,12 @@ impl Scratch {
     /// No chunk is needed twice: none goes into the cache. Files are read, not mapped, so that a
     /// disk that fails gives an error.
     pub(super) fn new() -> Scratch {
-        let mut scratch = Scratch::default();
-        scratch.first.shared = Some(NONE_SHARED);
-        scratch.second.shared = Some(NONE_SHARED);
-        scratch
+        Scratch {
+            first: ChunkReader::new(CachePolicy::Nothing),
+            second: ChunkReader::new(CachePolicy::Nothing),
+            first_bytes: AlignedBytes::default(),
+            second_bytes: AlignedBytes::default(),
+        }
     }
 }
 
@@ -68,7 +70,7 @@ pub(super) struct Found {
 
 impl Found {
     fn fault(&mut self, error: impl FnOnce() -> Error) {
-        if self.faults.len() < MAX_FAULTS {
+        if self.faults.len() < MAX_LISTED_FAULTS {
             self.faults.push(error());
         } else {
             self.more_faults += 1;
@@ -206,7 +208,7 @@ fn in_row(error: Error, row: u64) -> Error {
 /// decoded.
 fn border(array: &Array) -> u64 {
     match array.is_direct() {
-        true => STEP,
+        true => STEP_ELEMENTS,
         false => array.chunk_shape().first().copied().unwrap_or(1),
     }
 }
@@ -246,7 +248,10 @@ fn scan_dense(array: &Array, piece: u64, scratch: &mut Scratch, found: &mut Foun
     if part == 0 {
         found.look_for(array, chunk);
     }
-    let buffers = (&mut scratch.first, &mut scratch.first_bytes);
+    let buffers = Buffers {
+        reader: &mut scratch.first,
+        bytes: &mut scratch.first_bytes,
+    };
     let read = array.read_chunk_rows(chunk, rows, buffers, &mut |run| found.count(run, false));
     if let Err(error) = read {
         found.fault(|| error);
@@ -360,12 +365,15 @@ impl Sparse {
         while at < end {
             let step = |array: &&Array| (at / border(array) + 1).saturating_mul(border(array));
             let next = arrays.iter().map(step).min().unwrap_or(end);
-            let range = at..next.min(at + STEP).min(end);
+            let range = at..next.min(at + STEP_ELEMENTS).min(end);
             at = range.end;
             let minors = read(
                 arrays[0],
                 range.clone(),
-                (&mut scratch.first, &mut scratch.first_bytes),
+                Buffers {
+                    reader: &mut scratch.first,
+                    bytes: &mut scratch.first_bytes,
+                },
                 &mut failed[0],
                 found,
             );
@@ -382,7 +390,10 @@ impl Sparse {
             let values = read(
                 arrays[1],
                 range,
-                (&mut scratch.second, &mut scratch.second_bytes),
+                Buffers {
+                    reader: &mut scratch.second,
+                    bytes: &mut scratch.second_bytes,
+                },
                 &mut failed[1],
                 found,
             );
@@ -457,7 +468,7 @@ impl Sparse {
 fn read<'a>(
     array: &Array,
     range: Range<u64>,
-    (cursor, bytes): (&'a mut Cursor, &'a mut AlignedBytes),
+    Buffers { reader, bytes }: Buffers<'a>,
     failed: &mut Option<u64>,
     found: &mut Found,
 ) -> Option<&'a [u8]> {
@@ -465,7 +476,7 @@ fn read<'a>(
     if *failed == Some(chunk) && !array.is_direct() {
         return None;
     }
-    match array.read_or_view(range, cursor, bytes) {
+    match array.read_or_view(range, reader, bytes) {
         Ok(bytes) => Some(bytes),
         Err(error) => {
             *failed = Some(chunk);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::array::Array;
 use crate::dtype::{DType, Values};
 use crate::error::Error;
+use crate::path::member;
 use crate::store::{Attribute, Store};
 
 /// The parts of a CSR or CSC matrix: pointers in memory, the rest in the file.
@@ -23,7 +24,7 @@ pub(crate) const AXES: [&str; 2] = ["row", "column"];
 impl Compressed {
     /// Opens the parts of a matrix; `major` is 0 for rows, 1 for columns.
     pub(super) fn open(store: &Store, element: &str, major: usize) -> Result<Compressed, Error> {
-        let part = |name: &str| store.array(&format!("{element}/{name}"));
+        let part = |name: &str| store.array(&member(element, name));
         let (indptr, indices, data) = (
             part("indptr")?.into_integers()?,
             part("indices")?.into_integers()?,

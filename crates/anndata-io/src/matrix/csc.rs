@@ -18,22 +18,18 @@ use once_cell::race::OnceBox;
 use super::ReadScratch;
 use super::compressed::Compressed;
 use super::csr::CsrMatrix;
+use crate::array::chunk_reader::CachePolicy;
 use crate::array::chunks::Chunks;
-use crate::array::decode::Pipeline;
+use crate::array::decode::CodecPipeline;
 use crate::array::grid::Grid;
-use crate::array::{Array, ArrayParts, ItemType, NONE_SHARED};
-use crate::context::{ByteSource, IoContext, Memory, Reservation};
+use crate::array::{Array, ArrayParts, ItemType, STEP_ELEMENTS};
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind};
-use crate::fork_local::ForkLocal;
+use crate::io::bytes::{ByteSource, Memory};
+use crate::io::context::{IoContext, Reservation};
+use crate::io::fork::ForkLocal;
+use crate::limits::{CSC_SORT_BYTES, MIN_CSC_BLOCK_BYTES};
 use crate::store::Store;
-
-/// Elements read at a time.
-const STEP: u64 = 64 << 10;
-/// Bytes of memory that sorting by blocks takes: for a block, and for what is to be written.
-const BLOCK_BYTES: u64 = 24 << 20;
-/// The least of it for one block.
-const LEAST_BUFFER: usize = 4 << 10;
 
 /// How far a preparation is: elements done, and elements to do. A matrix counts several times,
 /// once for each pass.
@@ -175,8 +171,8 @@ impl CscMatrix {
     fn steps(&self) -> impl Iterator<Item = Range<u64>> + use<> {
         let n_elements = self.n_elements();
         let chunk = match self.columns.is_direct() {
-            true => STEP,
-            false => self.columns.indices.chunk_shape()[0].min(STEP * 16),
+            true => STEP_ELEMENTS,
+            false => self.columns.indices.chunk_shape()[0].min(STEP_ELEMENTS * 16),
         };
         let mut at = 0;
         std::iter::from_fn(move || {
@@ -189,9 +185,9 @@ impl CscMatrix {
     fn scratch(&self) -> Result<ReadScratch, Error> {
         let mut scratch = ReadScratch::for_scan();
         // No chunk is wanted a second time in a pass.
-        (scratch.indices.shared, scratch.data.shared) = (Some(NONE_SHARED), Some(NONE_SHARED));
-        scratch.indices.mapped = self.columns.indices.check_unchanged()?;
-        scratch.data.mapped = self.columns.data.check_unchanged()?;
+        let (indices, data) = (&self.columns.indices, &self.columns.data);
+        scratch.indices.begin(indices, CachePolicy::Nothing)?;
+        scratch.data.begin(data, CachePolicy::Nothing)?;
         Ok(scratch)
     }
 
@@ -352,7 +348,7 @@ impl CscMatrix {
             grid: grid.ok_or_else(|| self.changed())?,
             item: ItemType::Number(dtype),
             big_endian: false,
-            pipeline: Pipeline::default(),
+            pipeline: CodecPipeline::default(),
             stored_axes: None,
             chunks: Chunks::Contiguous {
                 source: ByteSource::Memory(memory),
@@ -427,7 +423,7 @@ struct Blocks {
 impl Blocks {
     /// Blocks of elements that each take so many bytes; a row is never divided.
     fn new(starts: &[u64], element_bytes: u64) -> Blocks {
-        let most = BLOCK_BYTES / element_bytes;
+        let most = CSC_SORT_BYTES / element_bytes;
         let n_rows = starts.len() - 1;
         let (mut rows, mut of_row) = (Vec::new(), Vec::with_capacity(n_rows));
         let mut first = 0;
@@ -445,7 +441,7 @@ impl Blocks {
     }
 
     fn writers<'a, T: Word>(&self, file: &'a File, starts: &[u64]) -> Vec<Writer<'a>> {
-        let capacity = (BLOCK_BYTES as usize / self.rows.len().max(1)).max(LEAST_BUFFER);
+        let capacity = (CSC_SORT_BYTES as usize / self.rows.len().max(1)).max(MIN_CSC_BLOCK_BYTES);
         let at = |row: usize| starts[row] * Element::<T>::LEN as u64;
         let writer = |rows: &Range<usize>| Writer {
             file,

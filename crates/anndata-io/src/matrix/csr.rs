@@ -3,15 +3,13 @@
 use std::ops::Range;
 
 use super::compressed::Compressed;
-use super::{ReadScratch, RowSink, check_rows};
-use crate::array::Array;
+use super::{ReadScratch, RowSink};
+use crate::array::chunk_reader::CachePolicy;
+use crate::array::{Array, STEP_ELEMENTS};
 use crate::dtype::{DType, Stored};
 use crate::error::Error;
 use crate::store::Store;
 use crate::with_dtype;
-
-/// Nonzeros of neighbouring rows that are read together where a read is a system call.
-const STEP: u64 = 64 << 10;
 
 /// A CSR matrix: row pointers in memory (8 bytes a row), the rest in the file.
 #[derive(Debug, Clone)]
@@ -77,24 +75,27 @@ impl CsrMatrix {
         scratch: &mut ReadScratch,
         sink: &mut impl RowSink,
     ) -> Result<(), Error> {
-        check_rows(&self.parts.indices, rows, self.parts.shape[0])?;
+        self.parts.indices.check_rows(rows, self.parts.shape[0])?;
         let (Some(&first), Some(&last)) = (rows.first(), rows.last()) else {
             return Ok(());
         };
-        scratch.indices.mapped = self.parts.indices.check_unchanged()?;
-        scratch.data.mapped = self.parts.data.check_unchanged()?;
         // The chunks at both ends of the piece may hold rows of its neighbours.
         let (start, end) = (
             self.parts.indptr[first as usize],
             self.parts.indptr[last as usize + 1],
         );
-        let ends = |array: &Array| {
-            let extent = array.chunk_shape()[0];
-            let chunks = [start / extent, end.saturating_sub(1) / extent];
-            scratch.scan.then_some(chunks.map(|chunk| chunk..chunk + 1))
+        let scan = scratch.scan;
+        let policy = |array: &Array| match scan {
+            true => {
+                let extent = array.chunk_shape()[0];
+                let chunks = [start / extent, end.saturating_sub(1) / extent];
+                CachePolicy::Only(chunks.map(|chunk| chunk..chunk + 1))
+            }
+            false => CachePolicy::All,
         };
-        (scratch.indices.shared, scratch.data.shared) =
-            (ends(&self.parts.indices), ends(&self.parts.data));
+        let (indices, data) = (&self.parts.indices, &self.parts.data);
+        scratch.indices.begin(indices, policy(indices))?;
+        scratch.data.begin(data, policy(data))?;
         with_dtype!(self.dtype(), T => self.read_typed::<T>(rows, scratch, sink))
     }
 
@@ -105,8 +106,8 @@ impl CsrMatrix {
         sink: &mut impl RowSink,
     ) -> Result<(), Error> {
         let ReadScratch {
-            indices: column_cursor,
-            data: value_cursor,
+            indices: column_reader,
+            data: value_reader,
             raw_columns,
             raw_values,
             columns: wide,
@@ -116,7 +117,7 @@ impl CsrMatrix {
         let mut summed = Summed::default();
         let range = |row: u64| self.parts.indptr[row as usize]..self.parts.indptr[row as usize + 1];
         // A read of a file costs a system call: neighbours are read together.
-        let together = self.is_direct() && !(column_cursor.mapped && value_cursor.mapped);
+        let together = self.is_direct() && !(column_reader.is_mapped() && value_reader.is_mapped());
         // Elements that lie in the file as they do in memory need no copy on the way.
         let in_place = self.is_direct() && !together && column_size == 4;
         let mut first = 0;
@@ -125,7 +126,7 @@ impl CsrMatrix {
             let mut next = first + 1;
             while together && next < rows.len() && rows[next] == rows[next - 1] + 1 {
                 let with_next = range(rows[next]).end;
-                if with_next - start > STEP {
+                if with_next - start > STEP_ELEMENTS {
                     break;
                 }
                 (end, next) = (with_next, next + 1);
@@ -135,10 +136,10 @@ impl CsrMatrix {
                 let columns = bytemuck::cast_slice_mut(room.columns);
                 self.parts
                     .indices
-                    .read_range_bytes(start..end, columns, column_cursor)?;
+                    .read_range_bytes(start..end, columns, column_reader)?;
                 self.parts
                     .data
-                    .read_range_bytes(start..end, room.values, value_cursor)?;
+                    .read_range_bytes(start..end, room.values, value_reader)?;
                 if is_canonical(room.columns) {
                     self.parts.check_minor(room.columns.last())?;
                     first += 1;
@@ -148,11 +149,11 @@ impl CsrMatrix {
             let raw_columns =
                 self.parts
                     .indices
-                    .read_or_view(start..end, column_cursor, raw_columns)?;
+                    .read_or_view(start..end, column_reader, raw_columns)?;
             let values = self
                 .parts
                 .data
-                .read_or_view(start..end, value_cursor, raw_values)?;
+                .read_or_view(start..end, value_reader, raw_values)?;
             let values: &[T] = bytemuck::cast_slice(values);
             // A row that is asked for again may lie in two chunks: it is read once.
             let again = rows[next..].iter().take_while(|&&row| row == rows[first]);

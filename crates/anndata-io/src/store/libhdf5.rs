@@ -18,14 +18,15 @@ use super::hdf5::item::{Truth, integer_type, integers, whole_numbers};
 use super::{Attribute, Backend, Node};
 use crate::array::chunks::{BlockReader, Chunks};
 use crate::array::convert::Conversion;
-use crate::array::decode::Pipeline;
+use crate::array::decode::CodecPipeline as Pipeline;
 use crate::array::float::FloatLayout;
 use crate::array::grid::Grid;
 use crate::array::text::{Padding, TextEncoding};
 use crate::array::{Array, ArrayParts, ItemType};
-use crate::context::{FileSource, IoContext};
 use crate::dtype::DType;
 use crate::error::{AS_NUMBERS, Error, ErrorKind};
+use crate::io::context::IoContext;
+use crate::io::file::FileSource;
 
 mod ffi;
 

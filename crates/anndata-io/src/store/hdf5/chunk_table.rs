@@ -8,8 +8,8 @@ use hdf5_reader::messages::layout::{ChunkIndexing, DataLayout};
 use super::{Hdf5Store, is_undefined};
 use crate::array::chunks::{Chunks, TableEntry};
 use crate::array::grid::Grid;
-use crate::context::ByteSource;
 use crate::error::Error;
+use crate::io::bytes::ByteSource;
 
 impl Hdf5Store {
     /// The entries of the index.

@@ -13,13 +13,14 @@ use super::headers::Header;
 use super::item::Item;
 use super::{Hdf5Store, failure, filter_name, is_undefined};
 use crate::array::chunks::Chunks;
-use crate::array::convert::table_of;
-use crate::array::decode::{Codec, Pipeline};
+use crate::array::convert::{BLOCK_BYTES, table_of};
+use crate::array::decode::{Codec, CodecPipeline};
 use crate::array::grid::Grid;
 use crate::array::text::TextEncoding;
 use crate::array::{Array, ArrayParts, Record};
-use crate::context::{ByteSource, Memory};
 use crate::error::{Error, LIBRARY_OR_REWRITE};
+use crate::io::bytes::{ByteSource, Memory};
+use crate::limits::MAX_RECORD_BYTES;
 
 /// What a dataset's header says of its elements and where they are.
 struct Described {
@@ -29,9 +30,6 @@ struct Described {
     filters: Option<FilterPipelineMessage>,
     fill: Vec<u8>,
 }
-
-/// Bytes of a block of records where a table lies in one piece.
-const BLOCK_BYTES: u64 = 1 << 20;
 
 impl Hdf5Store {
     fn describe(&self, element: &str, header: &Header) -> Result<Described, Error> {
@@ -219,7 +217,7 @@ impl Hdf5Store {
             Some(filters) if matches!(layout, DataLayout::Chunked { .. }) => {
                 self.pipeline(element, filters, size)?
             }
-            _ => Pipeline::default(),
+            _ => CodecPipeline::default(),
         };
         // A field that is an array has its axes after those of the table.
         let with_field = |of_table: Vec<u64>| [of_table, field_shape.to_vec()].concat();
@@ -276,7 +274,8 @@ impl Hdf5Store {
         let end = n_items
             .and_then(|n| n.checked_mul(size as u64))
             .and_then(|n| n.checked_add(offset));
-        let fits = end.is_some_and(|end| offset < end && end <= len && len <= BLOCK_BYTES);
+        let fits =
+            end.is_some_and(|end| offset < end && end <= len && len <= MAX_RECORD_BYTES as u64);
         if shape.len() != 1 {
             let what = format!("a table of shape {shape:?}");
             return Err(Error::unsupported(
@@ -310,7 +309,7 @@ impl Hdf5Store {
         element: &str,
         filters: &FilterPipelineMessage,
         item: usize,
-    ) -> Result<Pipeline, Error> {
+    ) -> Result<CodecPipeline, Error> {
         let codec = |id: u16, name: &Option<String>, client: &[u32]| {
             Ok(match id {
                 1 => Codec::Deflate,
@@ -338,6 +337,6 @@ impl Hdf5Store {
             .iter()
             .map(|filter| codec(filter.id, &filter.name, &filter.client_data))
             .collect();
-        Ok(Pipeline::new(codecs?))
+        Ok(CodecPipeline::new(codecs?))
     }
 }

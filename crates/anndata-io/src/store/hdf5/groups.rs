@@ -15,6 +15,7 @@ use hdf5_reader::symbol_table::SymbolTableNode;
 
 use super::headers::ObjectKind;
 use super::{Hdf5Store, invalid, is_undefined};
+use crate::limits::{MAX_LINK_DEPTH, MAX_LINKS};
 
 /// The members of a group.
 #[derive(Debug, Default)]
@@ -47,11 +48,6 @@ struct Link {
     order: Option<u64>,
     target: Target,
 }
-
-/// Links to paths that are followed one after the other: as many as the C library does.
-const MOST_NESTED: u32 = 16;
-/// Links to paths that are followed for one name.
-const MOST_LINKS: u32 = 1024;
 
 impl Members {
     fn target(&self, name: &str) -> Result<Option<&Target>, Hdf5Error> {
@@ -123,10 +119,10 @@ impl Hdf5Store {
                 Some(Target::Damaged(what)) => return Err(invalid(*what)),
                 Some(Target::Path(path)) => {
                     *followed += 1;
-                    if *followed > MOST_LINKS {
+                    if *followed > MAX_LINKS {
                         return Err(invalid("its links lead to links over and over"));
                     }
-                    if depth == MOST_NESTED {
+                    if depth == MAX_LINK_DEPTH {
                         return Ok(None);
                     }
                     let from = match path.starts_with('/') {

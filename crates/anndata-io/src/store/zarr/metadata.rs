@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::array::decode::{Codec, Pipeline};
+use crate::array::decode::{Codec, CodecPipeline};
 use crate::array::grid::Grid;
 use crate::array::text::{Padding, TextEncoding};
 use crate::array::{ItemType, Record};
@@ -12,13 +12,14 @@ use crate::error::{AS_NUMBERS, ErrorKind, IF_READABLE};
 use super::codecs::{Chain, numcodec};
 use super::extension::Extension;
 use super::fill;
+use crate::limits::{MAX_FIXED_TEXT_BYTES, MAX_FIXED_TEXT_LEN, MAX_RECORD_BYTES, MAX_SHOWN_CHARS};
 
 /// Everything that a metadata document says of how an array is stored.
 pub(super) struct ArrayMetadata {
     pub(super) grid: Grid,
     pub(super) item: ItemType,
     pub(super) big_endian: bool,
-    pub(super) pipeline: Pipeline,
+    pub(super) pipeline: CodecPipeline,
     pub(super) stored_axes: Option<Vec<usize>>,
     pub(super) fill: Vec<u8>,
     /// For a field of a table.
@@ -47,15 +48,12 @@ pub(super) fn invalid<T>(expected: &str, found: &Value) -> Parsed<T> {
 /// A value as errors show it: its beginning, as a document may be long.
 pub(super) fn shown(value: &Value) -> String {
     let mut text = value.to_string();
-    if let Some((end, _)) = text.char_indices().nth(MOST_SHOWN) {
+    if let Some((end, _)) = text.char_indices().nth(MAX_SHOWN_CHARS) {
         text.truncate(end);
         text.push_str("...");
     }
     text
 }
-
-/// Characters of a value that errors show.
-const MOST_SHOWN: usize = 200;
 
 pub(super) fn unsupported<T>(what: impl Into<String>) -> Parsed<T> {
     Err(ErrorKind::Unsupported {
@@ -169,7 +167,7 @@ impl ArrayMetadata {
             record,
             item,
             big_endian,
-            pipeline: Pipeline::new(codecs),
+            pipeline: CodecPipeline::new(codecs),
             stored_axes,
             key_prefix: "",
             separator,
@@ -217,7 +215,7 @@ impl ArrayMetadata {
             record: None,
             item: data_type,
             big_endian: chain.big_endian,
-            pipeline: Pipeline::new(chain.codecs),
+            pipeline: CodecPipeline::new(chain.codecs),
             stored_axes: chain.stored_axes,
             key_prefix,
             separator,
@@ -340,7 +338,9 @@ fn record_type(dtype: &Value) -> Parsed<(Vec<Field<'_>>, usize)> {
         };
         let size = text.get(2..).and_then(|size| size.parse::<usize>().ok());
         let unit = if text.get(1..2) == Some("U") { 4 } else { 1 };
-        let size = size.filter(|&size| size <= 1 << 20).map(|size| size * unit);
+        let size = size
+            .filter(|&size| size <= MAX_RECORD_BYTES)
+            .map(|size| size * unit);
         let (Some(size), true) = (size, field[2].is_null()) else {
             return unsupported_type(format!("the field {} of a zarr dtype", shown(field)));
         };
@@ -358,7 +358,7 @@ fn record_type(dtype: &Value) -> Parsed<(Vec<Field<'_>>, usize)> {
         len += size;
     }
     match len {
-        1..=0x10_0000 => Ok((fields, len)),
+        1..=MAX_RECORD_BYTES => Ok((fields, len)),
         _ => invalid("records of 1 byte to 1 MiB", dtype),
     }
 }
@@ -373,11 +373,11 @@ fn numpy_type(value: &Value) -> Parsed<(ItemType, bool)> {
     let big_endian = order == ">";
     let item = match code.split_at_checked(1) {
         Some(("U", chars)) => match chars.parse() {
-            Ok(chars @ 1..=65_536) => ItemType::Text(TextEncoding::Utf32 { chars }),
+            Ok(chars @ 1..=MAX_FIXED_TEXT_LEN) => ItemType::Text(TextEncoding::Utf32 { chars }),
             _ => return refuse(),
         },
         Some(("S", size)) => match size.parse() {
-            Ok(size @ 1..=65_536) => ItemType::Text(TextEncoding::Fixed {
+            Ok(size @ 1..=MAX_FIXED_TEXT_LEN) => ItemType::Text(TextEncoding::Fixed {
                 size,
                 padding: Padding::Nulls,
             }),
@@ -396,7 +396,7 @@ fn v3_type(value: &Value) -> Parsed<ItemType> {
     let length = data_type
         .get("length_bytes")
         .as_u64()
-        .filter(|n| (1..=262_144).contains(n));
+        .filter(|n| (1..=MAX_FIXED_TEXT_BYTES).contains(n));
     let item = match (data_type.name, length) {
         ("string", _) => ItemType::Text(TextEncoding::Vlen),
         ("fixed_length_utf32", Some(bytes)) if bytes % 4 == 0 => {
@@ -664,10 +664,10 @@ mod tests {
                 step: Step::Sum,
             })
         };
-        let expected = Pipeline::new(vec![sum(stored(DType::I16, true)), Codec::Bz2]);
+        let expected = CodecPipeline::new(vec![sum(stored(DType::I16, true)), Codec::Bz2]);
         assert!(pipeline(json!([delta])).is_ok_and(|found| found == expected));
         let nothing = pipeline(json!([{"id": "bitround", "keepbits": 3}]));
-        assert!(nothing.is_ok_and(|found| found == Pipeline::new(vec![Codec::Bz2])));
+        assert!(nothing.is_ok_and(|found| found == CodecPipeline::new(vec![Codec::Bz2])));
         for (filter, says) in [
             (json!({"id": "delta"}), "dtype"),
             (json!({"id": "delta", "dtype": "<M8[s]"}), "dtype"),
@@ -694,7 +694,7 @@ mod tests {
         };
         let numcodec = |name: &str, configuration: Value| json!({"name": format!("numcodecs.{name}"), "configuration": configuration});
         let delta = || numcodec("delta", json!({"dtype": "<i4", "astype": "int16"}));
-        let expected = Pipeline::new(vec![
+        let expected = CodecPipeline::new(vec![
             sum(stored(DType::I16, false)),
             Codec::Checksum {
                 sum: Sum::Crc32,
