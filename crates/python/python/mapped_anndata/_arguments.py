@@ -50,7 +50,11 @@ def _text(value: Any) -> str:
 def _described(value: Any) -> str:
     """The type of what is no path, and what to give instead of it."""
     kind = type(value)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    name = (
+        kind.__qualname__
+        if kind.__module__ == "builtins"
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )
     return name + _way_out(value)
 
 
@@ -73,7 +77,9 @@ def key(name: str, value: Any) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{name}: expected a text that is Unicode, found {_shown(value)}") from None
+        raise ValueError(
+            f"{name}: expected a text that is Unicode, found {_shown(value)}"
+        ) from None
     return str(value)
 
 
@@ -111,9 +117,13 @@ def label(name: str, value: Any) -> str | int | float | bool | None:
     if isinstance(value, (int, np.integer)) and not isinstance(value, np.timedelta64):
         number = int(value)
         if not -(2**127) <= number < 2**127:
-            raise ValueError(f"{name}: expected integers of at most 128 bits, found {_shown(number)}")
+            raise ValueError(
+                f"{name}: expected integers of at most 128 bits, found {_shown(number)}"
+            )
         return number
-    raise TypeError(f"{name}: expected labels that are texts, numbers or booleans, found {_shown(value)}")
+    raise TypeError(
+        f"{name}: expected labels that are texts, numbers or booleans, found {_shown(value)}"
+    )
 
 
 def _is_nat(value: Any) -> bool:
@@ -142,13 +152,19 @@ def obs_filter(value: Any) -> list[tuple[str, list]]:
             expected = "a dict of columns and their values"
             raise TypeError(f"obs_filter: expected {expected}, found {_shown(value)}") from None
         value = {column: values}
-    return [(key("obs_filter", column), labels("obs_filter", values)) for column, values in value.items()]
+    return [
+        (key("obs_filter", column), labels("obs_filter", values))
+        for column, values in value.items()
+    ]
 
 
 def unknown_label(value: Any) -> Any:
     """One label, or pairs of key and label."""
     if isinstance(value, Mapping):
-        return [(key("unknown_label", of), label("unknown_label", of_key)) for of, of_key in value.items()]
+        return [
+            (key("unknown_label", of), label("unknown_label", of_key))
+            for of, of_key in value.items()
+        ]
     return label("unknown_label", value)
 
 
@@ -163,7 +179,9 @@ def dtype(value: Any) -> str | None:
     try:
         return np.dtype(value).name
     except (TypeError, ValueError) as error:
-        raise TypeError(f"dtype: expected an element type, found {_shown(value)}: {error}") from None
+        raise TypeError(
+            f"dtype: expected an element type, found {_shown(value)}: {error}"
+        ) from None
 
 
 def count(name: str, value: Any, least: int = 0, most: int = 2**63 - 1) -> int:
@@ -249,11 +267,17 @@ def weights(name: str, value: Any) -> np.ndarray:
             raise TypeError(f"elements of type {array.dtype}")
         array = array.astype(np.float64)
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
-        raise TypeError(f"{name}: expected one weight a row, found {_shown(value)}: {error}") from None
+        raise TypeError(
+            f"{name}: expected one weight a row, found {_shown(value)}: {error}"
+        ) from None
     if array.ndim != 1:
-        raise ValueError(f"{name}: expected one weight a row, found an array of shape {array.shape}")
+        raise ValueError(
+            f"{name}: expected one weight a row, found an array of shape {array.shape}"
+        )
     if (bad := array[~np.isfinite(array)]).size:
-        raise ValueError(f"{name}: expected weights that are finite and not negative, found {bad[0]}")
+        raise ValueError(
+            f"{name}: expected weights that are finite and not negative, found {bad[0]}"
+        )
     return array
 
 

@@ -113,4 +113,7 @@ def _numbers(key: str, values: list[Any], types: set[Any]) -> dict[str, np.ndarr
     """The numbers of a column, and which are there."""
     filled = [0 if value is np.nan else value for value in values]
     valid = [value is not np.nan for value in values]
-    return {key: np.asarray(filled).astype(np.result_type(*types)), f"{key}_valid": np.asarray(valid)}
+    return {
+        key: np.asarray(filled).astype(np.result_type(*types)),
+        f"{key}_valid": np.asarray(valid),
+    }

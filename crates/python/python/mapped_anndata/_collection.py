@@ -105,7 +105,9 @@ class MappedCollection:
             "cache_categories": arguments.flag("cache_categories", cache_categories),
             "parallel": arguments.flag("parallel", parallel),
             "dtype": arguments.dtype(dtype),
-            "missing_code": None if missing_code is None else arguments.code("missing_code", missing_code),
+            "missing_code": None
+            if missing_code is None
+            else arguments.code("missing_code", missing_code),
         }
         self._open(options, self._io)
         for group, key, nearest in self._core.missing_keys():
@@ -138,8 +140,12 @@ class MappedCollection:
                 rows. By default, 512 MiB; those that no longer fit go to temporary files (in `TMPDIR`).
         """
         io: dict[str, Any] = {
-            "cache_bytes": None if cache_bytes is None else arguments.n_bytes("cache_bytes", cache_bytes),
-            "max_open_files": None if max_open_files is None else arguments.count("max_open_files", max_open_files),
+            "cache_bytes": None
+            if cache_bytes is None
+            else arguments.n_bytes("cache_bytes", cache_bytes),
+            "max_open_files": None
+            if max_open_files is None
+            else arguments.count("max_open_files", max_open_files),
             "mmap": None if mmap is None else arguments.flag("mmap", mmap),
             "csc_bytes": None if csc_bytes is None else arguments.n_bytes("csc_bytes", csc_bytes),
         }
@@ -274,7 +280,9 @@ class MappedCollection:
 
     def check_vars_non_aligned(self, vars: Iterable[Any]) -> list[int]:
         """The numbers of the stores whose variables are not these, in this order."""
-        return self._core.check_vars_non_aligned([str(name) for name in arguments.several("vars", vars)])
+        return self._core.check_vars_non_aligned(
+            [str(name) for name in arguments.several("vars", vars)]
+        )
 
     def __len__(self) -> int:
         return self.n_obs
@@ -333,7 +341,9 @@ class MappedCollection:
         batch = self._core.batch(found, *self._batch_format(output, dtype, missing_code))
         return finish(batch, as_torch)
 
-    def _batch_format(self, output: Any, dtype: Any, missing_code: Any) -> tuple[str, str | None, int]:
+    def _batch_format(
+        self, output: Any, dtype: Any, missing_code: Any
+    ) -> tuple[str, str | None, int]:
         """The layout, type and code of missing labels of a batch."""
         if missing_code is None:
             missing_code = MISSING_CODE if self.missing_code is None else self.missing_code
@@ -413,7 +423,10 @@ class MappedCollection:
             group: An obs key: all rows of one of its labels stay together.
             seed: Fixes the outcome.
         """
-        parts = [arguments.number("fractions", part) for part in arguments.several("fractions", fractions)]
+        parts = [
+            arguments.number("fractions", part)
+            for part in arguments.several("fractions", fractions)
+        ]
         stratify = None if stratify is None else arguments.key("stratify", stratify)
         group = None if group is None else arguments.key("group", group)
         return self._core.split(parts, stratify, group, arguments.count("seed", seed))
@@ -499,7 +512,9 @@ class MappedCollection:
         return f"MappedCollection({', '.join(parts)})"
 
 
-def _reopen(cls: type[MappedCollection], options: dict[str, Any], io: dict[str, Any], closed: bool) -> MappedCollection:
+def _reopen(
+    cls: type[MappedCollection], options: dict[str, Any], io: dict[str, Any], closed: bool
+) -> MappedCollection:
     """A pickled collection, opened on the other side without the warnings of the first time."""
     collection = cls.__new__(cls)
     collection._open(options, io)

@@ -92,7 +92,9 @@ class Loader:
             self._seed,
             arguments.flag("drop_last", options["drop_last"]),
             self._pad,
-            *self._collection._batch_format(options["output"], options["dtype"], options["missing_code"]),
+            *self._collection._batch_format(
+                options["output"], options["dtype"], options["missing_code"]
+            ),
             arguments.count("workers", options["workers"]),
             arguments.n_bytes("memory", options["memory"]),
             (*(self._explicit or _ranks.ALONE), *_ranks.ALONE),
@@ -119,7 +121,9 @@ class Loader:
         if self._sampler.drawing is None:
             return self._core.n_rows
         if (n_rows := self._sampler.n_rows()) is None:
-            raise TypeError(f"sampler: {type(self._sampler.drawing).__name__} has no length, so the loader has none")
+            raise TypeError(
+                f"sampler: {type(self._sampler.drawing).__name__} has no length, so the loader has none"
+            )
         return n_rows
 
     def _n_batches(self, position: _Position, reader: Rank) -> int:
@@ -171,7 +175,7 @@ class Loader:
         others = _ranks.of_all(drawn, rank)
         if others is None:
             self._sampler.check_repeats(rows, epoch)
-        elif (differing := [r for r, of_rank in enumerate(others) if of_rank != others[0]]):
+        elif differing := [r for r, of_rank in enumerate(others) if of_rank != others[0]]:
             raise RuntimeError(
                 f"sampler: ranks 0 and {differing[0]} drew different rows, so that dividing them would lose some: seed "
                 "the sampler alike on all ranks"
@@ -225,7 +229,9 @@ class Loader:
         Raises:
             ValueError: The state is not one, or belongs to something else.
         """
-        epoch, rows, seed, fingerprint = (_number(state, key) for key in ("epoch", "rows", "seed", "fingerprint"))
+        epoch, rows, seed, fingerprint = (
+            _number(state, key) for key in ("epoch", "rows", "seed", "fingerprint")
+        )
         drawn = _number(state, "drawn") if state.get("drawn") is not None else None
         self._check_worker(state)
         if self._options["seed"] is None:
@@ -233,7 +239,9 @@ class Loader:
             self._agreed = bool(state.get("agreed", 1))
         self._core.check_state(seed, fingerprint)
         if self._sampler.drawing is None and rows > self._core.n_rows:
-            raise ValueError(f"state: expected at most {self._core.n_rows} rows of an epoch, found {rows}")
+            raise ValueError(
+                f"state: expected at most {self._core.n_rows} rows of an epoch, found {rows}"
+            )
         self._next, self._place = _Position(epoch, rows, drawn), None
 
     @staticmethod
@@ -242,7 +250,11 @@ class Loader:
             return
         taken = Rank(_number(state, "worker"), _number(state, "workers"))
         if not _ranks.in_worker() or _ranks.worker() != taken:
-            here = "worker {} of {}".format(*_ranks.worker()) if _ranks.in_worker() else "no worker of a DataLoader"
+            here = (
+                "worker {} of {}".format(*_ranks.worker())
+                if _ranks.in_worker()
+                else "no worker of a DataLoader"
+            )
             raise ValueError(
                 f"state: it was taken in worker {taken.rank} of {taken.world_size} of a DataLoader, and only that worker "
                 f"can go on from it: this is {here}. torchdata's StatefulDataLoader gives each worker its own state"
@@ -297,7 +309,9 @@ class Loader:
     @property
     def sampler(self) -> Any:
         """The order: its `set_epoch` is the loader's."""
-        in_order = self._options["sampler"] is None and arguments.shuffle(self._options["shuffle"]) is None
+        in_order = (
+            self._options["sampler"] is None and arguments.shuffle(self._options["shuffle"]) is None
+        )
         return sampler_of(self, in_order)
 
     @property
@@ -354,7 +368,9 @@ def _number(state: dict[str, int], key: str) -> int:
     try:
         value = state[key]
     except (KeyError, TypeError):
-        raise ValueError(f"state: expected a number {key!r}, found none: is it a state of a loader?") from None
+        raise ValueError(
+            f"state: expected a number {key!r}, found none: is it a state of a loader?"
+        ) from None
     return arguments.count(f"state[{key!r}]", value)
 
 

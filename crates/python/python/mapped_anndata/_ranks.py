@@ -26,7 +26,9 @@ _DIVIDERS = {"accelerate.data_loader": ("DataLoaderDispatcher", "IterableDataset
 def distributed() -> Any | None:
     """torch.distributed where it is initialised. If it was never imported, it cannot be."""
     module = sys.modules.get("torch.distributed")
-    return module if module is not None and module.is_available() and module.is_initialized() else None
+    return (
+        module if module is not None and module.is_available() and module.is_initialized() else None
+    )
 
 
 def find(sent: Rank | None = None) -> Rank | None:
@@ -72,7 +74,9 @@ def _from_environment(name: str, least: int) -> int | None:
     except ValueError:
         number = -1
     if not least <= number < 2**32:
-        raise ValueError(f"{name}: expected a number from {least} to below 2^32 in the environment, found {text!r}")
+        raise ValueError(
+            f"{name}: expected a number from {least} to below 2^32 in the environment, found {text!r}"
+        )
     return number
 
 

@@ -58,13 +58,17 @@ def rows(name: str, value: Any, n_obs: int) -> np.ndarray:
         array = _from_range(name, value, n_obs)
     elif hasattr(value, "__array__"):
         array = _from_array(name, value, n_obs)
-    elif isinstance(value, Iterable) and not isinstance(value, (str, bytes, bytearray, Mapping, Set)):
+    elif isinstance(value, Iterable) and not isinstance(
+        value, (str, bytes, bytearray, Mapping, Set)
+    ):
         array = _from_list(name, list(value), n_obs)
     else:
         raise _unexpected(name, type(value).__name__)
     if array.dtype == bool:
         if len(array) != n_obs:
-            raise IndexError(f"{name}: expected a mask of {n_obs} booleans, one a row, found {len(array)}")
+            raise IndexError(
+                f"{name}: expected a mask of {n_obs} booleans, one a row, found {len(array)}"
+            )
         return np.flatnonzero(array)
     # Before any conversion: a number beyond int64 would become another one.
     if (bad := array[(array < -n_obs) | (array >= n_obs)]).size:
@@ -102,7 +106,9 @@ def _from_array(name: str, value: Any, n_obs: int) -> np.ndarray:
     except (TypeError, ValueError, RuntimeError) as error:
         raise _unexpected(name, f"{type(value).__name__}: {error}") from None
     if array.ndim != 1:
-        raise _unexpected(name, f"an array of shape {array.shape}" if array.ndim else type(value).__name__)
+        raise _unexpected(
+            name, f"an array of shape {array.shape}" if array.ndim else type(value).__name__
+        )
     if array.dtype == object:
         # Of pandas, for example: its own types of integers and booleans know missing values.
         return _from_list(name, array.tolist(), n_obs)

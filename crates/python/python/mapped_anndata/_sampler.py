@@ -51,13 +51,17 @@ class Sampler:
                 self.n_samples = arguments.count("sampler.num_samples", sampler.num_samples)
         elif is_rows(sampler):
             self.rows = rows("sampler", sampler, n_obs).astype(np.uint32)
-        elif isinstance(sampler, (Iterator, Mapping, Set, str, bytes, bytearray)) or not isinstance(sampler, Iterable):
+        elif isinstance(sampler, (Iterator, Mapping, Set, str, bytes, bytearray)) or not isinstance(
+            sampler, Iterable
+        ):
             raise TypeError(
                 "sampler: expected rows, or an object that can be iterated anew for each epoch, found "
                 f"{type(sampler).__name__}"
             )
         elif isinstance(sampler, _torch("BatchSampler")):
-            raise TypeError("sampler: expected a sampler of rows, found a BatchSampler: give the sampler inside of it")
+            raise TypeError(
+                "sampler: expected a sampler of rows, found a BatchSampler: give the sampler inside of it"
+            )
         else:
             self.drawing = sampler
 

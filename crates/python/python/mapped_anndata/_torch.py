@@ -59,7 +59,9 @@ def _default(items: Any, *, collate_fn_map: Any = None) -> dict[str, Any]:
     for key in items[0]:
         matrix = items.whole(key)
         values = [item[key] for item in items] if matrix is None else []
-        batch[key] = collate(values, collate_fn_map=collate_fn_map) if matrix is None else to_tensor(matrix)
+        batch[key] = (
+            collate(values, collate_fn_map=collate_fn_map) if matrix is None else to_tensor(matrix)
+        )
     return batch
 
 

@@ -53,7 +53,9 @@ class EpochRows:
 def batch_of(rows: Sequence[Row]) -> dict[str, Any]:
     """The batch that rows were taken from."""
     batch = rows[0].batch
-    if [(id(batch), n) for n in range(len(batch["_row_idx"]))] != [(id(row.batch), row.number) for row in rows]:
+    if [(id(batch), n) for n in range(len(batch["_row_idx"]))] != [
+        (id(row.batch), row.number) for row in rows
+    ]:
         raise RuntimeError(
             "the rows of a loader's dataset were put together in other batches than the loader's own: give the "
             "DataLoader around it the loader's batch_size"

@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 import helpers
 import numpy as np
 import pytest
-
 from mapped_anndata import MappedCollection
 
 
@@ -83,7 +82,9 @@ def test_an_epoch_goes_on_in_a_fork():
     assert found == [b["X"].sum() for b in batches] and len(found) == 33
 
 
-@pytest.mark.parametrize("other", [copy.copy, copy.deepcopy, lambda c: pickle.loads(pickle.dumps(c))])
+@pytest.mark.parametrize(
+    "other", [copy.copy, copy.deepcopy, lambda c: pickle.loads(pickle.dumps(c))]
+)
 def test_copies_are_collections_of_their_own(other):
     collection = MappedCollection.with_io(
         helpers.DEMO,

@@ -4,7 +4,6 @@ import os
 
 import numpy as np
 import pytest
-
 from mapped_anndata import MappedCollection
 
 PATHS = [path for path in os.environ.get("MAPPED_ANNDATA_REAL_FILES", "").split(":") if path]
@@ -39,5 +38,7 @@ def test_a_real_file_is_what_anndata_reads(path):
         assert pd.isna(labels).tolist() == expected.isna().tolist()
         present = expected.notna().to_numpy()
         assert labels[present].tolist() == expected[present].tolist()
-    total = sum(batch["X"].data.sum(dtype=np.float64) for batch in collection.loader(1000, output="csr"))
+    total = sum(
+        batch["X"].data.sum(dtype=np.float64) for batch in collection.loader(1000, output="csr")
+    )
     np.testing.assert_allclose(total, data.X.sum(dtype=np.float64), rtol=1e-6)

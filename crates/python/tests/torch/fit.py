@@ -13,7 +13,6 @@ import counted
 import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-
 from mapped_anndata import MappedCollection
 
 
@@ -77,7 +76,12 @@ def fit(out, paths, loader=None, val=None, resume=None, reload=False, **options)
         except ValueError as raised:
             error = str(raised)
     told = sorted({str(warning.message) for warning in caught})
-    seen = {"train": list(model.train_rows.values()), "val": model.val_rows, "warnings": told, "error": error}
+    seen = {
+        "train": list(model.train_rows.values()),
+        "val": model.val_rows,
+        "warnings": told,
+        "error": error,
+    }
     return seen, trainer.global_rank
 
 

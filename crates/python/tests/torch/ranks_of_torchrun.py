@@ -9,9 +9,8 @@ import sys
 import counted
 import torch
 import torch.distributed as dist
-from torch.utils.data import DistributedSampler, RandomSampler, WeightedRandomSampler
-
 from mapped_anndata import MappedCollection
+from torch.utils.data import DistributedSampler, RandomSampler, WeightedRandomSampler
 
 out, *paths = sys.argv[1:]
 cells = MappedCollection(paths)
@@ -43,7 +42,10 @@ read("early", early)
 read("no seed", loader(seed=None))
 
 data = range(counted.N)
-read("alike", loader(shuffle=None, sampler=RandomSampler(data, generator=torch.Generator().manual_seed(3))))
+read(
+    "alike",
+    loader(shuffle=None, sampler=RandomSampler(data, generator=torch.Generator().manual_seed(3))),
+)
 torch.manual_seed(rank)
 read("unlike", loader(shuffle=None, sampler=RandomSampler(data)))
 torch.manual_seed(0)
@@ -53,7 +55,9 @@ for drop_last in (True, False):
     read(f"divides {drop_last}", loader(shuffle=None, sampler=sampler))
 weights = torch.arange(counted.N) % 3
 read("weights", loader(shuffle=None, sampler=WeightedRandomSampler(weights, 50)))
-read("each once", loader(shuffle=None, sampler=WeightedRandomSampler(weights, 60, replacement=False)))
+read(
+    "each once", loader(shuffle=None, sampler=WeightedRandomSampler(weights, 60, replacement=False))
+)
 
 # Left in the middle of the second epoch, for another number of ranks to go on.
 left = loader(seed=None)
