@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 import torch
+
 from mapped_anndata import MappedCollection
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

@@ -4,10 +4,11 @@ import copy
 import pickle
 
 import helpers
-import mapped_anndata
 import numpy as np
 import pytest
 import scipy.sparse
+
+import mapped_anndata
 from mapped_anndata import CsrMatrix, MappedCollection
 
 

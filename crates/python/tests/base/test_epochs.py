@@ -12,6 +12,7 @@ import helpers
 import numpy as np
 import pandas as pd
 import pytest
+
 from mapped_anndata import MappedCollection, Weighted
 
 SIZES = [23, 0, 18]

@@ -5,6 +5,7 @@ import json
 import helpers
 import numpy as np
 import pytest
+
 from mapped_anndata import MappedCollection
 
 BAD = helpers.FIXTURES / "bad"

@@ -8,6 +8,7 @@ import observe  # of fixtures/generate
 import pandas as pd
 import pytest
 from lamindb.core._mapped_collection import MappedCollection as Reference
+
 from mapped_anndata import MappedCollection
 
 CASES = helpers.cases()

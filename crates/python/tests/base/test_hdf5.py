@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from h5py import h5d, h5f, h5p, h5s, h5t
+
 from mapped_anndata import MappedCollection
 
 N = 12

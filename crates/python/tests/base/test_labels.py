@@ -6,6 +6,7 @@ import shutil
 import helpers
 import numpy as np
 import pytest
+
 from mapped_anndata import MappedCollection
 
 

@@ -9,6 +9,7 @@ from collections import Counter
 import helpers
 import numpy as np
 import pytest
+
 from mapped_anndata import CsrMatrix, MappedCollection, Weighted
 
 N = 3350

@@ -8,6 +8,7 @@ import helpers
 import numpy as np
 import pandas as pd
 import pytest
+
 from mapped_anndata import MappedCollection, collate
 
 

@@ -4,6 +4,7 @@ import helpers
 import numpy as np
 import pandas as pd
 import pytest
+
 from mapped_anndata import MappedCollection, collate
 
 

@@ -11,10 +11,11 @@ import sys
 import anndata as ad
 import h5py
 import helpers
-import mapped_anndata
 import numpy as np
 import pytest
 import zarr
+
+import mapped_anndata
 from mapped_anndata import MappedCollection
 
 A, _, C, _ = helpers.DEMO

@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+
 from mapped_anndata import MappedCollection
 
 PATHS = [path for path in os.environ.get("MAPPED_ANNDATA_REAL_FILES", "").split(":") if path]

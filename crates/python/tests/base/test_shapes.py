@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import zarr
 from helpers import write
+
 from mapped_anndata import MappedCollection
 
 FORMATS = ["h5ad", "zarr"]

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from helpers import write
+
 from mapped_anndata import MappedCollection
 
 

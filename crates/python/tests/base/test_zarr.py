@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import zarr
 import zarr.codecs.numcodecs as of_zarr
+
 from mapped_anndata import MappedCollection
 
 RNG = np.random.default_rng(0)

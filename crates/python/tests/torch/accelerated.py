@@ -9,8 +9,9 @@ import sys
 import counted
 import numpy as np
 from accelerate import Accelerator, DataLoaderConfiguration, skip_first_batches
-from mapped_anndata import MappedCollection
 from torch.utils.data import DataLoader, DistributedSampler, IterableDataset
+
+from mapped_anndata import MappedCollection
 
 
 class Around(IterableDataset):

@@ -13,6 +13,7 @@ import counted
 import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+
 from mapped_anndata import MappedCollection
 
 

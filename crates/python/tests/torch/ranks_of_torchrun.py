@@ -9,8 +9,9 @@ import sys
 import counted
 import torch
 import torch.distributed as dist
-from mapped_anndata import MappedCollection
 from torch.utils.data import DistributedSampler, RandomSampler, WeightedRandomSampler
+
+from mapped_anndata import MappedCollection
 
 out, *paths = sys.argv[1:]
 cells = MappedCollection(paths)

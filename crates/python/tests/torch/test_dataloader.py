@@ -10,7 +10,6 @@ import helpers
 import numpy as np
 import pytest
 import torch
-from mapped_anndata import MappedCollection, _core, collate
 from torch.utils.data import (
     ConcatDataset,
     DataLoader,
@@ -20,6 +19,8 @@ from torch.utils.data import (
     default_collate,
     random_split,
 )
+
+from mapped_anndata import MappedCollection, _core, collate
 
 METHODS = ["fork", "spawn", "forkserver"]
 KEYS = ["cell_type", "donor"]

@@ -6,9 +6,10 @@ import counted
 import helpers
 import pytest
 import ray
-from mapped_anndata import MappedCollection
 from ray.train import RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
+
+from mapped_anndata import MappedCollection
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +43,7 @@ def run(train, tmp_path, **config):
 def test_workers_train_on_their_parts(cluster, tmp_path):
     def train(config):
         import torch
+
         from mapped_anndata import MappedCollection
 
         collection = MappedCollection(config["paths"], obs_keys="cell_type")

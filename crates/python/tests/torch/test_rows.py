@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from mapped_anndata import CsrMatrix, MappedCollection, collate
 from torch.utils.data import (
     BatchSampler,
     DataLoader,
@@ -16,6 +15,8 @@ from torch.utils.data import (
     Subset,
     default_collate,
 )
+
+from mapped_anndata import CsrMatrix, MappedCollection, collate
 
 INTEGERS = [
     torch.int8,

@@ -4,7 +4,6 @@ import helpers
 import numpy as np
 import pytest
 import torch
-from mapped_anndata import MappedCollection
 from torch.utils.data import (
     BatchSampler,
     DataLoader,
@@ -15,6 +14,8 @@ from torch.utils.data import (
     SubsetRandomSampler,
     WeightedRandomSampler,
 )
+
+from mapped_anndata import MappedCollection
 
 N = 3350
 

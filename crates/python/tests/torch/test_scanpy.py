@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scanpy as sc
+
 from mapped_anndata import MappedCollection
 
 

@@ -4,6 +4,7 @@ import helpers
 import numpy as np
 import pytest
 import torch
+
 from mapped_anndata import MappedCollection, collate
 
 

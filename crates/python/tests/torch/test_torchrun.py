@@ -4,6 +4,7 @@ from collections import Counter
 
 import counted
 import pytest
+
 from mapped_anndata import MappedCollection
 
 

@@ -8,9 +8,10 @@ import pickle
 
 import counted
 import pytest
-from mapped_anndata import MappedCollection
 from torch.utils.data import DataLoader, IterableDataset
 from torchdata.stateful_dataloader import StatefulDataLoader
+
+from mapped_anndata import MappedCollection
 
 N_BATCHES = 13
 

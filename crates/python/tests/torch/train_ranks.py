@@ -5,8 +5,9 @@ import sys
 
 import torch
 import torch.distributed as dist
-from mapped_anndata import MappedCollection
 from torch.nn.parallel import DistributedDataParallel
+
+from mapped_anndata import MappedCollection
 
 out, *paths = sys.argv[1:]
 dist.init_process_group("gloo")
