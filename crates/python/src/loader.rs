@@ -30,8 +30,8 @@ pub(crate) struct Loader {
 
 #[pymethods]
 impl Loader {
-    /// `block` is 0 for an exact shuffle and `None` for none. `rows` and `weights` exclude each
-    /// other; with `drawn`, each epoch is given rows of its own.
+    /// `block` is 0 for an exact shuffle and `None` without one. Of `rows`, `weights`, `balanced`
+    /// (an obs key) and `drawn`, at most one is set; with `drawn`, each epoch is given its rows.
     #[new]
     #[expect(clippy::too_many_arguments, reason = "an argument an option")]
     fn new(
@@ -41,6 +41,7 @@ impl Loader {
         block: Option<usize>,
         rows: Option<PyReadonlyArray1<'_, u32>>,
         weights: Option<PyArrayLike1<'_, f64>>,
+        balanced: Option<&str>,
         n_samples: Option<usize>,
         replacement: bool,
         drawn: bool,
@@ -54,16 +55,25 @@ impl Loader {
         memory: usize,
         division: Division,
     ) -> PyResult<Loader> {
-        let sampler = match (rows, weights) {
-            (Some(rows), _) => Sampler::Rows(rows.as_array().iter().copied().collect()),
-            (None, Some(weights)) => Sampler::Weighted {
+        let mut sampler = if let Some(rows) = rows {
+            Sampler::Rows(rows.as_array().iter().copied().collect())
+        } else if let Some(weights) = weights {
+            Sampler::Weighted {
                 weights: weights.as_array().iter().copied().collect(),
-                n_samples,
+                n_samples: None,
                 replacement,
-            },
-            (None, None) if drawn => Sampler::Drawn([].into()),
-            (None, None) => Sampler::All,
+            }
+        } else if let Some(key) = balanced {
+            py.detach(|| collection.cells().balanced_sampler(key))
+                .map_err(to_python)?
+        } else if drawn {
+            Sampler::Drawn([].into())
+        } else {
+            Sampler::All
         };
+        if let Sampler::Weighted { n_samples: n, .. } = &mut sampler {
+            *n = n_samples;
+        }
         let options = BatchOptions::new(batch_size)
             .shuffle(match block {
                 None => Shuffle::None,

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import zarr
-from mapped_anndata import MappedCollection
+
+from mapped_anndata import IoOptions, MappedCollection
 
 
 def cells(n_genes=7):
@@ -91,7 +92,8 @@ def test_a_table_of_mudata(container):
 
 def test_two_tables_of_one_file(container):
     paths = [f"{container}/rna", f"{container}/atac"]
-    made = MappedCollection.with_io(paths, join="outer", max_open_files=1, cache_bytes=1 << 16)
+    io = IoOptions(max_open_files=1, cache_bytes=1 << 16)
+    made = MappedCollection(paths, join="outer", io=io)
     assert made.original_shapes == [(12, 7), (12, 5)]
     expected = [cells().X.toarray(), cells(5).X.toarray()]
     for collection in (made, pickle.loads(pickle.dumps(made))):
@@ -154,7 +156,8 @@ def test_shards_in_a_zip_archive(tmp_path, compression):
     made.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
     archive = zipped(tmp_path / "s.zarr", tmp_path / "s.zarr.zip", compression)
     for cache_bytes in (None, 0, 30_000):
-        cells_ = MappedCollection.with_io([archive], layers_keys="l", cache_bytes=cache_bytes)
+        io = IoOptions(cache_bytes=cache_bytes)
+        cells_ = MappedCollection([archive], layers_keys="l", io=io)
         assert np.array_equal(cells_.get_batch(range(1000))["l"], x)
         order = np.random.default_rng(1).permutation(1000)[:50]
         assert np.array_equal(cells_.get_batch(order)["l"], x[order])

@@ -4,7 +4,8 @@ import helpers
 import numpy as np
 import pandas as pd
 import pytest
-from mapped_anndata import MappedCollection, Weighted, collate
+
+from mapped_anndata import Balanced, IoOptions, MappedCollection, Weighted, collate
 from mapped_anndata import _arguments as arguments
 
 A = helpers.DEMO[0]
@@ -93,8 +94,20 @@ def test_of_a_collection(name, value):
     ],
     ids=str,
 )
-def test_of_with_io(name, value):
-    refused(name, lambda: MappedCollection.with_io([A], **{name: value}))
+def test_of_io_options(name, value):
+    refused(name, lambda: IoOptions(**{name: value}))
+
+
+def test_io_options_are_one_argument():
+    for value in ({"mmap": False}, 64, "1 GiB", IoOptions):
+        refused("io: expected IoOptions", lambda value=value: MappedCollection([A], io=value))
+    options = IoOptions(cache_bytes="1 KiB", csc_bytes=1e6)
+    assert options == IoOptions(cache_bytes=1024, csc_bytes=10**6)
+    assert (options.cache_bytes, options.csc_bytes, options.max_open_files) == (1024, 10**6, None)
+    with pytest.raises(AttributeError):
+        options.mmap = False
+    with pytest.raises(TypeError):
+        IoOptions(1024)
 
 
 @pytest.mark.parametrize(
@@ -163,6 +176,9 @@ def test_of_a_batch(collection, name, value):
             ("sampler", Weighted(value))
             for value in ([1.0] * 3, [-1.0] * 1100, [np.inf] * 1100, [1j] * 1100, None, 5, object())
         ),
+        *(("sampler", Weighted(np.ones(1100), value)) for value in (-1, 2.5, "9", True)),
+        *(("sampler", Balanced(value)) for value in (None, 5, ["cell_type"], "\ud800")),
+        *(("sampler", Balanced("cell_type", value)) for value in (-1, 2.5, "9", 2**40, True)),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -290,7 +306,7 @@ def test_a_choice_names_the_nearest():
         ValueError, match="output: expected 'dense' or 'csr', found 'CSR': did you mean 'csr'?"
     ):
         MappedCollection([A]).get_batch([0], output="CSR")
-    assert MappedCollection([A], join=np.str_("outer"))._options["join"] == "outer"
+    assert MappedCollection([A], join=np.str_("outer"))._options.join == "outer"
 
 
 def test_keys_in_any_form_are_plain_texts():
