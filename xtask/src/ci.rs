@@ -1,9 +1,9 @@
-//! `cargo xtask ci`: formatting, lints, documentation, each crate alone, fixtures, tests, also those that need torch.
+//! `cargo xtask ci`: format and lints of Rust and Python, documentation, each crate alone, fixtures, tests, also those that need torch.
 
 use std::path::Path;
 
 use crate::step::{self, cargo, step};
-use crate::{Result, deny, differential, fixtures, root, test};
+use crate::{Result, deny, differential, fixtures, package, root, test};
 
 /// Runs every step in turn and stops at the first that fails.
 pub(crate) fn run() -> Result {
@@ -47,6 +47,7 @@ pub(crate) fn run() -> Result {
             },
         )?;
     }
+    package::lint()?;
     step("dependencies", deny::run)?;
     step("fixtures", || fixtures::check(&root()))?;
     step("HDF5 by both readers", || differential::fixtures(0))?;

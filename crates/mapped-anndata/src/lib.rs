@@ -77,7 +77,7 @@
 //! | `cells.check_vars_sorted()` | [`cells.check_vars_sorted`](MappedCollection::check_vars_sorted)`(true)?` |
 //! | `cells.check_vars_non_aligned(vars)` | [`cells.check_vars_non_aligned`](MappedCollection::check_vars_non_aligned)`(vars)?` |
 //! | `cells.close()`, `cells.closed` | [`cells.close`](MappedCollection::close)`()`, [`cells.closed`](MappedCollection::closed)`()` |
-//! | torch's `DataLoader(cells, 512, shuffle=True)` | [`cells.batches`](MappedCollection::batches)`(`[`LoaderOptions::new`]`(512).shuffle(Shuffle::Exact))?` |
+//! | torch's `DataLoader(cells, 512, shuffle=True)` | [`cells.loader`](MappedCollection::loader)`(`[`LoaderOptions::new`]`(512).shuffle(Shuffle::Exact))?` |
 
 #[doc(inline)]
 pub use mapped_collection::*;

@@ -1,4 +1,4 @@
-//! Loader as dicts of arrays, and as lists of items that view one block.
+//! Batches as dicts of arrays, and as lists of items that view one block.
 
 use mapped_anndata::io::Values;
 use mapped_anndata::{Batch, BatchColumn, CsrIndex, DType, MISSING_CODE, Matrix};

@@ -43,7 +43,7 @@ impl Epoch {
         }
     }
 
-    /// Loader of this epoch, those delivered included.
+    /// Batches of this epoch, those delivered included.
     pub fn n_batches(&self) -> usize {
         self.job.as_ref().map_or(1, |job| job.schedule.n_batches())
     }

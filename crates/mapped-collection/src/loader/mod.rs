@@ -104,7 +104,7 @@ impl Loader {
         &self.options
     }
 
-    /// Loader of a whole epoch.
+    /// Batches of a whole epoch.
     pub fn n_batches(&self) -> usize {
         self.options.n_batches(self.n_rows(), 0)
     }

@@ -108,7 +108,7 @@ fn a_band_larger_than_memory_is_passed_as_often_as_rows_fit() {
     }
 }
 
-/// Loader that reach from one band, or store, into the next are read by two windows.
+/// Batches that reach from one band, or store, into the next are read by two windows.
 #[test]
 fn ends_of_bands_within_a_batch_cost_no_second_decode() {
     let stores = || {
