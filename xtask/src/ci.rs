@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use crate::step::{self, cargo, step};
-use crate::{Result, deny, differential, fixtures, package, root, test};
+use crate::{Result, deny, differential, fixtures, package, root, test, tidy};
 
 /// Runs every step in turn and stops at the first that fails.
 pub(crate) fn run() -> Result {
     step("format", || {
         step::run(&mut cargo(&["fmt", "--all", "--check"]))
     })?;
+    step("layers", tidy::run)?;
     step("clippy", || {
         let args = [
             "clippy",
