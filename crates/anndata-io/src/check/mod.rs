@@ -24,6 +24,7 @@ mod pieces;
 mod report;
 mod run;
 mod scan;
+mod sparse;
 
 pub use report::{CheckReport, ElementCounts, ElementLayout, ElementReport};
 use run::Run;

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use super::entry::{Entry, Need};
 use super::report::{ElementCounts, ElementLayout, ElementReport};
-use super::scan::{Source, Sparse};
+use super::scan::Source;
+use super::sparse::Sparse;
 use super::{Check, names};
 use crate::anndata::AnnDataFile;
 use crate::column::{Column, Kind};

@@ -1,89 +1,37 @@
-//! Matrices with one row a cell: dense, CSR, or a table of numbers, all read by bulks of rows.
+//! Matrices with one row a cell: dense, CSR, CSC, or a table of numbers, all read by bulks of rows.
+//!
+//! Takes a store and the path of an element. Returns a [`MatrixSource`], which reads ascending rows
+//! and pushes them, in the type of the file, into a [`RowSink`].
+//!
+//! ```text
+//! rows ─▶ MatrixSource ─┬─ Dense, Row         an `Array`
+//!                       ├─ Csr (csr.rs)       row pointers in memory, indices and data on demand
+//!                       ├─ Csc (csc/)         turned into Csr when rows are first read
+//!                       └─ Frame (frame.rs)   one array a column
+//!                                └─▶ RowSink: dense runs, or sparse rows
+//! ```
 
 use std::ops::Range;
 
-use crate::array::chunk_reader::{CachePolicy, ChunkReader};
+use crate::array::chunk_reader::CachePolicy;
 use crate::array::{Array, STEP_ELEMENTS};
 use crate::dtype::{DType, Slice};
 use crate::error::Error;
-use crate::io::buffers::AlignedBytes;
 use crate::store::{Node, Store};
 
 pub(crate) mod compressed;
 mod csc;
 mod csr;
 mod frame;
+mod scratch;
+mod sink;
 
 use compressed::Compressed;
 use csc::CscMatrix;
 use csr::CsrMatrix;
 use frame::Frame;
-
-/// Takes the rows of a [`MatrixSource`] as they are read.
-///
-/// `row` is a position in the list of rows that was asked for.
-pub trait RowSink {
-    /// Adjacent elements of a dense row, from flattened position `start` on. The runs of one
-    /// row cover it exactly once, in any order.
-    fn dense(&mut self, row: usize, start: usize, values: Slice<'_>);
-
-    /// A whole sparse row: columns ascending and distinct, each below the row length.
-    fn sparse(&mut self, row: usize, columns: &[u32], values: Slice<'_>);
-
-    /// Room for a sparse row of `len` elements, where the sink keeps rows of this element type
-    /// just as they come: a source that can reads the row into it, and [`sparse`](Self::sparse)
-    /// is not called. A source that finds the row to be other than `sparse` promises calls
-    /// `sparse` after all.
-    fn room(&mut self, _row: usize, _len: usize, _dtype: DType) -> Option<Room<'_>> {
-        None
-    }
-}
-
-/// Where a sparse row may be read to.
-#[derive(Debug)]
-pub struct Room<'a> {
-    /// Its columns.
-    pub columns: &'a mut [u32],
-    /// The bytes of its values, native-endian.
-    pub values: &'a mut [u8],
-}
-
-/// What reading needs besides a matrix, kept from one call to the next: buffers, the last chunks,
-/// decompressors. One for each thread.
-#[derive(Debug, Default)]
-pub struct ReadScratch {
-    scan: bool,
-    neighbours: [Option<u64>; 2],
-    indices: ChunkReader,
-    data: ChunkReader,
-    raw_columns: AlignedBytes,
-    raw_values: AlignedBytes,
-    columns: Vec<u32>,
-}
-
-impl ReadScratch {
-    /// For reads that pass over a file once, in pieces that follow each other: only chunks that
-    /// neighbouring pieces share are put into the cache.
-    pub fn for_scan() -> Self {
-        ReadScratch {
-            scan: true,
-            ..Default::default()
-        }
-    }
-
-    /// For the next piece of a scan: the row before it and the row after it, of the same matrices,
-    /// that other pieces have. Bands of dense chunks in which these lie go into the cache, if they
-    /// fit.
-    pub fn set_neighbours(&mut self, before: Option<u64>, after: Option<u64>) {
-        self.neighbours = [before, after];
-    }
-
-    /// Lets go of the chunks that were read last, so that only the cache holds chunks.
-    pub fn release_chunks(&mut self) {
-        self.indices.forget();
-        self.data.forget();
-    }
-}
+pub use scratch::ReadScratch;
+pub use sink::{Room, RowSink};
 
 /// A matrix in a file, opened. Rows are read in bulk; a single row is a bulk of one.
 ///
@@ -92,11 +40,11 @@ impl ReadScratch {
 pub struct MatrixSource {
     shape: Vec<u64>,
     dtype: DType,
-    layout: Layout,
+    layout: MatrixLayout,
 }
 
 #[derive(Debug, Clone)]
-enum Layout {
+enum MatrixLayout {
     /// Of any rank; a list is one column.
     Dense(Array),
     /// A list that is one row.
@@ -149,22 +97,36 @@ impl MatrixSource {
                 let dtype = array.number_type()?;
                 match *array.shape() {
                     // A matrix of one dimension is one column, or all there is of the only row.
-                    [len] if n_obs == 1 && len > 1 => (vec![1, len], dtype, Layout::Row(array)),
-                    [len] => (vec![len, 1], dtype, Layout::Dense(array)),
-                    _ => (array.shape().to_vec(), dtype, Layout::Dense(array)),
+                    [len] if n_obs == 1 && len > 1 => {
+                        (vec![1, len], dtype, MatrixLayout::Row(array))
+                    }
+                    [len] => (vec![len, 1], dtype, MatrixLayout::Dense(array)),
+                    _ => (array.shape().to_vec(), dtype, MatrixLayout::Dense(array)),
                 }
             }
             (Node::Group, Some("csr_matrix")) => {
                 let matrix = CsrMatrix::open(store, element)?;
-                (matrix.shape().to_vec(), matrix.dtype(), Layout::Csr(matrix))
+                (
+                    matrix.shape().to_vec(),
+                    matrix.dtype(),
+                    MatrixLayout::Csr(matrix),
+                )
             }
             (Node::Group, Some("csc_matrix")) => {
                 let matrix = CscMatrix::open(store, element)?;
-                (matrix.shape().to_vec(), matrix.dtype(), Layout::Csc(matrix))
+                (
+                    matrix.shape().to_vec(),
+                    matrix.dtype(),
+                    MatrixLayout::Csc(matrix),
+                )
             }
             (Node::Group, Some("dataframe")) => {
                 let frame = Frame::open(store, element)?;
-                (frame.shape().to_vec(), frame.dtype(), Layout::Frame(frame))
+                (
+                    frame.shape().to_vec(),
+                    frame.dtype(),
+                    MatrixLayout::Frame(frame),
+                )
             }
             (Node::Group, None) => {
                 let found = "a group without it";
@@ -199,7 +161,7 @@ impl MatrixSource {
 
     /// The same matrix with so many columns, where a list without elements says nothing of them.
     pub(crate) fn with_columns(mut self, n_columns: u64) -> MatrixSource {
-        if let Layout::Dense(array) = &self.layout
+        if let MatrixLayout::Dense(array) = &self.layout
             && array.shape() == [0]
         {
             self.shape = vec![0, n_columns];
@@ -210,10 +172,12 @@ impl MatrixSource {
     /// What it is made of in the file.
     pub(crate) fn parts(&self) -> MatrixParts {
         match &self.layout {
-            Layout::Dense(array) | Layout::Row(array) => MatrixParts::Dense(array.clone()),
-            Layout::Csr(matrix) => MatrixParts::Compressed(matrix.parts().clone()),
-            Layout::Csc(matrix) => MatrixParts::Compressed(matrix.parts().clone()),
-            Layout::Frame(frame) => MatrixParts::Table(frame.columns().to_vec()),
+            MatrixLayout::Dense(array) | MatrixLayout::Row(array) => {
+                MatrixParts::Dense(array.clone())
+            }
+            MatrixLayout::Csr(matrix) => MatrixParts::Compressed(matrix.parts().clone()),
+            MatrixLayout::Csc(matrix) => MatrixParts::Compressed(matrix.parts().clone()),
+            MatrixLayout::Frame(frame) => MatrixParts::Table(frame.columns().to_vec()),
         }
     }
 
@@ -239,17 +203,17 @@ impl MatrixSource {
 
     /// Whether rows come sparse.
     pub fn is_sparse(&self) -> bool {
-        matches!(self.layout, Layout::Csr(_) | Layout::Csc(_))
+        matches!(self.layout, MatrixLayout::Csr(_) | MatrixLayout::Csc(_))
     }
 
     /// Whether a row is read where it lies, without decoding what is around it: reading rows in
     /// file order then gains nothing.
     pub fn is_direct(&self) -> bool {
         match &self.layout {
-            Layout::Dense(array) => array.is_direct(),
-            Layout::Csr(matrix) => matrix.is_direct(),
-            Layout::Csc(_) => true,
-            Layout::Row(_) | Layout::Frame(_) => false,
+            MatrixLayout::Dense(array) => array.is_direct(),
+            MatrixLayout::Csr(matrix) => matrix.is_direct(),
+            MatrixLayout::Csc(_) => true,
+            MatrixLayout::Row(_) | MatrixLayout::Frame(_) => false,
         }
     }
 
@@ -285,7 +249,7 @@ impl MatrixSource {
         sink: &mut impl RowSink,
     ) -> Result<(), Error> {
         match &self.layout {
-            Layout::Dense(array) => {
+            MatrixLayout::Dense(array) => {
                 let blocks = self.chunks_per_band();
                 let cut = |number: u64| (number * blocks).checked_div(n_parts).unwrap_or(blocks);
                 let policy = match scratch.scan {
@@ -298,10 +262,12 @@ impl MatrixSource {
                 })
             }
             _ if number > 0 => Ok(()),
-            Layout::Row(array) => read_row(array, rows, scratch, sink),
-            Layout::Csr(matrix) => matrix.read_rows(rows, scratch, sink),
-            Layout::Csc(matrix) => matrix.rows(&mut |_, _| {})?.read_rows(rows, scratch, sink),
-            Layout::Frame(frame) => frame.read_rows(rows, sink),
+            MatrixLayout::Row(array) => read_row(array, rows, scratch, sink),
+            MatrixLayout::Csr(matrix) => matrix.read_rows(rows, scratch, sink),
+            MatrixLayout::Csc(matrix) => {
+                matrix.rows(&mut |_, _| {})?.read_rows(rows, scratch, sink)
+            }
+            MatrixLayout::Frame(frame) => frame.read_rows(rows, sink),
         }
     }
 
@@ -321,7 +287,7 @@ impl MatrixSource {
 
     fn can_keep(&self, bytes: u64) -> bool {
         match &self.layout {
-            Layout::Dense(array) => array.parts().context.can_keep(bytes),
+            MatrixLayout::Dense(array) => array.parts().context.can_keep(bytes),
             _ => false,
         }
     }
@@ -329,7 +295,7 @@ impl MatrixSource {
     /// Chunks of a dense matrix that lie side by side in a band; 1 for others.
     pub fn chunks_per_band(&self) -> u64 {
         match &self.layout {
-            Layout::Dense(array) => {
+            MatrixLayout::Dense(array) => {
                 let (shape, chunk) = (array.shape(), array.chunk_shape());
                 let counts = shape.iter().zip(chunk).skip(1);
                 counts.map(|(&n, &chunk)| n.div_ceil(chunk)).product()
@@ -344,9 +310,11 @@ impl MatrixSource {
     pub fn band_bytes(&self) -> u64 {
         match &self.layout {
             _ if self.is_direct() => 0,
-            Layout::Dense(array) => array.chunk_bytes().saturating_mul(self.chunks_per_band()),
-            Layout::Csr(matrix) => matrix.band_bytes(),
-            Layout::Row(_) | Layout::Csc(_) | Layout::Frame(_) => 0,
+            MatrixLayout::Dense(array) => {
+                array.chunk_bytes().saturating_mul(self.chunks_per_band())
+            }
+            MatrixLayout::Csr(matrix) => matrix.band_bytes(),
+            MatrixLayout::Row(_) | MatrixLayout::Csc(_) | MatrixLayout::Frame(_) => 0,
         }
     }
 
@@ -361,7 +329,7 @@ impl MatrixSource {
     /// When the matrix cannot be read, or a temporary file cannot be written.
     pub fn prepare(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<(), Error> {
         match &self.layout {
-            Layout::Csc(matrix) => matrix.rows(progress).map(|_| ()),
+            MatrixLayout::Csc(matrix) => matrix.rows(progress).map(|_| ()),
             _ => Ok(()),
         }
     }
@@ -369,7 +337,7 @@ impl MatrixSource {
     /// Whether rows can be read without [preparation](Self::prepare).
     pub fn is_prepared(&self) -> bool {
         match &self.layout {
-            Layout::Csc(matrix) => matrix.ready().is_some(),
+            MatrixLayout::Csc(matrix) => matrix.ready().is_some(),
             _ => true,
         }
     }
@@ -378,8 +346,8 @@ impl MatrixSource {
     /// prepared; all for others.
     pub fn stored_len(&self, row: u64) -> Option<u64> {
         let by_row = match &self.layout {
-            Layout::Csr(matrix) => Some(matrix),
-            Layout::Csc(matrix) => matrix.ready(),
+            MatrixLayout::Csr(matrix) => Some(matrix),
+            MatrixLayout::Csc(matrix) => matrix.ready(),
             _ => None,
         };
         match by_row {
@@ -393,9 +361,9 @@ impl MatrixSource {
     pub fn rows_per_band(&self) -> u64 {
         match &self.layout {
             _ if self.is_direct() => 1,
-            Layout::Dense(array) => array.chunk_shape()[0],
-            Layout::Csr(matrix) => matrix.rows_per_band(),
-            Layout::Row(_) | Layout::Csc(_) | Layout::Frame(_) => 1,
+            MatrixLayout::Dense(array) => array.chunk_shape()[0],
+            MatrixLayout::Csr(matrix) => matrix.rows_per_band(),
+            MatrixLayout::Row(_) | MatrixLayout::Csc(_) | MatrixLayout::Frame(_) => 1,
         }
     }
 
@@ -403,9 +371,9 @@ impl MatrixSource {
     pub fn band(&self, row: u64) -> u64 {
         match &self.layout {
             _ if self.is_direct() => row,
-            Layout::Dense(array) => row / array.chunk_shape()[0],
-            Layout::Csr(matrix) => matrix.band(row),
-            Layout::Row(_) | Layout::Csc(_) | Layout::Frame(_) => row,
+            MatrixLayout::Dense(array) => row / array.chunk_shape()[0],
+            MatrixLayout::Csr(matrix) => matrix.band(row),
+            MatrixLayout::Row(_) | MatrixLayout::Csc(_) | MatrixLayout::Frame(_) => row,
         }
     }
 }

@@ -1,6 +1,15 @@
 //! Stores: groups, arrays and attributes, whatever the file format.
+//!
+//! Takes a path and the context. Returns a [`Store`], from which arrays and attributes are opened by
+//! their paths. One backend a format; each makes the same [`Array`]s:
+//!
+//! ```text
+//! location ─▶ content.rs: what it is ─┬─ hdf5/    (libhdf5, fallback: the C library)
+//!                                     ├─ zarr/    directories and zip archives
+//!                                     └─ memory.rs
+//! below.rs: a group of a store as a store · container.rs: MuData, SpatialData, loom
+//! ```
 
-use std::fmt::{self, Debug};
 use std::path::{Path, PathBuf};
 
 use crate::array::Array;
@@ -9,6 +18,7 @@ use crate::io::context::{Hdf5Backend, IoContext};
 use crate::io::location::{self, Existing, Location};
 use crate::path::member;
 
+mod backend;
 mod below;
 pub(crate) mod container;
 mod content;
@@ -20,65 +30,11 @@ mod libhdf5;
 pub(crate) mod memory;
 pub(crate) mod zarr;
 
+pub(crate) use backend::Backend;
+pub use backend::{Attribute, Node};
 use below::Below;
 use content::Content;
 pub use memory::MemoryStore;
-
-/// What stands at a path in a store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Node {
-    /// A group of named elements.
-    Group,
-    /// An array of records: its fields are arrays below it, as a group's members are.
-    Table,
-    /// An array.
-    Array,
-}
-
-/// The value of an attribute, as far as AnnData uses it.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Attribute {
-    /// One text.
-    Text(String),
-    /// A list of texts.
-    Texts(Vec<String>),
-    /// One or more integers; booleans are 0 and 1.
-    Integers(Vec<i64>),
-    /// An HDF5 object reference: the path of what it refers to.
-    Reference(String),
-    /// Anything else, described.
-    Other(String),
-}
-
-impl fmt::Display for Attribute {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Attribute::Text(text) => write!(f, "{text:?}"),
-            Attribute::Texts(texts) => write!(f, "{texts:?}"),
-            Attribute::Integers(numbers) => write!(f, "{numbers:?}"),
-            Attribute::Reference(path) => write!(f, "a reference to {path}"),
-            Attribute::Other(what) => f.write_str(what),
-        }
-    }
-}
-
-/// What a file format has to offer. `Ok(None)` means that there is no such thing, `Err` that it
-/// could not be read. Paths are relative to the root, joined by `/`.
-pub(crate) trait Backend: Debug + Send + Sync {
-    fn node(&self, element: &str) -> Result<Option<Node>, Error>;
-    fn children(&self, group: &str) -> Result<Vec<String>, Error>;
-    /// Members of a group that cannot be asked for, by a name that is no text: an error each.
-    fn unreadable(&self, group: &str) -> Result<Vec<Error>, Error>;
-    fn attribute_names(&self, element: &str) -> Result<Vec<String>, Error>;
-    fn attribute(&self, element: &str, name: &str) -> Result<Option<Attribute>, Error>;
-    fn array(&self, element: &str) -> Result<Array, Error>;
-
-    /// The members of a group that have a name and nothing behind it, and what stands there.
-    fn dangling(&self, group: &str) -> Result<Vec<(String, String)>, Error>;
-
-    /// Whether the file says that a process writes it.
-    fn has_writer(&self) -> bool;
-}
 
 /// An opened store: an HDF5 file, a zarr directory or a zip archive of one, or memory.
 ///
@@ -216,17 +172,26 @@ impl Store {
     }
 
     /// What stands at a path; `None` when nothing does.
+    ///
+    /// # Errors
+    /// When it cannot be told: a damaged link, metadata that does not parse.
     pub fn node(&self, element: &str) -> Result<Option<Node>, Error> {
         self.backend.node(element)
     }
 
     /// The names in a group, in no particular order; the fields of a table, in theirs.
+    ///
+    /// # Errors
+    /// When there is no such group, or its members cannot be listed.
     pub fn children(&self, group: &str) -> Result<Vec<String>, Error> {
         self.backend.children(group)
     }
 
     /// What is wrong with the members of a group that cannot be read at all: names that are no
     /// text, damaged headers. [`children`](Self::children) lists the others.
+    ///
+    /// # Errors
+    /// When the members of the group cannot be listed.
     pub fn unreadable(&self, group: &str) -> Result<Vec<Error>, Error> {
         let mut errors = self.backend.unreadable(group)?;
         for name in self.children(group)? {
@@ -236,16 +201,25 @@ impl Store {
     }
 
     /// The names of the attributes of a group or array, in no particular order.
+    ///
+    /// # Errors
+    /// When the attributes cannot be read.
     pub fn attribute_names(&self, element: &str) -> Result<Vec<String>, Error> {
         self.backend.attribute_names(element)
     }
 
     /// An attribute of a group or array; `None` when it has none of that name.
+    ///
+    /// # Errors
+    /// When the attributes cannot be read.
     pub fn attribute(&self, element: &str, name: &str) -> Result<Option<Attribute>, Error> {
         self.backend.attribute(element, name)
     }
 
     /// Opens an array: finds where all of its chunks lie.
+    ///
+    /// # Errors
+    /// When there is no such array, or it is not one that this crate reads.
     pub fn array(&self, element: &str) -> Result<Array, Error> {
         self.backend.array(element)
     }

@@ -9,8 +9,9 @@ use hdf5_reader::messages::{
 };
 use hdf5_reader::reference::resolve_object_reference;
 
+use super::Hdf5Store;
 use super::datatype::{Class, Datatype};
-use super::{Hdf5Store, failure};
+use super::errors::failure;
 use crate::array::chunks::Chunks;
 use crate::array::decode::CodecPipeline;
 use crate::array::grid::Grid;

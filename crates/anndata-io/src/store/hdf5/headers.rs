@@ -13,7 +13,8 @@ use hdf5_reader::io::Cursor;
 use hdf5_reader::messages::shared::{self, SharedMessage};
 use hdf5_reader::messages::{self, HdfMessage};
 
-use super::{Hdf5Store, invalid, is_undefined};
+use super::Hdf5Store;
+use super::errors::{invalid, is_undefined};
 use crate::limits::{HEADER_CACHE_BYTES, MAX_HEADER_BYTES, MAX_HEADER_PIECES};
 
 /// The messages of an object.

@@ -1,6 +1,12 @@
 //! HDF5 files. The structure is read by code of ours over the parsers of the `hdf5-reader` crate; the
 //! bytes of arrays are located here once and read by [`Array`](crate::Array).
 //!
+//! ```text
+//! path ─▶ groups, links ─▶ headers ─▶ messages ─┬─ attributes
+//!                                               └─ dataset: datatype, elements, chunk_table,
+//! metered: bounds what one call reads                       filters ─▶ Array
+//! ```
+//!
 //! An [`Hdf5Store`] holds locks, so none outlives the opening of a file: what remains are chunk
 //! tables.
 
@@ -14,7 +20,7 @@ use hdf5_reader::{Hdf5File, OpenOptions, Storage};
 
 use super::{Attribute, Backend, Node};
 use crate::array::Array;
-use crate::error::{Error, ErrorKind, IF_READABLE, LIBRARY_OR_REWRITE, LINK_ELSEWHERE};
+use crate::error::{Error, ErrorKind, LIBRARY_OR_REWRITE};
 use crate::io::context::IoContext;
 use crate::io::file::FileSource;
 use crate::path::member;
@@ -23,15 +29,24 @@ mod attributes;
 mod chunk_table;
 mod dataset;
 mod datatype;
+mod elements;
 mod end;
-mod groups;
+mod errors;
+mod filters;
 mod headers;
+mod integers;
 pub(super) mod item;
+mod links;
+mod members;
 mod metered;
+mod paths;
 
 use datatype::{Datatype, Field};
-use groups::Members;
+use errors::failure;
+#[cfg(feature = "libhdf5")]
+pub(super) use filters::filter_name;
 use headers::{Header, Headers, ObjectKind};
+use members::Members;
 use metered::Metered;
 
 /// An open HDF5 file.
@@ -53,14 +68,6 @@ impl std::fmt::Debug for Hdf5Store {
             .finish_non_exhaustive()
     }
 }
-
-/// The number that the format gives to links into other files.
-const EXTERNAL_LINK: u8 = 64;
-
-/// The way out of such a link, whether or not the other file is there.
-const LINK_WAY_OUT: &str = "put the other file where the link leads, then open this one with the \
-     HDF5 C library (feature libhdf5, Hdf5Backend::PureThenLibHdf5), or rewrite it with a current \
-     anndata (read it, then write it again)";
 
 impl Hdf5Store {
     pub(crate) fn open(path: &Path, context: &IoContext) -> Result<Self, Error> {
@@ -170,67 +177,6 @@ impl Hdf5Store {
             Some(address) => self.members(address).map_err(fail),
             None => Ok(None),
         }
-    }
-}
-
-/// What a filter is called, by its number.
-pub(super) fn filter_name(id: u16) -> Option<&'static str> {
-    Some(match id {
-        1 => "deflate",
-        2 => "shuffle",
-        3 => "fletcher32",
-        4 => "szip",
-        5 => "nbit",
-        6 => "scaleoffset",
-        307 => "bzip2",
-        32000 => "lzf",
-        32001 => "blosc",
-        32004 => "lz4",
-        32008 => "bitshuffle",
-        32015 => "zstd",
-        32026 => "blosc2",
-        _ => return None,
-    })
-}
-
-fn invalid(what: impl Into<String>) -> Hdf5Error {
-    Hdf5Error::InvalidData(what.into())
-}
-
-fn is_undefined(address: u64, offset_size: u8) -> bool {
-    hdf5_reader::io::Cursor::is_undefined_offset(address, offset_size)
-}
-
-fn failure(path: &Path, element: &str, error: Hdf5Error) -> Error {
-    let mut root = &error;
-    while let Hdf5Error::Context { source, .. } = root {
-        root = source;
-    }
-    let unsupported = |what: &str| Error::unsupported(path, element, what, LIBRARY_OR_REWRITE);
-    match root {
-        Hdf5Error::DatasetNotFound(_) | Hdf5Error::GroupNotFound(_) => {
-            Error::new(path, element, ErrorKind::MissingElement { nearest: None })
-        }
-        Hdf5Error::UnsupportedLayoutClass(3) => unsupported("a virtual dataset"),
-        Hdf5Error::UnsupportedLinkType(EXTERNAL_LINK) => {
-            Error::unsupported(path, element, LINK_ELSEWHERE, LINK_WAY_OUT)
-        }
-        Hdf5Error::UnsupportedSuperblockVersion(_)
-        | Hdf5Error::UnsupportedLayoutClass(_)
-        | Hdf5Error::UnsupportedLayoutVersion(_)
-        | Hdf5Error::UnsupportedDatatypeClass(_)
-        | Hdf5Error::UnsupportedLinkType(_)
-        | Hdf5Error::UnsupportedChunkIndexType(_)
-        | Hdf5Error::UnsupportedEncoding(_) => {
-            // What it is, without saying twice that it is not supported.
-            let text = root.to_string();
-            let what = text.strip_prefix("unsupported ").unwrap_or(&text);
-            let what = what.strip_prefix("encoding: ").unwrap_or(what);
-            let what = what.strip_suffix(" is not supported").unwrap_or(what);
-            let what = what.split("; at most ").next().unwrap_or(what);
-            Error::unsupported(path, element, format!("HDF5's {what}"), IF_READABLE)
-        }
-        _ => Error::new(path, element, ErrorKind::Hdf5(Arc::new(error))),
     }
 }
 

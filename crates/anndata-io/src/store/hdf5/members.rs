@@ -1,6 +1,6 @@
 //! Groups: the names in them and where each leads, whatever is wrong with what they name.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 
 use hdf5_reader::btree_v1;
@@ -13,44 +13,26 @@ use hdf5_reader::messages::symbol_table_msg::SymbolTableMessage;
 use hdf5_reader::messages::{HdfMessage, MSG_LINK, MSG_LINK_INFO, MSG_SYMBOL_TABLE};
 use hdf5_reader::symbol_table::SymbolTableNode;
 
+use super::Hdf5Store;
+use super::errors::{invalid, is_undefined};
 use super::headers::ObjectKind;
-use super::{Hdf5Store, invalid, is_undefined};
-use crate::limits::{MAX_LINK_DEPTH, MAX_LINKS};
+use super::links::{Link, Target};
 
 /// The members of a group.
 #[derive(Debug, Default)]
 pub(super) struct Members {
     /// In the order of their creation where that is known.
     pub(super) names: Vec<String>,
-    targets: HashMap<String, Target>,
+    pub(super) targets: HashMap<String, Target>,
     /// Members whose names cannot be asked for: the name, escaped, and what is wrong with it.
     pub(super) unreadable: Vec<(String, &'static str)>,
     /// Whether there are members whose names are not known at all: any name may be theirs.
     nameless: bool,
 }
 
-/// Where a name leads.
-#[derive(Debug)]
-enum Target {
-    /// To the object at an address.
-    Object(u64),
-    /// To a path.
-    Path(String),
-    /// By a link of this type, which is not followed.
-    Unsupported(u8),
-    /// Nowhere: what is wrong with it.
-    Damaged(&'static str),
-}
-
-/// A link as it stands in a header or a heap.
-struct Link {
-    name: Vec<u8>,
-    order: Option<u64>,
-    target: Target,
-}
-
 impl Members {
-    fn target(&self, name: &str) -> Result<Option<&Target>, Hdf5Error> {
+    /// Where a name leads; `None` when the group does not have it.
+    pub(super) fn target(&self, name: &str) -> Result<Option<&Target>, Hdf5Error> {
         let target = self.targets.get(name);
         if target.is_none() && self.nameless {
             let what =
@@ -89,97 +71,6 @@ impl Members {
 }
 
 impl Hdf5Store {
-    /// The address of the object at a path; `None` when there is none.
-    pub(super) fn address(&self, path: &str) -> Result<Option<u64>, Hdf5Error> {
-        let root = self.file.superblock().root_object_header_address()?;
-        match path {
-            "" => Ok(Some(root)),
-            path => self.follow(root, path.split('/'), 0, &mut 0),
-        }
-    }
-
-    fn follow<'a>(
-        &self,
-        start: u64,
-        names: impl Iterator<Item = &'a str>,
-        depth: u32,
-        followed: &mut u32,
-    ) -> Result<Option<u64>, Hdf5Error> {
-        let mut at = start;
-        for name in names {
-            let Some(members) = self.members(at)? else {
-                return Ok(None);
-            };
-            at = match members.target(name)? {
-                None => return Ok(None),
-                Some(Target::Object(address)) => *address,
-                Some(Target::Unsupported(kind)) => {
-                    return Err(Hdf5Error::UnsupportedLinkType(*kind));
-                }
-                Some(Target::Damaged(what)) => return Err(invalid(*what)),
-                Some(Target::Path(path)) => {
-                    *followed += 1;
-                    if *followed > MAX_LINKS {
-                        return Err(invalid("its links lead to links over and over"));
-                    }
-                    if depth == MAX_LINK_DEPTH {
-                        return Ok(None);
-                    }
-                    let from = match path.starts_with('/') {
-                        true => self.file.superblock().root_object_header_address()?,
-                        false => at,
-                    };
-                    let names = path.split('/').filter(|name| !matches!(*name, "" | "."));
-                    let names: Box<dyn Iterator<Item = &str>> = Box::new(names);
-                    match self.follow(from, names, depth + 1, followed)? {
-                        Some(address) => address,
-                        None => return Ok(None),
-                    }
-                }
-            };
-        }
-        Ok(Some(at))
-    }
-
-    /// The path of the object at an address: in the group `likely`, or else anywhere.
-    pub(super) fn path_of(&self, address: u64, likely: &str) -> Result<Option<String>, Hdf5Error> {
-        let of = |members: &Members| {
-            let leads_there = |name: &&String| matches!(members.targets.get(*name), Some(Target::Object(found)) if *found == address);
-            members.names.iter().find(leads_there).cloned()
-        };
-        if let Ok(Some(group)) = self.address(likely)
-            && let Ok(Some(members)) = self.members(group)
-            && let Some(name) = of(&members)
-        {
-            return Ok(Some(format!("{likely}/{name}")));
-        }
-        let root = self.file.superblock().root_object_header_address()?;
-        let mut seen = HashSet::from([root]);
-        let mut groups = vec![(String::new(), root)];
-        let mut failed = None;
-        while let Some((path, group)) = groups.pop() {
-            let members = match self.members(group) {
-                Ok(Some(members)) => members,
-                Ok(None) => continue,
-                Err(error) => {
-                    failed = Some(error);
-                    continue;
-                }
-            };
-            if let Some(name) = of(&members) {
-                return Ok(Some(format!("{path}{name}")));
-            }
-            for name in &members.names {
-                if let Some(Target::Object(child)) = members.targets.get(name)
-                    && seen.insert(*child)
-                {
-                    groups.push((format!("{path}{name}/"), *child));
-                }
-            }
-        }
-        failed.map_or(Ok(None), Err)
-    }
-
     /// The members of the group at an address; `None` when it is none. They are read once.
     pub(super) fn members(&self, address: u64) -> Result<Option<Arc<Members>>, Hdf5Error> {
         let lock = || self.members.lock().unwrap_or_else(PoisonError::into_inner);
@@ -190,6 +81,7 @@ impl Hdf5Store {
         if header.kind() != ObjectKind::Group {
             return Ok(None);
         }
+        let (_, offset_size, _) = self.structure();
         let mut members = Members::default();
         let mut links = Vec::new();
         for message in &header.messages {
@@ -199,13 +91,13 @@ impl Hdf5Store {
                         self.members_of_table(&table, &mut members)?;
                     }
                 }
-                MSG_LINK => links.push(self.link(&self.contents(message)?)),
+                MSG_LINK => links.push(Link::parse(&self.contents(message)?, offset_size)),
                 MSG_LINK_INFO => {
                     if let HdfMessage::LinkInfo(info) = self.parsed(message)? {
                         let (heap, tree) =
                             (info.fractal_heap_address, info.btree_name_index_address);
                         self.objects_of_heap(heap, tree, |_, bytes| {
-                            links.push(self.link(bytes));
+                            links.push(Link::parse(bytes, offset_size));
                         })?;
                     }
                 }
@@ -226,39 +118,6 @@ impl Hdf5Store {
         let members = Arc::new(members);
         lock().insert(address, members.clone());
         Ok(Some(members))
-    }
-
-    /// Reads a link message, as far as its name at least.
-    fn link(&self, bytes: &[u8]) -> Result<Link, Hdf5Error> {
-        let mut cursor = Cursor::new(bytes);
-        if cursor.read_u8()? != 1 {
-            return Err(invalid("a link of an unknown version"));
-        }
-        let flags = cursor.read_u8()?;
-        let kind = if flags & 8 != 0 { cursor.read_u8()? } else { 0 };
-        let order = (flags & 4 != 0).then(|| cursor.read_u64_le()).transpose()?;
-        if flags & 16 != 0 {
-            cursor.skip(1)?; // what the name is encoded in; all is read as UTF-8
-        }
-        let len = cursor.read_uvar(1 << (flags & 3))?;
-        let len = usize::try_from(len).map_err(|_| invalid("a link with a name too long"))?;
-        let name = cursor.read_bytes(len)?.to_vec();
-        let (_, offset_size, _) = self.structure();
-        let target = match kind {
-            0 => cursor.read_offset(offset_size).map(Target::Object).ok(),
-            1 => cursor
-                .read_u16_le()
-                .and_then(|len| cursor.read_bytes(len.into()))
-                .map(target_of_path)
-                .ok(),
-            kind => Some(Target::Unsupported(kind)),
-        };
-        let target = target.unwrap_or(Target::Damaged("a link that ends too early"));
-        Ok(Link {
-            name,
-            order,
-            target,
-        })
     }
 
     /// The members in the table of an old group.
@@ -302,7 +161,7 @@ impl Hdf5Store {
                         let path = text_at(segment, u32::from_le_bytes([a, b, c, d]).into());
                         path.map_or(
                             Target::Damaged("a link whose path is nowhere"),
-                            target_of_path,
+                            Target::of_path,
                         )
                     }
                     _ => Target::Object(entry.object_header_address),
@@ -359,17 +218,6 @@ impl Hdf5Store {
 
 /// What an entry of an old group holds when it leads to a path.
 const PATH: u32 = 2;
-
-/// A link to a path.
-fn target_of_path(path: &[u8]) -> Target {
-    // A path in a header ends where it says, and may hold a zero byte.
-    match std::str::from_utf8(path) {
-        // To the C library it leads to the group itself.
-        Ok("") => Target::Damaged("a link to an empty path"),
-        Ok(path) if !path.contains('\0') => Target::Path(path.to_owned()),
-        _ => Target::Damaged("a link to a path that is not UTF-8"),
-    }
-}
 
 /// A text in the heap of an old group's names.
 fn text_at(segment: &[u8], offset: u64) -> Option<&[u8]> {

@@ -4,15 +4,18 @@
 //! Where the rows do not fit into the memory that is left for them, the second pass sorts the
 //! elements by blocks of rows into a temporary file, from which each block is then put in order
 //! and written to another one. Either way columns are passed in order, so those of each row ascend.
+//!
+//! ```text
+//! columns in the file ─▶ row_starts: counts ─▶ where each row begins
+//!                     ─▶ for_each ─┬─ memory.rs: each entry to its place        budget allows it
+//!                                  └─ blocks.rs: by blocks of rows, to a file   otherwise
+//!                                            └─▶ arrays over that memory ─▶ CsrMatrix
+//! ```
 
-use std::fs::File;
-use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytemuck::{AnyBitPattern, NoUninit};
-use memmap2::{Mmap, MmapMut};
 use once_cell::race::OnceBox;
 
 use super::ReadScratch;
@@ -26,10 +29,14 @@ use crate::array::{Array, ArrayParts, ItemType, STEP_ELEMENTS};
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind};
 use crate::io::bytes::{ByteSource, Memory};
-use crate::io::context::{IoContext, Reservation};
+use crate::io::context::IoContext;
 use crate::io::fork::ForkLocal;
-use crate::limits::{CSC_SORT_BYTES, MIN_CSC_BLOCK_BYTES};
 use crate::store::Store;
+
+mod blocks;
+mod memory;
+
+use memory::Mapped;
 
 /// How far a preparation is: elements done, and elements to do. A matrix counts several times,
 /// once for each pass.
@@ -114,12 +121,12 @@ impl CscMatrix {
             Some(reservation) => {
                 let (columns, values) = self.in_memory::<T>(&starts, progress)?;
                 let reservation = Arc::new(reservation);
-                let kept = |map| Memory::new(Mapped(map, Some(reservation.clone())));
+                let kept = |map| Memory::new(Mapped::new(map, Some(reservation.clone())));
                 ((kept(columns), 0), (kept(values), 0))
             }
             None => {
                 let map = self.in_file::<T>(&starts, progress)?;
-                let memory = Memory::new(Mapped(map, None));
+                let memory = Memory::new(Mapped::new(map, None));
                 ((memory.clone(), 0), (memory, n_elements * 4))
             }
         };
@@ -236,102 +243,6 @@ impl CscMatrix {
         self.columns.indices.error(ErrorKind::Changed)
     }
 
-    fn in_memory<T: Word>(
-        &self,
-        starts: &[u64],
-        progress: Progress<'_>,
-    ) -> Result<(Mmap, Mmap), Error> {
-        let n_elements = self.n_elements();
-        let mut next = starts[..self.n_rows()].to_vec();
-        let failed = |error| self.columns.indices.error(ErrorKind::Io(Arc::new(error)));
-        let mut column_map = pages(n_elements * 4).map_err(failed)?;
-        let mut value_map = pages(n_elements * size_of::<T>() as u64).map_err(failed)?;
-        let columns: &mut [u32] = bytemuck::cast_slice_mut(&mut column_map);
-        let values: &mut [T] = bytemuck::cast_slice_mut(&mut value_map);
-        let report = &mut |done| progress(n_elements + done, 2 * n_elements);
-        self.for_each(report, |row, column, value: T| {
-            let place = next.get_mut(row as usize).ok_or_else(|| self.changed())?;
-            let at = *place as usize;
-            match (columns.get_mut(at), values.get_mut(at)) {
-                (Some(column_at), Some(value_at)) => (*column_at, *value_at) = (column, value),
-                _ => return Err(self.changed()),
-            }
-            *place += 1;
-            Ok(())
-        })?;
-        let read_only = |map: MmapMut| map.make_read_only().map_err(failed);
-        Ok((read_only(column_map)?, read_only(value_map)?))
-    }
-
-    /// All columns, then all values, in an unlinked file, mapped.
-    fn in_file<T: Word>(&self, starts: &[u64], progress: Progress<'_>) -> Result<Mmap, Error> {
-        let n_elements = self.n_elements();
-        let temporary = |error| {
-            let element = format!(
-                "{} (as rows, in {})",
-                self.columns.indices.element(),
-                std::env::temp_dir().display()
-            );
-            Error::io(self.columns.indices.file(), element, error)
-        };
-        let blocks = Blocks::new(starts, 2 * (8 + size_of::<T>() as u64));
-        let (parts, sorted) = (tempfile::tempfile(), tempfile::tempfile());
-        let (parts, sorted) = (parts.map_err(temporary)?, sorted.map_err(temporary)?);
-        // By blocks of rows.
-        let mut writers = blocks.writers::<T>(&parts, starts);
-        let report = &mut |done| progress(n_elements + done, 3 * n_elements);
-        self.for_each(report, |row, column, value: T| {
-            let block = blocks
-                .of_row
-                .get(row as usize)
-                .ok_or_else(|| self.changed())?;
-            let writer = &mut writers[*block as usize];
-            let element = Element { row, column, value };
-            writer.push(&element).map_err(temporary)
-        })?;
-        for writer in &mut writers {
-            writer.flush().map_err(temporary)?;
-            if writer.at != writer.end {
-                return Err(self.changed());
-            }
-        }
-        drop(writers);
-        // By rows.
-        let (mut bytes, mut columns, mut values) = (Vec::new(), Vec::new(), Vec::<T>::new());
-        for rows in &blocks.rows {
-            let first = starts[rows.start];
-            let n_in_block = (starts[rows.end] - first) as usize;
-            bytes.resize(n_in_block * Element::<T>::LEN, 0);
-            let offset = first * Element::<T>::LEN as u64;
-            parts.read_exact_at(&mut bytes, offset).map_err(temporary)?;
-            columns.resize(n_in_block, 0u32);
-            values.resize(n_in_block, T::default());
-            let mut next = starts[rows.clone()].to_vec();
-            for element in bytes
-                .chunks_exact(Element::<T>::LEN)
-                .map(Element::<T>::from_bytes)
-            {
-                let place = &mut next[element.row as usize - rows.start];
-                let at = (*place - first) as usize;
-                // A row with more elements than were counted would reach beyond its block.
-                if at >= n_in_block {
-                    return Err(self.changed());
-                }
-                (columns[at], values[at]) = (element.column, element.value);
-                *place += 1;
-            }
-            let write =
-                |bytes: &[u8], offset| sorted.write_all_at(bytes, offset).map_err(temporary);
-            write(bytemuck::cast_slice(&columns), first * 4)?;
-            let offset = n_elements * 4 + first * size_of::<T>() as u64;
-            write(bytemuck::cast_slice(&values), offset)?;
-            progress(2 * n_elements + starts[rows.end], 3 * n_elements);
-        }
-        // SAFETY: the map is read-only, and its bytes are only ever copied out. The file has no
-        // name, so that nobody else can change it.
-        unsafe { Mmap::map(&sorted) }.map_err(temporary)
-    }
-
     /// The array of all elements at a place, under the name of the one in the file.
     fn array(
         &self,
@@ -369,136 +280,3 @@ impl Word for u8 {}
 impl Word for u16 {}
 impl Word for u32 {}
 impl Word for u64 {}
-
-/// Rows in memory, and the part of the budget that they take.
-struct Mapped(
-    Mmap,
-    #[expect(dead_code, reason = "its drop is what counts")] Option<Arc<Reservation>>,
-);
-
-impl AsRef<[u8]> for Mapped {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-/// Memory of zeros for at least so many bytes, in large pages where the system has them: elements
-/// are written far from each other, and finding each in a table of small pages takes longer than
-/// writing it.
-fn pages(n_bytes: u64) -> io::Result<MmapMut> {
-    let len = usize::try_from(n_bytes).map_err(|_| io::ErrorKind::OutOfMemory)?;
-    let map = MmapMut::map_anon(len.next_multiple_of(8).max(8))?;
-    #[cfg(target_os = "linux")]
-    if let Err(error) = map.advise(memmap2::Advice::HugePage) {
-        tracing::debug!("no large pages: {error}");
-    }
-    Ok(map)
-}
-
-/// One element on its way to its row.
-struct Element<T> {
-    row: u32,
-    column: u32,
-    value: T,
-}
-
-impl<T: Word> Element<T> {
-    const LEN: usize = 8 + size_of::<T>();
-
-    fn from_bytes(bytes: &[u8]) -> Element<T> {
-        Element {
-            row: bytemuck::pod_read_unaligned(&bytes[..4]),
-            column: bytemuck::pod_read_unaligned(&bytes[4..8]),
-            value: bytemuck::pod_read_unaligned(&bytes[8..]),
-        }
-    }
-}
-
-/// Rows in blocks that fit into memory.
-struct Blocks {
-    rows: Vec<Range<usize>>,
-    of_row: Vec<u32>,
-}
-
-impl Blocks {
-    /// Blocks of elements that each take so many bytes; a row is never divided.
-    fn new(starts: &[u64], element_bytes: u64) -> Blocks {
-        let most = CSC_SORT_BYTES / element_bytes;
-        let n_rows = starts.len() - 1;
-        let (mut rows, mut of_row) = (Vec::new(), Vec::with_capacity(n_rows));
-        let mut first = 0;
-        for row in 0..n_rows {
-            if row > first && starts[row + 1] - starts[first] > most {
-                rows.push(first..row);
-                first = row;
-            }
-            of_row.push(rows.len() as u32);
-        }
-        if first < n_rows {
-            rows.push(first..n_rows);
-        }
-        Blocks { rows, of_row }
-    }
-
-    fn writers<'a, T: Word>(&self, file: &'a File, starts: &[u64]) -> Vec<Writer<'a>> {
-        let capacity = (CSC_SORT_BYTES as usize / self.rows.len().max(1)).max(MIN_CSC_BLOCK_BYTES);
-        let at = |row: usize| starts[row] * Element::<T>::LEN as u64;
-        let writer = |rows: &Range<usize>| Writer {
-            file,
-            at: at(rows.start),
-            end: at(rows.end),
-            buffer: Vec::new(),
-            capacity,
-        };
-        self.rows.iter().map(writer).collect()
-    }
-}
-
-/// Writes the elements of a block.
-struct Writer<'a> {
-    file: &'a File,
-    at: u64,
-    end: u64,
-    buffer: Vec<u8>,
-    capacity: usize,
-}
-
-impl Writer<'_> {
-    fn push<T: Word>(&mut self, element: &Element<T>) -> io::Result<()> {
-        if self.buffer.len() + Element::<T>::LEN > self.capacity {
-            self.flush()?;
-        }
-        self.buffer
-            .extend_from_slice(bytemuck::bytes_of(&element.row));
-        self.buffer
-            .extend_from_slice(bytemuck::bytes_of(&element.column));
-        self.buffer
-            .extend_from_slice(bytemuck::bytes_of(&element.value));
-        Ok(())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        // Another block begins there: the file changed.
-        if self.at + self.buffer.len() as u64 > self.end {
-            return Err(io::Error::other("the file changed while it was read"));
-        }
-        self.file.write_all_at(&self.buffer, self.at)?;
-        self.at += self.buffer.len() as u64;
-        self.buffer.clear();
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn blocks_divide_no_row() {
-        let starts = [0, 1, 1, 5, 1_000_000_000, 1_000_000_001];
-        let blocks = Blocks::new(&starts, 16);
-        assert_eq!(blocks.rows, [0..3, 3..4, 4..5]);
-        assert_eq!(blocks.of_row, [0, 0, 0, 1, 2]);
-        assert!(Blocks::new(&[0], 16).rows.is_empty());
-    }
-}
