@@ -81,6 +81,7 @@ pub use check::{Check, CheckReport, ElementCounts, ElementLayout, ElementReport}
 pub use column::{Codes, Column, ColumnRows, LabelColumn, Values1d};
 pub use dtype::{Bool, DType, Element, Slice, Stored, UnknownDType, Values, Wide, f16};
 pub use error::{Error, ErrorKind, nearest_name};
+pub use io::byte_size::{ByteSize, ByteSizeError};
 pub use io::context::{Hdf5Backend, IoContext, IoOptions};
 pub use io::location::Location;
 pub use key::LayerKey;

@@ -1,5 +1,6 @@
 //! Arguments as the package's Python half hands them over, one form each.
 
+use mapped_anndata::io::ByteSize;
 use mapped_anndata::{Builder, DType, FilterValue, LabelMatch, MatrixFormat};
 use numpy::PyArray1;
 use pyo3::exceptions::{PyIndexError, PyOverflowError, PyTypeError, PyValueError};
@@ -56,6 +57,12 @@ pub(crate) fn index_of(index: &Bound<'_, PyAny>, n_obs: usize) -> PyResult<i64> 
             error
         }
     })
+}
+
+/// The number of bytes that a text such as `1 GiB` means; `None` when it means none.
+#[pyfunction]
+pub(crate) fn byte_size(text: &str) -> Option<u64> {
+    text.parse().ok().map(|ByteSize(bytes)| bytes)
 }
 
 /// The row numbers, none negative, of a list or tuple of plain integers that are all in bounds:

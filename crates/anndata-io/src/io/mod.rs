@@ -18,6 +18,7 @@
 
 mod archive;
 pub(crate) mod buffers;
+pub(crate) mod byte_size;
 pub(crate) mod bytes;
 pub(crate) mod chunk_cache;
 pub(crate) mod context;

@@ -343,16 +343,19 @@ impl MatrixSource {
     }
 
     /// The most elements that a row may have stored: its nonzeros for CSR, and for CSC that is
-    /// prepared; all for others.
+    /// [prepared](Self::prepare); all for others. Of CSC that is not prepared, only the mean of all
+    /// rows is known. `None` past the last row.
     pub fn stored_len(&self, row: u64) -> Option<u64> {
-        let by_row = match &self.layout {
-            MatrixLayout::Csr(matrix) => Some(matrix),
-            MatrixLayout::Csc(matrix) => matrix.ready(),
-            _ => None,
-        };
-        match by_row {
-            Some(matrix) => matrix.stored_len(row),
-            None => (row < self.n_rows()).then_some(self.row_len() as u64),
+        if row >= self.n_rows() {
+            return None;
+        }
+        match &self.layout {
+            MatrixLayout::Csr(matrix) => matrix.stored_len(row),
+            MatrixLayout::Csc(matrix) => match matrix.ready() {
+                Some(matrix) => matrix.stored_len(row),
+                None => Some(matrix.parts().data.len().div_ceil(self.n_rows())),
+            },
+            _ => Some(self.row_len() as u64),
         }
     }
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from . import _core
 from .types import Array, FloatArray, Label, PathLike
 
 T = TypeVar("T")
@@ -303,10 +304,6 @@ def weights(name: str, value: object) -> FloatArray:
     return array
 
 
-_UNITS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
-_BYTES = r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e\+?([0-9]{1,2}))?\s*(?:([KMGT])(i?))?B?\s*"
-
-
 def n_bytes(name: str, value: object) -> int:
     """A number of bytes, also a whole float such as `1e9`, or a text such as `500 MB` or `1 GiB`.
 
@@ -314,15 +311,10 @@ def n_bytes(name: str, value: object) -> int:
     """
     expected = "a number of bytes such as 1073741824, 1e9 or '1 GiB'"
     if isinstance(value, str):
-        from fractions import Fraction
-
-        match = re.fullmatch(_BYTES, value, re.IGNORECASE | re.ASCII)
-        if match is None:
+        n = _core.byte_size(value)
+        if n is None:
             raise ValueError(f"{name}: expected {expected}, found {_shown(value)}")
-        digits, exponent, unit, binary = match.groups()
-        unit_bytes = (1024 if binary else 1000) ** _UNITS[(unit or "").upper()]
-        # A part of a byte is left out: 0.1 GiB is no whole number.
-        value = int(Fraction(digits) * 10 ** int(exponent or 0) * unit_bytes)
+        value = n
     elif isinstance(value, (float, np.floating)):
         if not math.isfinite(value) or value != int(value):
             raise ValueError(f"{name}: expected {expected}, found {value}")
