@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use mapped_anndata::io::DType;
-use mapped_anndata::{Hdf5Backend, Join, Output, Shuffle};
+use mapped_anndata::{Hdf5Backend, Join, MatrixFormat, Shuffle};
 
 use crate::lists;
 
@@ -351,11 +351,11 @@ pub(crate) enum OutputArg {
     Dense,
 }
 
-impl From<OutputArg> for Output {
+impl From<OutputArg> for MatrixFormat {
     fn from(output: OutputArg) -> Self {
         match output {
-            OutputArg::Csr => Output::Csr,
-            OutputArg::Dense => Output::Dense,
+            OutputArg::Csr => MatrixFormat::Csr,
+            OutputArg::Dense => MatrixFormat::Dense,
         }
     }
 }

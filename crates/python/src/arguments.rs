@@ -1,6 +1,6 @@
 //! Arguments as the package's Python half hands them over, one form each.
 
-use mapped_anndata::{Builder, DType, FilterValue, LabelMatch, Output};
+use mapped_anndata::{Builder, DType, FilterValue, LabelMatch, MatrixFormat};
 use numpy::PyArray1;
 use pyo3::exceptions::{PyIndexError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -35,10 +35,10 @@ pub(crate) fn dtype(name: Option<&str>) -> PyResult<Option<DType>> {
 }
 
 /// The layout of a name.
-pub(crate) fn output(name: &str) -> PyResult<Output> {
+pub(crate) fn output(name: &str) -> PyResult<MatrixFormat> {
     match name {
-        "dense" => Ok(Output::Dense),
-        "csr" => Ok(Output::Csr),
+        "dense" => Ok(MatrixFormat::Dense),
+        "csr" => Ok(MatrixFormat::Csr),
         other => Err(PyValueError::new_err(format!(
             "output: expected \"dense\" or \"csr\", found {other:?}"
         ))),

@@ -27,7 +27,7 @@ mod _core {
     #[pymodule_export]
     use crate::collection::Collection;
     #[pymodule_export]
-    use crate::loader::{Epoch, Loader};
+    use crate::loader::{Epoch, PyLoader};
     #[pymodule_export]
     use crate::nonzeros::{pack_nonzeros, unpack_nonzeros};
 
