@@ -1,7 +1,9 @@
 //! Values of a column as they are: numbers or texts, of which some may be missing.
 
+use numpy_text::{FloatWidth, float_text};
+
 use crate::array::text::Strings;
-use crate::dtype::{Slice, Stored, Values, Wide};
+use crate::dtype::{DType, Slice, Stored, Values, Wide};
 
 /// Numbers or texts.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,14 +94,52 @@ impl ColumnRows {
     }
 }
 
-/// A number of a label, as text.
+/// A number of a label, as text: numpy's.
 pub(crate) fn text_of(numbers: Slice<'_>, row: usize) -> String {
+    let width = match numbers.dtype() {
+        DType::F16 => FloatWidth::F16,
+        DType::F32 => FloatWidth::F32,
+        _ => FloatWidth::F64,
+    };
     match numbers.get(row) {
         Wide::Bool(true) => "True".to_owned(),
         Wide::Bool(false) => "False".to_owned(),
         Wide::Signed(value) => value.to_string(),
         Wide::Unsigned(value) => value.to_string(),
-        Wide::F32(value) => format!("{value:?}"),
-        Wide::F64(value) => format!("{value:?}"),
+        Wide::F32(value) => float_text(value.into(), width),
+        Wide::F64(value) => float_text(value, width),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dtype::{Bool, f16};
+
+    #[test]
+    fn text_of_a_number_is_numpys() {
+        for (numbers, text) in [
+            (Values::F64(vec![2.0]), "2.0"),
+            (Values::F64(vec![1e16]), "1e+16"),
+            (Values::F64(vec![1e-5]), "1e-05"),
+            (Values::F64(vec![f64::NAN]), "nan"),
+            (Values::F32(vec![1.0 / 3.0]), "0.33333334"),
+            (Values::F32(vec![1e6]), "1e+06"),
+            (Values::F16(vec![f16::from_f32(0.1)]), "0.1"),
+            (Values::I8(vec![-7]), "-7"),
+            (Values::U64(vec![u64::MAX]), "18446744073709551615"),
+            (Values::Bool(vec![Bool(1)]), "True"),
+        ] {
+            assert_eq!(text_of(numbers.as_slice(), 0), text);
+        }
+    }
+
+    #[test]
+    fn column_rows_of_codes_keep_missing_ones_apart() {
+        let categories = Values1d::Texts(["a", "b"].into_iter().collect());
+        let rows = ColumnRows::of_codes(&categories, [Some(1), None, Some(0)].into_iter());
+        assert_eq!(rows.valid, Some(vec![true, false, true]));
+        let texts: Vec<String> = rows.into_texts().iter().map(str::to_owned).collect();
+        assert_eq!(texts, ["b", "nan", "a"]);
     }
 }

@@ -222,3 +222,150 @@ fn is_canonical(columns: &[u32]) -> bool {
     let pairs = columns.iter().zip(next);
     pairs.fold(true, |ascend, (a, b)| ascend & (a < b))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU64;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::dtype::{Slice, Values};
+    use crate::matrix::Room;
+    use crate::store::MemoryStore;
+
+    /// Rows as columns and values; some of them are read in place.
+    #[derive(Default)]
+    struct Rows {
+        rows: Vec<(Vec<u32>, Vec<i16>)>,
+        has_room: bool,
+    }
+
+    impl RowSink for Rows {
+        fn dense(&mut self, _: usize, _: usize, _: Slice<'_>) {
+            panic!("the rows are sparse");
+        }
+
+        fn sparse(&mut self, row: usize, columns: &[u32], values: Slice<'_>) {
+            self.rows[row] = (columns.to_vec(), values.to_vec());
+        }
+
+        fn room(&mut self, row: usize, len: usize, dtype: DType) -> Option<Room<'_>> {
+            assert_eq!(dtype, DType::I16);
+            let (columns, values) = &mut self.rows[row];
+            columns.resize(len, 0);
+            values.resize(len, 0);
+            self.has_room.then_some(Room {
+                columns,
+                values: bytemuck::cast_slice_mut(values),
+            })
+        }
+    }
+
+    /// Entries of each row as they are stored: columns in any order, some of them twice.
+    type Entries = Vec<Vec<(u32, i16)>>;
+
+    fn matrix(entries: &Entries, n_columns: u64, chunk: Option<u64>) -> CsrMatrix {
+        let mut indptr = vec![0];
+        let (mut indices, mut data) = (Vec::new(), Vec::new());
+        for row in entries {
+            indices.extend(row.iter().map(|&(column, _)| column as i32));
+            data.extend(row.iter().map(|&(_, value)| value));
+            indptr.push(indices.len() as i64);
+        }
+        let shape = [entries.len() as u64, n_columns];
+        let mut store = MemoryStore::new("cells");
+        if let Some(rows) = chunk.and_then(NonZeroU64::new) {
+            store = store.chunked(rows);
+        }
+        let store = store.csr("X", shape, indptr, indices, Values::I16(data));
+        CsrMatrix::open(&store.into(), "X").expect("a valid matrix")
+    }
+
+    fn read(matrix: &CsrMatrix, rows: &[u64], scratch: &mut ReadScratch, has_room: bool) -> Rows {
+        let mut sink = Rows {
+            rows: vec![Default::default(); rows.len()],
+            has_room,
+        };
+        let read = matrix.read_rows(rows, scratch, &mut sink);
+        read.expect("rows that exist");
+        sink
+    }
+
+    /// Columns that ascend, the values of each summed.
+    fn canonical(row: &[(u32, i16)]) -> (Vec<u32>, Vec<i16>) {
+        let mut sums = std::collections::BTreeMap::<u32, i16>::new();
+        for &(column, value) in row {
+            let sum = sums.entry(column).or_default();
+            *sum = sum.wrapping_add(value);
+        }
+        sums.into_iter().unzip()
+    }
+
+    proptest! {
+        #[test]
+        fn csr_rows_come_canonical_however_they_are_stored(
+            entries in prop::collection::vec(prop::collection::vec((0..9_u32, any::<i16>()), 0..7), 1..8),
+            picks in prop::collection::vec(any::<prop::sample::Index>(), 0..10),
+            chunk in prop::option::of(1..7_u64),
+            scan in any::<bool>(),
+        ) {
+            let matrix = matrix(&entries, 9, chunk);
+            let mut rows: Vec<u64> = picks.iter().map(|pick| pick.index(entries.len()) as u64).collect();
+            rows.sort_unstable();
+            let expected: Vec<_> = rows.iter().map(|&row| canonical(&entries[row as usize])).collect();
+            for has_room in [false, true] {
+                let mut scratch = if scan { ReadScratch::for_scan() } else { ReadScratch::default() };
+                let found = read(&matrix, &rows, &mut scratch, has_room);
+                prop_assert_eq!(&found.rows, &expected, "room: {}", has_room);
+            }
+            for (row, stored) in entries.iter().enumerate() {
+                prop_assert_eq!(matrix.stored_len(row as u64), Some(stored.len() as u64));
+            }
+            prop_assert_eq!(matrix.stored_len(entries.len() as u64), None);
+        }
+    }
+
+    #[test]
+    fn csr_bands_grow_with_the_row() {
+        let entries = vec![vec![(0, 1), (1, 1)]; 10];
+        let matrix = matrix(&entries, 2, Some(5));
+        let bands: Vec<u64> = (0..10).map(|row| matrix.band(row)).collect();
+        assert_eq!(bands, [0, 0, 0, 1, 1, 2, 2, 2, 3, 3]);
+        assert_eq!(matrix.rows_per_band(), 2);
+        assert_eq!(matrix.band_bytes(), 5 * 4 + 5 * 2, "indices and data");
+    }
+
+    #[test]
+    fn csr_refuses_a_column_that_does_not_exist() {
+        for (column, says) in [(3, "column 3"), (u32::MAX, "column -1")] {
+            for entries in [vec![(1, 1), (column, 1)], vec![(column, 1), (1, 1)]] {
+                let matrix = matrix(&vec![entries], 3, None);
+                for has_room in [false, true] {
+                    let mut sink = Rows {
+                        rows: vec![Default::default()],
+                        has_room,
+                    };
+                    let read = matrix.read_rows(&[0], &mut ReadScratch::default(), &mut sink);
+                    let error = read.expect_err("3 columns").to_string();
+                    assert!(error.contains("columns from 0 to below 3"), "{error}");
+                    assert!(error.ends_with(says), "{error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn summed_adds_the_values_of_a_column() {
+        let mut summed = Summed::default();
+        summed.fill(&[5, 2, 5, 2], &[1u8, 2, 3, 255]);
+        assert_eq!(summed.columns, [2, 5]);
+        assert_eq!(summed.values, [1, 4], "integers wrap");
+    }
+
+    #[test]
+    fn is_canonical_wants_columns_to_ascend() {
+        assert!(is_canonical(&[]) && is_canonical(&[7]) && is_canonical(&[0, 1, 9]));
+        assert!(!is_canonical(&[1, 1]) && !is_canonical(&[0, 9, 1]));
+    }
+}

@@ -1,13 +1,52 @@
-//! Floating-point numbers as Python and numpy write them.
+//! Floating-point numbers as numpy and Python write them.
 //!
-//! numpy and Python print the shortest digits that read back as the same number of the same width. Rust does too, but
-//! takes another one of two equally near texts, and lays the digits out differently: `2.0` and not `2`, exponents of a
-//! sign and at least two digits, and from when on an exponent is used at all, which with numpy 2.4 depends on the width.
+//! Takes a number and the width of the array that it comes from. Returns the text that
+//! `numpy.asarray(value).astype(str)` holds. Does not parse texts, and does not format integers, whose
+//! text is the same everywhere.
+//!
+//! ```
+//! use numpy_text::{FloatWidth, float_text};
+//!
+//! assert_eq!(float_text(2.0, FloatWidth::F64), "2.0");
+//! assert_eq!(float_text(1e16, FloatWidth::F64), "1e+16"); // Rust writes 1e16
+//! let third = f64::from(1.0_f32 / 3.0);
+//! assert_eq!(float_text(third, FloatWidth::F32), "0.33333334");
+//! ```
+//!
+//! # How texts differ from Rust's
+//! numpy and Python print the shortest digits that read back as the same number of the same width.
+//! Rust does too, but takes another one of two equally near texts, and lays the digits out
+//! differently: numpy writes `2.0` and not `2`, gives exponents a sign and at least two digits, and
+//! with numpy 2.4 the width decides from when on an exponent is used at all.
 
-use crate::FloatWidth;
+/// The width of a floating-point column. It decides how many digits its numbers print with, and
+/// nothing else: numpy writes a float32 `0.1` as `0.1`, though its value is 0.10000000149011612.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FloatWidth {
+    /// 16 bits, numpy's `float16`.
+    F16,
+    /// 32 bits, numpy's `float32`.
+    F32,
+    /// 64 bits, numpy's `float64` and Python's `float`.
+    F64,
+}
 
-/// The text of `value`, which is a number of the given width: what `numpy.asarray(value).astype(str)` holds.
-pub(crate) fn float_text(value: f64, width: FloatWidth) -> String {
+impl FloatWidth {
+    /// The nearest number of this width, ties to even. One that is too large becomes infinite; NaN
+    /// stays NaN.
+    pub fn round(self, value: f64) -> f64 {
+        match self {
+            FloatWidth::F16 => round_to_f16(value),
+            FloatWidth::F32 => f64::from(value as f32),
+            FloatWidth::F64 => value,
+        }
+    }
+}
+
+/// The text of `value`, which is a number of the given width: what `numpy.asarray(value).astype(str)`
+/// holds. A number that the width does not have is rounded to it first.
+pub fn float_text(value: f64, width: FloatWidth) -> String {
+    let value = width.round(value);
     if value.is_nan() {
         return "nan".to_owned();
     }
@@ -90,7 +129,7 @@ fn shortest_f16(value: f64) -> String {
 }
 
 /// The nearest number that 16 bits hold, ties to even; infinite from 65520 on. NaN stays NaN.
-pub(crate) fn round_to_f16(value: f64) -> f64 {
+fn round_to_f16(value: f64) -> f64 {
     if !value.is_finite() || value == 0.0 {
         return value;
     }
@@ -112,7 +151,7 @@ mod tests {
 
     /// `str` of numpy 2.4.6 for arrays of each width.
     #[test]
-    fn the_texts_of_numpy() {
+    fn float_text_is_numpys() {
         use FloatWidth::{F16, F32, F64};
         let cases: &[(f64, FloatWidth, &str)] = &[
             (0.0, F16, "0.0"),
@@ -208,14 +247,17 @@ mod tests {
             (f64::NEG_INFINITY, F64, "-inf"),
         ];
         for &(value, width, expected) in cases {
-            let value = crate::Float::new(value, width).unwrap().value();
+            let value = width.round(value);
             assert_eq!(float_text(value, width), expected, "{value:e} as {width:?}");
         }
         assert_eq!(float_text(f64::NAN, F64), "nan");
+        assert_eq!(float_text(0.1, F16), "0.1", "rounded first");
+        assert_eq!(float_text(1e300, F16), "inf");
+        assert_eq!(float_text(1e300, F32), "inf");
     }
 
     #[test]
-    fn sixteen_bits_round_to_even() {
+    fn round_to_f16_takes_ties_to_even() {
         let cases = [
             (2049.0, 2048.0),
             (2051.0, 2052.0),
