@@ -83,9 +83,17 @@ impl Stored {
     fn parse(message: Vec<u8>) -> Result<Stored, Hdf5Error> {
         let mut cursor = Cursor::new(&message);
         let head = Head::parse(&mut cursor)?;
-        let name = head.part(&mut cursor, head.name_len)?;
-        let end = name.iter().position(|&byte| byte == 0);
-        let name = name[..end.unwrap_or(name.len())].to_vec();
+        // A name that does not end where it says is damaged: its attribute would be absent under its right name.
+        let name = match head.part(&mut cursor, head.name_len)? {
+            [name @ .., 0] if !name.contains(&0) => name.to_vec(),
+            name => {
+                let name = name.escape_ascii();
+                let what = format!(
+                    "an attribute's name \"{name}\", which does not end with its one zero byte"
+                );
+                return Err(Hdf5Error::InvalidData(what));
+            }
+        };
         Ok(Stored { name, message })
     }
 }
@@ -261,5 +269,27 @@ impl Hdf5Store {
             id: 0,
         });
         Ok(array.read_strings()?.iter().map(str::to_owned).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A message of the second version with a name, and no more.
+    fn parse(name: &[u8]) -> Result<Vec<u8>, Hdf5Error> {
+        let mut message = vec![2, 0, name.len() as u8, 0, 0, 0, 0, 0];
+        message.extend(name);
+        Stored::parse(message).map(|stored| stored.name)
+    }
+
+    #[test]
+    fn a_name_ends_with_its_one_zero_byte() {
+        assert_eq!(parse(b"kind\0").expect("a name"), b"kind");
+        assert_eq!(parse(b"\0").expect("an empty name"), b"");
+        for damaged in [&b"kindH"[..], b"ki\0d\0", b"kind\0\0", b""] {
+            let error = parse(damaged).expect_err("damaged").to_string();
+            assert!(error.contains("attribute's name"), "{error}");
+        }
     }
 }
