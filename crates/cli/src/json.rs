@@ -99,8 +99,8 @@ pub(crate) struct Value<'a>(pub(crate) &'a ItemValue);
 impl Serialize for Value<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match self.0 {
-            ItemValue::Row { shape, values } => {
-                let values = values.as_slice();
+            ItemValue::Row(row) => {
+                let (shape, values) = (row.shape(), row.values().as_slice());
                 Array { shape, values }.serialize(to)
             }
             ItemValue::Code(code) => to.serialize_i64(*code),
@@ -149,6 +149,7 @@ impl<K: Serialize, V: Serialize> Serialize for Object<K, V> {
 
 #[cfg(test)]
 mod tests {
+    use mapped_anndata::Matrix;
     use mapped_anndata::Values;
     use mapped_anndata::io::f16;
 
@@ -241,10 +242,10 @@ mod tests {
 
     #[test]
     fn values_of_an_item() {
-        let row = ItemValue::Row {
+        let row = ItemValue::Row(Matrix::Dense {
             shape: vec![2],
             values: Values::F32(vec![1.5, 0.0]),
-        };
+        });
         let number = ItemValue::Number(DType::Bool, Wide::Bool(true));
         let values = [
             row,

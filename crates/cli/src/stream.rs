@@ -183,10 +183,8 @@ struct Sum<'a> {
 
 impl Sum<'_> {
     fn add(&mut self, batch: &Batch) {
-        if let Some(Matrix::Dense { values, .. } | Matrix::Csr { values, .. }) =
-            batch.matrix(self.layer)
-        {
-            self.value += sum(values.as_slice());
+        if let Some(matrix) = batch.matrix(self.layer) {
+            self.value += sum(matrix.values().as_slice());
         }
     }
 }
@@ -269,11 +267,12 @@ fn write_batch(cells: &MappedCollection, batch: &Batch, out: &mut impl Write) ->
 }
 
 fn matrix_text(matrix: &Matrix) -> String {
-    let (layout, shape, values) = match matrix {
-        Matrix::Dense { shape, values } => ("dense", &shape[..], values),
-        Matrix::Csr { shape, values, .. } => ("CSR", &shape[..], values),
+    let layout = match matrix {
+        Matrix::Dense { .. } => "dense",
+        Matrix::Csr { .. } => "CSR",
     };
-    let share = text::nonzero(values.as_slice(), shape.iter().product());
+    let shape = matrix.shape();
+    let share = text::nonzero(matrix.values().as_slice(), shape.iter().product());
     format!("{layout} {shape:?} {}, {share}", matrix.dtype())
 }
 

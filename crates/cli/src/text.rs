@@ -87,8 +87,8 @@ pub(crate) fn code(encoder: Option<&Encoder>, code: i64) -> String {
 /// The value of an item, which `encoder` encoded if it is a code.
 pub(crate) fn value(value: &ItemValue, encoder: Option<&Encoder>) -> String {
     match value {
-        ItemValue::Row { shape, values } => {
-            let values = values.as_slice();
+        ItemValue::Row(row) => {
+            let (shape, values) = (row.shape(), row.values().as_slice());
             let first: Vec<String> = (0..values.len().min(N_SHOWN))
                 .map(|i| number(values, i))
                 .collect();
@@ -144,6 +144,7 @@ fn plain(number: &impl Serialize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use mapped_anndata::Matrix;
     use mapped_anndata::{Categories, Values};
 
     use super::*;
@@ -176,7 +177,7 @@ mod tests {
     fn long_rows_are_cut() {
         let row = |values: Values| {
             let shape = vec![values.len()];
-            value(&ItemValue::Row { shape, values }, None)
+            value(&ItemValue::Row(Matrix::Dense { shape, values }), None)
         };
         let short = row(Values::F32(vec![0.1, f32::NAN, 0.0, f32::INFINITY]));
         assert_eq!(short, "[4] float32, 75.0% nonzero: 0.1 nan 0.0 inf");

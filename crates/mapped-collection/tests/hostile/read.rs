@@ -317,7 +317,7 @@ fn collection(
     let Some(item) = item else { return };
     let row_bytes: u64 = (item.entries().iter())
         .map(|(_, value)| match value {
-            mapped_collection::ItemValue::Row { values, .. } => values.len() as u64 * 8,
+            mapped_collection::ItemValue::Row(row) => row.nnz() as u64 * 8,
             _ => 64,
         })
         .sum();

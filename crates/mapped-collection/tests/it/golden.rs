@@ -165,8 +165,9 @@ fn tagged(label: Option<&Label>) -> Value {
 
 fn item_value(value: &ItemValue) -> Value {
     match value {
-        ItemValue::Row { shape, values } => {
-            json!({"dtype": values.dtype().name(), "shape": shape, "data": numbers(values.as_slice())})
+        ItemValue::Row(row) => {
+            let data = numbers(row.values().as_slice());
+            json!({"dtype": row.dtype().name(), "shape": row.shape(), "data": data})
         }
         ItemValue::Code(code) => json!({ "int": code }),
         ItemValue::Text(text) => json!({ "str": text }),
@@ -369,7 +370,10 @@ fn check_batches(cells: &MappedCollection) -> Result<(), String> {
         for (row, &index) in indices.iter().enumerate() {
             let item = cells.get(index).map_err(|error| error.to_string())?;
             for (key, matrix) in &batch.matrices {
-                let (_, values) = item.row(key).ok_or("a matrix that the item lacks")?;
+                let values = item
+                    .row(key)
+                    .ok_or("a matrix that the item lacks")?
+                    .values();
                 if cells.is_uniform() && values.dtype() != matrix.dtype() {
                     return Err(format!("{key} of a uniform collection has two types"));
                 }

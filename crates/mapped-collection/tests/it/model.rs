@@ -297,7 +297,7 @@ proptest! {
         for (row, &(store, in_file)) in model.rows.iter().enumerate() {
             let item = cells.get(row as i64).expect("within bounds");
             prop_assert_eq!((item.store_idx, item.row_idx as usize), (store, in_file));
-            let (_, values) = item.row("X").expect("every store has X");
+            let values = item.row("X").expect("every store has X").values();
             prop_assert_eq!(f32s(values.as_slice()), model.values(&stores, row));
             prop_assert_eq!(item.code("cell_type"), model.code(&stores, row));
         }
