@@ -58,14 +58,14 @@ impl Scratch {
 
 /// What was found in a piece.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct Findings {
     pub(super) counts: ElementCounts,
     pub(super) faults: Vec<Error>,
     /// Faults that are not listed.
     pub(super) more_faults: u64,
 }
 
-impl Found {
+impl Findings {
     pub(super) fn fault(&mut self, error: impl FnOnce() -> Error) {
         if self.faults.len() < MAX_LISTED_FAULTS {
             self.faults.push(error());
@@ -137,8 +137,8 @@ impl Source {
     }
 
     /// Reads a piece. An error ends no more than the reading of one chunk.
-    pub(super) fn scan(&self, piece: u64, scratch: &mut Scratch) -> Found {
-        let mut found = Found::default();
+    pub(super) fn scan(&self, piece: u64, scratch: &mut Scratch) -> Findings {
+        let mut found = Findings::default();
         if let Source::Numbers(array) | Source::Masked(array) | Source::Codes { codes: array, .. } =
             self
         {
@@ -231,7 +231,7 @@ fn parts_of_chunk(array: &Array) -> (u64, u64) {
     (rows, n_rows.div_ceil(rows))
 }
 
-fn scan_dense(array: &Array, piece: u64, scratch: &mut Scratch, found: &mut Found) {
+fn scan_dense(array: &Array, piece: u64, scratch: &mut Scratch, found: &mut Findings) {
     let (n_rows, n_parts) = parts_of_chunk(array);
     let (chunk, part) = (piece / n_parts, piece % n_parts);
     let grid = &array.parts().grid;
@@ -259,8 +259,8 @@ fn scan_numbers(
     array: &Array,
     piece: u64,
     scratch: &mut Scratch,
-    found: &mut Found,
-    look: impl FnOnce(&mut Found, Slice<'_>),
+    found: &mut Findings,
+    look: impl FnOnce(&mut Findings, Slice<'_>),
 ) {
     let range = range_of(array, piece);
     let read = array.number_type().and_then(|dtype| {
@@ -273,7 +273,7 @@ fn scan_numbers(
     }
 }
 
-fn scan_texts(array: &Array, range: Range<u64>, found: &mut Found) {
+fn scan_texts(array: &Array, range: Range<u64>, found: &mut Findings) {
     found.look_for_range(array, &range);
     let rows: Vec<u64> = range.collect();
     let Err(error) = array.read_string_rows(&rows) else {

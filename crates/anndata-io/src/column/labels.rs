@@ -114,7 +114,7 @@ impl Column {
                 let valid = |row: usize| mask.as_ref().is_none_or(|mask| mask[row].0 == 0);
                 if values.dtype().is_none() {
                     let texts = values.read_strings()?;
-                    let mut distinct = Distinct::default();
+                    let mut distinct = DistinctValues::default();
                     for (row, text) in texts.iter().enumerate() {
                         distinct.push(valid(row).then_some(text));
                     }
@@ -125,7 +125,7 @@ impl Column {
                     });
                 }
                 let numbers = self.read_array(values)?;
-                let mut distinct = Distinct::default();
+                let mut distinct = DistinctValues::default();
                 let mut first_rows = Vec::new();
                 for row in 0..numbers.len() {
                     let key = if valid(row) {
@@ -217,16 +217,16 @@ pub(crate) fn number_key(value: Wide) -> Option<u64> {
     }
 }
 
-/// Distinct values in order of appearance, and the code of each row.
-struct Distinct<K> {
+/// DistinctValues values in order of appearance, and the code of each row.
+struct DistinctValues<K> {
     numbers: HashMap<K, u32>,
     values: Vec<K>,
     rows: Vec<u32>,
 }
 
-impl<K> Default for Distinct<K> {
+impl<K> Default for DistinctValues<K> {
     fn default() -> Self {
-        Distinct {
+        DistinctValues {
             numbers: Default::default(),
             values: Vec::new(),
             rows: Vec::new(),
@@ -234,7 +234,7 @@ impl<K> Default for Distinct<K> {
     }
 }
 
-impl<K: Copy + Eq + Hash> Distinct<K> {
+impl<K: Copy + Eq + Hash> DistinctValues<K> {
     /// Adds a row; true when its value is new.
     fn push(&mut self, key: Option<K>) -> bool {
         let Some(key) = key else {

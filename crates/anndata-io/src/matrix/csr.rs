@@ -114,7 +114,7 @@ impl CsrMatrix {
             ..
         } = scratch;
         let column_size = self.parts.minor_type().size();
-        let mut summed = Summed::default();
+        let mut summed = SummedRow::default();
         let range = |row: u64| self.parts.indptr[row as usize]..self.parts.indptr[row as usize + 1];
         // A read of a file costs a system call: neighbours are read together.
         let together = self.is_direct() && !(column_reader.is_mapped() && value_reader.is_mapped());
@@ -184,13 +184,13 @@ impl CsrMatrix {
 
 /// A row whose columns were made to ascend, the values of repeated ones summed.
 #[derive(Default)]
-struct Summed<T> {
+struct SummedRow<T> {
     columns: Vec<u32>,
     values: Vec<T>,
     order: Vec<(u32, u32)>,
 }
 
-impl<T: Stored> Summed<T> {
+impl<T: Stored> SummedRow<T> {
     fn fill(&mut self, columns: &[u32], values: &[T]) {
         self.order.clear();
         self.order.extend(columns.iter().copied().zip(0u32..));
@@ -356,8 +356,8 @@ mod tests {
     }
 
     #[test]
-    fn summed_adds_the_values_of_a_column() {
-        let mut summed = Summed::default();
+    fn summed_row_adds_the_values_of_a_column() {
+        let mut summed = SummedRow::default();
         summed.fill(&[5, 2, 5, 2], &[1u8, 2, 3, 255]);
         assert_eq!(summed.columns, [2, 5]);
         assert_eq!(summed.values, [1, 4], "integers wrap");
