@@ -8,7 +8,7 @@ use crate::array::chunk_reader::{CachePolicy, ChunkReader};
 use crate::array::rows::Buffers;
 use crate::array::{Array, STEP_ELEMENTS};
 use crate::column::check_code;
-use crate::dtype::{Element, Slice, Stored, Wide};
+use crate::dtype::{NumericValue, Scalar, ValuesRef};
 use crate::error::{Error, ErrorKind};
 use crate::io::buffers::AlignedBytes;
 use crate::limits::MAX_LISTED_FAULTS;
@@ -89,21 +89,21 @@ impl Findings {
         }
     }
 
-    pub(super) fn count(&mut self, values: Slice<'_>, sparse: bool) {
+    pub(super) fn count(&mut self, values: ValuesRef<'_>, sparse: bool) {
         with_dtype!(values.dtype(), T => {
-            let values = <T as Stored>::from_slice(values).unwrap_or_default();
+            let values = <T as Scalar>::from_slice(values).unwrap_or_default();
             self.count_typed::<T>(values, sparse);
         });
     }
 
-    fn count_typed<T: Element>(&mut self, values: &[T], sparse: bool) {
+    fn count_typed<T: Scalar>(&mut self, values: &[T], sparse: bool) {
         let (mut nan, mut infinite, mut negative, mut zeros) = (0, 0, 0, 0);
         for &value in values {
             let (is_nan, is_infinite, is_negative) = match value.wide() {
-                Wide::Bool(_) | Wide::Unsigned(_) => (false, false, false),
-                Wide::Signed(value) => (false, false, value < 0),
-                Wide::F32(value) => (value.is_nan(), value.is_infinite(), value < 0.0),
-                Wide::F64(value) => (value.is_nan(), value.is_infinite(), value < 0.0),
+                NumericValue::Bool(_) | NumericValue::Unsigned(_) => (false, false, false),
+                NumericValue::Signed(value) => (false, false, value < 0),
+                NumericValue::F32(value) => (value.is_nan(), value.is_infinite(), value < 0.0),
+                NumericValue::F64(value) => (value.is_nan(), value.is_infinite(), value < 0.0),
             };
             nan += u64::from(is_nan);
             infinite += u64::from(is_infinite);
@@ -170,8 +170,8 @@ impl Source {
                 scan_numbers(codes, piece, scratch, &mut found, |found, values| {
                     for i in 0..values.len() {
                         let code = match values.get(i) {
-                            Wide::Signed(code) => code,
-                            Wide::Unsigned(code) => i64::try_from(code).unwrap_or(i64::MAX),
+                            NumericValue::Signed(code) => code,
+                            NumericValue::Unsigned(code) => i64::try_from(code).unwrap_or(i64::MAX),
                             // Columns with other codes do not open.
                             _ => continue,
                         };
@@ -260,12 +260,12 @@ fn scan_numbers(
     piece: u64,
     scratch: &mut Scratch,
     found: &mut Findings,
-    look: impl FnOnce(&mut Findings, Slice<'_>),
+    look: impl FnOnce(&mut Findings, ValuesRef<'_>),
 ) {
     let range = range_of(array, piece);
     let read = array.number_type().and_then(|dtype| {
         let bytes = array.read_or_view(range, &mut scratch.first, &mut scratch.first_bytes)?;
-        Ok(Slice::from_bytes(dtype, bytes))
+        Ok(ValuesRef::from_bytes(dtype, bytes))
     });
     match read {
         Ok(values) => look(found, values),

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use super::scan::{Findings, Scratch, border};
 use crate::array::rows::Buffers;
 use crate::array::{Array, STEP_ELEMENTS};
-use crate::dtype::Slice;
+use crate::dtype::ValuesRef;
 use crate::error::Error;
 use crate::matrix::compressed::{AXES, Compressed};
 
@@ -97,7 +97,7 @@ impl Sparse {
                 found,
             );
             if let Some(bytes) = minors {
-                let minors = Slice::from_bytes(self.parts.minor_type(), bytes).to_vec::<i64>();
+                let minors = ValuesRef::from_bytes(self.parts.minor_type(), bytes).to_vec::<i64>();
                 if range.start == start {
                     self.tell(start, BorderMinor::After(minors[0]));
                 }
@@ -117,7 +117,7 @@ impl Sparse {
                 found,
             );
             if let Some(bytes) = values {
-                found.count(Slice::from_bytes(self.parts.dtype(), bytes), true);
+                found.count(ValuesRef::from_bytes(self.parts.dtype(), bytes), true);
             }
         }
         if let Some(last) = before {

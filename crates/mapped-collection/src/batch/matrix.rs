@@ -1,6 +1,6 @@
 //! The matrix of a batch, dense or CSR.
 
-use anndata_io::{DType, Stored, Values};
+use anndata_io::{DType, Scalar, Values};
 
 /// A matrix of a batch.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,7 +99,7 @@ pub(crate) fn csr(
 }
 
 /// Dense rows as CSR, zeros dropped.
-pub(crate) fn compress<T: Stored>(n_rows: usize, width: usize, dense: &[T]) -> Matrix {
+pub(crate) fn compress<T: Scalar>(n_rows: usize, width: usize, dense: &[T]) -> Matrix {
     let (mut indptr, mut columns, mut values) = (vec![0], Vec::new(), Vec::new());
     for row in 0..n_rows {
         for (column, &value) in dense[row * width..(row + 1) * width].iter().enumerate() {

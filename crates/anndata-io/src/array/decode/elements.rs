@@ -4,7 +4,7 @@
 
 use super::{DecodeError, head_of};
 use crate::array::reorder::swap_bytes;
-use crate::dtype::{DType, Element, Slice, Values, f16};
+use crate::dtype::{DType, Scalar, Values, ValuesRef, f16};
 use crate::with_dtype;
 
 /// How elements are stored.
@@ -73,7 +73,7 @@ impl Elements {
     }
 
     /// Decodes block by block, so that little memory is needed besides.
-    fn decode<T: Element>(self, source: &[u8], out: &mut [u8]) {
+    fn decode<T: Scalar>(self, source: &[u8], out: &mut [u8]) {
         let (from, to) = (self.from.dtype.size(), self.to.dtype.size());
         let blocks = source.chunks(BLOCK * from);
         let mut sum: Option<T> = None;
@@ -103,9 +103,9 @@ impl Elements {
 }
 
 /// `values / scale + offset`: floats of up to 4 bytes in their own type, all others as float64.
-fn scaled<T: Element>(values: Slice<'_>, scale: f64, offset: f64) -> Vec<T> {
+fn scaled<T: Scalar>(values: ValuesRef<'_>, scale: f64, offset: f64) -> Vec<T> {
     match values {
-        Slice::F16(values) => {
+        ValuesRef::F16(values) => {
             let (scale, offset) = (
                 f16::from_f64(scale).to_f32(),
                 f16::from_f64(offset).to_f32(),
@@ -116,7 +116,7 @@ fn scaled<T: Element>(values: Slice<'_>, scale: f64, offset: f64) -> Vec<T> {
             };
             values.iter().map(value).collect()
         }
-        Slice::F32(values) => {
+        ValuesRef::F32(values) => {
             let (scale, offset) = (scale as f32, offset as f32);
             let value = |&value: &f32| T::cast_from(value / scale + offset);
             values.iter().map(value).collect()
