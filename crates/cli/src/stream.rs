@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use mapped_anndata::io::{Slice, Stored, with_dtype};
+use mapped_anndata::io::{Scalar, ValuesRef, with_dtype};
 use mapped_anndata::{
     Batch, BatchColumn, LoaderOptions, MISSING_CODE, MappedCollection, Matrix, MatrixFormat,
     Shuffle,
@@ -190,10 +190,9 @@ impl Sum<'_> {
 }
 
 /// The sum in double precision, in lanes that the processor adds side by side.
-fn sum(values: Slice<'_>) -> f64 {
+fn sum(values: ValuesRef<'_>) -> f64 {
     with_dtype!(values.dtype(), T => {
-        use mapped_anndata::io::Element;
-        let typed = <T as Stored>::from_slice(values).unwrap_or_default();
+        let typed = <T as Scalar>::from_slice(values).unwrap_or_default();
         let mut lanes = [0.0; 8];
         let (chunks, rest) = typed.as_chunks::<8>();
         for chunk in chunks {
@@ -344,9 +343,9 @@ its first 3 rows
     #[test]
     fn a_sum_takes_every_element_once() {
         let values: Vec<u16> = (0..100).collect();
-        assert_eq!(sum(Slice::U16(&values)), 4950.0);
-        assert_eq!(sum(Slice::F32(&[0.5; 13])), 6.5);
-        assert_eq!(sum(Slice::I8(&[])), 0.0);
+        assert_eq!(sum(ValuesRef::U16(&values)), 4950.0);
+        assert_eq!(sum(ValuesRef::F32(&[0.5; 13])), 6.5);
+        assert_eq!(sum(ValuesRef::I8(&[])), 0.0);
         let mut total = Sum {
             layer: "X",
             value: 0.0,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use comfy_table::{CellAlignment, Table, presets};
-use mapped_anndata::io::Slice;
+use mapped_anndata::io::ValuesRef;
 use mapped_anndata::{Encoder, ItemValue, Label};
 use serde::Serialize;
 
@@ -108,13 +108,13 @@ pub(crate) fn value(value: &ItemValue, encoder: Option<&Encoder>) -> String {
 }
 
 /// How many of `n` elements are not zero, of which the ones in `values` may not be.
-pub(crate) fn nonzero(values: Slice<'_>, n: usize) -> String {
+pub(crate) fn nonzero(values: ValuesRef<'_>, n: usize) -> String {
     if n == 0 {
         return "empty".to_owned();
     }
     let found = mapped_anndata::io::with_dtype!(values.dtype(), T => {
-        use mapped_anndata::io::{Element, Stored};
-        let typed = <T as Stored>::from_slice(values).unwrap_or_default();
+        use mapped_anndata::io::Scalar;
+        let typed = <T as Scalar>::from_slice(values).unwrap_or_default();
         typed.iter().filter(|value| !value.is_zero()).count()
     });
     format!("{:.1}% nonzero", 100.0 * found as f64 / n as f64)
@@ -129,7 +129,7 @@ pub(crate) fn or_missing(number: String) -> String {
 }
 
 /// Element `i` of an array.
-pub(crate) fn number(values: Slice<'_>, i: usize) -> String {
+pub(crate) fn number(values: ValuesRef<'_>, i: usize) -> String {
     plain(&Number(values.dtype(), values.get(i)))
 }
 

@@ -1,6 +1,6 @@
 //! One row, as a model sees it.
 
-use anndata_io::{DType, Wide};
+use anndata_io::{DType, NumericValue};
 use label_encoding::MISSING_CODE;
 
 use crate::batch::Batch;
@@ -28,7 +28,7 @@ pub enum ItemValue {
     Text(String),
     /// A number or boolean of an obs column, with its numpy type. A plain float column has its
     /// missing values as NaN here.
-    Number(DType, Wide),
+    Number(DType, NumericValue),
     /// A missing label.
     Missing,
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 
-use anndata_io::{Array, Attribute, Error, ErrorKind, IoContext, Node, Slice, Store};
+use anndata_io::{Array, Attribute, Error, ErrorKind, IoContext, Node, Store, ValuesRef};
 
 use crate::report::{Difference, Report, Unread};
 use crate::root;
@@ -308,7 +308,7 @@ impl Comparison<'_> {
             for at in 0..ours.len() {
                 let bytes = at * size..(at + 1) * size;
                 let value = &ours.as_bytes()[bytes.clone()];
-                let is_value = |all: Slice<'_>| &all.as_bytes()[bytes.clone()] == value;
+                let is_value = |all: ValuesRef<'_>| &all.as_bytes()[bytes.clone()] == value;
                 if is_value(other) || before.is_some_and(is_value) {
                     continue;
                 }

@@ -133,7 +133,7 @@ impl MemoryStore {
 
     /// Adds an array of the crate `ndarray`, such as `array.view()`.
     #[cfg(feature = "ndarray")]
-    pub fn ndarray<T: crate::Stored, D: ndarray::Dimension>(
+    pub fn ndarray<T: crate::Scalar, D: ndarray::Dimension>(
         self,
         element: &str,
         array: ndarray::ArrayView<'_, T, D>,

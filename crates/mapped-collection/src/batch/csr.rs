@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use anndata_io::Stored;
+use anndata_io::Scalar;
 
 use crate::batch::matrix::CsrIndex;
 
@@ -73,7 +73,7 @@ pub struct CsrView<'a, T, I = i32> {
     pub(super) values: &'a [T],
 }
 
-impl<'a, T: Stored, I: IndexType> CsrView<'a, T, I> {
+impl<'a, T: Scalar, I: IndexType> CsrView<'a, T, I> {
     /// Rows and columns: `[n_obs, n_vars]`.
     pub fn shape(&self) -> [usize; 2] {
         self.shape
@@ -121,7 +121,7 @@ impl<'a, T: Stored, I: IndexType> CsrView<'a, T, I> {
 }
 
 #[cfg(feature = "sprs")]
-impl<'a, T: Stored, I: IndexType + sprs::SpIndex> CsrView<'a, T, I> {
+impl<'a, T: Scalar, I: IndexType + sprs::SpIndex> CsrView<'a, T, I> {
     /// The same matrix for the crate `sprs`. Nothing is copied; `sprs` looks at the indices once.
     pub fn to_sprs(&self) -> sprs::CsMatViewI<'a, T, I> {
         let [n_rows, n_columns] = self.shape;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use anndata_io::{DType, Stored, Values, with_dtype};
+use anndata_io::{DType, Scalar, Values, with_dtype};
 
 use crate::batch::csr::{CsrView, IndexType};
 
@@ -89,7 +89,7 @@ impl Matrix {
     ///
     /// # Errors
     /// When the matrix is CSR, or its elements have another type.
-    pub fn dense<T: Stored>(&self) -> Result<&[T], MatrixTypeError> {
+    pub fn dense<T: Scalar>(&self) -> Result<&[T], MatrixTypeError> {
         let values = match self {
             Matrix::Dense { values, .. } => T::from_slice(values.as_slice()),
             Matrix::Csr { .. } => None,
@@ -102,7 +102,7 @@ impl Matrix {
     ///
     /// # Errors
     /// When the matrix is dense, its elements have another type, or its indices have 64 bits.
-    pub fn csr<T: Stored>(&self) -> Result<CsrView<'_, T>, MatrixTypeError> {
+    pub fn csr<T: Scalar>(&self) -> Result<CsrView<'_, T>, MatrixTypeError> {
         self.csr_with()
     }
 
@@ -110,7 +110,7 @@ impl Matrix {
     ///
     /// # Errors
     /// When the matrix is dense, or its elements or indices have another type.
-    pub fn csr_with<T: Stored, I: IndexType>(&self) -> Result<CsrView<'_, T, I>, MatrixTypeError> {
+    pub fn csr_with<T: Scalar, I: IndexType>(&self) -> Result<CsrView<'_, T, I>, MatrixTypeError> {
         let view = || match self {
             Matrix::Csr {
                 shape,
@@ -133,7 +133,7 @@ impl Matrix {
     /// # Errors
     /// When the matrix is CSR, or its elements have another type.
     #[cfg(feature = "ndarray")]
-    pub fn view<T: Stored>(&self) -> Result<ndarray::ArrayViewD<'_, T>, MatrixTypeError> {
+    pub fn view<T: Scalar>(&self) -> Result<ndarray::ArrayViewD<'_, T>, MatrixTypeError> {
         let shape = ndarray::IxDyn(self.shape());
         let view = ndarray::ArrayViewD::from_shape(shape, self.dense()?);
         Ok(view.expect("as many elements as the shape says"))
@@ -255,7 +255,7 @@ pub(crate) fn csr(
 }
 
 /// Dense rows as CSR, zeros dropped.
-pub(crate) fn compress<T: Stored>(n_rows: usize, width: usize, dense: &[T]) -> Matrix {
+pub(crate) fn compress<T: Scalar>(n_rows: usize, width: usize, dense: &[T]) -> Matrix {
     let (mut indptr, mut columns, mut values) = (vec![0], Vec::new(), Vec::new());
     for row in 0..n_rows {
         for (column, &value) in dense[row * width..(row + 1) * width].iter().enumerate() {
