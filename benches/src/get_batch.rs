@@ -36,7 +36,7 @@ pub(crate) fn run(source: &Source, repeat: &Repeat, options: &Options) -> Result
             let rows: Vec<i64> = numbers
                 .map(|number| random_row(request.seed, number, n_obs))
                 .collect();
-            let batch = cells.get_batch_as(&rows, &format)?;
+            let batch = cells.get_batch_with(&rows, &format)?;
             meter.deliver(batch, rows.len(), |sum, batch| sum.batch(batch))?;
         }
         Ok(meter)

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anndata_io::{AnnDataFile, IoContext, LayerKey, ReadScratch, RowSink, Slice};
 use clap::Args;
-use mapped_collection::{BatchOptions, MappedCollection, Shuffle};
+use mapped_collection::{LoaderOptions, MappedCollection, Shuffle};
 use serde_json::{Map, Value, json};
 
 use crate::Failure;
@@ -77,8 +77,8 @@ fn get_batch(options: &Options) -> Result<Value, Failure> {
 
 fn epoch(options: &Options, shuffle: Shuffle) -> Result<Value, Failure> {
     let cells = MappedCollection::builder([&options.path]).open()?;
-    let batches = cells.batches(
-        BatchOptions::new(options.batch_size)
+    let batches = cells.loader(
+        LoaderOptions::new(options.batch_size)
             .shuffle(shuffle)
             .workers(options.workers)
             .memory(options.memory_mib << 20),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use mapped_collection::{Builder, DType, Join, MappedCollection, Output};
+use mapped_collection::{Builder, DType, Join, MappedCollection, MatrixFormat};
 
 use crate::Failure;
 use crate::checksum::{LABEL, MATRIX, mix};
@@ -38,11 +38,11 @@ pub(crate) enum OutputName {
     Csr,
 }
 
-impl From<OutputName> for Output {
-    fn from(name: OutputName) -> Output {
+impl From<OutputName> for MatrixFormat {
+    fn from(name: OutputName) -> MatrixFormat {
         match name {
-            OutputName::Dense => Output::Dense,
-            OutputName::Csr => Output::Csr,
+            OutputName::Dense => MatrixFormat::Dense,
+            OutputName::Csr => MatrixFormat::Csr,
         }
     }
 }

@@ -102,6 +102,24 @@ pub enum ErrorKind {
     },
 }
 
+impl ErrorKind {
+    /// An [`Invalid`](ErrorKind::Invalid) of any texts.
+    pub(crate) fn invalid(expected: impl Into<String>, found: impl Into<String>) -> ErrorKind {
+        ErrorKind::Invalid {
+            expected: expected.into(),
+            found: found.into(),
+        }
+    }
+
+    /// An [`Unsupported`](ErrorKind::Unsupported) of any text.
+    pub(crate) fn unsupported(what: impl Into<String>, way_out: &'static str) -> ErrorKind {
+        ErrorKind::Unsupported {
+            what: what.into(),
+            way_out,
+        }
+    }
+}
+
 fn did_you_mean(name: &Option<String>) -> String {
     name.as_ref()
         .map(|name| format!(": did you mean {name:?}?"))
@@ -147,8 +165,7 @@ impl Error {
         expected: impl Into<String>,
         found: impl Into<String>,
     ) -> Self {
-        let (expected, found) = (expected.into(), found.into());
-        Error::new(file, element, ErrorKind::Invalid { expected, found })
+        Error::new(file, element, ErrorKind::invalid(expected, found))
     }
 
     pub(crate) fn unsupported(
@@ -157,14 +174,7 @@ impl Error {
         what: impl Into<String>,
         way_out: &'static str,
     ) -> Self {
-        Error::new(
-            file,
-            element,
-            ErrorKind::Unsupported {
-                what: what.into(),
-                way_out,
-            },
-        )
+        Error::new(file, element, ErrorKind::unsupported(what, way_out))
     }
 }
 

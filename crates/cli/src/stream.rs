@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use mapped_anndata::io::{Slice, Stored, with_dtype};
 use mapped_anndata::{
-    Batch, BatchColumn, BatchOptions, MISSING_CODE, MappedCollection, Matrix, Output, Shuffle,
+    Batch, BatchColumn, LoaderOptions, MISSING_CODE, MappedCollection, Matrix, MatrixFormat,
+    Shuffle,
 };
 use serde::Serialize;
 
@@ -25,10 +26,10 @@ const N_ROWS: usize = 5;
 pub(crate) fn run(args: &StreamArgs, json: bool, out: &mut impl Write) -> Result<()> {
     let opened = Opened::open(&args.paths, &args.collection)?;
     let cells = &opened.cells;
-    let mut options = BatchOptions::new(args.batch_size)
+    let mut options = LoaderOptions::new(args.batch_size)
         .shuffle(args.shuffle)
         .seed(args.seed)
-        .output(Output::from(args.output))
+        .output(MatrixFormat::from(args.output))
         .workers(args.workers)
         .memory(args.memory)
         .rank(args.rank, args.world_size);
@@ -39,7 +40,7 @@ pub(crate) fn run(args: &StreamArgs, json: bool, out: &mut impl Write) -> Result
         });
     }
     prepare(cells)?;
-    let batches = cells.batches(options)?;
+    let batches = cells.loader(options)?;
     let mut entropy = Entropy::new(cells);
     if !json {
         write_summary(&opened, out)?;

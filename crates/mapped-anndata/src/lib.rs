@@ -12,7 +12,7 @@
 //! | [`MappedCollection::label_weights`] | how rare the label of each row is |
 //!
 //! ```
-//! use mapped_anndata::{BatchOptions, MappedCollection, MemoryStore, Output, Shuffle, Values};
+//! use mapped_anndata::{LoaderOptions, MappedCollection, MemoryStore, MatrixFormat, Shuffle, Values};
 //!
 //! // Usually paths: `MappedCollection::builder(["lung.h5ad", "liver.zarr"])`. Here, memory.
 //! let lung = MemoryStore::new("lung")
@@ -36,8 +36,8 @@
 //! assert_eq!(item.code("cell_type"), Some(1)); // T cell
 //!
 //! // An epoch: every row once, in an order that seed 42 fixes for good.
-//! let options = BatchOptions::new(3).shuffle(Shuffle::Exact).seed(42).output(Output::Csr);
-//! let batches = cells.batches(options)?;
+//! let options = LoaderOptions::new(3).shuffle(Shuffle::Exact).seed(42).output(MatrixFormat::Csr);
+//! let batches = cells.loader(options)?;
 //! let mut codes = Vec::new();
 //! for batch in batches.epoch(0) {
 //!     codes.extend_from_slice(batch?.codes("cell_type").unwrap());
@@ -77,7 +77,7 @@
 //! | `cells.check_vars_sorted()` | [`cells.check_vars_sorted`](MappedCollection::check_vars_sorted)`(true)?` |
 //! | `cells.check_vars_non_aligned(vars)` | [`cells.check_vars_non_aligned`](MappedCollection::check_vars_non_aligned)`(vars)?` |
 //! | `cells.close()`, `cells.closed` | [`cells.close`](MappedCollection::close)`()`, [`cells.closed`](MappedCollection::closed)`()` |
-//! | torch's `DataLoader(cells, 512, shuffle=True)` | [`cells.batches`](MappedCollection::batches)`(`[`BatchOptions::new`]`(512).shuffle(Shuffle::Exact))?` |
+//! | torch's `DataLoader(cells, 512, shuffle=True)` | [`cells.loader`](MappedCollection::loader)`(`[`LoaderOptions::new`]`(512).shuffle(Shuffle::Exact))?` |
 
 #[doc(inline)]
 pub use mapped_collection::*;

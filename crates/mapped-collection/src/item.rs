@@ -1,6 +1,11 @@
 //! One row, as a model sees it.
 
 use anndata_io::{DType, Values, Wide};
+use label_encoding::MISSING_CODE;
+
+use crate::batch::Batch;
+use crate::batch::columns::BatchColumn;
+use crate::batch::matrix::Matrix;
 
 /// One row of a collection: named values, in lamindb's order.
 #[derive(Debug, Clone, PartialEq)]
@@ -76,20 +81,47 @@ impl Item {
         }
     }
 
-    pub(crate) fn new(store_idx: usize, row_idx: u32) -> Item {
-        Item {
-            store_idx,
-            row_idx,
-            entries: Vec::new(),
+    /// The only row of a batch that has the types of its store.
+    pub(crate) fn from_row(mut batch: Batch) -> Item {
+        let mut item = Item {
+            store_idx: batch.store_idx[0] as usize,
+            row_idx: batch.row_idx[0],
+            entries: Vec::with_capacity(batch.matrices.len() + batch.obs.len()),
+        };
+        for (key, matrix) in std::mem::take(&mut batch.matrices) {
+            let Matrix::Dense { mut shape, values } = matrix else {
+                unreachable!("an item is dense")
+            };
+            shape.remove(0);
+            item.insert(key, ItemValue::Row { shape, values });
         }
+        for (key, column) in std::mem::take(&mut batch.obs) {
+            item.insert(key, first_value(column));
+        }
+        item
     }
 
     /// Sets a key as a Python dict does: a key that is there keeps its place.
-    pub(crate) fn insert(&mut self, key: &str, value: ItemValue) {
-        match self.entries.iter_mut().find(|(name, _)| name == key) {
+    fn insert(&mut self, key: String, value: ItemValue) {
+        match self.entries.iter_mut().find(|(name, _)| *name == key) {
             Some((_, old)) => *old = value,
-            None => self.entries.push((key.to_owned(), value)),
+            None => self.entries.push((key, value)),
         }
+    }
+}
+
+/// The value of the first row.
+fn first_value(column: BatchColumn) -> ItemValue {
+    match column {
+        BatchColumn::Codes(codes) if codes[0] == MISSING_CODE => ItemValue::Missing,
+        BatchColumn::Codes(codes) => ItemValue::Code(codes[0]),
+        BatchColumn::Numbers { values, valid } if valid[0] => {
+            ItemValue::Number(values.dtype(), values.as_slice().get(0))
+        }
+        BatchColumn::Texts(mut texts) => {
+            texts.remove(0).map_or(ItemValue::Missing, ItemValue::Text)
+        }
+        BatchColumn::Numbers { .. } => ItemValue::Missing,
     }
 }
 
@@ -98,11 +130,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_later_value_takes_the_place_of_an_earlier_one() {
-        let mut item = Item::new(0, 3);
-        item.insert("a", ItemValue::Code(1));
-        item.insert("b", ItemValue::Missing);
-        item.insert("a", ItemValue::Text("t".into()));
+    fn item_keeps_the_place_of_a_key_that_is_set_again() {
+        let mut item = Item {
+            store_idx: 0,
+            row_idx: 3,
+            entries: Vec::new(),
+        };
+        item.insert("a".into(), ItemValue::Code(1));
+        item.insert("b".into(), ItemValue::Missing);
+        item.insert("a".into(), ItemValue::Text("t".into()));
         let keys: Vec<_> = item.entries().iter().map(|(key, _)| key.as_str()).collect();
         assert_eq!(keys, ["a", "b"]);
         assert_eq!(

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mapped_collection::{Batch, BatchOptions, Item, Join, MappedCollection, Shuffle};
+use mapped_collection::{Batch, Item, Join, LoaderOptions, MappedCollection, Shuffle};
 
 fn store(name: &str) -> PathBuf {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/stores");
@@ -102,8 +102,8 @@ fn forks_of_a_running_epoch() {
     let stores = ["base_a_csr.h5ad", "base_b_csr_v3.zarr", "h5_gzip.h5ad"];
     let cells = MappedCollection::builder(stores.map(store)).join(Join::Outer);
     let cells = cells.cache_bytes(200).open().expect("the fixtures open");
-    let options = BatchOptions::new(1).workers(2).shuffle(Shuffle::Exact);
-    let batches = cells.batches(options).expect("valid");
+    let options = LoaderOptions::new(1).workers(2).shuffle(Shuffle::Exact);
+    let batches = cells.loader(options).expect("valid");
     let all: Vec<Batch> = batches
         .epoch(0)
         .map(|batch| batch.expect("readable"))

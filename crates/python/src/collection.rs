@@ -138,7 +138,7 @@ impl Collection {
 
     #[getter]
     fn closed(&self) -> bool {
-        self.cells.closed()
+        self.cells.is_closed()
     }
 
     #[getter]
@@ -353,7 +353,7 @@ impl Collection {
             dtype: arguments::dtype(dtype)?,
         };
         let indices = rows.as_array().to_vec();
-        let read = py.detach(|| self.cells.get_batch_as(&indices, &format));
+        let read = py.detach(|| self.cells.get_batch_with(&indices, &format));
         batch::to_dict(py, read.map_err(to_python)?)
     }
 

@@ -1,13 +1,13 @@
 //! Elements that are stored as other bytes than those of their type in memory: floats of other
 //! layouts, wide booleans, whole numbers that stand as floats.
 
-use super::buffer::AlignedBytes;
 use super::chunks::{Chunks, TableEntry};
 use super::float::FloatLayout;
 use super::grid::Grid;
 use super::{Array, ArrayParts, ItemType};
 use crate::dtype::{DType, f16};
 use crate::error::{Error, ErrorKind};
+use crate::io::buffers::AlignedBytes;
 
 /// How stored elements become those of an array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,8 +95,9 @@ pub(crate) fn whole(value: f64) -> Option<i64> {
     (value.fract() == 0.0 && (-LIMIT..LIMIT).contains(&value)).then_some(value as i64)
 }
 
-/// Bytes of the blocks in which an array that lies in one piece is converted.
-const BLOCK_BYTES: u64 = 1 << 20;
+/// Bytes of the blocks of rows into which an array that lies in one piece is cut, where it is
+/// converted or is a field of records: a row is then read without all others.
+pub(crate) const BLOCK_BYTES: u64 = 1 << 20;
 
 impl ArrayParts {
     /// Bytes of a stored element; 0 when they differ in length.
@@ -195,7 +196,7 @@ impl Array {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::array::memory_parts;
+    use crate::array::memory::memory_parts;
     use crate::dtype::Values;
 
     fn array(values: Values, shape: &[u64]) -> Array {

@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hash, RandomState};
 
-use crate::anndata::{AnnDataFile, text_of};
+use crate::anndata::AnnDataFile;
 use crate::array::text::Strings;
-use crate::column::{Values1d, has_nan, number_key};
+use crate::column::{Values1d, has_nan, number_key, text_of};
 use crate::error::Error;
 
 /// What is wrong with the names of a table: a join of genes needs each once, and cells that share a

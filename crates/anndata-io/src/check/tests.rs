@@ -2,6 +2,7 @@ use std::num::NonZeroU64;
 
 use super::*;
 use crate::dtype::Values;
+use crate::error::Error;
 use crate::store::{Attribute, MemoryStore};
 
 fn cells(n: usize, genes: &[&str]) -> MemoryStore {

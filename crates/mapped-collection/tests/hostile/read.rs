@@ -11,7 +11,7 @@ use anndata_io::{
     ReadScratch, RowSink, Slice, Store, testing,
 };
 use mapped_collection::{
-    BatchFormat, BatchOptions, Batches, Join, LoaderState, MappedCollection, Output, Shuffle,
+    BatchFormat, Join, Loader, LoaderOptions, LoaderState, MappedCollection, MatrixFormat, Shuffle,
 };
 
 /// What was found in a store.
@@ -329,23 +329,23 @@ fn collection(
         .map(|row| row as i64)
         .collect();
     let batch_size = rows.len().clamp(1, 7);
-    for output in [Output::Dense, Output::Csr] {
+    for output in [MatrixFormat::Dense, MatrixFormat::Csr] {
         let format = BatchFormat {
             output,
             ..Default::default()
         };
         found.gave(row_bytes * rows.len() as u64 * 2);
-        found.count(cells.get_batch_as(&rows, &format));
+        found.count(cells.get_batch_with(&rows, &format));
         let shuffle = match variant % 2 {
             0 => Shuffle::Exact,
             _ => Shuffle::Blocks { rows: 5 },
         };
-        let options = BatchOptions::new(batch_size)
+        let options = LoaderOptions::new(batch_size)
             .output(output)
             .shuffle(shuffle)
             .workers((variant % 3) as usize)
             .memory(16 << 20);
-        if let Some(batches) = found.count(cells.batches(options)) {
+        if let Some(batches) = found.count(cells.loader(options)) {
             for batch in batches.epoch(variant).take(3) {
                 found.count(batch);
             }
@@ -354,15 +354,15 @@ fn collection(
 }
 
 /// A small collection's batches, and the state after the first of them.
-pub(crate) fn loader() -> (Batches, LoaderState) {
+pub(crate) fn loader() -> (Loader, LoaderState) {
     let zeros = mapped_collection::Values::F32(vec![1.0; 20]);
     let store = MemoryStore::new("cells")
         .dataframe("obs", &["a", "b", "c", "d", "e"])
         .dataframe("var", &["w", "x", "y", "z"])
         .array("X", &[5, 4], zeros);
     let cells = MappedCollection::builder([store]).open().expect("valid");
-    let options = BatchOptions::new(2).shuffle(Shuffle::Exact).workers(1);
-    let batches = cells.batches(options).expect("valid options");
+    let options = LoaderOptions::new(2).shuffle(Shuffle::Exact).workers(1);
+    let batches = cells.loader(options).expect("valid options");
     let mut epoch = batches.epoch(3);
     epoch.next();
     let state = epoch.state().expect("names can be read");
@@ -370,7 +370,7 @@ pub(crate) fn loader() -> (Batches, LoaderState) {
 }
 
 /// Goes on from the text of a state: an error, or an epoch that ends.
-pub(crate) fn resume(batches: &Batches, state: &[u8]) -> Result<usize, Box<dyn std::error::Error>> {
+pub(crate) fn resume(batches: &Loader, state: &[u8]) -> Result<usize, Box<dyn std::error::Error>> {
     let state: LoaderState = serde_json::from_slice(state)?;
     let epoch = batches.resume(&state)?;
     epoch.state()?;

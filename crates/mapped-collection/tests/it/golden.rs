@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use anndata_io::{Hdf5Backend, Slice, Wide};
 use mapped_collection::{
     BatchColumn, BatchFormat, Error, FilterValue, ItemValue, Join, Label, LabelMatch,
-    MappedCollection, Matrix, Output,
+    MappedCollection, Matrix, MatrixFormat,
 };
 use serde_json::{Value, json};
 
@@ -95,8 +95,8 @@ fn open(
                     .parse::<anndata_io::DType>()
                     .map_err(|_| OpenError::DType)?,
             ),
-            "cache_categories" => builder.cache_categories(value.as_bool().expect("a flag")),
-            "parallel" => builder.parallel(value.as_bool().expect("a flag")),
+            // Options of lamindb that change no result.
+            "cache_categories" | "parallel" => builder,
             other => panic!("unknown option {other}"),
         };
     }
@@ -354,12 +354,12 @@ fn check_batches(cells: &MappedCollection) -> Result<(), String> {
     // Backwards, and one row twice: order and repeats are part of it.
     let mut indices: Vec<i64> = (0..cells.n_obs() as i64).rev().collect();
     indices.extend(indices.first().copied());
-    for output in [Output::Dense, Output::Csr] {
+    for output in [MatrixFormat::Dense, MatrixFormat::Csr] {
         let format = BatchFormat {
             output,
             ..Default::default()
         };
-        let batch = match cells.get_batch_as(&indices, &format) {
+        let batch = match cells.get_batch_with(&indices, &format) {
             Ok(batch) => batch,
             Err(Error::Ragged { .. } | Error::SameName { .. }) if !cells.is_uniform() => {
                 return Ok(());

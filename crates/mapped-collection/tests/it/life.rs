@@ -1,8 +1,8 @@
 //! Life cycle: closing, forking by hand, many stores with few files, work that is not repeated.
 
 use mapped_collection::{
-    BatchOptions, Error, FilterValue, ItemValue, Join, MappedCollection, MemoryStore, Output,
-    Shuffle, Values,
+    Error, FilterValue, ItemValue, Join, LoaderOptions, MappedCollection, MatrixFormat,
+    MemoryStore, Shuffle, Values,
 };
 
 use crate::store;
@@ -22,7 +22,7 @@ fn closing_closes_all_clones_and_nothing_else() {
     let first = clone.get(0).expect("open");
     cells.close();
     cells.close();
-    assert!(cells.closed() && clone.closed() && !fork.closed());
+    assert!(cells.is_closed() && clone.is_closed() && !fork.is_closed());
     for collection in [&cells, &clone] {
         assert!(matches!(collection.get(0), Err(Error::Closed)));
         assert!(matches!(collection.get_batch(&[0]), Err(Error::Closed)));
@@ -32,7 +32,7 @@ fn closing_closes_all_clones_and_nothing_else() {
         ));
         assert!(matches!(collection.obs_names(&[0]), Err(Error::Closed)));
         assert!(matches!(
-            collection.batches(BatchOptions::new(1)),
+            collection.loader(LoaderOptions::new(1)),
             Err(Error::Closed)
         ));
         assert_eq!(collection.shape(), fork.shape(), "what is in memory stays");
@@ -155,11 +155,11 @@ fn neighbours_cost_no_second_decode() {
 #[test]
 fn an_epoch_is_the_permutation_of_its_seed() {
     let cells = pair();
-    let options = BatchOptions::new(4)
+    let options = LoaderOptions::new(4)
         .shuffle(Shuffle::Exact)
         .seed(3)
-        .output(Output::Csr);
-    let batches = cells.batches(options).expect("the stores fit together");
+        .output(MatrixFormat::Csr);
+    let batches = cells.loader(options).expect("the stores fit together");
     for epoch in 0..3 {
         let mut rows = Vec::new();
         for batch in batches.epoch(epoch) {
@@ -181,10 +181,10 @@ fn an_epoch_is_the_permutation_of_its_seed() {
         assert_eq!(rows, expected);
     }
     let whole = cells
-        .batches(BatchOptions::new(4).drop_last(true))
+        .loader(LoaderOptions::new(4).drop_last(true))
         .expect("fits");
     assert_eq!((whole.epoch(0).n_batches(), whole.epoch(0).count()), (2, 2));
-    assert!(cells.batches(BatchOptions::new(0)).is_err());
+    assert!(cells.loader(LoaderOptions::new(0)).is_err());
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn an_empty_collection_is_legal() {
     assert_eq!(batch.n_obs(), 0);
     assert_eq!(
         cells
-            .batches(BatchOptions::new(8))
+            .loader(LoaderOptions::new(8))
             .expect("fits")
             .epoch(0)
             .count(),

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anndata_io::{Slice, Stored};
 use mapped_collection::{
     BatchColumn, BatchFormat, Error, FilterValue, Join, LabelMatch, MappedCollection, Matrix,
-    MemoryStore, Output, Values,
+    MatrixFormat, MemoryStore, Values,
 };
 use proptest::prelude::*;
 
@@ -316,9 +316,9 @@ proptest! {
         let rows: Vec<usize> = picks.iter().map(|pick| pick.index(model.rows.len())).collect();
         let indices: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
         let widths: BTreeSet<usize> = rows.iter().map(|&row| model.values(&stores, row).len()).collect();
-        for output in [Output::Dense, Output::Csr] {
+        for output in [MatrixFormat::Dense, MatrixFormat::Csr] {
             let format = BatchFormat { output, missing_code: -7, ..Default::default() };
-            let batch = cells.get_batch_as(&indices, &format);
+            let batch = cells.get_batch_with(&indices, &format);
             if widths.len() > 1 {
                 let ragged = matches!(batch, Err(Error::Ragged { .. }));
                 prop_assert!(ragged, "rows of several widths");

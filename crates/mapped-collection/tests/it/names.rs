@@ -1,7 +1,7 @@
 //! Names in a batch: none replaces another, and an error says which two would.
 
 use mapped_collection::{
-    BatchOptions, Builder, Error, ItemValue, MappedCollection, MemoryStore, Values,
+    Builder, Error, ItemValue, LoaderOptions, MappedCollection, MemoryStore, Values,
 };
 
 /// Two cells with a matrix or column of every name that may meet another.
@@ -37,7 +37,7 @@ fn refused(cells: &MappedCollection) -> Option<String> {
     };
     let by_index = cells.get_batch(&[0]).err().map(text);
     let without_rows = cells.get_batch(&[]).err().map(text);
-    let epochs = cells.batches(BatchOptions::new(1)).err().map(text);
+    let epochs = cells.loader(LoaderOptions::new(1)).err().map(text);
     assert_eq!(by_index, epochs);
     assert_eq!(by_index, without_rows);
     by_index

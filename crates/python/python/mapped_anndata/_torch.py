@@ -1,4 +1,4 @@
-"""What torch's `DataLoader` gets from us, beyond items: batches without a copy, and sent in few bytes.
+"""How torch's `DataLoader` gets batches without a copy, sent in few bytes.
 
 Imported only where torch is.
 """
@@ -14,7 +14,7 @@ from torch.multiprocessing.reductions import reduce_tensor
 from torch.utils.data import SequentialSampler, get_worker_info
 from torch.utils.data._utils.collate import collate, default_collate_fn_map
 
-from ._collate import Item, Items
+from ._collate import BulkItem, BulkItems
 from ._core import pack_nonzeros, unpack_nonzeros
 from ._trainer import LoaderSampler
 
@@ -41,7 +41,8 @@ def _send(matrix: _Matrix) -> tuple[Any, ...]:
     array = matrix.numpy()
     packed = pack_nonzeros(array)
     if packed is None:
-        return reduce_tensor(matrix.as_subclass(torch.Tensor))
+        plain: tuple[Any, ...] = reduce_tensor(matrix.as_subclass(torch.Tensor))
+        return plain
     return _receive, (torch.from_numpy(packed), array.shape, array.dtype.name)
 
 
@@ -54,17 +55,19 @@ ForkingPickler.register(_Matrix, _send)
 
 def _default(items: Any, *, collate_fn_map: Any = None) -> dict[str, Any]:
     """What `default_collate` makes of items, without copying matrices that are there already."""
-    items = items if isinstance(items, Items) else Items(items)
+    items = items if isinstance(items, BulkItems) else BulkItems(items)
     batch: dict[str, Any] = {}
     for key in items[0]:
         matrix = items.whole(key)
         values = [item[key] for item in items] if matrix is None else []
-        batch[key] = collate(values, collate_fn_map=collate_fn_map) if matrix is None else to_tensor(matrix)
+        batch[key] = (
+            collate(values, collate_fn_map=collate_fn_map) if matrix is None else to_tensor(matrix)
+        )
     return batch
 
 
 # The way of `default_collate`'s documentation to extend it.
-default_collate_fn_map[Item] = _default
+default_collate_fn_map[BulkItem] = _default
 
 
 class InOrder(LoaderSampler, SequentialSampler):

@@ -80,7 +80,7 @@ fn check_header(source: &[u8]) -> Result<(), DecodeError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::encode::blosc as compress;
+    use super::super::tests::encode::blosc as compress;
     use super::*;
 
     fn counts(n: u32) -> Vec<u8> {

@@ -3,7 +3,7 @@
 //! They calculate as numpy does, wrap-around and rounding included.
 
 use super::{DecodeError, head_of};
-use crate::array::swap_bytes;
+use crate::array::reorder::swap_bytes;
 use crate::dtype::{DType, Element, Slice, Values, f16};
 use crate::with_dtype;
 

@@ -68,7 +68,7 @@ pub(super) fn has_endless_length(data: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::encode::lz4_hdf5;
+    use super::super::tests::encode::lz4_hdf5;
     use super::*;
     use lz4_flex::block::compress;
 

@@ -107,7 +107,7 @@ fn interleave_from(first: usize, planes: &[u8], size: usize, elements: &mut [u8]
 #[cfg(test)]
 mod tests {
     use super::super::Codec;
-    use super::super::encode::encode;
+    use super::super::tests::encode::encode;
     use super::*;
 
     #[test]

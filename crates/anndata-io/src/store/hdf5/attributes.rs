@@ -9,14 +9,15 @@ use hdf5_reader::messages::{
 };
 use hdf5_reader::reference::resolve_object_reference;
 
+use super::Hdf5Store;
 use super::datatype::{Class, Datatype};
-use super::{Hdf5Store, failure};
+use super::errors::failure;
 use crate::array::chunks::Chunks;
-use crate::array::decode::Pipeline;
+use crate::array::decode::CodecPipeline;
 use crate::array::grid::Grid;
 use crate::array::{Array, ArrayParts, ItemType};
-use crate::context::{ByteSource, Memory};
 use crate::error::Error;
+use crate::io::bytes::{ByteSource, Memory};
 use crate::store::Attribute;
 
 /// An attribute message, as far as its name.
@@ -255,7 +256,7 @@ impl Hdf5Store {
             grid,
             item,
             big_endian: false,
-            pipeline: Pipeline::default(),
+            pipeline: CodecPipeline::default(),
             stored_axes: None,
             chunks: Chunks::Contiguous {
                 source: ByteSource::Memory(Memory::new(value.bytes)),

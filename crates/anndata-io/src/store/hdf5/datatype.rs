@@ -8,6 +8,7 @@ use hdf5_reader::io::Cursor;
 
 use crate::array::float::FloatLayout;
 use crate::array::text::Padding;
+use crate::limits::MAX_DATATYPE_DEPTH;
 
 /// A type and the bytes of its elements.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,9 +63,6 @@ pub(super) struct Field {
     pub(super) datatype: Datatype,
 }
 
-/// Types within types are not deeper.
-const DEEPEST: usize = 32;
-
 impl Datatype {
     /// Reads a datatype message.
     pub(super) fn parse(message: &[u8]) -> Result<Datatype, Hdf5Error> {
@@ -102,7 +100,7 @@ fn name(cursor: &mut Cursor<'_>, version: u32) -> Result<Vec<u8>, Hdf5Error> {
 }
 
 fn datatype(cursor: &mut Cursor<'_>, depth: usize) -> Result<Datatype, Hdf5Error> {
-    if depth > DEEPEST {
+    if depth > MAX_DATATYPE_DEPTH {
         return Err(invalid("datatypes lie too deep within each other"));
     }
     let head = cursor.read_u32_le()?;

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use hdf5_reader::superblock::Superblock;
 
-use crate::context::FileSource;
 use crate::error::{Error, ErrorKind};
+use crate::io::file::FileSource;
 
 /// Refuses a file that is shorter than it says: a copy or a download that was cut short. Its first
 /// half reads well, and what is missing may be chunks that are read much later. A longer file is
@@ -55,8 +55,8 @@ pub(super) fn has_writer(superblock: &Superblock) -> bool {
 mod tests {
     use std::path::PathBuf;
 
-    use crate::context::IoContext;
     use crate::error::ErrorKind;
+    use crate::io::context::IoContext;
     use crate::store::Store;
 
     fn fixture(name: &str) -> Vec<u8> {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::extension::Extension;
-use super::metadata::{Parsed, extents, invalid, unknown, unsupported};
+use super::parsed::{Parsed, extents, invalid, unknown, unsupported};
 use crate::array::ItemType;
 use crate::array::decode::{Codec, Elements, Step, Stored, Sum};
 use crate::array::text::TextEncoding;

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::metadata::{Parsed, invalid, shown, unknown};
+use super::parsed::{Parsed, invalid, shown, unknown};
 use crate::error::ErrorKind;
 
 /// Members of the document of an array.

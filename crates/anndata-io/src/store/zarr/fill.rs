@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::metadata::{Parsed, shown};
+use super::parsed::{Parsed, shown};
 use crate::array::ItemType;
 use crate::array::text::TextEncoding;
 use crate::dtype::{DType, Element, Values, f16};

@@ -1,0 +1,214 @@
+//! Conversions of single elements, as numpy's `astype` makes them.
+
+use std::fmt;
+
+use bytemuck::Pod;
+
+use super::{DType, f16};
+
+/// A boolean as it is stored: one byte, true when it is not zero.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(transparent)]
+pub struct Bool(pub u8);
+
+/// A Rust type that stores elements of one [`DType`], convertible to every other as
+/// numpy's `astype` does it.
+///
+/// Integers wrap. Floats are truncated towards zero; those that the target cannot hold
+/// give what numpy gives on x86-64 (0 in 8 and 16 bits, the smallest integer in signed 32
+/// and 64 bits). Anything but zero becomes `true`.
+pub trait Element: Pod + Default + PartialEq + fmt::Debug + Send + Sync {
+    /// The numpy type.
+    const DTYPE: DType;
+
+    /// Converts from any other element type.
+    fn cast_from<S: Element>(value: S) -> Self;
+
+    /// The value as a wide number that holds every value of this type.
+    fn wide(self) -> Wide;
+
+    /// Adds, with wrap-around for integers and "or" for booleans, as scipy sums duplicates.
+    fn add(self, other: Self) -> Self;
+
+    /// Whether this is a zero (positive or negative).
+    #[inline]
+    fn is_zero(self) -> bool {
+        self == Self::default()
+    }
+}
+
+/// The widest form of each kind of element: the common ground of all conversions, which
+/// the compiler folds away.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Wide {
+    Bool(bool),
+    Signed(i64),
+    Unsigned(u64),
+    F32(f32),
+    F64(f64),
+}
+
+/// A float to a 32-bit integer as the x86 instruction does it.
+#[inline]
+fn float_to_i32(value: f64) -> i32 {
+    if value > -2_147_483_649.0 && value < 2_147_483_648.0 {
+        value as i32
+    } else {
+        i32::MIN
+    }
+}
+
+/// A float to a 64-bit integer as the x86 instruction does it.
+#[inline]
+fn float_to_i64(value: f64) -> i64 {
+    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+    if (-LIMIT..LIMIT).contains(&value) {
+        value as i64
+    } else {
+        i64::MIN
+    }
+}
+
+#[inline]
+fn float_to_u64(value: f64) -> u64 {
+    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+    if value < LIMIT || value.is_nan() {
+        float_to_i64(value) as u64
+    } else {
+        float_to_i64(value - LIMIT) as u64 ^ (1 << 63)
+    }
+}
+
+macro_rules! integer {
+    ($T:ty, $dtype:ident, $wide:ident as $W:ty, $from_float:expr) => {
+        impl Element for $T {
+            const DTYPE: DType = DType::$dtype;
+            #[inline(always)]
+            fn cast_from<S: Element>(value: S) -> Self {
+                match value.wide() {
+                    Wide::Bool(v) => v as $T,
+                    Wide::Signed(v) => v as $T,
+                    Wide::Unsigned(v) => v as $T,
+                    Wide::F32(v) => $from_float(f64::from(v)) as $T,
+                    Wide::F64(v) => $from_float(v) as $T,
+                }
+            }
+            #[inline(always)]
+            fn wide(self) -> Wide {
+                Wide::$wide(self as $W)
+            }
+            #[inline(always)]
+            fn add(self, other: Self) -> Self {
+                self.wrapping_add(other)
+            }
+        }
+    };
+}
+
+integer!(i8, I8, Signed as i64, float_to_i32);
+integer!(u8, U8, Unsigned as u64, float_to_i32);
+integer!(i16, I16, Signed as i64, float_to_i32);
+integer!(u16, U16, Unsigned as u64, float_to_i32);
+integer!(i32, I32, Signed as i64, float_to_i32);
+integer!(u32, U32, Unsigned as u64, float_to_i64);
+integer!(i64, I64, Signed as i64, float_to_i64);
+integer!(u64, U64, Unsigned as u64, float_to_u64);
+
+impl Element for Bool {
+    const DTYPE: DType = DType::Bool;
+    #[inline(always)]
+    fn cast_from<S: Element>(value: S) -> Self {
+        Bool(u8::from(match value.wide() {
+            Wide::Bool(v) => v,
+            _ => !value.is_zero(),
+        }))
+    }
+    #[inline(always)]
+    fn wide(self) -> Wide {
+        Wide::Bool(self.0 != 0)
+    }
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        Bool(u8::from(self.0 != 0 || other.0 != 0))
+    }
+}
+
+impl Element for f16 {
+    const DTYPE: DType = DType::F16;
+    #[inline(always)]
+    fn cast_from<S: Element>(value: S) -> Self {
+        match value.wide() {
+            Wide::Bool(v) => f16::from_f32(f32::from(v)),
+            Wide::Signed(v) => f16::from_f64(v as f64),
+            Wide::Unsigned(v) => f16::from_f64(v as f64),
+            Wide::F32(v) => f16::from_f32(v),
+            Wide::F64(v) => f16::from_f64(v),
+        }
+    }
+    #[inline(always)]
+    fn wide(self) -> Wide {
+        Wide::F32(self.to_f32())
+    }
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        f16::from_f32(self.to_f32() + other.to_f32())
+    }
+}
+
+macro_rules! float {
+    ($T:ty, $dtype:ident, $wide:ident) => {
+        impl Element for $T {
+            const DTYPE: DType = DType::$dtype;
+            #[inline(always)]
+            fn cast_from<S: Element>(value: S) -> Self {
+                match value.wide() {
+                    Wide::Bool(v) => <$T>::from(v),
+                    Wide::Signed(v) => v as $T,
+                    Wide::Unsigned(v) => v as $T,
+                    Wide::F32(v) => v as $T,
+                    Wide::F64(v) => v as $T,
+                }
+            }
+            #[inline(always)]
+            fn wide(self) -> Wide {
+                Wide::$wide(self)
+            }
+            #[inline(always)]
+            fn add(self, other: Self) -> Self {
+                self + other
+            }
+        }
+    };
+}
+
+float!(f32, F32, F32);
+float!(f64, F64, F64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dtype::Slice;
+
+    /// What numpy 2.4 gives on x86-64 for `np.array([v]).astype(t)`.
+    #[test]
+    fn cast_from_is_numpys_astype() {
+        let source = Slice::F64(&[300.0, -1.0, 3e9, 70000.5, 5e10, 1e19, f64::INFINITY]);
+        assert_eq!(source.to_vec::<u8>(), [44, 255, 0, 112, 0, 0, 0]);
+        assert_eq!(source.to_vec::<i16>(), [300, -1, 0, 4464, 0, 0, 0]);
+        let min = i32::MIN;
+        assert_eq!(source.to_vec::<i32>(), [300, -1, min, 70000, min, min, min]);
+        assert_eq!(
+            source.to_vec::<u32>()[..4],
+            [300, u32::MAX, 3_000_000_000, 70000]
+        );
+        assert_eq!(source.to_vec::<u64>()[5..], [10_000_000_000_000_000_000, 0]);
+        assert_eq!(
+            Slice::F32(&[f32::NAN, 0.0, -0.0]).to_vec::<Bool>(),
+            [Bool(1), Bool(0), Bool(0)]
+        );
+        assert_eq!(Slice::I64(&[-1, 1 << 40]).to_vec::<u16>(), [65535, 0]);
+        assert_eq!(Slice::Bool(&[Bool(7), Bool(0)]).to_vec::<f32>(), [1.0, 0.0]);
+        assert_eq!(Slice::U64(&[u64::MAX]).to_vec::<i64>(), [-1]);
+    }
+}

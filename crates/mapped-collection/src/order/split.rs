@@ -1,0 +1,131 @@
+//! Rows divided into parts.
+
+use std::collections::BTreeMap;
+
+use crate::error::Error;
+use crate::order::shuffle::{Purpose, permutation_for};
+
+/// How rows are divided.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Split {
+    /// Each row by itself.
+    Rows,
+    /// Each label of an obs key is divided in the same fractions; missing is a label of its own.
+    Stratified(String),
+    /// All rows of one label of an obs key (a donor, say) stay together; rows without a label
+    /// form one group. The fractions are met as well as whole groups allow.
+    Grouped(String),
+}
+
+/// Fractions, a way to divide, and a seed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SplitOptions {
+    /// The share of each part, which must be positive and sum to at most 1.
+    pub fractions: Vec<f64>,
+    /// How rows are divided.
+    pub split: Split,
+    /// Fixes the outcome.
+    pub seed: u64,
+}
+
+impl Split {
+    /// The obs key whose labels decide.
+    pub(crate) fn key(&self) -> Option<&str> {
+        match self {
+            Split::Rows => None,
+            Split::Stratified(key) | Split::Grouped(key) => Some(key),
+        }
+    }
+}
+
+/// Divides `n_obs` rows: one ascending list for each fraction. `labels` has a number for the label
+/// of each row, equal for equal labels; only [`Split::Rows`] needs none.
+///
+/// # Errors
+/// When a fraction is not positive, they sum to more than 1, or there are 2^32 rows or more.
+pub(crate) fn split_rows(
+    n_obs: usize,
+    options: &SplitOptions,
+    labels: &[u32],
+) -> Result<Vec<Vec<u32>>, Error> {
+    let SplitOptions {
+        fractions,
+        split,
+        seed,
+    } = options;
+    let total: f64 = fractions.iter().sum();
+    if fractions.iter().any(|&f| f.is_nan() || f <= 0.0) || total > 1.0 + 1e-9 {
+        let expected = "positive numbers that sum to at most 1";
+        return Err(Error::option(
+            "fractions",
+            expected,
+            format!("{fractions:?}"),
+        ));
+    }
+    let too_many = |_| Error::option("split", "less than 2^32 rows", n_obs);
+    let n_obs = u32::try_from(n_obs).map_err(too_many)?;
+    let shuffled = |n: u32| permutation_for(n, *seed, 0, Purpose::Split);
+    let mut parts = match split {
+        Split::Rows => cut(&shuffled(n_obs), fractions),
+        Split::Stratified(_) => {
+            let mut parts = vec![Vec::new(); fractions.len()];
+            for rows in groups(labels, shuffled(n_obs)) {
+                for (part, rows) in parts.iter_mut().zip(cut(&rows, fractions)) {
+                    part.extend(rows);
+                }
+            }
+            parts
+        }
+        Split::Grouped(_) => {
+            let groups = groups(labels, 0..n_obs);
+            let order = shuffled(groups.len() as u32);
+            assign(&groups, &order, fractions, n_obs)
+        }
+    };
+    parts.iter_mut().for_each(|part| part.sort_unstable());
+    Ok(parts)
+}
+
+/// The rows of each label, in the order given.
+fn groups(labels: &[u32], rows: impl IntoIterator<Item = u32>) -> Vec<Vec<u32>> {
+    let mut groups: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for row in rows {
+        groups.entry(labels[row as usize]).or_default().push(row);
+    }
+    groups.into_values().collect()
+}
+
+/// Cuts a list where the fractions, added up, say.
+fn cut(rows: &[u32], fractions: &[f64]) -> Vec<Vec<u32>> {
+    let mut sum = 0.0;
+    let mut start = 0;
+    let part = |&fraction: &f64| {
+        sum += fraction;
+        let end = ((rows.len() as f64 * sum).round() as usize).clamp(start, rows.len());
+        let part = rows[start..end].to_vec();
+        start = end;
+        part
+    };
+    fractions.iter().map(part).collect()
+}
+
+/// Gives whole groups, in this order, to the part that is furthest below its share; groups that
+/// would take every part beyond its share are left out when the fractions leave room.
+fn assign(groups: &[Vec<u32>], order: &[u32], fractions: &[f64], n_obs: u32) -> Vec<Vec<u32>> {
+    let rest = 1.0 - fractions.iter().sum::<f64>();
+    let shares: Vec<f64> = fractions
+        .iter()
+        .copied()
+        .chain((rest > 1e-9).then_some(rest))
+        .collect();
+    let mut parts = vec![Vec::new(); shares.len()];
+    for &group in order {
+        let lack = |part: usize| shares[part] * f64::from(n_obs) - parts[part].len() as f64;
+        let most = (0..shares.len()).max_by(|&a, &b| lack(a).total_cmp(&lack(b)));
+        if let Some(part) = most {
+            parts[part].extend_from_slice(&groups[group as usize]);
+        }
+    }
+    parts.truncate(fractions.len());
+    parts
+}
