@@ -1,6 +1,6 @@
 //! Arrays by two readers, element by element.
 
-use anndata_io::{Array, Node, ValuesRef, Store};
+use anndata_io::{Array, Node, Store, ValuesRef};
 
 use super::{Comparison, is_unsupported, shown};
 
