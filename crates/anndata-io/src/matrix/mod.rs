@@ -342,7 +342,7 @@ impl MatrixSource {
         }
     }
 
-    /// The most elements that a row may have stored: its nonzeros for CSR, and for CSC that is
+    /// The most elements that a row may have stored: its entries for CSR, and for CSC that is
     /// prepared; all for others.
     pub fn stored_len(&self, row: u64) -> Option<u64> {
         let by_row = match &self.layout {
