@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anndata_io::{AnnDataFile, IoContext, LayerKey, ReadScratch, RowSink, Slice};
+use anndata_io::{AnnDataFile, IoContext, LayerKey, ReadScratch, RowSink, ValuesRef};
 use clap::Args;
 use mapped_collection::{LoaderOptions, MappedCollection, Shuffle};
 use serde_json::{Map, Value, json};
@@ -51,8 +51,8 @@ pub(crate) fn run(repeat: &Repeat, options: &Options) -> Result<(), Failure> {
 struct Nowhere;
 
 impl RowSink for Nowhere {
-    fn dense(&mut self, _row: usize, _start: usize, _values: Slice<'_>) {}
-    fn sparse(&mut self, _row: usize, _columns: &[u32], _values: Slice<'_>) {}
+    fn dense(&mut self, _row: usize, _start: usize, _values: ValuesRef<'_>) {}
+    fn sparse(&mut self, _row: usize, _columns: &[u32], _values: ValuesRef<'_>) {}
 }
 
 /// Each chunk decoded once, by one thread, and no row put anywhere.

@@ -250,7 +250,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_names_file_and_element() {
+    fn error_names_file_and_element() {
         let error = Error::invalid("a.h5ad", "X/indptr", "length 6", "5");
         assert_eq!(
             error.to_string(),
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_name_is_near() {
+    fn nearest_name_is_near() {
         assert_eq!(
             nearest_name("celltype", ["donor", "cell_type"]),
             Some("cell_type".into())

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use crate::array::Array;
 use crate::array::chunk_reader::{CachePolicy, ChunkReader};
-use crate::array::decode::{Codec, CodecPipeline, Elements, Scratch, Step, Stored, Sum};
-use crate::dtype::{DType, Slice};
+use crate::array::decode::{Codec, CodecPipeline, Elements, Scratch, Step, StoredType, Sum};
+use crate::dtype::{DType, ValuesRef};
 use crate::error::Error;
 use crate::io::bytes::ByteSource;
 
@@ -35,11 +35,11 @@ fn codec(number: u8) -> Codec {
         },
         13 => Codec::PackBits,
         _ => Codec::Elements(Elements {
-            from: Stored {
+            from: StoredType {
                 dtype: DType::I16,
                 big_endian: true,
             },
-            to: Stored {
+            to: StoredType {
                 dtype: DType::F64,
                 big_endian: false,
             },
@@ -63,7 +63,7 @@ pub fn decode(codecs: &[u8], skip_mask: u32, raw: &[u8], len: usize) -> Option<V
 pub fn read_rows(
     array: &Array,
     rows: &[u64],
-    visit: impl FnMut(usize, usize, Slice<'_>),
+    visit: impl FnMut(usize, usize, ValuesRef<'_>),
 ) -> Result<(), Error> {
     array.read_rows(
         rows,

@@ -7,8 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anndata_io::{
-    AnnDataFile, Attribute, ErrorKind, IoContext, IoOptions, LayerKey, ReadScratch, RowSink, Slice,
-    Store,
+    AnnDataFile, Attribute, ErrorKind, IoContext, IoOptions, LayerKey, ReadScratch, RowSink, Store,
+    ValuesRef,
 };
 use archive::Form;
 use files::Entries;
@@ -24,11 +24,11 @@ fn tables() -> PathBuf {
 struct Dense(Vec<Vec<f64>>);
 
 impl RowSink for Dense {
-    fn dense(&mut self, row: usize, start: usize, values: Slice<'_>) {
+    fn dense(&mut self, row: usize, start: usize, values: ValuesRef<'_>) {
         values.write_to(&mut self.0[row][start..start + values.len()]);
     }
 
-    fn sparse(&mut self, row: usize, columns: &[u32], values: Slice<'_>) {
+    fn sparse(&mut self, row: usize, columns: &[u32], values: ValuesRef<'_>) {
         for (&column, value) in columns.iter().zip(values.to_vec::<f64>()) {
             self.0[row][column as usize] = value;
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anndata_io::{
     AnnDataFile, ErrorKind, Hdf5Backend, IoContext, IoOptions, MatrixSource, ReadScratch, RowSink,
-    Slice, Store,
+    Store, ValuesRef,
 };
 
 fn fixtures() -> PathBuf {
@@ -24,13 +24,13 @@ fn context(hdf5: Hdf5Backend) -> IoContext {
 struct Rows(Vec<(usize, usize, Vec<u32>, Vec<f64>)>);
 
 impl RowSink for Rows {
-    fn dense(&mut self, row: usize, start: usize, values: Slice<'_>) {
+    fn dense(&mut self, row: usize, start: usize, values: ValuesRef<'_>) {
         for (at, value) in values.to_vec::<f64>().into_iter().enumerate() {
             self.0.push((row, start + at, Vec::new(), vec![value]));
         }
     }
 
-    fn sparse(&mut self, row: usize, columns: &[u32], values: Slice<'_>) {
+    fn sparse(&mut self, row: usize, columns: &[u32], values: ValuesRef<'_>) {
         self.0.push((row, 0, columns.to_vec(), values.to_vec()));
     }
 }

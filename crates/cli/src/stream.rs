@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use mapped_anndata::io::{Slice, Stored, with_dtype};
+use mapped_anndata::io::{Scalar, ValuesRef, with_dtype};
 use mapped_anndata::{
     Batch, BatchColumn, LoaderOptions, MISSING_CODE, MappedCollection, Matrix, MatrixFormat,
     Shuffle,
@@ -183,19 +183,16 @@ struct Sum<'a> {
 
 impl Sum<'_> {
     fn add(&mut self, batch: &Batch) {
-        if let Some(Matrix::Dense { values, .. } | Matrix::Csr { values, .. }) =
-            batch.matrix(self.layer)
-        {
-            self.value += sum(values.as_slice());
+        if let Some(matrix) = batch.matrix(self.layer) {
+            self.value += sum(matrix.values().as_slice());
         }
     }
 }
 
 /// The sum in double precision, in lanes that the processor adds side by side.
-fn sum(values: Slice<'_>) -> f64 {
+fn sum(values: ValuesRef<'_>) -> f64 {
     with_dtype!(values.dtype(), T => {
-        use mapped_anndata::io::Element;
-        let typed = <T as Stored>::from_slice(values).unwrap_or_default();
+        let typed = <T as Scalar>::from_slice(values).unwrap_or_default();
         let mut lanes = [0.0; 8];
         let (chunks, rest) = typed.as_chunks::<8>();
         for chunk in chunks {
@@ -269,11 +266,12 @@ fn write_batch(cells: &MappedCollection, batch: &Batch, out: &mut impl Write) ->
 }
 
 fn matrix_text(matrix: &Matrix) -> String {
-    let (layout, shape, values) = match matrix {
-        Matrix::Dense { shape, values } => ("dense", &shape[..], values),
-        Matrix::Csr { shape, values, .. } => ("CSR", &shape[..], values),
+    let layout = match matrix {
+        Matrix::Dense { .. } => "dense",
+        Matrix::Csr { .. } => "CSR",
     };
-    let share = text::nonzero(values.as_slice(), shape.iter().product());
+    let shape = matrix.shape();
+    let share = text::nonzero(matrix.values().as_slice(), shape.iter().product());
     format!("{layout} {shape:?} {}, {share}", matrix.dtype())
 }
 
@@ -345,9 +343,9 @@ its first 3 rows
     #[test]
     fn a_sum_takes_every_element_once() {
         let values: Vec<u16> = (0..100).collect();
-        assert_eq!(sum(Slice::U16(&values)), 4950.0);
-        assert_eq!(sum(Slice::F32(&[0.5; 13])), 6.5);
-        assert_eq!(sum(Slice::I8(&[])), 0.0);
+        assert_eq!(sum(ValuesRef::U16(&values)), 4950.0);
+        assert_eq!(sum(ValuesRef::F32(&[0.5; 13])), 6.5);
+        assert_eq!(sum(ValuesRef::I8(&[])), 0.0);
         let mut total = Sum {
             layer: "X",
             value: 0.0,

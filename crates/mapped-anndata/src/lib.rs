@@ -32,7 +32,7 @@
 //!
 //! // A row by number, in the type of its own file.
 //! let item = cells.get(3)?;
-//! assert_eq!(item.row("X").unwrap().1, &Values::I32(vec![9, 7]));
+//! assert_eq!(item.row("X").unwrap().values(), &Values::I32(vec![9, 7]));
 //! assert_eq!(item.code("cell_type"), Some(1)); // T cell
 //!
 //! // An epoch: every row once, in an order that seed 42 fixes for good.

@@ -1,6 +1,6 @@
 //! One row, as a model sees it.
 
-use anndata_io::{DType, Values, Wide};
+use anndata_io::{DType, NumericValue};
 use label_encoding::MISSING_CODE;
 
 use crate::batch::Batch;
@@ -20,20 +20,15 @@ pub struct Item {
 /// A value of an [`Item`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum ItemValue {
-    /// A row of a matrix.
-    Row {
-        /// Its shape: `[n_vars]` for X and layers.
-        shape: Vec<usize>,
-        /// Its elements, row-major.
-        values: Values,
-    },
+    /// A row of a matrix, dense: `[n_vars]` for X and layers.
+    Row(Matrix),
     /// An encoded label: 0 to n-1, or -1 for the unknown label.
     Code(i64),
     /// A text.
     Text(String),
     /// A number or boolean of an obs column, with its numpy type. A plain float column has its
     /// missing values as NaN here.
-    Number(DType, Wide),
+    Number(DType, NumericValue),
     /// A missing label.
     Missing,
 }
@@ -57,10 +52,10 @@ impl Item {
             .map(|(_, value)| value)
     }
 
-    /// The shape and elements of a matrix row.
-    pub fn row(&self, key: &str) -> Option<(&[usize], &Values)> {
+    /// A row of a matrix, dense: `[n_vars]` for X and layers.
+    pub fn row(&self, key: &str) -> Option<&Matrix> {
         match self.get(key)? {
-            ItemValue::Row { shape, values } => Some((shape, values)),
+            ItemValue::Row(row) => Some(row),
             _ => None,
         }
     }
@@ -93,7 +88,7 @@ impl Item {
                 unreachable!("an item is dense")
             };
             shape.remove(0);
-            item.insert(key, ItemValue::Row { shape, values });
+            item.insert(key, ItemValue::Row(Matrix::Dense { shape, values }));
         }
         for (key, column) in std::mem::take(&mut batch.obs) {
             item.insert(key, first_value(column));

@@ -1,25 +1,25 @@
 //! Values of files as labels.
 
-use anndata_io::{DType, Slice, Values1d, Wide};
+use anndata_io::{ColumnValues, DType, NumericValue, ValuesRef};
 use label_encoding::{FloatWidth, Label};
 
 /// The labels that a column's categories are; `None` for a NaN among them.
-pub(crate) fn labels_of(categories: &Values1d) -> Vec<Option<Label>> {
+pub(crate) fn labels_of(categories: &ColumnValues) -> Vec<Option<Label>> {
     match categories {
-        Values1d::Texts(texts) => texts.iter().map(|text| Some(Label::from(text))).collect(),
-        Values1d::Numbers(numbers) => {
+        ColumnValues::Texts(texts) => texts.iter().map(|text| Some(Label::from(text))).collect(),
+        ColumnValues::Numbers(numbers) => {
             let slice = numbers.as_slice();
             (0..slice.len()).map(|i| number_label(slice, i)).collect()
         }
     }
 }
 
-pub(crate) fn number_label(numbers: Slice<'_>, index: usize) -> Option<Label> {
+pub(crate) fn number_label(numbers: ValuesRef<'_>, index: usize) -> Option<Label> {
     match numbers.get(index) {
-        Wide::Bool(value) => Some(Label::from(value)),
-        Wide::Signed(value) => Some(Label::from(value)),
-        Wide::Unsigned(value) => Some(Label::from(value)),
-        Wide::F32(value) => {
+        NumericValue::Bool(value) => Some(Label::from(value)),
+        NumericValue::Signed(value) => Some(Label::from(value)),
+        NumericValue::Unsigned(value) => Some(Label::from(value)),
+        NumericValue::F32(value) => {
             let half = numbers.dtype() == DType::F16;
             Label::float(
                 value.into(),
@@ -30,7 +30,7 @@ pub(crate) fn number_label(numbers: Slice<'_>, index: usize) -> Option<Label> {
                 },
             )
         }
-        Wide::F64(value) => Label::float(value, FloatWidth::F64),
+        NumericValue::F64(value) => Label::float(value, FloatWidth::F64),
     }
 }
 

@@ -40,7 +40,7 @@
 //! assert!(cells.var_joint().unwrap().iter().eq(["GATA1", "MYC", "TCF7"]));
 //!
 //! let item = cells.get(-1)?;
-//! assert_eq!(item.row("X").unwrap().1, &Values::F32(vec![0., 0., 5.]));
+//! assert_eq!(item.row("X").unwrap().values(), &Values::F32(vec![0., 0., 5.]));
 //! assert_eq!(item.code("cell_type"), Some(0)); // B cell
 //!
 //! let batch = cells.get_batch(&[2, 0, 1])?;
@@ -67,7 +67,8 @@ mod testing;
 
 pub use anndata_io::{AnnDataSource, DType, Hdf5Backend, IoContext, MemoryStore, Values};
 pub use batch::columns::BatchColumn;
-pub use batch::matrix::{CsrIndex, Matrix};
+pub use batch::csr::{CsrView, IndexType};
+pub use batch::matrix::{CsrIndex, Matrix, MatrixTypeError};
 pub use batch::{Batch, BatchFormat, MatrixFormat};
 pub use builder::Builder;
 pub use collection::MappedCollection;

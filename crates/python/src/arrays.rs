@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::ffi::c_int;
 
-use mapped_anndata::io::{Bool, DType, Stored, Values, Wide, f16, with_dtype};
+use mapped_anndata::io::{Bool8, DType, NumericValue, Scalar, Values, f16, with_dtype};
 use numpy::npyffi::{self, PY_ARRAY_API, npy_intp};
 use numpy::{PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
@@ -38,7 +38,7 @@ impl View {
     pub(crate) fn of_values(values: &mut Values, shape: Vec<usize>) -> View {
         let dtype = values.dtype();
         let data = with_dtype!(dtype, T => {
-            let elements = <T as Stored>::as_mut_vec(values).expect("the type is its own");
+            let elements = <T as Scalar>::as_mut_vec(values).expect("the type is its own");
             elements.as_mut_ptr().cast()
         });
         debug_assert_eq!(values.len(), shape.iter().product::<usize>());
@@ -165,15 +165,19 @@ fn descr(py: Python<'_>, dtype: DType) -> Bound<'_, PyArrayDescr> {
 }
 
 /// A numpy scalar of a type.
-pub(crate) fn scalar(py: Python<'_>, dtype: DType, value: Wide) -> PyResult<Bound<'_, PyAny>> {
+pub(crate) fn scalar(
+    py: Python<'_>,
+    dtype: DType,
+    value: NumericValue,
+) -> PyResult<Bound<'_, PyAny>> {
     let scalar = descr(py, dtype).typeobj();
     match value {
-        Wide::Bool(value) => scalar.call1((value,)),
-        Wide::Signed(value) => scalar.call1((value,)),
-        Wide::Unsigned(value) => scalar.call1((value,)),
-        Wide::F32(value) => scalar.call1((value,)),
-        Wide::F64(value) => scalar.call1((value,)),
+        NumericValue::Bool(value) => scalar.call1((value,)),
+        NumericValue::Signed(value) => scalar.call1((value,)),
+        NumericValue::Unsigned(value) => scalar.call1((value,)),
+        NumericValue::F32(value) => scalar.call1((value,)),
+        NumericValue::F64(value) => scalar.call1((value,)),
     }
 }
 
-const _: () = assert!(size_of::<Bool>() == size_of::<bool>());
+const _: () = assert!(size_of::<Bool8>() == size_of::<bool>());

@@ -100,7 +100,7 @@ impl Collection {
         }
         let cells = py.detach(|| builder.open()).map_err(to_python)?;
         let number = |store: usize| {
-            let value = mapped_anndata::io::Wide::Signed(store as i64);
+            let value = mapped_anndata::io::NumericValue::Signed(store as i64);
             Ok(scalar(py, DType::I64, value)?.unbind())
         };
         Ok(Collection {

@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_floats_are_integers() {
+    fn conversion_of_whole_floats_makes_integers() {
         for values in [
             Values::F64(vec![0.0, -0.0, 3.0, -1.0, 9_007_199_254_740_992.0]),
             Values::F32(vec![0.0, -0.0, 3.0, -1.0, 9_007_199_254_740_992.0]),
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn other_floats_are_named() {
+    fn conversion_names_floats_that_are_not_whole() {
         for (value, text) in [(1.5, "1.5"), (f64::NAN, "NaN"), (1e300, "1e300")] {
             let array = array(Values::F64(vec![1.0, value]), &[2]);
             let error = array.into_integers().expect("floats").read_all();
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_in_one_piece_is_cut_into_blocks() {
+    fn converted_array_in_one_piece_is_cut_into_blocks() {
         let values: Vec<f64> = (0..300_000).map(f64::from).collect();
         let array = array(Values::F64(values), &[300_000])
             .into_integers()
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn booleans_of_any_width() {
+    fn conversion_of_booleans_of_any_width() {
         let words = Values::I32(vec![0, 1, -1, 256, i32::MIN]);
         let truth = array(words.clone(), &[5]).converted(Conversion::Truth(4));
         let truth = truth.expect("in memory").read_all().expect("readable");
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_without_bytes_are_not_listed() {
+    fn table_of_rows_without_bytes_is_empty() {
         assert!(table_of(0, 1 << 52, 1 << 20, 0).is_empty());
         assert_eq!(table_of(8, 5, 2, 16).len(), 3);
     }

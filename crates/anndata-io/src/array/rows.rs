@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::chunk_reader::{CachePolicy, ChunkReader};
 use super::grid::Grid;
 use super::{Array, READ_BYTES};
-use crate::dtype::{DType, Slice, Values};
+use crate::dtype::{DType, Values, ValuesRef};
 use crate::error::{Error, ErrorKind};
 use crate::io::buffers::AlignedBytes;
 use crate::limits::MAX_ROW_RANGE_BYTES;
@@ -45,7 +45,7 @@ impl Array {
         part: Range<u64>,
         policy: CachePolicy,
         reader: &mut ChunkReader,
-        mut visit: impl FnMut(usize, usize, Slice<'_>),
+        mut visit: impl FnMut(usize, usize, ValuesRef<'_>),
     ) -> Result<(), Error> {
         let dtype = self.number_type()?;
         let grid = &self.inner.grid;
@@ -86,7 +86,7 @@ impl Array {
         chunk: u64,
         rows: Range<u64>,
         buffers: Buffers<'_>,
-        visit: &mut dyn FnMut(Slice<'_>),
+        visit: &mut dyn FnMut(ValuesRef<'_>),
     ) -> Result<(), Error> {
         let dtype = self.number_type()?;
         let block = Block::new(&self.inner.grid, chunk);
@@ -106,7 +106,7 @@ impl Array {
             reader,
             bytes: buffer,
         }: Buffers<'_>,
-        visit: &mut dyn FnMut(usize, usize, Slice<'_>),
+        visit: &mut dyn FnMut(usize, usize, ValuesRef<'_>),
     ) -> Result<(), Error> {
         let (item, grid) = (dtype.size(), &self.inner.grid);
         let row_len: u64 = grid.chunk[1..].iter().product();
@@ -137,7 +137,7 @@ impl Array {
                 buffer.resize(count * row_len as usize * item);
                 let within = (rows[i] - block.first_row) * row_len;
                 reader.read_direct(self, &location, within, buffer.as_mut_slice())?;
-                let run = Slice::from_bytes(dtype, buffer.as_slice());
+                let run = ValuesRef::from_bytes(dtype, buffer.as_slice());
                 for j in 0..count {
                     block.runs(grid, j as u64, |start, at, len| {
                         visit(i + j, start, run.range(at, at + len));
@@ -149,7 +149,7 @@ impl Array {
         }
         match reader.chunk(self, block.chunk)? {
             Some(bytes) => {
-                let run = Slice::from_bytes(dtype, bytes.as_slice());
+                let run = ValuesRef::from_bytes(dtype, bytes.as_slice());
                 for (i, &row) in rows.iter().enumerate() {
                     block.runs(grid, row - block.first_row, |start, at, len| {
                         visit(i, start, run.range(at, at + len));
@@ -160,7 +160,7 @@ impl Array {
                 let longest = block.extents.last().map_or(1, |&extent| extent as usize);
                 buffer.resize(longest * item);
                 self.fill(buffer.as_mut_slice());
-                let run = Slice::from_bytes(dtype, buffer.as_slice());
+                let run = ValuesRef::from_bytes(dtype, buffer.as_slice());
                 for i in 0..rows.len() {
                     block.runs(grid, 0, |start, _, len| visit(i, start, run.range(0, len)));
                 }

@@ -6,18 +6,18 @@ use crate::limits::MAX_LISTED_FAULTS;
 
 /// What an error of an element is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Need {
+pub(super) enum Severity {
     /// A fault, whatever its kind: nothing can be done without the element.
-    Always,
+    Fault,
     /// A fault, unless the element is only not supported.
-    IfSupported,
+    FaultIfSupported,
     /// A notice.
-    Never,
+    Notice,
 }
 
 /// An element, or a place in the file that could not be listed.
 pub(super) struct Entry {
-    pub(super) need: Need,
+    pub(super) severity: Severity,
     pub(super) report: Option<ElementReport>,
     /// The piece in which each was found, and its text.
     pub(super) faults: Vec<(u64, String, Error)>,

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::Check;
-use super::entry::Need;
+use super::entry::Severity;
 use super::run::Run;
 use crate::anndata::AnnDataFile;
 use crate::error::Error;
@@ -56,7 +56,7 @@ impl Run {
                 let element = member(&group, &name);
                 if wants(&element) && told.insert(element.clone()) {
                     let fault = Error::invalid(file.path(), element, "an element", found);
-                    self.entry(Need::Always, None, vec![fault]);
+                    self.entry(Severity::Fault, None, vec![fault]);
                 }
             }
         }

@@ -45,7 +45,7 @@ use run::Run;
 ///     .csr("X", [2, 2], vec![0, 1, 2], vec![0, 9], Values::F32(vec![5., f32::NAN]));
 /// let cells = AnnDataFile::from_store(store.into())?;
 ///
-/// let report = Check::new().file(&cells, &mut |_done, _of| {});
+/// let report = Check::new().check_file(&cells, &mut |_done, _of| {});
 /// let faults: Vec<&str> = report.faults.iter().map(|fault| fault.element()).collect();
 /// assert_eq!(faults, ["obs/kind/codes", "X/indices"]); // a code and a column that do not exist
 /// let x = report.elements.iter().find(|element| element.element == "X").expect("it has an X");
@@ -102,14 +102,14 @@ impl Check {
     }
 
     /// Opens a file and checks it. `progress` is told pieces done and pieces to do.
-    pub fn source(
+    pub fn check_source(
         &self,
         source: &AnnDataSource,
         context: &IoContext,
         progress: &mut dyn FnMut(u64, u64),
     ) -> CheckReport {
         match source.open(context) {
-            Ok(file) => self.file(&file, progress),
+            Ok(file) => self.check_file(&file, progress),
             Err(error) => CheckReport {
                 path: error.file().to_owned(),
                 shape: None,
@@ -122,7 +122,11 @@ impl Check {
     }
 
     /// Checks a file that is open. `progress` is told pieces done and pieces to do.
-    pub fn file(&self, file: &AnnDataFile, progress: &mut dyn FnMut(u64, u64)) -> CheckReport {
+    pub fn check_file(
+        &self,
+        file: &AnnDataFile,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> CheckReport {
         let mut run = Run::default();
         run.open(self, file);
         run.read(self.workers.max(1), progress);

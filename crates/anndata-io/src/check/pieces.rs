@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-use super::entry::Need;
+use super::entry::Severity;
 use super::report::CheckReport;
 use super::run::Run;
-use super::scan::{Found, Scratch, Source};
+use super::scan::{Findings, Scratch, Source};
 use crate::anndata::AnnDataFile;
 use crate::error::{ErrorKind, LINK_ELSEWHERE};
 
@@ -44,7 +44,7 @@ impl Run {
             }
             drop(sender);
             for (done, (entry, piece, found)) in (1..).zip(receiver) {
-                let Found {
+                let Findings {
                     counts,
                     faults,
                     more_faults,
@@ -87,14 +87,14 @@ impl Run {
                 report.elements.push(element);
             }
             for (_, _, error) in entry.faults {
-                let list = match (entry.need, error.kind()) {
-                    (Need::Never, _) => &mut report.notices,
-                    (Need::IfSupported, ErrorKind::Unsupported { what, .. })
+                let list = match (entry.severity, error.kind()) {
+                    (Severity::Notice, _) => &mut report.notices,
+                    (Severity::FaultIfSupported, ErrorKind::Unsupported { what, .. })
                         if what != LINK_ELSEWHERE =>
                     {
                         &mut report.unsupported
                     }
-                    (Need::Always | Need::IfSupported, _) => &mut report.faults,
+                    (Severity::Fault | Severity::FaultIfSupported, _) => &mut report.faults,
                 };
                 list.push(error);
             }

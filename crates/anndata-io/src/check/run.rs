@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::entry::{Entry, Need};
+use super::entry::{Entry, Severity};
 use super::report::{ElementCounts, ElementLayout, ElementReport};
 use super::scan::Source;
 use super::sparse::Sparse;
@@ -30,7 +30,7 @@ impl Run {
             let expected = "a file that its writer closed";
             let found = "the flag of a writer still set (HDF5's h5clear -s clears it)";
             let notice = Error::invalid(file.path(), "", expected, found);
-            self.entry(Need::Never, None, vec![notice]);
+            self.entry(Severity::Notice, None, vec![notice]);
         }
         self.dangling(check, file);
         self.index(file, "obs", file.obs_index());
@@ -39,7 +39,7 @@ impl Run {
         for key in keys.iter().filter(|key| *key != "_index") {
             let column = file.obs_column(key);
             let absent = check.obs.is_some() && matches!(column, Ok(None));
-            self.column(file, member("obs", key), Need::IfSupported, column);
+            self.column(file, member("obs", key), Severity::FaultIfSupported, column);
             if absent {
                 self.absent(file, "obs", key, file.obs_keys());
             }
@@ -62,11 +62,11 @@ impl Run {
         for key in layers {
             let matrix = file.layer(&key);
             let absent = check.layers.is_some() && matches!(matrix, Ok(None));
-            let need = match key {
-                LayerKey::X => Need::Always,
-                LayerKey::RawX | LayerKey::Layer(_) => Need::IfSupported,
+            let severity = match key {
+                LayerKey::X => Severity::Fault,
+                LayerKey::RawX | LayerKey::Layer(_) => Severity::FaultIfSupported,
             };
-            self.matrix(key.element(), need, matrix);
+            self.matrix(key.element(), severity, matrix);
             if absent {
                 let known = file.layers_keys();
                 let known = known.map(|keys| keys.iter().map(LayerKey::to_string).collect());
@@ -76,7 +76,7 @@ impl Run {
         for key in self.keys(&check.obsm, || file.obsm_keys()) {
             let matrix = file.obsm(&key);
             let absent = check.obsm.is_some() && matches!(matrix, Ok(None));
-            self.matrix(member("obsm", &key), Need::IfSupported, matrix);
+            self.matrix(member("obsm", &key), Severity::FaultIfSupported, matrix);
             if absent {
                 self.absent(file, "obsm", &key, file.obsm_keys());
             }
@@ -92,7 +92,7 @@ impl Run {
         for error in file.unreadable() {
             let mut known = self.entries.iter().flat_map(|entry| &entry.faults);
             if known.all(|(_, _, fault)| fault.element() != error.element()) {
-                self.entry(Need::IfSupported, None, vec![error]);
+                self.entry(Severity::FaultIfSupported, None, vec![error]);
             }
         }
     }
@@ -106,7 +106,7 @@ impl Run {
         match wanted {
             Some(keys) => keys.clone(),
             None => all().unwrap_or_else(|error| {
-                self.entry(Need::Always, None, vec![error]);
+                self.entry(Severity::Fault, None, vec![error]);
                 Vec::new()
             }),
         }
@@ -114,12 +114,12 @@ impl Run {
 
     pub(super) fn entry(
         &mut self,
-        need: Need,
+        severity: Severity,
         report: Option<ElementReport>,
         faults: Vec<Error>,
     ) -> usize {
         let mut entry = Entry {
-            need,
+            severity,
             report,
             faults: Vec::new(),
             more_faults: 0,
@@ -148,7 +148,7 @@ impl Run {
             return;
         }
         let error = Error::new(file.path(), element, ErrorKind::MissingElement { nearest });
-        self.entry(Need::Never, None, vec![error]);
+        self.entry(Severity::Notice, None, vec![error]);
     }
 
     /// Whether an element has a name and nothing behind it, or lies below one that has.
@@ -166,7 +166,7 @@ impl Run {
             if !self.is_dangling(&element) && !file.has_element(&element) {
                 let expected = "the column that attribute column-order names";
                 let fault = Error::invalid(file.path(), element, expected, "none");
-                self.entry(Need::Always, None, vec![fault]);
+                self.entry(Severity::Fault, None, vec![fault]);
             }
         }
     }
@@ -177,18 +177,18 @@ impl Run {
         let entry = self.entries.len();
         let names = match index {
             Ok((element, index)) => {
-                self.column(file, element, Need::Always, Ok(Some(index)));
+                self.column(file, element, Severity::Fault, Ok(Some(index)));
                 names::repeated_names(file, table)
             }
             Err(error) => {
-                self.column(file, table.to_owned(), Need::Always, Err(error));
+                self.column(file, table.to_owned(), Severity::Fault, Err(error));
                 return;
             }
         };
         match names {
             Ok(None) => {}
             Ok(Some(notice)) => {
-                self.entry(Need::Never, None, vec![notice]);
+                self.entry(Severity::Notice, None, vec![notice]);
             }
             Err(error) => {
                 if let Some(entry) = self.entries.get_mut(entry) {
@@ -203,14 +203,14 @@ impl Run {
         &mut self,
         file: &AnnDataFile,
         element: String,
-        need: Need,
+        severity: Severity,
         column: Result<Option<Column>, Error>,
     ) {
         let column = match column {
             Ok(Some(column)) => column,
             Ok(None) => return,
             Err(error) => {
-                self.entry(need, None, vec![error]);
+                self.entry(severity, None, vec![error]);
                 return;
             }
         };
@@ -250,21 +250,26 @@ impl Run {
             counts: ElementCounts::default(),
             more_faults: 0,
         };
-        self.element(need, report, sources);
+        self.element(severity, report, sources);
         if let Some(entry) = self.entries.last_mut() {
             entry.add(0, repeated);
         }
         if let Some(notice) = missing {
-            self.entry(Need::Never, None, vec![notice]);
+            self.entry(Severity::Notice, None, vec![notice]);
         }
     }
 
-    fn matrix(&mut self, element: String, need: Need, matrix: Result<Option<MatrixSource>, Error>) {
+    fn matrix(
+        &mut self,
+        element: String,
+        severity: Severity,
+        matrix: Result<Option<MatrixSource>, Error>,
+    ) {
         let matrix = match matrix {
             Ok(Some(matrix)) => matrix,
             Ok(None) => return,
             Err(error) => {
-                self.entry(need, None, vec![error]);
+                self.entry(severity, None, vec![error]);
                 return;
             }
         };
@@ -296,11 +301,11 @@ impl Run {
             counts,
             more_faults: 0,
         };
-        self.element(need, report, sources);
+        self.element(severity, report, sources);
     }
 
-    fn element(&mut self, need: Need, report: ElementReport, sources: Vec<Source>) {
-        let entry = self.entry(need, Some(report), Vec::new());
+    fn element(&mut self, severity: Severity, report: ElementReport, sources: Vec<Source>) {
+        let entry = self.entry(severity, Some(report), Vec::new());
         self.sources
             .extend(sources.into_iter().map(|source| (entry, source)));
     }

@@ -8,7 +8,7 @@ use crate::array::chunk_reader::{CachePolicy, ChunkReader};
 use crate::array::rows::Buffers;
 use crate::array::{Array, STEP_ELEMENTS};
 use crate::column::check_code;
-use crate::dtype::{Element, Slice, Stored, Wide};
+use crate::dtype::{NumericValue, Scalar, ValuesRef};
 use crate::error::{Error, ErrorKind};
 use crate::io::buffers::AlignedBytes;
 use crate::limits::MAX_LISTED_FAULTS;
@@ -58,14 +58,14 @@ impl Scratch {
 
 /// What was found in a piece.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct Findings {
     pub(super) counts: ElementCounts,
     pub(super) faults: Vec<Error>,
     /// Faults that are not listed.
     pub(super) more_faults: u64,
 }
 
-impl Found {
+impl Findings {
     pub(super) fn fault(&mut self, error: impl FnOnce() -> Error) {
         if self.faults.len() < MAX_LISTED_FAULTS {
             self.faults.push(error());
@@ -89,21 +89,21 @@ impl Found {
         }
     }
 
-    pub(super) fn count(&mut self, values: Slice<'_>, sparse: bool) {
+    pub(super) fn count(&mut self, values: ValuesRef<'_>, sparse: bool) {
         with_dtype!(values.dtype(), T => {
-            let values = <T as Stored>::from_slice(values).unwrap_or_default();
+            let values = <T as Scalar>::from_slice(values).unwrap_or_default();
             self.count_typed::<T>(values, sparse);
         });
     }
 
-    fn count_typed<T: Element>(&mut self, values: &[T], sparse: bool) {
+    fn count_typed<T: Scalar>(&mut self, values: &[T], sparse: bool) {
         let (mut nan, mut infinite, mut negative, mut zeros) = (0, 0, 0, 0);
         for &value in values {
             let (is_nan, is_infinite, is_negative) = match value.wide() {
-                Wide::Bool(_) | Wide::Unsigned(_) => (false, false, false),
-                Wide::Signed(value) => (false, false, value < 0),
-                Wide::F32(value) => (value.is_nan(), value.is_infinite(), value < 0.0),
-                Wide::F64(value) => (value.is_nan(), value.is_infinite(), value < 0.0),
+                NumericValue::Bool(_) | NumericValue::Unsigned(_) => (false, false, false),
+                NumericValue::Signed(value) => (false, false, value < 0),
+                NumericValue::F32(value) => (value.is_nan(), value.is_infinite(), value < 0.0),
+                NumericValue::F64(value) => (value.is_nan(), value.is_infinite(), value < 0.0),
             };
             nan += u64::from(is_nan);
             infinite += u64::from(is_infinite);
@@ -137,8 +137,8 @@ impl Source {
     }
 
     /// Reads a piece. An error ends no more than the reading of one chunk.
-    pub(super) fn scan(&self, piece: u64, scratch: &mut Scratch) -> Found {
-        let mut found = Found::default();
+    pub(super) fn scan(&self, piece: u64, scratch: &mut Scratch) -> Findings {
+        let mut found = Findings::default();
         if let Source::Numbers(array) | Source::Masked(array) | Source::Codes { codes: array, .. } =
             self
         {
@@ -170,8 +170,8 @@ impl Source {
                 scan_numbers(codes, piece, scratch, &mut found, |found, values| {
                     for i in 0..values.len() {
                         let code = match values.get(i) {
-                            Wide::Signed(code) => code,
-                            Wide::Unsigned(code) => i64::try_from(code).unwrap_or(i64::MAX),
+                            NumericValue::Signed(code) => code,
+                            NumericValue::Unsigned(code) => i64::try_from(code).unwrap_or(i64::MAX),
                             // Columns with other codes do not open.
                             _ => continue,
                         };
@@ -231,7 +231,7 @@ fn parts_of_chunk(array: &Array) -> (u64, u64) {
     (rows, n_rows.div_ceil(rows))
 }
 
-fn scan_dense(array: &Array, piece: u64, scratch: &mut Scratch, found: &mut Found) {
+fn scan_dense(array: &Array, piece: u64, scratch: &mut Scratch, found: &mut Findings) {
     let (n_rows, n_parts) = parts_of_chunk(array);
     let (chunk, part) = (piece / n_parts, piece % n_parts);
     let grid = &array.parts().grid;
@@ -259,13 +259,13 @@ fn scan_numbers(
     array: &Array,
     piece: u64,
     scratch: &mut Scratch,
-    found: &mut Found,
-    look: impl FnOnce(&mut Found, Slice<'_>),
+    found: &mut Findings,
+    look: impl FnOnce(&mut Findings, ValuesRef<'_>),
 ) {
     let range = range_of(array, piece);
     let read = array.number_type().and_then(|dtype| {
         let bytes = array.read_or_view(range, &mut scratch.first, &mut scratch.first_bytes)?;
-        Ok(Slice::from_bytes(dtype, bytes))
+        Ok(ValuesRef::from_bytes(dtype, bytes))
     });
     match read {
         Ok(values) => look(found, values),
@@ -273,7 +273,7 @@ fn scan_numbers(
     }
 }
 
-fn scan_texts(array: &Array, range: Range<u64>, found: &mut Found) {
+fn scan_texts(array: &Array, range: Range<u64>, found: &mut Findings) {
     found.look_for_range(array, &range);
     let rows: Vec<u64> = range.collect();
     let Err(error) = array.read_string_rows(&rows) else {

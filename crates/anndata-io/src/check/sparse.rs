@@ -5,17 +5,17 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::scan::{Found, Scratch, border};
+use super::scan::{Findings, Scratch, border};
 use crate::array::rows::Buffers;
 use crate::array::{Array, STEP_ELEMENTS};
-use crate::dtype::Slice;
+use crate::dtype::ValuesRef;
 use crate::error::Error;
 use crate::matrix::compressed::{AXES, Compressed};
 
 /// The column of the element before or behind a border.
-enum Side {
+enum BorderMinor {
     Before(i64),
-    Behind(i64),
+    After(i64),
 }
 
 /// A CSR or CSC matrix as it is in the file. Pieces end where chunks do, wherever rows end.
@@ -24,7 +24,7 @@ pub(super) struct Sparse {
     /// Rows (columns of CSC) whose elements do not ascend, one bit each.
     unordered: Vec<AtomicU64>,
     /// The columns on either side of a border of pieces that divides a row, until both are known.
-    borders: Mutex<HashMap<u64, Side>>,
+    borders: Mutex<HashMap<u64, BorderMinor>>,
 }
 
 impl Sparse {
@@ -69,7 +69,7 @@ impl Sparse {
         self.unordered[major / 64].fetch_or(1 << (major % 64), Ordering::Relaxed);
     }
 
-    pub(super) fn scan(&self, piece: u64, scratch: &mut Scratch, found: &mut Found) {
+    pub(super) fn scan(&self, piece: u64, scratch: &mut Scratch, found: &mut Findings) {
         let len = self.piece_len();
         let start = piece * len;
         let end = start.saturating_add(len).min(self.n_elements());
@@ -97,9 +97,9 @@ impl Sparse {
                 found,
             );
             if let Some(bytes) = minors {
-                let minors = Slice::from_bytes(self.parts.minor_type(), bytes).to_vec::<i64>();
+                let minors = ValuesRef::from_bytes(self.parts.minor_type(), bytes).to_vec::<i64>();
                 if range.start == start {
-                    self.tell(start, Side::Behind(minors[0]));
+                    self.tell(start, BorderMinor::After(minors[0]));
                 }
                 self.check_minors(range.start, &minors, before, found);
                 before = minors.last().copied();
@@ -117,16 +117,16 @@ impl Sparse {
                 found,
             );
             if let Some(bytes) = values {
-                found.count(Slice::from_bytes(self.parts.dtype(), bytes), true);
+                found.count(ValuesRef::from_bytes(self.parts.dtype(), bytes), true);
             }
         }
         if let Some(last) = before {
-            self.tell(end, Side::Before(last));
+            self.tell(end, BorderMinor::Before(last));
         }
     }
 
     /// Tells the column on one side of a border; when both are known they are compared.
-    fn tell(&self, border: u64, side: Side) {
+    fn tell(&self, border: u64, side: BorderMinor) {
         if border == 0 || border >= self.n_elements() {
             return;
         }
@@ -136,8 +136,8 @@ impl Sparse {
         }
         let mut borders = self.borders.lock().unwrap_or_else(PoisonError::into_inner);
         let (before, behind) = match (borders.remove(&border), side) {
-            (Some(Side::Before(before)), Side::Behind(behind))
-            | (Some(Side::Behind(behind)), Side::Before(before)) => (before, behind),
+            (Some(BorderMinor::Before(before)), BorderMinor::After(behind))
+            | (Some(BorderMinor::After(behind)), BorderMinor::Before(before)) => (before, behind),
             (_, side) => {
                 borders.insert(border, side);
                 return;
@@ -149,7 +149,7 @@ impl Sparse {
     }
 
     /// Looks at the columns of elements from `start` on; `before` is the one before them.
-    fn check_minors(&self, start: u64, minors: &[i64], before: Option<i64>, found: &mut Found) {
+    fn check_minors(&self, start: u64, minors: &[i64], before: Option<i64>, found: &mut Findings) {
         let n_minor = i64::try_from(self.parts.n_minor()).unwrap_or(i64::MAX);
         let indptr = &self.parts.indptr;
         let stop = start + minors.len() as u64;
@@ -189,7 +189,7 @@ fn read<'a>(
     range: Range<u64>,
     Buffers { reader, bytes }: Buffers<'a>,
     failed: &mut Option<u64>,
-    found: &mut Found,
+    found: &mut Findings,
 ) -> Option<&'a [u8]> {
     let chunk = range.start / array.chunk_shape()[0];
     if *failed == Some(chunk) && !array.is_direct() {

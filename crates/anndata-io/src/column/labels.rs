@@ -3,17 +3,17 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-use super::{Column, Kind, Values1d};
+use super::{Column, ColumnValues, Kind};
 use crate::array::Array;
-use crate::dtype::{Bool, Stored, Values, Wide};
+use crate::dtype::{Bool8, NumericValue, Scalar, Values};
 use crate::error::Error;
 
 /// A column as distinct values and, for each row, which of them it has.
 #[derive(Debug, Clone, PartialEq)]
-pub struct LabelColumn {
+pub struct EncodedColumn {
     /// The categories of a categorical column as they stand in the file, used or not; the
     /// distinct values, in order of appearance, of any other.
-    pub categories: Values1d,
+    pub categories: ColumnValues,
     /// One code a row.
     pub codes: Codes,
 }
@@ -93,14 +93,14 @@ impl Column {
     ///
     /// # Errors
     /// When it cannot be read, or a code is no category.
-    pub fn read_labels(&self) -> Result<LabelColumn, Error> {
+    pub fn read_labels(&self) -> Result<EncodedColumn, Error> {
         match &self.kind {
             Kind::Categorical {
                 codes: array,
                 categories,
             } => {
                 let codes = check_codes(array, &self.read_array(array)?, categories)?;
-                Ok(LabelColumn {
+                Ok(EncodedColumn {
                     categories: categories.clone(),
                     codes,
                 })
@@ -110,22 +110,22 @@ impl Column {
                     .as_ref()
                     .map(|mask| self.read_array(mask))
                     .transpose()?;
-                let mask = mask.map(|mask| mask.as_slice().to_vec::<Bool>());
+                let mask = mask.map(|mask| mask.as_slice().to_vec::<Bool8>());
                 let valid = |row: usize| mask.as_ref().is_none_or(|mask| mask[row].0 == 0);
                 if values.dtype().is_none() {
                     let texts = values.read_strings()?;
-                    let mut distinct = Distinct::default();
+                    let mut distinct = DistinctValues::default();
                     for (row, text) in texts.iter().enumerate() {
                         distinct.push(valid(row).then_some(text));
                     }
                     let categories = distinct.values.iter().copied().collect();
-                    return Ok(LabelColumn {
+                    return Ok(EncodedColumn {
                         codes: distinct.codes(),
-                        categories: Values1d::Texts(categories),
+                        categories: ColumnValues::Texts(categories),
                     });
                 }
                 let numbers = self.read_array(values)?;
-                let mut distinct = Distinct::default();
+                let mut distinct = DistinctValues::default();
                 let mut first_rows = Vec::new();
                 for row in 0..numbers.len() {
                     let key = if valid(row) {
@@ -138,11 +138,11 @@ impl Column {
                     }
                 }
                 let categories = crate::with_dtype!(numbers.dtype(), T => {
-                    let all = <T as Stored>::from_slice(numbers.as_slice()).expect("its own type");
-                    Stored::into_values(first_rows.iter().map(|&row| all[row]).collect::<Vec<T>>())
+                    let all = <T as Scalar>::from_slice(numbers.as_slice()).expect("its own type");
+                    Scalar::into_values(first_rows.iter().map(|&row| all[row]).collect::<Vec<T>>())
                 });
-                Ok(LabelColumn {
-                    categories: Values1d::Numbers(categories),
+                Ok(EncodedColumn {
+                    categories: ColumnValues::Numbers(categories),
                     codes: distinct.codes(),
                 })
             }
@@ -175,7 +175,7 @@ pub(crate) fn check_code(
 pub(super) fn check_codes(
     array: &Array,
     stored: &Values,
-    categories: &Values1d,
+    categories: &ColumnValues,
 ) -> Result<Codes, Error> {
     let n_categories = categories.len();
     let has_nan = has_nan(categories);
@@ -183,8 +183,8 @@ pub(super) fn check_codes(
     let stored = stored.as_slice();
     for row in 0..stored.len() {
         let code = match stored.get(row) {
-            Wide::Signed(code) => code,
-            Wide::Unsigned(code) => i64::try_from(code).unwrap_or(i64::MAX),
+            NumericValue::Signed(code) => code,
+            NumericValue::Unsigned(code) => i64::try_from(code).unwrap_or(i64::MAX),
             _ => unreachable!("codes are integers: checked when the column was opened"),
         };
         let code = check_code(array, code, n_categories)?;
@@ -194,39 +194,39 @@ pub(super) fn check_codes(
 }
 
 /// Whether one of the categories is NaN, which no label is.
-pub(crate) fn has_nan(categories: &Values1d) -> bool {
+pub(crate) fn has_nan(categories: &ColumnValues) -> bool {
     (0..categories.len()).any(|i| is_nan(categories, i))
 }
 
-fn is_nan(categories: &Values1d, i: usize) -> bool {
+fn is_nan(categories: &ColumnValues, i: usize) -> bool {
     match categories {
-        Values1d::Numbers(numbers) => number_key(numbers.as_slice().get(i)).is_none(),
-        Values1d::Texts(_) => false,
+        ColumnValues::Numbers(numbers) => number_key(numbers.as_slice().get(i)).is_none(),
+        ColumnValues::Texts(_) => false,
     }
 }
 
 /// Numbers by value: what tells two of them apart. `None` for NaN.
-pub(crate) fn number_key(value: Wide) -> Option<u64> {
+pub(crate) fn number_key(value: NumericValue) -> Option<u64> {
     match value {
-        Wide::Bool(value) => Some(value.into()),
-        Wide::Signed(value) => Some(value as u64),
-        Wide::Unsigned(value) => Some(value),
+        NumericValue::Bool(value) => Some(value.into()),
+        NumericValue::Signed(value) => Some(value as u64),
+        NumericValue::Unsigned(value) => Some(value),
         // Adding zero makes -0.0 positive.
-        Wide::F32(value) => (!value.is_nan()).then(|| u64::from((value + 0.0).to_bits())),
-        Wide::F64(value) => (!value.is_nan()).then(|| (value + 0.0).to_bits()),
+        NumericValue::F32(value) => (!value.is_nan()).then(|| u64::from((value + 0.0).to_bits())),
+        NumericValue::F64(value) => (!value.is_nan()).then(|| (value + 0.0).to_bits()),
     }
 }
 
-/// Distinct values in order of appearance, and the code of each row.
-struct Distinct<K> {
+/// DistinctValues values in order of appearance, and the code of each row.
+struct DistinctValues<K> {
     numbers: HashMap<K, u32>,
     values: Vec<K>,
     rows: Vec<u32>,
 }
 
-impl<K> Default for Distinct<K> {
+impl<K> Default for DistinctValues<K> {
     fn default() -> Self {
-        Distinct {
+        DistinctValues {
             numbers: Default::default(),
             values: Vec::new(),
             rows: Vec::new(),
@@ -234,7 +234,7 @@ impl<K> Default for Distinct<K> {
     }
 }
 
-impl<K: Copy + Eq + Hash> Distinct<K> {
+impl<K: Copy + Eq + Hash> DistinctValues<K> {
     /// Adds a row; true when its value is new.
     fn push(&mut self, key: Option<K>) -> bool {
         let Some(key) = key else {

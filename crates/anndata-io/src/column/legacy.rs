@@ -1,11 +1,11 @@
 //! Columns as they were written before anndata 0.8, and by R: categories apart from codes, and
 //! logicals that are integers.
 
-use super::Values1d;
+use super::ColumnValues;
 use super::labels::check_codes;
 use crate::array::Array;
 use crate::array::convert::Conversion;
-use crate::dtype::{Bool, DType};
+use crate::dtype::{Bool8, DType};
 use crate::error::Error;
 use crate::path::member;
 use crate::store::{Attribute, Node, Store};
@@ -60,7 +60,7 @@ fn table_categories(
 }
 
 /// The categories of a column: an array, or the values of a nullable one, none of them missing.
-pub(super) fn read_categories(store: &Store, element: &str) -> Result<Values1d, Error> {
+pub(super) fn read_categories(store: &Store, element: &str) -> Result<ColumnValues, Error> {
     let (array, mask) = match store.node(element)? {
         Some(Node::Group) => {
             let mask = store.array(&member(element, "mask"))?;
@@ -73,7 +73,7 @@ pub(super) fn read_categories(store: &Store, element: &str) -> Result<Values1d, 
         }
     };
     if let Some(mask) = mask {
-        let masked = mask.read_all()?.as_slice().to_vec::<Bool>();
+        let masked = mask.read_all()?.as_slice().to_vec::<Bool8>();
         if masked.iter().any(|masked| masked.0 != 0) {
             return Err(mask.invalid("categories without missing ones", "a missing category"));
         }
@@ -83,8 +83,8 @@ pub(super) fn read_categories(store: &Store, element: &str) -> Result<Values1d, 
         return Err(array.invalid("a list of categories", format!("shape {:?}", array.shape())));
     }
     match array.dtype() {
-        Some(_) => Ok(Values1d::Numbers(array.read_all()?)),
-        None => Ok(Values1d::Texts(array.read_strings()?)),
+        Some(_) => Ok(ColumnValues::Numbers(array.read_all()?)),
+        None => Ok(ColumnValues::Texts(array.read_strings()?)),
     }
 }
 

@@ -14,7 +14,7 @@
 use crate::array::Array;
 use crate::array::chunk_reader::ChunkReader;
 use crate::array::text::Strings;
-use crate::dtype::{Bool, DType, Values};
+use crate::dtype::{Bool8, DType, Values};
 use crate::error::Error;
 use crate::path::member;
 use crate::store::{Node, Store};
@@ -24,12 +24,12 @@ mod legacy;
 mod values;
 
 use labels::check_codes;
-pub use labels::{Codes, LabelColumn};
+pub use labels::{Codes, EncodedColumn};
 pub(crate) use labels::{check_code, has_nan, number_key};
 pub(crate) use legacy::legacy_categories;
 use legacy::{missing, read_categories, truth};
 pub(crate) use values::text_of;
-pub use values::{ColumnRows, Values1d};
+pub use values::{ColumnRows, ColumnValues};
 
 /// The way out of what is no column: anndata would write it again as it is.
 const AS_COLUMN: &str = "leave it out, or write it as numbers, booleans, texts or a categorical";
@@ -47,8 +47,14 @@ pub struct Column {
 /// What a column is made of in the file.
 #[derive(Debug, Clone)]
 pub(crate) enum Kind {
-    Categorical { codes: Array, categories: Values1d },
-    Plain { values: Array, mask: Option<Array> },
+    Categorical {
+        codes: Array,
+        categories: ColumnValues,
+    },
+    Plain {
+        values: Array,
+        mask: Option<Array>,
+    },
 }
 
 impl Column {
@@ -105,7 +111,7 @@ impl Column {
         Ok(Some(column))
     }
 
-    fn categorical(codes: Array, categories: Values1d) -> Result<Column, Error> {
+    fn categorical(codes: Array, categories: ColumnValues) -> Result<Column, Error> {
         let codes = codes.into_integers()?;
         Column::checked(Kind::Categorical { codes, categories })
     }
@@ -172,7 +178,7 @@ impl Column {
     pub fn dtype(&self) -> Option<DType> {
         match &self.kind {
             Kind::Categorical {
-                categories: Values1d::Numbers(values),
+                categories: ColumnValues::Numbers(values),
                 ..
             } => Some(values.dtype()),
             Kind::Categorical { .. } => None,
@@ -231,13 +237,13 @@ impl Column {
                 let valid = match mask {
                     None => None,
                     Some(mask) => {
-                        let mask = read_at(mask, rows)?.as_slice().to_vec::<Bool>();
+                        let mask = read_at(mask, rows)?.as_slice().to_vec::<Bool8>();
                         Some(mask.into_iter().map(|masked| masked.0 == 0).collect())
                     }
                 };
                 let values = match values.dtype() {
-                    Some(_) => Values1d::Numbers(read_at(values, rows)?),
-                    None => Values1d::Texts(values.read_string_rows(rows)?),
+                    Some(_) => ColumnValues::Numbers(read_at(values, rows)?),
+                    None => ColumnValues::Texts(values.read_string_rows(rows)?),
                 };
                 Ok(ColumnRows { values, valid })
             }

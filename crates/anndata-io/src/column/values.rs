@@ -3,23 +3,23 @@
 use numpy_text::{FloatWidth, float_text};
 
 use crate::array::text::Strings;
-use crate::dtype::{DType, Slice, Stored, Values, Wide};
+use crate::dtype::{DType, NumericValue, Scalar, Values, ValuesRef};
 
 /// Numbers or texts.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Values1d {
+pub enum ColumnValues {
     /// Numbers or booleans.
     Numbers(Values),
     /// Texts.
     Texts(Strings),
 }
 
-impl Values1d {
+impl ColumnValues {
     /// Number of values.
     pub fn len(&self) -> usize {
         match self {
-            Values1d::Numbers(values) => values.len(),
-            Values1d::Texts(texts) => texts.len(),
+            ColumnValues::Numbers(values) => values.len(),
+            ColumnValues::Texts(texts) => texts.len(),
         }
     }
 
@@ -33,7 +33,7 @@ impl Values1d {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ColumnRows {
     /// One value a row; anything where it is missing.
-    pub values: Values1d,
+    pub values: ColumnValues,
     /// Whether each row has a value; `None` when all have. A NaN of a float column is a value
     /// here.
     pub valid: Option<Vec<bool>>,
@@ -42,19 +42,19 @@ pub struct ColumnRows {
 impl ColumnRows {
     /// The values that codes stand for.
     pub fn of_codes(
-        categories: &Values1d,
+        categories: &ColumnValues,
         codes: impl ExactSizeIterator<Item = Option<u32>> + Clone,
     ) -> ColumnRows {
         let valid: Vec<bool> = codes.clone().map(|code| code.is_some()).collect();
         let values = match categories {
-            Values1d::Texts(texts) => {
+            ColumnValues::Texts(texts) => {
                 let text = |code| texts.get(code as usize).expect("codes are checked");
-                Values1d::Texts(codes.map(|code| code.map_or("", text)).collect())
+                ColumnValues::Texts(codes.map(|code| code.map_or("", text)).collect())
             }
-            Values1d::Numbers(numbers) => crate::with_dtype!(numbers.dtype(), T => {
-                let all = <T as Stored>::from_slice(numbers.as_slice()).expect("its own type");
+            ColumnValues::Numbers(numbers) => crate::with_dtype!(numbers.dtype(), T => {
+                let all = <T as Scalar>::from_slice(numbers.as_slice()).expect("its own type");
                 let values = codes.map(|code| code.map_or(T::default(), |code| all[code as usize]));
-                Values1d::Numbers(Stored::into_values(values.collect::<Vec<T>>()))
+                ColumnValues::Numbers(Scalar::into_values(values.collect::<Vec<T>>()))
             }),
         };
         let all_valid = valid.iter().all(|&valid| valid);
@@ -72,13 +72,13 @@ impl ColumnRows {
     /// The values as texts. Numbers become theirs, missing values `nan`.
     pub(super) fn into_texts(self) -> Strings {
         match (self.values, &self.valid) {
-            (Values1d::Texts(texts), None) => texts,
-            (Values1d::Texts(texts), Some(valid)) => texts
+            (ColumnValues::Texts(texts), None) => texts,
+            (ColumnValues::Texts(texts), Some(valid)) => texts
                 .iter()
                 .zip(valid)
                 .map(|(text, &valid)| if valid { text } else { "nan" })
                 .collect(),
-            (Values1d::Numbers(numbers), valid) => {
+            (ColumnValues::Numbers(numbers), valid) => {
                 let mut out = Strings::default();
                 for row in 0..numbers.len() {
                     let valid = valid.as_ref().is_none_or(|valid| valid[row]);
@@ -95,26 +95,26 @@ impl ColumnRows {
 }
 
 /// A number of a label, as text: numpy's.
-pub(crate) fn text_of(numbers: Slice<'_>, row: usize) -> String {
+pub(crate) fn text_of(numbers: ValuesRef<'_>, row: usize) -> String {
     let width = match numbers.dtype() {
         DType::F16 => FloatWidth::F16,
         DType::F32 => FloatWidth::F32,
         _ => FloatWidth::F64,
     };
     match numbers.get(row) {
-        Wide::Bool(true) => "True".to_owned(),
-        Wide::Bool(false) => "False".to_owned(),
-        Wide::Signed(value) => value.to_string(),
-        Wide::Unsigned(value) => value.to_string(),
-        Wide::F32(value) => float_text(value.into(), width),
-        Wide::F64(value) => float_text(value, width),
+        NumericValue::Bool(true) => "True".to_owned(),
+        NumericValue::Bool(false) => "False".to_owned(),
+        NumericValue::Signed(value) => value.to_string(),
+        NumericValue::Unsigned(value) => value.to_string(),
+        NumericValue::F32(value) => float_text(value.into(), width),
+        NumericValue::F64(value) => float_text(value, width),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dtype::{Bool, f16};
+    use crate::dtype::{Bool8, f16};
 
     #[test]
     fn text_of_a_number_is_numpys() {
@@ -128,7 +128,7 @@ mod tests {
             (Values::F16(vec![f16::from_f32(0.1)]), "0.1"),
             (Values::I8(vec![-7]), "-7"),
             (Values::U64(vec![u64::MAX]), "18446744073709551615"),
-            (Values::Bool(vec![Bool(1)]), "True"),
+            (Values::Bool(vec![Bool8(1)]), "True"),
         ] {
             assert_eq!(text_of(numbers.as_slice(), 0), text);
         }
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn column_rows_of_codes_keep_missing_ones_apart() {
-        let categories = Values1d::Texts(["a", "b"].into_iter().collect());
+        let categories = ColumnValues::Texts(["a", "b"].into_iter().collect());
         let rows = ColumnRows::of_codes(&categories, [Some(1), None, Some(0)].into_iter());
         assert_eq!(rows.valid, Some(vec![true, false, true]));
         let texts: Vec<String> = rows.into_texts().iter().map(str::to_owned).collect();

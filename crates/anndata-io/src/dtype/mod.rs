@@ -5,7 +5,7 @@
 //! slices of elements of one type.
 //!
 //! ```text
-//! bytes ─▶ Slice::from_bytes(dtype, ..) ─▶ with_dtype!(dtype, T => code that is generic over T)
+//! bytes ─▶ ValuesRef::from_bytes(dtype, ..) ─▶ with_dtype!(dtype, T => code that is generic over T)
 //! ```
 
 use std::fmt;
@@ -16,8 +16,8 @@ pub use half::f16;
 mod cast;
 mod values;
 
-pub use cast::{Bool, Element, Wide};
-pub use values::{Slice, Stored, Values};
+pub use cast::{Bool8, NumericValue, Scalar};
+pub use values::{Values, ValuesRef};
 
 /// The element type of a numeric array, named as numpy names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,7 +44,7 @@ macro_rules! with_dtype {
     ($dtype:expr, $T:ident => $body:expr) => {
         match $dtype {
             $crate::DType::Bool => {
-                type $T = $crate::Bool;
+                type $T = $crate::Bool8;
                 $body
             }
             $crate::DType::I8 => {

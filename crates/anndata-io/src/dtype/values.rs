@@ -1,6 +1,6 @@
 //! Vectors and slices of elements of one type.
 
-use super::cast::{Bool, Element, Wide};
+use super::cast::{Bool8, NumericValue, Scalar};
 use super::{DType, f16};
 use crate::with_dtype;
 
@@ -14,33 +14,9 @@ macro_rules! typed {
         /// A borrowed run of elements of one [`DType`].
         #[derive(Debug, Clone, Copy, PartialEq)]
         #[allow(missing_docs, reason = "one variant a DType")]
-        pub enum Slice<'a> { $($variant(&'a [$T])),* }
+        pub enum ValuesRef<'a> { $($variant(&'a [$T])),* }
 
-        /// A Rust type that a [`Values`] may hold: lets generic code take the vector out.
-        pub trait Stored: Element {
-            /// The vector, when its type is this one.
-            fn from_values(values: Values) -> Option<Vec<Self>>;
-            /// The elements, when their type is this one.
-            fn from_slice(slice: Slice<'_>) -> Option<&[Self]>;
-            /// The vector itself, when its type is this one.
-            fn as_mut_vec(values: &mut Values) -> Option<&mut Vec<Self>>;
-            /// Wraps a vector.
-            fn into_values(values: Vec<Self>) -> Values;
-        }
-        $(impl Stored for $T {
-            fn from_values(values: Values) -> Option<Vec<Self>> {
-                match values { Values::$variant(v) => Some(v), _ => None }
-            }
-            fn from_slice(slice: Slice<'_>) -> Option<&[Self]> {
-                match slice { Slice::$variant(v) => Some(v), _ => None }
-            }
-            fn as_mut_vec(values: &mut Values) -> Option<&mut Vec<Self>> {
-                match values { Values::$variant(v) => Some(v), _ => None }
-            }
-            fn into_values(values: Vec<Self>) -> Values { Values::$variant(values) }
-        })*
-
-        /// Matches a [`Values`] or a [`Slice`] by type, binding its elements.
+        /// Matches a [`Values`] or a [`ValuesRef`] by type, binding its elements.
         macro_rules! each {
             ($enum:ident, $value:expr, $v:ident => $body:expr) => {
                 match $value { $($enum::$variant($v) => $body),* }
@@ -61,34 +37,34 @@ macro_rules! typed {
                 match self { $(Values::$variant(_) => DType::$variant),* }
             }
             /// All elements.
-            pub fn as_slice(&self) -> Slice<'_> {
-                match self { $(Values::$variant(v) => Slice::$variant(v)),* }
+            pub fn as_slice(&self) -> ValuesRef<'_> {
+                match self { $(Values::$variant(v) => ValuesRef::$variant(v)),* }
             }
         }
 
-        impl<'a> Slice<'a> {
+        impl<'a> ValuesRef<'a> {
             /// The element type.
             pub fn dtype(&self) -> DType {
-                match self { $(Slice::$variant(_) => DType::$variant),* }
+                match self { $(ValuesRef::$variant(_) => DType::$variant),* }
             }
             /// Reads native-endian bytes as elements. `bytes` must be aligned to the
             /// element and a whole number of them.
             pub(crate) fn from_bytes(dtype: DType, bytes: &'a [u8]) -> Self {
-                match dtype { $(DType::$variant => Slice::$variant(bytemuck::cast_slice(bytes))),* }
+                match dtype { $(DType::$variant => ValuesRef::$variant(bytemuck::cast_slice(bytes))),* }
             }
             /// The elements `start..end`.
             ///
             /// # Panics
             /// When the range is out of bounds.
-            pub fn range(&self, start: usize, end: usize) -> Slice<'a> {
-                match self { $(Slice::$variant(v) => Slice::$variant(&v[start..end])),* }
+            pub fn range(&self, start: usize, end: usize) -> ValuesRef<'a> {
+                match self { $(ValuesRef::$variant(v) => ValuesRef::$variant(&v[start..end])),* }
             }
         }
     };
 }
 
 typed!(
-    Bool(Bool),
+    Bool(Bool8),
     I8(i8),
     U8(u8),
     I16(i16),
@@ -142,20 +118,20 @@ impl Values {
         })
     }
 
-    /// All elements converted as [`Element::cast_from`] does it; the same vector when it is
+    /// All elements converted as [`Scalar::cast_from`] does it; the same vector when it is
     /// of that type already.
     pub fn cast(self, dtype: DType) -> Values {
         if self.dtype() == dtype {
             return self;
         }
-        with_dtype!(dtype, T => Stored::into_values(self.as_slice().to_vec::<T>()))
+        with_dtype!(dtype, T => Scalar::into_values(self.as_slice().to_vec::<T>()))
     }
 }
 
-impl Slice<'_> {
+impl ValuesRef<'_> {
     /// Number of elements.
     pub fn len(&self) -> usize {
-        each!(Slice, self, v => v.len())
+        each!(ValuesRef, self, v => v.len())
     }
 
     /// Whether there are no elements.
@@ -165,29 +141,29 @@ impl Slice<'_> {
 
     /// The elements' native-endian bytes.
     pub fn as_bytes(&self) -> &[u8] {
-        each!(Slice, self, v => bytemuck::cast_slice(v))
+        each!(ValuesRef, self, v => bytemuck::cast_slice(v))
     }
 
     /// Element `index` in its widest form.
     ///
     /// # Panics
     /// When `index` is out of bounds.
-    pub fn get(&self, index: usize) -> Wide {
-        each!(Slice, self, v => v[index].wide())
+    pub fn get(&self, index: usize) -> NumericValue {
+        each!(ValuesRef, self, v => v[index].wide())
     }
 
-    /// All elements, converted as [`Element::cast_from`] does it.
-    pub fn to_vec<T: Element>(&self) -> Vec<T> {
-        each!(Slice, self, v => v.iter().map(|&x| T::cast_from(x)).collect())
+    /// All elements, converted as [`Scalar::cast_from`] does it.
+    pub fn to_vec<T: Scalar>(&self) -> Vec<T> {
+        each!(ValuesRef, self, v => v.iter().map(|&x| T::cast_from(x)).collect())
     }
 
     /// Writes all elements into `out`, converted.
     ///
     /// # Panics
     /// When the lengths differ.
-    pub fn write_to<T: Element>(&self, out: &mut [T]) {
+    pub fn write_to<T: Scalar>(&self, out: &mut [T]) {
         assert_eq!(self.len(), out.len(), "lengths of source and target");
-        each!(Slice, self, v => for (o, &x) in out.iter_mut().zip(*v) { *o = T::cast_from(x) });
+        each!(ValuesRef, self, v => for (o, &x) in out.iter_mut().zip(*v) { *o = T::cast_from(x) });
     }
 }
 
@@ -201,6 +177,9 @@ mod tests {
         values.extend_zeroed(2).copy_from_slice(&[1, 0, 255, 255]);
         assert_eq!(values, Values::I16(vec![1, -1]));
         assert_eq!(values.clone().cast(DType::U8), Values::U8(vec![1, 255]));
-        assert_eq!(values.as_slice().range(1, 2).get(0), Wide::Signed(-1));
+        assert_eq!(
+            values.as_slice().range(1, 2).get(0),
+            NumericValue::Signed(-1)
+        );
     }
 }

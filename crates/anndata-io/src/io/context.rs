@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cache_stays_within_its_budget() {
+    fn context_cache_stays_within_its_budget() {
         let context = IoContext::new(IoOptions {
             cache_bytes: 100,
             max_open_files: 2,
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_is_decoded_by_one_thread_for_all() {
+    fn context_has_one_thread_decode_a_chunk_for_all() {
         let context = IoContext::default();
         let key = ChunkKey { array: 0, chunk: 3 };
         let (decoded, failed) = (AtomicU64::new(0), AtomicU64::new(0));

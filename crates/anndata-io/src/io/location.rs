@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn file_urls_are_paths() {
+    fn location_of_a_file_url_is_its_path() {
         for (url, path) in [
             ("file:///data/a.h5ad", "/data/a.h5ad"),
             ("file://localhost/data/a.h5ad", "/data/a.h5ad"),
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_resolved_and_no_more() {
+    fn location_resolves_paths_and_changes_no_more() {
         let here = std::env::current_dir().expect("there is one");
         let here = here.display();
         assert_eq!(of("a.h5ad"), Ok(format!("{here}/a.h5ad")));
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_exists_is_told_from_names_in_it() {
+    fn existing_splits_a_path_at_the_file() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let file = dir.path().join("a.h5mu");
         std::fs::write(&file, "x").expect("a small file");

@@ -6,7 +6,7 @@ use super::compressed::Compressed;
 use super::{ReadScratch, RowSink};
 use crate::array::chunk_reader::CachePolicy;
 use crate::array::{Array, STEP_ELEMENTS};
-use crate::dtype::{DType, Stored};
+use crate::dtype::{DType, Scalar};
 use crate::error::Error;
 use crate::store::Store;
 use crate::with_dtype;
@@ -99,7 +99,7 @@ impl CsrMatrix {
         with_dtype!(self.dtype(), T => self.read_typed::<T>(rows, scratch, sink))
     }
 
-    fn read_typed<T: Stored>(
+    fn read_typed<T: Scalar>(
         &self,
         rows: &[u64],
         scratch: &mut ReadScratch,
@@ -114,7 +114,7 @@ impl CsrMatrix {
             ..
         } = scratch;
         let column_size = self.parts.minor_type().size();
-        let mut summed = Summed::default();
+        let mut summed = SummedRow::default();
         let range = |row: u64| self.parts.indptr[row as usize]..self.parts.indptr[row as usize + 1];
         // A read of a file costs a system call: neighbours are read together.
         let together = self.is_direct() && !(column_reader.is_mapped() && value_reader.is_mapped());
@@ -184,13 +184,13 @@ impl CsrMatrix {
 
 /// A row whose columns were made to ascend, the values of repeated ones summed.
 #[derive(Default)]
-struct Summed<T> {
+struct SummedRow<T> {
     columns: Vec<u32>,
     values: Vec<T>,
     order: Vec<(u32, u32)>,
 }
 
-impl<T: Stored> Summed<T> {
+impl<T: Scalar> SummedRow<T> {
     fn fill(&mut self, columns: &[u32], values: &[T]) {
         self.order.clear();
         self.order.extend(columns.iter().copied().zip(0u32..));
@@ -210,8 +210,8 @@ impl<T: Stored> Summed<T> {
     }
 }
 
-fn slice<T: Stored>(values: &[T]) -> crate::dtype::Slice<'_> {
-    crate::dtype::Slice::from_bytes(T::DTYPE, bytemuck::cast_slice(values))
+fn slice<T: Scalar>(values: &[T]) -> crate::dtype::ValuesRef<'_> {
+    crate::dtype::ValuesRef::from_bytes(T::DTYPE, bytemuck::cast_slice(values))
 }
 
 /// Whether columns ascend and none repeats.
@@ -230,7 +230,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::dtype::{Slice, Values};
+    use crate::dtype::{Values, ValuesRef};
     use crate::matrix::Room;
     use crate::store::MemoryStore;
 
@@ -242,11 +242,11 @@ mod tests {
     }
 
     impl RowSink for Rows {
-        fn dense(&mut self, _: usize, _: usize, _: Slice<'_>) {
+        fn dense(&mut self, _: usize, _: usize, _: ValuesRef<'_>) {
             panic!("the rows are sparse");
         }
 
-        fn sparse(&mut self, row: usize, columns: &[u32], values: Slice<'_>) {
+        fn sparse(&mut self, row: usize, columns: &[u32], values: ValuesRef<'_>) {
             self.rows[row] = (columns.to_vec(), values.to_vec());
         }
 
@@ -356,8 +356,8 @@ mod tests {
     }
 
     #[test]
-    fn summed_adds_the_values_of_a_column() {
-        let mut summed = Summed::default();
+    fn summed_row_adds_the_values_of_a_column() {
+        let mut summed = SummedRow::default();
         summed.fill(&[5, 2, 5, 2], &[1u8, 2, 3, 255]);
         assert_eq!(summed.columns, [2, 5]);
         assert_eq!(summed.values, [1, 4], "integers wrap");

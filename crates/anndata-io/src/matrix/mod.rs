@@ -15,7 +15,7 @@ use std::ops::Range;
 
 use crate::array::chunk_reader::CachePolicy;
 use crate::array::{Array, STEP_ELEMENTS};
-use crate::dtype::{DType, Slice};
+use crate::dtype::{DType, ValuesRef};
 use crate::error::Error;
 use crate::store::{Node, Store};
 
@@ -398,7 +398,7 @@ fn read_row(
     for start in (0..array.len()).step_by(STEP_ELEMENTS as usize) {
         let range = start..(start + STEP_ELEMENTS).min(array.len());
         let (reader, buffer) = (&mut scratch.data, &mut scratch.raw_values);
-        let values = Slice::from_bytes(dtype, array.read_or_view(range, reader, buffer)?);
+        let values = ValuesRef::from_bytes(dtype, array.read_or_view(range, reader, buffer)?);
         for row in 0..rows.len() {
             sink.dense(row, start as usize, values);
         }

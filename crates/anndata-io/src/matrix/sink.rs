@@ -1,6 +1,6 @@
 //! Where rows go.
 
-use crate::dtype::{DType, Slice};
+use crate::dtype::{DType, ValuesRef};
 
 /// Takes the rows of a [`MatrixSource`](super::MatrixSource) as they are read.
 ///
@@ -8,10 +8,10 @@ use crate::dtype::{DType, Slice};
 pub trait RowSink {
     /// Adjacent elements of a dense row, from flattened position `start` on. The runs of one
     /// row cover it exactly once, in any order.
-    fn dense(&mut self, row: usize, start: usize, values: Slice<'_>);
+    fn dense(&mut self, row: usize, start: usize, values: ValuesRef<'_>);
 
     /// A whole sparse row: columns ascending and distinct, each below the row length.
-    fn sparse(&mut self, row: usize, columns: &[u32], values: Slice<'_>);
+    fn sparse(&mut self, row: usize, columns: &[u32], values: ValuesRef<'_>);
 
     /// Room for a sparse row of `len` elements, where the sink keeps rows of this element type
     /// just as they come: a source that can reads the row into it, and [`sparse`](Self::sparse)

@@ -131,6 +131,19 @@ impl MemoryStore {
         self.put(element, Contents::Numbers(shape.to_vec(), values))
     }
 
+    /// Adds an array of the crate `ndarray`, such as `array.view()`.
+    #[cfg(feature = "ndarray")]
+    pub fn ndarray<T: crate::Scalar, D: ndarray::Dimension>(
+        self,
+        element: &str,
+        array: ndarray::ArrayView<'_, T, D>,
+    ) -> Self {
+        let shape: Vec<u64> = array.shape().iter().map(|&extent| extent as u64).collect();
+        // In the order of the elements' indices, however the array lies in memory.
+        let values = array.iter().copied().collect();
+        self.array(element, &shape, T::into_values(values))
+    }
+
     /// Adds a 1-D array of text.
     pub fn texts(self, element: &str, texts: &[&str]) -> Self {
         self.put(

@@ -7,7 +7,7 @@
 //! location ─▶ content.rs: what it is ─┬─ hdf5/    (libhdf5, fallback: the C library)
 //!                                     ├─ zarr/    directories and zip archives
 //!                                     └─ memory.rs
-//! below.rs: a group of a store as a store · container.rs: MuData, SpatialData, loom
+//! subgroup.rs: a group of a store as a store · container.rs: MuData, SpatialData, loom
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -19,7 +19,6 @@ use crate::io::location::{self, Existing, Location};
 use crate::path::member;
 
 mod backend;
-mod below;
 pub(crate) mod container;
 mod content;
 #[cfg(feature = "libhdf5")]
@@ -28,13 +27,14 @@ pub(crate) mod hdf5;
 #[cfg(feature = "libhdf5")]
 mod libhdf5;
 pub(crate) mod memory;
+mod subgroup;
 pub(crate) mod zarr;
 
 pub(crate) use backend::Backend;
 pub use backend::{Attribute, Node};
-use below::Below;
 use content::Content;
 pub use memory::MemoryStore;
+use subgroup::Subgroup;
 
 /// An opened store: an HDF5 file, a zarr directory or a zip archive of one, or memory.
 ///
@@ -70,7 +70,7 @@ impl Store {
         if name == path {
             return Ok(store);
         }
-        let named = Below {
+        let named = Subgroup {
             backend: store.backend,
             group: String::new(),
             path: name.to_owned(),
@@ -135,7 +135,7 @@ impl Store {
         for group in [inner.to_owned(), member("mod", inner)] {
             match backend.node(&group)? {
                 Some(Node::Group) => {
-                    let below = Below {
+                    let below = Subgroup {
                         backend,
                         group,
                         path: path.clone(),
@@ -302,7 +302,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn content_decides_not_the_extension() {
+    fn store_open_looks_at_content_not_at_the_extension() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let open = |name: &str, bytes: &[u8]| {
             let path = dir.path().join(name);

@@ -1,6 +1,6 @@
 //! The obs columns of a batch.
 
-use anndata_io::{ColumnRows, DType, Stored, Values, Values1d, with_dtype};
+use anndata_io::{ColumnRows, ColumnValues, DType, Scalar, Values, with_dtype};
 
 use crate::batch::slots::BatchSlots;
 use crate::error::Error;
@@ -61,7 +61,7 @@ fn gather(n_rows: usize, dtype: Option<DType>, parts: &[(ColumnRows, &[usize])])
             let values = with_dtype!(dtype, T => {
                 let mut out = vec![T::default(); n_rows];
                 for (part, targets) in parts {
-                    let Values1d::Numbers(numbers) = &part.values else { continue };
+                    let ColumnValues::Numbers(numbers) = &part.values else { continue };
                     let numbers = numbers.as_slice().to_vec::<T>();
                     for (i, &target) in targets.iter().enumerate() {
                         out[target] = numbers[i];
@@ -89,10 +89,10 @@ fn gather(n_rows: usize, dtype: Option<DType>, parts: &[(ColumnRows, &[usize])])
 }
 
 /// A value as text: numbers stand beside texts when stores differ.
-fn text_at(values: &Values1d, index: usize) -> Option<String> {
+fn text_at(values: &ColumnValues, index: usize) -> Option<String> {
     match values {
-        Values1d::Texts(texts) => texts.get(index).map(str::to_owned),
-        Values1d::Numbers(numbers) => {
+        ColumnValues::Texts(texts) => texts.get(index).map(str::to_owned),
+        ColumnValues::Numbers(numbers) => {
             number_label(numbers.as_slice(), index).map(|label| label.to_string())
         }
     }

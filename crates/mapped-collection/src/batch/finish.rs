@@ -1,6 +1,6 @@
 //! From the places of a batch's rows to its matrices.
 
-use anndata_io::{Stored, Values, with_dtype};
+use anndata_io::{Scalar, Values, with_dtype};
 
 use crate::batch::MatrixFormat;
 use crate::batch::matrix::{Matrix, compress, csr};

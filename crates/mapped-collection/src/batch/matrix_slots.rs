@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anndata_io::{DType, Room, RowSink, Slice, Stored, Values, with_dtype};
+use anndata_io::{DType, Room, RowSink, Scalar, Values, ValuesRef, with_dtype};
 use feature_join::VarMap;
 
 use crate::batch::MatrixFormat;
@@ -197,7 +197,7 @@ impl MatrixSlots {
         }
     }
 
-    fn put_dense(&self, row: usize, writer: RowWriter<'_>, start: usize, values: Slice<'_>) {
+    fn put_dense(&self, row: usize, writer: RowWriter<'_>, start: usize, values: ValuesRef<'_>) {
         match &mut *self.started() {
             Filled::Dense { values: out, .. } => {
                 writer.dense(out, row * self.width(), start, values);
@@ -212,7 +212,7 @@ impl MatrixSlots {
         row: usize,
         writer: RowWriter<'_>,
         columns: &[u32],
-        values: Slice<'_>,
+        values: ValuesRef<'_>,
         scratch: &mut PlaceScratch,
     ) {
         match &mut *self.started() {
@@ -264,7 +264,7 @@ impl MatrixSlots {
         rows: &mut PackedRows,
         row: usize,
         writer: RowWriter<'_>,
-        (columns, values): (&[u32], Slice<'_>),
+        (columns, values): (&[u32], ValuesRef<'_>),
         scratch: &mut PlaceScratch,
     ) -> usize {
         if let (None, Some(values)) = (writer.map, T::from_slice(values)) {
@@ -341,13 +341,13 @@ impl<'a, 's, F> SlotSink<'a, 's, F> {
 }
 
 impl<'a, F: Fn(usize) -> (&'a MatrixSlots, usize)> RowSink for SlotSink<'a, '_, F> {
-    fn dense(&mut self, row: usize, start: usize, values: Slice<'_>) {
+    fn dense(&mut self, row: usize, start: usize, values: ValuesRef<'_>) {
         self.given = None;
         let (slots, row) = (self.place)(row);
         slots.put_dense(row, self.writer, start, values);
     }
 
-    fn sparse(&mut self, row: usize, columns: &[u32], values: Slice<'_>) {
+    fn sparse(&mut self, row: usize, columns: &[u32], values: ValuesRef<'_>) {
         self.given = None;
         let (slots, row) = (self.place)(row);
         slots.put_sparse(row, self.writer, columns, values, self.scratch);

@@ -15,6 +15,7 @@
 //! take in between.
 
 pub(crate) mod columns;
+pub(crate) mod csr;
 pub(crate) mod fill;
 mod finish;
 pub(crate) mod matrix;
@@ -114,6 +115,11 @@ impl Batch {
     /// Number of rows.
     pub fn n_obs(&self) -> usize {
         self.store_idx.len()
+    }
+
+    /// The matrix `X`, if it was asked for.
+    pub fn x(&self) -> Option<&Matrix> {
+        self.matrix("X")
     }
 
     /// A matrix by name.

@@ -5,7 +5,7 @@
 //! a row, when all are small whole numbers as counts are, 1 or 2 bytes each; a few that are too
 //! large for 1 byte stand apart.
 
-use anndata_io::{Bool, Stored, f16};
+use anndata_io::{Bool8, Scalar, f16};
 
 use crate::batch::waiting::WaitingRows;
 
@@ -37,7 +37,7 @@ struct PackedRow {
 }
 
 /// A type of values that may be packed.
-pub(crate) trait Pack: Stored {
+pub(crate) trait Pack: Scalar {
     /// The value as a whole number below 2^16, and bits of which one is set when it is none:
     /// without a branch, so that several are converted at once.
     fn to_whole(self) -> (u32, u64);
@@ -104,7 +104,7 @@ macro_rules! pack_as_it_is {
     )* };
 }
 
-pack_as_it_is!(Bool f16);
+pack_as_it_is!(Bool8 f16);
 
 /// The most bytes that a row of `len` elements takes.
 pub(crate) fn packed_bytes(len: usize, width: usize, value_bytes: usize) -> usize {

@@ -1,6 +1,6 @@
 //! One row, joined, converted and put in its place in one pass.
 
-use anndata_io::{Element, Slice, Stored, Values, with_dtype};
+use anndata_io::{Scalar, Values, ValuesRef, with_dtype};
 use feature_join::{ABSENT, SortScratch, VarMap};
 
 const COLUMNS_ARE_CHECKED: &str = "a matrix has as many columns as its store has variables";
@@ -22,7 +22,7 @@ pub(crate) struct JoinScratch {
 impl RowWriter<'_> {
     /// Writes a run of a dense row, from its column `start` on, into the row of `out` that begins
     /// at element `at`. Joint columns that the store lacks are left as they are.
-    pub(crate) fn dense(self, out: &mut Values, at: usize, start: usize, values: Slice<'_>) {
+    pub(crate) fn dense(self, out: &mut Values, at: usize, start: usize, values: ValuesRef<'_>) {
         with_dtype!(out.dtype(), D => {
             let out = D::as_mut_vec(out).expect("its own type");
             match self.map {
@@ -41,7 +41,13 @@ impl RowWriter<'_> {
 
     /// Writes the elements of a sparse row into the row of `out` that begins at element `at`, where
     /// the others are left as they are.
-    pub(crate) fn scatter(self, out: &mut Values, at: usize, columns: &[u32], values: Slice<'_>) {
+    pub(crate) fn scatter(
+        self,
+        out: &mut Values,
+        at: usize,
+        columns: &[u32],
+        values: ValuesRef<'_>,
+    ) {
         with_dtype!(out.dtype(), D => {
             let out = &mut D::as_mut_vec(out).expect("its own type")[at..];
             with_dtype!(values.dtype(), S => {
@@ -58,10 +64,10 @@ impl RowWriter<'_> {
 
     /// Writes the joint columns, ascending, and the converted values of a sparse row; returns how
     /// many there are.
-    pub(crate) fn sparse<T: Stored>(
+    pub(crate) fn sparse<T: Scalar>(
         self,
         columns: &[u32],
-        values: Slice<'_>,
+        values: ValuesRef<'_>,
         (out_columns, out): (&mut [u32], &mut [T]),
         scratch: &mut JoinScratch,
     ) -> usize {
@@ -87,10 +93,10 @@ impl RowWriter<'_> {
     }
 
     /// As [`sparse`](Self::sparse), but in the file's order: for rows that become dense.
-    pub(crate) fn sparse_unordered<T: Stored>(
+    pub(crate) fn sparse_unordered<T: Scalar>(
         self,
         columns: &[u32],
-        values: Slice<'_>,
+        values: ValuesRef<'_>,
         (out_columns, out): (&mut [u32], &mut [T]),
         scratch: &mut JoinScratch,
     ) -> usize {
@@ -112,7 +118,7 @@ impl RowWriter<'_> {
     }
 }
 
-fn scatter<S: Element, D: Element>(columns: &[u32], values: &[S], out: &mut [D]) {
+fn scatter<S: Scalar, D: Scalar>(columns: &[u32], values: &[S], out: &mut [D]) {
     for (&column, &value) in columns.iter().zip(values) {
         out[column as usize] = D::cast_from(value);
     }

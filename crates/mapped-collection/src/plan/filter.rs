@@ -1,6 +1,6 @@
 //! Which rows of a store are kept.
 
-use anndata_io::{AnnDataFile, Codes, LabelColumn};
+use anndata_io::{AnnDataFile, Codes, EncodedColumn};
 use label_encoding::{Label, LabelKind};
 
 use crate::error::Error;
@@ -90,7 +90,7 @@ struct Passes {
 }
 
 impl Passes {
-    fn new(column: &LabelColumn, allowed: &[FilterValue], seen: &mut Seen) -> Passes {
+    fn new(column: &EncodedColumn, allowed: &[FilterValue], seen: &mut Seen) -> Passes {
         let missing = allowed.contains(&FilterValue::Missing);
         let labels = labels_of(&column.categories);
         let categories = labels.iter().map(|label| {
@@ -120,7 +120,7 @@ impl Passes {
         }
     }
 
-    fn row(&self, column: &LabelColumn, row: usize) -> bool {
+    fn row(&self, column: &EncodedColumn, row: usize) -> bool {
         column
             .codes
             .get(row)

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use anndata_io::{Codes, Column, DType, Values1d};
+use anndata_io::{Codes, Column, ColumnValues, DType};
 use label_encoding::{Encoder, Label, MISSING};
 
 use crate::error::Error;
@@ -108,7 +108,7 @@ impl MergedLabels {
 
 /// The labels of one store: those of its file, whatever they are encoded to.
 pub(crate) struct StoreLabels<'a> {
-    categories: Cow<'a, Values1d>,
+    categories: Cow<'a, ColumnValues>,
     codes: Cow<'a, Codes>,
     /// The type of the numpy array that the reference would make of them; `None` for an array
     /// of objects, whose elements keep their own.
@@ -117,7 +117,7 @@ pub(crate) struct StoreLabels<'a> {
 
 impl<'a> StoreLabels<'a> {
     fn new(
-        categories: Cow<'a, Values1d>,
+        categories: Cow<'a, ColumnValues>,
         codes: Cow<'a, Codes>,
         dtype: Option<DType>,
         nullable: bool,
@@ -154,7 +154,7 @@ impl<'a> StoreLabels<'a> {
             } => {
                 let categories = match encoder {
                     Some(encoder) if categories.len() < encoded.len() => {
-                        Cow::Owned(Values1d::Texts(texts_of(encoded, encoder).collect()))
+                        Cow::Owned(ColumnValues::Texts(texts_of(encoded, encoder).collect()))
                     }
                     _ => Cow::Borrowed(categories),
                 };
@@ -164,7 +164,7 @@ impl<'a> StoreLabels<'a> {
         }
     }
 
-    pub(crate) fn into_categories(self) -> Values1d {
+    pub(crate) fn into_categories(self) -> ColumnValues {
         self.categories.into_owned()
     }
 }
@@ -195,7 +195,7 @@ mod tests {
 
     fn column(values: Values, codes: Vec<u8>) -> StoreLabels<'static> {
         let dtype = values.dtype();
-        let (values, codes) = (Values1d::Numbers(values), Codes::U8(codes));
+        let (values, codes) = (ColumnValues::Numbers(values), Codes::U8(codes));
         StoreLabels::new(Cow::Owned(values), Cow::Owned(codes), Some(dtype), true)
     }
 

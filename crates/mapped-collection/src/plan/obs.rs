@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anndata_io::{Codes, Column, ColumnRows, DType, LabelColumn, Values1d};
+use anndata_io::{Codes, Column, ColumnRows, ColumnValues, DType, EncodedColumn};
 use label_encoding::{Categories, Encoder, EncodingError, Label};
 
 use crate::error::Error;
@@ -26,7 +26,7 @@ pub(crate) enum ObsColumn {
     /// Categories in memory, and a code a row.
     Labels {
         /// None when they are texts that the encoder has.
-        categories: Values1d,
+        categories: ColumnValues,
         codes: Codes,
         /// The code of each category in batches, when the key is encoded; `None` for a NaN.
         encoded: Vec<Option<i64>>,
@@ -65,7 +65,7 @@ impl ObsColumn {
     }
 
     /// What was read of a column.
-    pub(crate) fn labels(column: &Column, labels: LabelColumn) -> ObsColumn {
+    pub(crate) fn labels(column: &Column, labels: EncodedColumn) -> ObsColumn {
         ObsColumn::Labels {
             categories: labels.categories,
             codes: labels.codes,
@@ -79,8 +79,8 @@ impl ObsColumn {
     pub(crate) fn dtype(&self) -> Option<DType> {
         match self {
             ObsColumn::Labels { categories, .. } => match categories {
-                Values1d::Numbers(numbers) => Some(numbers.dtype()),
-                Values1d::Texts(_) => None,
+                ColumnValues::Numbers(numbers) => Some(numbers.dtype()),
+                ColumnValues::Texts(_) => None,
             },
             ObsColumn::Values(column) => column.dtype(),
         }
@@ -180,7 +180,7 @@ pub(crate) fn open_columns(
                 let code = |label: &Option<Label>| lookup.encode(label.as_ref()?);
                 *encoded = labels.iter().map(code).collect();
                 // The encoder has them, if only by value where they are numbers.
-                if let Values1d::Texts(texts) = categories {
+                if let ColumnValues::Texts(texts) = categories {
                     *texts = Default::default();
                 }
             }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anndata_io::{
     AnnDataSource, Array, Column, IoContext, IoOptions, MatrixSource, MemoryStore, Node,
-    ReadScratch, RowSink, Slice, Store, testing,
+    ReadScratch, RowSink, Store, ValuesRef, testing,
 };
 use mapped_collection::{
     BatchFormat, Join, Loader, LoaderOptions, LoaderState, MappedCollection, MatrixFormat, Shuffle,
@@ -204,12 +204,12 @@ struct Rows {
 }
 
 impl RowSink for Rows {
-    fn dense(&mut self, row: usize, start: usize, values: Slice<'_>) {
+    fn dense(&mut self, row: usize, start: usize, values: ValuesRef<'_>) {
         assert!(row < self.n_rows && start + values.len() <= self.width);
         self.digest = self.digest.wrapping_add(values.as_bytes().len() as u64);
     }
 
-    fn sparse(&mut self, row: usize, columns: &[u32], values: Slice<'_>) {
+    fn sparse(&mut self, row: usize, columns: &[u32], values: ValuesRef<'_>) {
         assert!(row < self.n_rows && columns.len() == values.len());
         assert!(columns.windows(2).all(|pair| pair[0] < pair[1]));
         assert!(
@@ -317,7 +317,7 @@ fn collection(
     let Some(item) = item else { return };
     let row_bytes: u64 = (item.entries().iter())
         .map(|(_, value)| match value {
-            mapped_collection::ItemValue::Row { values, .. } => values.len() as u64 * 8,
+            mapped_collection::ItemValue::Row(row) => row.nnz() as u64 * 8,
             _ => 64,
         })
         .sum();

@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use anndata_io::{Hdf5Backend, Slice, Wide};
+use anndata_io::{Hdf5Backend, NumericValue, ValuesRef};
 use mapped_collection::{
     BatchColumn, BatchFormat, Error, FilterValue, ItemValue, Join, Label, LabelMatch,
     MappedCollection, Matrix, MatrixFormat,
@@ -130,13 +130,13 @@ fn class(error: &Error) -> &'static str {
     }
 }
 
-fn number(value: Wide) -> Value {
+fn number(value: NumericValue) -> Value {
     match value {
-        Wide::Bool(value) => json!(value),
-        Wide::Signed(value) => json!(value),
-        Wide::Unsigned(value) => json!(value),
-        Wide::F32(value) => float(value.into()),
-        Wide::F64(value) => float(value),
+        NumericValue::Bool(value) => json!(value),
+        NumericValue::Signed(value) => json!(value),
+        NumericValue::Unsigned(value) => json!(value),
+        NumericValue::F32(value) => float(value.into()),
+        NumericValue::F64(value) => float(value),
     }
 }
 
@@ -149,7 +149,7 @@ fn float(value: f64) -> Value {
     }
 }
 
-fn numbers(values: Slice<'_>) -> Vec<Value> {
+fn numbers(values: ValuesRef<'_>) -> Vec<Value> {
     (0..values.len()).map(|i| number(values.get(i))).collect()
 }
 
@@ -165,8 +165,9 @@ fn tagged(label: Option<&Label>) -> Value {
 
 fn item_value(value: &ItemValue) -> Value {
     match value {
-        ItemValue::Row { shape, values } => {
-            json!({"dtype": values.dtype().name(), "shape": shape, "data": numbers(values.as_slice())})
+        ItemValue::Row(row) => {
+            let data = numbers(row.values().as_slice());
+            json!({"dtype": row.dtype().name(), "shape": row.shape(), "data": data})
         }
         ItemValue::Code(code) => json!({ "int": code }),
         ItemValue::Text(text) => json!({ "str": text }),
@@ -369,7 +370,10 @@ fn check_batches(cells: &MappedCollection) -> Result<(), String> {
         for (row, &index) in indices.iter().enumerate() {
             let item = cells.get(index).map_err(|error| error.to_string())?;
             for (key, matrix) in &batch.matrices {
-                let (_, values) = item.row(key).ok_or("a matrix that the item lacks")?;
+                let values = item
+                    .row(key)
+                    .ok_or("a matrix that the item lacks")?
+                    .values();
                 if cells.is_uniform() && values.dtype() != matrix.dtype() {
                     return Err(format!("{key} of a uniform collection has two types"));
                 }
@@ -390,8 +394,8 @@ fn check_batches(cells: &MappedCollection) -> Result<(), String> {
                     (BatchColumn::Codes(codes), ItemValue::Missing) => codes[row] == -100,
                     (BatchColumn::Numbers { values, valid }, ItemValue::Number(_, value)) => {
                         valid[row] && same(&number(values.as_slice().get(row)), &number(*value))
-                            || matches!((values.as_slice().get(row), value), (Wide::Signed(n), Wide::Bool(b)) if n == i64::from(*b))
-                            || matches!((values.as_slice().get(row), value), (Wide::F64(n), Wide::Bool(b)) if n == f64::from(*b))
+                            || matches!((values.as_slice().get(row), value), (NumericValue::Signed(n), NumericValue::Bool(b)) if n == i64::from(*b))
+                            || matches!((values.as_slice().get(row), value), (NumericValue::F64(n), NumericValue::Bool(b)) if n == f64::from(*b))
                     }
                     (BatchColumn::Numbers { valid, .. }, ItemValue::Missing) => !valid[row],
                     (BatchColumn::Texts(texts), ItemValue::Text(text)) => {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anndata_io::{Attribute, Bool};
+use anndata_io::{Attribute, Bool8};
 use mapped_collection::{
     Builder, Error, FilterValue, Join, LabelMatch, MappedCollection, MemoryStore, Split,
     SplitOptions, Values,
@@ -44,15 +44,16 @@ fn answers(cells: &MappedCollection, key: &str) -> Vec<String> {
 /// Three stores with columns of all kinds, whose reads are counted.
 fn stores() -> (Arc<AtomicU64>, [MemoryStore; 3]) {
     let reads = Arc::new(AtomicU64::new(0));
-    let nullable = |store: MemoryStore, name: &str, values: Values, mask: Vec<Bool>, kind: &str| {
-        let n = mask.len() as u64;
-        let kind = Attribute::Text(kind.into());
-        store
-            .group(name)
-            .attribute(name, "encoding-type", kind)
-            .array(&format!("{name}/values"), &[n], values)
-            .array(&format!("{name}/mask"), &[n], Values::Bool(mask))
-    };
+    let nullable =
+        |store: MemoryStore, name: &str, values: Values, mask: Vec<Bool8>, kind: &str| {
+            let n = mask.len() as u64;
+            let kind = Attribute::Text(kind.into());
+            store
+                .group(name)
+                .attribute(name, "encoding-type", kind)
+                .array(&format!("{name}/values"), &[n], values)
+                .array(&format!("{name}/mask"), &[n], Values::Bool(mask))
+        };
     let numbers = |store: MemoryStore, name: &str, values: Values, codes: Vec<i8>| {
         let (n, n_categories) = (codes.len() as u64, values.len() as u64);
         let kind = Attribute::Text("categorical".into());
@@ -62,7 +63,7 @@ fn stores() -> (Arc<AtomicU64>, [MemoryStore; 3]) {
             .array(&format!("{name}/codes"), &[n], Values::I8(codes))
             .array(&format!("{name}/categories"), &[n_categories], values)
     };
-    let (yes, no) = (Bool(1), Bool(0));
+    let (yes, no) = (Bool8(1), Bool8(0));
     let first = MemoryStore::new("first")
         .dataframe("obs", &["a1", "a2", "a3", "a4"])
         .dataframe("var", &["g"])

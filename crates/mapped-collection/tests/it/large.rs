@@ -5,8 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use mapped_collection::{
-    BatchFormat, CsrIndex, Error, ItemValue, LoaderOptions, MappedCollection, Matrix, MatrixFormat,
-    Shuffle, Values,
+    BatchFormat, CsrIndex, Error, LoaderOptions, MappedCollection, Matrix, MatrixFormat, Shuffle,
 };
 use serde_json::{Value, json};
 
@@ -96,13 +95,7 @@ fn more_than_two_billion_nonzeros() {
         let cells = MappedCollection::builder([&path]).open().expect("it opens");
         assert_eq!(cells.shape(), (N_ROWS as usize, Some(N_GENES as usize)));
         let item = cells.get(-1).expect("the last row");
-        let Some(ItemValue::Row {
-            values: Values::F32(row),
-            ..
-        }) = item.get("X")
-        else {
-            panic!("X is float32");
-        };
+        let row: &[f32] = item.row("X").expect("X").dense().expect("X is float32");
         assert!(
             row.iter()
                 .enumerate()

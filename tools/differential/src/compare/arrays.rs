@@ -1,6 +1,6 @@
 //! Arrays by two readers, element by element.
 
-use anndata_io::{Array, Node, Slice, Store};
+use anndata_io::{Array, Node, Store, ValuesRef};
 
 use super::{Comparison, is_unsupported, shown};
 
@@ -72,7 +72,7 @@ impl Comparison<'_> {
             for at in 0..ours.len() {
                 let bytes = at * size..(at + 1) * size;
                 let value = &ours.as_bytes()[bytes.clone()];
-                let is_value = |all: Slice<'_>| &all.as_bytes()[bytes.clone()] == value;
+                let is_value = |all: ValuesRef<'_>| &all.as_bytes()[bytes.clone()] == value;
                 if is_value(other) || before.is_some_and(is_value) {
                     continue;
                 }

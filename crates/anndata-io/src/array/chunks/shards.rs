@@ -38,11 +38,11 @@ pub(crate) struct ShardFiles {
 pub(crate) struct Inflated {
     /// What they are called in the cache.
     id: u64,
-    last: ForkLocal<Mutex<Held>>,
+    last: ForkLocal<Mutex<InflatedShard>>,
 }
 
 /// A shard's number and its bytes.
-type Held = Option<(u64, Arc<AlignedBytes>)>;
+type InflatedShard = Option<(u64, Arc<AlignedBytes>)>;
 
 impl Default for Inflated {
     fn default() -> Self {

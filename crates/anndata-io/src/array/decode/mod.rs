@@ -30,7 +30,7 @@ mod tests;
 
 pub(crate) use checksum::Sum;
 pub(crate) use codec::Codec;
-pub(crate) use elements::{Elements, Step, Stored};
+pub(crate) use elements::{Elements, Step, StoredType};
 pub(crate) use error::DecodeError;
 pub(crate) use pipeline::CodecPipeline;
 pub(crate) use scratch::Scratch;

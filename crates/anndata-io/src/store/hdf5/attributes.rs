@@ -21,7 +21,7 @@ use crate::io::bytes::{ByteSource, Memory};
 use crate::store::Attribute;
 
 /// An attribute message, as far as its name.
-pub(super) struct Stored {
+pub(super) struct StoredAttribute {
     pub(super) name: Vec<u8>,
     message: Vec<u8>,
 }
@@ -29,7 +29,7 @@ pub(super) struct Stored {
 /// The attributes of an object.
 #[derive(Default)]
 pub(super) struct Attributes {
-    pub(super) stored: Vec<Stored>,
+    pub(super) stored: Vec<StoredAttribute>,
     /// Why the names of others are not known: any name may be theirs.
     nameless: Option<Hdf5Error>,
 }
@@ -79,8 +79,8 @@ impl Head {
     }
 }
 
-impl Stored {
-    fn parse(message: Vec<u8>) -> Result<Stored, Hdf5Error> {
+impl StoredAttribute {
+    fn parse(message: Vec<u8>) -> Result<StoredAttribute, Hdf5Error> {
         let mut cursor = Cursor::new(&message);
         let head = Head::parse(&mut cursor)?;
         // A name that does not end where it says is damaged: its attribute would be absent under its right name.
@@ -94,7 +94,7 @@ impl Stored {
                 return Err(Hdf5Error::InvalidData(what));
             }
         };
-        Ok(Stored { name, message })
+        Ok(StoredAttribute { name, message })
     }
 }
 
@@ -116,7 +116,9 @@ impl Hdf5Store {
             match message.kind {
                 MSG_ATTRIBUTE => {
                     let contents = self.contents(message);
-                    found.push(contents.and_then(|bytes| Stored::parse(bytes.into_owned())));
+                    found.push(
+                        contents.and_then(|bytes| StoredAttribute::parse(bytes.into_owned())),
+                    );
                 }
                 // Attributes that do not stand in the object's header: more than eight, or long.
                 MSG_ATTRIBUTE_INFO => {
@@ -128,7 +130,7 @@ impl Hdf5Store {
                                 true => self.shared_object(MSG_ATTRIBUTE, bytes),
                                 false => Ok(bytes.to_vec()),
                             };
-                            found.push(message.and_then(Stored::parse));
+                            found.push(message.and_then(StoredAttribute::parse));
                         })?;
                     }
                 }
@@ -166,7 +168,7 @@ impl Hdf5Store {
         }
     }
 
-    fn value(&self, stored: &Stored) -> Result<Value, Hdf5Error> {
+    fn value(&self, stored: &StoredAttribute) -> Result<Value, Hdf5Error> {
         let (_, offset_size, length_size) = self.structure();
         let mut cursor = Cursor::new(&stored.message);
         let head = Head::parse(&mut cursor)?;
@@ -280,7 +282,7 @@ mod tests {
     fn parse(name: &[u8]) -> Result<Vec<u8>, Hdf5Error> {
         let mut message = vec![2, 0, name.len() as u8, 0, 0, 0, 0, 0];
         message.extend(name);
-        Stored::parse(message).map(|stored| stored.name)
+        StoredAttribute::parse(message).map(|stored| stored.name)
     }
 
     #[test]

@@ -241,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cut_messages_are_errors() {
+    fn datatype_message_that_is_cut_is_an_error() {
         // Records of one field, which is an enumeration of two names over bytes.
         let base = [0x10, 0, 0, 0, 1, 0, 0, 0, 0, 0, 8, 0];
         let enumeration = [

@@ -157,7 +157,7 @@ mod tests {
     use crate::io::context::IoContext;
 
     #[test]
-    fn a_file_is_read_a_few_times_and_no_more() {
+    fn metered_allows_a_few_reads_of_the_file() {
         let file = tempfile::NamedTempFile::new().expect("a temporary file");
         std::fs::write(file.path(), vec![7; 1 << 20]).expect("room for 1 MiB");
         let source = FileSource::open(&IoContext::default(), file.path()).expect("it is there");
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_name_costs_as_often_as_it_is_referred_to() {
+    fn metered_counts_a_long_name_as_often_as_it_is_referred_to() {
         let mut heap = b"HEAP\0\0\0\0".to_vec();
         for number in [1000u64, 0, 4096] {
             heap.extend(number.to_le_bytes());

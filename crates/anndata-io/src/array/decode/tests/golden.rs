@@ -1,6 +1,6 @@
 //! Every codec against chunks that other libraries wrote, and against what became of them.
 
-use crate::array::decode::{Codec, CodecPipeline, Elements, Scratch, Step, Stored, Sum};
+use crate::array::decode::{Codec, CodecPipeline, Elements, Scratch, Step, StoredType, Sum};
 use crate::dtype::DType;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -65,11 +65,11 @@ const fn sum(sum: Sum, at_start: bool) -> Codec {
 
 const fn elements(from: DType, to: DType, step: Step, big_endian: bool) -> Codec {
     Codec::Elements(Elements {
-        from: Stored {
+        from: StoredType {
             dtype: from,
             big_endian,
         },
-        to: Stored {
+        to: StoredType {
             dtype: to,
             big_endian,
         },
@@ -174,7 +174,7 @@ fn is_checked(codecs: &[Codec]) -> bool {
 }
 
 #[test]
-fn what_others_wrote_decodes_to_what_they_wrote_it_from() {
+fn decode_accepts_samples_of_the_original_writers() {
     for Sample {
         name,
         raw,
@@ -201,7 +201,7 @@ fn what_others_wrote_decodes_to_what_they_wrote_it_from() {
 }
 
 #[test]
-fn the_blosc_samples_hold_the_compressors_that_their_names_say() {
+fn blosc_samples_hold_the_compressors_that_their_names_say() {
     for Sample { name, raw, .. } in SAMPLES {
         let compressors = ["-blosclz-", "-lz4", "-snappy-", "-zlib-", "-zstd-"];
         if let Some(rest) = name.strip_prefix("h5-blosc") {
@@ -214,7 +214,7 @@ fn the_blosc_samples_hold_the_compressors_that_their_names_say() {
 }
 
 #[test]
-fn a_chunk_cut_short_anywhere_is_an_error() {
+fn decode_of_a_chunk_cut_short_is_an_error() {
     for Sample {
         name,
         raw,
@@ -233,7 +233,7 @@ fn a_chunk_cut_short_anywhere_is_an_error() {
 }
 
 #[test]
-fn a_bit_flipped_anywhere_does_no_harm() {
+fn decode_bears_a_flipped_bit() {
     for Sample {
         name,
         raw,
@@ -258,7 +258,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(20_000))]
 
     #[test]
-    fn no_damage_does_harm(
+    fn decode_bears_any_damage(
         sample in 0..SAMPLES.len(),
         changes in prop::collection::vec((any::<Index>(), any::<u8>()), 1..6),
         header in prop::collection::vec((0..24_usize, select(&[0, 1, 2, 4, 0x7f, 0x80, 0xff][..])), 0..4),
@@ -277,7 +277,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_do_harm(
+    fn decode_bears_any_bytes(
         codec in select(vec![
             Deflate, Gzip, shuffle(4), Fletcher32, Crc32c, Lzf, Zstd, Lz4Hdf5, Lz4Numcodecs, Bz2, Xz,
             PackBits, sum(Sum::Adler32, true), elements(DType::I16, DType::F64, Step::Sum, true),
@@ -290,7 +290,7 @@ proptest! {
 
     /// Bytes after a Blosc header that lets them through to the library.
     #[test]
-    fn no_bytes_within_a_blosc_header_do_harm(
+    fn blosc_bears_any_header(
         flags in any::<u8>(),
         element_size in select(&[1, 2, 3, 4, 8, 16, 17, 255][..]),
         block_len in select(&[1_u32, 8, 127, 128, 500, 512, 1000, 1 << 31, u32::MAX][..]),

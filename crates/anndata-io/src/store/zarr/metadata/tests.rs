@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::array::decode::{Codec, Elements, Step, Stored, Sum};
+use crate::array::decode::{Codec, Elements, Step, StoredType, Sum};
 use crate::dtype::DType;
 use crate::error::ErrorKind;
 
@@ -231,7 +231,7 @@ fn numcodecs_filters_are_read_in_both_formats() {
         });
         ArrayMetadata::from_v2(&document, None).map(|metadata| metadata.pipeline)
     };
-    let stored = |dtype, big_endian| Stored { dtype, big_endian };
+    let stored = |dtype, big_endian| StoredType { dtype, big_endian };
     let sum = |from| {
         Codec::Elements(Elements {
             from,

@@ -9,7 +9,7 @@ use crate::error::Error;
 
 /// What lies below a group. Its errors have another name for the file.
 #[derive(Debug)]
-pub(super) struct Below {
+pub(super) struct Subgroup {
     pub(super) backend: Box<dyn Backend>,
     /// Path of the group in the file; empty for the root.
     pub(super) group: String,
@@ -17,7 +17,7 @@ pub(super) struct Below {
     pub(super) path: PathBuf,
 }
 
-impl Below {
+impl Subgroup {
     /// An element's name in the file. What a reference leads to begins with a slash.
     fn full(&self, element: &str) -> String {
         match element.strip_prefix('/') {
@@ -55,7 +55,7 @@ impl Below {
     }
 }
 
-impl Backend for Below {
+impl Backend for Subgroup {
     fn node(&self, element: &str) -> Result<Option<Node>, Error> {
         self.ask(element, |backend, element| backend.node(element))
     }
