@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use mapped_collection::{Builder, DType, Join, MappedCollection, MatrixFormat};
+use mapped_collection::{DType, Join, MappedCollection, MappedCollectionBuilder, MatrixFormat};
 
 use crate::Failure;
 use crate::checksum::{LABEL, MATRIX, mix};
@@ -49,7 +49,7 @@ impl From<OutputName> for MatrixFormat {
 
 impl Source {
     /// The options to open with.
-    pub(crate) fn builder(&self) -> Builder {
+    pub(crate) fn builder(&self) -> MappedCollectionBuilder {
         let join = match self.join {
             JoinName::Inner => Join::Inner,
             JoinName::Outer => Join::Outer,

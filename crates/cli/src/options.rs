@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::CommandFactory;
 use clap::error::ErrorKind;
-use mapped_anndata::{Builder, FilterValue, LabelMatch, MappedCollection};
+use mapped_anndata::{FilterValue, LabelMatch, MappedCollection, MappedCollectionBuilder};
 
 use crate::Result;
 use crate::args::{Cli, CollectionArgs, EncodeArg};
@@ -93,7 +93,7 @@ fn layers(args: &CollectionArgs) -> Vec<String> {
     }
 }
 
-fn builder(paths: &[PathBuf], args: &CollectionArgs) -> Result<Builder> {
+fn builder(paths: &[PathBuf], args: &CollectionArgs) -> Result<MappedCollectionBuilder> {
     let obs = keys(&args.obs);
     let mut builder = MappedCollection::builder(paths.iter().cloned())
         .layers(layers(args))

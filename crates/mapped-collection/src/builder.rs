@@ -11,11 +11,11 @@ use crate::options::{EncodeLabels, FilterValue, LabelMatch, Options, UnknownLabe
 ///
 /// Nothing is read before [`open`](Self::open).
 #[derive(Debug, Clone)]
-pub struct Builder(Options);
+pub struct MappedCollectionBuilder(Options);
 
-impl Builder {
+impl MappedCollectionBuilder {
     pub(crate) fn new<S: Into<AnnDataSource>>(sources: impl IntoIterator<Item = S>) -> Self {
-        Builder(Options::new(sources.into_iter().map(Into::into).collect()))
+        MappedCollectionBuilder(Options::new(sources.into_iter().map(Into::into).collect()))
     }
 
     /// Matrices to read: `X`, `raw.X`, or names of layers. By default, `X`. None is legal.

@@ -4,7 +4,7 @@ use anndata_io::{AnnDataSource, DType, IoOptions};
 use feature_join::Join;
 use label_encoding::Label;
 
-/// What a [builder](crate::Builder) collects.
+/// What a [builder](crate::MappedCollectionBuilder) collects.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
     pub(crate) sources: Vec<AnnDataSource>,

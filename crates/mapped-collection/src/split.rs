@@ -66,7 +66,7 @@ mod tests {
     use anndata_io::{MemoryStore, Values};
 
     use super::*;
-    use crate::order::split::Split;
+    use crate::order::split::SplitBy;
 
     fn cells() -> MappedCollection {
         let names: Vec<String> = (0..100).map(|i| i.to_string()).collect();
@@ -90,7 +90,7 @@ mod tests {
             .expect("a valid store")
     }
 
-    fn split(split: Split, fractions: &[f64]) -> Vec<Vec<u32>> {
+    fn split(split: SplitBy, fractions: &[f64]) -> Vec<Vec<u32>> {
         let options = SplitOptions {
             fractions: fractions.to_vec(),
             split,
@@ -102,9 +102,9 @@ mod tests {
     #[test]
     fn parts_are_disjoint_and_cover() {
         for way in [
-            Split::Rows,
-            Split::Stratified("type".into()),
-            Split::Grouped("donor".into()),
+            SplitBy::Rows,
+            SplitBy::Stratified("type".into()),
+            SplitBy::Grouped("donor".into()),
         ] {
             let parts = split(way.clone(), &[0.7, 0.2, 0.1]);
             let mut all = parts.concat();
@@ -120,10 +120,10 @@ mod tests {
 
     #[test]
     fn strata_keep_their_shares_and_groups_stay_whole() {
-        for part in split(Split::Stratified("type".into()), &[0.5, 0.5]) {
+        for part in split(SplitBy::Stratified("type".into()), &[0.5, 0.5]) {
             assert_eq!(part.iter().filter(|&&row| row >= 80).count(), 10);
         }
-        let parts = split(Split::Grouped("donor".into()), &[0.5, 0.3]);
+        let parts = split(SplitBy::Grouped("donor".into()), &[0.5, 0.3]);
         for donor in 0..10 {
             let holds = |part: &Vec<u32>| part.iter().any(|row| row % 10 == donor);
             assert!(parts.iter().filter(|part| holds(part)).count() <= 1);
@@ -148,7 +148,7 @@ mod tests {
             cells()
                 .split(&SplitOptions {
                     fractions: vec![0.9, 0.2],
-                    split: Split::Rows,
+                    split: SplitBy::Rows,
                     seed: 0
                 })
                 .is_err()

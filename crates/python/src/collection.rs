@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use mapped_anndata::labels::MISSING;
 use mapped_anndata::{
-    BatchFormat, DType, EncodeLabels, Join, MappedCollection, Split, SplitOptions, Values,
+    BatchFormat, DType, EncodeLabels, Join, MappedCollection, SplitBy, SplitOptions, Values,
 };
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::exceptions::PyValueError;
@@ -367,9 +367,9 @@ impl Collection {
         seed: u64,
     ) -> PyResult<Bound<'py, PyTuple>> {
         let split = match (stratify, group) {
-            (None, None) => Split::Rows,
-            (Some(key), None) => Split::Stratified(key),
-            (None, Some(key)) => Split::Grouped(key),
+            (None, None) => SplitBy::Rows,
+            (Some(key), None) => SplitBy::Stratified(key),
+            (None, Some(key)) => SplitBy::Grouped(key),
             (Some(_), Some(_)) => {
                 return Err(PyValueError::new_err(
                     "expected either stratify or group, found both",

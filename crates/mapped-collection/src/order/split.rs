@@ -7,7 +7,7 @@ use crate::order::shuffle::{Purpose, permutation_for};
 
 /// How rows are divided.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Split {
+pub enum SplitBy {
     /// Each row by itself.
     Rows,
     /// Each label of an obs key is divided in the same fractions; missing is a label of its own.
@@ -23,23 +23,23 @@ pub struct SplitOptions {
     /// The share of each part, which must be positive and sum to at most 1.
     pub fractions: Vec<f64>,
     /// How rows are divided.
-    pub split: Split,
+    pub split: SplitBy,
     /// Fixes the outcome.
     pub seed: u64,
 }
 
-impl Split {
+impl SplitBy {
     /// The obs key whose labels decide.
     pub(crate) fn key(&self) -> Option<&str> {
         match self {
-            Split::Rows => None,
-            Split::Stratified(key) | Split::Grouped(key) => Some(key),
+            SplitBy::Rows => None,
+            SplitBy::Stratified(key) | SplitBy::Grouped(key) => Some(key),
         }
     }
 }
 
 /// Divides `n_obs` rows: one ascending list for each fraction. `labels` has a number for the label
-/// of each row, equal for equal labels; only [`Split::Rows`] needs none.
+/// of each row, equal for equal labels; only [`SplitBy::Rows`] needs none.
 ///
 /// # Errors
 /// When a fraction is not positive, they sum to more than 1, or there are 2^32 rows or more.
@@ -66,8 +66,8 @@ pub(crate) fn split_rows(
     let n_obs = u32::try_from(n_obs).map_err(too_many)?;
     let shuffled = |n: u32| permutation_for(n, *seed, 0, Purpose::Split);
     let mut parts = match split {
-        Split::Rows => cut(&shuffled(n_obs), fractions),
-        Split::Stratified(_) => {
+        SplitBy::Rows => cut(&shuffled(n_obs), fractions),
+        SplitBy::Stratified(_) => {
             let mut parts = vec![Vec::new(); fractions.len()];
             for rows in groups(labels, shuffled(n_obs)) {
                 for (part, rows) in parts.iter_mut().zip(cut(&rows, fractions)) {
@@ -76,7 +76,7 @@ pub(crate) fn split_rows(
             }
             parts
         }
-        Split::Grouped(_) => {
+        SplitBy::Grouped(_) => {
             let groups = groups(labels, 0..n_obs);
             let order = shuffled(groups.len() as u32);
             assign(&groups, &order, fractions, n_obs)
