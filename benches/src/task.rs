@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use mapped_collection::{DType, Join, MappedCollection, MappedCollectionBuilder, MatrixFormat};
+use mapped_collection::{
+    DType, IoOptions, Join, MappedCollection, MappedCollectionBuilder, MatrixFormat,
+};
 
 use crate::Failure;
 use crate::checksum::{LABEL, MATRIX, mix};
@@ -59,7 +61,7 @@ impl Source {
             .obs(self.obs.iter().filter(|key| !key.is_empty()))
             .join(join)
             .dtype(DType::F32)
-            .cache_bytes(self.cache_mib << 20)
+            .io(IoOptions::new().cache_bytes(self.cache_mib << 20))
     }
 
     /// The opened collection.

@@ -65,7 +65,9 @@ mod split;
 #[cfg(test)]
 mod testing;
 
-pub use anndata_io::{AnnDataSource, DType, Hdf5Backend, IoContext, MemoryStore, Values};
+pub use anndata_io::{
+    AnnDataSource, DType, Hdf5Backend, IoContext, IoOptions, MemoryStore, Values,
+};
 pub use batch::columns::BatchColumn;
 pub use batch::csr::{CsrView, IndexType};
 pub use batch::matrix::{CsrIndex, Matrix, MatrixTypeError};

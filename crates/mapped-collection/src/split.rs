@@ -13,7 +13,7 @@ impl MappedCollection {
     /// # Errors
     /// When a fraction is not positive, they sum to more than 1, or no store has the obs key.
     pub fn split(&self, options: &SplitOptions) -> Result<Vec<Vec<u32>>, Error> {
-        let labels = options.split.key().map(|key| self.merged_labels(key));
+        let labels = options.by.key().map(|key| self.merged_labels(key));
         let labels = labels.transpose()?;
         let codes = labels.as_ref().map_or(&[][..], MergedLabels::codes);
         split_rows(self.n_obs(), options, codes)
@@ -91,11 +91,9 @@ mod tests {
     }
 
     fn split(split: SplitBy, fractions: &[f64]) -> Vec<Vec<u32>> {
-        let options = SplitOptions {
-            fractions: fractions.to_vec(),
-            split,
-            seed: 3,
-        };
+        let options = SplitOptions::new(fractions.iter().copied())
+            .by(split)
+            .seed(3);
         cells().split(&options).expect("valid options")
     }
 
@@ -144,14 +142,6 @@ mod tests {
                 .enumerate()
                 .all(|(row, &w)| w == if row % 10 == 0 { 0.0 } else { 0.1 })
         );
-        assert!(
-            cells()
-                .split(&SplitOptions {
-                    fractions: vec![0.9, 0.2],
-                    split: SplitBy::Rows,
-                    seed: 0
-                })
-                .is_err()
-        );
+        assert!(cells().split(&SplitOptions::new([0.9, 0.2])).is_err());
     }
 }

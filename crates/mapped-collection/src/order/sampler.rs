@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::error::Error;
 
 /// Which rows an epoch has.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub enum Sampler {
     /// Each row once.
     #[default]

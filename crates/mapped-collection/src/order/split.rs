@@ -18,14 +18,57 @@ pub enum SplitBy {
 }
 
 /// Fractions, a way to divide, and a seed.
+///
+/// ```
+/// use mapped_collection::{SplitBy, SplitOptions};
+///
+/// let options = SplitOptions::new([0.8, 0.2]).by(SplitBy::Grouped("donor".into())).seed(7);
+/// assert_eq!(options.get_seed(), 7);
+/// ```
 #[derive(Debug, Clone, PartialEq)]
+#[must_use]
 pub struct SplitOptions {
-    /// The share of each part, which must be positive and sum to at most 1.
-    pub fractions: Vec<f64>,
-    /// How rows are divided.
-    pub split: SplitBy,
-    /// Fixes the outcome.
-    pub seed: u64,
+    pub(crate) fractions: Vec<f64>,
+    pub(crate) by: SplitBy,
+    pub(crate) seed: u64,
+}
+
+impl SplitOptions {
+    /// Parts of these shares, which must be positive and sum to at most 1; each row by itself.
+    pub fn new(fractions: impl IntoIterator<Item = f64>) -> Self {
+        SplitOptions {
+            fractions: fractions.into_iter().collect(),
+            by: SplitBy::Rows,
+            seed: 0,
+        }
+    }
+
+    /// How rows are divided. By default, each by itself.
+    pub fn by(mut self, by: SplitBy) -> Self {
+        self.by = by;
+        self
+    }
+
+    /// Fixes the outcome. By default, 0.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// The share of each part.
+    pub fn get_fractions(&self) -> &[f64] {
+        &self.fractions
+    }
+
+    /// [`by`](Self::by) as set.
+    pub fn get_by(&self) -> &SplitBy {
+        &self.by
+    }
+
+    /// [`seed`](Self::seed) as set.
+    pub fn get_seed(&self) -> u64 {
+        self.seed
+    }
 }
 
 impl SplitBy {
@@ -50,7 +93,7 @@ pub(crate) fn split_rows(
 ) -> Result<Vec<Vec<u32>>, Error> {
     let SplitOptions {
         fractions,
-        split,
+        by,
         seed,
     } = options;
     let total: f64 = fractions.iter().sum();
@@ -65,7 +108,7 @@ pub(crate) fn split_rows(
     let too_many = |_| Error::option("split", "less than 2^32 rows", n_obs);
     let n_obs = u32::try_from(n_obs).map_err(too_many)?;
     let shuffled = |n: u32| permutation_for(n, *seed, 0, Purpose::Split);
-    let mut parts = match split {
+    let mut parts = match by {
         SplitBy::Rows => cut(&shuffled(n_obs), fractions),
         SplitBy::Stratified(_) => {
             let mut parts = vec![Vec::new(); fractions.len()];

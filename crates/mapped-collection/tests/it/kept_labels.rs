@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anndata_io::{Attribute, Bool8};
 use mapped_collection::{
-    Error, FilterValue, Join, LabelMatch, MappedCollection, MappedCollectionBuilder, MemoryStore,
-    SplitBy, SplitOptions, Values,
+    Error, FilterValue, IoOptions, Join, LabelMatch, MappedCollection, MappedCollectionBuilder,
+    MemoryStore, SplitBy, SplitOptions, Values,
 };
 
 use crate::store;
@@ -24,13 +24,7 @@ fn answers(cells: &MappedCollection, key: &str) -> Vec<String> {
         let by_class = weights.by_class(Some(2.0));
         (weights.weights(None), by_class)
     });
-    let parts = |split: SplitBy| {
-        cells.split(&SplitOptions {
-            fractions: vec![0.5, 0.3],
-            split,
-            seed: 3,
-        })
-    };
+    let parts = |split: SplitBy| cells.split(&SplitOptions::new([0.5, 0.3]).by(split).seed(3));
     vec![
         format!("{labels:?}"),
         format!("{weights:?}"),
@@ -122,7 +116,8 @@ fn collections(
 ) -> impl Fn(bool) -> (Arc<AtomicU64>, MappedCollection) {
     move |with_keys| {
         let (reads, stores) = stores();
-        let builder = options(MappedCollection::builder(stores).cache_bytes(0));
+        let builder =
+            options(MappedCollection::builder(stores).io(IoOptions::new().cache_bytes(0)));
         let builder = if with_keys {
             builder.obs(KEYS)
         } else {
@@ -160,7 +155,7 @@ fn labels_of_encoded_keys_are_those_of_the_files_and_read_nothing() {
                 None => builder,
             };
             let cells = builder
-                .cache_bytes(0)
+                .io(IoOptions::new().cache_bytes(0))
                 .open()
                 .expect("the stores fit together");
             let opened = reads.load(Ordering::Relaxed);

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use mapped_collection::{
     Error, Join, LoaderOptions, MappedCollection, MappedCollectionBuilder, MemoryStore, Sampler,
-    Shuffle, SplitBy, SplitOptions, Values,
+    Shuffle, SplitOptions, Values,
 };
 
 use crate::{faults, fixtures};
@@ -54,11 +54,7 @@ fn requests() -> Vec<(&'static str, Error)> {
         |options: LoaderOptions| open(one()).loader(options).expect_err("it must be refused");
     let split =
         |options: SplitOptions| open(one()).split(&options).expect_err("it must be refused");
-    let fractions = |fractions: &[f64]| SplitOptions {
-        fractions: fractions.to_vec(),
-        split: SplitBy::Rows,
-        seed: 0,
-    };
+    let fractions = |fractions: &[f64]| SplitOptions::new(fractions.iter().copied());
     let weights = |weights: Vec<f64>| {
         let sampler = Sampler::Weighted {
             weights: weights.into(),
