@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`MappedCollection::builder`] | opening files with options, see [`MappedCollectionBuilder`] |
 //! | [`MappedCollection::get`], [`get_batch`](MappedCollection::get_batch) | rows by number |
-//! | [`MappedCollection::batches`] | epochs, in file order or shuffled |
+//! | [`MappedCollection::loader`] | epochs, in file order or shuffled |
 //! | [`MappedCollection::label_weights`] | how rare the label of each row is |
 //!
 //! ```
@@ -37,9 +37,9 @@
 //!
 //! // An epoch: every row once, in an order that seed 42 fixes for good.
 //! let options = LoaderOptions::new(3).shuffle(Shuffle::Exact).seed(42).output(MatrixFormat::Csr);
-//! let batches = cells.loader(options)?;
+//! let loader = cells.loader(options)?;
 //! let mut codes = Vec::new();
-//! for batch in batches.epoch(0) {
+//! for batch in loader.epoch(0) {
 //!     codes.extend_from_slice(batch?.codes("cell_type").unwrap());
 //! }
 //! codes.sort();
@@ -76,7 +76,7 @@
 //! | `cells.get_merged_categories("donor")` | [`cells.merged_categories`](MappedCollection::merged_categories)`("donor")?` |
 //! | `cells.check_vars_sorted()` | [`cells.check_vars_sorted`](MappedCollection::check_vars_sorted)`(true)?` |
 //! | `cells.check_vars_non_aligned(vars)` | [`cells.check_vars_non_aligned`](MappedCollection::check_vars_non_aligned)`(vars)?` |
-//! | `cells.close()`, `cells.closed` | [`cells.close`](MappedCollection::close)`()`, [`cells.closed`](MappedCollection::closed)`()` |
+//! | `cells.close()`, `cells.closed` | [`cells.close`](MappedCollection::close)`()`, [`cells.is_closed`](MappedCollection::is_closed)`()` |
 //! | torch's `DataLoader(cells, 512, shuffle=True)` | [`cells.loader`](MappedCollection::loader)`(`[`LoaderOptions::new`]`(512).shuffle(Shuffle::Exact))?` |
 
 #[doc(inline)]
