@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use mapped_collection::{Builder, DType, Join, MappedCollection, MatrixFormat};
+use mapped_collection::{
+    DType, IoOptions, Join, MappedCollection, MappedCollectionBuilder, MatrixFormat,
+};
 
 use crate::Failure;
 use crate::checksum::{LABEL, MATRIX, mix};
@@ -49,7 +51,7 @@ impl From<OutputName> for MatrixFormat {
 
 impl Source {
     /// The options to open with.
-    pub(crate) fn builder(&self) -> Builder {
+    pub(crate) fn builder(&self) -> MappedCollectionBuilder {
         let join = match self.join {
             JoinName::Inner => Join::Inner,
             JoinName::Outer => Join::Outer,
@@ -59,7 +61,7 @@ impl Source {
             .obs(self.obs.iter().filter(|key| !key.is_empty()))
             .join(join)
             .dtype(DType::F32)
-            .cache_bytes(self.cache_mib << 20)
+            .io(IoOptions::new().cache_bytes(self.cache_mib << 20))
     }
 
     /// The opened collection.

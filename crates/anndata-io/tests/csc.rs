@@ -76,10 +76,7 @@ fn store(n_rows: usize, n_columns: usize, elements: &Triplets) -> MemoryStore {
 }
 
 fn open(store: &MemoryStore, csc_bytes: usize) -> (AnnDataFile, IoContext) {
-    let context = IoContext::new(IoOptions {
-        csc_bytes,
-        ..Default::default()
-    });
+    let context = IoContext::new(IoOptions::new().csc_bytes(csc_bytes));
     let file = AnnDataSource::from(store.clone()).open(&context);
     (file.expect("a valid store"), context)
 }

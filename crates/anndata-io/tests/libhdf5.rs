@@ -14,10 +14,7 @@ fn fixtures() -> PathBuf {
 }
 
 fn context(hdf5: Hdf5Backend) -> IoContext {
-    IoContext::new(IoOptions {
-        hdf5,
-        ..Default::default()
-    })
+    IoContext::new(IoOptions::new().hdf5(hdf5))
 }
 
 /// Everything that comes, as it comes.

@@ -1,6 +1,6 @@
 //! The options of a collection, as a caller sets them.
 
-use anndata_io::{AnnDataSource, DType, Hdf5Backend};
+use anndata_io::{AnnDataSource, DType, IoOptions};
 use feature_join::Join;
 
 use crate::collection::MappedCollection;
@@ -9,13 +9,15 @@ use crate::options::{EncodeLabels, FilterValue, LabelMatch, Options, UnknownLabe
 
 /// The options of a [`MappedCollection`], with lamindb's names and defaults.
 ///
-/// Nothing is read before [`open`](Self::open).
-#[derive(Debug, Clone)]
-pub struct Builder(Options);
+/// Nothing is read before [`open`](Self::open). What is set can be read again by methods that begin
+/// with `get_`, as those of [`std::process::Command`] do.
+#[derive(Debug, Clone, PartialEq)]
+#[must_use]
+pub struct MappedCollectionBuilder(Options);
 
-impl Builder {
+impl MappedCollectionBuilder {
     pub(crate) fn new<S: Into<AnnDataSource>>(sources: impl IntoIterator<Item = S>) -> Self {
-        Builder(Options::new(sources.into_iter().map(Into::into).collect()))
+        MappedCollectionBuilder(Options::new(sources.into_iter().map(Into::into).collect()))
     }
 
     /// Matrices to read: `X`, `raw.X`, or names of layers. By default, `X`. None is legal.
@@ -91,36 +93,61 @@ impl Builder {
         self
     }
 
-    /// Bytes of decoded chunks to keep between reads. By default, 64 MiB.
-    pub fn cache_bytes(mut self, bytes: usize) -> Self {
-        self.0.io.cache_bytes = bytes;
+    /// Bounds on what reading takes, and who reads h5ad files: see [`IoOptions`].
+    pub fn io(mut self, options: IoOptions) -> Self {
+        self.0.io = options;
         self
     }
 
-    /// At most how many files are kept open. By default, 64.
-    pub fn max_open_files(mut self, files: usize) -> Self {
-        self.0.io.max_open_files = files;
-        self
+    /// The files, in the order of their rows.
+    pub fn get_sources(&self) -> &[AnnDataSource] {
+        &self.0.sources
     }
 
-    /// Whether uncompressed files on local file systems are read through memory maps: see
-    /// [`IoOptions::mmap`]. By default, they are.
-    pub fn mmap(mut self, mmap: bool) -> Self {
-        self.0.io.mmap = mmap;
-        self
+    /// [`layers`](Self::layers) as set, each key once.
+    pub fn get_layers(&self) -> &[String] {
+        &self.0.layers_keys
     }
 
-    /// Bytes of memory for matrices that are stored by column and were turned into rows: see
-    /// [`IoOptions::csc_bytes`]. By default, 512 MiB.
-    pub fn csc_bytes(mut self, bytes: usize) -> Self {
-        self.0.io.csc_bytes = bytes;
-        self
+    /// [`obs`](Self::obs) as set, each key once.
+    pub fn get_obs(&self) -> &[String] {
+        &self.0.obs_keys
     }
 
-    /// What reads h5ad files: see [`Hdf5Backend`]. By default, pure Rust.
-    pub fn hdf5_backend(mut self, backend: Hdf5Backend) -> Self {
-        self.0.io.hdf5 = backend;
-        self
+    /// [`obsm`](Self::obsm) as set, each key once.
+    pub fn get_obsm(&self) -> &[String] {
+        &self.0.obsm_keys
+    }
+
+    /// The columns of [`filter`](Self::filter) and the values that they let through.
+    pub fn get_filter(&self) -> impl ExactSizeIterator<Item = (&str, &[FilterValue])> {
+        let columns = self.0.obs_filter.columns.iter();
+        columns.map(|(key, values)| (key.as_str(), values.as_slice()))
+    }
+
+    /// [`join`](Self::join) as set.
+    pub fn get_join(&self) -> Option<Join> {
+        self.0.join
+    }
+
+    /// [`encode_labels`](Self::encode_labels) as set.
+    pub fn get_encode_labels(&self) -> &EncodeLabels {
+        &self.0.encode_labels
+    }
+
+    /// The label of `key` that is encoded to -1, if one is set.
+    pub fn get_unknown_label(&self, key: &str) -> Option<&LabelMatch> {
+        self.0.unknown_label.of(key)
+    }
+
+    /// [`dtype`](Self::dtype) as set.
+    pub fn get_dtype(&self) -> Option<DType> {
+        self.0.dtype
+    }
+
+    /// [`io`](Self::io) as set.
+    pub fn get_io(&self) -> IoOptions {
+        self.0.io
     }
 
     /// Opens the collection: reads names, labels and row pointers of every file, and checks

@@ -12,7 +12,7 @@ use crate::batch::pool::BufferPool;
 use crate::batch::slots::Types;
 use crate::batch::waiting::WaitingRows;
 use crate::batch::{Batch, BatchFormat};
-use crate::builder::Builder;
+use crate::builder::MappedCollectionBuilder;
 use crate::error::Error;
 use crate::fork::is_forked;
 use crate::item::Item;
@@ -53,8 +53,10 @@ const SPARE_BYTES: usize = 128 << 20;
 
 impl MappedCollection {
     /// Starts with the files, in the order of their rows.
-    pub fn builder<S: Into<AnnDataSource>>(sources: impl IntoIterator<Item = S>) -> Builder {
-        Builder::new(sources)
+    pub fn builder<S: Into<AnnDataSource>>(
+        sources: impl IntoIterator<Item = S>,
+    ) -> MappedCollectionBuilder {
+        MappedCollectionBuilder::new(sources)
     }
 
     pub(crate) fn open(mut options: Options) -> Result<MappedCollection, Error> {
@@ -83,7 +85,7 @@ impl MappedCollection {
     /// A forked process need not call it.
     ///
     /// # Errors
-    /// As [`Builder::open`].
+    /// As [`MappedCollectionBuilder::open`].
     pub fn fork(&self) -> Result<MappedCollection, Error> {
         MappedCollection::open(self.inner.options.clone())
     }

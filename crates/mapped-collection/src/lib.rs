@@ -9,7 +9,7 @@
 //!
 //! | type | is |
 //! |---|---|
-//! | [`Builder`] | the options, with lamindb's names and defaults |
+//! | [`MappedCollectionBuilder`] | the options, with lamindb's names and defaults |
 //! | [`MappedCollection`] | the opened collection |
 //! | [`Item`] | one row: matrices and labels by name |
 //! | [`Batch`] | many rows in the order asked: dense or CSR |
@@ -65,12 +65,14 @@ mod split;
 #[cfg(test)]
 mod testing;
 
-pub use anndata_io::{AnnDataSource, DType, Hdf5Backend, IoContext, MemoryStore, Values};
+pub use anndata_io::{
+    AnnDataSource, DType, Hdf5Backend, IoContext, IoOptions, MemoryStore, Values,
+};
 pub use batch::columns::BatchColumn;
 pub use batch::csr::{CsrView, IndexType};
 pub use batch::matrix::{CsrIndex, Matrix, MatrixTypeError};
 pub use batch::{Batch, BatchFormat, MatrixFormat};
-pub use builder::Builder;
+pub use builder::MappedCollectionBuilder;
 pub use collection::MappedCollection;
 pub use error::Error;
 pub use feature_join::{Join, VarNames};
@@ -85,8 +87,7 @@ pub use options::{EncodeLabels, FilterValue, LabelMatch};
 pub use order::Shuffle;
 pub use order::sampler::Sampler;
 pub use order::shuffle::permutation;
-pub use order::split::{Split, SplitOptions};
-pub use order::weighted::Weights;
+pub use order::split::{SplitBy, SplitOptions};
 pub use plan::labels::MergedLabels;
 pub use plan::missing::MissingKey;
 pub use plan::unmatched::UnmatchedLabel;

@@ -4,8 +4,8 @@ use anndata_io::{AnnDataSource, DType, IoOptions};
 use feature_join::Join;
 use label_encoding::Label;
 
-/// What a [builder](crate::Builder) collects.
-#[derive(Debug, Clone)]
+/// What a [builder](crate::MappedCollectionBuilder) collects.
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Options {
     pub(crate) sources: Vec<AnnDataSource>,
     pub(crate) layers_keys: Vec<String>,
@@ -79,6 +79,20 @@ pub(crate) enum UnknownLabel {
     All(LabelMatch),
     /// One for each of these keys, which must be encoded.
     Keys(Vec<(String, LabelMatch)>),
+}
+
+impl UnknownLabel {
+    /// The unknown label of a key.
+    pub(crate) fn of(&self, key: &str) -> Option<&LabelMatch> {
+        match self {
+            UnknownLabel::None => None,
+            UnknownLabel::All(label) => Some(label),
+            UnknownLabel::Keys(keys) => keys
+                .iter()
+                .find(|(name, _)| name == key)
+                .map(|(_, label)| label),
+        }
+    }
 }
 
 /// A label as the caller gives it.

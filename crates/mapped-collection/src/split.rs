@@ -13,7 +13,7 @@ impl MappedCollection {
     /// # Errors
     /// When a fraction is not positive, they sum to more than 1, or no store has the obs key.
     pub fn split(&self, options: &SplitOptions) -> Result<Vec<Vec<u32>>, Error> {
-        let labels = options.split.key().map(|key| self.merged_labels(key));
+        let labels = options.by.key().map(|key| self.merged_labels(key));
         let labels = labels.transpose()?;
         let codes = labels.as_ref().map_or(&[][..], MergedLabels::codes);
         split_rows(self.n_obs(), options, codes)
@@ -66,7 +66,7 @@ mod tests {
     use anndata_io::{MemoryStore, Values};
 
     use super::*;
-    use crate::order::split::Split;
+    use crate::order::split::SplitBy;
 
     fn cells() -> MappedCollection {
         let names: Vec<String> = (0..100).map(|i| i.to_string()).collect();
@@ -90,21 +90,19 @@ mod tests {
             .expect("a valid store")
     }
 
-    fn split(split: Split, fractions: &[f64]) -> Vec<Vec<u32>> {
-        let options = SplitOptions {
-            fractions: fractions.to_vec(),
-            split,
-            seed: 3,
-        };
+    fn split(split: SplitBy, fractions: &[f64]) -> Vec<Vec<u32>> {
+        let options = SplitOptions::new(fractions.iter().copied())
+            .by(split)
+            .seed(3);
         cells().split(&options).expect("valid options")
     }
 
     #[test]
     fn parts_are_disjoint_and_cover() {
         for way in [
-            Split::Rows,
-            Split::Stratified("type".into()),
-            Split::Grouped("donor".into()),
+            SplitBy::Rows,
+            SplitBy::Stratified("type".into()),
+            SplitBy::Grouped("donor".into()),
         ] {
             let parts = split(way.clone(), &[0.7, 0.2, 0.1]);
             let mut all = parts.concat();
@@ -120,10 +118,10 @@ mod tests {
 
     #[test]
     fn strata_keep_their_shares_and_groups_stay_whole() {
-        for part in split(Split::Stratified("type".into()), &[0.5, 0.5]) {
+        for part in split(SplitBy::Stratified("type".into()), &[0.5, 0.5]) {
             assert_eq!(part.iter().filter(|&&row| row >= 80).count(), 10);
         }
-        let parts = split(Split::Grouped("donor".into()), &[0.5, 0.3]);
+        let parts = split(SplitBy::Grouped("donor".into()), &[0.5, 0.3]);
         for donor in 0..10 {
             let holds = |part: &Vec<u32>| part.iter().any(|row| row % 10 == donor);
             assert!(parts.iter().filter(|part| holds(part)).count() <= 1);
@@ -144,14 +142,6 @@ mod tests {
                 .enumerate()
                 .all(|(row, &w)| w == if row % 10 == 0 { 0.0 } else { 0.1 })
         );
-        assert!(
-            cells()
-                .split(&SplitOptions {
-                    fractions: vec![0.9, 0.2],
-                    split: Split::Rows,
-                    seed: 0
-                })
-                .is_err()
-        );
+        assert!(cells().split(&SplitOptions::new([0.9, 0.2])).is_err());
     }
 }

@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use anndata_io::{MemoryStore, Values};
+use anndata_io::{IoOptions, MemoryStore, Values};
 
 use crate::batch::BatchFormat;
 use crate::batch::pool::BufferPool;
@@ -58,7 +58,7 @@ fn store(n: usize) -> MemoryStore {
 
 fn open(stores: Vec<MemoryStore>) -> Arc<Plan> {
     let mut options = Options::new(stores.into_iter().map(Into::into).collect());
-    options.io.cache_bytes = 0;
+    options.io = IoOptions::new().cache_bytes(0);
     Arc::new(Plan::open(&options).expect("the stores fit together"))
 }
 

@@ -1,7 +1,7 @@
 //! Arguments as the package's Python half hands them over, one form each.
 
 use mapped_anndata::io::ByteSize;
-use mapped_anndata::{Builder, DType, FilterValue, LabelMatch, MatrixFormat};
+use mapped_anndata::{DType, FilterValue, LabelMatch, MappedCollectionBuilder, MatrixFormat};
 use numpy::PyArray1;
 use pyo3::exceptions::{PyIndexError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -89,7 +89,10 @@ pub(crate) fn row_numbers<'py>(
 }
 
 /// Adds a filter; `None` among its values is a missing label.
-pub(crate) fn with_filter(mut builder: Builder, filter: Filter<'_>) -> PyResult<Builder> {
+pub(crate) fn with_filter(
+    mut builder: MappedCollectionBuilder,
+    filter: Filter<'_>,
+) -> PyResult<MappedCollectionBuilder> {
     for (key, values) in filter {
         let values = values.iter().map(|value| {
             Ok(match labels::from_python(value)? {
@@ -103,7 +106,10 @@ pub(crate) fn with_filter(mut builder: Builder, filter: Filter<'_>) -> PyResult<
 }
 
 /// Adds the unknown label.
-pub(crate) fn with_unknown(builder: Builder, unknown: Option<Unknown<'_>>) -> PyResult<Builder> {
+pub(crate) fn with_unknown(
+    builder: MappedCollectionBuilder,
+    unknown: Option<Unknown<'_>>,
+) -> PyResult<MappedCollectionBuilder> {
     match unknown {
         None => Ok(builder),
         Some(Unknown::All(label)) => Ok(builder.unknown_label_for_all(labels::present(&label)?)),

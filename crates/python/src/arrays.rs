@@ -55,17 +55,6 @@ impl View {
         }
     }
 
-    /// The first bytes of a vector of words.
-    pub(crate) fn of_words(dtype: DType, shape: Vec<usize>, words: &mut Vec<u64>) -> View {
-        let n_bytes = shape.iter().product::<usize>() * dtype.size();
-        assert!(n_bytes <= words.len() * 8, "{n_bytes} bytes of {shape:?}");
-        View {
-            dtype,
-            shape,
-            data: words.as_mut_ptr().cast(),
-        }
-    }
-
     /// Row `row` of this view, which has that many.
     pub(crate) fn row(&self, row: usize) -> View {
         assert!(row < self.shape[0], "row {row} of {}", self.shape[0]);
@@ -131,19 +120,6 @@ pub(crate) fn from_values<'py>(
 pub(crate) fn data(array: &Bound<'_, PyUntypedArray>) -> *const u8 {
     // SAFETY: the pointer is that of a live array object, of which one field is read.
     unsafe { (*array.as_array_ptr()).fields.data.cast_const().cast() }
-}
-
-/// The bytes of an array; `None` when they do not lie one after the other.
-///
-/// # Safety
-/// Nobody may write to the array while the bytes are in use.
-pub(crate) unsafe fn bytes<'a>(array: &'a Bound<'_, PyUntypedArray>) -> Option<&'a [u8]> {
-    let n_bytes = array.len() * array.dtype().itemsize();
-    if !array.is_c_contiguous() || n_bytes == 0 || array.dtype().has_object() {
-        return None;
-    }
-    // SAFETY: numpy has this many initialised bytes there for as long as the array lives.
-    Some(unsafe { std::slice::from_raw_parts(data(array), n_bytes) })
 }
 
 /// numpy's description of a type.

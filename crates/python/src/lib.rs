@@ -14,7 +14,6 @@ mod errors;
 mod item;
 mod labels;
 mod loader;
-mod nonzeros;
 
 use pyo3::prelude::*;
 
@@ -28,8 +27,6 @@ mod _core {
     use crate::collection::Collection;
     #[pymodule_export]
     use crate::loader::{Epoch, PyLoader};
-    #[pymodule_export]
-    use crate::nonzeros::{pack_nonzeros, unpack_nonzeros};
 
     /// The version of the package.
     #[pymodule_export]

@@ -9,7 +9,7 @@ use crate::io::location::Location;
 use crate::store::{MemoryStore, Store};
 
 /// Where an AnnData object is: a path, or memory.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum AnnDataSource {
     /// A `.h5ad` file, a `.zarr` directory or a `.zarr.zip` archive; the content decides. A table
     /// inside a file is named by a path below it: `cells.h5mu/mod/rna`. A `file:` URL is a path.

@@ -314,10 +314,7 @@ mod tests {
         let grid = Grid::new(vec![10], vec![2]).expect("small");
         let bytes: Vec<u8> = (0..10).collect();
         let mut parts = chunked_parts("a", grid, ItemType::Number(DType::U8), &bytes);
-        let context = IoContext::new(IoOptions {
-            cache_bytes,
-            ..IoOptions::default()
-        });
+        let context = IoContext::new(IoOptions::new().cache_bytes(cache_bytes));
         parts.context = context.clone();
         (Array::new(parts), context)
     }

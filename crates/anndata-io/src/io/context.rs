@@ -34,30 +34,27 @@ pub enum Hdf5Backend {
 }
 
 /// Limits of an [`IoContext`], and who reads HDF5 files.
+///
+/// ```
+/// use anndata_io::{IoContext, IoOptions};
+///
+/// let context = IoContext::new(IoOptions::new().cache_bytes(1 << 20).max_open_files(4));
+/// assert_eq!(context.options().get_cache_bytes(), 1 << 20);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
 pub struct IoOptions {
-    /// Bytes of decoded chunks to keep. The chunk in use is held even when it is larger.
-    pub cache_bytes: usize,
-    /// At most how many files are kept open; the least recently read is closed first.
-    pub max_open_files: usize,
-    /// Whether uncompressed bytes of files on local Linux file systems are read through a memory
-    /// map, which spares a system call a row. The process is killed (SIGBUS) when another one
-    /// truncates a file while it is being read; switch it off for files that others may change.
-    /// Before each bulk of rows the file's size and time are compared with those at opening.
-    pub mmap: bool,
-    /// Bytes of memory for matrices that are stored by column (CSC) and were turned into rows, all
-    /// of them together. One that no longer fits goes to a temporary file without a name, in the
-    /// folder that `TMPDIR` names, and is read through a memory map. Turning takes up to 64 MiB
-    /// more while it lasts.
-    pub csc_bytes: usize,
-    /// Who reads HDF5 files.
-    pub hdf5: Hdf5Backend,
+    pub(crate) cache_bytes: usize,
+    pub(crate) max_open_files: usize,
+    pub(crate) mmap: bool,
+    pub(crate) csc_bytes: usize,
+    pub(crate) hdf5: Hdf5Backend,
 }
 
-impl Default for IoOptions {
+impl IoOptions {
     /// 64 MiB of chunks, 64 open files, memory maps, 512 MiB of matrices that were turned, no C
     /// library.
-    fn default() -> Self {
+    pub fn new() -> IoOptions {
         IoOptions {
             cache_bytes: 64 << 20,
             max_open_files: 64,
@@ -65,6 +62,76 @@ impl Default for IoOptions {
             csc_bytes: 512 << 20,
             hdf5: Hdf5Backend::Pure,
         }
+    }
+
+    /// Bytes of decoded chunks to keep. The chunk in use is held even when it is larger. By
+    /// default, 64 MiB.
+    pub fn cache_bytes(mut self, bytes: usize) -> Self {
+        self.cache_bytes = bytes;
+        self
+    }
+
+    /// At most how many files are kept open; the least recently read is closed first. By default,
+    /// 64.
+    pub fn max_open_files(mut self, files: usize) -> Self {
+        self.max_open_files = files;
+        self
+    }
+
+    /// Whether uncompressed bytes of files on local Linux file systems are read through a memory
+    /// map, which spares a system call a row. The process is killed (SIGBUS) when another one
+    /// truncates a file while it is being read; switch it off for files that others may change.
+    /// Before each bulk of rows the file's size and time are compared with those at opening. By
+    /// default, they are.
+    pub fn mmap(mut self, mmap: bool) -> Self {
+        self.mmap = mmap;
+        self
+    }
+
+    /// Bytes of memory for matrices that are stored by column (CSC) and were turned into rows, all
+    /// of them together. One that no longer fits goes to a temporary file without a name, in the
+    /// folder that `TMPDIR` names, and is read through a memory map. Turning takes up to 64 MiB
+    /// more while it lasts. By default, 512 MiB.
+    pub fn csc_bytes(mut self, bytes: usize) -> Self {
+        self.csc_bytes = bytes;
+        self
+    }
+
+    /// Who reads HDF5 files. By default, this crate itself.
+    pub fn hdf5(mut self, backend: Hdf5Backend) -> Self {
+        self.hdf5 = backend;
+        self
+    }
+
+    /// [`cache_bytes`](Self::cache_bytes) as set.
+    pub fn get_cache_bytes(&self) -> usize {
+        self.cache_bytes
+    }
+
+    /// [`max_open_files`](Self::max_open_files) as set.
+    pub fn get_max_open_files(&self) -> usize {
+        self.max_open_files
+    }
+
+    /// [`mmap`](Self::mmap) as set.
+    pub fn get_mmap(&self) -> bool {
+        self.mmap
+    }
+
+    /// [`csc_bytes`](Self::csc_bytes) as set.
+    pub fn get_csc_bytes(&self) -> usize {
+        self.csc_bytes
+    }
+
+    /// [`hdf5`](Self::hdf5) as set.
+    pub fn get_hdf5(&self) -> Hdf5Backend {
+        self.hdf5
+    }
+}
+
+impl Default for IoOptions {
+    fn default() -> Self {
+        IoOptions::new()
     }
 }
 
@@ -262,12 +329,7 @@ mod tests {
 
     #[test]
     fn context_cache_stays_within_its_budget() {
-        let context = IoContext::new(IoOptions {
-            cache_bytes: 100,
-            max_open_files: 2,
-            mmap: true,
-            ..Default::default()
-        });
+        let context = IoContext::new(IoOptions::new().cache_bytes(100).max_open_files(2));
         for chunk in 0..10 {
             context.keep_chunk(ChunkKey { array: 0, chunk }, &bytes(30));
         }

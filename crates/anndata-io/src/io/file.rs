@@ -147,12 +147,12 @@ mod tests {
     #[test]
     fn file_source_keeps_few_files_open_and_notices_a_changed_one() {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let context = IoContext::new(IoOptions {
-            cache_bytes: 0,
-            max_open_files: 2,
-            mmap: false,
-            ..Default::default()
-        });
+        let context = IoContext::new(
+            IoOptions::new()
+                .cache_bytes(0)
+                .max_open_files(2)
+                .mmap(false),
+        );
         let sources: Vec<_> = (0..5u8)
             .map(|i| {
                 let path = dir.path().join(format!("{i}"));

@@ -52,7 +52,23 @@ impl std::fmt::Debug for MemoryStore {
     }
 }
 
-#[derive(Debug, Clone)]
+/// Equal in name and content; [`before_read`](MemoryStore::before_read) is the same function.
+impl PartialEq for MemoryStore {
+    fn eq(&self, other: &Self) -> bool {
+        let same_hook = match (&self.before_read, &other.before_read) {
+            (None, None) => true,
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        };
+        same_hook
+            && self.name == other.name
+            && self.nodes == other.nodes
+            && self.chunk_rows == other.chunk_rows
+            && self.chunks == other.chunks
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
 enum Contents {
     Group,
     Numbers(Vec<u64>, Values),

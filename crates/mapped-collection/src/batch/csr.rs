@@ -55,7 +55,7 @@ index_type!(i32, I32, "int32"; i64, I64, "int64");
 /// #     .dataframe("var", &["g1", "g2", "g3"])
 /// #     .csr("X", [2, 3], vec![0, 2, 3], vec![0, 2, 1], Values::F32(vec![1., 2., 3.]));
 /// # let cells = MappedCollection::builder([store]).open()?;
-/// let format = BatchFormat { output: MatrixFormat::Csr, ..Default::default() };
+/// let format = BatchFormat::new().output(MatrixFormat::Csr);
 /// let batch = cells.get_batch_with(&[1, 0], &format)?;
 /// let x = batch.x().expect("X is a layer").csr::<f32>()?;
 /// assert_eq!(x.shape(), [2, 3]);

@@ -44,24 +44,69 @@ pub enum MatrixFormat {
 }
 
 /// The form of a batch.
+///
+/// ```
+/// use mapped_collection::{BatchFormat, DType, MatrixFormat};
+///
+/// let format = BatchFormat::new().output(MatrixFormat::Csr).dtype(DType::F32);
+/// assert_eq!(format.get_dtype(), Some(DType::F32));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
 pub struct BatchFormat {
-    /// The layout of matrices.
-    pub output: MatrixFormat,
-    /// The code of a missing label of an encoded key.
-    pub missing_code: i64,
-    /// Element type of all matrices; `None` for the collection's.
-    pub dtype: Option<DType>,
+    pub(crate) output: MatrixFormat,
+    pub(crate) missing_code: i64,
+    pub(crate) dtype: Option<DType>,
 }
 
-impl Default for BatchFormat {
-    /// Dense, with missing labels as -100 (torch's default `ignore_index`).
-    fn default() -> Self {
+impl BatchFormat {
+    /// Dense, in the collection's element type, with missing labels as -100 (torch's default
+    /// `ignore_index`).
+    pub fn new() -> Self {
         BatchFormat {
             output: MatrixFormat::Dense,
             missing_code: MISSING_CODE,
             dtype: None,
         }
+    }
+
+    /// The layout of matrices. By default, dense.
+    pub fn output(mut self, output: MatrixFormat) -> Self {
+        self.output = output;
+        self
+    }
+
+    /// The code of a missing label of an encoded key. By default, -100.
+    pub fn missing_code(mut self, code: i64) -> Self {
+        self.missing_code = code;
+        self
+    }
+
+    /// Element type of all matrices. By default (`None`), the collection's.
+    pub fn dtype(mut self, dtype: impl Into<Option<DType>>) -> Self {
+        self.dtype = dtype.into();
+        self
+    }
+
+    /// [`output`](Self::output) as set.
+    pub fn get_output(&self) -> MatrixFormat {
+        self.output
+    }
+
+    /// [`missing_code`](Self::missing_code) as set.
+    pub fn get_missing_code(&self) -> i64 {
+        self.missing_code
+    }
+
+    /// [`dtype`](Self::dtype) as set.
+    pub fn get_dtype(&self) -> Option<DType> {
+        self.dtype
+    }
+}
+
+impl Default for BatchFormat {
+    fn default() -> Self {
+        BatchFormat::new()
     }
 }
 

@@ -112,7 +112,7 @@ impl Budget {
 
     /// Bytes of decoded chunks that one of two windows, which are read at a time, may keep.
     pub(crate) fn cache_of_window(io: &IoContext) -> u64 {
-        io.options().cache_bytes as u64 / 2
+        io.options().get_cache_bytes() as u64 / 2
     }
 }
 

@@ -55,7 +55,7 @@ impl Job {
                 BatchBytes::of(&slots)
             }
         };
-        let budget = Budget::new(memory, plan.io.options().cache_bytes, batch)?;
+        let budget = Budget::new(memory, plan.io.options().get_cache_bytes(), batch)?;
         Ok(Job {
             plan: plan.clone(),
             schedule,

@@ -9,7 +9,10 @@ use crate::order::schedule::{Part, Schedule};
 use crate::order::{Order, Shuffle};
 
 /// What epochs of batches are like.
-#[derive(Debug, Clone)]
+///
+/// What is set can be read again by methods that begin with `get_`.
+#[derive(Debug, Clone, PartialEq)]
+#[must_use]
 pub struct LoaderOptions {
     pub(crate) batch_size: usize,
     pub(crate) drop_last: bool,
@@ -126,6 +129,62 @@ impl LoaderOptions {
     pub fn reader(mut self, number: usize, of: usize) -> Self {
         self.reader = Part { number, of };
         self
+    }
+
+    /// Rows of a batch.
+    pub fn get_batch_size(&self) -> usize {
+        self.batch_size
+    }
+
+    /// [`drop_last`](Self::drop_last) as set.
+    pub fn get_drop_last(&self) -> bool {
+        self.drop_last
+    }
+
+    /// [`shuffle`](Self::shuffle) as set.
+    pub fn get_shuffle(&self) -> Shuffle {
+        self.shuffle
+    }
+
+    /// [`sampler`](Self::sampler) as set.
+    pub fn get_sampler(&self) -> &Sampler {
+        &self.sampler
+    }
+
+    /// [`seed`](Self::seed) as set.
+    pub fn get_seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// What [`output`](Self::output), [`missing_code`](Self::missing_code) and
+    /// [`dtype`](Self::dtype) set.
+    pub fn get_format(&self) -> BatchFormat {
+        self.format
+    }
+
+    /// [`workers`](Self::workers) as set.
+    pub fn get_workers(&self) -> usize {
+        self.workers
+    }
+
+    /// [`memory`](Self::memory) as set, in bytes.
+    pub fn get_memory(&self) -> usize {
+        self.memory
+    }
+
+    /// [`rank`](Self::rank) as set: the rank and the world size.
+    pub fn get_rank(&self) -> (usize, usize) {
+        (self.rank.number, self.rank.of)
+    }
+
+    /// [`pad`](Self::pad) as set.
+    pub fn get_pad(&self) -> bool {
+        self.pad
+    }
+
+    /// [`reader`](Self::reader) as set: its number, and how many there are.
+    pub fn get_reader(&self) -> (usize, usize) {
+        (self.reader.number, self.reader.of)
     }
 }
 

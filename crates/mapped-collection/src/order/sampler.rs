@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use crate::error::Error;
-use crate::order::weighted::Weights;
 
 /// Which rows an epoch has.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub enum Sampler {
     /// Each row once.
     #[default]
@@ -21,7 +20,7 @@ pub enum Sampler {
     /// proportional to its weight. The draws come in random order; no shuffle applies.
     Weighted {
         /// One weight a row, not negative: `[n_obs]`.
-        weights: Weights,
+        weights: Arc<[f64]>,
         /// Draws in an epoch. By default, as many as there are rows; without replacement, as many
         /// as have a positive weight.
         n_samples: Option<usize>,

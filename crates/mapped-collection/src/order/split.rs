@@ -7,7 +7,7 @@ use crate::order::shuffle::{Purpose, permutation_for};
 
 /// How rows are divided.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Split {
+pub enum SplitBy {
     /// Each row by itself.
     Rows,
     /// Each label of an obs key is divided in the same fractions; missing is a label of its own.
@@ -18,28 +18,71 @@ pub enum Split {
 }
 
 /// Fractions, a way to divide, and a seed.
+///
+/// ```
+/// use mapped_collection::{SplitBy, SplitOptions};
+///
+/// let options = SplitOptions::new([0.8, 0.2]).by(SplitBy::Grouped("donor".into())).seed(7);
+/// assert_eq!(options.get_seed(), 7);
+/// ```
 #[derive(Debug, Clone, PartialEq)]
+#[must_use]
 pub struct SplitOptions {
-    /// The share of each part, which must be positive and sum to at most 1.
-    pub fractions: Vec<f64>,
-    /// How rows are divided.
-    pub split: Split,
-    /// Fixes the outcome.
-    pub seed: u64,
+    pub(crate) fractions: Vec<f64>,
+    pub(crate) by: SplitBy,
+    pub(crate) seed: u64,
 }
 
-impl Split {
+impl SplitOptions {
+    /// Parts of these shares, which must be positive and sum to at most 1; each row by itself.
+    pub fn new(fractions: impl IntoIterator<Item = f64>) -> Self {
+        SplitOptions {
+            fractions: fractions.into_iter().collect(),
+            by: SplitBy::Rows,
+            seed: 0,
+        }
+    }
+
+    /// How rows are divided. By default, each by itself.
+    pub fn by(mut self, by: SplitBy) -> Self {
+        self.by = by;
+        self
+    }
+
+    /// Fixes the outcome. By default, 0.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// The share of each part.
+    pub fn get_fractions(&self) -> &[f64] {
+        &self.fractions
+    }
+
+    /// [`by`](Self::by) as set.
+    pub fn get_by(&self) -> &SplitBy {
+        &self.by
+    }
+
+    /// [`seed`](Self::seed) as set.
+    pub fn get_seed(&self) -> u64 {
+        self.seed
+    }
+}
+
+impl SplitBy {
     /// The obs key whose labels decide.
     pub(crate) fn key(&self) -> Option<&str> {
         match self {
-            Split::Rows => None,
-            Split::Stratified(key) | Split::Grouped(key) => Some(key),
+            SplitBy::Rows => None,
+            SplitBy::Stratified(key) | SplitBy::Grouped(key) => Some(key),
         }
     }
 }
 
 /// Divides `n_obs` rows: one ascending list for each fraction. `labels` has a number for the label
-/// of each row, equal for equal labels; only [`Split::Rows`] needs none.
+/// of each row, equal for equal labels; only [`SplitBy::Rows`] needs none.
 ///
 /// # Errors
 /// When a fraction is not positive, they sum to more than 1, or there are 2^32 rows or more.
@@ -50,7 +93,7 @@ pub(crate) fn split_rows(
 ) -> Result<Vec<Vec<u32>>, Error> {
     let SplitOptions {
         fractions,
-        split,
+        by,
         seed,
     } = options;
     let total: f64 = fractions.iter().sum();
@@ -65,9 +108,9 @@ pub(crate) fn split_rows(
     let too_many = |_| Error::option("split", "less than 2^32 rows", n_obs);
     let n_obs = u32::try_from(n_obs).map_err(too_many)?;
     let shuffled = |n: u32| permutation_for(n, *seed, 0, Purpose::Split);
-    let mut parts = match split {
-        Split::Rows => cut(&shuffled(n_obs), fractions),
-        Split::Stratified(_) => {
+    let mut parts = match by {
+        SplitBy::Rows => cut(&shuffled(n_obs), fractions),
+        SplitBy::Stratified(_) => {
             let mut parts = vec![Vec::new(); fractions.len()];
             for rows in groups(labels, shuffled(n_obs)) {
                 for (part, rows) in parts.iter_mut().zip(cut(&rows, fractions)) {
@@ -76,7 +119,7 @@ pub(crate) fn split_rows(
             }
             parts
         }
-        Split::Grouped(_) => {
+        SplitBy::Grouped(_) => {
             let groups = groups(labels, 0..n_obs);
             let order = shuffled(groups.len() as u32);
             assign(&groups, &order, fractions, n_obs)

@@ -6,9 +6,6 @@ use rand_chacha::rand_core::RngCore;
 
 use crate::order::shuffle::{Purpose, generator, unit};
 
-/// One weight a row, shared.
-pub type Weights = Arc<[f64]>;
-
 /// Rows drawn with probabilities proportional to their weights, by the alias method: each draw
 /// takes the same time, whatever the number of rows.
 ///

@@ -226,15 +226,7 @@ pub(crate) fn merge_categories(
 }
 
 fn encoder(options: &Options, key: &str, categories: Categories) -> Encoder {
-    let wanted = match &options.unknown_label {
-        UnknownLabel::None => None,
-        UnknownLabel::All(label) => Some(label),
-        UnknownLabel::Keys(keys) => keys
-            .iter()
-            .find(|(name, _)| name == key)
-            .map(|(_, label)| label),
-    };
-    let unknown = match wanted {
+    let unknown = match options.unknown_label.of(key) {
         None => None,
         Some(LabelMatch::Exact(label)) => Some(label.clone()),
         Some(LabelMatch::Text(text)) => categories.find_text(text).cloned(),

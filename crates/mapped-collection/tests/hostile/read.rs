@@ -102,13 +102,13 @@ fn some_rows(n: u64, row_bytes: u64) -> Vec<u64> {
 }
 
 fn context(variant: u64) -> IoContext {
-    IoContext::new(IoOptions {
-        cache_bytes: if variant & 1 == 0 { 1 << 20 } else { 0 },
-        max_open_files: 4,
-        mmap: variant & 2 == 0,
-        csc_bytes: if variant & 4 == 0 { 1 << 20 } else { 0 },
-        ..Default::default()
-    })
+    IoContext::new(
+        IoOptions::new()
+            .cache_bytes(if variant & 1 == 0 { 1 << 20 } else { 0 })
+            .max_open_files(4)
+            .mmap(variant & 2 == 0)
+            .csc_bytes(if variant & 4 == 0 { 1 << 20 } else { 0 }),
+    )
 }
 
 /// Reads the file, directory or archive at `path` in every way. `variant` picks options.
@@ -301,9 +301,10 @@ fn collection(
         .layers(layers)
         .obsm(obsm)
         .join([Some(Join::Inner), Some(Join::Outer), None][(variant % 3) as usize])
-        .mmap(variant & 2 == 0)
-        .cache_bytes(1 << 20)
-        .csc_bytes(if variant & 4 == 0 { 1 << 20 } else { 0 });
+        .io(IoOptions::new()
+            .mmap(variant & 2 == 0)
+            .cache_bytes(1 << 20)
+            .csc_bytes(if variant & 4 == 0 { 1 << 20 } else { 0 }));
     let Some(cells) = found.count(builder.open()) else {
         return;
     };
@@ -330,10 +331,7 @@ fn collection(
         .collect();
     let batch_size = rows.len().clamp(1, 7);
     for output in [MatrixFormat::Dense, MatrixFormat::Csr] {
-        let format = BatchFormat {
-            output,
-            ..Default::default()
-        };
+        let format = BatchFormat::new().output(output);
         found.gave(row_bytes * rows.len() as u64 * 2);
         found.count(cells.get_batch_with(&rows, &format));
         let shuffle = match variant % 2 {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mapped_collection::{
-    BatchFormat, Join, LoaderOptions, MappedCollection, Matrix, MatrixFormat, MemoryStore, Sampler,
-    Shuffle, Values,
+    BatchFormat, IoOptions, Join, LoaderOptions, MappedCollection, Matrix, MatrixFormat,
+    MemoryStore, Sampler, Shuffle, Values,
 };
 use proptest::prelude::*;
 
@@ -37,7 +37,9 @@ fn tall(name: &str, n: usize, chunks: [NonZeroU64; 2]) -> MemoryStore {
 }
 
 fn open(stores: impl IntoIterator<Item = MemoryStore>, cache: usize) -> MappedCollection {
-    let cells = MappedCollection::builder(stores).cache_bytes(cache).open();
+    let cells = MappedCollection::builder(stores)
+        .io(IoOptions::new().cache_bytes(cache))
+        .open();
     cells.expect("the stores fit together")
 }
 
@@ -45,7 +47,7 @@ fn open(stores: impl IntoIterator<Item = MemoryStore>, cache: usize) -> MappedCo
 fn memory(cells: &MappedCollection, batch_size: usize, room: usize) -> usize {
     let finished = batch_size * ROW_BYTES;
     assert!(room / 7 > finished, "an eighth is for finished batches");
-    cells.io().options().cache_bytes + room + 8 * finished
+    cells.io().options().get_cache_bytes() + room + 8 * finished
 }
 
 /// Chunks that one epoch decodes. All its batches are right.
@@ -159,7 +161,7 @@ fn ranks_samplers_and_filters_keep_to_file_order() {
     assert_eq!(decoded(&cells, options().sampler(Sampler::Rows(even))), 20);
     let filtered = MappedCollection::builder([tall("a", 1200, chunk(1200, 4))])
         .filter("k", ["y"])
-        .cache_bytes(0)
+        .io(IoOptions::new().cache_bytes(0))
         .open()
         .expect("it opens");
     assert_eq!(decoded(&filtered, options()), 10);
@@ -207,7 +209,7 @@ fn matrices_of_different_chunks_are_decoded_about_once() {
         for workers in [0, 1, 2] {
             let cells = MappedCollection::builder([store.clone()])
                 .layers(["X", "s"])
-                .cache_bytes(cache)
+                .io(IoOptions::new().cache_bytes(cache))
                 .open()
                 .expect("it opens");
             let room = memory(&cells, 20, 520 * ROW_BYTES * 2);
@@ -302,7 +304,7 @@ proptest! {
             store.chunked(NonZeroU64::new(rows).expect("not 0"))
                 .csr("X", [n as u64, WIDTH as u64], indptr, [3, 9].repeat(n), Values::F32(values))
         });
-        let cells = MappedCollection::builder(sources).obs(["k"]).join(Join::Inner).cache_bytes(cache).open()
+        let cells = MappedCollection::builder(sources).obs(["k"]).join(Join::Inner).io(IoOptions::new().cache_bytes(cache)).open()
             .expect("the stores fit together");
         let rows: Arc<[u32]> = (0..cells.n_obs() as u32).filter(|row| row % every == 0).collect();
         let output = if csr { MatrixFormat::Csr } else { MatrixFormat::Dense };
@@ -324,7 +326,7 @@ proptest! {
                 let expected = rows[first..first + batch_size].iter().map(|&row| i64::from(row));
                 prop_assert!(indices.iter().copied().eq(expected));
             }
-            let format = BatchFormat { output, ..Default::default() };
+            let format = BatchFormat::new().output(output);
             prop_assert_eq!(&batch, &cells.get_batch_with(&indices, &format).expect("readable"));
         }
     }

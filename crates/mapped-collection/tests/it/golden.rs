@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use anndata_io::{Hdf5Backend, NumericValue, ValuesRef};
 use mapped_collection::{
-    BatchColumn, BatchFormat, Error, FilterValue, ItemValue, Join, Label, LabelMatch,
+    BatchColumn, BatchFormat, Error, FilterValue, IoOptions, ItemValue, Join, Label, LabelMatch,
     MappedCollection, Matrix, MatrixFormat,
 };
 use serde_json::{Value, json};
@@ -54,7 +54,7 @@ fn open(
         }
     });
     let builder = MappedCollection::builder(paths.collect::<Vec<_>>());
-    let mut builder = builder.hdf5_backend(backend);
+    let mut builder = builder.io(IoOptions::new().hdf5(backend));
     for (option, value) in options.as_object().expect("a map of options") {
         if value.is_null() && option != "join" {
             continue;
@@ -356,10 +356,7 @@ fn check_batches(cells: &MappedCollection) -> Result<(), String> {
     let mut indices: Vec<i64> = (0..cells.n_obs() as i64).rev().collect();
     indices.extend(indices.first().copied());
     for output in [MatrixFormat::Dense, MatrixFormat::Csr] {
-        let format = BatchFormat {
-            output,
-            ..Default::default()
-        };
+        let format = BatchFormat::new().output(output);
         let batch = match cells.get_batch_with(&indices, &format) {
             Ok(batch) => batch,
             Err(Error::Ragged { .. } | Error::SameName { .. }) if !cells.is_uniform() => {

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anndata_io::{Attribute, Bool8};
 use mapped_collection::{
-    Builder, Error, FilterValue, Join, LabelMatch, MappedCollection, MemoryStore, Split,
-    SplitOptions, Values,
+    Error, FilterValue, IoOptions, Join, LabelMatch, MappedCollection, MappedCollectionBuilder,
+    MemoryStore, SplitBy, SplitOptions, Values,
 };
 
 use crate::store;
@@ -24,20 +24,14 @@ fn answers(cells: &MappedCollection, key: &str) -> Vec<String> {
         let by_class = weights.by_class(Some(2.0));
         (weights.weights(None), by_class)
     });
-    let parts = |split: Split| {
-        cells.split(&SplitOptions {
-            fractions: vec![0.5, 0.3],
-            split,
-            seed: 3,
-        })
-    };
+    let parts = |split: SplitBy| cells.split(&SplitOptions::new([0.5, 0.3]).by(split).seed(3));
     vec![
         format!("{labels:?}"),
         format!("{weights:?}"),
         format!("{:?}", cells.merged_categories(key)),
         format!("{:?}", cells.balanced_sampler(key)),
-        format!("{:?}", parts(Split::Stratified(key.to_owned()))),
-        format!("{:?}", parts(Split::Grouped(key.to_owned()))),
+        format!("{:?}", parts(SplitBy::Stratified(key.to_owned()))),
+        format!("{:?}", parts(SplitBy::Grouped(key.to_owned()))),
     ]
 }
 
@@ -118,11 +112,12 @@ const KEYS: [&str; 7] = [
 
 /// With each of these options.
 fn collections(
-    options: impl Fn(Builder) -> Builder,
+    options: impl Fn(MappedCollectionBuilder) -> MappedCollectionBuilder,
 ) -> impl Fn(bool) -> (Arc<AtomicU64>, MappedCollection) {
     move |with_keys| {
         let (reads, stores) = stores();
-        let builder = options(MappedCollection::builder(stores).cache_bytes(0));
+        let builder =
+            options(MappedCollection::builder(stores).io(IoOptions::new().cache_bytes(0)));
         let builder = if with_keys {
             builder.obs(KEYS)
         } else {
@@ -134,12 +129,12 @@ fn collections(
 
 #[test]
 fn labels_of_encoded_keys_are_those_of_the_files_and_read_nothing() {
-    let plain = |builder: Builder| builder;
-    let filtered = |builder: Builder| {
+    let plain = |builder: MappedCollectionBuilder| builder;
+    let filtered = |builder: MappedCollectionBuilder| {
         let missing = [FilterValue::Missing, FilterValue::from("T")];
         builder.filter("type", missing)
     };
-    let options: [fn(Builder) -> Builder; 2] = [plain, filtered];
+    let options: [fn(MappedCollectionBuilder) -> MappedCollectionBuilder; 2] = [plain, filtered];
     for options in options {
         let from_files = collections(options)(false).1;
         for unknown in [
@@ -160,7 +155,7 @@ fn labels_of_encoded_keys_are_those_of_the_files_and_read_nothing() {
                 None => builder,
             };
             let cells = builder
-                .cache_bytes(0)
+                .io(IoOptions::new().cache_bytes(0))
                 .open()
                 .expect("the stores fit together");
             let opened = reads.load(Ordering::Relaxed);
@@ -191,7 +186,7 @@ fn only_plain_columns_that_are_not_encoded_are_read() {
 
 #[test]
 fn labels_of_filter_columns_are_in_memory() {
-    let filter = |builder: Builder| {
+    let filter = |builder: MappedCollectionBuilder| {
         let missing = || [FilterValue::Missing, FilterValue::from("x")];
         builder
             .filter("text", missing())

@@ -101,10 +101,7 @@ fn more_than_two_billion_nonzeros() {
                 .enumerate()
                 .all(|(gene, &value)| value == gene as f32)
         );
-        let format = BatchFormat {
-            output: MatrixFormat::Csr,
-            ..Default::default()
-        };
+        let format = BatchFormat::new().output(MatrixFormat::Csr);
         let batch = cells
             .get_batch_with(&[-1, 0, -1], &format)
             .expect("three rows");

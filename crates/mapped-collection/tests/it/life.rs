@@ -1,7 +1,7 @@
 //! Life cycle: closing, forking by hand, many stores with few files, work that is not repeated.
 
 use mapped_collection::{
-    Error, FilterValue, ItemValue, Join, LoaderOptions, MappedCollection, MatrixFormat,
+    Error, FilterValue, IoOptions, ItemValue, Join, LoaderOptions, MappedCollection, MatrixFormat,
     MemoryStore, Shuffle, Values,
 };
 
@@ -95,8 +95,7 @@ fn three_hundred_stores_read_with_few_open_files() {
         })
         .collect();
     let cells = MappedCollection::builder(copies)
-        .max_open_files(8)
-        .cache_bytes(0)
+        .io(IoOptions::new().max_open_files(8).cache_bytes(0))
         .open();
     let cells = cells.expect("all stores open");
     let rows: Vec<i64> = (0..cells.n_obs() as i64).collect();
@@ -118,7 +117,7 @@ fn a_batch_decodes_each_chunk_once() {
     for (name, layer, chunks) in cases {
         let cells = MappedCollection::builder([store(name)])
             .layers([layer])
-            .cache_bytes(0)
+            .io(IoOptions::new().cache_bytes(0))
             .open();
         let cells = cells.expect("the fixture opens");
         for rows in [
@@ -346,7 +345,7 @@ fn a_file_that_was_replaced_never_mixes_with_the_old_one() {
         std::fs::copy(store("base_b_csr.h5ad"), &path).expect("a small file");
         let paths = [path.clone(), store("base_a_csr.h5ad")];
         let cells = MappedCollection::builder(paths)
-            .max_open_files(max_open_files)
+            .io(IoOptions::new().max_open_files(max_open_files))
             .open();
         let cells = cells.expect("they open");
         let before = cells.get(0).expect("it is there");
@@ -362,4 +361,22 @@ fn a_file_that_was_replaced_never_mixes_with_the_old_one() {
             Err(error) => assert!(error.to_string().contains("changed"), "{name}: {error}"),
         }
     }
+}
+
+#[test]
+fn loader_of_columns_reads_nothing_before_the_first_batch() {
+    let path = store("csc_gzip.h5ad");
+    let cells = MappedCollection::builder([path]).open().expect("it opens");
+    let before = cells.io().bytes_read();
+    let loader = cells.loader(LoaderOptions::new(2).workers(0));
+    let mut epoch = loader.expect("a batch fits").epoch(0);
+    assert_eq!(cells.io().bytes_read(), before);
+    let batch = epoch.next().expect("a batch").expect("readable");
+    assert!(cells.io().bytes_read() > before);
+    let item = cells.get(1).expect("a row");
+    let row = item.row("X").expect("X").to_dense();
+    let dense = batch.x().expect("X").to_dense().cast(row.dtype());
+    let (len, n) = (row.len(), dense.len());
+    let second = dense.as_slice().range(len, n.min(2 * len)).to_vec::<f64>();
+    assert_eq!(second, row.as_slice().to_vec::<f64>());
 }

@@ -4,8 +4,8 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use mapped_collection::{
-    Batch, Error, Join, LoaderOptions, MappedCollection, MatrixFormat, MemoryStore, Sampler,
-    Shuffle, Values, permutation,
+    Batch, BatchFormat, Error, IoOptions, Join, LoaderOptions, MappedCollection, MatrixFormat,
+    MemoryStore, Sampler, Shuffle, Values, permutation,
 };
 use proptest::prelude::*;
 
@@ -59,7 +59,7 @@ fn chunked_cells(sizes: &[usize], chunk_rows: Option<NonZeroU64>) -> MappedColle
     MappedCollection::builder(stores)
         .obs(["k"])
         .join(Join::Outer)
-        .cache_bytes(0)
+        .io(IoOptions::new().cache_bytes(0))
         .open()
         .expect("the stores fit together")
 }
@@ -139,7 +139,7 @@ proptest! {
                 let batch = epoch.next().expect("as many as counted").expect("readable");
                 let rows = rows_of(&cells, &batch);
                 let indices: Vec<i64> = rows.iter().map(|&row| row.into()).collect();
-                let format = mapped_collection::BatchFormat { output, ..Default::default() };
+                let format = BatchFormat::new().output(output);
                 prop_assert_eq!(&batch, &cells.get_batch_with(&indices, &format).expect("readable"));
                 found.extend(rows);
             }
@@ -447,10 +447,7 @@ fn batches_never_change_while_they_are_held() {
         assert_eq!(held.len(), 100);
         for batch in held {
             let rows: Vec<i64> = rows_of(&cells, &batch).into_iter().map(i64::from).collect();
-            let format = mapped_collection::BatchFormat {
-                output,
-                ..Default::default()
-            };
+            let format = BatchFormat::new().output(output);
             assert_eq!(
                 batch,
                 cells.get_batch_with(&rows, &format).expect("readable")
@@ -509,7 +506,7 @@ fn a_bad_row_fails_its_own_batch() {
             Values::F32(vec![1.0; n]),
         );
     let cells = MappedCollection::builder([bad])
-        .cache_bytes(0)
+        .io(IoOptions::new().cache_bytes(0))
         .open()
         .expect("columns are read later");
     for workers in [0, 2] {
@@ -569,7 +566,7 @@ fn an_epoch_may_be_dropped_at_any_moment() {
 fn a_scan_decodes_each_chunk_once() {
     let cells = MappedCollection::builder([store("layouts_v3.zarr")])
         .layers(["csr_sharded", "zstd_checksum"])
-        .cache_bytes(0)
+        .io(IoOptions::new().cache_bytes(0))
         .open()
         .expect("the fixture opens");
     for shuffle in [Shuffle::None, Shuffle::Exact] {
@@ -605,7 +602,7 @@ fn each_chunk_is_decoded_once_in_a_request() {
     // Opened anew each time: no chunk is left in a cache.
     let decoded = |read: &dyn Fn(&MappedCollection)| {
         let cells = MappedCollection::builder(sources.iter().cloned())
-            .cache_bytes(data_bytes / 50)
+            .io(IoOptions::new().cache_bytes(data_bytes / 50))
             .open()
             .expect("the stores open");
         let before = cells.io().decoded_chunks();

@@ -317,7 +317,7 @@ proptest! {
         let indices: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
         let widths: BTreeSet<usize> = rows.iter().map(|&row| model.values(&stores, row).len()).collect();
         for output in [MatrixFormat::Dense, MatrixFormat::Csr] {
-            let format = BatchFormat { output, missing_code: -7, ..Default::default() };
+            let format = BatchFormat::new().output(output).missing_code(-7);
             let batch = cells.get_batch_with(&indices, &format);
             if widths.len() > 1 {
                 let ragged = matches!(batch, Err(Error::Ragged { .. }));

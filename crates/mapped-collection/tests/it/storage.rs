@@ -10,8 +10,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use mapped_collection::{
-    Batch, Error, Join, Loader, LoaderOptions, MappedCollection, MatrixFormat, MemoryStore,
-    Shuffle, Values,
+    Batch, Error, IoOptions, Join, Loader, LoaderOptions, MappedCollection, MatrixFormat,
+    MemoryStore, Shuffle, Values,
 };
 
 use crate::store;
@@ -37,7 +37,9 @@ fn memory() -> MemoryStore {
 }
 
 fn open(store: MemoryStore) -> MappedCollection {
-    let cells = MappedCollection::builder([store]).cache_bytes(0).open();
+    let cells = MappedCollection::builder([store])
+        .io(IoOptions::new().cache_bytes(0))
+        .open();
     cells.expect("what is read when it opens is not touched")
 }
 
@@ -198,8 +200,11 @@ impl Files {
     fn open(&self, mmap: bool, max_open_files: usize) -> MappedCollection {
         let paths = [self.first.clone(), store("base_b_csr.h5ad")];
         let builder = MappedCollection::builder(paths).join(Join::Outer);
-        let builder = builder.mmap(mmap).max_open_files(max_open_files);
-        builder.cache_bytes(0).open().expect("they open")
+        let builder = builder.io(IoOptions::new()
+            .mmap(mmap)
+            .max_open_files(max_open_files)
+            .cache_bytes(0));
+        builder.open().expect("they open")
     }
 }
 

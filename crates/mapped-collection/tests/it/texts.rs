@@ -5,8 +5,8 @@ use std::error::Error as _;
 use std::path::Path;
 
 use mapped_collection::{
-    Builder, Error, Join, LoaderOptions, MappedCollection, MemoryStore, Sampler, Shuffle, Split,
-    SplitOptions, Values,
+    Error, Join, LoaderOptions, MappedCollection, MappedCollectionBuilder, MemoryStore, Sampler,
+    Shuffle, SplitOptions, Values,
 };
 
 use crate::{faults, fixtures};
@@ -41,7 +41,7 @@ fn other(vars: &[&str]) -> MemoryStore {
         .array("X", &[1, vars.len() as u64], zeros)
 }
 
-fn open(builder: Builder) -> MappedCollection {
+fn open(builder: MappedCollectionBuilder) -> MappedCollection {
     builder.obs(["cell_type"]).open().expect("valid")
 }
 
@@ -49,16 +49,12 @@ fn open(builder: Builder) -> MappedCollection {
 fn requests() -> Vec<(&'static str, Error)> {
     let one = || MappedCollection::builder([cells()]);
     let two = |vars: &[&str]| MappedCollection::builder([cells(), other(vars)]);
-    let opening = |builder: Builder| builder.open().expect_err("it must not open");
+    let opening = |builder: MappedCollectionBuilder| builder.open().expect_err("it must not open");
     let loader =
         |options: LoaderOptions| open(one()).loader(options).expect_err("it must be refused");
     let split =
         |options: SplitOptions| open(one()).split(&options).expect_err("it must be refused");
-    let fractions = |fractions: &[f64]| SplitOptions {
-        fractions: fractions.to_vec(),
-        split: Split::Rows,
-        seed: 0,
-    };
+    let fractions = |fractions: &[f64]| SplitOptions::new(fractions.iter().copied());
     let weights = |weights: Vec<f64>| {
         let sampler = Sampler::Weighted {
             weights: weights.into(),

@@ -102,8 +102,10 @@ class CsrMatrix:
         """
         import torch
 
-        parts = (torch.from_numpy(part) for part in (self.indptr, self.indices, self.data))
-        return torch.sparse_csr_tensor(*parts, size=self.shape, check_invariants=False)
+        indptr, indices, data = map(torch.from_numpy, (self.indptr, self.indices, self.data))
+        return torch.sparse_csr_tensor(
+            indptr, indices, data, size=self.shape, check_invariants=False
+        )
 
     def to_scipy(self) -> scipy.sparse.csr_array:
         """Returns a `scipy.sparse.csr_array` over the same memory.

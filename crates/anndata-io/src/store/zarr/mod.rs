@@ -1,8 +1,16 @@
 //! Zarr directories and zip archives of them, format 2 and 3.
 //!
-//! Only metadata is read here; chunks and shards become the same [`Chunks`] that HDF5 has, and go
-//! through the same decoders. Nothing is cached between calls: a store is opened, asked for
-//! arrays, and dropped.
+//! Takes a folder, on disk or in an archive. Only metadata is read here; chunks and shards become the
+//! same [`Chunks`] that HDF5 has, and go through the same decoders. Nothing is cached between calls: a
+//! store is opened, asked for arrays, and dropped.
+//!
+//! ```text
+//! documents ─┬─ metadata/: shape, type, grid ─┐
+//!            ├─ codecs.rs: the pipeline       ├─▶ ArrayParts ─▶ Array
+//!            ├─ fill.rs: the fill value       │
+//!            └─ names of files ───▶ Chunks ───┘
+//! attributes.rs · extension.rs: what a reader must not pass over · parsed.rs: errors
+//! ```
 
 use std::path::{Component, Path};
 
