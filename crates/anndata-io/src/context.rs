@@ -38,7 +38,26 @@ pub enum Hdf5Backend {
     PureThenLibHdf5,
 }
 
-/// Limits of an [`IoContext`], and who reads HDF5 files.
+/// Who reads the arrays of zarr stores.
+///
+/// The crate zarrs is part of builds with the feature `zarrs` only: elsewhere, opening a store by it is an error that says
+/// so. It reads what the default backend refuses (the codecs pcodec and reshape, shards within shards or inside other codecs; with the feature `zarrs-zfp`, which needs cmake, zfp), but no tables of records and fewer codecs of numcodecs, and a
+/// forked process gets an error. What metadata claims is checked before zarrs is asked. What a compressed chunk claims of itself
+/// is not, and zarrs takes memory for it: only open stores of people you trust.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ZarrBackend {
+    /// This crate itself: bounded memory, any number of forks.
+    #[default]
+    Pure,
+    /// The crate zarrs.
+    Zarrs,
+    /// The default one, and where it refuses (its error is
+    /// [`Unsupported`](crate::ErrorKind::Unsupported)) zarrs, array by array.
+    PureThenZarrs,
+}
+
+/// Limits of an [`IoContext`], and who reads files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IoOptions {
     /// Bytes of decoded chunks to keep. The chunk in use is held even when it is larger.
@@ -57,11 +76,13 @@ pub struct IoOptions {
     pub csc_bytes: usize,
     /// Who reads HDF5 files.
     pub hdf5: Hdf5Backend,
+    /// Who reads the arrays of zarr stores.
+    pub zarr: ZarrBackend,
 }
 
 impl Default for IoOptions {
-    /// 64 MiB of chunks, 64 open files, memory maps, 512 MiB of matrices that were turned, no C
-    /// library.
+    /// 64 MiB of chunks, 64 open files, memory maps, 512 MiB of matrices that were turned, no
+    /// other library.
     fn default() -> Self {
         IoOptions {
             cache_bytes: 64 << 20,
@@ -69,6 +90,7 @@ impl Default for IoOptions {
             mmap: true,
             csc_bytes: 512 << 20,
             hdf5: Hdf5Backend::Pure,
+            zarr: ZarrBackend::Pure,
         }
     }
 }

@@ -81,7 +81,7 @@ pub use array::Array;
 pub use array::text::Strings;
 pub use check::{Check, CheckReport, ElementCounts, ElementLayout, ElementReport};
 pub use column::{Codes, Column, ColumnRows, LabelColumn, Values1d};
-pub use context::{Hdf5Backend, IoContext, IoOptions};
+pub use context::{Hdf5Backend, IoContext, IoOptions, ZarrBackend};
 pub use dtype::{Bool, DType, Element, Slice, Stored, UnknownDType, Values, Wide, f16};
 pub use error::{Error, ErrorKind, nearest_name};
 pub use key::LayerKey;

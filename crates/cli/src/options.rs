@@ -101,7 +101,8 @@ fn builder(paths: &[PathBuf], args: &CollectionArgs) -> Result<Builder> {
         .obsm(keys(&args.obsm))
         .join(args.join)
         .dtype(args.dtype)
-        .hdf5_backend(args.hdf5.into());
+        .hdf5_backend(args.hdf5.into())
+        .zarr_backend(args.zarr.into());
     if let EncodeArg::Keys(keys) = &args.encode_labels {
         builder = builder.encode_labels(keys.clone());
     }

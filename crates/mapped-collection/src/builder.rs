@@ -1,6 +1,6 @@
 //! The options of a collection, all checked when it is opened.
 
-use anndata_io::{AnnDataSource, DType, Hdf5Backend, IoOptions};
+use anndata_io::{AnnDataSource, DType, Hdf5Backend, IoOptions, ZarrBackend};
 use feature_join::Join;
 use label_encoding::Label;
 
@@ -226,6 +226,12 @@ impl Builder {
     /// What reads h5ad files: see [`Hdf5Backend`]. By default, pure Rust.
     pub fn hdf5_backend(mut self, backend: Hdf5Backend) -> Self {
         self.io.hdf5 = backend;
+        self
+    }
+
+    /// What reads zarr stores: see [`ZarrBackend`]. By default, this package itself.
+    pub fn zarr_backend(mut self, backend: ZarrBackend) -> Self {
+        self.io.zarr = backend;
         self
     }
 

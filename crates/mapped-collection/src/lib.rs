@@ -79,7 +79,9 @@ mod state;
 mod unmatched;
 mod window;
 
-pub use anndata_io::{AnnDataSource, DType, Hdf5Backend, IoContext, MemoryStore, Values};
+pub use anndata_io::{
+    AnnDataSource, DType, Hdf5Backend, IoContext, MemoryStore, Values, ZarrBackend,
+};
 pub use batch::{Batch, BatchColumn, BatchFormat, Matrix, Output};
 pub use batch_options::BatchOptions;
 pub use batches::{Batches, Epoch};

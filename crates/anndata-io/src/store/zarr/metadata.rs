@@ -7,7 +7,7 @@ use crate::array::grid::Grid;
 use crate::array::text::{Padding, TextEncoding};
 use crate::array::{ItemType, Record};
 use crate::dtype::DType;
-use crate::error::{AS_NUMBERS, ErrorKind, IF_READABLE};
+use crate::error::{AS_NUMBERS, ErrorKind, IF_READABLE, ZARRS_OR_REWRITE};
 
 use super::codecs::{Chain, numcodec};
 use super::extension::Extension;
@@ -76,6 +76,14 @@ pub(super) fn unknown<T>(what: impl Into<String>) -> Parsed<T> {
     Err(ErrorKind::Unsupported {
         what: what.into(),
         way_out: "read the store with software that knows it, and write it again without it",
+    })
+}
+
+/// As [`unsupported`], of codecs that zarrs may know.
+pub(super) fn unknown_codec<T>(what: impl Into<String>) -> Parsed<T> {
+    Err(ErrorKind::Unsupported {
+        what: what.into(),
+        way_out: ZARRS_OR_REWRITE,
     })
 }
 
@@ -205,7 +213,7 @@ impl ArrayMetadata {
             None => (outer_grid, outer, None),
             Some(sharding) => {
                 if outer.stored_axes.is_some() || !outer.codecs.is_empty() {
-                    return unsupported("a chain of zarr codecs around shards");
+                    return unknown_codec("a chain of zarr codecs around shards");
                 }
                 let (inner, chain, sharding) = shards(&sharding, outer_grid, &data_type)?;
                 (inner, chain, Some(sharding))
@@ -245,7 +253,7 @@ fn shards<'a>(
     }
     let chain = Chain::parse(codec.get("codecs"), rank, data_type)?;
     if chain.sharding.is_some() {
-        return unsupported("a chain of zarr shards within shards");
+        return unknown_codec("a chain of zarr shards within shards");
     }
     let index_at_end = match codec.get("index_location") {
         Value::Null => true,
@@ -258,10 +266,10 @@ fn shards<'a>(
     let index_checksum = match index.codecs[..] {
         [] => false,
         [Codec::Crc32c] => true,
-        _ => return unsupported("a compressed zarr shard index"),
+        _ => return unknown_codec("a compressed zarr shard index"),
     };
     if index.big_endian || index.stored_axes.is_some() || index.sharding.is_some() {
-        return unsupported("a big-endian, transposed or sharded zarr shard index");
+        return unknown_codec("a big-endian, transposed or sharded zarr shard index");
     }
     let inner = grid(&shards.shape, inner, inner_value)?;
     let sharding = Sharding {
