@@ -155,7 +155,7 @@ fn opened(files: Arc<Files>, document: &Value) -> Result<(Opened, Bounds, Vec<u6
                 | ArrayCreateError::ChunkKeyEncodingCreateError(_)
                 | ArrayCreateError::AdditionalFieldUnsupportedError(_)
                 | ArrayCreateError::UnsupportedZarrV2Array(_) => {
-                    unsupported(format!("{error} (says zarrs)"))
+                    unsupported(format!("an array that zarrs refuses ({error})"))
                 }
                 error => invalid(error.to_string()),
             },
