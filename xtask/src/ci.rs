@@ -14,6 +14,9 @@ pub(crate) fn run() -> Result {
         let args = [
             "clippy",
             "--workspace",
+            // Needs cmake: linted with the HDF5 C library below.
+            "--exclude",
+            "differential",
             "--all-targets",
             "--",
             "-D",
@@ -22,7 +25,13 @@ pub(crate) fn run() -> Result {
         step::run(&mut cargo(&args))
     })?;
     step("documentation", || {
-        let mut doc = cargo(&["doc", "--workspace", "--no-deps"]);
+        let mut doc = cargo(&[
+            "doc",
+            "--workspace",
+            "--exclude",
+            "differential",
+            "--no-deps",
+        ]);
         step::run(doc.env("RUSTDOCFLAGS", "-D warnings"))
     })?;
     for package in packages(&root().join("crates"))? {
@@ -40,12 +49,8 @@ pub(crate) fn run() -> Result {
     }
     step("dependencies", deny::run)?;
     step("fixtures", || fixtures::check(&root()))?;
-    step("HDF5 by both backends", || {
-        differential::run(&differential::Options::default())
-    })?;
-    step("damaged HDF5 by both backends", || {
-        differential::run(&differential::Options::damaged_fixtures(4))
-    })?;
+    step("HDF5 by both readers", || differential::fixtures(0))?;
+    step("damaged HDF5 by both readers", || differential::fixtures(4))?;
     step("tests with the HDF5 C library", differential::test)?;
     test::run(test::Python::All)
 }

@@ -41,8 +41,8 @@ enum Command {
     Test,
     /// Run everything that must hold before a change is merged; needs Python 3.11 and 3.12.
     Ci,
-    /// Read HDF5 files by both backends, our own and the C library's, and compare all that they give; needs a C compiler
-    /// and, where cmake is not installed, Python 3.11.
+    /// Read files by two readers and compare everything that they return (`tools/differential`); needs a C compiler and,
+    /// where cmake is not installed, Python 3.11.
     Differential(differential::Options),
     /// Read hostile files, mutants of all fixtures, for as long as it is told to; failures go to `target/fuzz`.
     Fuzz(fuzz::Options),

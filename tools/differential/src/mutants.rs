@@ -1,4 +1,4 @@
-//! Damaged copies of HDF5 files, each compared in a process of its own: the C library may end one.
+//! Damaged copies of files, each compared in a process of its own: the other reader may end one.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -7,24 +7,30 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::report::{Difference, Mutants, Report};
+use crate::report::{Difference, Mutants, Report};
 use crate::{Result, root};
 
-#[allow(dead_code, reason = "more is damaged where no C library judges")]
+#[allow(dead_code, reason = "other tests damage more than files of HDF5")]
 #[path = "../../../crates/mapped-collection/tests/hostile/mutate.rs"]
 mod mutate;
 
 use mutate::{Marks, Random};
 
-/// A process that takes longer is ended: the C library goes round in circles in some damaged files.
-/// How long the default backend takes is tested by itself.
+/// A process that takes longer is ended: the C library goes round in circles in some damaged files. Another test
+/// measures how long our reader takes.
 const MOST_TIME: Duration = Duration::from_secs(4);
 /// KiB of memory that a process may map: the C library believes what files claim.
 const MOST_MEMORY: u64 = 8 << 20;
 
-/// Compares `n` damaged copies of every file.
-pub(super) fn all(files: &[PathBuf], n: u64, seed: u64) -> Result<Report> {
-    let (mut report, mut mutants) = (Report::default(), Mutants::default());
+/// Compares `n` damaged copies of every file by a subcommand of this program, which takes the options `--json` and
+/// `--damaged-from`.
+pub(crate) fn all(
+    (subcommand, other_name): (&str, &'static str),
+    files: &[PathBuf],
+    n: u64,
+    seed: u64,
+) -> Result<Report> {
+    let (mut report, mut mutants) = (Report::new(other_name), Mutants::default());
     let folder = root().join("target/mutants");
     std::fs::create_dir_all(&folder).map_err(|error| failed(&folder, &error))?;
     for path in files {
@@ -41,7 +47,7 @@ pub(super) fn all(files: &[PathBuf], n: u64, seed: u64) -> Result<Report> {
             std::fs::write(&copy, bytes).map_err(|error| failed(&copy, &error))?;
             report.files += 1;
             let before = (report.differences(), mutants.hung);
-            compare(&copy, path, &mut report, &mut mutants)?;
+            compare(subcommand, &copy, path, &mut report, &mut mutants)?;
             if (report.differences(), mutants.hung) == before {
                 std::fs::remove_file(&copy).map_err(|error| failed(&copy, &error))?;
             }
@@ -56,14 +62,20 @@ fn failed(path: &Path, error: &std::io::Error) -> String {
 }
 
 /// Compares one file in a process of its own.
-fn compare(path: &Path, original: &Path, report: &mut Report, mutants: &mut Mutants) -> Result {
+fn compare(
+    subcommand: &str,
+    path: &Path,
+    original: &Path,
+    report: &mut Report,
+    mutants: &mut Mutants,
+) -> Result {
     let this = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut child = Command::new("sh")
         .arg("-c")
         .arg(format!("ulimit -v {MOST_MEMORY}; exec \"$@\""))
         .arg("sh")
         .arg(&this)
-        .args(["differential", "--json", "--damaged-from"])
+        .args([subcommand, "--json", "--damaged-from"])
         .args([original, path])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -93,8 +105,8 @@ fn compare(path: &Path, original: &Path, report: &mut Report, mutants: &mut Muta
                 element: String::new(),
                 what: "end of the process".to_owned(),
                 index: None,
-                pure: format!("code {code}"),
-                library: String::new(),
+                ours: format!("code {code}"),
+                other: String::new(),
             });
         }
         _ => mutants.died += 1,

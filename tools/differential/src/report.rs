@@ -4,64 +4,73 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-/// A place where the backends differ.
+/// A place where the readers differ.
 #[derive(Debug)]
-pub(super) struct Difference {
-    pub(super) file: String,
-    pub(super) element: String,
+pub(crate) struct Difference {
+    pub(crate) file: String,
+    pub(crate) element: String,
     /// What differs: shape, attribute NAME, element.
-    pub(super) what: String,
+    pub(crate) what: String,
     /// Number of the element, row-major, where elements differ.
-    pub(super) index: Option<u64>,
-    /// What the default backend gives.
-    pub(super) pure: String,
-    /// What the C library gives.
-    pub(super) library: String,
+    pub(crate) index: Option<u64>,
+    /// What our reader returns.
+    pub(crate) ours: String,
+    /// What the other reader returns.
+    pub(crate) other: String,
 }
 
-/// A place that one backend or both do not read, and why.
+/// A place that one reader or both do not read, and why.
 #[derive(Debug)]
-pub(super) struct Unread {
-    pub(super) file: String,
-    pub(super) element: String,
-    pub(super) reason: String,
+pub(crate) struct Unread {
+    pub(crate) file: String,
+    pub(crate) element: String,
+    pub(crate) reason: String,
 }
 
 /// Damaged files that were not compared.
 #[derive(Debug, Default)]
-pub(super) struct Mutants {
+pub(crate) struct Mutants {
     /// Files whose process ended early: by a signal, or for want of memory.
-    pub(super) died: u64,
+    pub(crate) died: u64,
     /// Files whose process took too long.
-    pub(super) hung: u64,
+    pub(crate) hung: u64,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Report {
-    pub(super) files: u64,
-    pub(super) groups: u64,
-    pub(super) attributes: u64,
+pub(crate) struct Report {
+    /// What the other reader is called.
+    pub(crate) other_name: &'static str,
+    pub(crate) files: u64,
+    pub(crate) groups: u64,
+    pub(crate) attributes: u64,
     /// Arrays whose elements were compared, all of them.
-    pub(super) arrays: u64,
+    pub(crate) arrays: u64,
     /// Bytes of numbers and texts.
-    pub(super) bytes: u64,
-    pub(super) different: Vec<Difference>,
-    /// What the default backend refuses as valid, but not supported.
-    pub(super) refused: Vec<Unread>,
+    pub(crate) bytes: u64,
+    pub(crate) different: Vec<Difference>,
+    /// What our reader refuses as valid, but not supported.
+    pub(crate) refused: Vec<Unread>,
     /// What there is nothing to compare with.
-    pub(super) not_judged: Vec<Unread>,
+    pub(crate) not_judged: Vec<Unread>,
     /// Of a comparison of damaged files.
-    pub(super) mutants: Option<Mutants>,
+    pub(crate) mutants: Option<Mutants>,
 }
 
 impl Report {
-    pub(super) fn differences(&self) -> usize {
+    pub(crate) fn new(other_name: &'static str) -> Report {
+        Report {
+            other_name,
+            ..Report::default()
+        }
+    }
+
+    pub(crate) fn differences(&self) -> usize {
         self.different.len()
     }
 
-    /// Adds what another process found, as [`to_json`](Self::to_json) gives it; what it did not
-    /// read is left out.
-    pub(super) fn add(&mut self, other: &Value) {
+    /// Adds what another process found, in the form of [`to_json`](Self::to_json). What it did not read
+    /// is left out.
+    pub(crate) fn add(&mut self, other: &Value) {
         let number = |key: &str| other[key].as_u64().unwrap_or_default();
         self.groups += number("groups");
         self.attributes += number("attributes");
@@ -74,13 +83,13 @@ impl Report {
                 element: text(at, "element"),
                 what: text(at, "what"),
                 index: at["index"].as_u64(),
-                pure: text(at, "pure"),
-                library: text(at, "libhdf5"),
+                ours: text(at, "ours"),
+                other: text(at, "other"),
             });
         }
     }
 
-    pub(super) fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         let unread = |list: &[Unread]| -> Vec<Value> {
             let one =
                 |at: &Unread| json!({"file": at.file, "element": at.element, "reason": at.reason});
@@ -92,8 +101,8 @@ impl Report {
                 "element": at.element,
                 "what": at.what,
                 "index": at.index,
-                "pure": at.pure,
-                "libhdf5": at.library,
+                "ours": at.ours,
+                "other": at.other,
             })
         };
         json!({
@@ -133,8 +142,8 @@ impl fmt::Display for Report {
                 "DIFFERENT: {}: {}: {}{index}",
                 at.file, at.element, at.what
             )?;
-            writeln!(f, "    default backend  {}", at.pure)?;
-            writeln!(f, "    C library        {}", at.library)?;
+            writeln!(f, "    {:<12} {}", "ours", at.ours)?;
+            writeln!(f, "    {:<12} {}", self.other_name, at.other)?;
         }
         writeln!(
             f,
@@ -151,7 +160,8 @@ impl fmt::Display for Report {
         match &self.mutants {
             Some(Mutants { died, hung }) => writeln!(
                 f,
-                "{died} of the files ended their process, which holds the C library, and {hung} took too long"
+                "{died} of the files ended their process, which holds the {}, and {hung} took too long",
+                self.other_name
             ),
             None => Ok(()),
         }

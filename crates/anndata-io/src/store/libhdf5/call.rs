@@ -1,0 +1,96 @@
+//! Who may call the C library, and how its errors are told.
+//!
+//! Every call holds the library's global lock. The library does not survive a fork: another thread may have held
+//! that lock, or have half changed the data behind it. So a process that did not start the library gets an error
+//! instead of a call.
+
+use std::fmt::{self, Debug};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Why a call returned nothing.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(super) enum CallError {
+    /// The process was forked from the one that started the library.
+    #[error("the HDF5 C library does not survive a fork")]
+    Forked,
+    /// What the library says, outermost call first.
+    #[error("{0}")]
+    Library(String),
+}
+
+pub(super) type Result<T> = std::result::Result<T, CallError>;
+
+impl CallError {
+    /// An error with what each of the nested calls says.
+    pub(super) fn of_calls(mut lines: Vec<String>) -> CallError {
+        lines.dedup();
+        if lines.is_empty() {
+            lines.push("the call failed".to_owned());
+        }
+        CallError::Library(lines.join(": "))
+    }
+}
+
+impl From<hdf5::Error> for CallError {
+    fn from(error: hdf5::Error) -> CallError {
+        let Some(stack) = error.stack() else {
+            return CallError::Library(error.to_string());
+        };
+        // The crate does not check that descriptions are UTF-8.
+        let lines = stack.iter().map(|frame| frame.desc().as_bytes());
+        CallError::of_calls(
+            lines
+                .map(|line| String::from_utf8_lossy(line).into_owned())
+                .collect(),
+        )
+    }
+}
+
+/// Runs `calls` under the library's lock.
+pub(super) fn locked<T>(calls: impl FnOnce() -> Result<T>) -> Result<T> {
+    if !is_own_process() {
+        return Err(CallError::Forked);
+    }
+    hdf5::sync::sync(calls)
+}
+
+/// Whether this process is the one that started the library, or may start it now.
+fn is_own_process() -> bool {
+    static OWNER: AtomicU32 = AtomicU32::new(0);
+    let me = std::process::id();
+    match OWNER.compare_exchange(0, me, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => true,
+        Err(owner) => owner == me,
+    }
+}
+
+/// A handle that outlives a call. In a forked child it can be neither used nor closed.
+pub(super) struct Held<T>(Option<T>);
+
+impl<T> Held<T> {
+    pub(super) fn new(handle: T) -> Held<T> {
+        Held(Some(handle))
+    }
+
+    /// Calls the library with the handle, under the lock.
+    pub(super) fn with<R>(&self, calls: impl FnOnce(&T) -> Result<R>) -> Result<R> {
+        let handle = self.0.as_ref().ok_or(CallError::Forked)?;
+        locked(|| calls(handle))
+    }
+}
+
+impl<T> Drop for Held<T> {
+    fn drop(&mut self) {
+        if !is_own_process() {
+            // To close it would take the lock. Only the memory of the copy is lost.
+            std::mem::forget(self.0.take());
+        }
+    }
+}
+
+impl<T> Debug for Held<T> {
+    // The crate's own form asks the library.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::any::type_name::<T>())
+    }
+}
