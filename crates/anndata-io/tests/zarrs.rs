@@ -37,7 +37,7 @@ fn all(store: &Store, element: &str) -> Result<String, anndata_io::Error> {
 }
 
 #[test]
-fn refused_arrays_hold_what_their_plain_twins_do() {
+fn zarrs_reads_refused_arrays_as_their_plain_twins() {
     let mut n_read = 0;
     for name in ["refused_v2.zarr", "refused_v3.zarr"] {
         let pure = open(name, ZarrBackend::Pure);
@@ -97,7 +97,7 @@ fn dense_rows(matrix: &MatrixSource) -> Vec<Vec<f64>> {
 }
 
 #[test]
-fn matrices_that_the_default_backend_refuses_are_read_beside_others() {
+fn zarrs_reads_refused_matrices_beside_others() {
     for name in ["cells_v3.zarr", "cells_v3.zarr.zip"] {
         let open = |backend| AnnDataFile::open_in(fixtures().join(name), &context(backend));
         let pure = open(ZarrBackend::Pure).expect("obs and var are as usual");
@@ -158,7 +158,7 @@ fn read_in(dir: &Path, element: &str) -> Result<String, anndata_io::Error> {
 }
 
 #[test]
-fn claims_of_metadata_are_held_against_what_is_stored() {
+fn zarrs_is_asked_for_no_more_than_stored_bytes_can_hold() {
     let claims: [(&str, &[(&str, &str)]); 4] = [
         // A chunk of 2^46 elements, 2^48 of them in the array.
         (
@@ -201,7 +201,7 @@ fn claims_of_metadata_are_held_against_what_is_stored() {
 }
 
 #[test]
-fn damaged_chunks_are_errors() {
+fn zarrs_finds_damaged_chunks() {
     let dir = copy("refused_v3.zarr");
     for (element, chunk) in [
         ("pcodec_f8", "c/0"),
@@ -229,7 +229,7 @@ fn damaged_chunks_are_errors() {
 }
 
 #[test]
-fn file_that_is_gone_is_no_fill_value() {
+fn zarrs_takes_no_file_that_is_gone_for_a_fill_value() {
     let dir = copy("refused_v3.zarr");
     let store = Store::open(dir.path(), &context(ZarrBackend::Zarrs)).expect("a group");
     let array = store.array("pcodec_f8").expect("metadata");
@@ -241,7 +241,7 @@ fn file_that_is_gone_is_no_fill_value() {
 }
 
 #[test]
-fn closed_context_reads_nothing() {
+fn zarrs_reads_nothing_in_a_closed_context() {
     let context = context(ZarrBackend::Zarrs);
     let store = Store::open(&fixtures().join("refused_v3.zarr"), &context).expect("a group");
     let array = store.array("pcodec_f8").expect("metadata");

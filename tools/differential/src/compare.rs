@@ -18,8 +18,8 @@ const STEP_BYTES: u64 = 8 << 20;
 const SHOWN: usize = 5;
 /// A group deeper than this is taken for one that holds itself.
 const DEEPEST: usize = 6;
-/// The end of a name in the fixtures: the array `NAME__plain` holds the values of `NAME`, without a filter that the
-/// other reader may lack.
+/// The end of a name in the fixtures: the array `NAME__plain` holds the values of `NAME`, without a filter or codec that
+/// one of the readers may lack.
 const PLAIN: &str = "__plain";
 
 /// Two readers, as the options of their contexts choose them.
@@ -250,15 +250,12 @@ impl Comparison<'_> {
     }
 
     fn array(&mut self, ours: &Store, other: &Store, element: &str) {
-        let of_ours = ours.array(element);
+        let mut of_ours = ours.array(element);
         let mut of_other = other.array(element);
-        let plain = format!("{element}{PLAIN}");
         // The twin of what was damaged is not.
-        if self.original.is_none()
-            && of_other.as_ref().is_err_and(is_unsupported)
-            && matches!(other.node(&plain), Ok(Some(Node::Array)))
-        {
-            of_other = other.array(&plain);
+        if self.original.is_none() && of_ours.is_ok() != of_other.is_ok() {
+            of_ours = or_plain(of_ours, ours, element);
+            of_other = or_plain(of_other, other, element);
         }
         let Some((ours, other)) = self.both(element, "array", of_ours, of_other) else {
             return;
@@ -353,6 +350,16 @@ impl Comparison<'_> {
         for (index, (a, b)) in different {
             self.different(element, "text", Some(index as u64), shown(&a), shown(&b));
         }
+    }
+}
+
+/// The array without what a reader does not support, where it does not and there is one.
+fn or_plain(array: Read<Array>, store: &Store, element: &str) -> Read<Array> {
+    let plain = format!("{element}{PLAIN}");
+    let is_there = || matches!(store.node(&plain), Ok(Some(Node::Array)));
+    match array {
+        Err(error) if is_unsupported(&error) && is_there() => store.array(&plain),
+        array => array,
     }
 }
 

@@ -15,6 +15,8 @@ mod bounds;
 mod calls;
 mod files;
 mod open;
+#[cfg(all(test, feature = "zarrs-zfp"))]
+mod zfp;
 
 /// A zarr store whose arrays zarrs reads: all of them, or those that the default reader refuses.
 #[derive(Debug)]
