@@ -1,7 +1,7 @@
 //! What needs a second reader: `cargo xtask differential`, which runs `tools/differential`, and the tests with the HDF5 C
 //! library and zarrs.
 //!
-//! The C library's build, and that of zfp for zarrs, need cmake. Where there is no cmake, one from PyPI is put on the path.
+//! The C library's build needs cmake. Where there is no cmake, one from PyPI is put on the path.
 
 use std::ffi::OsString;
 use std::process::{Command, Stdio};
@@ -45,7 +45,7 @@ pub(crate) fn test() -> Result {
     let library = [
         &library[..],
         &["--features", "anndata-io/libhdf5,mapped-collection/libhdf5"],
-        &["--features", "anndata-io/zarrs-zfp,mapped-collection/zarrs"],
+        &["--features", "anndata-io/zarrs,mapped-collection/zarrs"],
     ];
     let library = library.concat();
     let tool = ["--package", "differential"];

@@ -41,7 +41,7 @@ pub enum Hdf5Backend {
 /// Who reads the arrays of zarr stores.
 ///
 /// The crate zarrs is part of builds with the feature `zarrs` only: elsewhere, opening a store by it is an error that says
-/// so. It reads what the default backend refuses (the codecs pcodec and reshape, shards within shards or inside other codecs; with the feature `zarrs-zfp`, which needs cmake, zfp), but no tables of records and fewer codecs of numcodecs, and a
+/// so. It reads what the default backend refuses (the codecs pcodec and reshape, shards within shards or inside other codecs; with the feature `zarrs-zfp`, which needs cmake and libclang, zfp), but no tables of records and fewer codecs of numcodecs, and a
 /// forked process gets an error. What metadata claims is checked before zarrs is asked. What a compressed chunk claims of itself
 /// is not, and zarrs takes memory for it: only open stores of people you trust.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
