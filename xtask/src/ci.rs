@@ -1,15 +1,16 @@
-//! `cargo xtask ci`: formatting, lints, documentation, each crate alone, fixtures, tests, also those that need torch.
+//! `cargo xtask ci`: format and lints of Rust and Python, documentation, each crate alone, fixtures, tests, also those that need torch.
 
 use std::path::Path;
 
 use crate::step::{self, cargo, step};
-use crate::{Result, deny, differential, fixtures, root, test};
+use crate::{Result, deny, differential, fixtures, package, root, test, tidy};
 
 /// Runs every step in turn and stops at the first that fails.
 pub(crate) fn run() -> Result {
     step("format", || {
         step::run(&mut cargo(&["fmt", "--all", "--check"]))
     })?;
+    step("layers", tidy::run)?;
     step("clippy", || {
         let args = [
             "clippy",
@@ -47,6 +48,7 @@ pub(crate) fn run() -> Result {
             },
         )?;
     }
+    package::lint()?;
     step("dependencies", deny::run)?;
     step("fixtures", || fixtures::check(&root()))?;
     step("HDF5 by both readers", || differential::fixtures("hdf5", 0))?;

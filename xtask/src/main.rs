@@ -11,6 +11,7 @@ mod package;
 mod python;
 mod step;
 mod test;
+mod tidy;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -17,16 +17,16 @@
 //! | [`IoContext`] | the open files and decoded chunks that files share, both bounded |
 //!
 //! ```
-//! use anndata_io::{AnnDataFile, LayerKey, MemoryStore, ReadScratch, RowSink, Slice, Values};
+//! use anndata_io::{AnnDataFile, LayerKey, MemoryStore, ReadScratch, RowSink, ValuesRef, Values};
 //!
 //! /// Sums the elements of each row.
 //! struct Sums(Vec<f64>);
 //!
 //! impl RowSink for Sums {
-//!     fn dense(&mut self, row: usize, _start: usize, values: Slice<'_>) {
+//!     fn dense(&mut self, row: usize, _start: usize, values: ValuesRef<'_>) {
 //!         self.0[row] += values.to_vec::<f64>().iter().sum::<f64>();
 //!     }
-//!     fn sparse(&mut self, row: usize, _columns: &[u32], values: Slice<'_>) {
+//!     fn sparse(&mut self, row: usize, _columns: &[u32], values: ValuesRef<'_>) {
 //!         self.dense(row, 0, values);
 //!     }
 //! }
@@ -63,15 +63,13 @@ mod anndata;
 mod array;
 mod check;
 mod column;
-mod container;
-mod context;
 mod dtype;
 mod error;
-mod folder;
-mod fork_local;
+mod io;
 mod key;
-mod location;
+mod limits;
 mod matrix;
+mod path;
 mod store;
 #[doc(hidden)]
 pub mod testing;
@@ -80,11 +78,12 @@ pub use anndata::{AnnDataFile, AnnDataSource};
 pub use array::Array;
 pub use array::text::Strings;
 pub use check::{Check, CheckReport, ElementCounts, ElementLayout, ElementReport};
-pub use column::{Codes, Column, ColumnRows, LabelColumn, Values1d};
-pub use context::{Hdf5Backend, IoContext, IoOptions, ZarrBackend};
-pub use dtype::{Bool, DType, Element, Slice, Stored, UnknownDType, Values, Wide, f16};
+pub use column::{Codes, Column, ColumnRows, ColumnValues, EncodedColumn};
+pub use dtype::{Bool8, DType, NumericValue, Scalar, UnknownDType, Values, ValuesRef, f16};
 pub use error::{Error, ErrorKind, nearest_name};
+pub use io::byte_size::{ByteSize, ByteSizeError};
+pub use io::context::{Hdf5Backend, IoContext, IoOptions, ZarrBackend};
+pub use io::location::Location;
 pub use key::LayerKey;
-pub use location::Location;
 pub use matrix::{MatrixSource, ReadScratch, Room, RowSink};
 pub use store::{Attribute, MemoryStore, Node, Store};

@@ -60,7 +60,6 @@ mod categories;
 mod encoder;
 mod error;
 mod label;
-mod python_text;
 mod weights;
 
 pub use categories::Categories;

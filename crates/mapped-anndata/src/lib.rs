@@ -6,13 +6,13 @@
 //!
 //! | start with | for |
 //! |---|---|
-//! | [`MappedCollection::builder`] | opening files with options, see [`Builder`] |
+//! | [`MappedCollection::builder`] | opening files with options, see [`MappedCollectionBuilder`] |
 //! | [`MappedCollection::get`], [`get_batch`](MappedCollection::get_batch) | rows by number |
-//! | [`MappedCollection::batches`] | epochs, in file order or shuffled |
+//! | [`MappedCollection::loader`] | epochs, in file order or shuffled |
 //! | [`MappedCollection::label_weights`] | how rare the label of each row is |
 //!
 //! ```
-//! use mapped_anndata::{BatchOptions, MappedCollection, MemoryStore, Output, Shuffle, Values};
+//! use mapped_anndata::{LoaderOptions, MappedCollection, MemoryStore, MatrixFormat, Shuffle, Values};
 //!
 //! // Usually paths: `MappedCollection::builder(["lung.h5ad", "liver.zarr"])`. Here, memory.
 //! let lung = MemoryStore::new("lung")
@@ -32,14 +32,14 @@
 //!
 //! // A row by number, in the type of its own file.
 //! let item = cells.get(3)?;
-//! assert_eq!(item.row("X").unwrap().1, &Values::I32(vec![9, 7]));
+//! assert_eq!(item.row("X").unwrap().values(), &Values::I32(vec![9, 7]));
 //! assert_eq!(item.code("cell_type"), Some(1)); // T cell
 //!
 //! // An epoch: every row once, in an order that seed 42 fixes for good.
-//! let options = BatchOptions::new(3).shuffle(Shuffle::Exact).seed(42).output(Output::Csr);
-//! let batches = cells.batches(options)?;
+//! let options = LoaderOptions::new(3).shuffle(Shuffle::Exact).seed(42).output(MatrixFormat::Csr);
+//! let loader = cells.loader(options)?;
 //! let mut codes = Vec::new();
-//! for batch in batches.epoch(0) {
+//! for batch in loader.epoch(0) {
 //!     codes.extend_from_slice(batch?.codes("cell_type").unwrap());
 //! }
 //! codes.sort();
@@ -51,21 +51,21 @@
 //! ```
 //!
 //! # For lamindb users
-//! `cells` is a [`MappedCollection`]; options are set on its [`Builder`].
+//! `cells` is a [`MappedCollection`]; options are set on its [`MappedCollectionBuilder`].
 //!
 //! | lamindb | here |
 //! |---|---|
-//! | `MappedCollection(paths, …)` | [`MappedCollection::builder`]`(paths)…`[`open`](Builder::open)`()?` |
-//! | `layers_keys="counts"` | [`.layers`](Builder::layers)`(["counts"])` |
-//! | `obs_keys=["cell_type"]` | [`.obs`](Builder::obs)`(["cell_type"])` |
-//! | `obsm_keys=["X_pca"]` | [`.obsm`](Builder::obsm)`(["X_pca"])` |
-//! | `obs_filter={"donor": ("d1", "d2")}` | [`.filter`](Builder::filter)`("donor", ["d1", "d2"])` |
-//! | `join="outer"`, `join=None` | [`.join`](Builder::join)`(Join::Outer)`, `.join(None)` |
-//! | `encode_labels=["cell_type"]` | [`.encode_labels`](Builder::encode_labels)`(["cell_type"])` |
+//! | `MappedCollection(paths, …)` | [`MappedCollection::builder`]`(paths)…`[`open`](MappedCollectionBuilder::open)`()?` |
+//! | `layers_keys="counts"` | [`.layers`](MappedCollectionBuilder::layers)`(["counts"])` |
+//! | `obs_keys=["cell_type"]` | [`.obs`](MappedCollectionBuilder::obs)`(["cell_type"])` |
+//! | `obsm_keys=["X_pca"]` | [`.obsm`](MappedCollectionBuilder::obsm)`(["X_pca"])` |
+//! | `obs_filter={"donor": ("d1", "d2")}` | [`.filter`](MappedCollectionBuilder::filter)`("donor", ["d1", "d2"])` |
+//! | `join="outer"`, `join=None` | [`.join`](MappedCollectionBuilder::join)`(Join::Outer)`, `.join(None)` |
+//! | `encode_labels=["cell_type"]` | [`.encode_labels`](MappedCollectionBuilder::encode_labels)`(["cell_type"])` |
 //! | `encode_labels=False` | `.encode_labels(false)` |
-//! | `unknown_label="unknown"` | [`.unknown_label_for_all`](Builder::unknown_label_for_all)`("unknown")` |
-//! | `unknown_label={"cell_type": "unknown"}` | [`.unknown_label`](Builder::unknown_label)`("cell_type", "unknown")` |
-//! | `dtype="float32"` | [`.dtype`](Builder::dtype)`(DType::F32)` |
+//! | `unknown_label="unknown"` | [`.unknown_label_for_all`](MappedCollectionBuilder::unknown_label_for_all)`("unknown")` |
+//! | `unknown_label={"cell_type": "unknown"}` | [`.unknown_label`](MappedCollectionBuilder::unknown_label)`("cell_type", "unknown")` |
+//! | `dtype="float32"` | [`.dtype`](MappedCollectionBuilder::dtype)`(DType::F32)` |
 //! | `len(cells)`, `cells.shape` | [`cells.n_obs`](MappedCollection::n_obs)`()`, [`cells.shape`](MappedCollection::shape)`()` |
 //! | `cells[-1]["X"]` | [`cells.get`](MappedCollection::get)`(-1)?.`[`row`](Item::row)`("X")` |
 //! | `cells.var_joint`, `cells.var_indices` | [`cells.var_joint`](MappedCollection::var_joint)`()`, [`cells.var_indices`](MappedCollection::var_indices)`()` |
@@ -76,8 +76,8 @@
 //! | `cells.get_merged_categories("donor")` | [`cells.merged_categories`](MappedCollection::merged_categories)`("donor")?` |
 //! | `cells.check_vars_sorted()` | [`cells.check_vars_sorted`](MappedCollection::check_vars_sorted)`(true)?` |
 //! | `cells.check_vars_non_aligned(vars)` | [`cells.check_vars_non_aligned`](MappedCollection::check_vars_non_aligned)`(vars)?` |
-//! | `cells.close()`, `cells.closed` | [`cells.close`](MappedCollection::close)`()`, [`cells.closed`](MappedCollection::closed)`()` |
-//! | torch's `DataLoader(cells, 512, shuffle=True)` | [`cells.batches`](MappedCollection::batches)`(`[`BatchOptions::new`]`(512).shuffle(Shuffle::Exact))?` |
+//! | `cells.close()`, `cells.closed` | [`cells.close`](MappedCollection::close)`()`, [`cells.is_closed`](MappedCollection::is_closed)`()` |
+//! | torch's `DataLoader(cells, 512, shuffle=True)` | [`cells.loader`](MappedCollection::loader)`(`[`LoaderOptions::new`]`(512).shuffle(Shuffle::Exact))?` |
 
 #[doc(inline)]
 pub use mapped_collection::*;

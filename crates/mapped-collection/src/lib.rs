@@ -9,11 +9,11 @@
 //!
 //! | type | is |
 //! |---|---|
-//! | [`Builder`] | the options, with lamindb's names and defaults |
+//! | [`MappedCollectionBuilder`] | the options, with lamindb's names and defaults |
 //! | [`MappedCollection`] | the opened collection |
 //! | [`Item`] | one row: matrices and labels by name |
 //! | [`Batch`] | many rows in the order asked: dense or CSR |
-//! | [`Batches`] | epochs of batches: shuffled, sampled, read ahead, resumed |
+//! | [`Loader`] | epochs of batches: shuffled, sampled, read ahead, resumed |
 //!
 //! ```
 //! use anndata_io::{MemoryStore, Values};
@@ -40,7 +40,7 @@
 //! assert!(cells.var_joint().unwrap().iter().eq(["GATA1", "MYC", "TCF7"]));
 //!
 //! let item = cells.get(-1)?;
-//! assert_eq!(item.row("X").unwrap().1, &Values::F32(vec![0., 0., 5.]));
+//! assert_eq!(item.row("X").unwrap().values(), &Values::F32(vec![0., 0., 5.]));
 //! assert_eq!(item.code("cell_type"), Some(0)); // B cell
 //!
 //! let batch = cells.get_batch(&[2, 0, 1])?;
@@ -49,56 +49,45 @@
 //! # Ok::<(), mapped_collection::Error>(())
 //! ```
 
-mod bands;
 mod batch;
-mod batch_options;
-mod batches;
 mod builder;
 mod collection;
-mod counts;
 mod error;
-mod filter;
+mod fork;
 mod item;
-mod job;
+mod label_values;
 mod labels;
-mod lanes;
-mod names;
-mod obs_labels;
+mod loader;
+mod options;
 mod order;
-mod packed;
 mod plan;
-mod prefetch;
-mod recycle;
-mod rows;
-mod sample;
-mod schedule;
-mod shuffle;
-mod slots;
 mod split;
-mod state;
-mod unmatched;
-mod window;
+#[cfg(test)]
+mod testing;
 
 pub use anndata_io::{
-    AnnDataSource, DType, Hdf5Backend, IoContext, MemoryStore, Values, ZarrBackend,
+    AnnDataSource, DType, Hdf5Backend, IoContext, IoOptions, MemoryStore, Values, ZarrBackend,
 };
-pub use batch::{Batch, BatchColumn, BatchFormat, Matrix, Output};
-pub use batch_options::BatchOptions;
-pub use batches::{Batches, Epoch};
-pub use builder::{Builder, EncodeLabels, LabelMatch, UnknownLabel};
+pub use batch::columns::BatchColumn;
+pub use batch::csr::{CsrView, IndexType};
+pub use batch::matrix::{CsrIndex, Matrix, MatrixTypeError};
+pub use batch::{Batch, BatchFormat, MatrixFormat};
+pub use builder::MappedCollectionBuilder;
 pub use collection::MappedCollection;
-pub use counts::CodeCounts;
 pub use error::Error;
 pub use feature_join::{Join, VarNames};
-pub use filter::FilterValue;
 pub use item::{Item, ItemValue};
 pub use label_encoding::{Categories, Encoder, Label, LabelWeights, MISSING_CODE, UNKNOWN_CODE};
-pub use labels::MergedLabels;
-pub use order::{Sampler, Shuffle};
-pub use plan::MissingKey;
-pub use sample::Weights;
-pub use shuffle::permutation;
-pub use slots::Indices;
-pub use split::{Split, SplitOptions};
-pub use state::LoaderState;
-pub use unmatched::UnmatchedLabel;
+pub use labels::CodeCounts;
+pub use loader::Loader;
+pub use loader::epoch::Epoch;
+pub use loader::options::LoaderOptions;
+pub use loader::state::LoaderState;
+pub use options::{EncodeLabels, FilterValue, LabelMatch};
+pub use order::Shuffle;
+pub use order::sampler::Sampler;
+pub use order::shuffle::permutation;
+pub use order::split::{SplitBy, SplitOptions};
+pub use plan::labels::MergedLabels;
+pub use plan::missing::MissingKey;
+pub use plan::unmatched::UnmatchedLabel;

@@ -37,6 +37,8 @@ def test_the_readme_runs(monkeypatch):
 
 
 def test_lamindbs_guide_is_the_same(tmp_path):
-    ours, theirs = (run("lamindb_guide.py", *flags, folder=tmp_path) for flags in ([], ["--lamindb"]))
+    ours, theirs = (
+        run("lamindb_guide.py", *flags, folder=tmp_path) for flags in ([], ["--lamindb"])
+    )
     assert "item 5" in ours and "15 batches" in ours
     assert ours == theirs
