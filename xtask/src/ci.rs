@@ -72,9 +72,18 @@ pub(crate) fn run() -> Result {
         })?;
     }
     step("fixtures", || fixtures::check(&root()))?;
-    step("HDF5 by both readers", || differential::fixtures(0))?;
-    step("damaged HDF5 by both readers", || differential::fixtures(4))?;
-    step("tests with the HDF5 C library", differential::test)?;
+    step("HDF5 by both readers", || differential::fixtures("hdf5", 0))?;
+    step("damaged HDF5 by both readers", || {
+        differential::fixtures("hdf5", 4)
+    })?;
+    step("zarr by both readers", || differential::fixtures("zarr", 0))?;
+    step("damaged zarr by both readers", || {
+        differential::fixtures("zarr", 20)
+    })?;
+    step(
+        "tests with the HDF5 C library and zarrs",
+        differential::test,
+    )?;
     test::run(test::Python::All)
 }
 

@@ -99,7 +99,7 @@ pub use column::{Codes, Column, ColumnRows, ColumnValues, EncodedColumn};
 pub use dtype::{Bool8, DType, NumericValue, Scalar, UnknownDType, Values, ValuesRef, f16};
 pub use error::{Error, ErrorKind, nearest_name};
 pub use io::byte_size::{ByteSize, ByteSizeError};
-pub use io::context::{Hdf5Backend, IoContext, IoOptions};
+pub use io::context::{Hdf5Backend, IoContext, IoOptions, ZarrBackend};
 pub use io::location::Location;
 pub use key::LayerKey;
 pub use matrix::{MatrixSource, ReadScratch, Room, RowSink};

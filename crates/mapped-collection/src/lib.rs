@@ -93,7 +93,7 @@ mod split;
 mod testing;
 
 pub use anndata_io::{
-    AnnDataSource, DType, Hdf5Backend, IoContext, IoOptions, MemoryStore, Values,
+    AnnDataSource, DType, Hdf5Backend, IoContext, IoOptions, MemoryStore, Values, ZarrBackend,
 };
 pub use batch::columns::BatchColumn;
 pub use batch::csr::{CsrView, IndexType};

@@ -110,7 +110,7 @@ impl ZarrStore {
         })
     }
 
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         self.folder.path()
     }
 
@@ -176,6 +176,40 @@ impl ZarrStore {
             names.iter().any(|name| name == field)
         });
         Ok(document.map(|document| (table, field, document)))
+    }
+
+    /// The metadata of an array as it stands, for another reader of it.
+    #[cfg(feature = "zarrs")]
+    pub(super) fn array_document(&self, element: &str) -> Result<Value, Error> {
+        let is_array = self.node(element)? == Some(Node::Array);
+        let name = match self.format {
+            Format::V3 => ROOT_V3,
+            Format::V2 => ".zarray",
+        };
+        let document = is_array.then(|| self.document(element, name)).transpose()?;
+        document
+            .flatten()
+            .ok_or_else(|| match self.table_of(element) {
+                Ok(Some(_)) => {
+                    let what = "a field of a table of records by zarrs";
+                    Error::unsupported(self.path(), element, what, "use the default reader")
+                }
+                _ => Error::new(
+                    self.path(),
+                    element,
+                    ErrorKind::MissingElement { nearest: None },
+                ),
+            })
+    }
+
+    #[cfg(feature = "zarrs")]
+    pub(super) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    #[cfg(feature = "zarrs")]
+    pub(super) fn context(&self) -> &IoContext {
+        &self.context
     }
 
     fn node_v3(&self, element: &str) -> Result<Option<(Node, Value)>, Error> {
