@@ -1,7 +1,7 @@
-//! What needs the HDF5 C library: `cargo xtask differential`, which runs `tools/differential`, and the tests with the
-//! library.
+//! What needs a second reader: `cargo xtask differential`, which runs `tools/differential`, and the tests with the HDF5 C
+//! library and zarrs.
 //!
-//! Its build needs cmake. Where there is no cmake, one from PyPI is put on the path.
+//! The C library's build needs cmake. Where there is no cmake, one from PyPI is put on the path.
 
 use std::ffi::OsString;
 use std::process::{Command, Stdio};
@@ -31,20 +31,21 @@ pub(crate) fn run(options: &Options) -> Result {
     step::run(command.arg("--").args(&options.args))
 }
 
-/// Compares the HDF5 fixtures, or `mutants` damaged copies of each.
-pub(crate) fn fixtures(mutants: u64) -> Result {
-    let args = ["hdf5", "--mutants", &mutants.to_string()];
+/// Compares the fixtures of a format (`hdf5`, `zarr`), or `mutants` damaged copies of each.
+pub(crate) fn fixtures(format: &str, mutants: u64) -> Result {
+    let args = [format, "--mutants", &mutants.to_string()];
     run(&Options {
         args: args.iter().map(OsString::from).collect(),
     })
 }
 
-/// Lints and tests what there is only with the C library.
+/// Lints and tests what there is only with the C library and zarrs.
 pub(crate) fn test() -> Result {
     let library = ["--package", "anndata-io", "--package", "mapped-collection"];
     let library = [
         &library[..],
         &["--features", "anndata-io/libhdf5,mapped-collection/libhdf5"],
+        &["--features", "anndata-io/zarrs,mapped-collection/zarrs"],
     ];
     let library = library.concat();
     let tool = ["--package", "differential"];
@@ -53,7 +54,10 @@ pub(crate) fn test() -> Result {
         step::run(clippy.args(what).args(["--", "-D", "warnings"]))?;
     }
     let mut test = with_cmake(&["test", "--tests"])?;
-    step::run(test.args(&library).args(["--", "c_library", "backend"]))?;
+    step::run(
+        test.args(&library)
+            .args(["--", "c_library", "backend", "zarrs"]),
+    )?;
     step::run(with_cmake(&["test"])?.args(tool))
 }
 

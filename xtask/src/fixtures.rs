@@ -10,7 +10,7 @@ use crate::step::step;
 
 /// The scripts in the order they run, since later ones read what earlier ones wrote, each with the
 /// anndata of its environment.
-const SCRIPTS: [(&str, &str); 11] = [
+const SCRIPTS: [(&str, &str); 12] = [
     ("stores_0_6_0.py", "0.6.0"),
     ("stores_0_6.py", "0.6"),
     ("stores_0_7.py", "0.7"),
@@ -19,6 +19,7 @@ const SCRIPTS: [(&str, &str); 11] = [
     ("stores_0_12.py", "0.12"),
     ("stores_0_13.py", "0.13"),
     ("hdf5_layouts.py", "0.12"),
+    ("zarr_layouts.py", "0.12"),
     ("bad.py", "0.12"),
     ("cases.py", "0.12"),
     ("demo.py", "0.12"),

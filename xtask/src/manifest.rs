@@ -12,13 +12,14 @@ use crate::Result;
 pub(crate) const PATH: &str = "fixtures/SHA256SUMS";
 
 /// What it covers: folders and files, from the root of the workspace.
-pub(crate) const COVERED: [&str; 6] = [
+pub(crate) const COVERED: [&str; 7] = [
     "crates/cli/demo",
     "crates/cli/src/demo_files.rs",
     "fixtures/bad",
     "fixtures/cases",
     "fixtures/hdf5",
     "fixtures/stores",
+    "fixtures/zarr",
 ];
 
 /// Path from the root (with `/`) to hash (lowercase hexadecimal).

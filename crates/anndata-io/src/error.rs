@@ -205,6 +205,11 @@ pub(crate) const AS_NUMBERS: &str =
 pub(crate) const IF_READABLE: &str = "if a current anndata reads the file, let it write the file \
      again; otherwise the file is damaged: copy or download it again";
 
+/// The way out where zarrs may read what the default backend does not.
+pub(crate) const ZARRS_OR_REWRITE: &str = "open it with zarrs (feature zarrs, \
+     ZarrBackend::PureThenZarrs), or read the store with software that knows it, and write it \
+     again without it";
+
 /// The way out where the HDF5 C library reads what the default backend does not.
 pub(crate) const LIBRARY_OR_REWRITE: &str = "open it with the HDF5 C library (feature libhdf5, \
      Hdf5Backend::PureThenLibHdf5), or rewrite the file with a current anndata (read it, then \

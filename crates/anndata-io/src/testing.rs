@@ -60,6 +60,9 @@ pub fn decode(codecs: &[u8], skip_mask: u32, raw: &[u8], len: usize) -> Option<V
 }
 
 /// Reads rows of an array of numbers of any rank.
+///
+/// # Errors
+/// As [`MatrixSource::read_rows`](crate::MatrixSource::read_rows).
 pub fn read_rows(
     array: &Array,
     rows: &[u64],
@@ -75,6 +78,9 @@ pub fn read_rows(
 }
 
 /// Where the chunks lie over which a checksum stands: file, place in it.
+///
+/// # Errors
+/// When the index of a shard cannot be read.
 pub fn checked_chunks(array: &Array) -> Result<Vec<(PathBuf, Range<u64>)>, Error> {
     let parts = array.parts();
     let n_chunks: u64 = parts.grid.counts().iter().product();

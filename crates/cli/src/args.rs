@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use mapped_anndata::io::{ByteSize, ByteSizeError, DType};
-use mapped_anndata::{Hdf5Backend, Join, MatrixFormat, Shuffle};
+use mapped_anndata::{Hdf5Backend, Join, MatrixFormat, Shuffle, ZarrBackend};
 
 use crate::lists;
 
@@ -261,6 +261,10 @@ pub(crate) struct CollectionArgs {
     /// library is there in builds with the feature libhdf5.
     #[arg(long, value_enum, default_value = "pure")]
     pub(crate) hdf5: Hdf5Arg,
+    /// What reads zarr: this program itself, zarrs, or zarrs where the former refuses; zarrs is there in builds with the
+    /// feature zarrs.
+    #[arg(long, value_enum, default_value = "pure")]
+    pub(crate) zarr: ZarrArg,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -277,6 +281,24 @@ impl From<Hdf5Arg> for Hdf5Backend {
             Hdf5Arg::Pure => Hdf5Backend::Pure,
             Hdf5Arg::Lib => Hdf5Backend::LibHdf5,
             Hdf5Arg::Fallback => Hdf5Backend::PureThenLibHdf5,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ZarrArg {
+    #[default]
+    Pure,
+    Lib,
+    Fallback,
+}
+
+impl From<ZarrArg> for ZarrBackend {
+    fn from(backend: ZarrArg) -> Self {
+        match backend {
+            ZarrArg::Pure => ZarrBackend::Pure,
+            ZarrArg::Lib => ZarrBackend::Zarrs,
+            ZarrArg::Fallback => ZarrBackend::PureThenZarrs,
         }
     }
 }

@@ -121,7 +121,9 @@ fn builder(paths: &[PathBuf], args: &CollectionArgs) -> Result<MappedCollectionB
         .obsm(keys(&args.obsm))
         .join(args.join)
         .dtype(args.dtype)
-        .io(IoOptions::new().hdf5(args.hdf5.into()));
+        .io(IoOptions::new()
+            .hdf5(args.hdf5.into())
+            .zarr(args.zarr.into()));
     if let EncodeArg::Keys(keys) = &args.encode_labels {
         builder = builder.encode_labels(keys.clone());
     }

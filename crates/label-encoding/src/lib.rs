@@ -45,6 +45,10 @@
 //! # Ok::<(), label_encoding::EncodingError>(())
 //! ```
 //!
+//! # Features
+//!
+//! It has none.
+//!
 //! # Differs from lamindb
 //!
 //! Codes and weights are those of `lamindb.core.MappedCollection`, with these departures:

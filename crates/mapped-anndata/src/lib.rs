@@ -1,15 +1,20 @@
 //! Feeds collections of AnnData files, `.h5ad` and `.zarr`, to a model **as they are on disk**: no
 //! conversion, genes joined on the fly, labels encoded and weighted, rows in the order of a seed.
 //!
-//! The types are those of lamindb's `MappedCollection`, and so is what they do: an item or a batch
-//! here has the values that it has there. This crate writes no files and trains no model.
+//! # What it is not
 //!
-//! | start with | for |
-//! |---|---|
-//! | [`MappedCollection::builder`] | opening files with options, see [`MappedCollectionBuilder`] |
-//! | [`MappedCollection::get`], [`get_batch`](MappedCollection::get_batch) | rows by number |
-//! | [`MappedCollection::batches`] | epochs, in file order or shuffled |
-//! | [`MappedCollection::label_weights`] | how rare the label of each row is |
+//! It writes no file and trains no model.
+//!
+//! # The types that matter
+//!
+//! All are those of the crate `mapped-collection`; [`io`], [`join`] and [`labels`] are the crates below it.
+//!
+//! - [`MappedCollection::builder`]: opens files with options, see [`MappedCollectionBuilder`].
+//! - [`MappedCollection::get`], [`get_batch`](MappedCollection::get_batch): rows by number, as an [`Item`] or a [`Batch`].
+//! - [`MappedCollection::loader`]: epochs of batches, in file order or shuffled, see [`Loader`].
+//! - [`MappedCollection::label_weights`]: how rare the label of each row is.
+//!
+//! # Example
 //!
 //! ```
 //! use mapped_anndata::{LoaderOptions, MappedCollection, MemoryStore, MatrixFormat, Shuffle, Values};
@@ -37,9 +42,9 @@
 //!
 //! // An epoch: every row once, in an order that seed 42 fixes for good.
 //! let options = LoaderOptions::new(3).shuffle(Shuffle::Exact).seed(42).output(MatrixFormat::Csr);
-//! let batches = cells.loader(options)?;
+//! let loader = cells.loader(options)?;
 //! let mut codes = Vec::new();
-//! for batch in batches.epoch(0) {
+//! for batch in loader.epoch(0) {
 //!     codes.extend_from_slice(batch?.codes("cell_type").unwrap());
 //! }
 //! codes.sort();
@@ -50,7 +55,14 @@
 //! # Ok::<(), mapped_anndata::Error>(())
 //! ```
 //!
+//! # Features
+//!
+//! - `ndarray` (on by default): dense matrices as views of the crate `ndarray`.
+//! - `sprs`: CSR matrices as views of the crate `sprs`.
+//! - `libhdf5`: a second reader of h5ad files, on the HDF5 C library. The library is built from source, which needs cmake.
+//!
 //! # For lamindb users
+//!
 //! `cells` is a [`MappedCollection`]; options are set on its [`MappedCollectionBuilder`].
 //!
 //! | lamindb | here |
@@ -76,8 +88,10 @@
 //! | `cells.get_merged_categories("donor")` | [`cells.merged_categories`](MappedCollection::merged_categories)`("donor")?` |
 //! | `cells.check_vars_sorted()` | [`cells.check_vars_sorted`](MappedCollection::check_vars_sorted)`(true)?` |
 //! | `cells.check_vars_non_aligned(vars)` | [`cells.check_vars_non_aligned`](MappedCollection::check_vars_non_aligned)`(vars)?` |
-//! | `cells.close()`, `cells.closed` | [`cells.close`](MappedCollection::close)`()`, [`cells.closed`](MappedCollection::closed)`()` |
+//! | `cells.close()`, `cells.closed` | [`cells.close`](MappedCollection::close)`()`, [`cells.is_closed`](MappedCollection::is_closed)`()` |
 //! | torch's `DataLoader(cells, 512, shuffle=True)` | [`cells.loader`](MappedCollection::loader)`(`[`LoaderOptions::new`]`(512).shuffle(Shuffle::Exact))?` |
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[doc(inline)]
 pub use mapped_collection::*;
@@ -91,5 +105,5 @@ pub use label_encoding as labels;
 
 /// The README's example.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
+#[doc = include_str!("../../../README.md")]
 struct Readme;

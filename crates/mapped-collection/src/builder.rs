@@ -43,6 +43,21 @@ impl MappedCollectionBuilder {
     ///
     /// [`FilterValue::Missing`] allows missing labels; a store without the column then keeps
     /// all of its rows, and none otherwise.
+    ///
+    /// ```
+    /// # use mapped_collection::{FilterValue, MappedCollection, MemoryStore, Values};
+    /// # let store = MemoryStore::new("a")
+    /// #     .dataframe("obs", &["c1", "c2", "c3"])
+    /// #     .categorical("obs/donor", vec![0, 1, -1], &["d1", "d2"])
+    /// #     .dataframe("var", &["g"])
+    /// #     .array("X", &[3, 1], Values::F32(vec![1., 2., 3.]));
+    /// let cells = MappedCollection::builder([store])
+    ///     .filter("donor", ["d2"])
+    ///     .filter("donor", [FilterValue::Missing])
+    ///     .open()?;
+    /// assert_eq!(cells.n_obs(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn filter<V: Into<FilterValue>>(
         mut self,
         key: impl Into<String>,

@@ -325,6 +325,14 @@ impl MappedCollection {
     ///
     /// # Errors
     /// When `index` is out of bounds, the collection is closed, or the file cannot be read.
+    ///
+    /// ```
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let last = cells.get(-1)?;
+    /// assert_eq!(last.row("X").expect("X is read").dense::<f32>()?, [0.0, 9.0]);
+    /// assert_eq!((last.code("cell_type"), last.code("donor")), (None, Some(2))); // one is missing
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn get(&self, index: i64) -> Result<Item, Error> {
         let (store, row) = self.locate(index)?;
         let types = Types::OfStore(store);
@@ -341,6 +349,13 @@ impl MappedCollection {
     /// # Errors
     /// When an index is out of bounds, the rows' stores differ in matrix keys or widths, two
     /// entries would have one name, the collection is closed, or a file cannot be read.
+    ///
+    /// ```
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let batch = cells.get_batch(&[3, 0, -1])?;
+    /// assert_eq!(batch.x().expect("X is read").dense::<f32>()?, [7., 8., 1., 2., 0., 9.]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn get_batch(&self, indices: &[i64]) -> Result<Batch, Error> {
         self.get_batch_with(indices, &BatchFormat::default())
     }
@@ -349,6 +364,17 @@ impl MappedCollection {
     ///
     /// # Errors
     /// As [`get_batch`](Self::get_batch).
+    ///
+    /// ```
+    /// use mapped_collection::{BatchFormat, MatrixFormat};
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let format = BatchFormat::new().output(MatrixFormat::Csr);
+    /// let batch = cells.get_batch_with(&[1, 2], &format)?;
+    /// let x = batch.x().expect("X is read").csr::<f32>()?;
+    /// assert_eq!((x.shape(), x.nnz(), x.indices()), ([2, 2], 2, &[1, 0][..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn get_batch_with(&self, indices: &[i64], format: &BatchFormat) -> Result<Batch, Error> {
         self.plan().check_batch_names()?;
         let located = indices.iter().map(|&index| self.locate(index));
@@ -377,6 +403,19 @@ impl MappedCollection {
     /// When an option makes no sense, the collection has 2^32 rows or more, its stores differ in
     /// matrix keys or widths, so that not all of its rows can share a batch, two entries of a
     /// batch would have one name, or one batch does not fit in the memory allowed.
+    ///
+    /// ```
+    /// use mapped_collection::{LoaderOptions, Shuffle};
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let loader = cells.loader(LoaderOptions::new(2).shuffle(Shuffle::Exact).seed(42))?;
+    /// for batch in loader.epoch(0) {
+    ///     let batch = batch?;
+    ///     let (x, labels) = (batch.x().expect("X is read"), batch.codes("cell_type"));
+    ///     assert_eq!(x.shape()[0], labels.expect("an encoded key").len());
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn loader(&self, options: LoaderOptions) -> Result<Loader, Error> {
         Loader::new(self.plan(), options)
     }

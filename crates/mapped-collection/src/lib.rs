@@ -1,19 +1,24 @@
 //! Many AnnData files as one dataset: joined, label-encoded, with random access.
 //!
-//! [`MappedCollection`] opens `.h5ad` and `.zarr` files as they are on disk and treats their cells
-//! as the rows of one table. Variables (genes) are aligned by an inner or outer join, labels are
-//! encoded to integers, rows may be filtered by label, and each label has a weight. Nothing is
-//! converted or loaded beforehand: opening reads names, labels and row pointers.
+//! [`MappedCollection`] opens `.h5ad` and `.zarr` files as they are on disk and treats their cells as the rows of one
+//! table. Variables (genes) are aligned by an inner or an outer join, labels are encoded to integers, rows may be
+//! filtered by label, and each label has a weight. Nothing is converted or loaded beforehand: opening reads names,
+//! labels and row pointers.
 //!
-//! It does not train models, and does not write files.
+//! # What it is not
 //!
-//! | type | is |
-//! |---|---|
-//! | [`MappedCollectionBuilder`] | the options, with lamindb's names and defaults |
-//! | [`MappedCollection`] | the opened collection |
-//! | [`Item`] | one row: matrices and labels by name |
-//! | [`Batch`] | many rows in the order asked: dense or CSR |
-//! | [`Loader`] | epochs of batches: shuffled, sampled, read ahead, resumed |
+//! It trains no model and writes no file. It keeps no copy of the data: each row is read when it is wanted, or shortly
+//! before.
+//!
+//! # The types that matter
+//!
+//! - [`MappedCollectionBuilder`]: the options of a collection, with lamindb's names and defaults.
+//! - [`MappedCollection`]: the opened collection.
+//! - [`Item`]: one row, its matrices and labels by name.
+//! - [`Batch`]: many rows in the order asked, dense or CSR. [`Matrix`] has typed views of its elements.
+//! - [`Loader`]: epochs of batches, shuffled or sampled, read ahead by threads. An interrupted epoch can be resumed.
+//!
+//! # Example
 //!
 //! ```
 //! use anndata_io::{MemoryStore, Values};
@@ -48,6 +53,28 @@
 //! assert_eq!(cells.label_weights(["cell_type"])?.weights(None), [1.0, 1.0, 1.0]);
 //! # Ok::<(), mapped_collection::Error>(())
 //! ```
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! - `ndarray`: dense matrices as views of the crate `ndarray`, and stores in memory made of its arrays.
+//! - `sprs`: CSR matrices as views of the crate `sprs`.
+//! - `libhdf5`: a second reader of h5ad files, on the HDF5 C library. The library is built from source, which needs cmake.
+//!
+//! # Differs from lamindb
+//!
+//! Items and batches have the values of `lamindb.core.MappedCollection`, with these departures:
+//!
+//! - Repeated column indices of a sparse row are summed; in the reference, the last one wins.
+//! - A missing label is never a class. A store without a column counts as missing in labels, weights and filters.
+//! - Plain floating-point columns are encoded only when [`encode_labels`](MappedCollectionBuilder::encode_labels) names
+//!   them.
+//! - Keys that no store has are listed by [`missing_keys`](MappedCollection::missing_keys), each with the nearest that
+//!   exists.
+//! - `X` is optional unless it is requested.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod batch;
 mod builder;
@@ -66,7 +93,7 @@ mod split;
 mod testing;
 
 pub use anndata_io::{
-    AnnDataSource, DType, Hdf5Backend, IoContext, IoOptions, MemoryStore, Values,
+    AnnDataSource, DType, Hdf5Backend, IoContext, IoOptions, MemoryStore, Values, ZarrBackend,
 };
 pub use batch::columns::BatchColumn;
 pub use batch::csr::{CsrView, IndexType};

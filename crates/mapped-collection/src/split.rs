@@ -12,6 +12,21 @@ impl MappedCollection {
     ///
     /// # Errors
     /// When a fraction is not positive, they sum to more than 1, or no store has the obs key.
+    ///
+    /// ```
+    /// use mapped_collection::{LoaderOptions, Sampler, SplitBy, SplitOptions};
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let options = SplitOptions::new([0.5, 0.5]).by(SplitBy::Grouped("donor".into())).seed(1);
+    /// let parts = cells.split(&options)?;
+    /// assert_eq!(parts[0].len() + parts[1].len(), cells.n_obs());
+    /// // Rows 3 and 4 are of one donor, and so are 0 and 1.
+    /// assert!(parts.iter().all(|rows| rows.contains(&3) == rows.contains(&4)));
+    ///
+    /// let train = LoaderOptions::new(2).sampler(Sampler::Rows(parts[0].as_slice().into()));
+    /// assert_eq!(cells.loader(train)?.n_rows(), parts[0].len());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn split(&self, options: &SplitOptions) -> Result<Vec<Vec<u32>>, Error> {
         let labels = options.by.key().map(|key| self.merged_labels(key));
         let labels = labels.transpose()?;
@@ -24,6 +39,18 @@ impl MappedCollection {
     ///
     /// # Errors
     /// As [`label_weights`](Self::label_weights).
+    ///
+    /// ```
+    /// use mapped_collection::{LoaderOptions, Sampler};
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let sampler = cells.weighted_sampler(["cell_type"], None)?;
+    /// let Sampler::Weighted { weights, .. } = &sampler else { panic!("it is weighted") };
+    /// // Three T cells, a B cell, and a cell without a label.
+    /// assert_eq!(weights[..], [1. / 3., 1., 1. / 3., 1. / 3., 1.]);
+    /// assert_eq!(cells.loader(LoaderOptions::new(2).sampler(sampler))?.n_rows(), 5);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn weighted_sampler<S: AsRef<str>>(
         &self,
         keys: impl IntoIterator<Item = S>,
@@ -42,6 +69,16 @@ impl MappedCollection {
     ///
     /// # Errors
     /// When no store has the key, or it cannot be read.
+    ///
+    /// ```
+    /// use mapped_collection::Sampler;
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let sampler = cells.balanced_sampler("cell_type")?;
+    /// let Sampler::Weighted { weights, .. } = sampler else { panic!("it is weighted") };
+    /// assert_eq!(weights[..], [1. / 3., 1., 1. / 3., 1. / 3., 0.]); // the last has no label
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn balanced_sampler(&self, key: &str) -> Result<Sampler, Error> {
         let labels = self.merged_labels(key)?;
         let mut counts = vec![0u64; labels.labels().len()];

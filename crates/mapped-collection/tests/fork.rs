@@ -76,6 +76,46 @@ fn a_forked_child_shares_what_is_prepared() {
     }
 }
 
+#[cfg(feature = "zarrs")]
+#[test]
+fn zarrs_in_a_forked_child_is_an_error() {
+    use mapped_collection::ZarrBackend;
+    let open = |backend| {
+        let builder = MappedCollection::builder([store("base_a_csr_v3.zarr")]).obs(["cell_type"]);
+        builder
+            .io(IoOptions::new().cache_bytes(0).zarr(backend))
+            .open()
+    };
+    let cells = open(ZarrBackend::Zarrs).expect("the fixture opens");
+    let expected = read(&cells).expect("the fixture is readable");
+    let refuses = |found: Option<mapped_collection::Error>| {
+        found.is_some_and(|error| format!("{error:?}").contains("zarrs in a forked process"))
+    };
+    let stop = AtomicBool::new(false);
+    let failures: Vec<i32> = std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    assert!(read(&cells).as_ref() == Some(&expected));
+                }
+            });
+        }
+        let is_error = || {
+            let pure = open(ZarrBackend::Pure).ok();
+            refuses(cells.get(0).err())
+                && refuses(open(ZarrBackend::Zarrs).err())
+                && pure.is_some_and(|pure| read(&pure).as_ref() == Some(&expected))
+        };
+        let failures = (0..40).filter_map(|_| in_child(is_error)).collect();
+        stop.store(true, Ordering::Relaxed);
+        failures
+    });
+    assert!(
+        failures.is_empty(),
+        "wait statuses of children: {failures:?}"
+    );
+}
+
 /// Threads that start and end at any moment, as those of a program may: in the child, the standard
 /// library's list of threads may be locked for ever.
 fn among_threads(test: impl FnOnce()) {

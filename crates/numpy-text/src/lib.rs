@@ -1,8 +1,17 @@
 //! Floating-point numbers as numpy and Python write them.
 //!
-//! Takes a number and the width of the array that it comes from. Returns the text that
-//! `numpy.asarray(value).astype(str)` holds. Does not parse texts, and does not format integers, whose
-//! text is the same everywhere.
+//! [`float_text`] takes a number and the width of the array that it comes from. It returns the text that
+//! `numpy.asarray(value).astype(str)` holds.
+//!
+//! # What it is not
+//!
+//! It parses no text, and formats no integers: their text is the same everywhere.
+//!
+//! # The types that matter
+//!
+//! - [`FloatWidth`]: 16, 32 or 64 bits. The width decides how many digits a number prints with.
+//!
+//! # Example
 //!
 //! ```
 //! use numpy_text::{FloatWidth, float_text};
@@ -13,11 +22,15 @@
 //! assert_eq!(float_text(third, FloatWidth::F32), "0.33333334");
 //! ```
 //!
-//! # How texts differ from Rust's
-//! numpy and Python print the shortest digits that read back as the same number of the same width.
-//! Rust does too, but takes another one of two equally near texts, and lays the digits out
-//! differently: numpy writes `2.0` and not `2`, gives exponents a sign and at least two digits, and
-//! with numpy 2.4 the width decides from when on an exponent is used at all.
+//! # Features
+//!
+//! It has none, and no dependencies.
+//!
+//! # Differs from Rust
+//!
+//! numpy and Python print the shortest digits that read back as the same number of the same width. Rust does too, but
+//! takes another one of two equally near texts, and lays the digits out differently: numpy writes `2.0` and not `2`, gives
+//! exponents a sign and at least two digits, and since numpy 2.4 the width decides when an exponent is used at all.
 
 /// The width of a floating-point column. It decides how many digits its numbers print with, and
 /// nothing else: numpy writes a float32 `0.1` as `0.1`, though its value is 0.10000000149011612.

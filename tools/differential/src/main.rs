@@ -2,11 +2,14 @@
 
 mod compare;
 mod files;
+#[cfg(feature = "hdf5")]
 mod hdf5;
 mod mutants;
 mod report;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "zarr")]
+mod zarr;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,6 +27,8 @@ Examples:
       compare the HDF5 fixtures of this repository
   differential hdf5 --mutants 4 --seed 2
       compare four damaged copies of each fixture
+  differential zarr
+      compare the zarr fixtures
   differential hdf5 --json cells.h5ad folder/
       compare files of your own, and print one JSON object
 
@@ -40,7 +45,11 @@ struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Compare our reader of HDF5 with the HDF5 C library.
+    #[cfg(feature = "hdf5")]
     Hdf5(hdf5::Options),
+    /// Compare our reader of zarr with the crate zarrs.
+    #[cfg(feature = "zarr")]
+    Zarr(zarr::Options),
 }
 
 /// The root of the workspace.
@@ -65,7 +74,10 @@ fn finish(report: &Report, json: bool) -> Result {
 
 fn main() -> ExitCode {
     let result = match Args::parse().command {
+        #[cfg(feature = "hdf5")]
         Command::Hdf5(options) => hdf5::run(&options),
+        #[cfg(feature = "zarr")]
+        Command::Zarr(options) => zarr::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

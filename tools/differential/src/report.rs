@@ -160,7 +160,7 @@ impl fmt::Display for Report {
         match &self.mutants {
             Some(Mutants { died, hung }) => writeln!(
                 f,
-                "{died} of the files ended their process, which holds the {}, and {hung} took too long",
+                "{died} of the files ended their process, in which the other reader ({}) runs too, and {hung} took too long",
                 self.other_name
             ),
             None => Ok(()),

@@ -111,6 +111,10 @@ impl Array {
     /// All elements of a 1-D (or scalar) array of numbers.
     ///
     /// Memory follows what decodes, not what the file claims.
+    ///
+    /// # Errors
+    /// When the array holds texts, has several dimensions, claims more elements than its stored
+    /// bytes can hold, or cannot be read.
     pub fn read_all(&self) -> Result<Values, Error> {
         self.check_written()?;
         self.read_all_of_known_length()

@@ -171,6 +171,10 @@ impl Array {
 
     /// All elements of some rows, row-major, whatever their type: for tools that compare stores. Of
     /// a scalar, row 0 is its element.
+    ///
+    /// # Errors
+    /// When the array holds texts, a row is out of bounds, the rows take more than 64 MiB, or they
+    /// cannot be read.
     #[doc(hidden)]
     pub fn read_row_range(&self, rows: Range<u64>) -> Result<Values, Error> {
         let dtype = self.number_type()?;

@@ -1,8 +1,8 @@
 //! Reads the pieces of all elements, by several threads, and puts what they found into a report.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
 use std::thread;
+
+use crossbeam_channel::bounded;
 
 use super::entry::Severity;
 use super::report::CheckReport;
@@ -14,36 +14,36 @@ use crate::error::{ErrorKind, LINK_ELSEWHERE};
 impl Run {
     /// Reads all pieces of all elements.
     pub(super) fn read(&mut self, workers: usize, progress: &mut dyn FnMut(u64, u64)) {
-        let mut starts = vec![0u64];
-        for (_, source) in &self.sources {
-            let start = starts.last().copied().unwrap_or_default();
-            starts.push(start.saturating_add(source.n_pieces()));
-        }
-        let n_pieces = starts.last().copied().unwrap_or_default();
-        let next = AtomicU64::new(0);
         let (sources, entries) = (&self.sources, &mut self.entries);
+        let pieces = sources.iter().flat_map(|(entry, source)| {
+            (0..source.n_pieces()).map(move |piece| (*entry, source, piece))
+        });
+        let n_pieces = sources
+            .iter()
+            .map(|(_, source)| source.n_pieces())
+            .fold(0, u64::saturating_add);
         thread::scope(|scope| {
-            let (sender, receiver) = mpsc::sync_channel(2 * workers);
+            let (to_scan, unscanned) = bounded::<(u64, (usize, &Source, u64))>(2 * workers);
+            let (to_list, scanned) = bounded(2 * workers);
             for _ in 0..workers.min(usize::try_from(n_pieces).unwrap_or(workers)) {
-                let (sender, starts, next) = (sender.clone(), &starts, &next);
+                let (unscanned, to_list) = (unscanned.clone(), to_list.clone());
                 scope.spawn(move || {
                     let mut scratch = Scratch::new();
-                    loop {
-                        let piece = next.fetch_add(1, Ordering::Relaxed);
-                        if piece >= n_pieces {
-                            return;
-                        }
-                        let number = starts.partition_point(|&start| start <= piece) - 1;
-                        let (entry, source) = &sources[number];
-                        let found = source.scan(piece - starts[number], &mut scratch);
-                        if sender.send((*entry, piece, found)).is_err() {
+                    for (number, (entry, source, piece)) in unscanned {
+                        let found = source.scan(piece, &mut scratch);
+                        if to_list.send((entry, number, found)).is_err() {
                             return;
                         }
                     }
                 });
             }
-            drop(sender);
-            for (done, (entry, piece, found)) in (1..).zip(receiver) {
+            // The channels end with the threads.
+            drop((unscanned, to_list));
+            scope.spawn(move || {
+                let mut pieces = (0..).zip(pieces);
+                pieces.all(|piece| to_scan.send(piece).is_ok())
+            });
+            for (done, (entry, piece, found)) in (1..).zip(scanned) {
                 let Findings {
                     counts,
                     faults,

@@ -33,7 +33,29 @@ pub enum Hdf5Backend {
     PureThenLibHdf5,
 }
 
-/// Limits of an [`IoContext`], and who reads HDF5 files.
+/// Who reads the arrays of zarr stores.
+///
+/// The crate zarrs is part of builds with the feature `zarrs` only: elsewhere, opening a store by
+/// it is an error that says so. It reads what the default backend refuses (the codecs pcodec and
+/// reshape, shards within shards or inside other codecs; with the feature `zarrs-zfp`, which needs
+/// cmake and libclang, zfp), but no tables of records and fewer codecs of numcodecs, and a forked
+/// process gets an error. What metadata claims is checked before zarrs is asked. What a compressed
+/// chunk claims of itself is not, and zarrs takes memory for it: only open stores of people you
+/// trust.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ZarrBackend {
+    /// This crate itself: bounded memory, any number of forks.
+    #[default]
+    Pure,
+    /// The crate zarrs.
+    Zarrs,
+    /// The default one, and where it refuses (its error is
+    /// [`Unsupported`](crate::ErrorKind::Unsupported)) zarrs, array by array.
+    PureThenZarrs,
+}
+
+/// Limits of an [`IoContext`], and who reads files.
 ///
 /// ```
 /// use anndata_io::{IoContext, IoOptions};
@@ -49,11 +71,12 @@ pub struct IoOptions {
     pub(crate) mmap: bool,
     pub(crate) csc_bytes: usize,
     pub(crate) hdf5: Hdf5Backend,
+    pub(crate) zarr: ZarrBackend,
 }
 
 impl IoOptions {
-    /// 64 MiB of chunks, 64 open files, memory maps, 512 MiB of matrices that were turned, no C
-    /// library.
+    /// 64 MiB of chunks, 64 open files, memory maps, 512 MiB of matrices that were turned, no
+    /// other library.
     pub fn new() -> IoOptions {
         IoOptions {
             cache_bytes: 64 << 20,
@@ -61,6 +84,7 @@ impl IoOptions {
             mmap: true,
             csc_bytes: 512 << 20,
             hdf5: Hdf5Backend::Pure,
+            zarr: ZarrBackend::Pure,
         }
     }
 
@@ -103,6 +127,12 @@ impl IoOptions {
         self
     }
 
+    /// Who reads the arrays of zarr stores. By default, this crate itself.
+    pub fn zarr(mut self, backend: ZarrBackend) -> Self {
+        self.zarr = backend;
+        self
+    }
+
     /// [`cache_bytes`](Self::cache_bytes) as set.
     pub fn get_cache_bytes(&self) -> usize {
         self.cache_bytes
@@ -121,6 +151,11 @@ impl IoOptions {
     /// [`csc_bytes`](Self::csc_bytes) as set.
     pub fn get_csc_bytes(&self) -> usize {
         self.csc_bytes
+    }
+
+    /// [`zarr`](Self::zarr) as set.
+    pub fn get_zarr(&self) -> ZarrBackend {
+        self.zarr
     }
 
     /// [`hdf5`](Self::hdf5) as set.

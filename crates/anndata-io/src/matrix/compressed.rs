@@ -157,8 +157,8 @@ impl Compressed {
     }
 }
 
-/// The pointers, which must start at 0, not decrease, and stay within the nonzeros.
-fn pointers(array: &Array, nonzeros: u64, name: &str) -> Result<Vec<u64>, Error> {
+/// The pointers, which must start at 0, not decrease, and stay within the entries.
+fn pointers(array: &Array, n_entries: u64, name: &str) -> Result<Vec<u64>, Error> {
     let indptr = match array.read_all()? {
         Values::U64(values) => values,
         // A negative number becomes a very large one.
@@ -180,8 +180,8 @@ fn pointers(array: &Array, nonzeros: u64, name: &str) -> Result<Vec<u64>, Error>
         return Err(array.invalid(format!("{name} pointers that do not decrease"), found));
     }
     match indptr.last() {
-        Some(&last) if last > nonzeros => {
-            let expected = format!("{name} pointers up to the {nonzeros} nonzeros stored");
+        Some(&last) if last > n_entries => {
+            let expected = format!("{name} pointers up to the {n_entries} nonzeros stored");
             Err(array.invalid(expected, last.to_string()))
         }
         _ => Ok(indptr),

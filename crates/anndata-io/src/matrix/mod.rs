@@ -342,7 +342,7 @@ impl MatrixSource {
         }
     }
 
-    /// The most elements that a row may have stored: its nonzeros for CSR, and for CSC that is
+    /// The most elements that a row may have stored: its entries for CSR, and for CSC that is
     /// [prepared](Self::prepare); all for others. Of CSC that is not prepared, only the mean of all
     /// rows is known. `None` past the last row.
     pub fn stored_len(&self, row: u64) -> Option<u64> {

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use crate::array::Array;
 use crate::error::{Error, ErrorKind};
-use crate::io::context::{Hdf5Backend, IoContext};
+use crate::io::context::{Hdf5Backend, IoContext, ZarrBackend};
 use crate::io::location::{self, Existing, Location};
 use crate::path::member;
 
@@ -29,6 +29,8 @@ mod libhdf5;
 pub(crate) mod memory;
 mod subgroup;
 pub(crate) mod zarr;
+#[cfg(feature = "zarrs")]
+mod zarrs;
 
 pub(crate) use backend::Backend;
 pub use backend::{Attribute, Node};
@@ -96,7 +98,7 @@ impl Store {
         } = location::existing(&path)?.ok_or_else(not_found)?;
         let backend: Box<dyn Backend> = if meta.is_dir() {
             match zarr_directory(&file, &inner, context)? {
-                Some(store) => Box::new(store),
+                Some(store) => by_zarr(store, context)?,
                 None if inner.is_empty() => return fail(not_anndata(content::folder(&file))),
                 None => return Err(not_found()),
             }
@@ -115,7 +117,7 @@ impl Store {
                 }
                 Content::Gzip => return fail(ErrorKind::Gzipped),
                 Content::Zip => match zarr::ZarrStore::open_zip(&file, &inner, context)? {
-                    Ok(store) => Box::new(store),
+                    Ok(store) => by_zarr(store, context)?,
                     Err(found) => return fail(not_anndata(found)),
                 },
                 Content::Other(found) => return fail(not_anndata(found)),
@@ -280,6 +282,24 @@ fn open_hdf5(path: &Path, context: &IoContext) -> Result<Box<dyn Backend>, Error
             "the HDF5 C library in a build without the feature libhdf5",
             "build with it (cargo build --features libhdf5; needs cmake and a C compiler), or keep \
              the default backend",
+        )),
+    }
+}
+
+/// The backend of zarr that the context's options ask for.
+fn by_zarr(store: zarr::ZarrStore, context: &IoContext) -> Result<Box<dyn Backend>, Error> {
+    match context.options().zarr {
+        ZarrBackend::Pure => Ok(Box::new(store)),
+        #[cfg(feature = "zarrs")]
+        ZarrBackend::Zarrs => Ok(Box::new(zarrs::ZarrsStore::new(store, false))),
+        #[cfg(feature = "zarrs")]
+        ZarrBackend::PureThenZarrs => Ok(Box::new(zarrs::ZarrsStore::new(store, true))),
+        #[cfg(not(feature = "zarrs"))]
+        ZarrBackend::Zarrs | ZarrBackend::PureThenZarrs => Err(Error::unsupported(
+            store.path(),
+            "",
+            "zarrs in a build without the feature zarrs",
+            "build with it (cargo build --features zarrs), or keep the default backend",
         )),
     }
 }

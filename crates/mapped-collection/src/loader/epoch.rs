@@ -44,6 +44,16 @@ impl Epoch {
     }
 
     /// Batches of this epoch, those delivered included.
+    ///
+    /// ```
+    /// use mapped_collection::LoaderOptions;
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let mut epoch = cells.loader(LoaderOptions::new(2))?.epoch(0);
+    /// epoch.next().expect("a batch")?;
+    /// assert_eq!((epoch.n_batches(), epoch.len()), (3, 2)); // `len` counts those still to come
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn n_batches(&self) -> usize {
         self.job.as_ref().map_or(1, |job| job.schedule.n_batches())
     }
@@ -51,10 +61,22 @@ impl Epoch {
     /// Where the epoch stands: what [`Loader::resume`] takes to go on after the batches
     /// delivered so far; one that failed is read again, unless a later one was delivered. After
     /// the last batch, it is the start of the next epoch; but one of
-    /// several [readers](LoaderOptions::reader) stays at the end, while others may still read.
+    /// several [readers](crate::LoaderOptions::reader) stays at the end, while others may still read.
     ///
     /// # Errors
     /// When the obs names that go into its fingerprint cannot be read.
+    ///
+    /// ```
+    /// use mapped_collection::LoaderOptions;
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let loader = cells.loader(LoaderOptions::new(2))?;
+    /// let mut epoch = loader.epoch(0);
+    /// epoch.next().expect("a batch")?;
+    /// let state = epoch.state()?;
+    /// assert_eq!((state.epoch, state.rows), (0, 2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn state(&self) -> Result<LoaderState, Error> {
         let (epoch, rows) = self.position();
         self.loader.state(epoch, rows)
@@ -62,6 +84,18 @@ impl Epoch {
 
     /// The number of the epoch and the rows of its order that were had, as [`state`](Self::state)
     /// has them.
+    ///
+    /// ```
+    /// use mapped_collection::LoaderOptions;
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let mut epoch = cells.loader(LoaderOptions::new(4))?.epoch(0);
+    /// epoch.next().expect("a batch")?;
+    /// assert_eq!(epoch.position(), (0, 4));
+    /// epoch.next().expect("the last batch")?;
+    /// assert_eq!(epoch.position(), (1, 0)); // the next epoch begins
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn position(&self) -> (u64, usize) {
         let Ok(job) = &self.job else {
             return (self.epoch, self.start);
@@ -79,14 +113,38 @@ impl Epoch {
     }
 
     /// A hash of the rows of this epoch if a sampler [drew](crate::Sampler::Drawn) them.
+    ///
+    /// ```
+    /// use mapped_collection::{LoaderOptions, Sampler};
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let options = LoaderOptions::new(1).sampler(Sampler::Drawn([4, 1].into()));
+    /// assert!(cells.loader(options)?.epoch(0).drawn().is_some());
+    /// assert!(cells.loader(LoaderOptions::new(1))?.epoch(0).drawn().is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn drawn(&self) -> Option<u64> {
         of_drawn(&self.loader.options().sampler)
     }
 
     /// Waits until [`next`](Iterator::next) has an answer, at most `timeout`; returns whether it
     /// has. For callers that have to look up from time to time, for signals say. Without
-    /// [workers](LoaderOptions::workers), the caller does the work meanwhile, at least one step of
+    /// [workers](crate::LoaderOptions::workers), the caller does the work meanwhile, at least one step of
     /// it: rows of one store that lie together are read, say.
+    ///
+    /// ```
+    /// use mapped_collection::LoaderOptions;
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// use std::time::Duration;
+    ///
+    /// let mut epoch = cells.loader(LoaderOptions::new(2))?.epoch(0);
+    /// while !epoch.wait(Duration::from_millis(100)) {
+    ///     // Look for a signal here.
+    /// }
+    /// assert_eq!(epoch.next().expect("a batch")?.n_obs(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn wait(&mut self, timeout: Duration) -> bool {
         match self.prefetcher() {
             Ok(Some(prefetcher)) => prefetcher.wait(timeout),

@@ -32,6 +32,21 @@ use crate::order::Order;
 use crate::plan::Plan;
 
 /// Epochs of batches of one collection.
+///
+/// ```
+/// use mapped_collection::{LoaderOptions, Shuffle};
+///
+/// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+/// let loader = cells.loader(LoaderOptions::new(2).shuffle(Shuffle::Exact).seed(42))?;
+/// for epoch in 0..3 {
+///     let mut n_rows = 0;
+///     for batch in loader.epoch(epoch) {
+///         n_rows += batch?.n_obs();
+///     }
+///     assert_eq!(n_rows, loader.n_rows());
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Loader {
     plan: Arc<Plan>,
@@ -73,7 +88,17 @@ impl Loader {
     /// spare memory.
     ///
     /// # Errors
-    /// As [`MappedCollection::batches`].
+    /// As [`MappedCollection::loader`](crate::MappedCollection::loader).
+    ///
+    /// ```
+    /// use mapped_collection::LoaderOptions;
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let loader = cells.loader(LoaderOptions::new(2))?;
+    /// let second_of_two = loader.with(|options| options.rank(1, 2))?;
+    /// assert_eq!(second_of_two.options().get_rank(), (1, 2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with(
         &self,
         change: impl FnOnce(LoaderOptions) -> LoaderOptions,
@@ -101,17 +126,43 @@ impl Loader {
     }
 
     /// The options that they were made with.
+    ///
+    /// ```
+    /// use mapped_collection::LoaderOptions;
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let loader = cells.loader(LoaderOptions::new(2))?;
+    /// assert_eq!(loader.options().get_batch_size(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn options(&self) -> &LoaderOptions {
         &self.options
     }
 
     /// Batches of a whole epoch.
+    ///
+    /// ```
+    /// use mapped_collection::LoaderOptions;
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// assert_eq!(cells.loader(LoaderOptions::new(2))?.n_batches(), 3); // 2, 2 and 1 of five rows
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn n_batches(&self) -> usize {
         self.options.n_batches(self.n_rows(), 0)
     }
 
     /// Rows of a whole epoch, of all ranks; 0 for a sampler that [draws](crate::Sampler::Drawn)
     /// them later.
+    ///
+    /// ```
+    /// use mapped_collection::LoaderOptions;
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let loader = cells.loader(LoaderOptions::new(2))?;
+    /// assert_eq!(loader.n_rows(), cells.n_obs());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn n_rows(&self) -> usize {
         self.options.sampler.n_rows(self.plan.n_obs())
     }
@@ -121,6 +172,17 @@ impl Loader {
     ///
     /// # Errors
     /// When obs names cannot be read.
+    ///
+    /// ```
+    /// use mapped_collection::LoaderOptions;
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let loader = cells.loader(LoaderOptions::new(2))?;
+    /// let state = loader.epoch_start(3)?;
+    /// assert_eq!((state.epoch, state.rows), (3, 0));
+    /// assert_eq!(loader.resume(&state)?.n_batches(), 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn epoch_start(&self, epoch: u64) -> Result<LoaderState, Error> {
         self.state(epoch, 0)
     }
@@ -138,6 +200,16 @@ impl Loader {
 
     /// An epoch from its first batch on. The order of its rows is a function of the collection,
     /// the sampler, the shuffle, the seed and the epoch's number alone.
+    ///
+    /// ```
+    /// use mapped_collection::LoaderOptions;
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let loader = cells.loader(LoaderOptions::new(2))?;
+    /// let sizes: Result<Vec<usize>, _> = loader.epoch(0).map(|batch| Ok(batch?.n_obs())).collect();
+    /// assert_eq!(sizes.map_err(|error: mapped_collection::Error| error)?, [2, 2, 1]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn epoch(&self, epoch: u64) -> Epoch {
         self.begin(epoch, 0)
     }
@@ -147,6 +219,20 @@ impl Loader {
     /// # Errors
     /// When the state belongs to another collection, seed, sampler or shuffle, or to other rows
     /// that a sampler drew; when obs names cannot be read.
+    ///
+    /// ```
+    /// use mapped_collection::LoaderOptions;
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let loader = cells.loader(LoaderOptions::new(2))?;
+    /// let mut epoch = loader.epoch(0);
+    /// epoch.next().expect("a first batch")?;
+    /// let state = epoch.state()?; // to be stored: it is serialisable
+    ///
+    /// let mut rest = loader.resume(&state)?;
+    /// assert_eq!(rest.next().expect("a second batch")?.row_idx, [2, 0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn resume(&self, state: &LoaderState) -> Result<Epoch, Error> {
         self.check_state(state)?;
         if state.rows > 0 {
@@ -169,6 +255,18 @@ impl Loader {
     ///
     /// # Errors
     /// When it does not, and when obs names cannot be read.
+    ///
+    /// ```
+    /// use mapped_collection::LoaderOptions;
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let loader = cells.loader(LoaderOptions::new(2))?;
+    /// let state = loader.epoch_start(0)?;
+    /// assert!(loader.check_state(&state).is_ok());
+    /// let other = loader.with(|options| options.seed(7))?;
+    /// assert!(other.check_state(&state).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn check_state(&self, state: &LoaderState) -> Result<(), Error> {
         let mismatch = |what, expected: u64, found: u64| {
             Err(StateError::Mismatch {
@@ -194,6 +292,18 @@ impl Loader {
     ///
     /// # Errors
     /// When they are others.
+    ///
+    /// ```
+    /// use mapped_collection::{LoaderOptions, Sampler};
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let drawn = |rows: [u32; 2]| LoaderOptions::new(1).sampler(Sampler::Drawn(rows.into()));
+    /// let loader = cells.loader(drawn([4, 1]))?;
+    /// let epoch = loader.epoch(0);
+    /// assert!(loader.check_drawn(0, epoch.drawn()).is_ok());
+    /// assert!(cells.loader(drawn([1, 4]))?.check_drawn(0, epoch.drawn()).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn check_drawn(&self, epoch: u64, drawn: Option<u64>) -> Result<(), Error> {
         if drawn == of_drawn(&self.options.sampler) {
             Ok(())
@@ -204,6 +314,16 @@ impl Loader {
 
     /// The rest of an epoch after the first `rows` rows of its order, as [`Epoch::position`] has
     /// them: for states that were checked already.
+    ///
+    /// ```
+    /// use mapped_collection::LoaderOptions;
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let loader = cells.loader(LoaderOptions::new(2))?;
+    /// let batch = loader.begin(0, 4).next().expect("a last batch")?;
+    /// assert_eq!((&batch.store_idx[..], &batch.row_idx[..]), (&[1][..], &[1][..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn begin(&self, epoch: u64, rows: usize) -> Epoch {
         let LoaderOptions {
             sampler,

@@ -11,6 +11,15 @@ use crate::order::{Order, Shuffle};
 /// What epochs of batches are like.
 ///
 /// What is set can be read again by methods that begin with `get_`.
+///
+/// ```
+/// use mapped_collection::{LoaderOptions, Shuffle};
+///
+/// let options = LoaderOptions::new(512).shuffle(Shuffle::Exact).seed(42).workers(4).memory(4 << 30);
+/// assert_eq!((options.get_batch_size(), options.get_seed()), (512, 42));
+/// assert_eq!((options.get_shuffle(), options.get_workers()), (Shuffle::Exact, 4));
+/// assert_eq!((options.get_rank(), options.get_pad()), ((0, 1), true)); // as nobody set them
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[must_use]
 pub struct LoaderOptions {
@@ -30,6 +39,15 @@ pub struct LoaderOptions {
 impl LoaderOptions {
     /// Batches of `batch_size` rows, each row once in file order, dense; the last may be smaller.
     /// Two threads read ahead within 1 GiB.
+    ///
+    /// ```
+    /// use mapped_collection::LoaderOptions;
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let loader = cells.loader(LoaderOptions::new(3))?;
+    /// assert_eq!((loader.n_rows(), loader.n_batches()), (5, 2)); // 3 rows, then 2
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(batch_size: usize) -> Self {
         LoaderOptions {
             batch_size,
@@ -47,48 +65,134 @@ impl LoaderOptions {
     }
 
     /// Leaves out a last step that is not full.
+    ///
+    /// ```
+    /// use mapped_collection::LoaderOptions;
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let loader = cells.loader(LoaderOptions::new(3).drop_last(true))?;
+    /// assert_eq!(loader.n_batches(), 1); // the last two rows are left out
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn drop_last(mut self, drop_last: bool) -> Self {
         self.drop_last = drop_last;
         self
     }
 
     /// How rows are mixed. By default, not at all.
+    ///
+    /// ```
+    /// use mapped_collection::{LoaderOptions, Shuffle};
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let options = LoaderOptions::new(2).shuffle(Shuffle::Exact);
+    /// let mut rows = Vec::new();
+    /// for batch in cells.loader(options)?.epoch(0) {
+    ///     let batch = batch?;
+    ///     rows.extend(batch.store_idx.iter().copied().zip(batch.row_idx.iter().copied()));
+    /// }
+    /// rows.sort();
+    /// assert_eq!(rows, [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]); // every row once
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn shuffle(mut self, shuffle: Shuffle) -> Self {
         self.shuffle = shuffle;
         self
     }
 
     /// Which rows there are. By default, each once.
+    ///
+    /// ```
+    /// use mapped_collection::{LoaderOptions, Sampler};
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let options = LoaderOptions::new(8).sampler(Sampler::Rows([2, 0, 2].into()));
+    /// let batch = cells.loader(options)?.epoch(0).next().expect("one batch")?;
+    /// assert_eq!(batch.row_idx, [2, 0, 2]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn sampler(mut self, sampler: Sampler) -> Self {
         self.sampler = sampler;
         self
     }
 
     /// Fixes the order of a shuffle and the draws of a sampler: below 2^63. By default, 0.
+    ///
+    /// ```
+    /// use mapped_collection::{LoaderOptions, Shuffle};
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let loader = cells.loader(LoaderOptions::new(5).shuffle(Shuffle::Exact).seed(42))?;
+    /// let other = loader.with(|options| options.workers(0))?; // does not change the order
+    /// let (a, b) = (loader.epoch(1).next().unwrap()?, other.epoch(1).next().unwrap()?);
+    /// assert_eq!(a.row_idx, b.row_idx);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
     /// The layout of matrices. By default, dense.
+    ///
+    /// ```
+    /// use mapped_collection::{LoaderOptions, MatrixFormat};
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let options = LoaderOptions::new(2).output(MatrixFormat::Csr);
+    /// let batch = cells.loader(options)?.epoch(0).next().expect("a batch")?;
+    /// let x = batch.x().expect("X is read").csr::<f32>()?;
+    /// assert_eq!(x.row(1), (&[1][..], &[4.0][..])); // row 1 has one count, of gene 1
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn output(mut self, output: MatrixFormat) -> Self {
         self.format.output = output;
         self
     }
 
     /// The code of a missing label. By default, -100.
+    ///
+    /// ```
+    /// use mapped_collection::LoaderOptions;
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let options = LoaderOptions::new(5).missing_code(-7);
+    /// let batch = cells.loader(options)?.epoch(0).next().expect("a batch")?;
+    /// assert_eq!(batch.codes("cell_type"), Some(&[1, 0, 1, 1, -7][..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn missing_code(mut self, code: i64) -> Self {
         self.format.missing_code = code;
         self
     }
 
     /// Element type of all matrices. By default, the collection's.
+    ///
+    /// ```
+    /// use mapped_collection::{DType, LoaderOptions};
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let options = LoaderOptions::new(5).dtype(DType::F64);
+    /// let batch = cells.loader(options)?.epoch(0).next().expect("a batch")?;
+    /// assert_eq!(batch.x().expect("X is read").dtype(), DType::F64);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn dtype(mut self, dtype: impl Into<Option<DType>>) -> Self {
         self.format.dtype = dtype.into();
         self
     }
 
     /// Threads that read and decode while the caller works. 0: the caller does it. By default, 2.
+    ///
+    /// ```
+    /// use mapped_collection::LoaderOptions;
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// // No thread: batches are read while `next` is called.
+    /// let mut epoch = cells.loader(LoaderOptions::new(5).workers(0))?.epoch(0);
+    /// assert_eq!(epoch.next().expect("a batch")?.n_obs(), 5);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers;
         self
@@ -97,6 +201,15 @@ impl LoaderOptions {
     /// Bytes for everything at once: rows that wait for their batches, finished batches, and the
     /// collection's cache of chunks. More memory means fewer decodes of an exact shuffle of
     /// compressed files; it never changes the order. By default, 1 GiB.
+    ///
+    /// ```
+    /// use mapped_collection::LoaderOptions;
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let loader = cells.loader(LoaderOptions::new(5).memory(256 << 20))?; // 256 MiB
+    /// assert_eq!(loader.options().get_memory(), 256 << 20);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn memory(mut self, bytes: usize) -> Self {
         self.memory = bytes;
         self
@@ -106,6 +219,17 @@ impl LoaderOptions {
     /// `[s * world_size * batch_size, (s + 1) * world_size * batch_size)` of the order, and rank
     /// `r` takes the r-th `batch_size` of them. The ranks divide a last step that is not full
     /// evenly, unless it is [dropped](Self::drop_last).
+    ///
+    /// ```
+    /// use mapped_collection::LoaderOptions;
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// // Two processes, batches of 2: each step is 4 rows, and this process takes the second two.
+    /// let loader = cells.loader(LoaderOptions::new(2).rank(1, 2))?;
+    /// let batch = loader.epoch(0).next().expect("a batch")?;
+    /// assert_eq!((&batch.store_idx[..], &batch.row_idx[..]), (&[0, 1][..], &[2, 0][..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn rank(mut self, rank: usize, world_size: usize) -> Self {
         self.rank = Part {
             number: rank,
@@ -118,6 +242,17 @@ impl LoaderOptions {
     /// `world_size` in all, so that each of them has as many rows and batches as the others.
     /// Without, no row is repeated, and some ranks have a row, or a batch, less. By default, they
     /// do.
+    ///
+    /// ```
+    /// use mapped_collection::LoaderOptions;
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// // Five rows: one is left for the second step, and rank 1 has nothing to read in it.
+    /// let padded = cells.loader(LoaderOptions::new(2).rank(1, 2))?;
+    /// let loader = padded.with(|options| options.pad(false))?;
+    /// assert_eq!((padded.n_batches(), loader.n_batches()), (2, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn pad(mut self, pad: bool) -> Self {
         self.pad = pad;
         self
@@ -126,6 +261,16 @@ impl LoaderOptions {
     /// The part of this reader when several of them divide the batches of one rank, as the
     /// workers of torch's `DataLoader` do: reader `n` delivers batches `n`, `n + of`, … of its
     /// rank. By default, there is one.
+    ///
+    /// ```
+    /// use mapped_collection::LoaderOptions;
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// // Batches 1 and 3 of five.
+    /// let loader = cells.loader(LoaderOptions::new(1).reader(1, 2))?;
+    /// assert_eq!(loader.n_batches(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn reader(mut self, number: usize, of: usize) -> Self {
         self.reader = Part { number, of };
         self
@@ -212,6 +357,13 @@ impl LoaderOptions {
     /// # Panics
     /// When the batch size, the number of ranks or that of readers is 0, or a step has too many rows
     /// to count.
+    ///
+    /// ```
+    /// use mapped_collection::LoaderOptions;
+    ///
+    /// let options = LoaderOptions::new(2);
+    /// assert_eq!((options.n_batches(5, 0), options.n_batches(5, 2)), (3, 2));
+    /// ```
     pub fn n_batches(&self, n_rows: usize, had: usize) -> usize {
         self.schedule(Order::InOrder(n_rows), had).n_batches()
     }

@@ -9,6 +9,17 @@ use crate::plan::fingerprint::Hash;
 
 /// Where an epoch stands: enough to go on at the next batch, in another process and with another
 /// batch size or number of ranks. All numbers are below 2^63.
+///
+/// ```
+/// use mapped_collection::{LoaderOptions, LoaderState};
+///
+/// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+/// let loader = cells.loader(LoaderOptions::new(2))?;
+/// let json = serde_json::to_string(&loader.epoch_start(1)?)?;
+/// let state: LoaderState = serde_json::from_str(&json)?;
+/// assert_eq!(state.epoch, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoaderState {
     /// The epoch.

@@ -6,6 +6,21 @@ use crate::error::Error;
 use crate::error::read::ReadError;
 
 /// Which rows an epoch has.
+///
+/// ```
+/// use mapped_collection::{LoaderOptions, Sampler};
+///
+/// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+/// // Ten draws in an epoch; row 1 is as likely as all others together, and row 0 never comes.
+/// let sampler = Sampler::Weighted {
+///     weights: [0., 3., 1., 1., 1.].into(),
+///     n_samples: Some(10),
+///     replacement: true,
+/// };
+/// let loader = cells.loader(LoaderOptions::new(4).sampler(sampler))?;
+/// assert_eq!((loader.n_rows(), loader.n_batches()), (10, 3));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 pub enum Sampler {
     /// Each row once.

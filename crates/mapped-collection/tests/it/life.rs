@@ -376,3 +376,21 @@ fn a_file_that_was_replaced_never_mixes_with_the_old_one() {
         }
     }
 }
+
+#[test]
+fn loader_of_columns_reads_nothing_before_the_first_batch() {
+    let path = store("csc_gzip.h5ad");
+    let cells = MappedCollection::builder([path]).open().expect("it opens");
+    let before = cells.io().bytes_read();
+    let loader = cells.loader(LoaderOptions::new(2).workers(0));
+    let mut epoch = loader.expect("a batch fits").epoch(0);
+    assert_eq!(cells.io().bytes_read(), before);
+    let batch = epoch.next().expect("a batch").expect("readable");
+    assert!(cells.io().bytes_read() > before);
+    let item = cells.get(1).expect("a row");
+    let row = item.row("X").expect("X").to_dense();
+    let dense = batch.x().expect("X").to_dense().cast(row.dtype());
+    let (len, n) = (row.len(), dense.len());
+    let second = dense.as_slice().range(len, n.min(2 * len)).to_vec::<f64>();
+    assert_eq!(second, row.as_slice().to_vec::<f64>());
+}

@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, SupportsIndex, cast
 
 import numpy as np
 
@@ -205,7 +205,7 @@ class MappedCollection(Variables, Labels):
         """
         return np.repeat(np.arange(len(self.n_obs_list)), self.n_obs_list)
 
-    def __getitem__(self, idx: Any) -> dict[str, Any]:
+    def __getitem__(self, idx: SupportsIndex | RowsLike) -> dict[str, Any]:
         """Returns a row as an item, or several rows as a batch.
 
         Parameters
@@ -238,7 +238,7 @@ class MappedCollection(Variables, Labels):
         """
         if type(idx) is int or is_one(idx):
             return self._core.item(idx)
-        return self.get_batch(idx)
+        return self.get_batch(cast(RowsLike, idx))
 
     def __getitems__(self, indices: RowsLike) -> list[dict[str, Any]]:
         """Returns many rows as items: what torch's `DataLoader` asks for a whole batch.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from . import _arguments as arguments
 from . import _core
 from ._options import CollectionOptions
-from .types import Join, Label, PathLike
+from .types import Join, Label, LabelLike, PathLike
 
 
 class Opened:
@@ -24,7 +24,7 @@ class Opened:
     obsm_keys: list[str] | None
     encode_labels: list[str] | bool
     encoders: dict[str, dict[Label, int]]
-    unknown_label: Any
+    unknown_label: LabelLike | Mapping[str, LabelLike]
     parallel: bool
     missing_code: int | None
     filtered: bool

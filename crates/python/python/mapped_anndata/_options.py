@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from . import _arguments as arguments
-from .types import ByteSize, DTypeLike, Join, Label, Output, PathLike, SamplerLike
+from .types import ByteSize, DTypeLike, Join, Label, LabelLike, Output, PathLike, SamplerLike
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ class CollectionOptions:
     obs_filter: dict[str, list[Label | None]] | None
     join: Join | None
     encode_labels: bool | list[str]
-    unknown_label: object
+    unknown_label: LabelLike | Mapping[str, LabelLike]
     """As it was given."""
     parallel: bool
     dtype: str | None

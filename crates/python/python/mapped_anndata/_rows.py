@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Mapping, Set
-from typing import Any
+from typing import Any, SupportsIndex, TypeGuard
 
 import numpy as np
 
@@ -18,7 +18,7 @@ def is_rows(value: object) -> bool:
     return isinstance(value, (slice, range, list, tuple)) or _is_array(value)
 
 
-def is_one(value: Any) -> bool:
+def is_one(value: Any) -> TypeGuard[SupportsIndex]:
     """Tells whether a value is a single row number.
 
     Raises

@@ -5,7 +5,7 @@ Imported only where torch is.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils.data import SequentialSampler
@@ -13,6 +13,9 @@ from torch.utils.data._utils.collate import collate, default_collate_fn_map
 
 from ._collate import BulkItem, BulkItems
 from ._trainer import LoaderSampler
+
+if TYPE_CHECKING:
+    from ._loader import Loader
 
 
 def _default(items: Any, *, collate_fn_map: Any = None) -> dict[str, Any]:
@@ -35,6 +38,6 @@ default_collate_fn_map[BulkItem] = _default
 class InOrder(LoaderSampler, SequentialSampler):
     """The order of a loader that reads in file order."""
 
-    def __init__(self, loader: Any) -> None:
+    def __init__(self, loader: Loader) -> None:
         LoaderSampler.__init__(self, loader)
         SequentialSampler.__init__(self, loader.dataset)

@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+import threading
 import warnings
 from collections import Counter
 
@@ -338,17 +339,22 @@ def test_a_killed_worker_is_torchs_error_and_no_hang(method, tmp_path):
 
 
 def test_workers_forked_from_a_thread_while_an_epoch_runs(collection):
-    from concurrent.futures import ThreadPoolExecutor
+    # Not of a pool: a process that one of its threads forks fails when it ends, as it joins itself.
+    totals = []
 
-    def total(_):
-        batches = DataLoader(collection, 500, collate_fn=collate, **workers(2))
-        return sum(batch["X"].sum().item() for batch in batches)
+    def add_totals():
+        for _ in range(2):
+            batches = DataLoader(collection, 500, collate_fn=collate, **workers(2))
+            totals.append(sum(batch["X"].sum().item() for batch in batches))
 
     running = iter(collection.loader(64, shuffle="exact"))
-    with ThreadPoolExecutor(2) as pool:
-        totals = [pool.submit(total, i) for i in range(4)]
-        n_rows = sum(len(batch["X"]) for batch in running)
-        assert len({future.result(timeout=120) for future in totals}) == 1
+    threads = [threading.Thread(target=add_totals, daemon=True) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    n_rows = sum(len(batch["X"]) for batch in running)
+    for thread in threads:
+        thread.join(120)
+    assert len(totals) == 4 and len(set(totals)) == 1
     assert n_rows == 3350
 
 

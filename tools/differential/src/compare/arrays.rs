@@ -1,6 +1,6 @@
 //! Arrays by two readers, element by element.
 
-use anndata_io::{Array, Node, Store, ValuesRef};
+use anndata_io::{Array, Error, Node, Store, ValuesRef};
 
 use super::{Comparison, is_unsupported, shown};
 
@@ -8,21 +8,18 @@ use super::{Comparison, is_unsupported, shown};
 const STEP_BYTES: u64 = 8 << 20;
 /// Elements that are shown of an array that differs.
 const SHOWN: usize = 5;
-/// The end of a name in the fixtures: the array `NAME__plain` holds the values of `NAME`, without a filter that the
-/// other reader may lack.
+/// The end of a name in the fixtures: the array `NAME__plain` holds the values of `NAME`, without a filter or codec that
+/// one of the readers may lack.
 const PLAIN: &str = "__plain";
 
 impl Comparison<'_> {
     pub(super) fn array(&mut self, ours: &Store, other: &Store, element: &str) {
-        let of_ours = ours.array(element);
+        let mut of_ours = ours.array(element);
         let mut of_other = other.array(element);
-        let plain = format!("{element}{PLAIN}");
         // The twin of what was damaged is not.
-        if self.original.is_none()
-            && of_other.as_ref().is_err_and(is_unsupported)
-            && matches!(other.node(&plain), Ok(Some(Node::Array)))
-        {
-            of_other = other.array(&plain);
+        if self.original.is_none() && of_ours.is_ok() != of_other.is_ok() {
+            of_ours = or_plain(of_ours, ours, element);
+            of_other = or_plain(of_other, other, element);
         }
         let Some((ours, other)) = self.both(element, "array", of_ours, of_other) else {
             return;
@@ -117,5 +114,15 @@ impl Comparison<'_> {
         for (index, (a, b)) in different {
             self.different(element, "text", Some(index as u64), shown(&a), shown(&b));
         }
+    }
+}
+
+/// The array without what a reader does not support, where it does not and there is one.
+fn or_plain(array: Result<Array, Error>, store: &Store, element: &str) -> Result<Array, Error> {
+    let plain = format!("{element}{PLAIN}");
+    let is_there = || matches!(store.node(&plain), Ok(Some(Node::Array)));
+    match array {
+        Err(error) if is_unsupported(&error) && is_there() => store.array(&plain),
+        array => array,
     }
 }

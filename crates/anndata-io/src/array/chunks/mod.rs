@@ -66,8 +66,8 @@ pub(crate) enum Chunks {
     Shards(ShardFiles),
     /// Wherever another library finds them: it hands out decoded elements.
     #[cfg_attr(
-        not(feature = "libhdf5"),
-        expect(dead_code, reason = "its only source")
+        not(any(feature = "libhdf5", feature = "zarrs")),
+        expect(dead_code, reason = "its only sources")
     )]
     Library(Box<dyn BlockReader>),
 }

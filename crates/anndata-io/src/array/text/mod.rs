@@ -38,8 +38,8 @@ pub(crate) enum TextEncoding {
     Json,
     /// Texts of variable length that a [`BlockReader`](super::chunks::BlockReader) gives.
     #[cfg_attr(
-        not(feature = "libhdf5"),
-        expect(dead_code, reason = "its only source")
+        not(any(feature = "libhdf5", feature = "zarrs")),
+        expect(dead_code, reason = "its only sources")
     )]
     Library,
 }

@@ -18,7 +18,7 @@ impl CscMatrix {
         starts: &[u64],
         progress: Progress<'_>,
     ) -> Result<Mmap, Error> {
-        let n_elements = self.n_elements();
+        let n_entries = self.n_entries();
         let temporary = |error| {
             let element = format!(
                 "{} (as rows, in {})",
@@ -32,7 +32,7 @@ impl CscMatrix {
         let (parts, sorted) = (parts.map_err(temporary)?, sorted.map_err(temporary)?);
         // By blocks of rows.
         let mut writers = blocks.writers::<T>(&parts, starts);
-        let report = &mut |done| progress(n_elements + done, 3 * n_elements);
+        let report = &mut |done| progress(n_entries + done, 3 * n_entries);
         self.for_each(report, |row, column, value: T| {
             let block = blocks
                 .of_row
@@ -66,7 +66,7 @@ impl CscMatrix {
             {
                 let place = &mut next[entry.row as usize - rows.start];
                 let at = (*place - first) as usize;
-                // A row with more elements than were counted would reach beyond its block.
+                // A row with more entries than were counted would reach beyond its block.
                 if at >= n_in_block {
                     return Err(self.changed());
                 }
@@ -76,9 +76,9 @@ impl CscMatrix {
             let write =
                 |bytes: &[u8], offset| sorted.write_all_at(bytes, offset).map_err(temporary);
             write(bytemuck::cast_slice(&columns), first * 4)?;
-            let offset = n_elements * 4 + first * size_of::<T>() as u64;
+            let offset = n_entries * 4 + first * size_of::<T>() as u64;
             write(bytemuck::cast_slice(&values), offset)?;
-            progress(2 * n_elements + starts[rows.end], 3 * n_elements);
+            progress(2 * n_entries + starts[rows.end], 3 * n_entries);
         }
         // SAFETY: the map is read-only, and its bytes are only ever copied out. The file has no
         // name, so that nobody else can change it.

@@ -16,14 +16,14 @@ impl CscMatrix {
         starts: &[u64],
         progress: Progress<'_>,
     ) -> Result<(Mmap, Mmap), Error> {
-        let n_elements = self.n_elements();
+        let n_entries = self.n_entries();
         let mut next = starts[..self.n_rows()].to_vec();
         let failed = |error| self.columns.indices.error(ErrorKind::Io(Arc::new(error)));
-        let mut column_map = pages(n_elements * 4).map_err(failed)?;
-        let mut value_map = pages(n_elements * size_of::<T>() as u64).map_err(failed)?;
+        let mut column_map = pages(n_entries * 4).map_err(failed)?;
+        let mut value_map = pages(n_entries * size_of::<T>() as u64).map_err(failed)?;
         let columns: &mut [u32] = bytemuck::cast_slice_mut(&mut column_map);
         let values: &mut [T] = bytemuck::cast_slice_mut(&mut value_map);
-        let report = &mut |done| progress(n_elements + done, 2 * n_elements);
+        let report = &mut |done| progress(n_entries + done, 2 * n_entries);
         self.for_each(report, |row, column, value: T| {
             let place = next.get_mut(row as usize).ok_or_else(|| self.changed())?;
             let at = *place as usize;
@@ -57,7 +57,7 @@ impl AsRef<[u8]> for Mapped {
     }
 }
 
-/// Memory of zeros for at least so many bytes, in large pages where the system has them: elements
+/// Memory of zeros for at least so many bytes, in large pages where the system has them: entries
 /// are written far from each other, and finding each in a table of small pages takes longer than
 /// writing it.
 fn pages(n_bytes: u64) -> io::Result<MmapMut> {

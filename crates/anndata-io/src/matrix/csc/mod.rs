@@ -1,8 +1,8 @@
 //! Compressed sparse columns, turned into rows when they are first read.
 //!
-//! Two passes over the file: one counts the elements of each row, one puts them in their places.
+//! Two passes over the file: one counts the entries of each row, one puts them in their places.
 //! Where the rows do not fit into the memory that is left for them, the second pass sorts the
-//! elements by blocks of rows into a temporary file, from which each block is then put in order
+//! entries by blocks of rows into a temporary file, from which each block is then put in order
 //! and written to another one. Either way columns are passed in order, so those of each row ascend.
 //!
 //! ```text
@@ -38,7 +38,7 @@ mod memory;
 
 use memory::Mapped;
 
-/// How far a preparation is: elements done, and elements to do. A matrix counts several times,
+/// How far a preparation is: entries done, and entries to do. A matrix counts several times,
 /// once for each pass.
 pub(super) type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 
@@ -111,12 +111,12 @@ impl CscMatrix {
     }
 
     fn turn<T: Word>(&self, progress: Progress<'_>) -> Result<CsrMatrix, Error> {
-        let n_elements = self.n_elements();
-        let bytes = n_elements.saturating_mul(4 + size_of::<T>() as u64);
+        let n_entries = self.n_entries();
+        let bytes = n_entries.saturating_mul(4 + size_of::<T>() as u64);
         let context = &self.columns.data.parts().context;
         let reservation = context.reserve_csc(bytes);
         let n_passes = if reservation.is_some() { 2 } else { 3 };
-        let starts = self.row_starts(&mut |done| progress(done, n_passes * n_elements))?;
+        let starts = self.row_starts(&mut |done| progress(done, n_passes * n_entries))?;
         let (columns, values) = match reservation {
             Some(reservation) => {
                 let (columns, values) = self.in_memory::<T>(&starts, progress)?;
@@ -127,7 +127,7 @@ impl CscMatrix {
             None => {
                 let map = self.in_file::<T>(&starts, progress)?;
                 let memory = Memory::new(Mapped::new(map, None));
-                ((memory.clone(), 0), (memory, n_elements * 4))
+                ((memory.clone(), 0), (memory, n_entries * 4))
             }
         };
         Ok(CsrMatrix::new(Compressed {
@@ -139,7 +139,7 @@ impl CscMatrix {
         }))
     }
 
-    fn n_elements(&self) -> u64 {
+    fn n_entries(&self) -> u64 {
         self.columns.indptr.last().copied().unwrap_or_default()
     }
 
@@ -147,7 +147,7 @@ impl CscMatrix {
         self.columns.shape[0] as usize
     }
 
-    /// Where the elements of each row begin, and the end.
+    /// Where the entries of each row begin, and the end.
     fn row_starts(&self, progress: &mut dyn FnMut(u64)) -> Result<Vec<u64>, Error> {
         let mut scratch = self.scratch()?;
         // Counts stand one place on, so that their sums are the starts.
@@ -174,9 +174,9 @@ impl CscMatrix {
         Ok(starts)
     }
 
-    /// Ranges of elements that lie in one chunk of the row numbers.
+    /// Ranges of entries that lie in one chunk of the row numbers.
     fn steps(&self) -> impl Iterator<Item = Range<u64>> + use<> {
-        let n_elements = self.n_elements();
+        let n_entries = self.n_entries();
         let chunk = match self.columns.is_direct() {
             true => STEP_ELEMENTS,
             false => self.columns.indices.chunk_shape()[0].min(STEP_ELEMENTS * 16),
@@ -184,7 +184,7 @@ impl CscMatrix {
         let mut at = 0;
         std::iter::from_fn(move || {
             let start = at;
-            at = (at / chunk + 1).saturating_mul(chunk).min(n_elements);
+            at = (at / chunk + 1).saturating_mul(chunk).min(n_entries);
             (start < at).then_some(start..at)
         })
     }
@@ -198,7 +198,7 @@ impl CscMatrix {
         Ok(scratch)
     }
 
-    /// Hands out all elements in the order of the columns: row, column, value.
+    /// Hands out all entries in the order of the columns: row, column, value.
     fn for_each<T: Word>(
         &self,
         progress: &mut dyn FnMut(u64),
@@ -222,7 +222,7 @@ impl CscMatrix {
             let values: &[T] = bytemuck::cast_slice(values);
             let mut at = range.start;
             while at < range.end {
-                // Columns without elements are passed over.
+                // Columns without entries are passed over.
                 while indptr[column + 1] <= at {
                     column += 1;
                 }
@@ -243,14 +243,14 @@ impl CscMatrix {
         self.columns.indices.error(ErrorKind::Changed)
     }
 
-    /// The array of all elements at a place, under the name of the one in the file.
+    /// The array of all entries at a place, under the name of the one in the file.
     fn array(
         &self,
         of_file: &Array,
         dtype: DType,
         (memory, offset): (Memory, u64),
     ) -> Result<Array, Error> {
-        let grid = Grid::single(vec![self.n_elements()]);
+        let grid = Grid::single(vec![self.n_entries()]);
         let context: IoContext = of_file.parts().context.clone();
         Ok(Array::new(ArrayParts {
             context,

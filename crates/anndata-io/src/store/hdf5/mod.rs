@@ -1,5 +1,5 @@
 //! HDF5 files. The structure is read by code of ours over the parsers of the `hdf5-reader` crate; the
-//! bytes of arrays are located here once and read by [`Array`](crate::Array).
+//! bytes of arrays are located here once and read by [`Array`].
 //!
 //! ```text
 //! path ─▶ groups, links ─▶ headers ─▶ messages ─┬─ attributes

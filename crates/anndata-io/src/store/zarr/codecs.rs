@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::extension::Extension;
-use super::parsed::{Parsed, extents, invalid, unknown, unsupported};
+use super::parsed::{Parsed, extents, invalid, unknown_codec, unsupported};
 use crate::array::ItemType;
 use crate::array::decode::{Codec, Elements, Step, StoredType, Sum};
 use crate::array::text::TextEncoding;
@@ -130,7 +130,7 @@ impl<'a> Chain<'a> {
                         let expected = "zarr codecs in order: of arrays, to bytes, of bytes";
                         invalid(expected, &Value::from(name))
                     }
-                    (_, id) => unknown(format!("the zarr codec {id}")),
+                    (_, id) => unknown_codec(format!("the zarr codec {id}")),
                 }
             }
         }
@@ -238,7 +238,7 @@ fn of_bytes(id: &str, get: Get<'_, '_>, element_size: u64) -> Parsed<Codec> {
                 at_start: false,
             }
         }
-        _ => return unknown(format!("the zarr codec {id}")),
+        _ => return unknown_codec(format!("the zarr codec {id}")),
     })
 }
 

@@ -1,8 +1,16 @@
 //! Zarr directories and zip archives of them, format 2 and 3.
 //!
-//! Only metadata is read here; chunks and shards become the same [`Chunks`] that HDF5 has, and go
-//! through the same decoders. Nothing is cached between calls: a store is opened, asked for
-//! arrays, and dropped.
+//! Takes a folder, on disk or in an archive. Only metadata is read here; chunks and shards become the
+//! same [`Chunks`] that HDF5 has, and go through the same decoders. Nothing is cached between calls: a
+//! store is opened, asked for arrays, and dropped.
+//!
+//! ```text
+//! documents ─┬─ metadata/: shape, type, grid ─┐
+//!            ├─ codecs.rs: the pipeline       ├─▶ ArrayParts ─▶ Array
+//!            ├─ fill.rs: the fill value       │
+//!            └─ names of files ───▶ Chunks ───┘
+//! attributes.rs · extension.rs: what a reader must not pass over · parsed.rs: errors
+//! ```
 
 use std::path::{Component, Path};
 
@@ -102,7 +110,7 @@ impl ZarrStore {
         })
     }
 
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         self.folder.path()
     }
 
@@ -168,6 +176,40 @@ impl ZarrStore {
             names.iter().any(|name| name == field)
         });
         Ok(document.map(|document| (table, field, document)))
+    }
+
+    /// The metadata of an array as it stands, for another reader of it.
+    #[cfg(feature = "zarrs")]
+    pub(super) fn array_document(&self, element: &str) -> Result<Value, Error> {
+        let is_array = self.node(element)? == Some(Node::Array);
+        let name = match self.format {
+            Format::V3 => ROOT_V3,
+            Format::V2 => ".zarray",
+        };
+        let document = is_array.then(|| self.document(element, name)).transpose()?;
+        document
+            .flatten()
+            .ok_or_else(|| match self.table_of(element) {
+                Ok(Some(_)) => {
+                    let what = "a field of a table of records by zarrs";
+                    Error::unsupported(self.path(), element, what, "use the default reader")
+                }
+                _ => Error::new(
+                    self.path(),
+                    element,
+                    ErrorKind::MissingElement { nearest: None },
+                ),
+            })
+    }
+
+    #[cfg(feature = "zarrs")]
+    pub(super) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    #[cfg(feature = "zarrs")]
+    pub(super) fn context(&self) -> &IoContext {
+        &self.context
     }
 
     fn node_v3(&self, element: &str) -> Result<Option<(Node, Value)>, Error> {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::error::{AS_NUMBERS, ErrorKind, IF_READABLE};
+use crate::error::{AS_NUMBERS, ErrorKind, IF_READABLE, ZARRS_OR_REWRITE};
 use crate::limits::MAX_SHOWN_CHARS;
 
 /// What a document says, or what is wrong with it.
@@ -37,6 +37,11 @@ pub(super) fn unsupported_type<T>(what: impl Into<String>) -> Parsed<T> {
 pub(super) fn unknown<T>(what: impl Into<String>) -> Parsed<T> {
     let way_out = "read the store with software that knows it, and write it again without it";
     Err(ErrorKind::unsupported(what, way_out))
+}
+
+/// As [`unsupported`], of codecs that zarrs may know.
+pub(super) fn unknown_codec<T>(what: impl Into<String>) -> Parsed<T> {
+    Err(ErrorKind::unsupported(what, ZARRS_OR_REWRITE))
 }
 
 /// A list of lengths.

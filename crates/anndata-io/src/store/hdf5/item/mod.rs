@@ -1,4 +1,12 @@
 //! What the elements of a datatype are read as: the types that numpy has, some of them converted.
+//!
+//! Takes a parsed [`Datatype`], plain data. Returns an [`Item`], or why the type is not read and what
+//! to do about it.
+//!
+//! ```text
+//! integers, IEEE floats ─▶ as they are          enumerations ─▶ booleans, or their integers
+//! other floats          ─▶ converted            texts        ─▶ fixed, or in the heap
+//! ```
 
 use super::datatype::{Class, Datatype, Integer};
 pub(in crate::store) use super::integers::{Truth, integer_type, integers, whole_numbers};

@@ -11,7 +11,7 @@ use crate::dtype::DType;
 use crate::store::zarr::codecs::Chain;
 use crate::store::zarr::extension::Extension;
 use crate::store::zarr::fill;
-use crate::store::zarr::parsed::{Parsed, extents, invalid, unknown, unsupported};
+use crate::store::zarr::parsed::{Parsed, extents, invalid, unknown, unknown_codec, unsupported};
 
 impl ArrayMetadata {
     /// Reads a `zarr.json` document of an array.
@@ -42,7 +42,7 @@ impl ArrayMetadata {
             None => (outer_grid, outer, None),
             Some(sharding) => {
                 if outer.stored_axes.is_some() || !outer.codecs.is_empty() {
-                    return unsupported("a chain of zarr codecs around shards");
+                    return unknown_codec("a chain of zarr codecs around shards");
                 }
                 let (inner, chain, sharding) = shards(&sharding, outer_grid, &data_type)?;
                 (inner, chain, Some(sharding))
@@ -82,7 +82,7 @@ fn shards<'a>(
     }
     let chain = Chain::parse(codec.get("codecs"), rank, data_type)?;
     if chain.sharding.is_some() {
-        return unsupported("a chain of zarr shards within shards");
+        return unknown_codec("a chain of zarr shards within shards");
     }
     let index_at_end = match codec.get("index_location") {
         Value::Null => true,
@@ -95,10 +95,10 @@ fn shards<'a>(
     let index_checksum = match index.codecs[..] {
         [] => false,
         [Codec::Crc32c] => true,
-        _ => return unsupported("a compressed zarr shard index"),
+        _ => return unknown_codec("a compressed zarr shard index"),
     };
     if index.big_endian || index.stored_axes.is_some() || index.sharding.is_some() {
-        return unsupported("a big-endian, transposed or sharded zarr shard index");
+        return unknown_codec("a big-endian, transposed or sharded zarr shard index");
     }
     let inner = grid(&shards.shape, inner, inner_value)?;
     let sharding = Sharding {
