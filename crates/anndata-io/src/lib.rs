@@ -80,6 +80,7 @@ compile_error!("anndata-io reads little-endian files in place and is for little-
 
 mod anndata;
 mod array;
+mod chain;
 mod check;
 mod column;
 mod dtype;
@@ -96,6 +97,7 @@ pub mod testing;
 pub use anndata::{AnnDataFile, AnnDataSource};
 pub use array::Array;
 pub use array::text::Strings;
+pub use chain::{Chain, chain};
 pub use check::{Check, CheckReport, ElementCounts, ElementLayout, ElementReport};
 pub use column::{Codes, Column, ColumnRows, ColumnValues, EncodedColumn};
 pub use dtype::{Bool8, DType, NumericValue, Scalar, UnknownDType, Values, ValuesRef, f16};

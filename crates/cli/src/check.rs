@@ -10,7 +10,7 @@ use mapped_anndata::io::{
     AnnDataSource, Check, CheckReport, DType, ElementCounts, ElementLayout, ElementReport,
     Error as FileError, IoContext,
 };
-use mapped_anndata::{Error, Join, MappedCollection};
+use mapped_anndata::{Error, Join, MappedCollection, OpenError};
 use serde::Serialize;
 
 use crate::Result;
@@ -19,7 +19,7 @@ use crate::escape::escape;
 use crate::json::write_line;
 use crate::options::keys;
 use crate::progress::{Progress, while_waiting};
-use crate::report::Chain;
+use crate::report::messages;
 use crate::text;
 
 pub(crate) fn run(args: &CheckArgs, json: bool, out: &mut impl Write) -> Result<ExitCode> {
@@ -125,8 +125,9 @@ impl Together {
     fn add(&mut self, what: &str, opened: std::result::Result<MappedCollection, Error>) {
         match opened {
             // Faults of single files are listed with them.
-            Ok(_) | Err(Error::File(_)) => {}
-            Err(error @ Error::DuplicateVariable { .. }) => {
+            Ok(_) => {}
+            Err(error) if error.file().is_some() => {}
+            Err(error @ Error::Open(OpenError::DuplicateVariable { .. })) => {
                 let fault = one_line(&error);
                 // The same for either join.
                 if !self.faults.contains(&fault) {
@@ -157,7 +158,7 @@ fn differing_keys(reports: &[CheckReport]) -> Vec<&str> {
 
 /// An error and its causes.
 fn one_line(error: &(dyn std::error::Error + 'static)) -> String {
-    Chain(error).to_string().replace("\ncaused by: ", ": ")
+    messages(error).join(": ")
 }
 
 /// What is wrong with an element, without the file, which stands above it.

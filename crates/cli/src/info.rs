@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::Write;
 
-use mapped_anndata::{Categories, Encoder, Error, Join, Label, MappedCollection, MergedLabels};
+use mapped_anndata::{
+    Categories, Encoder, Error, Join, Label, LabelsError, MappedCollection, MergedLabels,
+};
 use serde::Serialize;
 
 use crate::Result;
@@ -13,6 +15,7 @@ use crate::escape::escape;
 use crate::json::{LabelValue, Object, write_line};
 use crate::options::Opened;
 use crate::progress::while_waiting;
+use crate::report::warning;
 use crate::text;
 
 /// Labels of a key that are shown to people.
@@ -81,8 +84,8 @@ impl Key<'_> {
             });
         }
         let categories = match cells.merged_categories(name) {
-            Err(error @ Error::MixedLabels { .. }) => {
-                tracing::warn!("{error}; its categories are left out");
+            Err(error @ Error::Labels(LabelsError::Mixed { .. })) => {
+                warning(&format!("{error}; its categories are left out"));
                 None
             }
             categories => Some(categories?),

@@ -67,7 +67,6 @@ use args::{Cli, Command};
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> ExitCode {
-    report::warnings_to_stderr();
     let cli = Cli::try_parse().unwrap_or_else(|error| report::usage(&error));
     let mut out = BufWriter::new(io::stdout().lock());
     let done = run(cli, &mut out).and_then(|code| Ok(out.flush().map(|()| code)?));

@@ -14,7 +14,7 @@ use crate::demo::Demo;
 use crate::escape::escape;
 use crate::lists;
 use crate::progress::while_waiting;
-use crate::report::how_to_type;
+use crate::report::{how_to_type, warning};
 
 /// A collection as the command line describes it.
 pub(crate) struct Opened {
@@ -41,6 +41,7 @@ impl Opened {
     fn new(paths: &[PathBuf], args: &CollectionArgs, demo: Option<Demo>) -> Result<Opened> {
         let builder = builder(paths, args)?;
         let cells = while_waiting("opening", || builder.open())?;
+        warn_of(&cells);
         let nearest = cells
             .missing_keys()
             .iter()
@@ -92,6 +93,23 @@ fn layers(args: &CollectionArgs) -> Vec<String> {
     match &args.layers {
         Some(layers) => keys(layers),
         None => vec!["X".to_owned()],
+    }
+}
+
+/// Labels that are warned of one by one.
+const MOST_WARNINGS: usize = 10;
+
+/// Warns of keys and labels that were given and that no store has; of many labels, of the first.
+fn warn_of(cells: &MappedCollection) {
+    for key in cells.missing_keys() {
+        warning(&key.to_string());
+    }
+    let labels = cells.unmatched_labels();
+    for label in labels.iter().take(MOST_WARNINGS) {
+        warning(&label.to_string());
+    }
+    if let more @ 1.. = labels.len().saturating_sub(MOST_WARNINGS) {
+        warning(&format!("and {more} more labels that no store has"));
     }
 }
 

@@ -2,50 +2,18 @@
 
 use std::borrow::Cow;
 use std::error::Error;
-use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-use mapped_anndata::Error as MappedError;
-use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
-use tracing_subscriber::registry::LookupSpan;
+use mapped_anndata::io::chain;
+use mapped_anndata::{Error as MappedError, LabelsError, OpenError};
 
 use crate::escape::{escape, escape_lines};
 use crate::lists;
 
-/// What the libraries warn of becomes plain lines: `warning: …`.
-pub(crate) fn warnings_to_stderr() {
-    tracing_subscriber::fmt()
-        .with_max_level(Level::WARN)
-        .with_writer(io::stderr)
-        .with_ansi(false)
-        .event_format(Plain)
-        .init();
-}
-
-/// The level in words, and the message.
-struct Plain;
-
-impl<S, N> FormatEvent<S, N> for Plain
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let error = *event.metadata().level() == Level::ERROR;
-        let mut text = String::new();
-        let fields = context.field_format();
-        fields.format_fields(Writer::new(&mut text), event)?;
-        let level = if error { "error" } else { "warning" };
-        writeln!(writer, "{level}: {}", escape(&text))
-    }
+/// Prints a warning on a line.
+pub(crate) fn warning(text: &str) {
+    eprintln!("warning: {}", escape(text));
 }
 
 /// Prints an error with its causes, and gives the exit code: 2 for a command line that makes no
@@ -57,8 +25,9 @@ pub(crate) fn failure(error: Box<dyn Error>) -> ExitCode {
     if is_broken_pipe(&*error) {
         return ExitCode::SUCCESS;
     }
-    eprintln!("error: {}", Chain(&*error));
-    if let Some(MappedError::NoSuchColumn { nearest, .. }) = error.downcast_ref::<MappedError>()
+    eprintln!("error: {}", messages(&*error).join("\ncaused by: "));
+    if let Some(MappedError::Labels(LabelsError::NoSuchColumn { nearest, .. })) =
+        error.downcast_ref::<MappedError>()
         && let Some(hint) = nearest.as_deref().and_then(how_to_type)
     {
         eprintln!("{hint}");
@@ -93,32 +62,34 @@ fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
     kind == Some(io::ErrorKind::BrokenPipe)
 }
 
-/// The one text of errors that has two lines, as lamindb has it.
-const TWO_LINES: &str = "shared variables.\nUse join=";
-
-/// A text of an error on one line.
-fn line(text: &str) -> String {
-    let text = text.replace(TWO_LINES, &TWO_LINES.replace('\n', " "));
-    escape(&text).into_owned()
+/// The messages of an error and of its causes, each on one line, in words of the command line.
+pub(crate) fn messages(error: &(dyn Error + 'static)) -> Vec<String> {
+    if let Some(text) = error.downcast_ref::<MappedError>().and_then(in_own_words) {
+        return vec![escape(&text).into_owned()];
+    }
+    let messages = chain(error).messages();
+    messages.map(|text| escape(&text).into_owned()).collect()
 }
 
-/// An error, and below it its causes, each unless the line above ends with its text.
-pub(crate) struct Chain<'a>(pub(crate) &'a dyn Error);
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut above = line(&self.0.to_string());
-        f.write_str(&above)?;
-        let mut next = self.0.source();
-        while let Some(cause) = next {
-            let text = line(&cause.to_string());
-            if !above.ends_with(&text) {
-                write!(f, "\ncaused by: {text}")?;
-                above = text;
-            }
-            next = cause.source();
+/// What the library tells by the names of its methods.
+fn in_own_words(error: &MappedError) -> Option<String> {
+    match error {
+        MappedError::Open(OpenError::Disjoint) => {
+            Some("no variable is in every store: use --join outer, or --join none".to_owned())
         }
-        Ok(())
+        MappedError::Option(error) if error.option() == "encode_labels" => {
+            let found = error.found();
+            Some(format!(
+                "--encode-labels: expected keys that are in --obs, found {found}"
+            ))
+        }
+        MappedError::Option(error) if error.option() == "unknown_label" => {
+            let found = error.found();
+            Some(format!(
+                "--unknown-label: expected keys that are in --obs and encoded, found {found}"
+            ))
+        }
+        _ => None,
     }
 }
 
@@ -129,8 +100,8 @@ mod tests {
     #[derive(Debug)]
     struct Nested(&'static str, Option<Box<Nested>>);
 
-    impl fmt::Display for Nested {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    impl std::fmt::Display for Nested {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
             f.write_str(self.0)
         }
     }
@@ -142,35 +113,14 @@ mod tests {
     }
 
     #[test]
-    fn causes_are_told_once() {
-        let cause = Nested("bad checksum", Some(Box::new(Nested("bit 3", None))));
-        let error = Nested("obs/a: bad checksum", Some(Box::new(cause)));
-        let text = Chain(&error).to_string();
-        assert_eq!(text, "obs/a: bad checksum\ncaused by: bit 3");
+    fn messages_stand_on_one_line_each() {
+        let error = Nested("a\nb", Some(Box::new(Nested("no\x1bdevice", None))));
+        assert_eq!(messages(&error), ["a\\nb", "no\\x1bdevice"]);
     }
 
     #[test]
-    fn each_text_takes_one_line() {
-        let error = Nested(
-            "a\nb.h5ad: \x1b[2J",
-            Some(Box::new(Nested("x\u{9b}", None))),
-        );
-        let expected = "a\\nb.h5ad: \\x1b[2J\ncaused by: x\\x9b";
-        assert_eq!(Chain(&error).to_string(), expected);
-    }
-
-    #[test]
-    fn names_are_told_as_they_are_typed() {
-        assert_eq!(how_to_type("cell_type"), None);
-        let hint = how_to_type("age, years").unwrap();
-        assert_eq!(hint, "hint: on the command line it is 'age\\, years'");
-    }
-
-    #[test]
-    fn a_closed_pipe_is_known_in_each_guise() {
-        let closed = || io::Error::from(io::ErrorKind::BrokenPipe);
-        assert!(is_broken_pipe(&closed()));
-        assert!(is_broken_pipe(&serde_json::Error::io(closed())));
-        assert!(!is_broken_pipe(&io::Error::from(io::ErrorKind::NotFound)));
+    fn messages_of_options_name_those_of_the_command() {
+        let error = MappedError::from(OpenError::Disjoint);
+        assert!(messages(&error)[0].contains("--join outer"));
     }
 }

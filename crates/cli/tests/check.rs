@@ -454,8 +454,7 @@ fn what_keeps_files_from_being_one_collection_is_told() {
     };
     assert_eq!(notices(&["base_a_csr.h5ad", "base_b_csr.h5ad"]), [""; 0]);
     let disjoint = notices(&["base_a_csr.h5ad", "disjoint.h5ad"]);
-    let expected = "inner join: The provided AnnData objects don't have shared variables. Use \
-                    join='outer'.";
+    let expected = "inner join: no variable is in every store: use --join outer, or --join none";
     assert_eq!(disjoint, [expected]);
     let mixed = notices(&["obs_1.h5ad", "obs_2.h5ad"]);
     assert_eq!(mixed.len(), 1, "{mixed:?}");

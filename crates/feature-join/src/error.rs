@@ -5,7 +5,7 @@
 #[non_exhaustive]
 pub enum JoinError {
     /// An inner join in which no name is in every store.
-    #[error("The provided AnnData objects don't have shared variables.\nUse join='outer'.")]
+    #[error("no variable is in every store: an inner join has none, Join::Outer has all")]
     Disjoint,
 
     /// A store lists a name twice, and the stores differ, so that rows would have to be moved by name.

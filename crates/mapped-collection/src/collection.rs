@@ -14,6 +14,8 @@ use crate::batch::waiting::WaitingRows;
 use crate::batch::{Batch, BatchFormat};
 use crate::builder::MappedCollectionBuilder;
 use crate::error::Error;
+use crate::error::open::OpenError;
+use crate::error::read::ReadError;
 use crate::fork::is_forked;
 use crate::item::Item;
 use crate::loader::Loader;
@@ -33,7 +35,7 @@ use crate::plan::unmatched::UnmatchedLabel;
 /// - Repeated column indices are summed, missing labels are never a class, an absent column counts
 ///   as missing in weights and filters, `original_shapes` is known without a join.
 /// - Plain floating-point columns are encoded only when `encode_labels` names them.
-/// - Keys that no store has are listed by [`missing_keys`](Self::missing_keys) and warned of.
+/// - Keys that no store has are listed by [`missing_keys`](Self::missing_keys).
 /// - `X` is not needed unless it is asked for.
 #[derive(Debug, Clone)]
 pub struct MappedCollection {
@@ -61,11 +63,11 @@ impl MappedCollection {
 
     pub(crate) fn open(mut options: Options) -> Result<MappedCollection, Error> {
         if options.sources.is_empty() {
-            return Err(Error::NoPaths);
+            return Err(OpenError::NoPaths.into());
         }
         // Files are opened again later, when the current folder may be another one.
         let sources = options.sources.into_iter().map(AnnDataSource::resolved);
-        options.sources = sources.collect::<Result<_, _>>()?;
+        options.sources = sources.collect::<Result<_, _>>().map_err(OpenError::from)?;
         // Its forked children will know that they are.
         is_forked();
         let plan = Arc::new(Plan::open(&options)?);
@@ -90,7 +92,7 @@ impl MappedCollection {
         MappedCollection::open(self.inner.options.clone())
     }
 
-    /// Closes the files, in all clones. Reading afterwards is [`Error::Closed`]; twice is fine.
+    /// Closes the files, in all clones. Reading afterwards is [`ReadError::Closed`]; twice is fine.
     pub fn close(&self) {
         self.io().close();
     }
@@ -180,7 +182,7 @@ impl MappedCollection {
         usize::try_from(position)
             .ok()
             .filter(|&position| position < n_obs)
-            .ok_or(Error::OutOfBounds { index, n_obs })
+            .ok_or_else(|| ReadError::OutOfBounds { index, n_obs }.into())
     }
 
     /// The join that was asked for.
@@ -223,11 +225,12 @@ impl MappedCollection {
     pub fn prepare(&self, mut progress: impl FnMut(f64)) -> Result<(), Error> {
         self.plan().check_open()?;
         let by_column: Vec<_> = self.plan().unprepared().collect();
-        for (number, matrix) in by_column.iter().enumerate() {
-            matrix.prepare(&mut |done, total| {
+        for (number, (store, matrix)) in by_column.iter().enumerate() {
+            let prepared = matrix.prepare(&mut |done, total| {
                 let done = number as f64 + done as f64 / total.max(1) as f64;
                 progress(done / by_column.len() as f64);
-            })?;
+            });
+            prepared.map_err(|error| ReadError::file(*store, error))?;
         }
         Ok(())
     }
@@ -310,7 +313,9 @@ impl MappedCollection {
     /// When an index is out of bounds or a file cannot be read.
     pub fn obs_names(&self, indices: &[i64]) -> Result<Vec<String>, Error> {
         let rows = indices.iter().map(|&index| self.position(index));
-        self.plan().obs_names(&rows.collect::<Result<Vec<_>, _>>()?)
+        Ok(self
+            .plan()
+            .obs_names(&rows.collect::<Result<Vec<_>, Error>>()?)?)
     }
 
     /// Row `index`, with everything that was asked for. A negative index counts from the end.
@@ -382,7 +387,13 @@ impl MappedCollection {
         format: &BatchFormat,
         types: Types,
     ) -> Result<Batch, Error> {
-        read(self.plan(), located, format, types, &self.inner.waiting)
+        Ok(read(
+            self.plan(),
+            located,
+            format,
+            types,
+            &self.inner.waiting,
+        )?)
     }
 
     /// Prepares epochs of batches. Nothing is read, and no thread started, before the first

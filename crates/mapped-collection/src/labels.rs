@@ -7,6 +7,8 @@ use label_encoding::{Categories, Label, LabelColumn, LabelWeights};
 
 use crate::collection::MappedCollection;
 use crate::error::Error;
+use crate::error::labels::LabelsError;
+use crate::error::read::ReadError;
 use crate::label_values::labels_of;
 use crate::plan::labels::{MergedLabels, StoreLabels};
 use crate::plan::obs::{ObsColumn, merge_categories};
@@ -29,37 +31,40 @@ impl MappedCollection {
         let in_filter = plan.filter_keys.iter().position(|name| name == key);
         let in_obs = plan.obs.iter().position(|obs| obs.name == key);
         let encoder = in_obs.and_then(|number| plan.obs[number].encoder.as_ref());
-        let store = |number: usize| -> Result<Option<StoreLabels<'_>>, Error> {
+        let store = |number: usize| -> Result<Option<StoreLabels<'_>>, ReadError> {
+            let failed = |error| ReadError::file(number, error);
             let store = &plan.stores[number];
             let of_obs = in_obs.and_then(|key| store.columns[key].as_ref());
             let of_filter = in_filter.and_then(|key| store.filter_columns[key].as_ref());
             match (of_obs, of_filter) {
                 (Some(ObsColumn::Values(_)) | None, Some(column)) => {
-                    StoreLabels::of(column, None).map(Some)
+                    StoreLabels::of(column, None).map(Some).map_err(failed)
                 }
-                (Some(column), _) => StoreLabels::of(column, encoder).map(Some),
+                (Some(column), _) => StoreLabels::of(column, encoder).map(Some).map_err(failed),
                 (None, None) if in_obs.is_some() || in_filter.is_some() => Ok(None),
                 (None, None) => {
-                    let column = self.plan().reopen(number)?.obs_column(key)?;
-                    column.as_ref().map(StoreLabels::read).transpose()
+                    let column = self.plan().reopen(number)?.obs_column(key);
+                    let column = column.map_err(failed)?;
+                    let labels = column.as_ref().map(StoreLabels::read);
+                    labels.transpose().map_err(failed)
                 }
             }
         };
         let stores: Vec<_> = (0..self.n_stores()).map(store).collect::<Result<_, _>>()?;
         match stores.iter().any(Option::is_some) {
             true => Ok(stores),
-            false => Err(self.no_such_column(key)),
+            false => Err(self.no_such_column(key).into()),
         }
     }
 
-    fn no_such_column(&self, key: &str) -> Error {
+    fn no_such_column(&self, key: &str) -> LabelsError {
         let mut missing = self.missing_keys().iter();
         let known = missing.find(|missing| missing.group == "obs" && missing.key == key);
         let nearest = match known {
             Some(missing) => missing.nearest.clone(),
             None => self.nearest_column(key),
         };
-        Error::NoSuchColumn {
+        LabelsError::NoSuchColumn {
             key: key.to_owned(),
             nearest,
         }
@@ -88,7 +93,7 @@ impl MappedCollection {
             .filter_map(|(number, store)| Some((number, labels_of(&store?.into_categories()))))
             .collect();
         let files: Vec<&Path> = self.names().collect();
-        merge_categories(key, &files, &categories)
+        Ok(merge_categories(key, &files, &categories)?)
     }
 
     /// The label of every row: `[n_obs]`, missing for the rows of a store without the column.
@@ -143,10 +148,11 @@ impl MappedCollection {
                 texts,
             })
             .collect();
-        LabelWeights::count(self.n_obs(), &columns).map_err(|source| Error::Labels {
+        let failed = |source| LabelsError::Encoding {
             key: keys.join(", "),
             source: Box::new(source),
-        })
+        };
+        Ok(LabelWeights::count(self.n_obs(), &columns).map_err(failed)?)
     }
 
     /// Counts the codes of an encoded key over the rows that passed the filter; `None` when the key

@@ -31,7 +31,7 @@ impl MappedCollection {
         let labels = options.by.key().map(|key| self.merged_labels(key));
         let labels = labels.transpose()?;
         let codes = labels.as_ref().map_or(&[][..], MergedLabels::codes);
-        split_rows(self.n_obs(), options, codes)
+        Ok(split_rows(self.n_obs(), options, codes)?)
     }
 
     /// Draws rows with the weights of their labels, with replacement: every combination of

@@ -1,9 +1,7 @@
 //! Errors as the exceptions that a Python user expects.
 
-use std::error::Error as _;
-
-use mapped_anndata::Error;
-use mapped_anndata::io::ErrorKind;
+use mapped_anndata::io::{ErrorKind, chain};
+use mapped_anndata::{Error, LabelsError, OpenError, ReadError};
 use pyo3::exceptions::{
     PyFileNotFoundError, PyIndexError, PyMemoryError, PyOSError, PyRuntimeError, PyValueError,
 };
@@ -12,16 +10,41 @@ use pyo3::prelude::*;
 /// The errno of a file that does not exist: the same on all systems that are built for.
 const ENOENT: i32 = 2;
 
-/// The exception for an error: the class goes by its kind, the message is its own.
+/// The exception for an error: the class goes by what was being done and why it failed; the
+/// messages are lamindb's and numpy's where they have one for it.
 pub(crate) fn to_python(error: Error) -> PyErr {
-    let text = with_causes(&error);
-    match &error {
-        Error::File(error) => file_error(error, text),
-        Error::OutOfBounds { .. } => PyIndexError::new_err(text),
-        Error::TooLarge { .. } => PyMemoryError::new_err(text),
-        Error::Worker => PyRuntimeError::new_err(text),
-        _ => PyValueError::new_err(text),
+    // A file's error names the file and the element; the number of its store adds nothing.
+    if let Some(error) = error.file() {
+        return file_error(error, chain(error).to_string());
     }
+    match &error {
+        Error::Open(OpenError::Disjoint) => PyValueError::new_err(DISJOINT),
+        Error::Option(option) => PyValueError::new_err(match option.option() {
+            "encode_labels" => ENCODE_LABELS.to_owned(),
+            "unknown_label" => UNKNOWN_LABEL.to_owned(),
+            _ => option.to_string(),
+        }),
+        Error::Labels(LabelsError::Encoding { key, source }) => {
+            PyValueError::new_err(format!("obs/{key}: {source}"))
+        }
+        Error::Read(ReadError::OutOfBounds { index, n_obs }) => {
+            PyIndexError::new_err(out_of_bounds(*index, *n_obs))
+        }
+        Error::Read(ReadError::TooLarge { .. }) => PyMemoryError::new_err(error.to_string()),
+        Error::Read(ReadError::Worker) => PyRuntimeError::new_err(error.to_string()),
+        _ => PyValueError::new_err(chain(&error).to_string()),
+    }
+}
+
+const DISJOINT: &str =
+    "The provided AnnData objects don't have shared variables.\nUse join='outer'.";
+const ENCODE_LABELS: &str = "All elements of `encode_labels` should be in `obs_keys`.";
+const UNKNOWN_LABEL: &str =
+    "All keys of `unknown_label` should be in `encode_labels` and `obs_keys`.";
+
+/// numpy's message for an index that is not one of a row.
+fn out_of_bounds(index: i64, n_obs: usize) -> String {
+    format!("index {index} is out of bounds for axis 0 with size {n_obs}")
 }
 
 /// What the file system or a damaged file is to blame for is an `OSError`, as with h5py; what is
@@ -47,19 +70,4 @@ fn file_error(error: &mapped_anndata::io::Error, text: String) -> PyErr {
         ErrorKind::OutOfBounds { .. } => PyIndexError::new_err(text),
         _ => PyValueError::new_err(text),
     }
-}
-
-/// The message and those of its causes.
-fn with_causes(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text
 }

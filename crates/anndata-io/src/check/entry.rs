@@ -1,6 +1,7 @@
 //! An element under a check: its report, and the faults that were found in it so far.
 
 use super::report::ElementReport;
+use crate::chain::chain;
 use crate::error::Error;
 use crate::limits::MAX_LISTED_FAULTS;
 
@@ -29,7 +30,7 @@ pub(super) struct Entry {
 impl Entry {
     pub(super) fn add(&mut self, piece: u64, faults: Vec<Error>) {
         for fault in faults {
-            let text = describe(&fault);
+            let text = chain(&fault).to_string();
             // Pieces that share a chunk share its fault.
             if !self.faults.iter().any(|(_, known, _)| *known == text) {
                 self.faults.push((piece, text, fault));
@@ -39,15 +40,4 @@ impl Entry {
         self.more_faults += self.faults.len().saturating_sub(MAX_LISTED_FAULTS) as u64;
         self.faults.truncate(MAX_LISTED_FAULTS);
     }
-}
-
-/// An error and its causes, to tell it from others.
-fn describe(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        text.push_str(&format!(": {cause}"));
-        next = cause.source();
-    }
-    text
 }

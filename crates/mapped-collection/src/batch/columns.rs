@@ -3,7 +3,7 @@
 use anndata_io::{ColumnRows, ColumnValues, DType, Scalar, Values, with_dtype};
 
 use crate::batch::slots::BatchSlots;
-use crate::error::Error;
+use crate::error::read::ReadError;
 use crate::label_values::number_label;
 use crate::plan::Plan;
 
@@ -31,7 +31,7 @@ pub(super) fn read_column(
     plan: &Plan,
     number: usize,
     batch: &BatchSlots,
-) -> Result<BatchColumn, Error> {
+) -> Result<BatchColumn, ReadError> {
     let column = |store: u32| plan.stores[store as usize].columns[number].as_ref();
     if plan.obs[number].encoder.is_some() {
         let code = |(&store, &row)| column(store).and_then(|column| column.code(row));
@@ -44,9 +44,12 @@ pub(super) fn read_column(
     order.sort_by_key(|&row| batch.located(row));
     let mut parts = Vec::new();
     for targets in order.chunk_by(|&a, &b| batch.store_idx[a] == batch.store_idx[b]) {
+        let (store, _) = batch.located(targets[0]);
         if let Some(column) = column(batch.store_idx[targets[0]]) {
             let rows = targets.iter().map(|&row| batch.row_idx[row].into());
-            parts.push((column.read(&rows.collect::<Vec<u64>>())?, targets));
+            let read = column.read(&rows.collect::<Vec<u64>>());
+            let read = read.map_err(|error| ReadError::file(store, error))?;
+            parts.push((read, targets));
         }
     }
     let dtype = batch.types.of_column(plan, number);

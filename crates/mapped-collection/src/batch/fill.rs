@@ -9,7 +9,7 @@ use crate::batch::matrix_slots::{PlaceScratch, SlotSink};
 use crate::batch::slots::{BatchSlots, Types};
 use crate::batch::waiting::WaitingRows;
 use crate::batch::{Batch, BatchFormat};
-use crate::error::Error;
+use crate::error::read::ReadError;
 use crate::plan::Plan;
 
 /// One row of one of several batches.
@@ -60,7 +60,7 @@ pub(crate) fn fill(
     rows: &[BatchRow],
     part: (u64, u64),
     scratch: &mut FillScratch,
-) -> Result<(), Error> {
+) -> Result<(), ReadError> {
     let located = |row: &BatchRow| batches[row.batch].located(row.row);
     let mut file_rows = Vec::new();
     for rows in rows.chunk_by(|a, b| located(a).0 == located(b).0) {
@@ -77,10 +77,36 @@ pub(crate) fn fill(
             };
             let map = plan.var_map(store, key);
             let mut sink = SlotSink::new(map, place, &mut scratch.place);
-            source.read_part(&file_rows, part, &mut scratch.read, &mut sink)?;
+            let read = source.read_part(&file_rows, part, &mut scratch.read, &mut sink);
+            read.map_err(|error| ReadError::file(store, error))?;
         }
     }
     Ok(())
+}
+
+/// The same; where it fails, rows are read again one by one, so that the error names the first one
+/// that cannot be read.
+pub(crate) fn fill_or_name_row(
+    plan: &Plan,
+    batches: &[Arc<BatchSlots>],
+    rows: &[BatchRow],
+    part: (u64, u64),
+    scratch: &mut FillScratch,
+) -> Result<(), ReadError> {
+    let file_row = |row: &BatchRow| batches[row.batch].located(row.row).1;
+    match (fill(plan, batches, rows, part, scratch), rows) {
+        (Ok(()), _) => Ok(()),
+        (Err(error), [row]) => Err(error.in_row(file_row(row))),
+        (Err(error), rows) => {
+            rows.iter().try_for_each(|row| {
+                let one = std::slice::from_ref(row);
+                let read = fill(plan, batches, one, part, scratch);
+                read.map_err(|error| error.in_row(file_row(row)))
+            })?;
+            // Each of them can be read now: what failed was no row's.
+            Err(error)
+        }
+    }
 }
 
 /// Reads rows, given by store and row in its file, as one batch in this order.
@@ -93,7 +119,7 @@ pub(crate) fn read(
     format: &BatchFormat,
     types: Types,
     waiting: &Arc<WaitingRows>,
-) -> Result<Batch, Error> {
+) -> Result<Batch, ReadError> {
     plan.check_open()?;
     plan.prepare_stores_of(&located)?;
     let slots = Arc::new(BatchSlots::new(
@@ -104,6 +130,6 @@ pub(crate) fn read(
         .collect();
     rows.sort_by_key(|row| slots.located(row.row));
     let batches = std::slice::from_ref(&slots);
-    FillScratch::of_thread(|scratch| fill(plan, batches, &rows, (0, 1), scratch))?;
+    FillScratch::of_thread(|scratch| fill_or_name_row(plan, batches, &rows, (0, 1), scratch))?;
     slots.finish(plan)
 }

@@ -9,7 +9,7 @@ use crate::batch::matrix_slots::{MatrixSlots, RowStorage};
 use crate::batch::pool::PoolHandle;
 use crate::batch::waiting::WaitingRows;
 use crate::batch::{Batch, BatchFormat, MatrixFormat};
-use crate::error::Error;
+use crate::error::read::ReadError;
 use crate::plan::Plan;
 
 /// Which element types matrices and columns have.
@@ -76,7 +76,7 @@ impl BatchSlots {
         types: Types,
         pack: bool,
         waiting: &Arc<WaitingRows>,
-    ) -> Result<BatchSlots, Error> {
+    ) -> Result<BatchSlots, ReadError> {
         let mut stores: Vec<usize> = located.iter().map(|&(store, _)| store).collect();
         stores.sort_unstable();
         stores.dedup();
@@ -106,7 +106,7 @@ impl BatchSlots {
             let slots = MatrixSlots::new(n_rows, row_shape, dtype, output, storage, waiting);
             Ok(Some(slots))
         });
-        let matrices = matrices.collect::<Result<_, Error>>()?;
+        let matrices = matrices.collect::<Result<_, ReadError>>()?;
         let (store_idx, row_idx) = located
             .into_iter()
             .map(|(store, row)| (store as u32, row))
@@ -183,7 +183,7 @@ impl BatchSlots {
     ///
     /// # Errors
     /// When an obs column cannot be read.
-    pub(crate) fn finish(&self, plan: &Plan) -> Result<Batch, Error> {
+    pub(crate) fn finish(&self, plan: &Plan) -> Result<Batch, ReadError> {
         let mut matrices = Vec::with_capacity(self.matrices.len());
         for (key, slots) in plan.matrices.iter().zip(&self.matrices) {
             if let Some(slots) = slots {
@@ -208,12 +208,12 @@ impl BatchSlots {
 
 /// # Errors
 /// When the elements of a matrix could not be addressed.
-fn check_size(n_rows: usize, width: usize, dtype: DType) -> Result<(), Error> {
+fn check_size(n_rows: usize, width: usize, dtype: DType) -> Result<(), ReadError> {
     let len = n_rows.checked_mul(width);
     let bytes = len.and_then(|len| len.checked_mul(dtype.size()));
     match bytes {
         Some(bytes) if isize::try_from(bytes).is_ok() => Ok(()),
-        _ => Err(Error::TooLarge {
+        _ => Err(ReadError::TooLarge {
             n_rows,
             row_len: width,
         }),

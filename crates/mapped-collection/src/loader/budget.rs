@@ -4,7 +4,7 @@ use anndata_io::IoContext;
 
 use crate::batch::slots::BatchSlots;
 use crate::batch::waiting::WaitingRows;
-use crate::error::Error;
+use crate::error::option::OptionError;
 
 /// At most how many finished batches wait for the caller.
 const MOST_READY: usize = 8;
@@ -50,7 +50,11 @@ impl Budget {
     ///
     /// # Errors
     /// When two batches do not fit.
-    pub(crate) fn new(memory: usize, cache: usize, batch: BatchBytes) -> Result<Budget, Error> {
+    pub(crate) fn new(
+        memory: usize,
+        cache: usize,
+        batch: BatchBytes,
+    ) -> Result<Budget, OptionError> {
         let rest = memory.saturating_sub(cache);
         let bytes = batch.waiting.max(batch.finished);
         if bytes.saturating_mul(2) > rest {
@@ -58,7 +62,7 @@ impl Budget {
             let expected = format!(
                 "at least {needed} bytes: {cache} for the cache of chunks, and room for two batches"
             );
-            return Err(Error::option("memory", expected, memory));
+            return Err(OptionError::new("memory", expected, memory));
         }
         let most_ready = (rest / 8 / batch.finished.max(1)).clamp(1, MOST_READY);
         Ok(Budget {

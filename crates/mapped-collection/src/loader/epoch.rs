@@ -171,7 +171,7 @@ impl Iterator for Epoch {
 
     fn next(&mut self) -> Option<Self::Item> {
         let batch = match self.prefetcher() {
-            Ok(prefetcher) => prefetcher?.next(),
+            Ok(prefetcher) => prefetcher?.next().map_err(Error::from),
             Err(error) => Err(error),
         };
         self.next += 1;

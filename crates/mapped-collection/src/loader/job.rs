@@ -7,6 +7,7 @@ use crate::batch::pool::BufferPool;
 use crate::batch::slots::{BatchSlots, Types};
 use crate::batch::waiting::WaitingRows;
 use crate::error::Error;
+use crate::error::read::ReadError;
 use crate::loader::budget::{BatchBytes, Budget};
 use crate::loader::policy::{ReadMode, WindowPolicy};
 use crate::loader::window::Window;
@@ -81,7 +82,7 @@ impl Job {
         &self,
         rows: &[usize],
         waiting: &Arc<WaitingRows>,
-    ) -> Result<Arc<BatchSlots>, Error> {
+    ) -> Result<Arc<BatchSlots>, ReadError> {
         let located = locate(&self.plan, rows);
         self.plan.prepare_stores_of(&located)?;
         let mode = self.policy.read_mode();
@@ -96,7 +97,7 @@ impl Job {
         batches: usize,
         waiting: &Arc<WaitingRows>,
         carried: Option<&CarriedBatch>,
-    ) -> Result<Window, Error> {
+    ) -> Result<Window, ReadError> {
         let extent = Extent {
             first,
             batches,
@@ -130,7 +131,7 @@ fn new_slots(
     format: &BatchFormat,
     mode: ReadMode,
     waiting: &Arc<WaitingRows>,
-) -> Result<BatchSlots, Error> {
+) -> Result<BatchSlots, ReadError> {
     let pack = mode == ReadMode::Packed;
     BatchSlots::new(plan, located, format, Types::Promoted, pack, waiting)
 }

@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use crate::batch::pool::BufferPool;
 use crate::error::Error;
+use crate::error::state::StateError;
 use crate::loader::epoch::Epoch;
 use crate::loader::job::Job;
 use crate::loader::options::LoaderOptions;
@@ -240,11 +241,12 @@ impl Loader {
         let n_rows = self.n_rows();
         match usize::try_from(state.rows) {
             Ok(rows) if rows <= n_rows => Ok(self.begin(state.epoch, rows)),
-            _ => Err(Error::State {
+            _ => Err(StateError::Mismatch {
                 what: "the number of its rows",
                 expected: format!("at most {n_rows}"),
                 found: state.rows.to_string(),
-            }),
+            }
+            .into()),
         }
     }
 
@@ -267,11 +269,12 @@ impl Loader {
     /// ```
     pub fn check_state(&self, state: &LoaderState) -> Result<(), Error> {
         let mismatch = |what, expected: u64, found: u64| {
-            Err(Error::State {
+            Err(StateError::Mismatch {
                 what,
                 expected: expected.to_string(),
                 found: found.to_string(),
-            })
+            }
+            .into())
         };
         let own = self.state(state.epoch, 0)?;
         if state.seed != own.seed {
@@ -305,7 +308,7 @@ impl Loader {
         if drawn == of_drawn(&self.options.sampler) {
             Ok(())
         } else {
-            Err(Error::Redrawn { epoch })
+            Err(StateError::Redrawn { epoch }.into())
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::Error;
+use crate::error::read::ReadError;
 
 /// Which rows an epoch has.
 ///
@@ -74,10 +75,10 @@ impl Sampler {
             Sampler::All => Ok(()),
             Sampler::Rows(rows) | Sampler::Drawn(rows) => {
                 match rows.iter().find(|&&row| row as usize >= n_obs) {
-                    Some(&row) => Err(Error::OutOfBounds {
-                        index: row.into(),
-                        n_obs,
-                    }),
+                    Some(&row) => {
+                        let index = row.into();
+                        Err(ReadError::OutOfBounds { index, n_obs }.into())
+                    }
                     None if u32::try_from(rows.len()).is_err() => {
                         Err(Error::option("sampler", "less than 2^32 rows", rows.len()))
                     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::Error;
+use crate::error::option::OptionError;
 use crate::order::shuffle::{Purpose, permutation_for};
 
 /// How rows are divided.
@@ -90,7 +90,7 @@ pub(crate) fn split_rows(
     n_obs: usize,
     options: &SplitOptions,
     labels: &[u32],
-) -> Result<Vec<Vec<u32>>, Error> {
+) -> Result<Vec<Vec<u32>>, OptionError> {
     let SplitOptions {
         fractions,
         by,
@@ -99,13 +99,13 @@ pub(crate) fn split_rows(
     let total: f64 = fractions.iter().sum();
     if fractions.iter().any(|&f| f.is_nan() || f <= 0.0) || total > 1.0 + 1e-9 {
         let expected = "positive numbers that sum to at most 1";
-        return Err(Error::option(
+        return Err(OptionError::new(
             "fractions",
             expected,
             format!("{fractions:?}"),
         ));
     }
-    let too_many = |_| Error::option("split", "less than 2^32 rows", n_obs);
+    let too_many = |_| OptionError::new("split", "less than 2^32 rows", n_obs);
     let n_obs = u32::try_from(n_obs).map_err(too_many)?;
     let shuffled = |n: u32| permutation_for(n, *seed, 0, Purpose::Split);
     let mut parts = match by {

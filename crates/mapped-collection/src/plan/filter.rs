@@ -3,7 +3,6 @@
 use anndata_io::{AnnDataFile, Codes, EncodedColumn};
 use label_encoding::{Label, LabelKind};
 
-use crate::error::Error;
 use crate::label_values::labels_of;
 use crate::options::{FilterValue, LabelMatch, ObsFilter};
 use crate::plan::obs::ObsColumn;
@@ -43,7 +42,7 @@ impl ObsFilter {
         &self,
         file: &AnnDataFile,
         seen: &mut [Seen],
-    ) -> Result<(Vec<u32>, Vec<Option<ObsColumn>>), Error> {
+    ) -> Result<(Vec<u32>, Vec<Option<ObsColumn>>), anndata_io::Error> {
         let mut rows: Vec<u32> = (0..file.n_obs() as u32).collect();
         let mut columns = Vec::with_capacity(self.columns.len());
         for ((key, allowed), seen) in self.columns.iter().zip(seen) {

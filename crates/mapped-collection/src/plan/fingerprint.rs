@@ -1,6 +1,6 @@
 //! A hash that tells one collection's data from another's.
 
-use crate::error::Error;
+use crate::error::read::ReadError;
 use crate::plan::Plan;
 
 /// Names of at most so many rows tell one collection from another of the same shape.
@@ -35,12 +35,12 @@ impl Plan {
     ///
     /// # Errors
     /// When obs names cannot be read.
-    pub(crate) fn fingerprint(&self) -> Result<u64, Error> {
+    pub(crate) fn fingerprint(&self) -> Result<u64, ReadError> {
         let hash = || Ok(Box::new(self.hash()?));
         self.fingerprint.get_or_try_init(hash).copied()
     }
 
-    fn hash(&self) -> Result<u64, Error> {
+    fn hash(&self) -> Result<u64, ReadError> {
         let mut hash = Hash::new();
         for store in &self.stores {
             hash.word(store.n_file_obs.into());

@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use anndata_io::{Codes, Column, ColumnValues, DType};
 use label_encoding::{Encoder, Label, MISSING};
 
-use crate::error::Error;
 use crate::label_values::{cast, labels_of};
 use crate::plan::Rows;
 use crate::plan::obs::ObsColumn;
@@ -131,7 +130,7 @@ impl<'a> StoreLabels<'a> {
     }
 
     /// Reads a column.
-    pub(crate) fn read(column: &Column) -> Result<StoreLabels<'static>, Error> {
+    pub(crate) fn read(column: &Column) -> Result<StoreLabels<'static>, anndata_io::Error> {
         let labels = column.read_labels()?;
         let (categories, codes) = (Cow::Owned(labels.categories), Cow::Owned(labels.codes));
         let (dtype, nullable) = (column.dtype(), column.is_nullable());
@@ -142,7 +141,7 @@ impl<'a> StoreLabels<'a> {
     pub(crate) fn of(
         column: &'a ObsColumn,
         encoder: Option<&Encoder>,
-    ) -> Result<StoreLabels<'a>, Error> {
+    ) -> Result<StoreLabels<'a>, anndata_io::Error> {
         match column {
             ObsColumn::Values(column) => StoreLabels::read(column),
             ObsColumn::Labels {

@@ -3,7 +3,7 @@
 use anndata_io::{DType, LayerKey, MatrixSource};
 use feature_join::VarMap;
 
-use crate::error::Error;
+use crate::error::read::ReadError;
 use crate::options::Options;
 use crate::plan::{Plan, StorePlan};
 
@@ -57,24 +57,30 @@ impl Plan {
         stores.any(|store| store.matrices[number].is_some())
     }
 
-    /// The matrices that are stored by column and were not turned into rows yet.
-    pub(crate) fn unprepared(&self) -> impl Iterator<Item = &MatrixSource> {
-        let matrices = self.stores.iter().flat_map(|store| store.matrices.iter());
-        matrices.flatten().filter(|matrix| !matrix.is_prepared())
+    /// The matrices that are stored by column and were not turned into rows yet, each with the
+    /// number of its store.
+    pub(crate) fn unprepared(&self) -> impl Iterator<Item = (usize, &MatrixSource)> {
+        let stores = self.stores.iter().enumerate();
+        let matrices = stores.flat_map(|(number, store)| {
+            let matrices = store.matrices.iter().flatten();
+            matrices.map(move |matrix| (number, matrix))
+        });
+        matrices.filter(|(_, matrix)| !matrix.is_prepared())
     }
 
     /// Makes the matrices of the stores of some rows ready to be read by rows.
     ///
     /// # Errors
     /// When one cannot be read, or a temporary file cannot be written.
-    pub(crate) fn prepare_stores_of(&self, located: &[(usize, u32)]) -> Result<(), Error> {
+    pub(crate) fn prepare_stores_of(&self, located: &[(usize, u32)]) -> Result<(), ReadError> {
         if self.all_by_row {
             return Ok(());
         }
         for &(store, _) in located {
             for matrix in self.stores[store].matrices.iter().flatten() {
                 if !matrix.is_prepared() {
-                    matrix.prepare(&mut |_, _| {})?;
+                    let prepared = matrix.prepare(&mut |_, _| {});
+                    prepared.map_err(|error| ReadError::file(store, error))?;
                 }
             }
         }
@@ -114,7 +120,7 @@ impl Plan {
         &self,
         number: usize,
         stores: &[usize],
-    ) -> Result<Option<Vec<usize>>, Error> {
+    ) -> Result<Option<Vec<usize>>, ReadError> {
         let key = &self.matrices[number];
         let shape = |store: usize| {
             let source = self.stores[store].matrices[number].as_ref();
@@ -136,7 +142,7 @@ impl Plan {
             },
         };
         let file = |store: usize| self.stores[store].file.clone();
-        Err(Error::Ragged {
+        Err(ReadError::Ragged {
             key: key.name.clone(),
             files: Box::new((file(first), file(other))),
             found: Box::new((describe(first), describe(other))),

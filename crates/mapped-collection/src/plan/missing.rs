@@ -1,16 +1,18 @@
 //! Keys that were asked for and that no store has: most are misspelt.
 
 use std::collections::HashSet;
+use std::fmt;
 
 use anndata_io::nearest_name;
 
-use crate::error::Error;
+use crate::error::open::OpenError;
 use crate::options::Options;
 use crate::plan::Plan;
 use crate::plan::filter::Seen;
 
 /// A key that no store has: it is left out of every item.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MissingKey {
     /// `layers`, `obsm` or `obs`.
     pub group: &'static str,
@@ -20,6 +22,16 @@ pub struct MissingKey {
     pub nearest: Option<String>,
 }
 
+impl fmt::Display for MissingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no store has {} key {:?}", self.group, self.key)?;
+        match &self.nearest {
+            Some(name) => write!(f, ": did you mean {name:?}?"),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Plan {
     /// The keys that no store has: of the options, and of the filter, where a misspelt one would
     /// leave no row without a word.
@@ -27,7 +39,7 @@ impl Plan {
         &self,
         options: &Options,
         filtered: &[Seen],
-    ) -> Result<Vec<MissingKey>, Error> {
+    ) -> Result<Vec<MissingKey>, OpenError> {
         let mut wanted: Vec<(&'static str, &String)> = Vec::new();
         let layers = options.layers_keys.iter().map(|key| ("layers", key));
         let names = layers.chain(options.obsm_keys.iter().map(|key| ("obsm", key)));
@@ -64,12 +76,6 @@ impl Plan {
         let missing = wanted.into_iter().map(|(group, key)| {
             let names = existing.iter().filter(|(name, _)| *name == group);
             let nearest = nearest_name(key, names.map(|(_, name)| name.as_str()));
-            match &nearest {
-                Some(name) => {
-                    tracing::warn!("no store has {group} key {key:?}: did you mean {name:?}?")
-                }
-                None => tracing::warn!("no store has {group} key {key:?}"),
-            }
             MissingKey {
                 group,
                 key: key.clone(),

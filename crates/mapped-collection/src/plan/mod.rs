@@ -28,7 +28,7 @@ use anndata_io::{AnnDataFile, AnnDataSource, DType, ErrorKind, IoContext, Matrix
 use feature_join::{JointVars, VarNames};
 use once_cell::race::OnceBox;
 
-use crate::error::Error;
+use crate::error::read::ReadError;
 use crate::plan::matrices::MatrixKey;
 use crate::plan::missing::MissingKey;
 use crate::plan::obs::{ObsColumn, ObsKey};
@@ -52,7 +52,7 @@ pub(crate) struct Plan {
     pub(crate) joint: Option<JointVars>,
     pub(crate) missing_keys: Vec<MissingKey>,
     /// Whether batches can be made: an error where two entries would have one name.
-    pub(crate) batch_names: Result<(), Error>,
+    pub(crate) batch_names: Result<(), ReadError>,
     pub(crate) unmatched_labels: Vec<UnmatchedLabel>,
     /// Whether no matrix is stored by column.
     all_by_row: bool,
@@ -114,9 +114,9 @@ impl Plan {
 
     /// # Errors
     /// When the collection was closed.
-    pub(crate) fn check_open(&self) -> Result<(), Error> {
+    pub(crate) fn check_open(&self) -> Result<(), ReadError> {
         if self.io.is_closed() {
-            Err(Error::Closed)
+            Err(ReadError::Closed)
         } else {
             Ok(())
         }
@@ -138,18 +138,19 @@ impl Plan {
     }
 
     /// A store's file, opened again for what was not kept of it.
-    pub(crate) fn reopen(&self, store: usize) -> Result<AnnDataFile, Error> {
-        let store = &self.stores[store];
-        let file = store.source.open(&self.io)?;
+    pub(crate) fn reopen(&self, number: usize) -> Result<AnnDataFile, ReadError> {
+        let store = &self.stores[number];
+        let failed = |error| ReadError::file(number, error);
+        let file = store.source.open(&self.io).map_err(failed)?;
         if file.n_obs() != u64::from(store.n_file_obs) {
             let kind = ErrorKind::Changed;
-            return Err(anndata_io::Error::new(file.path(), "obs", kind).into());
+            return Err(failed(anndata_io::Error::new(file.path(), "obs", kind)));
         }
         Ok(file)
     }
 
     /// The obs names of rows of the collection, in the order asked.
-    pub(crate) fn obs_names(&self, rows: &[usize]) -> Result<Vec<String>, Error> {
+    pub(crate) fn obs_names(&self, rows: &[usize]) -> Result<Vec<String>, ReadError> {
         self.check_open()?;
         let mut of_store: Vec<Vec<(usize, u64)>> = vec![Vec::new(); self.stores.len()];
         for (target, &index) in rows.iter().enumerate() {
@@ -161,9 +162,11 @@ impl Plan {
             if wanted.is_empty() {
                 continue;
             }
-            let column = self.reopen(store)?.obs_index()?;
+            let failed = |error| ReadError::file(store, error);
+            let column = self.reopen(store)?.obs_index().map_err(failed)?;
             let rows: Vec<u64> = wanted.iter().map(|&(_, row)| row).collect();
-            for (&(target, _), name) in wanted.iter().zip(column.read_names(&rows)?.iter()) {
+            let names_read = column.read_names(&rows).map_err(failed)?;
+            for (&(target, _), name) in wanted.iter().zip(names_read.iter()) {
                 names[target] = name.to_owned();
             }
         }

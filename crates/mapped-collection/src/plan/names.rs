@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::error::Error;
+use crate::error::read::ReadError;
 use crate::plan::Plan;
 
 impl Plan {
@@ -12,17 +12,17 @@ impl Plan {
     /// # Errors
     /// When two of its entries have one name; the validity of a column of numbers, `<key>_valid`,
     /// is an entry too.
-    pub(crate) fn check_batch_names(&self) -> Result<(), Error> {
+    pub(crate) fn check_batch_names(&self) -> Result<(), ReadError> {
         self.batch_names.clone()
     }
 
     /// What [`check_batch_names`](Self::check_batch_names) tells, found once: small batches are
     /// read in less time than it takes.
-    pub(crate) fn find_same_name(&self) -> Result<(), Error> {
+    pub(crate) fn find_same_name(&self) -> Result<(), ReadError> {
         let mut known: HashMap<String, String> = HashMap::new();
         let mut add = |name: String, what: String| match known.get(&name) {
             // The same key asked for twice is the same entry.
-            Some(first) if *first != what => Err(Error::SameName {
+            Some(first) if *first != what => Err(ReadError::SameName {
                 first: first.clone(),
                 second: what,
                 name,

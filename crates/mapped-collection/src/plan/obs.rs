@@ -6,6 +6,9 @@ use anndata_io::{Codes, Column, ColumnRows, ColumnValues, DType, EncodedColumn};
 use label_encoding::{Categories, Encoder, EncodingError, Label};
 
 use crate::error::Error;
+use crate::error::labels::LabelsError;
+use crate::error::open::OpenError;
+use crate::error::option::OptionError;
 use crate::label_values::labels_of;
 use crate::options::{EncodeLabels, LabelMatch, Options, UnknownLabel};
 use crate::plan::{Plan, StorePlan};
@@ -43,7 +46,7 @@ impl ObsColumn {
     ///
     /// # Errors
     /// When the column cannot be read.
-    pub(crate) fn read(&self, rows: &[u64]) -> Result<ColumnRows, Error> {
+    pub(crate) fn read(&self, rows: &[u64]) -> Result<ColumnRows, anndata_io::Error> {
         match self {
             ObsColumn::Labels {
                 categories, codes, ..
@@ -51,7 +54,7 @@ impl ObsColumn {
                 let codes = rows.iter().map(|&row| codes.get(row as usize));
                 Ok(ColumnRows::of_codes(categories, codes))
             }
-            ObsColumn::Values(column) => Ok(column.read_rows(rows)?),
+            ObsColumn::Values(column) => column.read_rows(rows),
         }
     }
 
@@ -105,12 +108,17 @@ impl Plan {
 }
 
 /// The obs keys that are to be encoded, unless they turn out to be floats.
-pub(crate) fn encoded_keys(options: &Options) -> Result<Vec<String>, Error> {
+pub(crate) fn encoded_keys(options: &Options) -> Result<Vec<String>, OptionError> {
     let encoded = match &options.encode_labels {
         EncodeLabels::All => options.obs_keys.clone(),
         EncodeLabels::Keys(keys) => {
             if let Some(key) = keys.iter().find(|key| !options.obs_keys.contains(key)) {
-                return Err(Error::EncodeLabels { key: key.clone() });
+                let found = format!("{key:?}");
+                return Err(OptionError::new(
+                    "encode_labels",
+                    "keys that are in .obs([..])",
+                    found,
+                ));
             }
             keys.clone()
         }
@@ -119,7 +127,12 @@ pub(crate) fn encoded_keys(options: &Options) -> Result<Vec<String>, Error> {
         && !encoded.is_empty()
         && let Some((key, _)) = keys.iter().find(|(key, _)| !encoded.contains(key))
     {
-        return Err(Error::UnknownLabel { key: key.clone() });
+        let found = format!("{key:?}");
+        return Err(OptionError::new(
+            "unknown_label",
+            "keys that are in .obs([..]) and encoded",
+            found,
+        ));
     }
     Ok(encoded)
 }
@@ -151,7 +164,7 @@ pub(crate) fn open_columns(
             stores[store].columns.push(match column {
                 None => None,
                 Some(column) if is_encoded || column.is_categorical() => {
-                    let labels = column.read_labels()?;
+                    let labels = column.read_labels().map_err(OpenError::from)?;
                     if is_encoded {
                         merged.push((store, labels_of(&labels.categories)));
                     }
@@ -199,7 +212,7 @@ pub(crate) fn merge_categories(
     key: &str,
     files: &[impl AsRef<Path>],
     stores: &[(usize, Vec<Option<Label>>)],
-) -> Result<Categories, Error> {
+) -> Result<Categories, LabelsError> {
     let labels: Vec<(usize, Vec<Label>)> = stores
         .iter()
         .map(|(store, labels)| (*store, labels.iter().flatten().cloned().collect()))
@@ -212,13 +225,13 @@ pub(crate) fn merge_categories(
             second_kind,
         } => {
             let file = |store: usize| files[store].as_ref().to_owned();
-            Error::MixedLabels {
+            LabelsError::Mixed {
                 key: key.to_owned(),
                 files: Box::new((file(first_store), file(second_store))),
                 kinds: Box::new((first_kind.to_string(), second_kind.to_string())),
             }
         }
-        source => Error::Labels {
+        source => LabelsError::Encoding {
             key: key.to_owned(),
             source: Box::new(source),
         },

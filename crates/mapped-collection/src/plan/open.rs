@@ -8,11 +8,12 @@ use feature_join::VarNames;
 use once_cell::race::OnceBox;
 
 use crate::error::Error;
+use crate::error::open::OpenError;
 use crate::options::{ObsFilter, Options};
 use crate::plan::filter::Seen;
 use crate::plan::matrices::matrix_keys;
 use crate::plan::obs::{encoded_keys, open_columns};
-use crate::plan::unmatched::{unknown_labels, warn};
+use crate::plan::unmatched::unknown_labels;
 use crate::plan::variables::{SharedNames, join_vars};
 use crate::plan::{Plan, Rows, StorePlan};
 
@@ -92,7 +93,6 @@ impl Plan {
         plan.missing_keys = plan.find_missing(options, &filtered)?;
         let unknown = unknown_labels(&options.unknown_label, &plan.found_encoders());
         plan.unmatched_labels.extend(unknown);
-        warn(&plan.unmatched_labels);
         Ok(plan)
     }
 }
@@ -105,9 +105,9 @@ impl Opened {
         options: &Options,
         layers: &[LayerKey],
         io: &IoContext,
-    ) -> Result<(), Error> {
+    ) -> Result<(), OpenError> {
         let file = source.open(io)?;
-        let n_file_obs = u32::try_from(file.n_obs()).map_err(|_| Error::TooManyRows {
+        let n_file_obs = u32::try_from(file.n_obs()).map_err(|_| OpenError::TooManyRows {
             file: file.path().into(),
             n_obs: file.n_obs(),
         })?;

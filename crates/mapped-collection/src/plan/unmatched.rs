@@ -53,8 +53,6 @@ const MOST_CANDIDATES: usize = 10_000;
 const LONGEST: usize = 200;
 /// Labels of one option and key for which a near one is looked for.
 const MOST_NEAREST: usize = 20;
-/// Labels that are warned of one by one.
-const MOST_WARNINGS: usize = 10;
 
 /// Labels that one that was given may stand for.
 #[derive(Debug, Default)]
@@ -143,15 +141,5 @@ pub(crate) fn unknown_labels(
             }
             found
         }
-    }
-}
-
-/// Warns of them: of many, of the first ones.
-pub(crate) fn warn(unmatched: &[UnmatchedLabel]) {
-    for label in unmatched.iter().take(MOST_WARNINGS) {
-        tracing::warn!("{label}");
-    }
-    if let more @ 1.. = unmatched.len().saturating_sub(MOST_WARNINGS) {
-        tracing::warn!("and {more} more labels that no store has");
     }
 }

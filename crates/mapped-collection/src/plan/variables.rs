@@ -8,14 +8,16 @@ use anndata_io::AnnDataFile;
 use feature_join::{Join, JoinError, JointVars, VarNames};
 
 use crate::error::Error;
-use crate::plan::Plan;
+use crate::error::open::OpenError;
+use crate::error::read::ReadError;
+use crate::plan::{Plan, StorePlan};
 
 /// Lists of names that are equal are kept once.
 #[derive(Default)]
 pub(crate) struct SharedNames(HashSet<Arc<VarNames>>);
 
 impl SharedNames {
-    pub(crate) fn share(&mut self, file: &AnnDataFile) -> Result<Arc<VarNames>, Error> {
+    pub(crate) fn share(&mut self, file: &AnnDataFile) -> Result<Arc<VarNames>, anndata_io::Error> {
         let names: VarNames = file.var_names()?.iter().collect();
         if let Some(known) = self.0.get(&names) {
             return Ok(known.clone());
@@ -31,13 +33,14 @@ pub(crate) fn join_vars(
     join: Join,
     names: &[Arc<VarNames>],
     files: &[PathBuf],
-) -> Result<JointVars, Error> {
+) -> Result<JointVars, OpenError> {
     JointVars::new(Some(join), names).map_err(|error| match error {
-        JoinError::DuplicateName { store, name } => Error::DuplicateVariable {
+        JoinError::DuplicateName { store, name } => OpenError::DuplicateVariable {
             file: files[store].clone(),
             name,
         },
-        error => Error::Join(error),
+        JoinError::Disjoint => OpenError::Disjoint,
+        error => OpenError::Join(error),
     })
 }
 
@@ -49,9 +52,10 @@ impl Plan {
         }
         self.check_open()?;
         let mut names = SharedNames::default();
-        let stores = self.stores.iter();
-        stores
-            .map(|store| names.share(&store.source.open(&self.io)?))
-            .collect()
+        let mut read = |store: &StorePlan| names.share(&store.source.open(&self.io)?);
+        let stores = self.stores.iter().enumerate();
+        let lists = stores
+            .map(|(number, store)| read(store).map_err(|error| ReadError::file(number, error)));
+        Ok(lists.collect::<Result<_, _>>()?)
     }
 }

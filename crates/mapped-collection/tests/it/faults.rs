@@ -5,7 +5,10 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use mapped_collection::{DType, Error, Join, MappedCollection, MemoryStore, Values};
+use anndata_io::chain;
+use mapped_collection::{
+    DType, Error, Join, LoaderOptions, MappedCollection, MemoryStore, ReadError, Values,
+};
 use serde_json::Value;
 
 use crate::fixtures;
@@ -103,7 +106,7 @@ fn every_bad_file_gives_its_error() {
             None => "no error".to_owned(),
             Some((found, error)) if found != step => format!("{found} fails: {error}"),
             Some((_, error)) => {
-                let message = error.to_string();
+                let message = chain(&error).to_string();
                 let missing = [file, element, text("contains")]
                     .into_iter()
                     .find(|part| !message.contains(part));
@@ -150,11 +153,11 @@ fn options_that_contradict_each_other_are_refused() {
     assert!(error(MappedCollection::builder(Vec::<PathBuf>::new())).contains("at least one"));
     assert_eq!(
         error(cells().obs(["a"]).encode_labels(["b"])),
-        "All elements of `encode_labels` should be in `obs_keys`."
+        "encode_labels: expected keys that are in .obs([..]), found \"b\""
     );
     assert_eq!(
         error(cells().obs(["a"]).unknown_label("b", "u")),
-        "All keys of `unknown_label` should be in `encode_labels` and `obs_keys`."
+        "unknown_label: expected keys that are in .obs([..]) and encoded, found \"b\""
     );
     assert!("float33".parse::<DType>().is_err());
 }
@@ -166,7 +169,7 @@ fn variables_that_cannot_be_joined_are_refused() {
     };
     assert_eq!(
         join(Join::Inner, &["x"], &["y"]),
-        "The provided AnnData objects don't have shared variables.\nUse join='outer'."
+        "no variable is in every store: join them with .join(Join::Outer), or not, with .join(None)"
     );
     for kind in [Join::Inner, Join::Outer] {
         let message = join(kind, &["x", "y"], &["y", "z", "y"]);
@@ -186,4 +189,52 @@ fn labels_of_two_kinds_name_both_stores() {
         message.contains(" a and ") && message.ends_with(" b"),
         "{message}"
     );
+}
+
+#[test]
+fn a_row_that_cannot_be_read_is_named() {
+    let rows = |name: &str, columns: Vec<i32>| {
+        let values = Values::F32(vec![1.0; 3]);
+        MemoryStore::new(name)
+            .dataframe("obs", &["c1", "c2", "c3"])
+            .dataframe("var", &["g1", "g2"])
+            .csr("X", [3, 2], vec![0, 1, 2, 3], columns, values)
+    };
+    // The second row of b has a column that does not exist.
+    let cells = MappedCollection::builder([rows("a", vec![0, 1, 0]), rows("b", vec![1, 9, 0])])
+        .open()
+        .expect("columns are not looked at");
+    let check = |error: Error| {
+        assert!(
+            matches!(
+                &error,
+                Error::Read(ReadError::File {
+                    store: 1,
+                    row: Some(1),
+                    ..
+                })
+            ),
+            "{error:?}"
+        );
+        let text = chain(&error).to_string();
+        assert!(
+            text.starts_with("row 1 of store 1 cannot be read: b: X/indices: "),
+            "{text}"
+        );
+        assert!(
+            error
+                .file()
+                .is_some_and(|error| error.element() == "X/indices")
+        );
+    };
+    check(cells.get(4).expect_err("a bad row"));
+    check(cells.get_batch(&[5, 0, 4, 3]).expect_err("a bad row"));
+    for workers in [0, 2] {
+        let loader = cells.loader(LoaderOptions::new(2).workers(workers));
+        let batches: Vec<_> = loader.expect("valid options").epoch(0).collect();
+        let [Ok(_), Ok(_), Err(error)] = &batches[..] else {
+            panic!("one batch fails: {batches:?}");
+        };
+        check(error.clone());
+    }
 }

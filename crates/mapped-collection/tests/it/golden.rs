@@ -6,10 +6,10 @@
 
 use std::path::PathBuf;
 
-use anndata_io::{Hdf5Backend, NumericValue, ValuesRef};
+use anndata_io::{Hdf5Backend, NumericValue, ValuesRef, chain};
 use mapped_collection::{
     BatchColumn, BatchFormat, Error, FilterValue, IoOptions, ItemValue, Join, Label, LabelMatch,
-    MappedCollection, Matrix, MatrixFormat,
+    MappedCollection, Matrix, MatrixFormat, OpenError, ReadError,
 };
 use serde_json::{Value, json};
 
@@ -41,11 +41,7 @@ fn label(value: &Value) -> Label {
     }
 }
 
-fn open(
-    paths: &Value,
-    options: &Value,
-    backend: Hdf5Backend,
-) -> Result<MappedCollection, OpenError> {
+fn open(paths: &Value, options: &Value, backend: Hdf5Backend) -> Result<MappedCollection, Refused> {
     let paths = strings(paths).into_iter().map(|path| {
         if path.contains("://") || path.starts_with('/') {
             path.into()
@@ -76,7 +72,7 @@ fn open(
             }
             "join" => match value.as_str() {
                 None => builder.join(None),
-                Some(join) => builder.join(join.parse::<Join>().map_err(|_| OpenError::Join)?),
+                Some(join) => builder.join(join.parse::<Join>().map_err(|_| Refused::Join)?),
             },
             "encode_labels" => match value {
                 Value::Bool(all) => builder.encode_labels(*all),
@@ -93,39 +89,54 @@ fn open(
                     .as_str()
                     .expect("a name")
                     .parse::<anndata_io::DType>()
-                    .map_err(|_| OpenError::DType)?,
+                    .map_err(|_| Refused::DType)?,
             ),
             // Options of lamindb that change no result.
             "cache_categories" | "parallel" => builder,
             other => panic!("unknown option {other}"),
         };
     }
-    builder.open().map_err(OpenError::Collection)
+    builder.open().map_err(Refused::Collection)
 }
 
-enum OpenError {
+enum Refused {
     Join,
     DType,
     Collection(Error),
 }
 
-impl OpenError {
+impl Refused {
     /// The Python class that the error is an instance of, and its text.
     fn describe(&self) -> (&'static str, String) {
         match self {
-            OpenError::Join => ("ValueError", "join".to_owned()),
-            OpenError::DType => ("TypeError", "dtype".to_owned()),
-            OpenError::Collection(error) => (class(error), error.to_string()),
+            Refused::Join => ("ValueError", "join".to_owned()),
+            Refused::DType => ("TypeError", "dtype".to_owned()),
+            Refused::Collection(error) => (class(error), text(error)),
         }
     }
 }
 
+/// The text of an error, and lamindb's where it has one of its own: the Python package makes it.
+fn text(error: &Error) -> String {
+    let lamindbs = match error {
+        Error::Open(OpenError::Disjoint) => {
+            "The provided AnnData objects don't have shared variables.\nUse join='outer'."
+        }
+        Error::Option(error) if error.option() == "encode_labels" => {
+            "All elements of `encode_labels` should be in `obs_keys`."
+        }
+        Error::Option(error) if error.option() == "unknown_label" => {
+            "All keys of `unknown_label` should be in `encode_labels` and `obs_keys`."
+        }
+        error => return chain(error).to_string(),
+    };
+    lamindbs.to_owned()
+}
+
 fn class(error: &Error) -> &'static str {
     match error {
-        Error::File(error) if matches!(error.kind(), anndata_io::ErrorKind::NotFound) => {
-            "FileNotFoundError"
-        }
-        Error::OutOfBounds { .. } => "IndexError",
+        error if error.is_not_found() => "FileNotFoundError",
+        error if error.is_out_of_bounds() => "IndexError",
         _ => "ValueError",
     }
 }
@@ -359,7 +370,9 @@ fn check_batches(cells: &MappedCollection) -> Result<(), String> {
         let format = BatchFormat::new().output(output);
         let batch = match cells.get_batch_with(&indices, &format) {
             Ok(batch) => batch,
-            Err(Error::Ragged { .. } | Error::SameName { .. }) if !cells.is_uniform() => {
+            Err(Error::Read(ReadError::Ragged { .. } | ReadError::SameName { .. }))
+                if !cells.is_uniform() =>
+            {
                 return Ok(());
             }
             Err(error) => return Err(format!("{output:?} batch: {error}")),

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anndata_io::{Attribute, Bool8};
 use mapped_collection::{
     Error, FilterValue, IoOptions, Join, LabelMatch, MappedCollection, MappedCollectionBuilder,
-    MemoryStore, SplitBy, SplitOptions, Values,
+    MemoryStore, ReadError, SplitBy, SplitOptions, Values,
 };
 
 use crate::store;
@@ -257,14 +257,14 @@ fn files_that_are_gone_are_not_missed() {
     cells.close();
     assert!(matches!(
         cells.merged_labels("cell_type"),
-        Err(Error::Closed)
+        Err(Error::Read(ReadError::Closed))
     ));
     assert!(matches!(
         cells.merged_categories("cell_type"),
-        Err(Error::Closed)
+        Err(Error::Read(ReadError::Closed))
     ));
     assert!(matches!(
         cells.label_weights(["cell_type"]),
-        Err(Error::Closed)
+        Err(Error::Read(ReadError::Closed))
     ));
 }

@@ -122,13 +122,7 @@ fn more_than_two_billion_nonzeros() {
             .memory(64 << 20);
         let error = cells.loader(options).expect_err("a row takes 4 MB");
         assert!(
-            matches!(
-                error,
-                Error::Option {
-                    option: "memory",
-                    ..
-                }
-            ),
+            matches!(&error, Error::Option(error) if error.option() == "memory"),
             "{error}"
         );
         let options = LoaderOptions::new(8)

@@ -1,8 +1,9 @@
 //! Life cycle: closing, forking by hand, many stores with few files, work that is not repeated.
 
+use anndata_io::chain;
 use mapped_collection::{
     Error, FilterValue, IoOptions, ItemValue, Join, LoaderOptions, MappedCollection, MatrixFormat,
-    MemoryStore, Shuffle, Values,
+    MemoryStore, ReadError, Shuffle, Values,
 };
 
 use crate::store;
@@ -24,16 +25,25 @@ fn closing_closes_all_clones_and_nothing_else() {
     cells.close();
     assert!(cells.is_closed() && clone.is_closed() && !fork.is_closed());
     for collection in [&cells, &clone] {
-        assert!(matches!(collection.get(0), Err(Error::Closed)));
-        assert!(matches!(collection.get_batch(&[0]), Err(Error::Closed)));
+        assert!(matches!(
+            collection.get(0),
+            Err(Error::Read(ReadError::Closed))
+        ));
+        assert!(matches!(
+            collection.get_batch(&[0]),
+            Err(Error::Read(ReadError::Closed))
+        ));
         assert!(matches!(
             collection.merged_labels("cell_type"),
-            Err(Error::Closed)
+            Err(Error::Read(ReadError::Closed))
         ));
-        assert!(matches!(collection.obs_names(&[0]), Err(Error::Closed)));
+        assert!(matches!(
+            collection.obs_names(&[0]),
+            Err(Error::Read(ReadError::Closed))
+        ));
         assert!(matches!(
             collection.loader(LoaderOptions::new(1)),
-            Err(Error::Closed)
+            Err(Error::Read(ReadError::Closed))
         ));
         assert_eq!(collection.shape(), fork.shape(), "what is in memory stays");
     }
@@ -53,7 +63,7 @@ fn indices_count_from_both_ends_and_no_further() {
         let error = cells.get(index).expect_err("out of bounds");
         assert_eq!(
             error.to_string(),
-            format!("index {index} is out of bounds for axis 0 with size {n}")
+            format!("row {index} is out of bounds: the collection has {n} rows")
         );
     }
 }
@@ -196,7 +206,7 @@ fn an_empty_collection_is_legal() {
     assert_eq!(cells.n_obs(), 0);
     assert!(matches!(
         cells.get(0),
-        Err(Error::OutOfBounds { index: 0, n_obs: 0 })
+        Err(Error::Read(ReadError::OutOfBounds { index: 0, n_obs: 0 }))
     ));
     let batch = cells.get_batch(&[]).expect("no rows are fine");
     assert_eq!(batch.n_obs(), 0);
@@ -333,7 +343,8 @@ fn narrow_column_numbers_must_not_be_negative() {
     let cells = MappedCollection::builder([narrow])
         .open()
         .expect("columns are read later");
-    let error = cells.get(0).expect_err("there is no column -1").to_string();
+    let error = cells.get(0).expect_err("there is no column -1");
+    let error = chain(&error).to_string();
     assert!(error.contains("X/indices"), "{error}");
 }
 
@@ -358,7 +369,10 @@ fn a_file_that_was_replaced_never_mixes_with_the_old_one() {
         }
         match cells.get(0) {
             Ok(item) => assert_eq!(item, before, "{name}"),
-            Err(error) => assert!(error.to_string().contains("changed"), "{name}: {error}"),
+            Err(error) => {
+                let text = chain(&error).to_string();
+                assert!(text.contains("changed"), "{name}: {text}");
+            }
         }
     }
 }

@@ -3,9 +3,10 @@
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
+use anndata_io::chain;
 use mapped_collection::{
     Batch, BatchFormat, Error, IoOptions, Join, LoaderOptions, MappedCollection, MatrixFormat,
-    MemoryStore, Sampler, Shuffle, Values, permutation,
+    MemoryStore, Sampler, Shuffle, StateError, Values, permutation,
 };
 use proptest::prelude::*;
 
@@ -187,11 +188,14 @@ fn a_state_is_refused_by_another_loader() {
     ] {
         assert!(matches!(
             loader(other).resume(&state),
-            Err(Error::State { .. })
+            Err(Error::State(StateError::Mismatch { .. }))
         ));
     }
     let other = self::cells(&[10, 11]).loader(options()).expect("valid");
-    assert!(matches!(other.resume(&state), Err(Error::State { .. })));
+    assert!(matches!(
+        other.resume(&state),
+        Err(Error::State(StateError::Mismatch { .. }))
+    ));
 }
 
 /// One store of rows with these names, all else equal.
@@ -226,7 +230,10 @@ fn state_belongs_to_the_data_not_to_its_place() {
     batches(&[&a, &b]).resume(&state).expect("the same data");
     for other in [[&b[..], &a], [&a, &a], [&a, &b[..2999]]] {
         let error = batches(&other).resume(&state).expect_err("other data");
-        assert!(matches!(error, Error::State { .. }), "{error}");
+        assert!(
+            matches!(error, Error::State(StateError::Mismatch { .. })),
+            "{error}"
+        );
     }
     // Every 5.86th of 6,000 names counts.
     let counted = (0..1024u64).any(|i| i * 6000 / 1024 == 3000 + 2999 - 2999 % 3);
@@ -267,7 +274,10 @@ fn state_of_drawn_rows_needs_the_same_rows_in_the_middle_only() {
     let error = drawn(&[5, 9, 1, 1, 30, 2, 8])
         .resume(&state)
         .expect_err("other rows");
-    assert!(matches!(error, Error::Redrawn { epoch: 0 }), "{error}");
+    assert!(
+        matches!(error, Error::State(StateError::Redrawn { epoch: 0 })),
+        "{error}"
+    );
     epoch.by_ref().for_each(drop);
     let end = epoch.state().expect("names can be read");
     assert_eq!((end.epoch, end.rows, end.drawn), (1, 0, None));
@@ -523,9 +533,12 @@ fn a_bad_row_fails_its_own_batch() {
                 .map(|(i, _)| i)
                 .collect();
             assert_eq!(failed, [7], "{workers} workers");
-            let error = results[7].as_ref().expect_err("the bad one").to_string();
+            let error = results[7].as_ref().expect_err("the bad one");
+            let error = chain(error).to_string();
             assert!(
-                error.contains("bad: X/indices") && error.contains("column 9"),
+                error.starts_with("row 77 of store 0 ")
+                    && error.contains("bad: X/indices")
+                    && error.contains("column 9"),
                 "{error}"
             );
         }
@@ -559,7 +572,7 @@ fn an_epoch_may_be_dropped_at_any_moment() {
     let mut epoch = loader.epoch(0);
     epoch.next().expect("a batch").expect("readable");
     cells.close();
-    assert!(epoch.any(|batch| matches!(batch, Err(Error::Closed) | Err(Error::File(_)))));
+    assert!(epoch.any(|batch| batch.is_err_and(|error| error.is_closed())));
 }
 
 #[test]

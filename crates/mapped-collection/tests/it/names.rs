@@ -1,7 +1,8 @@
 //! Names in a batch: none replaces another, and an error says which two would.
 
 use mapped_collection::{
-    Error, ItemValue, LoaderOptions, MappedCollection, MappedCollectionBuilder, MemoryStore, Values,
+    Error, ItemValue, LoaderOptions, MappedCollection, MappedCollectionBuilder, MemoryStore,
+    ReadError, Values,
 };
 
 /// Two cells with a matrix or column of every name that may meet another.
@@ -32,7 +33,10 @@ fn collection() -> MappedCollectionBuilder {
 /// Asks for a batch in every way, and says how the first refuses; all must agree.
 fn refused(cells: &MappedCollection) -> Option<String> {
     let text = |error: Error| {
-        assert!(matches!(error, Error::SameName { .. }), "{error}");
+        assert!(
+            matches!(error, Error::Read(ReadError::SameName { .. })),
+            "{error}"
+        );
         error.to_string()
     };
     let by_index = cells.get_batch(&[0]).err().map(text);

@@ -1,24 +1,19 @@
 //! The texts of errors, as people read them: each that a bad file gives, each of the options. They
 //! are recorded in `errors.txt`, so that a change of one is seen.
 
-use std::error::Error as _;
 use std::path::Path;
 
+use anndata_io::chain;
 use mapped_collection::{
-    Error, Join, LoaderOptions, MappedCollection, MappedCollectionBuilder, MemoryStore, Sampler,
-    Shuffle, SplitOptions, Values,
+    Error, Join, LoaderOptions, MappedCollection, MappedCollectionBuilder, MemoryStore, OpenError,
+    ReadError, Sampler, Shuffle, SplitOptions, Values,
 };
 
 use crate::{faults, fixtures};
 
 /// An error and its causes, on one line.
 fn text(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text} <- {error}");
-        cause = error.source();
-    }
+    let text = chain(error).messages().collect::<Vec<_>>().join(" <- ");
     let fixtures = format!("{}/", fixtures().display());
     text.replace(&fixtures, "").replace('\n', " / ")
 }
@@ -141,19 +136,19 @@ fn requests() -> Vec<(&'static str, Error)> {
         ("closed", closed.get(0).expect_err("closed")),
         (
             "rows of a store",
-            Error::TooManyRows {
+            Error::from(OpenError::TooManyRows {
                 file: "a.h5ad".into(),
                 n_obs: 1 << 33,
-            },
+            }),
         ),
         (
             "a batch",
-            Error::TooLarge {
+            Error::from(ReadError::TooLarge {
                 n_rows: 1 << 40,
                 row_len: 1 << 30,
-            },
+            }),
         ),
-        ("a panic", Error::Worker),
+        ("a panic", ReadError::Worker.into()),
     ]
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 
-use anndata_io::{Attribute, Error, ErrorKind, IoContext, Node, Store};
+use anndata_io::{Attribute, Error, ErrorKind, IoContext, Node, Store, chain};
 
 use crate::report::{Difference, Report, Unread};
 use crate::root;
@@ -254,13 +254,7 @@ fn is_unsupported(error: &Error) -> bool {
 
 /// What went wrong and its causes, without the place.
 fn full(error: &Error) -> String {
-    let mut text = error.kind().to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(source) = cause {
-        text = format!("{text}: {source}");
-        cause = source.source();
-    }
-    text
+    chain(error.kind()).to_string()
 }
 
 /// A value for people; a long one is cut.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::error::Error;
+use crate::error::read::ReadError;
 use crate::loader::prefetch::lanes::TaskLanes;
 use crate::loader::window::Window;
 use crate::loader::window::ends::CarriedBatch;
@@ -22,7 +22,7 @@ pub(super) struct ActiveWindow {
     pub(super) next_finish: usize,
     /// For each batch, its rows that have not arrived, and what went wrong.
     pub(super) missing_rows: Vec<usize>,
-    pub(super) errors: Vec<Option<Error>>,
+    pub(super) errors: Vec<Option<ReadError>>,
 }
 
 impl ActiveWindow {

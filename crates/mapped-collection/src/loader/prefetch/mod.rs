@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 use crate::batch::Batch;
 use crate::batch::fill::FillScratch;
 use crate::batch::waiting::WaitingRows;
-use crate::error::Error;
+use crate::error::read::ReadError;
 use crate::fork::is_forked;
 use crate::loader::job::Job;
 use crate::loader::prefetch::state::{State, Step};
@@ -105,12 +105,12 @@ impl Prefetcher {
     }
 
     /// The next batch; to be called no more often than there are batches.
-    pub(crate) fn next(&mut self) -> Result<Batch, Error> {
+    pub(crate) fn next(&mut self) -> Result<Batch, ReadError> {
         let Some(mut state) = self.lock_when_there(None) else {
-            return Err(Error::Worker);
+            return Err(ReadError::Worker);
         };
         let Some(batch) = state.deliver() else {
-            return Err(Error::Worker);
+            return Err(ReadError::Worker);
         };
         drop(state);
         self.shared.changed.notify_all();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::batch::Batch;
 use crate::batch::waiting::WaitingRows;
-use crate::error::Error;
+use crate::error::read::ReadError;
 use crate::loader::job::Job;
 use crate::loader::prefetch::active::ActiveWindow;
 use crate::loader::window::Window;
@@ -26,7 +26,7 @@ pub(super) struct State {
     /// Bytes that rows which are being loaded may take, at least one for each task.
     loading: usize,
     /// Finished batches that wait for the caller.
-    ready: BTreeMap<usize, Result<Batch, Error>>,
+    ready: BTreeMap<usize, Result<Batch, ReadError>>,
     finishing: usize,
     next_delivered: usize,
     pub(super) stop: bool,
@@ -43,7 +43,7 @@ pub(super) enum Step {
         window: Arc<Window>,
         first_batch: usize,
         batch: usize,
-        error: Option<Error>,
+        error: Option<ReadError>,
     },
     /// Load the rows of a task.
     Load {
@@ -174,7 +174,7 @@ impl State {
     }
 
     /// Records a batch that was finished.
-    pub(super) fn finished(&mut self, number: usize, batch: Result<Batch, Error>) {
+    pub(super) fn finished(&mut self, number: usize, batch: Result<Batch, ReadError>) {
         self.finishing -= 1;
         self.ready.insert(number, batch);
     }
@@ -185,7 +185,7 @@ impl State {
         window: &Window,
         first_batch: usize,
         (task, bytes): (usize, usize),
-        errors: Vec<(usize, Error)>,
+        errors: Vec<(usize, ReadError)>,
     ) {
         self.loading -= bytes;
         // A window stays until the batches that are wanted of it have their rows.
@@ -207,7 +207,7 @@ impl State {
         job: &Job,
         first_batch: usize,
         carried: bool,
-        window: Result<Window, Error>,
+        window: Result<Window, ReadError>,
     ) {
         self.building = false;
         let carries = self.windows.back().is_some_and(|back| back.carries);
@@ -235,7 +235,7 @@ impl State {
     }
 
     /// The next batch for the caller, if it is ready.
-    pub(super) fn deliver(&mut self) -> Option<Result<Batch, Error>> {
+    pub(super) fn deliver(&mut self) -> Option<Result<Batch, ReadError>> {
         let batch = self.ready.remove(&self.next_delivered)?;
         self.next_delivered += 1;
         Some(batch)

@@ -10,7 +10,7 @@ use crate::batch::Batch;
 use crate::batch::fill::FillScratch;
 use crate::batch::matrix::Matrix;
 use crate::batch::waiting::WaitingRows;
-use crate::error::Error;
+use crate::error::read::ReadError;
 use crate::loader::job::Job;
 use crate::loader::prefetch::Prefetcher;
 use crate::loader::prefetch::state::{State, Step};
@@ -20,17 +20,17 @@ use crate::testing::{dense_plan, job, schedule, sparse_plan};
 
 /// A step that was done and is not recorded yet.
 enum Done {
-    Finished(usize, Result<Batch, Error>),
+    Finished(usize, Result<Batch, ReadError>),
     Loaded {
         window: Arc<crate::loader::window::Window>,
         first_batch: usize,
         task: (usize, usize),
-        errors: Vec<(usize, Error)>,
+        errors: Vec<(usize, ReadError)>,
     },
     Built {
         first_batch: usize,
         carried: bool,
-        window: Result<crate::loader::window::Window, Error>,
+        window: Result<crate::loader::window::Window, ReadError>,
     },
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::batch::fill::BatchRow;
 use crate::batch::slots::BatchSlots;
 use crate::batch::waiting::WaitingRows;
-use crate::error::Error;
+use crate::error::read::ReadError;
 use crate::loader::job::Job;
 use crate::loader::policy::ReadMode;
 use crate::loader::window::ends::{CarriedBatch, WindowEnd};
@@ -54,7 +54,7 @@ impl WindowBuilder {
         extent: &Extent,
         waiting: &Arc<WaitingRows>,
         carried: Option<&CarriedBatch>,
-    ) -> Result<Option<Vec<usize>>, Error> {
+    ) -> Result<Option<Vec<usize>>, ReadError> {
         let alone = extent.ends == WindowEnd::WithBand;
         let (mut cost, mut next) = (0, job.schedule.rows(extent.first));
         while let Some(rows) = next.take() {
@@ -137,7 +137,7 @@ impl Window {
         extent: &Extent,
         waiting: &Arc<WaitingRows>,
         carried: Option<&CarriedBatch>,
-    ) -> Result<Window, Error> {
+    ) -> Result<Window, ReadError> {
         let mut builder = WindowBuilder::default();
         let next = builder.take(job, extent, waiting, carried)?;
         let mut neighbours = [None; 2];

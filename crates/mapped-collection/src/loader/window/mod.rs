@@ -10,9 +10,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::batch::Batch;
-use crate::batch::fill::{BatchRow, FillScratch, fill};
+use crate::batch::fill::{BatchRow, FillScratch, fill, fill_or_name_row};
 use crate::batch::slots::BatchSlots;
-use crate::error::Error;
+use crate::error::read::ReadError;
 use crate::loader::window::ends::CarriedBatch;
 use crate::plan::Plan;
 
@@ -118,7 +118,7 @@ impl Window {
         task: usize,
         n_batches: usize,
         scratch: &mut FillScratch,
-    ) -> Vec<(usize, Error)> {
+    ) -> Vec<(usize, ReadError)> {
         let Task {
             rows,
             part,
@@ -154,19 +154,19 @@ impl Window {
         if fill(plan, &self.batches, &rows, part, scratch).is_ok() {
             return Vec::new();
         }
-        // One bad row fails its own batch, not those of its neighbours: read them one by one.
+        // One bad row fails its own batch, not those of its neighbours.
         rows.to_mut().sort_by_key(|row| row.batch);
+        let mut scratch = FillScratch::default();
         let one = |rows: &[BatchRow]| {
-            let mut scratch = FillScratch::default();
-            let result = fill(plan, &self.batches, rows, part, &mut scratch);
-            result.err().map(|error| (rows[0].batch, error))
+            let read = fill_or_name_row(plan, &self.batches, rows, part, &mut scratch);
+            read.err().map(|error| (rows[0].batch, error))
         };
         let by_batch = rows.chunk_by(|a, b| a.batch == b.batch);
         by_batch.filter_map(one).collect()
     }
 
     /// A batch all of whose rows were read.
-    pub(crate) fn finish(&self, plan: &Plan, batch: usize) -> Result<Batch, Error> {
+    pub(crate) fn finish(&self, plan: &Plan, batch: usize) -> Result<Batch, ReadError> {
         self.batches[batch].finish(plan)
     }
 }

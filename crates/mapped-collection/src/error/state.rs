@@ -1,0 +1,26 @@
+//! States from which an epoch cannot go on.
+
+/// Why an epoch cannot go on from a state.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// The state belongs to another collection, or to other options.
+    #[error("the state cannot be resumed: {what} is {found}, expected {expected}")]
+    Mismatch {
+        /// What differs.
+        what: &'static str,
+        /// What this loader has.
+        expected: String,
+        /// What the state has.
+        found: String,
+    },
+    /// A sampler drew other rows for an epoch than it had when the state was taken.
+    #[error(
+        "the state cannot be resumed in the middle of epoch {epoch}: the sampler draws other rows \
+         than it did before; seed it by the epoch, or resume from the end of an epoch"
+    )]
+    Redrawn {
+        /// The epoch.
+        epoch: u64,
+    },
+}
