@@ -71,7 +71,7 @@ impl Checksum {
     /// # Errors
     /// When it has no matrix or its values are no floats.
     pub(crate) fn item(&mut self, item: &Item) -> Result<(), Failure> {
-        let (_, values) = item.row(MATRIX).ok_or("the item has no matrix")?;
+        let values = item.row(MATRIX).ok_or("the item has no matrix")?.values();
         let values = floats(values)?;
         self.make_keys(values.len());
         self.add(

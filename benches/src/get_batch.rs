@@ -21,10 +21,7 @@ pub(crate) struct Options {
 pub(crate) fn run(source: &Source, repeat: &Repeat, options: &Options) -> Result<(), Failure> {
     let cells = source.open()?;
     let n_obs = cells.n_obs();
-    let format = BatchFormat {
-        output: options.output.into(),
-        ..BatchFormat::default()
-    };
+    let format = BatchFormat::new().output(options.output.into());
     let about = json!({ "question": "get_batch", "n_obs": n_obs, "n_vars": cells.n_vars() });
     repeat.run(&about, |request| {
         let mut meter = request.start();
@@ -36,7 +33,7 @@ pub(crate) fn run(source: &Source, repeat: &Repeat, options: &Options) -> Result
             let rows: Vec<i64> = numbers
                 .map(|number| random_row(request.seed, number, n_obs))
                 .collect();
-            let batch = cells.get_batch_as(&rows, &format)?;
+            let batch = cells.get_batch_with(&rows, &format)?;
             meter.deliver(batch, rows.len(), |sum, batch| sum.batch(batch))?;
         }
         Ok(meter)

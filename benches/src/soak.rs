@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use mapped_collection::{BatchOptions, MappedCollection, Output, Shuffle};
+use mapped_collection::{LoaderOptions, MappedCollection, MatrixFormat, Shuffle};
 use serde_json::{Value, json};
 
 use crate::Failure;
@@ -51,7 +51,7 @@ struct Seen {
 pub(crate) fn run(source: &Source, options: &Options) -> Result<(), Failure> {
     let (start, mut random) = (Instant::now(), Random(options.seed << 32));
     let mut cells = source.open()?;
-    let expected = whole_epoch(&cells, BatchOptions::new(512).output(Output::Csr))?;
+    let expected = whole_epoch(&cells, LoaderOptions::new(512).output(MatrixFormat::Csr))?;
     let threads = threads();
     let mut most: Vec<u64> = Vec::new();
     while start.elapsed() < Duration::from_secs(options.seconds) {
@@ -104,14 +104,14 @@ fn epoch(
         },
         _ => Shuffle::Exact,
     };
-    let options = BatchOptions::new(random.one_of(&[17, 128, 512, 2000]))
+    let options = LoaderOptions::new(random.one_of(&[17, 128, 512, 2000]))
         .shuffle(shuffle)
         .seed(random.below(u64::MAX))
         .workers(random.below(4) as usize)
         .memory(random.one_of(&[400 << 20, 512 << 20, 1 << 30]))
-        .output(random.one_of(&[Output::Csr, Output::Csr, Output::Dense]));
+        .output(random.one_of(&[MatrixFormat::Csr, MatrixFormat::Csr, MatrixFormat::Dense]));
     if random.below(3) > 0 {
-        let batches = cells.batches(options)?;
+        let batches = cells.loader(options)?;
         for batch in batches
             .epoch(random.below(9))
             .take(random.below(200) as usize)
@@ -130,9 +130,9 @@ fn epoch(
 }
 
 /// Which rows an epoch has, whatever their order.
-fn whole_epoch(cells: &MappedCollection, options: BatchOptions) -> Result<u64, Failure> {
+fn whole_epoch(cells: &MappedCollection, options: LoaderOptions) -> Result<u64, Failure> {
     let mut checksum = Checksum::default();
-    for batch in cells.batches(options)?.epoch(0) {
+    for batch in cells.loader(options)?.epoch(0) {
         checksum.batch(&batch?)?;
     }
     Ok(checksum.set())

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
-use mapped_collection::{BatchOptions, MappedCollection, Sampler, Shuffle};
+use mapped_collection::{LoaderOptions, MappedCollection, Sampler, Shuffle};
 use serde_json::json;
 
 use crate::Failure;
@@ -61,7 +61,7 @@ enum SamplerName {
 }
 
 impl Options {
-    fn batch_options(&self, cells: &MappedCollection) -> Result<BatchOptions, Failure> {
+    fn batch_options(&self, cells: &MappedCollection) -> Result<LoaderOptions, Failure> {
         let sampler = match self.sampler {
             SamplerName::All => Sampler::All,
             SamplerName::Weighted => {
@@ -73,7 +73,7 @@ impl Options {
                 }
             }
         };
-        let mut options = BatchOptions::new(self.batch_size)
+        let mut options = LoaderOptions::new(self.batch_size)
             .shuffle(self.order.0)
             .sampler(sampler)
             .output(self.output.into());
@@ -89,7 +89,7 @@ impl Options {
 
 pub(crate) fn run(source: &Source, repeat: &Repeat, options: &Options) -> Result<(), Failure> {
     let cells = source.open()?;
-    let batches = cells.batches(options.batch_options(&cells)?)?;
+    let batches = cells.loader(options.batch_options(&cells)?)?;
     let about = json!({ "question": "stream", "n_obs": cells.n_obs(), "n_vars": cells.n_vars() });
     repeat.run(&about, |request| {
         let decoded = cells.io().decoded_chunks();

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anndata_io::{AnnDataFile, IoContext, LayerKey, ReadScratch, RowSink, Slice};
+use anndata_io::{AnnDataFile, IoContext, LayerKey, ReadScratch, RowSink, ValuesRef};
 use clap::Args;
-use mapped_collection::{BatchOptions, MappedCollection, Shuffle};
+use mapped_collection::{LoaderOptions, MappedCollection, Shuffle};
 use serde_json::{Map, Value, json};
 
 use crate::Failure;
@@ -51,8 +51,8 @@ pub(crate) fn run(repeat: &Repeat, options: &Options) -> Result<(), Failure> {
 struct Nowhere;
 
 impl RowSink for Nowhere {
-    fn dense(&mut self, _row: usize, _start: usize, _values: Slice<'_>) {}
-    fn sparse(&mut self, _row: usize, _columns: &[u32], _values: Slice<'_>) {}
+    fn dense(&mut self, _row: usize, _start: usize, _values: ValuesRef<'_>) {}
+    fn sparse(&mut self, _row: usize, _columns: &[u32], _values: ValuesRef<'_>) {}
 }
 
 /// Each chunk decoded once, by one thread, and no row put anywhere.
@@ -77,8 +77,8 @@ fn get_batch(options: &Options) -> Result<Value, Failure> {
 
 fn epoch(options: &Options, shuffle: Shuffle) -> Result<Value, Failure> {
     let cells = MappedCollection::builder([&options.path]).open()?;
-    let batches = cells.batches(
-        BatchOptions::new(options.batch_size)
+    let batches = cells.loader(
+        LoaderOptions::new(options.batch_size)
             .shuffle(shuffle)
             .workers(options.workers)
             .memory(options.memory_mib << 20),

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use mapped_collection::{Builder, DType, Join, MappedCollection, Output};
+use mapped_collection::{
+    DType, IoOptions, Join, MappedCollection, MappedCollectionBuilder, MatrixFormat,
+};
 
 use crate::Failure;
 use crate::checksum::{LABEL, MATRIX, mix};
@@ -38,18 +40,18 @@ pub(crate) enum OutputName {
     Csr,
 }
 
-impl From<OutputName> for Output {
-    fn from(name: OutputName) -> Output {
+impl From<OutputName> for MatrixFormat {
+    fn from(name: OutputName) -> MatrixFormat {
         match name {
-            OutputName::Dense => Output::Dense,
-            OutputName::Csr => Output::Csr,
+            OutputName::Dense => MatrixFormat::Dense,
+            OutputName::Csr => MatrixFormat::Csr,
         }
     }
 }
 
 impl Source {
     /// The options to open with.
-    pub(crate) fn builder(&self) -> Builder {
+    pub(crate) fn builder(&self) -> MappedCollectionBuilder {
         let join = match self.join {
             JoinName::Inner => Join::Inner,
             JoinName::Outer => Join::Outer,
@@ -59,7 +61,7 @@ impl Source {
             .obs(self.obs.iter().filter(|key| !key.is_empty()))
             .join(join)
             .dtype(DType::F32)
-            .cache_bytes(self.cache_mib << 20)
+            .io(IoOptions::new().cache_bytes(self.cache_mib << 20))
     }
 
     /// The opened collection.

@@ -1,15 +1,26 @@
-//! `cargo xtask ci`: formatting, lints, documentation, each crate alone, fixtures, tests, also those that need torch.
+//! `cargo xtask ci`: format and lints of Rust and Python, documentation, each crate alone, fixtures, tests, also those that need torch.
 
 use std::path::Path;
 
 use crate::step::{self, cargo, step};
-use crate::{Result, deny, differential, fixtures, root, test};
+use crate::{Result, deny, differential, fixtures, package, readme, root, test, tidy, workflows};
+
+/// Examples, each of which asserts what it shows.
+const EXAMPLES: [(&str, &str); 4] = [
+    ("anndata-io", "sink"),
+    ("mapped-anndata", "inspect"),
+    ("mapped-anndata", "train"),
+    ("mapped-anndata", "resume"),
+];
 
 /// Runs every step in turn and stops at the first that fails.
 pub(crate) fn run() -> Result {
     step("format", || {
         step::run(&mut cargo(&["fmt", "--all", "--check"]))
     })?;
+    step("layers", tidy::run)?;
+    step("READMEs", || readme::run(true))?;
+    step("workflow files", workflows::run)?;
     step("clippy", || {
         let args = [
             "clippy",
@@ -47,7 +58,19 @@ pub(crate) fn run() -> Result {
             },
         )?;
     }
+    package::lint()?;
     step("dependencies", deny::run)?;
+    for (package, example) in EXAMPLES {
+        step(&format!("example {example} of {package}"), || {
+            step::run(&mut cargo(&[
+                "run",
+                "--package",
+                package,
+                "--example",
+                example,
+            ]))
+        })?;
+    }
     step("fixtures", || fixtures::check(&root()))?;
     step("HDF5 by both readers", || differential::fixtures("hdf5", 0))?;
     step("damaged HDF5 by both readers", || {
@@ -84,7 +107,7 @@ fn packages(crates: &Path) -> Result<Vec<String>> {
 }
 
 /// The `name` of the `[package]` of a manifest.
-fn package_name(manifest: &str) -> Option<&str> {
+pub(crate) fn package_name(manifest: &str) -> Option<&str> {
     let package = manifest.split("[package]").nth(1)?;
     let line = package
         .lines()

@@ -9,8 +9,11 @@ mod fuzz;
 mod manifest;
 mod package;
 mod python;
+mod readme;
 mod step;
 mod test;
+mod tidy;
+mod workflows;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -33,6 +36,12 @@ enum Command {
     /// Write the golden fixtures and the demo collection again, with Python 3.7 to 3.12.
     Fixtures {
         /// Only compare the files with their recorded hashes; needs no Python.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Write the README of each crate from its front page.
+    Readme {
+        /// Only compare them.
         #[arg(long)]
         check: bool,
     },
@@ -63,6 +72,7 @@ fn main() -> ExitCode {
     let result = match Args::parse().command {
         Command::Fixtures { check: true } => fixtures::check(&root()),
         Command::Fixtures { check: false } => fixtures::write(&root()),
+        Command::Readme { check } => readme::run(check),
         Command::Test => test::run(test::Python::Base),
         Command::Ci => ci::run(),
         Command::Differential(options) => differential::run(&options),

@@ -1,4 +1,4 @@
-//! The Python package: its wheel, and its tests.
+//! The Python package: its format, lints and types, its wheel, and its tests.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,6 +7,29 @@ use crate::python::Venv;
 use crate::step::{self, run_lines, step};
 use crate::test::Python;
 use crate::{Result, root};
+
+/// Checks format, lints and types, as `pyproject.toml` sets them.
+pub(crate) fn lint() -> Result {
+    let root = root();
+    let package = root.join("crates/python");
+    let venv = step("environment of Python's linters", || {
+        let requirements = package.join("tests/requirements-lint.txt");
+        Venv::prepare_named(&root, "package-lint", 12, &requirements)
+    })?;
+    let checks: [(&str, &[&str]); 3] = [
+        ("format", &["ruff", "format", "--check"]),
+        ("lints", &["ruff", "check"]),
+        ("types", &["mypy"]),
+    ];
+    for (what, args) in checks {
+        step(&format!("{what} of the Python package"), || {
+            let mut check = Command::new(venv.python());
+            check.arg("-B").arg("-m").args(args);
+            step::run(check.current_dir(&package))
+        })?;
+    }
+    Ok(())
+}
 
 /// Builds the wheel and runs pytest in an environment of its own for each folder of tests. Every
 /// line of its output goes to `line`.

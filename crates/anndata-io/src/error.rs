@@ -102,6 +102,24 @@ pub enum ErrorKind {
     },
 }
 
+impl ErrorKind {
+    /// An [`Invalid`](ErrorKind::Invalid) of any texts.
+    pub(crate) fn invalid(expected: impl Into<String>, found: impl Into<String>) -> ErrorKind {
+        ErrorKind::Invalid {
+            expected: expected.into(),
+            found: found.into(),
+        }
+    }
+
+    /// An [`Unsupported`](ErrorKind::Unsupported) of any text.
+    pub(crate) fn unsupported(what: impl Into<String>, way_out: &'static str) -> ErrorKind {
+        ErrorKind::Unsupported {
+            what: what.into(),
+            way_out,
+        }
+    }
+}
+
 fn did_you_mean(name: &Option<String>) -> String {
     name.as_ref()
         .map(|name| format!(": did you mean {name:?}?"))
@@ -147,8 +165,7 @@ impl Error {
         expected: impl Into<String>,
         found: impl Into<String>,
     ) -> Self {
-        let (expected, found) = (expected.into(), found.into());
-        Error::new(file, element, ErrorKind::Invalid { expected, found })
+        Error::new(file, element, ErrorKind::invalid(expected, found))
     }
 
     pub(crate) fn unsupported(
@@ -157,14 +174,7 @@ impl Error {
         what: impl Into<String>,
         way_out: &'static str,
     ) -> Self {
-        Error::new(
-            file,
-            element,
-            ErrorKind::Unsupported {
-                what: what.into(),
-                way_out,
-            },
-        )
+        Error::new(file, element, ErrorKind::unsupported(what, way_out))
     }
 }
 
@@ -245,7 +255,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_names_file_and_element() {
+    fn error_names_file_and_element() {
         let error = Error::invalid("a.h5ad", "X/indptr", "length 6", "5");
         assert_eq!(
             error.to_string(),
@@ -256,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_name_is_near() {
+    fn nearest_name_is_near() {
         assert_eq!(
             nearest_name("celltype", ["donor", "cell_type"]),
             Some("cell_type".into())

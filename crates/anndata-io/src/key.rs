@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_lamindbs() {
+    fn layer_key_names_are_lamindbs() {
         for (name, element) in [("X", "X"), ("raw.X", "raw/X"), ("counts", "layers/counts")] {
             let key = LayerKey::from(name);
             assert_eq!(

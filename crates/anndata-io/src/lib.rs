@@ -1,32 +1,36 @@
 //! Reads AnnData files, `.h5ad` and `.zarr`, as they are on disk.
 //!
-//! AnnData is the field's format for single-cell data: a matrix of cells × genes, mostly sparse,
-//! with a table of labels per cell. This crate opens one such file and gives its matrices by
-//! **bulks of rows**, its label columns, and its names. HDF5 is read in pure Rust: no C library,
-//! no global lock, nothing that a process fork breaks.
+//! AnnData is the common format of single-cell data: a matrix of cells and genes, mostly sparse, with a table of labels
+//! for the cells. This crate opens one such file and reads its matrices by bulks of rows, its label columns, and its
+//! names. HDF5 is read in pure Rust: no C library, no global lock, and a forked process reads on.
 //!
-//! It does not write files, does not join several of them, and holds no matrix in memory: for
-//! collections of files see the `mapped-collection` crate.
+//! # What it is not
 //!
-//! | type | is |
-//! |---|---|
-//! | [`AnnDataFile`] | one opened file: which elements it has, and how to open them |
-//! | [`MatrixSource`] | X, a layer, `raw.X`, or an obsm element: rows on demand |
-//! | [`Column`] | a column of obs: labels as categories and codes, or values of some rows |
-//! | [`Check`] | everything in a file, read and looked at: all of its faults |
-//! | [`IoContext`] | the open files and decoded chunks that files share, both bounded |
+//! It writes no file and holds no whole matrix in memory. It opens one file at a time: the crate `mapped-collection`
+//! joins several. It reads local files only.
+//!
+//! # The types that matter
+//!
+//! - [`AnnDataFile`]: one opened file. It lists its elements and opens them.
+//! - [`MatrixSource`]: X, a layer, `raw.X` or an element of obsm, of which any rows can be read.
+//! - [`RowSink`]: receives the rows, in the element type of the file. Implement it to read into a place of your own.
+//! - [`Column`]: a column of obs, as categories and codes or as the values of some rows.
+//! - [`Check`]: reads a whole file and lists all of its faults.
+//! - [`IoContext`]: the open files and decoded chunks that files share, both bounded.
+//!
+//! # Example
 //!
 //! ```
-//! use anndata_io::{AnnDataFile, LayerKey, MemoryStore, ReadScratch, RowSink, Slice, Values};
+//! use anndata_io::{AnnDataFile, LayerKey, MemoryStore, ReadScratch, RowSink, ValuesRef, Values};
 //!
 //! /// Sums the elements of each row.
 //! struct Sums(Vec<f64>);
 //!
 //! impl RowSink for Sums {
-//!     fn dense(&mut self, row: usize, _start: usize, values: Slice<'_>) {
+//!     fn dense(&mut self, row: usize, _start: usize, values: ValuesRef<'_>) {
 //!         self.0[row] += values.to_vec::<f64>().iter().sum::<f64>();
 //!     }
-//!     fn sparse(&mut self, row: usize, _columns: &[u32], values: Slice<'_>) {
+//!     fn sparse(&mut self, row: usize, _columns: &[u32], values: ValuesRef<'_>) {
 //!         self.dense(row, 0, values);
 //!     }
 //! }
@@ -46,15 +50,28 @@
 //! ```
 //!
 //! # What is read
-//! Files as anndata 0.6 to 0.13 write them: dense arrays, CSR, CSC, numeric tables in obsm; obs
-//! columns that are categorical (of texts, numbers, booleans), nullable, text or numeric. HDF5 filters gzip, shuffle, fletcher32, lzf, zstd, lz4 and blosc;
-//! zarr format 2 and 3 with blosc, zstd, gzip, zlib, lz4, bz2, lzma, checksums and the filters of
-//! numcodecs that need little to decode, sharded or not, zipped or not. A table inside a file (MuData, SpatialData) is named by a path below it:
-//! `cells.h5mu/mod/rna`. Anything else is an [error](ErrorKind::Unsupported) that names it and the way out.
+//!
+//! Files as anndata 0.6 to 0.13 write them: dense arrays, CSR and CSC matrices, and tables of numbers in obsm; obs
+//! columns that are categorical (of texts, numbers or booleans), nullable, text or numeric. In HDF5, the filters gzip,
+//! shuffle, fletcher32, lzf, zstd, lz4 and blosc. In zarr (formats 2 and 3, sharded or not, zipped or not), blosc, zstd,
+//! gzip, zlib, lz4, bz2, lzma, checksums, and the simple filters of numcodecs. A path below a file names a table inside
+//! it (MuData, SpatialData): `cells.h5mu/mod/rna`. Anything else is an [error](ErrorKind::Unsupported) that names it and
+//! the way out.
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! - `ndarray`: stores in memory ([`MemoryStore`]) take arrays of the crate `ndarray`.
+//! - `libhdf5`: a second reader of h5ad files, on the HDF5 C library, for files that the default reader refuses. The
+//!   library is built from source, which needs cmake.
 //!
 //! # Trust
-//! Files come from strangers: no length, offset, code or index in one is used before it is
-//! checked against what the file can hold.
+//!
+//! Files are untrusted: every length, offset, code and index in one is compared with what the file can hold before it is
+//! used. A damaged or hostile file is an error.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(not(target_endian = "little"))]
 compile_error!("anndata-io reads little-endian files in place and is for little-endian machines");
@@ -63,15 +80,13 @@ mod anndata;
 mod array;
 mod check;
 mod column;
-mod container;
-mod context;
 mod dtype;
 mod error;
-mod folder;
-mod fork_local;
+mod io;
 mod key;
-mod location;
+mod limits;
 mod matrix;
+mod path;
 mod store;
 #[doc(hidden)]
 pub mod testing;
@@ -80,11 +95,12 @@ pub use anndata::{AnnDataFile, AnnDataSource};
 pub use array::Array;
 pub use array::text::Strings;
 pub use check::{Check, CheckReport, ElementCounts, ElementLayout, ElementReport};
-pub use column::{Codes, Column, ColumnRows, LabelColumn, Values1d};
-pub use context::{Hdf5Backend, IoContext, IoOptions, ZarrBackend};
-pub use dtype::{Bool, DType, Element, Slice, Stored, UnknownDType, Values, Wide, f16};
+pub use column::{Codes, Column, ColumnRows, ColumnValues, EncodedColumn};
+pub use dtype::{Bool8, DType, NumericValue, Scalar, UnknownDType, Values, ValuesRef, f16};
 pub use error::{Error, ErrorKind, nearest_name};
+pub use io::byte_size::{ByteSize, ByteSizeError};
+pub use io::context::{Hdf5Backend, IoContext, IoOptions, ZarrBackend};
+pub use io::location::Location;
 pub use key::LayerKey;
-pub use location::Location;
 pub use matrix::{MatrixSource, ReadScratch, Room, RowSink};
 pub use store::{Attribute, MemoryStore, Node, Store};

@@ -3,11 +3,12 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use crate::array::decode::{Codec, Elements, Pipeline, Scratch, Step, Stored, Sum};
-use crate::array::{Array, Cursor};
-use crate::context::ByteSource;
-use crate::dtype::{DType, Slice};
+use crate::array::Array;
+use crate::array::chunk_reader::{CachePolicy, ChunkReader};
+use crate::array::decode::{Codec, CodecPipeline, Elements, Scratch, Step, StoredType, Sum};
+use crate::dtype::{DType, ValuesRef};
 use crate::error::Error;
+use crate::io::bytes::ByteSource;
 
 /// Every codec; [`decode`] names them by their position.
 pub const N_CODECS: u8 = 15;
@@ -34,11 +35,11 @@ fn codec(number: u8) -> Codec {
         },
         13 => Codec::PackBits,
         _ => Codec::Elements(Elements {
-            from: Stored {
+            from: StoredType {
                 dtype: DType::I16,
                 big_endian: true,
             },
-            to: Stored {
+            to: StoredType {
                 dtype: DType::F64,
                 big_endian: false,
             },
@@ -50,7 +51,7 @@ fn codec(number: u8) -> Codec {
 /// Decodes a chunk to `len` bytes, and once more as one of unknown length; `None` when the first
 /// is an error.
 pub fn decode(codecs: &[u8], skip_mask: u32, raw: &[u8], len: usize) -> Option<Vec<u8>> {
-    let pipeline = Pipeline::new(codecs.iter().copied().map(codec).collect());
+    let pipeline = CodecPipeline::new(codecs.iter().copied().map(codec).collect());
     let mut scratch = Scratch::default();
     let _ = pipeline.decode_unsized(raw, &mut scratch);
     let mut out = vec![0; len];
@@ -59,26 +60,38 @@ pub fn decode(codecs: &[u8], skip_mask: u32, raw: &[u8], len: usize) -> Option<V
 }
 
 /// Reads rows of an array of numbers of any rank.
+///
+/// # Errors
+/// As [`MatrixSource::read_rows`](crate::MatrixSource::read_rows).
 pub fn read_rows(
     array: &Array,
     rows: &[u64],
-    visit: impl FnMut(usize, usize, Slice<'_>),
+    visit: impl FnMut(usize, usize, ValuesRef<'_>),
 ) -> Result<(), Error> {
-    array.read_rows(rows, 0..u64::MAX, &mut Cursor::default(), visit)
+    array.read_rows(
+        rows,
+        0..u64::MAX,
+        CachePolicy::All,
+        &mut ChunkReader::default(),
+        visit,
+    )
 }
 
 /// Where the chunks lie over which a checksum stands: file, place in it.
+///
+/// # Errors
+/// When the index of a shard cannot be read.
 pub fn checked_chunks(array: &Array) -> Result<Vec<(PathBuf, Range<u64>)>, Error> {
     let parts = array.parts();
     let n_chunks: u64 = parts.grid.counts().iter().product();
     let mut places = Vec::new();
     for chunk in 0..n_chunks {
         let item = parts.stored_size() as u64;
-        if let Some(place) = parts.chunks.place(chunk, &parts.grid, item)?
-            && parts.pipeline.ends_in_checksum(place.skip_mask)
-            && let ByteSource::File(file) = &*place.source
+        if let Some(location) = parts.chunks.locate(chunk, &parts.grid, item)?
+            && parts.pipeline.ends_in_checksum(location.skip_mask)
+            && let ByteSource::File(file) = &*location.source
         {
-            let range = place.offset..place.offset + place.len;
+            let range = location.offset..location.offset + location.len;
             places.push((file.path().to_owned(), range));
         }
     }

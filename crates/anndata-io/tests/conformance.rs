@@ -6,8 +6,8 @@
 use std::path::Path;
 
 use anndata_io::{
-    AnnDataFile, AnnDataSource, Column, DType, ErrorKind, IoContext, LayerKey, MatrixSource,
-    MemoryStore, ReadScratch, RowSink, Slice, Values, Values1d,
+    AnnDataFile, AnnDataSource, Column, ColumnValues, DType, ErrorKind, IoContext, LayerKey,
+    MatrixSource, MemoryStore, ReadScratch, RowSink, Values, ValuesRef,
 };
 
 /// Gathers rows as float64.
@@ -18,13 +18,13 @@ struct Rows {
 }
 
 impl RowSink for Rows {
-    fn dense(&mut self, row: usize, start: usize, values: Slice<'_>) {
+    fn dense(&mut self, row: usize, start: usize, values: ValuesRef<'_>) {
         let at = row * self.width + start;
         self.seen[row] += values.len();
         values.write_to(&mut self.values[at..at + values.len()]);
     }
 
-    fn sparse(&mut self, row: usize, columns: &[u32], values: Slice<'_>) {
+    fn sparse(&mut self, row: usize, columns: &[u32], values: ValuesRef<'_>) {
         assert!(
             columns.windows(2).all(|pair| pair[0] < pair[1]),
             "columns ascend"
@@ -56,11 +56,13 @@ fn read(matrix: &MatrixSource, rows: &[u64]) -> Vec<f64> {
 fn labels(column: &Column) -> Vec<Option<String>> {
     let labels = column.read_labels().expect("readable");
     let text = |code: u32| match &labels.categories {
-        Values1d::Texts(texts) => texts
+        ColumnValues::Texts(texts) => texts
             .get(code as usize)
             .expect("codes are checked")
             .to_owned(),
-        Values1d::Numbers(numbers) => numbers.as_slice().to_vec::<f64>()[code as usize].to_string(),
+        ColumnValues::Numbers(numbers) => {
+            numbers.as_slice().to_vec::<f64>()[code as usize].to_string()
+        }
     };
     (0..labels.codes.len())
         .map(|row| labels.codes.get(row).map(text))
@@ -197,12 +199,12 @@ fn check(source: AnnDataSource) {
     let rows = column("donor").read_rows(&[3, 0]).expect("readable");
     assert_eq!(
         rows.values,
-        Values1d::Texts(["d3", "d1"].into_iter().collect())
+        ColumnValues::Texts(["d3", "d1"].into_iter().collect())
     );
     let rows = column("cell_type").read_rows(&[1, 2]).expect("readable");
     assert_eq!(
         rows.values,
-        Values1d::Texts(["B", "T"].into_iter().collect())
+        ColumnValues::Texts(["B", "T"].into_iter().collect())
     );
     assert!(
         file.obs_column("nope")

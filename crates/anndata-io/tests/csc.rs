@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anndata_io::{
     AnnDataFile, AnnDataSource, IoContext, IoOptions, LayerKey, MatrixSource, MemoryStore,
-    ReadScratch, RowSink, Slice, Values,
+    ReadScratch, RowSink, Values, ValuesRef,
 };
 use proptest::prelude::*;
 
@@ -14,11 +14,11 @@ use proptest::prelude::*;
 struct Rows(Vec<(Vec<u32>, Vec<f64>)>);
 
 impl RowSink for Rows {
-    fn dense(&mut self, _: usize, _: usize, _: Slice<'_>) {
+    fn dense(&mut self, _: usize, _: usize, _: ValuesRef<'_>) {
         panic!("the rows are sparse");
     }
 
-    fn sparse(&mut self, row: usize, columns: &[u32], values: Slice<'_>) {
+    fn sparse(&mut self, row: usize, columns: &[u32], values: ValuesRef<'_>) {
         self.0
             .resize_with(self.0.len().max(row + 1), Default::default);
         self.0[row] = (columns.to_vec(), values.to_vec());
@@ -76,10 +76,7 @@ fn store(n_rows: usize, n_columns: usize, elements: &Triplets) -> MemoryStore {
 }
 
 fn open(store: &MemoryStore, csc_bytes: usize) -> (AnnDataFile, IoContext) {
-    let context = IoContext::new(IoOptions {
-        csc_bytes,
-        ..Default::default()
-    });
+    let context = IoContext::new(IoOptions::new().csc_bytes(csc_bytes));
     let file = AnnDataSource::from(store.clone()).open(&context);
     (file.expect("a valid store"), context)
 }

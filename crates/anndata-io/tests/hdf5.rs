@@ -248,7 +248,7 @@ fn a_check_names_what_cannot_be_asked_for() {
         assert!(kind.is_some());
         let keys = cells.obs_keys().expect("readable");
         assert!(keys.contains(&"score".to_owned()), "{keys:?}");
-        let report = Check::new().file(&cells, &mut |_, _| {});
+        let report = Check::new().check_file(&cells, &mut |_, _| {});
         assert!(!report.faults.is_empty());
         found.extend(report.faults.iter().map(|fault| fault.element().to_owned()));
     }

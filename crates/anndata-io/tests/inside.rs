@@ -7,8 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anndata_io::{
-    AnnDataFile, Attribute, ErrorKind, IoContext, IoOptions, LayerKey, ReadScratch, RowSink, Slice,
-    Store,
+    AnnDataFile, Attribute, ErrorKind, IoContext, IoOptions, LayerKey, ReadScratch, RowSink, Store,
+    ValuesRef,
 };
 use archive::Form;
 use files::Entries;
@@ -24,11 +24,11 @@ fn tables() -> PathBuf {
 struct Dense(Vec<Vec<f64>>);
 
 impl RowSink for Dense {
-    fn dense(&mut self, row: usize, start: usize, values: Slice<'_>) {
+    fn dense(&mut self, row: usize, start: usize, values: ValuesRef<'_>) {
         values.write_to(&mut self.0[row][start..start + values.len()]);
     }
 
-    fn sparse(&mut self, row: usize, columns: &[u32], values: Slice<'_>) {
+    fn sparse(&mut self, row: usize, columns: &[u32], values: ValuesRef<'_>) {
         for (&column, value) in columns.iter().zip(values.to_vec::<f64>()) {
             self.0[row][column as usize] = value;
         }
@@ -92,11 +92,7 @@ fn a_table_inside_an_hdf5_file() {
 
 #[test]
 fn two_tables_of_a_file_share_a_context() {
-    let context = IoContext::new(IoOptions {
-        max_open_files: 1,
-        cache_bytes: 1 << 20,
-        ..IoOptions::default()
-    });
+    let context = IoContext::new(IoOptions::new().max_open_files(1).cache_bytes(1 << 20));
     let open = |inner: &str| AnnDataFile::open_in(tables().join(inner), &context).expect("a table");
     let (rna, atac) = (open("rna"), open("atac"));
     for _ in 0..2 {
@@ -250,10 +246,7 @@ fn shards_in_deflated_entries() {
             fs::write(&path, archive::zip(&entries(name), form)).expect("a small file");
             // Kept where decoded chunks are; held one by one where nothing may be kept.
             for cache_bytes in [64 << 20, 0] {
-                let context = IoContext::new(IoOptions {
-                    cache_bytes,
-                    ..IoOptions::default()
-                });
+                let context = IoContext::new(IoOptions::new().cache_bytes(cache_bytes));
                 let zipped = AnnDataFile::open_in(&path, &context).expect("the archive");
                 for key in whole.layers_keys().expect("readable") {
                     let expected = rows(&whole, &key, 1);

@@ -2,10 +2,11 @@
 #![cfg(feature = "libhdf5")]
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anndata_io::{
-    AnnDataFile, ErrorKind, Hdf5Backend, IoContext, IoOptions, MatrixSource, ReadScratch, RowSink,
-    Slice, Store,
+    AnnDataFile, Array, ErrorKind, Hdf5Backend, IoContext, IoOptions, MatrixSource, ReadScratch,
+    RowSink, Store, ValuesRef,
 };
 
 fn fixtures() -> PathBuf {
@@ -13,10 +14,7 @@ fn fixtures() -> PathBuf {
 }
 
 fn context(hdf5: Hdf5Backend) -> IoContext {
-    IoContext::new(IoOptions {
-        hdf5,
-        ..Default::default()
-    })
+    IoContext::new(IoOptions::new().hdf5(hdf5))
 }
 
 /// Everything that comes, as it comes.
@@ -24,13 +22,13 @@ fn context(hdf5: Hdf5Backend) -> IoContext {
 struct Rows(Vec<(usize, usize, Vec<u32>, Vec<f64>)>);
 
 impl RowSink for Rows {
-    fn dense(&mut self, row: usize, start: usize, values: Slice<'_>) {
+    fn dense(&mut self, row: usize, start: usize, values: ValuesRef<'_>) {
         for (at, value) in values.to_vec::<f64>().into_iter().enumerate() {
             self.0.push((row, start + at, Vec::new(), vec![value]));
         }
     }
 
-    fn sparse(&mut self, row: usize, columns: &[u32], values: Slice<'_>) {
+    fn sparse(&mut self, row: usize, columns: &[u32], values: ValuesRef<'_>) {
         self.0.push((row, 0, columns.to_vec(), values.to_vec()));
     }
 }
@@ -170,4 +168,68 @@ fn the_c_library_loads_no_plugins() {
         let error = read_with(name, Path::new("plugin"));
         assert!(error.contains("@") && error.contains(name), "{error}");
     }
+}
+
+/// The wait status of a child that runs `body`, or nothing when it returned true.
+fn in_child(body: impl FnOnce() -> bool) -> Option<i32> {
+    // SAFETY: the child allocates, which glibc allows after a fork, and leaves by `_exit`. That the crate's own code
+    // takes no lock of another thread is what the test is for.
+    match unsafe { libc::fork() } {
+        -1 => panic!("cannot fork: {}", std::io::Error::last_os_error()),
+        0 => {
+            // SAFETY: `alarm` ends a child that hangs; `_exit` runs no handlers and no destructors.
+            unsafe {
+                libc::alarm(20);
+                libc::_exit(if body() { 0 } else { 1 });
+            }
+        }
+        child => {
+            let mut status = 0;
+            // SAFETY: `status` outlives the call, and `child` is a child of this process.
+            unsafe { libc::waitpid(child, &mut status, 0) };
+            (status != 0).then_some(status)
+        }
+    }
+}
+
+#[test]
+fn the_c_library_is_an_error_in_a_forked_child_and_never_hangs() {
+    let path = fixtures().join("hdf5/refused_virtual.h5");
+    let context = context(Hdf5Backend::LibHdf5);
+    let open = || {
+        let store = Store::open(&path, &context).expect("HDF5");
+        let names = store.children("").expect("a group");
+        let array = names.iter().find_map(|name| store.array(name).ok());
+        (store, array.expect("an array"))
+    };
+    let is_refused = |error: anndata_io::Error| {
+        matches!(error.kind(), ErrorKind::Unsupported { .. }) && error.to_string().contains("fork")
+    };
+    // Opened beforehand: between the forks, only the other thread takes the library's lock, and mostly holds it.
+    let opened: Vec<(Store, Array)> = (0..50).map(|_| open()).collect();
+    let done = AtomicBool::new(false);
+    let failures: Vec<i32> = std::thread::scope(|threads| {
+        threads.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                let (_, array) = open();
+                array.read_row_range(0..1).expect("readable");
+            }
+        });
+        let forked = opened.into_iter().filter_map(|(store, array)| {
+            in_child(|| {
+                let refused = store.children("").is_err_and(is_refused)
+                    && array.read_row_range(0..1).is_err_and(is_refused)
+                    && Store::open(&path, &context).is_err_and(is_refused);
+                drop((store, array));
+                refused
+            })
+        });
+        let failures = forked.collect();
+        done.store(true, Ordering::Relaxed);
+        failures
+    });
+    assert!(
+        failures.is_empty(),
+        "wait statuses of children: {failures:?}"
+    );
 }

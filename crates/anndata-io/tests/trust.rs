@@ -133,11 +133,11 @@ fn a_fill_value_is_what_never_written_chunks_hold() {
         .expect("it has an X");
     struct Bits(Vec<u32>);
     impl anndata_io::RowSink for Bits {
-        fn dense(&mut self, _: usize, _: usize, values: anndata_io::Slice<'_>) {
+        fn dense(&mut self, _: usize, _: usize, values: anndata_io::ValuesRef<'_>) {
             self.0
                 .extend(values.to_vec::<f32>().iter().map(|value| value.to_bits()));
         }
-        fn sparse(&mut self, _: usize, _: &[u32], _: anndata_io::Slice<'_>) {}
+        fn sparse(&mut self, _: usize, _: &[u32], _: anndata_io::ValuesRef<'_>) {}
     }
     let mut bits = Bits(Vec::new());
     x.read_rows(&[0], &mut Default::default(), &mut bits)

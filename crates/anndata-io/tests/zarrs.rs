@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use anndata_io::{
-    AnnDataFile, ErrorKind, IoContext, IoOptions, MatrixSource, ReadScratch, RowSink, Slice, Store,
-    ZarrBackend,
+    AnnDataFile, ErrorKind, IoContext, IoOptions, MatrixSource, ReadScratch, RowSink, Store,
+    ValuesRef, ZarrBackend,
 };
 
 fn fixtures() -> PathBuf {
@@ -13,10 +13,7 @@ fn fixtures() -> PathBuf {
 }
 
 fn context(zarr: ZarrBackend) -> IoContext {
-    IoContext::new(IoOptions {
-        zarr,
-        ..Default::default()
-    })
+    IoContext::new(IoOptions::new().zarr(zarr))
 }
 
 fn open(name: &str, backend: ZarrBackend) -> Store {
@@ -70,11 +67,11 @@ fn zarrs_reads_refused_arrays_as_their_plain_twins() {
 struct Rows(Vec<(usize, usize, Vec<u32>, Vec<f64>)>);
 
 impl RowSink for Rows {
-    fn dense(&mut self, row: usize, start: usize, values: Slice<'_>) {
+    fn dense(&mut self, row: usize, start: usize, values: ValuesRef<'_>) {
         self.0.push((row, start, Vec::new(), values.to_vec()));
     }
 
-    fn sparse(&mut self, row: usize, columns: &[u32], values: Slice<'_>) {
+    fn sparse(&mut self, row: usize, columns: &[u32], values: ValuesRef<'_>) {
         self.0.push((row, 0, columns.to_vec(), values.to_vec()));
     }
 }

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use mapped_anndata::io::DType;
-use mapped_anndata::{Hdf5Backend, Join, Output, Shuffle, ZarrBackend};
+use mapped_anndata::io::{ByteSize, ByteSizeError, DType};
+use mapped_anndata::{Hdf5Backend, Join, MatrixFormat, Shuffle, ZarrBackend};
 
 use crate::lists;
 
@@ -345,26 +345,12 @@ fn sampler(text: &str) -> Result<SamplerArg, String> {
     }
 }
 
-/// A number of bytes, with a unit of 1024 or 1000 or none.
+/// A number of bytes, with or without a unit.
 fn bytes(text: &str) -> Result<usize, String> {
-    let split = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let unit: f64 = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1.0,
-        "kib" => 1024.0,
-        "mib" => 1024.0 * 1024.0,
-        "gib" => 1024.0 * 1024.0 * 1024.0,
-        "k" | "kb" => 1e3,
-        "m" | "mb" => 1e6,
-        "g" | "gb" => 1e9,
-        _ => return Err("expected bytes with a unit such as MiB or GiB".to_owned()),
-    };
-    match number.parse::<f64>() {
-        Ok(number) if number * unit < 1e18 => Ok((number * unit) as usize),
-        _ => Err("expected a number of bytes, such as 256MiB or 1GiB".to_owned()),
-    }
+    let ByteSize(bytes) = text
+        .parse()
+        .map_err(|error: ByteSizeError| error.to_string())?;
+    Ok(bytes as usize)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -373,11 +359,11 @@ pub(crate) enum OutputArg {
     Dense,
 }
 
-impl From<OutputArg> for Output {
+impl From<OutputArg> for MatrixFormat {
     fn from(output: OutputArg) -> Self {
         match output {
-            OutputArg::Csr => Output::Csr,
-            OutputArg::Dense => Output::Dense,
+            OutputArg::Csr => MatrixFormat::Csr,
+            OutputArg::Dense => MatrixFormat::Dense,
         }
     }
 }

@@ -28,7 +28,7 @@ pub(crate) fn run(args: &CheckArgs, json: bool, out: &mut impl Write) -> Result<
     let mut reports = Vec::with_capacity(args.paths.len());
     for (number, path) in args.paths.iter().enumerate() {
         let source = AnnDataSource::from(path);
-        let report = check.source(&source, &IoContext::default(), &mut |done, of| {
+        let report = check.check_source(&source, &IoContext::default(), &mut |done, of| {
             progress.part_of_file(number, done, of);
         });
         progress.hide();
@@ -366,7 +366,7 @@ mod tests {
             .array("obs/site", &[2], site)
             .dataframe("var", &["g1", "g2"])
             .csr("X", [2, 2], vec![0, 2, 3], vec![1, 1, 0, 9], values);
-        Check::new().source(&store.into(), &IoContext::default(), &mut |_, _| {})
+        Check::new().check_source(&store.into(), &IoContext::default(), &mut |_, _| {})
     }
 
     #[test]
@@ -383,11 +383,11 @@ mod tests {
 
     #[test]
     fn keys_of_two_kinds_are_found() {
-        use mapped_anndata::io::Bool;
+        use mapped_anndata::io::Bool8;
         let ints = || report("a", Values::I8(vec![1, 2]));
         let floats = report("b", Values::F64(vec![1.5, 2.0]));
         assert_eq!(differing_keys(&[ints(), floats]), [""; 0]);
-        let flags = report("c", Values::Bool(vec![Bool(1), Bool(0)]));
+        let flags = report("c", Values::Bool(vec![Bool8(1), Bool8(0)]));
         assert_eq!(differing_keys(&[ints(), flags, ints()]), ["site"]);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use mapped_anndata::io::{DType, Slice, Wide};
+use mapped_anndata::io::{DType, NumericValue, ValuesRef};
 use mapped_anndata::labels::{Float, FloatWidth};
 use mapped_anndata::{ItemValue, Label};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
@@ -20,28 +20,28 @@ pub(crate) fn write_line(out: &mut impl Write, value: &impl Serialize) -> io::Re
 /// A number of a numpy type: in the shortest form that reads back in that type, NaN as null,
 /// infinities as texts.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Number(pub(crate) DType, pub(crate) Wide);
+pub(crate) struct Number(pub(crate) DType, pub(crate) NumericValue);
 
 impl Serialize for Number {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match self.1 {
-            Wide::Bool(value) => to.serialize_bool(value),
-            Wide::Signed(value) => to.serialize_i64(value),
-            Wide::Unsigned(value) => to.serialize_u64(value),
-            Wide::F32(value) if !value.is_finite() => NotFinite(value.into()).serialize(to),
-            Wide::F64(value) if !value.is_finite() => NotFinite(value).serialize(to),
-            Wide::F32(value) if self.0 == DType::F16 => {
+            NumericValue::Bool(value) => to.serialize_bool(value),
+            NumericValue::Signed(value) => to.serialize_i64(value),
+            NumericValue::Unsigned(value) => to.serialize_u64(value),
+            NumericValue::F32(value) if !value.is_finite() => NotFinite(value.into()).serialize(to),
+            NumericValue::F64(value) if !value.is_finite() => NotFinite(value).serialize(to),
+            NumericValue::F32(value) if self.0 == DType::F16 => {
                 to.serialize_f64(shortest_f16(value.into()))
             }
-            Wide::F32(value) => to.serialize_f32(value),
-            Wide::F64(value) => to.serialize_f64(value),
+            NumericValue::F32(value) => to.serialize_f32(value),
+            NumericValue::F64(value) => to.serialize_f64(value),
         }
     }
 }
 
 impl Number {
     pub(crate) fn f64(value: f64) -> Number {
-        Number(DType::F64, Wide::F64(value))
+        Number(DType::F64, NumericValue::F64(value))
     }
 }
 
@@ -70,7 +70,7 @@ impl Serialize for NotFinite {
 pub(crate) struct Array<'a> {
     pub(crate) shape: &'a [usize],
     /// Row-major.
-    pub(crate) values: Slice<'a>,
+    pub(crate) values: ValuesRef<'a>,
 }
 
 impl Serialize for Array<'_> {
@@ -99,8 +99,8 @@ pub(crate) struct Value<'a>(pub(crate) &'a ItemValue);
 impl Serialize for Value<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match self.0 {
-            ItemValue::Row { shape, values } => {
-                let values = values.as_slice();
+            ItemValue::Row(row) => {
+                let (shape, values) = (row.shape(), row.values().as_slice());
                 Array { shape, values }.serialize(to)
             }
             ItemValue::Code(code) => to.serialize_i64(*code),
@@ -128,8 +128,8 @@ impl Serialize for LabelValue<'_> {
 fn float(float: Float) -> Number {
     let value = float.value();
     match float.width() {
-        FloatWidth::F16 => Number(DType::F16, Wide::F32(value as f32)),
-        FloatWidth::F32 => Number(DType::F32, Wide::F32(value as f32)),
+        FloatWidth::F16 => Number(DType::F16, NumericValue::F32(value as f32)),
+        FloatWidth::F32 => Number(DType::F32, NumericValue::F32(value as f32)),
         FloatWidth::F64 => Number::f64(value),
     }
 }
@@ -149,6 +149,7 @@ impl<K: Serialize, V: Serialize> Serialize for Object<K, V> {
 
 #[cfg(test)]
 mod tests {
+    use mapped_anndata::Matrix;
     use mapped_anndata::Values;
     use mapped_anndata::io::f16;
 
@@ -241,11 +242,11 @@ mod tests {
 
     #[test]
     fn values_of_an_item() {
-        let row = ItemValue::Row {
+        let row = ItemValue::Row(Matrix::Dense {
             shape: vec![2],
             values: Values::F32(vec![1.5, 0.0]),
-        };
-        let number = ItemValue::Number(DType::Bool, Wide::Bool(true));
+        });
+        let number = ItemValue::Number(DType::Bool, NumericValue::Bool(true));
         let values = [
             row,
             ItemValue::Code(-1),

@@ -1,6 +1,41 @@
-//! The command: looks at, draws from, streams and checks collections of AnnData files.
+//! The command `mapped-anndata`: looks at, draws from, streams and checks collections of AnnData files.
 //!
-//! Standard output carries results alone; warnings, errors and progress go to standard error.
+//! Give it `.h5ad` and `.zarr` files. It treats their cells as the rows of one table, as training does, and reads them as
+//! they are on disk. Results go to standard output; warnings, errors and progress go to standard error.
+//!
+//! # What it is not
+//!
+//! It writes no AnnData file and trains no model. To read batches from a program, use the crate `mapped-anndata` or the
+//! Python package `mapped_anndata`.
+//!
+//! # The commands that matter
+//!
+//! - `info`: what the files are as one collection: cells, genes, labels.
+//! - `get`: the rows of some indices.
+//! - `stream`: an epoch of batches, and how fast it went. Without files, it reads a demo collection inside the program.
+//! - `weights`: how rare each label is.
+//! - `check`: reads every byte that a model could be given, and lists all faults.
+//!
+//! `--help` of each command explains its options. `--json` prints machine-readable output.
+//!
+//! # Example
+//!
+//! ```sh
+//! cargo install --path crates/cli
+//! mapped-anndata stream
+//! mapped-anndata info *.h5ad --obs cell_type --join outer
+//! mapped-anndata check cells.h5ad
+//! ```
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! - `libhdf5`: a second reader of h5ad files, on the HDF5 C library. The library is built from source, which needs cmake.
+//!
+//! # Exit codes
+//!
+//! 0 when everything was read; 1 when a file has faults or cannot be read; 2 when the arguments are wrong.
 
 use std::error::Error;
 use std::io::{self, BufWriter, Write};

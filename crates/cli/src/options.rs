@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::CommandFactory;
 use clap::error::ErrorKind;
-use mapped_anndata::{Builder, FilterValue, LabelMatch, MappedCollection};
+use mapped_anndata::{
+    FilterValue, IoOptions, LabelMatch, MappedCollection, MappedCollectionBuilder,
+};
 
 use crate::Result;
 use crate::args::{Cli, CollectionArgs, EncodeArg};
@@ -93,7 +95,7 @@ fn layers(args: &CollectionArgs) -> Vec<String> {
     }
 }
 
-fn builder(paths: &[PathBuf], args: &CollectionArgs) -> Result<Builder> {
+fn builder(paths: &[PathBuf], args: &CollectionArgs) -> Result<MappedCollectionBuilder> {
     let obs = keys(&args.obs);
     let mut builder = MappedCollection::builder(paths.iter().cloned())
         .layers(layers(args))
@@ -101,8 +103,9 @@ fn builder(paths: &[PathBuf], args: &CollectionArgs) -> Result<Builder> {
         .obsm(keys(&args.obsm))
         .join(args.join)
         .dtype(args.dtype)
-        .hdf5_backend(args.hdf5.into())
-        .zarr_backend(args.zarr.into());
+        .io(IoOptions::new()
+            .hdf5(args.hdf5.into())
+            .zarr(args.zarr.into()));
     if let EncodeArg::Keys(keys) = &args.encode_labels {
         builder = builder.encode_labels(keys.clone());
     }

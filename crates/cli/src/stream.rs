@@ -3,9 +3,10 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use mapped_anndata::io::{Slice, Stored, with_dtype};
+use mapped_anndata::io::{Scalar, ValuesRef, with_dtype};
 use mapped_anndata::{
-    Batch, BatchColumn, BatchOptions, MISSING_CODE, MappedCollection, Matrix, Output, Shuffle,
+    Batch, BatchColumn, LoaderOptions, MISSING_CODE, MappedCollection, Matrix, MatrixFormat,
+    Shuffle,
 };
 use serde::Serialize;
 
@@ -25,10 +26,10 @@ const N_ROWS: usize = 5;
 pub(crate) fn run(args: &StreamArgs, json: bool, out: &mut impl Write) -> Result<()> {
     let opened = Opened::open(&args.paths, &args.collection)?;
     let cells = &opened.cells;
-    let mut options = BatchOptions::new(args.batch_size)
+    let mut options = LoaderOptions::new(args.batch_size)
         .shuffle(args.shuffle)
         .seed(args.seed)
-        .output(Output::from(args.output))
+        .output(MatrixFormat::from(args.output))
         .workers(args.workers)
         .memory(args.memory)
         .rank(args.rank, args.world_size);
@@ -39,7 +40,7 @@ pub(crate) fn run(args: &StreamArgs, json: bool, out: &mut impl Write) -> Result
         });
     }
     prepare(cells)?;
-    let batches = cells.batches(options)?;
+    let batches = cells.loader(options)?;
     let mut entropy = Entropy::new(cells);
     if !json {
         write_summary(&opened, out)?;
@@ -182,19 +183,16 @@ struct Sum<'a> {
 
 impl Sum<'_> {
     fn add(&mut self, batch: &Batch) {
-        if let Some(Matrix::Dense { values, .. } | Matrix::Csr { values, .. }) =
-            batch.matrix(self.layer)
-        {
-            self.value += sum(values.as_slice());
+        if let Some(matrix) = batch.matrix(self.layer) {
+            self.value += sum(matrix.values().as_slice());
         }
     }
 }
 
 /// The sum in double precision, in lanes that the processor adds side by side.
-fn sum(values: Slice<'_>) -> f64 {
+fn sum(values: ValuesRef<'_>) -> f64 {
     with_dtype!(values.dtype(), T => {
-        use mapped_anndata::io::Element;
-        let typed = <T as Stored>::from_slice(values).unwrap_or_default();
+        let typed = <T as Scalar>::from_slice(values).unwrap_or_default();
         let mut lanes = [0.0; 8];
         let (chunks, rest) = typed.as_chunks::<8>();
         for chunk in chunks {
@@ -268,11 +266,12 @@ fn write_batch(cells: &MappedCollection, batch: &Batch, out: &mut impl Write) ->
 }
 
 fn matrix_text(matrix: &Matrix) -> String {
-    let (layout, shape, values) = match matrix {
-        Matrix::Dense { shape, values } => ("dense", &shape[..], values),
-        Matrix::Csr { shape, values, .. } => ("CSR", &shape[..], values),
+    let layout = match matrix {
+        Matrix::Dense { .. } => "dense",
+        Matrix::Csr { .. } => "CSR",
     };
-    let share = text::nonzero(values.as_slice(), shape.iter().product());
+    let shape = matrix.shape();
+    let share = text::nonzero(matrix.values().as_slice(), shape.iter().product());
     format!("{layout} {shape:?} {}, {share}", matrix.dtype())
 }
 
@@ -344,9 +343,9 @@ its first 3 rows
     #[test]
     fn a_sum_takes_every_element_once() {
         let values: Vec<u16> = (0..100).collect();
-        assert_eq!(sum(Slice::U16(&values)), 4950.0);
-        assert_eq!(sum(Slice::F32(&[0.5; 13])), 6.5);
-        assert_eq!(sum(Slice::I8(&[])), 0.0);
+        assert_eq!(sum(ValuesRef::U16(&values)), 4950.0);
+        assert_eq!(sum(ValuesRef::F32(&[0.5; 13])), 6.5);
+        assert_eq!(sum(ValuesRef::I8(&[])), 0.0);
         let mut total = Sum {
             layer: "X",
             value: 0.0,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use comfy_table::{CellAlignment, Table, presets};
-use mapped_anndata::io::Slice;
+use mapped_anndata::io::ValuesRef;
 use mapped_anndata::{Encoder, ItemValue, Label};
 use serde::Serialize;
 
@@ -87,8 +87,8 @@ pub(crate) fn code(encoder: Option<&Encoder>, code: i64) -> String {
 /// The value of an item, which `encoder` encoded if it is a code.
 pub(crate) fn value(value: &ItemValue, encoder: Option<&Encoder>) -> String {
     match value {
-        ItemValue::Row { shape, values } => {
-            let values = values.as_slice();
+        ItemValue::Row(row) => {
+            let (shape, values) = (row.shape(), row.values().as_slice());
             let first: Vec<String> = (0..values.len().min(N_SHOWN))
                 .map(|i| number(values, i))
                 .collect();
@@ -108,13 +108,13 @@ pub(crate) fn value(value: &ItemValue, encoder: Option<&Encoder>) -> String {
 }
 
 /// How many of `n` elements are not zero, of which the ones in `values` may not be.
-pub(crate) fn nonzero(values: Slice<'_>, n: usize) -> String {
+pub(crate) fn nonzero(values: ValuesRef<'_>, n: usize) -> String {
     if n == 0 {
         return "empty".to_owned();
     }
     let found = mapped_anndata::io::with_dtype!(values.dtype(), T => {
-        use mapped_anndata::io::{Element, Stored};
-        let typed = <T as Stored>::from_slice(values).unwrap_or_default();
+        use mapped_anndata::io::Scalar;
+        let typed = <T as Scalar>::from_slice(values).unwrap_or_default();
         typed.iter().filter(|value| !value.is_zero()).count()
     });
     format!("{:.1}% nonzero", 100.0 * found as f64 / n as f64)
@@ -129,7 +129,7 @@ pub(crate) fn or_missing(number: String) -> String {
 }
 
 /// Element `i` of an array.
-pub(crate) fn number(values: Slice<'_>, i: usize) -> String {
+pub(crate) fn number(values: ValuesRef<'_>, i: usize) -> String {
     plain(&Number(values.dtype(), values.get(i)))
 }
 
@@ -144,6 +144,7 @@ fn plain(number: &impl Serialize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use mapped_anndata::Matrix;
     use mapped_anndata::{Categories, Values};
 
     use super::*;
@@ -176,7 +177,7 @@ mod tests {
     fn long_rows_are_cut() {
         let row = |values: Values| {
             let shape = vec![values.len()];
-            value(&ItemValue::Row { shape, values }, None)
+            value(&ItemValue::Row(Matrix::Dense { shape, values }), None)
         };
         let short = row(Values::F32(vec![0.1, f32::NAN, 0.0, f32::INFINITY]));
         assert_eq!(short, "[4] float32, 75.0% nonzero: 0.1 nan 0.0 inf");

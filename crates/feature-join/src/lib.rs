@@ -1,7 +1,7 @@
 //! Aligns the variables (genes) of many tables and moves their rows into the joint order.
 //!
 //! Tables measured at different times list different genes, in different orders. This crate takes the lists of names,
-//! says which genes the joint table has and in which order ([`JointVars`], by an inner or an outer [`Join`]), and gives,
+//! decides which genes the joint table has and in which order ([`JointVars`], by an inner or an outer [`Join`]), and makes,
 //! for every store (one table), a [`VarMap`] that moves a row of the store, dense or sparse, into a joint row while
 //! converting its numbers in the same pass.
 //!
@@ -47,6 +47,10 @@
 //! assert_eq!(row, [5.0, 0.0, 0.0, 6.0]);
 //! # Ok::<(), feature_join::JoinError>(())
 //! ```
+//!
+//! # Features
+//!
+//! It has none.
 //!
 //! # Differs from lamindb
 //!

@@ -6,7 +6,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use crate::python_text::{self, float_text};
+pub use numpy_text::FloatWidth;
+use numpy_text::float_text;
 
 /// One value of a label column. Never missing: a missing value is no label at all.
 ///
@@ -32,18 +33,6 @@ pub enum Label {
 pub struct Float {
     value: f64,
     width: FloatWidth,
-}
-
-/// The width of a floating-point column. It decides how many digits its numbers print with, and nothing else: numpy
-/// writes a float32 `0.1` as `0.1`, though its value is 0.10000000149011612.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum FloatWidth {
-    /// 16 bits, numpy's `float16`.
-    F16,
-    /// 32 bits, numpy's `float32`.
-    F32,
-    /// 64 bits, numpy's `float64` and Python's `float`.
-    F64,
 }
 
 /// What labels can be compared with one another.
@@ -89,11 +78,7 @@ impl Label {
 impl Float {
     /// A number of the given width, rounded to it if need be; `None` for NaN.
     pub fn new(value: f64, width: FloatWidth) -> Option<Float> {
-        let value = match width {
-            FloatWidth::F16 => python_text::round_to_f16(value),
-            FloatWidth::F32 => f64::from(value as f32),
-            FloatWidth::F64 => value,
-        };
+        let value = width.round(value);
         (!value.is_nan()).then_some(Float { value, width })
     }
 

@@ -45,6 +45,10 @@
 //! # Ok::<(), label_encoding::EncodingError>(())
 //! ```
 //!
+//! # Features
+//!
+//! It has none.
+//!
 //! # Differs from lamindb
 //!
 //! Codes and weights are those of `lamindb.core.MappedCollection`, with these departures:
@@ -60,7 +64,6 @@ mod categories;
 mod encoder;
 mod error;
 mod label;
-mod python_text;
 mod weights;
 
 pub use categories::Categories;

@@ -1,18 +1,23 @@
 //! Feeds collections of AnnData files, `.h5ad` and `.zarr`, to a model **as they are on disk**: no
 //! conversion, genes joined on the fly, labels encoded and weighted, rows in the order of a seed.
 //!
-//! The types are those of lamindb's `MappedCollection`, and so is what they do: an item or a batch
-//! here has the values that it has there. This crate writes no files and trains no model.
+//! # What it is not
 //!
-//! | start with | for |
-//! |---|---|
-//! | [`MappedCollection::builder`] | opening files with options, see [`Builder`] |
-//! | [`MappedCollection::get`], [`get_batch`](MappedCollection::get_batch) | rows by number |
-//! | [`MappedCollection::batches`] | epochs, in file order or shuffled |
-//! | [`MappedCollection::label_weights`] | how rare the label of each row is |
+//! It writes no file and trains no model.
+//!
+//! # The types that matter
+//!
+//! All are those of the crate `mapped-collection`; [`io`], [`join`] and [`labels`] are the crates below it.
+//!
+//! - [`MappedCollection::builder`]: opens files with options, see [`MappedCollectionBuilder`].
+//! - [`MappedCollection::get`], [`get_batch`](MappedCollection::get_batch): rows by number, as an [`Item`] or a [`Batch`].
+//! - [`MappedCollection::loader`]: epochs of batches, in file order or shuffled, see [`Loader`].
+//! - [`MappedCollection::label_weights`]: how rare the label of each row is.
+//!
+//! # Example
 //!
 //! ```
-//! use mapped_anndata::{BatchOptions, MappedCollection, MemoryStore, Output, Shuffle, Values};
+//! use mapped_anndata::{LoaderOptions, MappedCollection, MemoryStore, MatrixFormat, Shuffle, Values};
 //!
 //! // Usually paths: `MappedCollection::builder(["lung.h5ad", "liver.zarr"])`. Here, memory.
 //! let lung = MemoryStore::new("lung")
@@ -32,14 +37,14 @@
 //!
 //! // A row by number, in the type of its own file.
 //! let item = cells.get(3)?;
-//! assert_eq!(item.row("X").unwrap().1, &Values::I32(vec![9, 7]));
+//! assert_eq!(item.row("X").unwrap().values(), &Values::I32(vec![9, 7]));
 //! assert_eq!(item.code("cell_type"), Some(1)); // T cell
 //!
 //! // An epoch: every row once, in an order that seed 42 fixes for good.
-//! let options = BatchOptions::new(3).shuffle(Shuffle::Exact).seed(42).output(Output::Csr);
-//! let batches = cells.batches(options)?;
+//! let options = LoaderOptions::new(3).shuffle(Shuffle::Exact).seed(42).output(MatrixFormat::Csr);
+//! let loader = cells.loader(options)?;
 //! let mut codes = Vec::new();
-//! for batch in batches.epoch(0) {
+//! for batch in loader.epoch(0) {
 //!     codes.extend_from_slice(batch?.codes("cell_type").unwrap());
 //! }
 //! codes.sort();
@@ -50,22 +55,29 @@
 //! # Ok::<(), mapped_anndata::Error>(())
 //! ```
 //!
+//! # Features
+//!
+//! - `ndarray` (on by default): dense matrices as views of the crate `ndarray`.
+//! - `sprs`: CSR matrices as views of the crate `sprs`.
+//! - `libhdf5`: a second reader of h5ad files, on the HDF5 C library. The library is built from source, which needs cmake.
+//!
 //! # For lamindb users
-//! `cells` is a [`MappedCollection`]; options are set on its [`Builder`].
+//!
+//! `cells` is a [`MappedCollection`]; options are set on its [`MappedCollectionBuilder`].
 //!
 //! | lamindb | here |
 //! |---|---|
-//! | `MappedCollection(paths, …)` | [`MappedCollection::builder`]`(paths)…`[`open`](Builder::open)`()?` |
-//! | `layers_keys="counts"` | [`.layers`](Builder::layers)`(["counts"])` |
-//! | `obs_keys=["cell_type"]` | [`.obs`](Builder::obs)`(["cell_type"])` |
-//! | `obsm_keys=["X_pca"]` | [`.obsm`](Builder::obsm)`(["X_pca"])` |
-//! | `obs_filter={"donor": ("d1", "d2")}` | [`.filter`](Builder::filter)`("donor", ["d1", "d2"])` |
-//! | `join="outer"`, `join=None` | [`.join`](Builder::join)`(Join::Outer)`, `.join(None)` |
-//! | `encode_labels=["cell_type"]` | [`.encode_labels`](Builder::encode_labels)`(["cell_type"])` |
+//! | `MappedCollection(paths, …)` | [`MappedCollection::builder`]`(paths)…`[`open`](MappedCollectionBuilder::open)`()?` |
+//! | `layers_keys="counts"` | [`.layers`](MappedCollectionBuilder::layers)`(["counts"])` |
+//! | `obs_keys=["cell_type"]` | [`.obs`](MappedCollectionBuilder::obs)`(["cell_type"])` |
+//! | `obsm_keys=["X_pca"]` | [`.obsm`](MappedCollectionBuilder::obsm)`(["X_pca"])` |
+//! | `obs_filter={"donor": ("d1", "d2")}` | [`.filter`](MappedCollectionBuilder::filter)`("donor", ["d1", "d2"])` |
+//! | `join="outer"`, `join=None` | [`.join`](MappedCollectionBuilder::join)`(Join::Outer)`, `.join(None)` |
+//! | `encode_labels=["cell_type"]` | [`.encode_labels`](MappedCollectionBuilder::encode_labels)`(["cell_type"])` |
 //! | `encode_labels=False` | `.encode_labels(false)` |
-//! | `unknown_label="unknown"` | [`.unknown_label_for_all`](Builder::unknown_label_for_all)`("unknown")` |
-//! | `unknown_label={"cell_type": "unknown"}` | [`.unknown_label`](Builder::unknown_label)`("cell_type", "unknown")` |
-//! | `dtype="float32"` | [`.dtype`](Builder::dtype)`(DType::F32)` |
+//! | `unknown_label="unknown"` | [`.unknown_label_for_all`](MappedCollectionBuilder::unknown_label_for_all)`("unknown")` |
+//! | `unknown_label={"cell_type": "unknown"}` | [`.unknown_label`](MappedCollectionBuilder::unknown_label)`("cell_type", "unknown")` |
+//! | `dtype="float32"` | [`.dtype`](MappedCollectionBuilder::dtype)`(DType::F32)` |
 //! | `len(cells)`, `cells.shape` | [`cells.n_obs`](MappedCollection::n_obs)`()`, [`cells.shape`](MappedCollection::shape)`()` |
 //! | `cells[-1]["X"]` | [`cells.get`](MappedCollection::get)`(-1)?.`[`row`](Item::row)`("X")` |
 //! | `cells.var_joint`, `cells.var_indices` | [`cells.var_joint`](MappedCollection::var_joint)`()`, [`cells.var_indices`](MappedCollection::var_indices)`()` |
@@ -76,8 +88,10 @@
 //! | `cells.get_merged_categories("donor")` | [`cells.merged_categories`](MappedCollection::merged_categories)`("donor")?` |
 //! | `cells.check_vars_sorted()` | [`cells.check_vars_sorted`](MappedCollection::check_vars_sorted)`(true)?` |
 //! | `cells.check_vars_non_aligned(vars)` | [`cells.check_vars_non_aligned`](MappedCollection::check_vars_non_aligned)`(vars)?` |
-//! | `cells.close()`, `cells.closed` | [`cells.close`](MappedCollection::close)`()`, [`cells.closed`](MappedCollection::closed)`()` |
-//! | torch's `DataLoader(cells, 512, shuffle=True)` | [`cells.batches`](MappedCollection::batches)`(`[`BatchOptions::new`]`(512).shuffle(Shuffle::Exact))?` |
+//! | `cells.close()`, `cells.closed` | [`cells.close`](MappedCollection::close)`()`, [`cells.is_closed`](MappedCollection::is_closed)`()` |
+//! | torch's `DataLoader(cells, 512, shuffle=True)` | [`cells.loader`](MappedCollection::loader)`(`[`LoaderOptions::new`]`(512).shuffle(Shuffle::Exact))?` |
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[doc(inline)]
 pub use mapped_collection::*;
@@ -91,5 +105,5 @@ pub use label_encoding as labels;
 
 /// The README's example.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
+#[doc = include_str!("../../../README.md")]
 struct Readme;

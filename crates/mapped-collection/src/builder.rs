@@ -1,132 +1,40 @@
-//! The options of a collection, all checked when it is opened.
+//! The options of a collection, as a caller sets them.
 
-use anndata_io::{AnnDataSource, DType, Hdf5Backend, IoOptions, ZarrBackend};
+use anndata_io::{AnnDataSource, DType, IoOptions};
 use feature_join::Join;
-use label_encoding::Label;
 
 use crate::collection::MappedCollection;
 use crate::error::Error;
-use crate::filter::{FilterValue, ObsFilter};
-
-/// Which obs keys are encoded to integers.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum EncodeLabels {
-    /// Every obs key but plain floating-point columns.
-    #[default]
-    All,
-    /// These obs keys.
-    Keys(Vec<String>),
-}
-
-impl From<bool> for EncodeLabels {
-    /// All, or none.
-    fn from(all: bool) -> Self {
-        if all {
-            EncodeLabels::All
-        } else {
-            EncodeLabels::Keys(Vec::new())
-        }
-    }
-}
-
-impl<S: Into<String>> From<Vec<S>> for EncodeLabels {
-    fn from(keys: Vec<S>) -> Self {
-        EncodeLabels::Keys(texts(keys))
-    }
-}
-
-impl<S: Into<String>, const N: usize> From<[S; N]> for EncodeLabels {
-    fn from(keys: [S; N]) -> Self {
-        EncodeLabels::Keys(texts(keys))
-    }
-}
-
-/// The label that is encoded to -1.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub enum UnknownLabel {
-    /// None: every label is a class.
-    #[default]
-    None,
-    /// One for all encoded keys.
-    All(LabelMatch),
-    /// One for each of these keys, which must be encoded.
-    Keys(Vec<(String, LabelMatch)>),
-}
-
-/// A label as the caller gives it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LabelMatch {
-    /// This label, of this kind: the text `"2"` is not the number 2.
-    Exact(Label),
-    /// The label whose Python text this is, whatever its kind: for command lines.
-    Text(String),
-}
-
-impl<L: Into<Label>> From<L> for LabelMatch {
-    fn from(label: L) -> Self {
-        LabelMatch::Exact(label.into())
-    }
-}
+use crate::options::{EncodeLabels, FilterValue, LabelMatch, Options, UnknownLabel, distinct};
 
 /// The options of a [`MappedCollection`], with lamindb's names and defaults.
 ///
-/// Nothing is read before [`open`](Self::open).
-#[derive(Debug, Clone)]
-pub struct Builder {
-    pub(crate) sources: Vec<AnnDataSource>,
-    pub(crate) layers_keys: Vec<String>,
-    pub(crate) obs_keys: Vec<String>,
-    pub(crate) obsm_keys: Vec<String>,
-    pub(crate) obs_filter: Option<ObsFilter>,
-    pub(crate) join: Option<Join>,
-    pub(crate) encode_labels: EncodeLabels,
-    pub(crate) unknown_label: UnknownLabel,
-    pub(crate) dtype: Option<DType>,
-    pub(crate) io: IoOptions,
-}
+/// Nothing is read before [`open`](Self::open). What is set can be read again by methods that begin
+/// with `get_`, as those of [`std::process::Command`] do.
+#[derive(Debug, Clone, PartialEq)]
+#[must_use]
+pub struct MappedCollectionBuilder(Options);
 
-/// The keys, each once.
-fn texts<S: Into<String>>(keys: impl IntoIterator<Item = S>) -> Vec<String> {
-    let mut texts: Vec<String> = Vec::new();
-    for key in keys.into_iter().map(Into::into) {
-        if !texts.contains(&key) {
-            texts.push(key);
-        }
-    }
-    texts
-}
-
-impl Builder {
+impl MappedCollectionBuilder {
     pub(crate) fn new<S: Into<AnnDataSource>>(sources: impl IntoIterator<Item = S>) -> Self {
-        Builder {
-            sources: sources.into_iter().map(Into::into).collect(),
-            layers_keys: vec!["X".to_owned()],
-            obs_keys: Vec::new(),
-            obsm_keys: Vec::new(),
-            obs_filter: None,
-            join: Some(Join::Inner),
-            encode_labels: EncodeLabels::All,
-            unknown_label: UnknownLabel::None,
-            dtype: None,
-            io: IoOptions::default(),
-        }
+        MappedCollectionBuilder(Options::new(sources.into_iter().map(Into::into).collect()))
     }
 
     /// Matrices to read: `X`, `raw.X`, or names of layers. By default, `X`. None is legal.
     pub fn layers<S: Into<String>>(mut self, keys: impl IntoIterator<Item = S>) -> Self {
-        self.layers_keys = texts(keys);
+        self.0.layers_keys = distinct(keys);
         self
     }
 
     /// Columns of obs to read; `_index` gives the obs names. By default, none.
     pub fn obs<S: Into<String>>(mut self, keys: impl IntoIterator<Item = S>) -> Self {
-        self.obs_keys = texts(keys);
+        self.0.obs_keys = distinct(keys);
         self
     }
 
     /// Elements of obsm to read. By default, none.
     pub fn obsm<S: Into<String>>(mut self, keys: impl IntoIterator<Item = S>) -> Self {
-        self.obsm_keys = texts(keys);
+        self.0.obsm_keys = distinct(keys);
         self
     }
 
@@ -135,34 +43,49 @@ impl Builder {
     ///
     /// [`FilterValue::Missing`] allows missing labels; a store without the column then keeps
     /// all of its rows, and none otherwise.
+    ///
+    /// ```
+    /// # use mapped_collection::{FilterValue, MappedCollection, MemoryStore, Values};
+    /// # let store = MemoryStore::new("a")
+    /// #     .dataframe("obs", &["c1", "c2", "c3"])
+    /// #     .categorical("obs/donor", vec![0, 1, -1], &["d1", "d2"])
+    /// #     .dataframe("var", &["g"])
+    /// #     .array("X", &[3, 1], Values::F32(vec![1., 2., 3.]));
+    /// let cells = MappedCollection::builder([store])
+    ///     .filter("donor", ["d2"])
+    ///     .filter("donor", [FilterValue::Missing])
+    ///     .open()?;
+    /// assert_eq!(cells.n_obs(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn filter<V: Into<FilterValue>>(
         mut self,
         key: impl Into<String>,
         values: impl IntoIterator<Item = V>,
     ) -> Self {
-        let filter = self.obs_filter.get_or_insert_default();
-        filter.allow(key.into(), values.into_iter().map(Into::into));
+        let values = values.into_iter().map(Into::into);
+        self.0.obs_filter.allow(key.into(), values);
         self
     }
 
     /// How variables are joined; `None` leaves every row at its own store's width. By
     /// default, [`Join::Inner`].
     pub fn join(mut self, join: impl Into<Option<Join>>) -> Self {
-        self.join = join.into();
+        self.0.join = join.into();
         self
     }
 
     /// Which obs keys are encoded: a list of them, or `false` for none. By default (`true`), all
     /// but plain floating-point columns.
     pub fn encode_labels(mut self, keys: impl Into<EncodeLabels>) -> Self {
-        self.encode_labels = keys.into();
+        self.0.encode_labels = keys.into();
         self
     }
 
     /// The label of `key` that is encoded to -1. One that does not occur is ignored.
     pub fn unknown_label(mut self, key: impl Into<String>, label: impl Into<LabelMatch>) -> Self {
         let entry = (key.into(), label.into());
-        match &mut self.unknown_label {
+        match &mut self.0.unknown_label {
             UnknownLabel::Keys(keys) => {
                 keys.retain(|(key, _)| *key != entry.0);
                 keys.push(entry);
@@ -174,65 +97,72 @@ impl Builder {
 
     /// One label that is encoded to -1 in every encoded key.
     pub fn unknown_label_for_all(mut self, label: impl Into<LabelMatch>) -> Self {
-        self.unknown_label = UnknownLabel::All(label.into());
+        self.0.unknown_label = UnknownLabel::All(label.into());
         self
     }
 
     /// Element type of all matrices of items and batches. By default an item has its store's,
     /// and a batch numpy's promotion of all stores'.
     pub fn dtype(mut self, dtype: impl Into<Option<DType>>) -> Self {
-        self.dtype = dtype.into();
+        self.0.dtype = dtype.into();
         self
     }
 
-    /// Accepted for lamindb's sake; categories are always kept in memory, and no result
-    /// depends on it.
-    pub fn cache_categories(self, _cache: bool) -> Self {
+    /// Bounds on what reading takes, and who reads h5ad files: see [`IoOptions`].
+    pub fn io(mut self, options: IoOptions) -> Self {
+        self.0.io = options;
         self
     }
 
-    /// Accepted for lamindb's sake and unnecessary: a collection may always be used from many
-    /// threads and forked processes.
-    pub fn parallel(self, _parallel: bool) -> Self {
-        self
+    /// The files, in the order of their rows.
+    pub fn get_sources(&self) -> &[AnnDataSource] {
+        &self.0.sources
     }
 
-    /// Bytes of decoded chunks to keep between reads. By default, 64 MiB.
-    pub fn cache_bytes(mut self, bytes: usize) -> Self {
-        self.io.cache_bytes = bytes;
-        self
+    /// [`layers`](Self::layers) as set, each key once.
+    pub fn get_layers(&self) -> &[String] {
+        &self.0.layers_keys
     }
 
-    /// At most how many files are kept open. By default, 64.
-    pub fn max_open_files(mut self, files: usize) -> Self {
-        self.io.max_open_files = files;
-        self
+    /// [`obs`](Self::obs) as set, each key once.
+    pub fn get_obs(&self) -> &[String] {
+        &self.0.obs_keys
     }
 
-    /// Whether uncompressed files on local file systems are read through memory maps: see
-    /// [`IoOptions::mmap`]. By default, they are.
-    pub fn mmap(mut self, mmap: bool) -> Self {
-        self.io.mmap = mmap;
-        self
+    /// [`obsm`](Self::obsm) as set, each key once.
+    pub fn get_obsm(&self) -> &[String] {
+        &self.0.obsm_keys
     }
 
-    /// Bytes of memory for matrices that are stored by column and were turned into rows: see
-    /// [`IoOptions::csc_bytes`]. By default, 512 MiB.
-    pub fn csc_bytes(mut self, bytes: usize) -> Self {
-        self.io.csc_bytes = bytes;
-        self
+    /// The columns of [`filter`](Self::filter) and the values that they let through.
+    pub fn get_filter(&self) -> impl ExactSizeIterator<Item = (&str, &[FilterValue])> {
+        let columns = self.0.obs_filter.columns.iter();
+        columns.map(|(key, values)| (key.as_str(), values.as_slice()))
     }
 
-    /// What reads h5ad files: see [`Hdf5Backend`]. By default, pure Rust.
-    pub fn hdf5_backend(mut self, backend: Hdf5Backend) -> Self {
-        self.io.hdf5 = backend;
-        self
+    /// [`join`](Self::join) as set.
+    pub fn get_join(&self) -> Option<Join> {
+        self.0.join
     }
 
-    /// What reads zarr stores: see [`ZarrBackend`]. By default, this package itself.
-    pub fn zarr_backend(mut self, backend: ZarrBackend) -> Self {
-        self.io.zarr = backend;
-        self
+    /// [`encode_labels`](Self::encode_labels) as set.
+    pub fn get_encode_labels(&self) -> &EncodeLabels {
+        &self.0.encode_labels
+    }
+
+    /// The label of `key` that is encoded to -1, if one is set.
+    pub fn get_unknown_label(&self, key: &str) -> Option<&LabelMatch> {
+        self.0.unknown_label.of(key)
+    }
+
+    /// [`dtype`](Self::dtype) as set.
+    pub fn get_dtype(&self) -> Option<DType> {
+        self.0.dtype
+    }
+
+    /// [`io`](Self::io) as set.
+    pub fn get_io(&self) -> IoOptions {
+        self.0.io
     }
 
     /// Opens the collection: reads names, labels and row pointers of every file, and checks
@@ -242,6 +172,6 @@ impl Builder {
     /// When an option contradicts another, a file cannot be read, or the files do not fit
     /// together.
     pub fn open(self) -> Result<MappedCollection, Error> {
-        MappedCollection::open(self)
+        MappedCollection::open(self.0)
     }
 }

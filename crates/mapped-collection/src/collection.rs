@@ -1,22 +1,27 @@
-//! The collection: what it is, and its items.
+//! The collection: what it is, its items, batches and epochs.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use anndata_io::{AnnDataFile, AnnDataSource, ErrorKind, IoContext, MatrixSource, Values1d};
+use anndata_io::{AnnDataSource, IoContext};
 use feature_join::{Join, VarNames};
 use label_encoding::Encoder;
-use once_cell::race::OnceBox;
 
-use crate::builder::Builder;
+use crate::batch::fill::read;
+use crate::batch::pool::BufferPool;
+use crate::batch::slots::Types;
+use crate::batch::waiting::WaitingRows;
+use crate::batch::{Batch, BatchFormat};
+use crate::builder::MappedCollectionBuilder;
 use crate::error::Error;
-use crate::item::{Item, ItemValue};
-use crate::plan::{MissingKey, ObsColumn, Plan, read_var_names};
-use crate::prefetch::is_forked;
-use crate::recycle::Recycler;
-use crate::rows::read_row;
-use crate::state::of_data;
-use crate::unmatched::UnmatchedLabel;
+use crate::fork::is_forked;
+use crate::item::Item;
+use crate::loader::Loader;
+use crate::loader::options::LoaderOptions;
+use crate::options::Options;
+use crate::plan::Plan;
+use crate::plan::missing::MissingKey;
+use crate::plan::unmatched::UnmatchedLabel;
 
 /// Many AnnData files as one map-style dataset.
 ///
@@ -37,13 +42,10 @@ pub struct MappedCollection {
 
 #[derive(Debug)]
 struct Inner {
-    options: Builder,
-    context: IoContext,
-    plan: Plan,
+    options: Options,
+    plan: Arc<Plan>,
     /// Memory of batches read by index, for later ones.
-    recycler: Arc<Recycler>,
-    /// A hash of the data, once it was asked for; no child of a fork waits for it.
-    fingerprint: OnceBox<u64>,
+    waiting: Arc<WaitingRows>,
 }
 
 /// At most how many of its bytes are kept: a few dense batches.
@@ -51,11 +53,13 @@ const SPARE_BYTES: usize = 128 << 20;
 
 impl MappedCollection {
     /// Starts with the files, in the order of their rows.
-    pub fn builder<S: Into<AnnDataSource>>(sources: impl IntoIterator<Item = S>) -> Builder {
-        Builder::new(sources)
+    pub fn builder<S: Into<AnnDataSource>>(
+        sources: impl IntoIterator<Item = S>,
+    ) -> MappedCollectionBuilder {
+        MappedCollectionBuilder::new(sources)
     }
 
-    pub(crate) fn open(mut options: Builder) -> Result<MappedCollection, Error> {
+    pub(crate) fn open(mut options: Options) -> Result<MappedCollection, Error> {
         if options.sources.is_empty() {
             return Err(Error::NoPaths);
         }
@@ -64,15 +68,13 @@ impl MappedCollection {
         options.sources = sources.collect::<Result<_, _>>()?;
         // Its forked children will know that they are.
         is_forked();
-        let context = IoContext::new(options.io);
-        let plan = Plan::open(&options, &context)?;
+        let plan = Arc::new(Plan::open(&options)?);
+        let pool = Arc::new(BufferPool::new(SPARE_BYTES));
         Ok(MappedCollection {
             inner: Arc::new(Inner {
                 options,
-                context,
                 plan,
-                recycler: Arc::new(Recycler::new(SPARE_BYTES)),
-                fingerprint: OnceBox::new(),
+                waiting: Arc::new(WaitingRows::new(&pool, 0)),
             }),
         })
     }
@@ -83,50 +85,28 @@ impl MappedCollection {
     /// A forked process need not call it.
     ///
     /// # Errors
-    /// As [`Builder::open`].
+    /// As [`MappedCollectionBuilder::open`].
     pub fn fork(&self) -> Result<MappedCollection, Error> {
         MappedCollection::open(self.inner.options.clone())
     }
 
     /// Closes the files, in all clones. Reading afterwards is [`Error::Closed`]; twice is fine.
     pub fn close(&self) {
-        self.inner.context.close();
+        self.io().close();
     }
 
     /// Whether [`close`](Self::close) was called.
-    pub fn closed(&self) -> bool {
-        self.inner.context.is_closed()
+    pub fn is_closed(&self) -> bool {
+        self.io().is_closed()
     }
 
-    pub(crate) fn plan(&self) -> &Plan {
+    pub(crate) fn plan(&self) -> &Arc<Plan> {
         &self.inner.plan
-    }
-
-    pub(crate) fn recycler(&self) -> &Arc<Recycler> {
-        &self.inner.recycler
-    }
-
-    pub(crate) fn options(&self) -> &Builder {
-        &self.inner.options
-    }
-
-    /// A hash of the data; the first call reads some obs names.
-    pub(crate) fn fingerprint(&self) -> Result<u64, Error> {
-        let hash = || Ok(Box::new(of_data(self)?));
-        self.inner.fingerprint.get_or_try_init(hash).copied()
-    }
-
-    pub(crate) fn check_open(&self) -> Result<(), Error> {
-        if self.closed() {
-            Err(Error::Closed)
-        } else {
-            Ok(())
-        }
     }
 
     /// The files and their cache: counters for tests and reports.
     pub fn io(&self) -> &IoContext {
-        &self.inner.context
+        &self.plan().io
     }
 
     /// Number of rows (cells) that passed the filter.
@@ -164,13 +144,10 @@ impl MappedCollection {
 
     /// The absolute paths of the files, in order; of stores in memory, their names.
     pub fn paths(&self) -> impl ExactSizeIterator<Item = &Path> {
-        let sources = self.options().sources.iter();
-        sources
-            .zip(self.names())
-            .map(|(source, name)| match source {
-                AnnDataSource::At(location) => location.path(),
-                _ => name,
-            })
+        self.plan().stores.iter().map(|store| match &store.source {
+            AnnDataSource::At(location) => location.path(),
+            _ => store.file.as_path(),
+        })
     }
 
     /// Store number and row in its file of row `index` of the collection.
@@ -183,39 +160,17 @@ impl MappedCollection {
 
     /// The rows of a store that passed the filter, by their numbers in its file, ascending.
     pub fn kept_rows(&self, store: usize) -> impl ExactSizeIterator<Item = u32> {
-        let rows = &self.plan().stores[store].rows;
-        (0..rows.len()).map(|index| rows.get(index))
+        self.plan().stores[store].rows.iter()
     }
 
     /// Whether a row of a batch always equals the item of that row: all stores with rows have the
     /// same matrices and columns, of the same widths and types. Otherwise a batch has types that
     /// hold the values of all stores, where an item has its own store's, or rows cannot be batched.
     pub fn is_uniform(&self) -> bool {
-        let plan = self.plan();
-        let with_rows = plan.stores_with_rows();
-        let stores = || with_rows.iter().map(|&store| &plan.stores[store]);
-        let matrices_alike = plan.matrices.iter().enumerate().all(|(number, key)| {
-            let own_type = |source: &MatrixSource| self.options().dtype.or(Some(source.dtype()));
-            plan.common_row_shape(number, &with_rows).is_ok()
-                && stores()
-                    .filter_map(|store| store.matrices[number].as_ref())
-                    .all(|source| own_type(source) == key.dtype)
-        });
-        let columns_alike = plan.obs.iter().enumerate().all(|(number, key)| {
-            let nowhere = plan
-                .stores
-                .iter()
-                .all(|store| store.columns[number].is_none());
-            nowhere
-                || stores().all(|store| {
-                    let column = store.columns[number].as_ref();
-                    column.is_some_and(|c| key.encoder.is_some() || c.dtype() == key.dtype)
-                })
-        });
-        plan.check_batch_names().is_ok() && matrices_alike && columns_alike
+        self.plan().is_uniform()
     }
 
-    pub(crate) fn position(&self, index: i64) -> Result<usize, Error> {
+    fn position(&self, index: i64) -> Result<usize, Error> {
         let n_obs = self.n_obs();
         let position = if index < 0 {
             index + n_obs as i64
@@ -230,7 +185,7 @@ impl MappedCollection {
 
     /// The join that was asked for.
     pub fn join(&self) -> Option<Join> {
-        self.options().join
+        self.inner.options.join
     }
 
     /// The join in effect: `None` without one, and when all stores have equal variables.
@@ -266,10 +221,8 @@ impl MappedCollection {
     /// When the collection is closed, a matrix cannot be read, or a temporary file cannot be
     /// written.
     pub fn prepare(&self, mut progress: impl FnMut(f64)) -> Result<(), Error> {
-        self.check_open()?;
-        let stores = self.plan().stores.iter();
-        let matrices = stores.flat_map(|store| store.matrices.iter().flatten());
-        let by_column: Vec<_> = matrices.filter(|matrix| !matrix.is_prepared()).collect();
+        self.plan().check_open()?;
+        let by_column: Vec<_> = self.plan().unprepared().collect();
         for (number, matrix) in by_column.iter().enumerate() {
             matrix.prepare(&mut |done, total| {
                 let done = number as f64 + done as f64 / total.max(1) as f64;
@@ -291,13 +244,7 @@ impl MappedCollection {
     /// # Errors
     /// Without a join they are read now, which may fail.
     pub fn var_list(&self) -> Result<Vec<Arc<VarNames>>, Error> {
-        match &self.plan().var_names {
-            Some(names) => Ok(names.clone()),
-            None => {
-                self.check_open()?;
-                read_var_names(&self.options().sources, &self.inner.context)
-            }
-        }
+        self.plan().var_list()
     }
 
     /// Whether the variables of every store are sorted by code point.
@@ -357,39 +304,13 @@ impl MappedCollection {
         &self.plan().unmatched_labels
     }
 
-    /// A store's file, opened again for what was not kept of it.
-    pub(crate) fn reopen(&self, store: usize) -> Result<AnnDataFile, Error> {
-        let file = self.options().sources[store].open(&self.inner.context)?;
-        if file.n_obs() != u64::from(self.plan().stores[store].n_file_obs) {
-            let kind = ErrorKind::Changed;
-            return Err(anndata_io::Error::new(file.path(), "obs", kind).into());
-        }
-        Ok(file)
-    }
-
     /// The obs names of rows, in the order asked.
     ///
     /// # Errors
     /// When an index is out of bounds or a file cannot be read.
     pub fn obs_names(&self, indices: &[i64]) -> Result<Vec<String>, Error> {
-        self.check_open()?;
-        let mut of_store: Vec<Vec<(usize, u64)>> = vec![Vec::new(); self.n_stores()];
-        for (target, &index) in indices.iter().enumerate() {
-            let (store, row) = self.locate(index)?;
-            of_store[store].push((target, row.into()));
-        }
-        let mut names = vec![String::new(); indices.len()];
-        for (store, wanted) in of_store.into_iter().enumerate() {
-            if wanted.is_empty() {
-                continue;
-            }
-            let column = self.reopen(store)?.obs_index()?;
-            let rows: Vec<u64> = wanted.iter().map(|&(_, row)| row).collect();
-            for (&(target, _), name) in wanted.iter().zip(column.read_names(&rows)?.iter()) {
-                names[target] = name.to_owned();
-            }
-        }
-        Ok(names)
+        let rows = indices.iter().map(|&index| self.position(index));
+        self.plan().obs_names(&rows.collect::<Result<Vec<_>, _>>()?)
     }
 
     /// Row `index`, with everything that was asked for. A negative index counts from the end.
@@ -399,64 +320,92 @@ impl MappedCollection {
     ///
     /// # Errors
     /// When `index` is out of bounds, the collection is closed, or the file cannot be read.
+    ///
+    /// ```
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let last = cells.get(-1)?;
+    /// assert_eq!(last.row("X").expect("X is read").dense::<f32>()?, [0.0, 9.0]);
+    /// assert_eq!((last.code("cell_type"), last.code("donor")), (None, Some(2))); // one is missing
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn get(&self, index: i64) -> Result<Item, Error> {
-        self.check_open()?;
-        let plan = self.plan();
-        let (store_idx, row) = plan.locate(self.position(index)?);
-        let store = &plan.stores[store_idx];
-        let mut item = Item::new(store_idx, row);
-        for (key, source) in plan.matrices.iter().zip(&store.matrices) {
-            let Some(source) = source else { continue };
-            let shape = plan.row_shape(store_idx, key, source);
-            let dtype = self.options().dtype.unwrap_or(source.dtype());
-            let map = plan.var_map(store_idx, key);
-            let values = read_row(source, map, row, shape.iter().product(), dtype)?;
-            item.insert(&key.name, ItemValue::Row { shape, values });
-        }
-        for (key, column) in plan.obs.iter().zip(&store.columns) {
-            if let Some(column) = column {
-                item.insert(&key.name, obs_value(column, key.encoder.is_some(), row)?);
-            }
-        }
-        Ok(item)
+        let (store, row) = self.locate(index)?;
+        let types = Types::OfStore(store);
+        self.read(vec![(store, row)], &BatchFormat::default(), types)
+            .map(Item::from_row)
     }
-}
 
-/// The value of one row of a column.
-fn obs_value(column: &ObsColumn, encoded: bool, row: u32) -> Result<ItemValue, Error> {
-    match column {
-        ObsColumn::Labels {
-            categories,
-            codes,
-            encoded: table,
-            ..
-        } => {
-            let Some(code) = codes.get(row as usize) else {
-                return Ok(ItemValue::Missing);
-            };
-            if encoded {
-                return Ok(table[code as usize].map_or(ItemValue::Missing, ItemValue::Code));
-            }
-            Ok(value_at(categories, code as usize))
-        }
-        ObsColumn::Values(column) => {
-            let rows = column.read_rows(&[row.into()])?;
-            Ok(if rows.is_valid(0) {
-                value_at(&rows.values, 0)
-            } else {
-                ItemValue::Missing
-            })
-        }
+    /// Rows by index, dense, in the order asked; repeats are fine.
+    ///
+    /// Each chunk of a file is decoded once in a call. Memory beyond the batch itself is one
+    /// chunk of each array, the cache's budget, and that of earlier batches, which is used again:
+    /// up to 128 MiB.
+    ///
+    /// # Errors
+    /// When an index is out of bounds, the rows' stores differ in matrix keys or widths, two
+    /// entries would have one name, the collection is closed, or a file cannot be read.
+    ///
+    /// ```
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let batch = cells.get_batch(&[3, 0, -1])?;
+    /// assert_eq!(batch.x().expect("X is read").dense::<f32>()?, [7., 8., 1., 2., 0., 9.]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn get_batch(&self, indices: &[i64]) -> Result<Batch, Error> {
+        self.get_batch_with(indices, &BatchFormat::default())
     }
-}
 
-fn value_at(values: &Values1d, index: usize) -> ItemValue {
-    match values {
-        Values1d::Texts(texts) => {
-            ItemValue::Text(texts.get(index).expect("codes are checked").to_owned())
-        }
-        Values1d::Numbers(numbers) => {
-            ItemValue::Number(numbers.dtype(), numbers.as_slice().get(index))
-        }
+    /// Rows by index, in the form asked for.
+    ///
+    /// # Errors
+    /// As [`get_batch`](Self::get_batch).
+    ///
+    /// ```
+    /// use mapped_collection::{BatchFormat, MatrixFormat};
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let format = BatchFormat::new().output(MatrixFormat::Csr);
+    /// let batch = cells.get_batch_with(&[1, 2], &format)?;
+    /// let x = batch.x().expect("X is read").csr::<f32>()?;
+    /// assert_eq!((x.shape(), x.nnz(), x.indices()), ([2, 2], 2, &[1, 0][..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn get_batch_with(&self, indices: &[i64], format: &BatchFormat) -> Result<Batch, Error> {
+        self.plan().check_batch_names()?;
+        let located = indices.iter().map(|&index| self.locate(index));
+        self.read(located.collect::<Result<_, _>>()?, format, Types::Promoted)
+    }
+
+    fn read(
+        &self,
+        located: Vec<(usize, u32)>,
+        format: &BatchFormat,
+        types: Types,
+    ) -> Result<Batch, Error> {
+        read(self.plan(), located, format, types, &self.inner.waiting)
+    }
+
+    /// Prepares epochs of batches. Nothing is read, and no thread started, before the first
+    /// batch is asked for.
+    ///
+    /// # Errors
+    /// When an option makes no sense, the collection has 2^32 rows or more, its stores differ in
+    /// matrix keys or widths, so that not all of its rows can share a batch, two entries of a
+    /// batch would have one name, or one batch does not fit in the memory allowed.
+    ///
+    /// ```
+    /// use mapped_collection::{LoaderOptions, Shuffle};
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let loader = cells.loader(LoaderOptions::new(2).shuffle(Shuffle::Exact).seed(42))?;
+    /// for batch in loader.epoch(0) {
+    ///     let batch = batch?;
+    ///     let (x, labels) = (batch.x().expect("X is read"), batch.codes("cell_type"));
+    ///     assert_eq!(x.shape()[0], labels.expect("an encoded key").len());
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn loader(&self, options: LoaderOptions) -> Result<Loader, Error> {
+        Loader::new(self.plan(), options)
     }
 }

@@ -154,6 +154,21 @@ pub enum Error {
     Closed,
 }
 
+impl Error {
+    /// An option that makes no sense.
+    pub(crate) fn option(
+        option: &'static str,
+        expected: impl Into<String>,
+        found: impl ToString,
+    ) -> Error {
+        Error::Option {
+            option,
+            expected: expected.into(),
+            found: found.to_string(),
+        }
+    }
+}
+
 fn did_you_mean(nearest: &Option<String>) -> String {
     nearest
         .as_ref()

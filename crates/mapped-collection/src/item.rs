@@ -1,6 +1,11 @@
 //! One row, as a model sees it.
 
-use anndata_io::{DType, Values, Wide};
+use anndata_io::{DType, NumericValue};
+use label_encoding::MISSING_CODE;
+
+use crate::batch::Batch;
+use crate::batch::columns::BatchColumn;
+use crate::batch::matrix::Matrix;
 
 /// One row of a collection: named values, in lamindb's order.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,20 +20,15 @@ pub struct Item {
 /// A value of an [`Item`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum ItemValue {
-    /// A row of a matrix.
-    Row {
-        /// Its shape: `[n_vars]` for X and layers.
-        shape: Vec<usize>,
-        /// Its elements, row-major.
-        values: Values,
-    },
+    /// A row of a matrix, dense: `[n_vars]` for X and layers.
+    Row(Matrix),
     /// An encoded label: 0 to n-1, or -1 for the unknown label.
     Code(i64),
     /// A text.
     Text(String),
     /// A number or boolean of an obs column, with its numpy type. A plain float column has its
     /// missing values as NaN here.
-    Number(DType, Wide),
+    Number(DType, NumericValue),
     /// A missing label.
     Missing,
 }
@@ -52,10 +52,10 @@ impl Item {
             .map(|(_, value)| value)
     }
 
-    /// The shape and elements of a matrix row.
-    pub fn row(&self, key: &str) -> Option<(&[usize], &Values)> {
+    /// A row of a matrix, dense: `[n_vars]` for X and layers.
+    pub fn row(&self, key: &str) -> Option<&Matrix> {
         match self.get(key)? {
-            ItemValue::Row { shape, values } => Some((shape, values)),
+            ItemValue::Row(row) => Some(row),
             _ => None,
         }
     }
@@ -76,20 +76,47 @@ impl Item {
         }
     }
 
-    pub(crate) fn new(store_idx: usize, row_idx: u32) -> Item {
-        Item {
-            store_idx,
-            row_idx,
-            entries: Vec::new(),
+    /// The only row of a batch that has the types of its store.
+    pub(crate) fn from_row(mut batch: Batch) -> Item {
+        let mut item = Item {
+            store_idx: batch.store_idx[0] as usize,
+            row_idx: batch.row_idx[0],
+            entries: Vec::with_capacity(batch.matrices.len() + batch.obs.len()),
+        };
+        for (key, matrix) in std::mem::take(&mut batch.matrices) {
+            let Matrix::Dense { mut shape, values } = matrix else {
+                unreachable!("an item is dense")
+            };
+            shape.remove(0);
+            item.insert(key, ItemValue::Row(Matrix::Dense { shape, values }));
         }
+        for (key, column) in std::mem::take(&mut batch.obs) {
+            item.insert(key, first_value(column));
+        }
+        item
     }
 
     /// Sets a key as a Python dict does: a key that is there keeps its place.
-    pub(crate) fn insert(&mut self, key: &str, value: ItemValue) {
-        match self.entries.iter_mut().find(|(name, _)| name == key) {
+    fn insert(&mut self, key: String, value: ItemValue) {
+        match self.entries.iter_mut().find(|(name, _)| *name == key) {
             Some((_, old)) => *old = value,
-            None => self.entries.push((key.to_owned(), value)),
+            None => self.entries.push((key, value)),
         }
+    }
+}
+
+/// The value of the first row.
+fn first_value(column: BatchColumn) -> ItemValue {
+    match column {
+        BatchColumn::Codes(codes) if codes[0] == MISSING_CODE => ItemValue::Missing,
+        BatchColumn::Codes(codes) => ItemValue::Code(codes[0]),
+        BatchColumn::Numbers { values, valid } if valid[0] => {
+            ItemValue::Number(values.dtype(), values.as_slice().get(0))
+        }
+        BatchColumn::Texts(mut texts) => {
+            texts.remove(0).map_or(ItemValue::Missing, ItemValue::Text)
+        }
+        BatchColumn::Numbers { .. } => ItemValue::Missing,
     }
 }
 
@@ -98,11 +125,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_later_value_takes_the_place_of_an_earlier_one() {
-        let mut item = Item::new(0, 3);
-        item.insert("a", ItemValue::Code(1));
-        item.insert("b", ItemValue::Missing);
-        item.insert("a", ItemValue::Text("t".into()));
+    fn item_keeps_the_place_of_a_key_that_is_set_again() {
+        let mut item = Item {
+            store_idx: 0,
+            row_idx: 3,
+            entries: Vec::new(),
+        };
+        item.insert("a".into(), ItemValue::Code(1));
+        item.insert("b".into(), ItemValue::Missing);
+        item.insert("a".into(), ItemValue::Text("t".into()));
         let keys: Vec<_> = item.entries().iter().map(|(key, _)| key.as_str()).collect();
         assert_eq!(keys, ["a", "b"]);
         assert_eq!(

@@ -1,313 +1,184 @@
-//! Labels of one obs key over all stores.
+//! The labels of a collection's rows: all of them, merged, counted.
 
-use std::borrow::Cow;
+use std::path::Path;
 
-use anndata_io::{Codes, Column, DType, Slice, Values1d, Wide};
-use label_encoding::{Encoder, FloatWidth, Label, MISSING};
+use anndata_io::nearest_name;
+use label_encoding::{Categories, Label, LabelColumn, LabelWeights};
 
+use crate::collection::MappedCollection;
 use crate::error::Error;
-use crate::plan::ObsColumn;
+use crate::label_values::labels_of;
+use crate::plan::labels::{MergedLabels, StoreLabels};
+use crate::plan::obs::{ObsColumn, merge_categories};
 
-/// The labels that a column's categories are; `None` for a NaN among them.
-pub(crate) fn labels_of(categories: &Values1d) -> Vec<Option<Label>> {
-    match categories {
-        Values1d::Texts(texts) => texts.iter().map(|text| Some(Label::from(text))).collect(),
-        Values1d::Numbers(numbers) => {
-            let slice = numbers.as_slice();
-            (0..slice.len()).map(|i| number_label(slice, i)).collect()
-        }
-    }
+/// How many rows have each code.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CodeCounts {
+    /// The codes that rows have, each with their number, in the order of their first rows.
+    pub counts: Vec<(i64, u64)>,
+    /// Rows without a label.
+    pub missing: u64,
 }
 
-pub(crate) fn number_label(numbers: Slice<'_>, index: usize) -> Option<Label> {
-    match numbers.get(index) {
-        Wide::Bool(value) => Some(Label::from(value)),
-        Wide::Signed(value) => Some(Label::from(value)),
-        Wide::Unsigned(value) => Some(Label::from(value)),
-        Wide::F32(value) => {
-            let half = numbers.dtype() == DType::F16;
-            Label::float(
-                value.into(),
-                if half {
-                    FloatWidth::F16
-                } else {
-                    FloatWidth::F32
-                },
-            )
-        }
-        Wide::F64(value) => Label::float(value, FloatWidth::F64),
-    }
-}
-
-/// The labels of one obs key, one for each row of a collection: distinct labels and a code a
-/// row, 4 bytes each.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MergedLabels {
-    labels: Vec<Label>,
-    codes: Vec<u32>,
-}
-
-impl MergedLabels {
-    /// Number of rows.
-    pub fn len(&self) -> usize {
-        self.codes.len()
-    }
-
-    /// Whether there are no rows.
-    pub fn is_empty(&self) -> bool {
-        self.codes.is_empty()
-    }
-
-    /// The label of a row; `None` when it is missing.
-    ///
-    /// # Panics
-    /// When `row` is out of bounds.
-    pub fn get(&self, row: usize) -> Option<&Label> {
-        match self.codes[row] {
-            MISSING => None,
-            code => Some(&self.labels[code as usize]),
-        }
-    }
-
-    /// The label of every row, in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Option<&Label>> {
-        (0..self.len()).map(|row| self.get(row))
-    }
-
-    /// The distinct labels that rows may have.
-    pub fn labels(&self) -> &[Label] {
-        &self.labels
-    }
-
-    /// For each row, its position in [`labels`](Self::labels); `u32::MAX` when missing.
-    pub fn codes(&self) -> &[u32] {
-        &self.codes
-    }
-
-    /// Merges the columns of all stores, each with the rows kept of it. A store without the
-    /// column gives missing labels.
-    ///
-    /// Where every store has numbers, they are promoted as numpy promotes the arrays when it
-    /// puts them together: 2 beside 2.5 is 2.0.
-    pub(crate) fn merge(stores: Vec<(Option<StoreLabels<'_>>, KeptRows<'_>)>) -> MergedLabels {
-        let types = stores.iter().filter_map(|(column, _)| column.as_ref());
-        let promoted = types
-            .map(|column| column.array_type)
-            .reduce(|a, b| Some(a?.promote(b?)))
-            .flatten();
-        let mut merged = MergedLabels {
-            labels: Vec::new(),
-            codes: Vec::new(),
+impl MappedCollection {
+    /// The labels of column `key` of every store, or an error when none has it.
+    fn labels(&self, key: &str) -> Result<Vec<Option<StoreLabels<'_>>>, Error> {
+        self.plan().check_open()?;
+        let plan = self.plan();
+        let in_filter = plan.filter_keys.iter().position(|name| name == key);
+        let in_obs = plan.obs.iter().position(|obs| obs.name == key);
+        let encoder = in_obs.and_then(|number| plan.obs[number].encoder.as_ref());
+        let store = |number: usize| -> Result<Option<StoreLabels<'_>>, Error> {
+            let store = &plan.stores[number];
+            let of_obs = in_obs.and_then(|key| store.columns[key].as_ref());
+            let of_filter = in_filter.and_then(|key| store.filter_columns[key].as_ref());
+            match (of_obs, of_filter) {
+                (Some(ObsColumn::Values(_)) | None, Some(column)) => {
+                    StoreLabels::of(column, None).map(Some)
+                }
+                (Some(column), _) => StoreLabels::of(column, encoder).map(Some),
+                (None, None) if in_obs.is_some() || in_filter.is_some() => Ok(None),
+                (None, None) => {
+                    let column = self.plan().reopen(number)?.obs_column(key)?;
+                    column.as_ref().map(StoreLabels::read).transpose()
+                }
+            }
         };
-        // Without promotion 2 and 2.0 are two labels, as their texts are.
-        let mut known: std::collections::HashMap<(Label, String), u32> = Default::default();
-        for (store, rows) in stores {
-            let Some(store) = store else {
+        let stores: Vec<_> = (0..self.n_stores()).map(store).collect::<Result<_, _>>()?;
+        match stores.iter().any(Option::is_some) {
+            true => Ok(stores),
+            false => Err(self.no_such_column(key)),
+        }
+    }
+
+    fn no_such_column(&self, key: &str) -> Error {
+        let mut missing = self.missing_keys().iter();
+        let known = missing.find(|missing| missing.group == "obs" && missing.key == key);
+        let nearest = match known {
+            Some(missing) => missing.nearest.clone(),
+            None => self.nearest_column(key),
+        };
+        Error::NoSuchColumn {
+            key: key.to_owned(),
+            nearest,
+        }
+    }
+
+    fn nearest_column(&self, key: &str) -> Option<String> {
+        let stores = (0..self.n_stores()).filter_map(|store| self.plan().reopen(store).ok());
+        let existing: Vec<String> = stores
+            .filter_map(|file| file.obs_keys().ok())
+            .flatten()
+            .collect();
+        nearest_name(key, existing.iter().map(String::as_str))
+    }
+
+    /// The sorted union of the categories of obs column `key` over all stores: whole files, used
+    /// or not, whatever the filter. `key` need not be one of the obs keys; what is then read is
+    /// said at [`merged_labels`](Self::merged_labels).
+    ///
+    /// # Errors
+    /// When no store has the column, or one has texts and another numbers.
+    pub fn merged_categories(&self, key: &str) -> Result<Categories, Error> {
+        let stores = self.labels(key)?;
+        let categories: Vec<(usize, Vec<Option<Label>>)> = stores
+            .into_iter()
+            .enumerate()
+            .filter_map(|(number, store)| Some((number, labels_of(&store?.into_categories()))))
+            .collect();
+        let files: Vec<&Path> = self.names().collect();
+        merge_categories(key, &files, &categories)
+    }
+
+    /// The label of every row: `[n_obs]`, missing for the rows of a store without the column.
+    /// `key` need not be one of the obs keys.
+    ///
+    /// The labels of an obs key that is encoded or categorical are in memory, as are those of a
+    /// column that a filter names, up to 65,535 different ones: no file is opened for them. For any
+    /// other key, each call reads the column of every store.
+    ///
+    /// # Errors
+    /// When no store has the column, or it cannot be read.
+    pub fn merged_labels(&self, key: &str) -> Result<MergedLabels, Error> {
+        let rows = self.plan().stores.iter().map(|store| &store.rows);
+        Ok(MergedLabels::merge(
+            self.labels(key)?.into_iter().zip(rows).collect(),
+        ))
+    }
+
+    /// Counts the labels of one key, or the combinations of several, over the rows that passed
+    /// the filter. The result gives class weights: `1 / count`, or scaled. Labels come from memory
+    /// where those of [`merged_labels`](Self::merged_labels) do.
+    ///
+    /// # Errors
+    /// When no store has one of the columns, there is no key, or they cannot be read.
+    pub fn label_weights<S: AsRef<str>>(
+        &self,
+        keys: impl IntoIterator<Item = S>,
+    ) -> Result<LabelWeights, Error> {
+        let keys: Vec<String> = keys
+            .into_iter()
+            .map(|key| key.as_ref().to_owned())
+            .collect();
+        let merged: Vec<MergedLabels> = keys
+            .iter()
+            .map(|key| self.merged_labels(key))
+            .collect::<Result<_, _>>()?;
+        let texts: Vec<Vec<String>> = merged
+            .iter()
+            .map(|merged| {
                 merged
-                    .codes
-                    .resize(merged.codes.len() + rows.len(), MISSING);
+                    .labels()
+                    .iter()
+                    .map(|label| label.python_text().into_owned())
+                    .collect()
+            })
+            .collect();
+        let columns: Vec<LabelColumn<'_>> = merged
+            .iter()
+            .zip(&texts)
+            .map(|(merged, texts)| LabelColumn {
+                codes: merged.codes(),
+                texts,
+            })
+            .collect();
+        LabelWeights::count(self.n_obs(), &columns).map_err(|source| Error::Labels {
+            key: keys.join(", "),
+            source: Box::new(source),
+        })
+    }
+
+    /// Counts the codes of an encoded key over the rows that passed the filter; `None` when the key
+    /// is not encoded. No file is read.
+    pub fn code_counts(&self, key: &str) -> Option<CodeCounts> {
+        let plan = self.plan();
+        let number = plan.obs.iter().position(|obs| obs.name == key)?;
+        let encoder = plan.obs[number].encoder.as_ref()?;
+        // The unknown label, -1, is the first of all.
+        let mut counts = vec![0; encoder.n_classes() + 1];
+        let (mut order, mut missing) = (Vec::new(), 0);
+        for store in &plan.stores {
+            let Some(column) = &store.columns[number] else {
+                missing += store.rows.len() as u64;
                 continue;
             };
-            let table: Vec<u32> = labels_of(&store.categories)
-                .into_iter()
-                .map(|label| match label {
-                    None => MISSING,
-                    Some(label) => {
-                        let label = promoted.map_or(label.clone(), |dtype| cast(&label, dtype));
-                        let text = if promoted.is_some() {
-                            String::new()
-                        } else {
-                            label.to_string()
-                        };
-                        *known.entry((label.clone(), text)).or_insert_with(|| {
-                            merged.labels.push(label);
-                            merged.labels.len() as u32 - 1
-                        })
-                    }
-                })
-                .collect();
-            let code = |row: usize| store.codes.get(row).map_or(MISSING, |c| table[c as usize]);
-            match rows {
-                KeptRows::All(n) => merged.codes.extend((0..n).map(code)),
-                KeptRows::Some(rows) => merged
-                    .codes
-                    .extend(rows.iter().map(|&row| code(row as usize))),
-            }
-        }
-        merged
-    }
-}
-
-/// The labels of one store: those of its file, whatever they are encoded to.
-pub(crate) struct StoreLabels<'a> {
-    categories: Cow<'a, Values1d>,
-    codes: Cow<'a, Codes>,
-    /// The type of the numpy array that the reference would make of them; `None` for an array
-    /// of objects, whose elements keep their own.
-    array_type: Option<DType>,
-}
-
-impl<'a> StoreLabels<'a> {
-    fn new(
-        categories: Cow<'a, Values1d>,
-        codes: Cow<'a, Codes>,
-        dtype: Option<DType>,
-        nullable: bool,
-    ) -> StoreLabels<'a> {
-        let missing = nullable && any_missing(&codes);
-        StoreLabels {
-            categories,
-            codes,
-            array_type: dtype.filter(|dtype| dtype.is_float() || !missing),
-        }
-    }
-
-    /// Reads a column.
-    pub(crate) fn read(column: &Column) -> Result<StoreLabels<'static>, Error> {
-        let labels = column.read_labels()?;
-        let (categories, codes) = (Cow::Owned(labels.categories), Cow::Owned(labels.codes));
-        let (dtype, nullable) = (column.dtype(), column.is_nullable());
-        Ok(StoreLabels::new(categories, codes, dtype, nullable))
-    }
-
-    /// Those of a column of a plan, whose key may be encoded: read only if they are not in memory.
-    pub(crate) fn of(
-        column: &'a ObsColumn,
-        encoder: Option<&Encoder>,
-    ) -> Result<StoreLabels<'a>, Error> {
-        match column {
-            ObsColumn::Values(column) => StoreLabels::read(column),
-            ObsColumn::Labels {
-                categories,
-                codes,
-                encoded,
-                dtype,
-                nullable,
-            } => {
-                let categories = match encoder {
-                    Some(encoder) if categories.len() < encoded.len() => {
-                        Cow::Owned(Values1d::Texts(texts_of(encoded, encoder).collect()))
-                    }
-                    _ => Cow::Borrowed(categories),
+            for row in store.rows.iter() {
+                let Some(code) = column.code(row) else {
+                    missing += 1;
+                    continue;
                 };
-                let codes = Cow::Borrowed(codes);
-                Ok(StoreLabels::new(categories, codes, *dtype, *nullable))
+                let count = &mut counts[(code + 1) as usize];
+                if *count == 0 {
+                    order.push(code);
+                }
+                *count += 1;
             }
         }
-    }
-
-    pub(crate) fn into_categories(self) -> Values1d {
-        self.categories.into_owned()
-    }
-}
-
-/// The texts that were encoded.
-fn texts_of<'a>(
-    encoded: &'a [Option<i64>],
-    encoder: &'a Encoder,
-) -> impl Iterator<Item = &'a str> + 'a {
-    encoded.iter().map(|code| {
-        let class = code.and_then(|code| encoder.classes().get(usize::try_from(code).ok()?));
-        match class.or(encoder.unknown()) {
-            Some(Label::Str(text)) => &**text,
-            _ => unreachable!("every text has a code"),
-        }
-    })
-}
-
-fn any_missing(codes: &Codes) -> bool {
-    (0..codes.len()).any(|row| codes.get(row).is_none())
-}
-
-/// The rows of a store that a collection has.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum KeptRows<'a> {
-    All(usize),
-    Some(&'a [u32]),
-}
-
-impl KeptRows<'_> {
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            KeptRows::All(n) => *n,
-            KeptRows::Some(rows) => rows.len(),
-        }
-    }
-}
-
-/// A label as an element of a numpy array of this type.
-fn cast(label: &Label, dtype: DType) -> Label {
-    let width = match dtype {
-        DType::F16 => FloatWidth::F16,
-        DType::F32 => FloatWidth::F32,
-        DType::F64 => FloatWidth::F64,
-        _ => {
-            return match label {
-                Label::Bool(value) if dtype != DType::Bool => Label::Int((*value).into()),
-                label => label.clone(),
-            };
-        }
-    };
-    let value = match label {
-        Label::Bool(value) => f64::from(*value),
-        Label::Int(value) => *value as f64,
-        Label::Float(value) => value.value(),
-        Label::Str(_) => return label.clone(),
-    };
-    Label::float(value, width).expect("a label is never NaN")
-}
-
-#[cfg(test)]
-mod tests {
-    use anndata_io::Values;
-
-    use super::*;
-
-    fn column(values: Values, codes: Vec<u8>) -> StoreLabels<'static> {
-        let dtype = values.dtype();
-        let (values, codes) = (Values1d::Numbers(values), Codes::U8(codes));
-        StoreLabels::new(Cow::Owned(values), Cow::Owned(codes), Some(dtype), true)
-    }
-
-    fn texts(merged: &MergedLabels) -> Vec<String> {
-        merged
-            .iter()
-            .map(|label| label.map_or("-".into(), |l| l.to_string()))
-            .collect()
-    }
-
-    #[test]
-    fn numbers_are_promoted_as_numpy_does() {
-        let ints = || {
-            (
-                Some(column(Values::I64(vec![2, 3]), vec![1, 0])),
-                KeptRows::All(2),
-            )
-        };
-        let floats = || {
-            (
-                Some(column(Values::F64(vec![2.0]), vec![0])),
-                KeptRows::All(1),
-            )
-        };
-        let merged = MergedLabels::merge(vec![ints(), (None, KeptRows::All(1)), floats()]);
-        assert_eq!(texts(&merged), ["3.0", "2.0", "-", "2.0"]);
-        assert_eq!(merged.labels().len(), 2);
-    }
-
-    #[test]
-    fn with_missing_integers_every_label_keeps_its_own_type() {
-        let ints = (
-            Some(column(Values::I64(vec![2]), vec![255, 0])),
-            KeptRows::Some(&[1, 0]),
-        );
-        let floats = (
-            Some(column(Values::F64(vec![2.5]), vec![0])),
-            KeptRows::All(1),
-        );
-        assert_eq!(
-            texts(&MergedLabels::merge(vec![ints, floats])),
-            ["2", "-", "2.5"]
-        );
+        let of = |code: i64| (code, counts[(code + 1) as usize]);
+        Some(CodeCounts {
+            counts: order.into_iter().map(of).collect(),
+            missing,
+        })
     }
 }

@@ -1,19 +1,24 @@
 //! Many AnnData files as one dataset: joined, label-encoded, with random access.
 //!
-//! [`MappedCollection`] opens `.h5ad` and `.zarr` files as they are on disk and treats their cells
-//! as the rows of one table. Variables (genes) are aligned by an inner or outer join, labels are
-//! encoded to integers, rows may be filtered by label, and each label has a weight. Nothing is
-//! converted or loaded beforehand: opening reads names, labels and row pointers.
+//! [`MappedCollection`] opens `.h5ad` and `.zarr` files as they are on disk and treats their cells as the rows of one
+//! table. Variables (genes) are aligned by an inner or an outer join, labels are encoded to integers, rows may be
+//! filtered by label, and each label has a weight. Nothing is converted or loaded beforehand: opening reads names,
+//! labels and row pointers.
 //!
-//! It does not train models, and does not write files.
+//! # What it is not
 //!
-//! | type | is |
-//! |---|---|
-//! | [`Builder`] | the options, with lamindb's names and defaults |
-//! | [`MappedCollection`] | the opened collection |
-//! | [`Item`] | one row: matrices and labels by name |
-//! | [`Batch`] | many rows in the order asked: dense or CSR |
-//! | [`Batches`] | epochs of batches: shuffled, sampled, read ahead, resumed |
+//! It trains no model and writes no file. It keeps no copy of the data: each row is read when it is wanted, or shortly
+//! before.
+//!
+//! # The types that matter
+//!
+//! - [`MappedCollectionBuilder`]: the options of a collection, with lamindb's names and defaults.
+//! - [`MappedCollection`]: the opened collection.
+//! - [`Item`]: one row, its matrices and labels by name.
+//! - [`Batch`]: many rows in the order asked, dense or CSR. [`Matrix`] has typed views of its elements.
+//! - [`Loader`]: epochs of batches, shuffled or sampled, read ahead by threads. An interrupted epoch can be resumed.
+//!
+//! # Example
 //!
 //! ```
 //! use anndata_io::{MemoryStore, Values};
@@ -40,7 +45,7 @@
 //! assert!(cells.var_joint().unwrap().iter().eq(["GATA1", "MYC", "TCF7"]));
 //!
 //! let item = cells.get(-1)?;
-//! assert_eq!(item.row("X").unwrap().1, &Values::F32(vec![0., 0., 5.]));
+//! assert_eq!(item.row("X").unwrap().values(), &Values::F32(vec![0., 0., 5.]));
 //! assert_eq!(item.code("cell_type"), Some(0)); // B cell
 //!
 //! let batch = cells.get_batch(&[2, 0, 1])?;
@@ -48,57 +53,68 @@
 //! assert_eq!(cells.label_weights(["cell_type"])?.weights(None), [1.0, 1.0, 1.0]);
 //! # Ok::<(), mapped_collection::Error>(())
 //! ```
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! - `ndarray`: dense matrices as views of the crate `ndarray`, and stores in memory made of its arrays.
+//! - `sprs`: CSR matrices as views of the crate `sprs`.
+//! - `libhdf5`: a second reader of h5ad files, on the HDF5 C library. The library is built from source, which needs cmake.
+//!
+//! # Differs from lamindb
+//!
+//! Items and batches have the values of `lamindb.core.MappedCollection`, with these departures:
+//!
+//! - Repeated column indices of a sparse row are summed; in the reference, the last one wins.
+//! - A missing label is never a class. A store without a column counts as missing in labels, weights and filters.
+//! - Plain floating-point columns are encoded only when [`encode_labels`](MappedCollectionBuilder::encode_labels) names
+//!   them.
+//! - Keys that no store has are listed by [`missing_keys`](MappedCollection::missing_keys), each with the nearest that
+//!   exists.
+//! - `X` is optional unless it is requested.
 
-mod bands;
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod batch;
-mod batch_options;
-mod batches;
 mod builder;
 mod collection;
-mod counts;
 mod error;
-mod filter;
+mod fork;
 mod item;
-mod job;
+mod label_values;
 mod labels;
-mod lanes;
-mod names;
-mod obs_labels;
+mod loader;
+mod options;
 mod order;
-mod packed;
 mod plan;
-mod prefetch;
-mod recycle;
-mod rows;
-mod sample;
-mod schedule;
-mod shuffle;
-mod slots;
 mod split;
-mod state;
-mod unmatched;
-mod window;
+#[cfg(test)]
+mod testing;
 
 pub use anndata_io::{
-    AnnDataSource, DType, Hdf5Backend, IoContext, MemoryStore, Values, ZarrBackend,
+    AnnDataSource, DType, Hdf5Backend, IoContext, IoOptions, MemoryStore, Values, ZarrBackend,
 };
-pub use batch::{Batch, BatchColumn, BatchFormat, Matrix, Output};
-pub use batch_options::BatchOptions;
-pub use batches::{Batches, Epoch};
-pub use builder::{Builder, EncodeLabels, LabelMatch, UnknownLabel};
+pub use batch::columns::BatchColumn;
+pub use batch::csr::{CsrView, IndexType};
+pub use batch::matrix::{CsrIndex, Matrix, MatrixTypeError};
+pub use batch::{Batch, BatchFormat, MatrixFormat};
+pub use builder::MappedCollectionBuilder;
 pub use collection::MappedCollection;
-pub use counts::CodeCounts;
 pub use error::Error;
 pub use feature_join::{Join, VarNames};
-pub use filter::FilterValue;
 pub use item::{Item, ItemValue};
 pub use label_encoding::{Categories, Encoder, Label, LabelWeights, MISSING_CODE, UNKNOWN_CODE};
-pub use labels::MergedLabels;
-pub use order::{Sampler, Shuffle};
-pub use plan::MissingKey;
-pub use sample::Weights;
-pub use shuffle::permutation;
-pub use slots::Indices;
-pub use split::{Split, SplitOptions};
-pub use state::LoaderState;
-pub use unmatched::UnmatchedLabel;
+pub use labels::CodeCounts;
+pub use loader::Loader;
+pub use loader::epoch::Epoch;
+pub use loader::options::LoaderOptions;
+pub use loader::state::LoaderState;
+pub use options::{EncodeLabels, FilterValue, LabelMatch};
+pub use order::Shuffle;
+pub use order::sampler::Sampler;
+pub use order::shuffle::permutation;
+pub use order::split::{SplitBy, SplitOptions};
+pub use plan::labels::MergedLabels;
+pub use plan::missing::MissingKey;
+pub use plan::unmatched::UnmatchedLabel;

@@ -1,34 +1,10 @@
 //! Splits of a collection into parts, as lists of rows, and samplers made of labels.
 
-use std::collections::BTreeMap;
-
 use crate::collection::MappedCollection;
 use crate::error::Error;
-use crate::order::Sampler;
-use crate::shuffle::{Purpose, permutation_for};
-
-/// How rows are divided.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Split {
-    /// Each row by itself.
-    Rows,
-    /// Each label of an obs key is divided in the same fractions; missing is a label of its own.
-    Stratified(String),
-    /// All rows of one label of an obs key (a donor, say) stay together; rows without a label
-    /// form one group. The fractions are met as well as whole groups allow.
-    Grouped(String),
-}
-
-/// Fractions, a way to divide, and a seed.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SplitOptions {
-    /// The share of each part, which must be positive and sum to at most 1.
-    pub fractions: Vec<f64>,
-    /// How rows are divided.
-    pub split: Split,
-    /// Fixes the outcome.
-    pub seed: u64,
-}
+use crate::order::sampler::Sampler;
+use crate::order::split::{SplitOptions, split_rows};
+use crate::plan::labels::MergedLabels;
 
 impl MappedCollection {
     /// Divides the rows: one ascending list of rows for each fraction, disjoint, ready for
@@ -36,59 +12,26 @@ impl MappedCollection {
     ///
     /// # Errors
     /// When a fraction is not positive, they sum to more than 1, or no store has the obs key.
+    ///
+    /// ```
+    /// use mapped_collection::{LoaderOptions, Sampler, SplitBy, SplitOptions};
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let options = SplitOptions::new([0.5, 0.5]).by(SplitBy::Grouped("donor".into())).seed(1);
+    /// let parts = cells.split(&options)?;
+    /// assert_eq!(parts[0].len() + parts[1].len(), cells.n_obs());
+    /// // Rows 3 and 4 are of one donor, and so are 0 and 1.
+    /// assert!(parts.iter().all(|rows| rows.contains(&3) == rows.contains(&4)));
+    ///
+    /// let train = LoaderOptions::new(2).sampler(Sampler::Rows(parts[0].as_slice().into()));
+    /// assert_eq!(cells.loader(train)?.n_rows(), parts[0].len());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn split(&self, options: &SplitOptions) -> Result<Vec<Vec<u32>>, Error> {
-        let SplitOptions {
-            fractions,
-            split,
-            seed,
-        } = options;
-        let total: f64 = fractions.iter().sum();
-        if fractions.iter().any(|&f| f.is_nan() || f <= 0.0) || total > 1.0 + 1e-9 {
-            return Err(Error::Option {
-                option: "fractions",
-                expected: "positive numbers that sum to at most 1".to_owned(),
-                found: format!("{fractions:?}"),
-            });
-        }
-        let n_obs = u32::try_from(self.n_obs()).map_err(|_| Error::Option {
-            option: "split",
-            expected: "less than 2^32 rows".to_owned(),
-            found: self.n_obs().to_string(),
-        })?;
-        let mut parts = match split {
-            Split::Rows => cut(&permutation_for(n_obs, *seed, 0, Purpose::Split), fractions),
-            Split::Stratified(key) => {
-                let mut parts = vec![Vec::new(); fractions.len()];
-                let order = permutation_for(n_obs, *seed, 0, Purpose::Split);
-                for rows in self.groups(key, &order)?.values() {
-                    for (part, rows) in parts.iter_mut().zip(cut(rows, fractions)) {
-                        part.extend(rows);
-                    }
-                }
-                parts
-            }
-            Split::Grouped(key) => {
-                let all: Vec<u32> = (0..n_obs).collect();
-                let groups: Vec<Vec<u32>> = self.groups(key, &all)?.into_values().collect();
-                let order = permutation_for(groups.len() as u32, *seed, 0, Purpose::Split);
-                assign(&groups, &order, fractions, n_obs)
-            }
-        };
-        parts.iter_mut().for_each(|part| part.sort_unstable());
-        Ok(parts)
-    }
-
-    /// The rows of each label, in the order given.
-    fn groups(&self, key: &str, order: &[u32]) -> Result<BTreeMap<u32, Vec<u32>>, Error> {
-        let labels = self.merged_labels(key)?;
-        let mut groups: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-        for &row in order {
-            groups
-                .entry(labels.codes()[row as usize])
-                .or_default()
-                .push(row);
-        }
-        Ok(groups)
+        let labels = options.by.key().map(|key| self.merged_labels(key));
+        let labels = labels.transpose()?;
+        let codes = labels.as_ref().map_or(&[][..], MergedLabels::codes);
+        split_rows(self.n_obs(), options, codes)
     }
 
     /// Draws rows with the weights of their labels, with replacement: every combination of
@@ -96,6 +39,18 @@ impl MappedCollection {
     ///
     /// # Errors
     /// As [`label_weights`](Self::label_weights).
+    ///
+    /// ```
+    /// use mapped_collection::{LoaderOptions, Sampler};
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let sampler = cells.weighted_sampler(["cell_type"], None)?;
+    /// let Sampler::Weighted { weights, .. } = &sampler else { panic!("it is weighted") };
+    /// // Three T cells, a B cell, and a cell without a label.
+    /// assert_eq!(weights[..], [1. / 3., 1., 1. / 3., 1. / 3., 1.]);
+    /// assert_eq!(cells.loader(LoaderOptions::new(2).sampler(sampler))?.n_rows(), 5);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn weighted_sampler<S: AsRef<str>>(
         &self,
         keys: impl IntoIterator<Item = S>,
@@ -114,6 +69,16 @@ impl MappedCollection {
     ///
     /// # Errors
     /// When no store has the key, or it cannot be read.
+    ///
+    /// ```
+    /// use mapped_collection::Sampler;
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let sampler = cells.balanced_sampler("cell_type")?;
+    /// let Sampler::Weighted { weights, .. } = sampler else { panic!("it is weighted") };
+    /// assert_eq!(weights[..], [1. / 3., 1., 1. / 3., 1. / 3., 0.]); // the last has no label
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn balanced_sampler(&self, key: &str) -> Result<Sampler, Error> {
         let labels = self.merged_labels(key)?;
         let mut counts = vec![0u64; labels.labels().len()];
@@ -133,46 +98,12 @@ impl MappedCollection {
     }
 }
 
-/// Cuts a list where the fractions, added up, say.
-fn cut(rows: &[u32], fractions: &[f64]) -> Vec<Vec<u32>> {
-    let mut sum = 0.0;
-    let mut start = 0;
-    let part = |&fraction: &f64| {
-        sum += fraction;
-        let end = ((rows.len() as f64 * sum).round() as usize).clamp(start, rows.len());
-        let part = rows[start..end].to_vec();
-        start = end;
-        part
-    };
-    fractions.iter().map(part).collect()
-}
-
-/// Gives whole groups, in this order, to the part that is furthest below its share; groups that
-/// would take every part beyond its share are left out when the fractions leave room.
-fn assign(groups: &[Vec<u32>], order: &[u32], fractions: &[f64], n_obs: u32) -> Vec<Vec<u32>> {
-    let rest = 1.0 - fractions.iter().sum::<f64>();
-    let shares: Vec<f64> = fractions
-        .iter()
-        .copied()
-        .chain((rest > 1e-9).then_some(rest))
-        .collect();
-    let mut parts = vec![Vec::new(); shares.len()];
-    for &group in order {
-        let lack = |part: usize| shares[part] * f64::from(n_obs) - parts[part].len() as f64;
-        let most = (0..shares.len()).max_by(|&a, &b| lack(a).total_cmp(&lack(b)));
-        if let Some(part) = most {
-            parts[part].extend_from_slice(&groups[group as usize]);
-        }
-    }
-    parts.truncate(fractions.len());
-    parts
-}
-
 #[cfg(test)]
 mod tests {
     use anndata_io::{MemoryStore, Values};
 
     use super::*;
+    use crate::order::split::SplitBy;
 
     fn cells() -> MappedCollection {
         let names: Vec<String> = (0..100).map(|i| i.to_string()).collect();
@@ -196,21 +127,19 @@ mod tests {
             .expect("a valid store")
     }
 
-    fn split(split: Split, fractions: &[f64]) -> Vec<Vec<u32>> {
-        let options = SplitOptions {
-            fractions: fractions.to_vec(),
-            split,
-            seed: 3,
-        };
+    fn split(split: SplitBy, fractions: &[f64]) -> Vec<Vec<u32>> {
+        let options = SplitOptions::new(fractions.iter().copied())
+            .by(split)
+            .seed(3);
         cells().split(&options).expect("valid options")
     }
 
     #[test]
     fn parts_are_disjoint_and_cover() {
         for way in [
-            Split::Rows,
-            Split::Stratified("type".into()),
-            Split::Grouped("donor".into()),
+            SplitBy::Rows,
+            SplitBy::Stratified("type".into()),
+            SplitBy::Grouped("donor".into()),
         ] {
             let parts = split(way.clone(), &[0.7, 0.2, 0.1]);
             let mut all = parts.concat();
@@ -226,10 +155,10 @@ mod tests {
 
     #[test]
     fn strata_keep_their_shares_and_groups_stay_whole() {
-        for part in split(Split::Stratified("type".into()), &[0.5, 0.5]) {
+        for part in split(SplitBy::Stratified("type".into()), &[0.5, 0.5]) {
             assert_eq!(part.iter().filter(|&&row| row >= 80).count(), 10);
         }
-        let parts = split(Split::Grouped("donor".into()), &[0.5, 0.3]);
+        let parts = split(SplitBy::Grouped("donor".into()), &[0.5, 0.3]);
         for donor in 0..10 {
             let holds = |part: &Vec<u32>| part.iter().any(|row| row % 10 == donor);
             assert!(parts.iter().filter(|part| holds(part)).count() <= 1);
@@ -250,14 +179,6 @@ mod tests {
                 .enumerate()
                 .all(|(row, &w)| w == if row % 10 == 0 { 0.0 } else { 0.1 })
         );
-        assert!(
-            cells()
-                .split(&SplitOptions {
-                    fractions: vec![0.9, 0.2],
-                    split: Split::Rows,
-                    seed: 0
-                })
-                .is_err()
-        );
+        assert!(cells().split(&SplitOptions::new([0.9, 0.2])).is_err());
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mapped_collection::{Batch, BatchOptions, Item, Join, MappedCollection, Shuffle};
+use mapped_collection::{Batch, IoOptions, Item, Join, LoaderOptions, MappedCollection, Shuffle};
 
 fn store(name: &str) -> PathBuf {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/stores");
@@ -33,8 +33,7 @@ fn a_forked_child_reads_while_eight_threads_did() {
         .obs(["cell_type"])
         .join(Join::Outer)
         // A cache that is always full and files that always reopen keep the locks busy.
-        .cache_bytes(200)
-        .max_open_files(2)
+        .io(IoOptions::new().cache_bytes(200).max_open_files(2))
         .open()
         .expect("the fixtures open");
     let expected = read(&cells).expect("the fixtures are readable");
@@ -63,7 +62,7 @@ fn a_forked_child_reads_while_eight_threads_did() {
 fn a_forked_child_shares_what_is_prepared() {
     let stores = ["csc.h5ad", "csc_v3.zarr"].map(store);
     for csc_bytes in [1 << 20, 0] {
-        let builder = MappedCollection::builder(&stores).csc_bytes(csc_bytes);
+        let builder = MappedCollection::builder(&stores).io(IoOptions::new().csc_bytes(csc_bytes));
         let cells = builder.open().expect("the fixtures open");
         let mut parts = Vec::new();
         cells
@@ -83,7 +82,9 @@ fn zarrs_in_a_forked_child_is_an_error() {
     use mapped_collection::ZarrBackend;
     let open = |backend| {
         let builder = MappedCollection::builder([store("base_a_csr_v3.zarr")]).obs(["cell_type"]);
-        builder.cache_bytes(0).zarr_backend(backend).open()
+        builder
+            .io(IoOptions::new().cache_bytes(0).zarr(backend))
+            .open()
     };
     let cells = open(ZarrBackend::Zarrs).expect("the fixture opens");
     let expected = read(&cells).expect("the fixture is readable");
@@ -139,9 +140,12 @@ fn a_thousand_forks_of_a_running_epoch_go_on_in_the_child() {
 fn forks_of_a_running_epoch() {
     let stores = ["base_a_csr.h5ad", "base_b_csr_v3.zarr", "h5_gzip.h5ad"];
     let cells = MappedCollection::builder(stores.map(store)).join(Join::Outer);
-    let cells = cells.cache_bytes(200).open().expect("the fixtures open");
-    let options = BatchOptions::new(1).workers(2).shuffle(Shuffle::Exact);
-    let batches = cells.batches(options).expect("valid");
+    let cells = cells
+        .io(IoOptions::new().cache_bytes(200))
+        .open()
+        .expect("the fixtures open");
+    let options = LoaderOptions::new(1).workers(2).shuffle(Shuffle::Exact);
+    let batches = cells.loader(options).expect("valid");
     let all: Vec<Batch> = batches
         .epoch(0)
         .map(|batch| batch.expect("readable"))

@@ -16,7 +16,9 @@ parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 demo = Path(__file__).resolve().parents[2] / "cli/demo"
 parser.add_argument("--data", type=Path, default=demo, help="a folder of .h5ad and .zarr")
 parser.add_argument("--epochs", type=int, default=5)
-parser.add_argument("--picture", type=Path, default=Path("loss.png"), help="where the loss curve goes")
+parser.add_argument(
+    "--picture", type=Path, default=Path("loss.png"), help="where the loss curve goes"
+)
 options = parser.parse_args()
 
 torch.manual_seed(0)
@@ -65,7 +67,9 @@ for epoch in range(options.epochs):
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    print(f"epoch {epoch}: loss {losses[-1]:.3f}, accuracy on cells not trained on {accuracy():.3f}")
+    print(
+        f"epoch {epoch}: loss {losses[-1]:.3f}, accuracy on cells not trained on {accuracy():.3f}"
+    )
 cells.close()
 
 import matplotlib  # noqa: E402

@@ -27,7 +27,9 @@ dataset = MappedCollection(paths, obs_keys="cell_type", join="outer")
 print("outer join:", dataset.shape[0], "cells,", len(dataset.var_joint), "genes")
 
 item = dataset[5]
-print("item 5:", {key: getattr(value, "shape", value) for key, value in item.items()}, item["X"].sum())
+print(
+    "item 5:", {key: getattr(value, "shape", value) for key, value in item.items()}, item["X"].sum()
+)
 print("encoders:", dataset.encoders)
 
 chosen = {"cell_type": ["T cell", "B cell"]}

@@ -1,6 +1,7 @@
 //! Arguments as the package's Python half hands them over, one form each.
 
-use mapped_anndata::{Builder, DType, FilterValue, LabelMatch, Output};
+use mapped_anndata::io::ByteSize;
+use mapped_anndata::{DType, FilterValue, LabelMatch, MappedCollectionBuilder, MatrixFormat};
 use numpy::PyArray1;
 use pyo3::exceptions::{PyIndexError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -35,10 +36,10 @@ pub(crate) fn dtype(name: Option<&str>) -> PyResult<Option<DType>> {
 }
 
 /// The layout of a name.
-pub(crate) fn output(name: &str) -> PyResult<Output> {
+pub(crate) fn output(name: &str) -> PyResult<MatrixFormat> {
     match name {
-        "dense" => Ok(Output::Dense),
-        "csr" => Ok(Output::Csr),
+        "dense" => Ok(MatrixFormat::Dense),
+        "csr" => Ok(MatrixFormat::Csr),
         other => Err(PyValueError::new_err(format!(
             "output: expected \"dense\" or \"csr\", found {other:?}"
         ))),
@@ -56,6 +57,12 @@ pub(crate) fn index_of(index: &Bound<'_, PyAny>, n_obs: usize) -> PyResult<i64> 
             error
         }
     })
+}
+
+/// The number of bytes that a text such as `1 GiB` means; `None` when it means none.
+#[pyfunction]
+pub(crate) fn byte_size(text: &str) -> Option<u64> {
+    text.parse().ok().map(|ByteSize(bytes)| bytes)
 }
 
 /// The row numbers, none negative, of a list or tuple of plain integers that are all in bounds:
@@ -82,7 +89,10 @@ pub(crate) fn row_numbers<'py>(
 }
 
 /// Adds a filter; `None` among its values is a missing label.
-pub(crate) fn with_filter(mut builder: Builder, filter: Filter<'_>) -> PyResult<Builder> {
+pub(crate) fn with_filter(
+    mut builder: MappedCollectionBuilder,
+    filter: Filter<'_>,
+) -> PyResult<MappedCollectionBuilder> {
     for (key, values) in filter {
         let values = values.iter().map(|value| {
             Ok(match labels::from_python(value)? {
@@ -96,7 +106,10 @@ pub(crate) fn with_filter(mut builder: Builder, filter: Filter<'_>) -> PyResult<
 }
 
 /// Adds the unknown label.
-pub(crate) fn with_unknown(builder: Builder, unknown: Option<Unknown<'_>>) -> PyResult<Builder> {
+pub(crate) fn with_unknown(
+    builder: MappedCollectionBuilder,
+    unknown: Option<Unknown<'_>>,
+) -> PyResult<MappedCollectionBuilder> {
     match unknown {
         None => Ok(builder),
         Some(Unknown::All(label)) => Ok(builder.unknown_label_for_all(labels::present(&label)?)),

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::ffi::c_int;
 
-use mapped_anndata::io::{Bool, DType, Stored, Values, Wide, f16, with_dtype};
+use mapped_anndata::io::{Bool8, DType, NumericValue, Scalar, Values, f16, with_dtype};
 use numpy::npyffi::{self, PY_ARRAY_API, npy_intp};
 use numpy::{PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
@@ -38,7 +38,7 @@ impl View {
     pub(crate) fn of_values(values: &mut Values, shape: Vec<usize>) -> View {
         let dtype = values.dtype();
         let data = with_dtype!(dtype, T => {
-            let elements = <T as Stored>::as_mut_vec(values).expect("the type is its own");
+            let elements = <T as Scalar>::as_mut_vec(values).expect("the type is its own");
             elements.as_mut_ptr().cast()
         });
         debug_assert_eq!(values.len(), shape.iter().product::<usize>());
@@ -52,17 +52,6 @@ impl View {
             dtype,
             shape: vec![elements.len()],
             data: elements.as_mut_ptr().cast(),
-        }
-    }
-
-    /// The first bytes of a vector of words.
-    pub(crate) fn of_words(dtype: DType, shape: Vec<usize>, words: &mut Vec<u64>) -> View {
-        let n_bytes = shape.iter().product::<usize>() * dtype.size();
-        assert!(n_bytes <= words.len() * 8, "{n_bytes} bytes of {shape:?}");
-        View {
-            dtype,
-            shape,
-            data: words.as_mut_ptr().cast(),
         }
     }
 
@@ -133,19 +122,6 @@ pub(crate) fn data(array: &Bound<'_, PyUntypedArray>) -> *const u8 {
     unsafe { (*array.as_array_ptr()).fields.data.cast_const().cast() }
 }
 
-/// The bytes of an array; `None` when they do not lie one after the other.
-///
-/// # Safety
-/// Nobody may write to the array while the bytes are in use.
-pub(crate) unsafe fn bytes<'a>(array: &'a Bound<'_, PyUntypedArray>) -> Option<&'a [u8]> {
-    let n_bytes = array.len() * array.dtype().itemsize();
-    if !array.is_c_contiguous() || n_bytes == 0 || array.dtype().has_object() {
-        return None;
-    }
-    // SAFETY: numpy has this many initialised bytes there for as long as the array lives.
-    Some(unsafe { std::slice::from_raw_parts(data(array), n_bytes) })
-}
-
 /// numpy's description of a type.
 fn descr(py: Python<'_>, dtype: DType) -> Bound<'_, PyArrayDescr> {
     match dtype {
@@ -165,15 +141,19 @@ fn descr(py: Python<'_>, dtype: DType) -> Bound<'_, PyArrayDescr> {
 }
 
 /// A numpy scalar of a type.
-pub(crate) fn scalar(py: Python<'_>, dtype: DType, value: Wide) -> PyResult<Bound<'_, PyAny>> {
+pub(crate) fn scalar(
+    py: Python<'_>,
+    dtype: DType,
+    value: NumericValue,
+) -> PyResult<Bound<'_, PyAny>> {
     let scalar = descr(py, dtype).typeobj();
     match value {
-        Wide::Bool(value) => scalar.call1((value,)),
-        Wide::Signed(value) => scalar.call1((value,)),
-        Wide::Unsigned(value) => scalar.call1((value,)),
-        Wide::F32(value) => scalar.call1((value,)),
-        Wide::F64(value) => scalar.call1((value,)),
+        NumericValue::Bool(value) => scalar.call1((value,)),
+        NumericValue::Signed(value) => scalar.call1((value,)),
+        NumericValue::Unsigned(value) => scalar.call1((value,)),
+        NumericValue::F32(value) => scalar.call1((value,)),
+        NumericValue::F64(value) => scalar.call1((value,)),
     }
 }
 
-const _: () = assert!(size_of::<Bool>() == size_of::<bool>());
+const _: () = assert!(size_of::<Bool8>() == size_of::<bool>());

@@ -1,7 +1,7 @@
 //! Batches as dicts of arrays, and as lists of items that view one block.
 
 use mapped_anndata::io::Values;
-use mapped_anndata::{Batch, BatchColumn, DType, Indices, MISSING_CODE, Matrix};
+use mapped_anndata::{Batch, BatchColumn, CsrIndex, DType, MISSING_CODE, Matrix};
 use numpy::{PyArray1, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
@@ -34,10 +34,10 @@ enum Part {
     Texts(Vec<Option<String>>),
 }
 
-fn of_indices(indices: &mut Indices) -> View {
+fn of_indices(indices: &mut CsrIndex) -> View {
     match indices {
-        Indices::I32(indices) => View::of_vec(DType::I32, indices),
-        Indices::I64(indices) => View::of_vec(DType::I64, indices),
+        CsrIndex::I32(indices) => View::of_vec(DType::I32, indices),
+        CsrIndex::I64(indices) => View::of_vec(DType::I64, indices),
     }
 }
 

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use mapped_anndata::labels::MISSING;
 use mapped_anndata::{
-    BatchFormat, DType, EncodeLabels, Join, MappedCollection, Split, SplitOptions, Values,
+    BatchFormat, DType, EncodeLabels, IoOptions, Join, MappedCollection, SplitBy, SplitOptions,
+    Values,
 };
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::exceptions::PyValueError;
@@ -86,21 +87,23 @@ impl Collection {
             .dtype(arguments::dtype(dtype)?);
         builder = with_filter(builder, filter)?;
         builder = with_unknown(builder, unknown)?;
+        let mut io = IoOptions::new();
         if let Some(bytes) = cache_bytes {
-            builder = builder.cache_bytes(bytes);
+            io = io.cache_bytes(bytes);
         }
         if let Some(files) = max_open_files {
-            builder = builder.max_open_files(files);
+            io = io.max_open_files(files);
         }
         if let Some(mmap) = mmap {
-            builder = builder.mmap(mmap);
+            io = io.mmap(mmap);
         }
         if let Some(bytes) = csc_bytes {
-            builder = builder.csc_bytes(bytes);
+            io = io.csc_bytes(bytes);
         }
+        builder = builder.io(io);
         let cells = py.detach(|| builder.open()).map_err(to_python)?;
         let number = |store: usize| {
-            let value = mapped_anndata::io::Wide::Signed(store as i64);
+            let value = mapped_anndata::io::NumericValue::Signed(store as i64);
             Ok(scalar(py, DType::I64, value)?.unbind())
         };
         Ok(Collection {
@@ -138,7 +141,7 @@ impl Collection {
 
     #[getter]
     fn closed(&self) -> bool {
-        self.cells.closed()
+        self.cells.is_closed()
     }
 
     #[getter]
@@ -347,13 +350,12 @@ impl Collection {
         dtype: Option<&str>,
         missing_code: i64,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let format = BatchFormat {
-            output: arguments::output(output)?,
-            missing_code,
-            dtype: arguments::dtype(dtype)?,
-        };
+        let format = BatchFormat::new()
+            .output(arguments::output(output)?)
+            .missing_code(missing_code)
+            .dtype(arguments::dtype(dtype)?);
         let indices = rows.as_array().to_vec();
-        let read = py.detach(|| self.cells.get_batch_as(&indices, &format));
+        let read = py.detach(|| self.cells.get_batch_with(&indices, &format));
         batch::to_dict(py, read.map_err(to_python)?)
     }
 
@@ -366,21 +368,17 @@ impl Collection {
         group: Option<String>,
         seed: u64,
     ) -> PyResult<Bound<'py, PyTuple>> {
-        let split = match (stratify, group) {
-            (None, None) => Split::Rows,
-            (Some(key), None) => Split::Stratified(key),
-            (None, Some(key)) => Split::Grouped(key),
+        let by = match (stratify, group) {
+            (None, None) => SplitBy::Rows,
+            (Some(key), None) => SplitBy::Stratified(key),
+            (None, Some(key)) => SplitBy::Grouped(key),
             (Some(_), Some(_)) => {
                 return Err(PyValueError::new_err(
                     "expected either stratify or group, found both",
                 ));
             }
         };
-        let options = SplitOptions {
-            fractions,
-            split,
-            seed,
-        };
+        let options = SplitOptions::new(fractions).by(by).seed(seed);
         let parts = py
             .detach(|| self.cells.split(&options))
             .map_err(to_python)?;

@@ -32,7 +32,10 @@ pub(crate) fn to_dict<'py>(
     dict.set_item(PyString::intern(py, STORE), store)?;
     for (key, value) in item.into_entries() {
         let value = match value {
-            ItemValue::Row { shape, values } => from_values(py, values, shape)?,
+            ItemValue::Row(row) => {
+                let shape = row.shape().to_vec();
+                from_values(py, row.into_values(), shape)?
+            }
             ItemValue::Code(code) => code.into_bound_py_any(py)?,
             ItemValue::Text(text) => PyString::new(py, &text).into_any(),
             ItemValue::Number(dtype, value) => scalar(py, dtype, value)?,

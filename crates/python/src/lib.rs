@@ -14,22 +14,19 @@ mod errors;
 mod item;
 mod labels;
 mod loader;
-mod nonzeros;
 
 use pyo3::prelude::*;
 
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use crate::arguments::row_numbers;
+    use crate::arguments::{byte_size, row_numbers};
     #[pymodule_export]
     use crate::batch::rows_of;
     #[pymodule_export]
     use crate::collection::Collection;
     #[pymodule_export]
-    use crate::loader::{Epoch, Loader};
-    #[pymodule_export]
-    use crate::nonzeros::{pack_nonzeros, unpack_nonzeros};
+    use crate::loader::{Epoch, PyLoader};
 
     /// The version of the package.
     #[pymodule_export]

@@ -1,9 +1,9 @@
 //! Epochs of batches.
 
-use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::Duration;
 
-use mapped_anndata::{BatchOptions, Batches, LoaderState, Sampler, Shuffle};
+use mapped_anndata::{Loader, LoaderOptions, LoaderState, Sampler, Shuffle};
 use numpy::{PyArrayLike1, PyReadonlyArray1};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -17,21 +17,22 @@ use crate::errors::to_python;
 /// Who reads: `(rank, world_size, reader, readers)`.
 type Division = (usize, usize, usize, usize);
 
-fn divided(options: BatchOptions, (rank, world_size, reader, readers): Division) -> BatchOptions {
+fn divided(options: LoaderOptions, (rank, world_size, reader, readers): Division) -> LoaderOptions {
     options.rank(rank, world_size).reader(reader, readers)
 }
 
 /// Options of epochs, checked against the collection.
-#[pyclass(frozen, module = "mapped_anndata._core")]
+#[pyclass(frozen, name = "Loader", module = "mapped_anndata._core")]
 #[derive(Debug)]
-pub(crate) struct Loader {
-    batches: Batches,
+pub(crate) struct PyLoader {
+    loader: Loader,
+    heap: Arc<TrimmedHeap>,
 }
 
 #[pymethods]
-impl Loader {
-    /// `block` is 0 for an exact shuffle and `None` for none. `rows` and `weights` exclude each
-    /// other; with `drawn`, each epoch is given rows of its own.
+impl PyLoader {
+    /// `block` is 0 for an exact shuffle and `None` without one. Of `rows`, `weights`, `balanced`
+    /// (an obs key) and `drawn`, at most one is set; with `drawn`, each epoch is given its rows.
     #[new]
     #[expect(clippy::too_many_arguments, reason = "an argument an option")]
     fn new(
@@ -41,6 +42,7 @@ impl Loader {
         block: Option<usize>,
         rows: Option<PyReadonlyArray1<'_, u32>>,
         weights: Option<PyArrayLike1<'_, f64>>,
+        balanced: Option<&str>,
         n_samples: Option<usize>,
         replacement: bool,
         drawn: bool,
@@ -53,18 +55,27 @@ impl Loader {
         workers: usize,
         memory: usize,
         division: Division,
-    ) -> PyResult<Loader> {
-        let sampler = match (rows, weights) {
-            (Some(rows), _) => Sampler::Rows(rows.as_array().iter().copied().collect()),
-            (None, Some(weights)) => Sampler::Weighted {
+    ) -> PyResult<PyLoader> {
+        let mut sampler = if let Some(rows) = rows {
+            Sampler::Rows(rows.as_array().iter().copied().collect())
+        } else if let Some(weights) = weights {
+            Sampler::Weighted {
                 weights: weights.as_array().iter().copied().collect(),
-                n_samples,
+                n_samples: None,
                 replacement,
-            },
-            (None, None) if drawn => Sampler::Drawn([].into()),
-            (None, None) => Sampler::All,
+            }
+        } else if let Some(key) = balanced {
+            py.detach(|| collection.cells().balanced_sampler(key))
+                .map_err(to_python)?
+        } else if drawn {
+            Sampler::Drawn([].into())
+        } else {
+            Sampler::All
         };
-        let options = BatchOptions::new(batch_size)
+        if let Sampler::Weighted { n_samples: n, .. } = &mut sampler {
+            *n = n_samples;
+        }
+        let options = LoaderOptions::new(batch_size)
             .shuffle(match block {
                 None => Shuffle::None,
                 Some(0) => Shuffle::Exact,
@@ -80,26 +91,29 @@ impl Loader {
             .workers(workers)
             .memory(memory);
         let options = divided(options, division);
-        let batches = py.detach(|| collection.cells().batches(options));
-        Ok(Loader {
-            batches: batches.map_err(to_python)?,
+        let loader = py.detach(|| collection.cells().loader(options));
+        Ok(PyLoader {
+            loader: loader.map_err(to_python)?,
+            heap: Arc::new(TrimmedHeap),
         })
     }
 
     /// Rows of a whole epoch of all ranks.
     #[getter]
     fn n_rows(&self) -> usize {
-        self.batches.n_rows()
+        self.loader.n_rows()
     }
 
     /// Batches of an epoch of `n_rows` rows after the first `had` of them.
     fn n_batches(&self, division: Division, n_rows: usize, had: usize) -> usize {
-        divided(self.batches.options().clone(), division).n_batches(n_rows, had)
+        divided(self.loader.options().clone(), division).n_batches(n_rows, had)
     }
 
     /// What a state says of the data and the options.
     fn fingerprint(&self, py: Python<'_>) -> PyResult<u64> {
-        let state = py.detach(|| self.batches.start_of(0)).map_err(to_python)?;
+        let state = py
+            .detach(|| self.loader.epoch_start(0))
+            .map_err(to_python)?;
         Ok(state.fingerprint)
     }
 
@@ -112,15 +126,16 @@ impl Loader {
             fingerprint,
             drawn: None,
         };
-        py.detach(|| self.batches.check_state(&state))
+        py.detach(|| self.loader.check_state(&state))
             .map_err(to_python)
     }
 
     /// The same options with another seed.
-    fn with_seed(&self, py: Python<'_>, seed: u64) -> PyResult<Loader> {
-        let batches = py.detach(|| self.batches.with(|options| options.seed(seed)));
-        Ok(Loader {
-            batches: batches.map_err(to_python)?,
+    fn with_seed(&self, py: Python<'_>, seed: u64) -> PyResult<PyLoader> {
+        let loader = py.detach(|| self.loader.with(|options| options.seed(seed)));
+        Ok(PyLoader {
+            loader: loader.map_err(to_python)?,
+            heap: self.heap.clone(),
         })
     }
 
@@ -138,7 +153,7 @@ impl Loader {
     ) -> PyResult<Epoch> {
         let rows = rows.map(|rows| Sampler::Drawn(rows.as_array().iter().copied().collect()));
         let begun = py.detach(|| {
-            let batches = self.batches.with(|options| {
+            let loader = self.loader.with(|options| {
                 let options = divided(options, division);
                 match rows {
                     Some(rows) => options.sampler(rows),
@@ -146,11 +161,14 @@ impl Loader {
                 }
             })?;
             if had > 0 {
-                batches.check_drawn(epoch, drawn)?;
+                loader.check_drawn(epoch, drawn)?;
             }
-            Ok(batches.begin(epoch, had))
+            Ok(loader.begin(epoch, had))
         });
-        Ok(Epoch(Mutex::new(begun.map_err(to_python)?)))
+        Ok(Epoch {
+            epoch: Mutex::new(begun.map_err(to_python)?),
+            _heap: self.heap.clone(),
+        })
     }
 }
 
@@ -160,12 +178,32 @@ const SLICE: Duration = Duration::from_millis(50);
 
 /// An iterator of the batches of an epoch, as dicts.
 #[pyclass(frozen, module = "mapped_anndata._core")]
-pub(crate) struct Epoch(Mutex<mapped_anndata::Epoch>);
+pub(crate) struct Epoch {
+    epoch: Mutex<mapped_anndata::Epoch>,
+    _heap: Arc<TrimmedHeap>,
+}
+
+/// Returns free memory to the system when the last user of a loader's memory is gone.
+///
+/// glibc keeps what is freed between blocks that live on. Without this, loaders of 1 GiB that were
+/// made one after the other left 2 GB with the process.
+#[derive(Debug)]
+struct TrimmedHeap;
+
+impl Drop for TrimmedHeap {
+    fn drop(&mut self) {
+        // SAFETY: it takes a number, and touches no memory that is in use.
+        #[cfg(all(target_os = "linux", target_env = "gnu"))]
+        unsafe {
+            libc::malloc_trim(0);
+        }
+    }
+}
 
 impl Epoch {
     /// Never waited for: whoever holds it may wait for the interpreter's lock, which is here.
     fn lock(&self) -> PyResult<MutexGuard<'_, mapped_anndata::Epoch>> {
-        match self.0.try_lock() {
+        match self.epoch.try_lock() {
             Ok(epoch) => Ok(epoch),
             Err(TryLockError::Poisoned(epoch)) => Ok(epoch.into_inner()),
             Err(TryLockError::WouldBlock) => Err(PyRuntimeError::new_err(

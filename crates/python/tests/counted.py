@@ -36,13 +36,17 @@ def check(ranks, n=N, repeated=None):
         repeated = -n % len(ranks)
     counts = Counter(row for of_rank in ranks for row in of_rank)
     assert len(counts) == n, f"{n - len(counts)} rows of {n} are missing"
-    assert counts.total() == n + repeated, f"{counts.total() - n} rows too many, expected {repeated}"
+    assert counts.total() == n + repeated, (
+        f"{counts.total() - n} rows too many, expected {repeated}"
+    )
 
 
 def run(script, *arguments, launcher=()):
     """Runs a script of this folder in a process of its own, or under a launcher; returns its output."""
     command = [sys.executable, *launcher, Path(__file__).parent / "torch" / script, *arguments]
-    path = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    path = os.pathsep.join(
+        [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    )
     run = subprocess.run(
         list(map(str, command)),
         stdout=subprocess.PIPE,

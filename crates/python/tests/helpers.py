@@ -32,7 +32,9 @@ def assert_same_value(found, expected, where=""):
         assert found is np.nan, where
     else:
         kind = str if isinstance(expected, str) else type(expected)
-        assert isinstance(found, kind) and isinstance(found, (str, int)) == isinstance(expected, (str, int)), where
+        assert isinstance(found, kind) and isinstance(found, (str, int)) == isinstance(
+            expected, (str, int)
+        ), where
         assert found == expected or (found != found and expected != expected), where
 
 

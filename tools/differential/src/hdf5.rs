@@ -45,12 +45,7 @@ pub(crate) fn run(options: &Options) -> Result {
 }
 
 fn readers() -> Readers {
-    let context = |hdf5| {
-        IoContext::new(IoOptions {
-            hdf5,
-            ..IoOptions::default()
-        })
-    };
+    let context = |hdf5| IoContext::new(IoOptions::new().hdf5(hdf5));
     Readers {
         ours: context(Hdf5Backend::Pure),
         other: context(Hdf5Backend::LibHdf5),

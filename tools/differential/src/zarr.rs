@@ -113,12 +113,7 @@ pub(crate) fn run(options: &Options) -> Result {
 }
 
 fn readers() -> Readers {
-    let context = |zarr| {
-        IoContext::new(IoOptions {
-            zarr,
-            ..IoOptions::default()
-        })
-    };
+    let context = |zarr| IoContext::new(IoOptions::new().zarr(zarr));
     Readers {
         ours: context(ZarrBackend::Pure),
         other: context(ZarrBackend::Zarrs),

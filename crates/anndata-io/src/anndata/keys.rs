@@ -3,10 +3,9 @@
 
 use super::AnnDataFile;
 use crate::error::Error;
+use crate::limits::{MAX_KEY_GROUPS, MAX_UNREADABLE_DEPTH, MAX_UNREADABLE_GROUPS};
+use crate::path::member;
 use crate::store::Node;
-
-/// Groups that are looked through for keys: a group may lead back to itself.
-const MOST_GROUPS: usize = 1000;
 
 /// The members of elements that are groups. A group that has one is an element, or was.
 const CSR: [&str; 3] = ["data", "indices", "indptr"];
@@ -23,6 +22,32 @@ pub(crate) struct Keys {
 }
 
 impl AnnDataFile {
+    /// What is wrong with the members of all groups that cannot be read at all.
+    pub(crate) fn unreadable(&self) -> Vec<Error> {
+        let mut errors = Vec::new();
+        let mut groups = vec![(String::new(), 0)];
+        let mut n_groups = 1;
+        while let Some((group, depth)) = groups.pop() {
+            errors.extend(match self.store.unreadable(&group) {
+                Ok(errors) => errors,
+                Err(error) => vec![error],
+            });
+            // A group may hold itself.
+            if depth == MAX_UNREADABLE_DEPTH {
+                continue;
+            }
+            for name in self.store.children(&group).unwrap_or_default() {
+                let element = member(&group, &name);
+                let is_group = matches!(self.store.node(&element), Ok(Some(Node::Group)));
+                if is_group && n_groups < MAX_UNREADABLE_GROUPS {
+                    n_groups += 1;
+                    groups.push((element, depth + 1));
+                }
+            }
+        }
+        errors
+    }
+
     /// The keys of a group, such as `a/b` for element `b` of a group `a` that is no element.
     pub(crate) fn keys(&self, group: &str) -> Result<Keys, Error> {
         let mut keys = Vec::new();
@@ -31,9 +56,9 @@ impl AnnDataFile {
         while let Some((prefix, names)) = waiting.pop() {
             for name in names {
                 let key = format!("{prefix}{name}");
-                let element = format!("{group}/{key}");
+                let element = member(group, &key);
                 let (is_element, below) = match groups.len() {
-                    MOST_GROUPS.. => (true, Vec::new()),
+                    MAX_KEY_GROUPS.. => (true, Vec::new()),
                     _ => self.below(&element),
                 };
                 if !below.is_empty() {

@@ -1,13 +1,13 @@
 //! Elements that are stored as other bytes than those of their type in memory: floats of other
 //! layouts, wide booleans, whole numbers that stand as floats.
 
-use super::buffer::AlignedBytes;
 use super::chunks::{Chunks, TableEntry};
 use super::float::FloatLayout;
 use super::grid::Grid;
 use super::{Array, ArrayParts, ItemType};
 use crate::dtype::{DType, f16};
 use crate::error::{Error, ErrorKind};
+use crate::io::buffers::AlignedBytes;
 
 /// How stored elements become those of an array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,8 +95,9 @@ pub(crate) fn whole(value: f64) -> Option<i64> {
     (value.fract() == 0.0 && (-LIMIT..LIMIT).contains(&value)).then_some(value as i64)
 }
 
-/// Bytes of the blocks in which an array that lies in one piece is converted.
-const BLOCK_BYTES: u64 = 1 << 20;
+/// Bytes of the blocks of rows into which an array that lies in one piece is cut, where it is
+/// converted or is a field of records: a row is then read without all others.
+pub(crate) const BLOCK_BYTES: u64 = 1 << 20;
 
 impl ArrayParts {
     /// Bytes of a stored element; 0 when they differ in length.
@@ -195,7 +196,7 @@ impl Array {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::array::memory_parts;
+    use crate::array::memory::memory_parts;
     use crate::dtype::Values;
 
     fn array(values: Values, shape: &[u64]) -> Array {
@@ -210,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_floats_are_integers() {
+    fn conversion_of_whole_floats_makes_integers() {
         for values in [
             Values::F64(vec![0.0, -0.0, 3.0, -1.0, 9_007_199_254_740_992.0]),
             Values::F32(vec![0.0, -0.0, 3.0, -1.0, 9_007_199_254_740_992.0]),
@@ -225,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn other_floats_are_named() {
+    fn conversion_names_floats_that_are_not_whole() {
         for (value, text) in [(1.5, "1.5"), (f64::NAN, "NaN"), (1e300, "1e300")] {
             let array = array(Values::F64(vec![1.0, value]), &[2]);
             let error = array.into_integers().expect("floats").read_all();
@@ -240,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_in_one_piece_is_cut_into_blocks() {
+    fn converted_array_in_one_piece_is_cut_into_blocks() {
         let values: Vec<f64> = (0..300_000).map(f64::from).collect();
         let array = array(Values::F64(values), &[300_000])
             .into_integers()
@@ -251,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn booleans_of_any_width() {
+    fn conversion_of_booleans_of_any_width() {
         let words = Values::I32(vec![0, 1, -1, 256, i32::MIN]);
         let truth = array(words.clone(), &[5]).converted(Conversion::Truth(4));
         let truth = truth.expect("in memory").read_all().expect("readable");
@@ -263,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_without_bytes_are_not_listed() {
+    fn table_of_rows_without_bytes_is_empty() {
         assert!(table_of(0, 1 << 52, 1 << 20, 0).is_empty());
         assert_eq!(table_of(8, 5, 2, 16).len(), 3);
     }

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn every_ieee_float_is_itself() {
+    fn float_layout_of_ieee_reads_every_float_as_itself() {
         let [half, single, double] = [2, 4, 8].map(|size| FloatLayout::ieee(size).expect("known"));
         assert_eq!(half.dtype(), DType::F16);
         assert_eq!(single.dtype(), DType::F32);
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_80_bits() {
+    fn float_layout_of_80_bits() {
         assert_eq!(x87(16383, 1 << 63), 1.0);
         assert_eq!(x87(0x8000 | 16383, 3 << 62), -1.5);
         assert_eq!(x87(0, 0).to_bits(), 0);
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn halves_go_to_the_even_neighbour() {
+    fn float_layout_rounds_halves_to_even() {
         let one = 1u64 << 63;
         let last = f64::EPSILON;
         for (behind, expected) in [
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_128_bits() {
+    fn float_layout_of_128_bits() {
         assert_eq!(quad(16383, 0), 1.0);
         assert_eq!(quad(0x8000 | 16384, 1 << 111), -3.0);
         assert_eq!(quad(16383, 1 << 60), 1.0 + f64::EPSILON);
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn layouts_that_are_none_are_refused() {
+    fn float_layout_that_is_impossible_is_refused() {
         assert!(X87.is_readable() && QUAD.is_readable() && BFLOAT16.is_readable());
         assert_eq!((X87.dtype(), QUAD.dtype()), (DType::F64, DType::F64));
         assert_eq!(BFLOAT16.dtype(), DType::F32);

@@ -1,5 +1,7 @@
 //! The regular chunk grid of an array.
 
+use crate::limits::{MAX_ARRAY_ELEMENTS, MAX_CHUNK_ELEMENTS};
+
 /// An array's shape cut into chunks of one shape, numbered row-major. Every chunk is stored
 /// whole, also where the shape cuts it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,8 +15,8 @@ impl Grid {
     /// more elements than can be counted.
     pub(crate) fn new(shape: Vec<u64>, chunk: Vec<u64>) -> Option<Grid> {
         let product = |dims: &[u64]| dims.iter().try_fold(1u64, |n, &d| n.checked_mul(d.max(1)));
-        let fits = product(&shape).is_some_and(|n| n <= 1 << 60)
-            && product(&chunk).is_some_and(|n| n <= 1 << 48);
+        let fits = product(&shape).is_some_and(|n| n <= MAX_ARRAY_ELEMENTS)
+            && product(&chunk).is_some_and(|n| n <= MAX_CHUNK_ELEMENTS);
         let valid = shape.len() == chunk.len() && !chunk.contains(&0) && fits;
         valid.then_some(Grid { shape, chunk })
     }
@@ -24,7 +26,7 @@ impl Grid {
         let chunk = shape.iter().map(|&extent| extent.max(1)).collect();
         let product = shape.iter().try_fold(1u64, |n, &d| n.checked_mul(d.max(1)));
         product
-            .is_some_and(|n| n <= 1 << 60)
+            .is_some_and(|n| n <= MAX_ARRAY_ELEMENTS)
             .then_some(Grid { shape, chunk })
     }
 
@@ -93,9 +95,10 @@ impl Grid {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
-    fn numbers_and_coordinates_are_inverse() {
+    fn grid_number_refuses_coordinates_outside() {
         let grid = Grid::new(vec![5, 7], vec![2, 3]).expect("a valid grid");
         assert_eq!(grid.counts(), [3, 3]);
         for number in 0..9 {
@@ -105,10 +108,32 @@ mod tests {
     }
 
     #[test]
-    fn impossible_grids_are_refused() {
+    fn grid_of_impossible_extents_is_refused() {
         assert_eq!(Grid::new(vec![5], vec![0]), None);
         assert_eq!(Grid::new(vec![5], vec![1, 1]), None);
         assert_eq!(Grid::new(vec![u64::MAX, 2], vec![1, 1]), None);
         assert_eq!(Grid::single(vec![1 << 40, 1 << 40]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn grid_numbers_and_coordinates_are_inverse(
+            axes in prop::collection::vec((1..9_u64, 1..5_u64), 0..4),
+        ) {
+            let (shape, chunk): (Vec<u64>, Vec<u64>) = axes.into_iter().unzip();
+            let grid = Grid::new(shape, chunk).expect("small");
+            let n_chunks = grid.counts().iter().product();
+            for number in 0..n_chunks {
+                let coords = grid.coords(number);
+                prop_assert_eq!(grid.number(&coords), Some(number));
+                let starts = grid.start(number);
+                prop_assert!(starts.iter().zip(&grid.shape).all(|(start, extent)| start < extent));
+            }
+            // Each row is in one band of chunks.
+            let bands = grid.counts().first().copied().unwrap_or(1);
+            let rows = (0..bands).map(|band| grid.rows_within(band * (n_chunks / bands)));
+            let n_rows = grid.shape.first().copied().unwrap_or(1);
+            prop_assert_eq!(rows.sum::<u64>(), n_rows);
+        }
     }
 }

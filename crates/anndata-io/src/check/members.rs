@@ -2,10 +2,13 @@
 
 use std::collections::HashSet;
 
-use super::{Check, Need, Run};
+use super::Check;
+use super::entry::Severity;
+use super::run::Run;
 use crate::anndata::AnnDataFile;
 use crate::error::Error;
 use crate::key::LayerKey;
+use crate::path::member;
 
 impl Run {
     /// Lists the members that are named and not there, of those that were asked for. To a reader
@@ -50,13 +53,10 @@ impl Run {
         let mut told = HashSet::new();
         for group in groups {
             for (name, found) in file.dangling(&group) {
-                let element = match &*group {
-                    "" => name,
-                    group => format!("{group}/{name}"),
-                };
+                let element = member(&group, &name);
                 if wants(&element) && told.insert(element.clone()) {
                     let fault = Error::invalid(file.path(), element, "an element", found);
-                    self.entry(Need::Always, None, vec![fault]);
+                    self.entry(Severity::Fault, None, vec![fault]);
                 }
             }
         }

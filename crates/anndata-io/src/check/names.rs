@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hash, RandomState};
 
-use crate::anndata::{AnnDataFile, text_of};
+use crate::anndata::AnnDataFile;
 use crate::array::text::Strings;
-use crate::column::{Values1d, has_nan, number_key};
+use crate::column::{ColumnValues, has_nan, number_key, text_of};
 use crate::error::Error;
 
 /// What is wrong with the names of a table: a join of genes needs each once, and cells that share a
@@ -53,17 +53,17 @@ fn repeated(names: &Strings) -> Option<(&str, u64, usize)> {
 pub(super) fn categories(
     file: &AnnDataFile,
     column: &str,
-    categories: &Values1d,
+    categories: &ColumnValues,
 ) -> (Vec<Error>, Option<Error>) {
     let element = file.categories_element(column);
     let invalid = |expected: &str, found: String| {
         Error::invalid(file.path(), element.as_str(), expected, found)
     };
     let (repeats, text): (_, &dyn Fn(usize) -> String) = match categories {
-        Values1d::Texts(texts) => (repeats(texts.iter().map(Some)), &|i| {
+        ColumnValues::Texts(texts) => (repeats(texts.iter().map(Some)), &|i| {
             format!("{:?}", texts.get(i).unwrap_or_default())
         }),
-        Values1d::Numbers(numbers) => {
+        ColumnValues::Numbers(numbers) => {
             let numbers = numbers.as_slice();
             let keys = (0..numbers.len()).map(|i| number_key(numbers.get(i)));
             (repeats(keys), &move |i| text_of(numbers, i))

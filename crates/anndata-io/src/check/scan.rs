@@ -1,21 +1,19 @@
 //! What there is to read of an element, in pieces that threads take in any order.
 
-use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
-use super::{ElementCounts, MAX_FAULTS};
-use crate::array::buffer::AlignedBytes;
-use crate::array::{Array, Cursor, NONE_SHARED};
+use super::report::ElementCounts;
+use super::sparse::Sparse;
+use crate::array::chunk_reader::{CachePolicy, ChunkReader};
+use crate::array::rows::Buffers;
+use crate::array::{Array, STEP_ELEMENTS};
 use crate::column::check_code;
-use crate::dtype::{Element, Slice, Stored, Wide};
+use crate::dtype::{NumericValue, Scalar, ValuesRef};
 use crate::error::{Error, ErrorKind};
-use crate::matrix::compressed::{AXES, Compressed};
+use crate::io::buffers::AlignedBytes;
+use crate::limits::MAX_LISTED_FAULTS;
 use crate::with_dtype;
 
-/// Elements of a 1-D array that are looked at together.
-const STEP: u64 = 64 << 10;
 /// Bytes of an uncompressed matrix that are read together.
 const PIECE_BYTES: u64 = 1 << 20;
 
@@ -38,37 +36,38 @@ pub(super) enum Source {
 }
 
 /// Buffers of one thread, and the chunks that it decoded last.
-#[derive(Default)]
 pub(super) struct Scratch {
-    first: Cursor,
-    second: Cursor,
-    first_bytes: AlignedBytes,
-    second_bytes: AlignedBytes,
+    pub(super) first: ChunkReader,
+    pub(super) second: ChunkReader,
+    pub(super) first_bytes: AlignedBytes,
+    pub(super) second_bytes: AlignedBytes,
 }
 
 impl Scratch {
     /// No chunk is needed twice: none goes into the cache. Files are read, not mapped, so that a
     /// disk that fails gives an error.
     pub(super) fn new() -> Scratch {
-        let mut scratch = Scratch::default();
-        scratch.first.shared = Some(NONE_SHARED);
-        scratch.second.shared = Some(NONE_SHARED);
-        scratch
+        Scratch {
+            first: ChunkReader::new(CachePolicy::Nothing),
+            second: ChunkReader::new(CachePolicy::Nothing),
+            first_bytes: AlignedBytes::default(),
+            second_bytes: AlignedBytes::default(),
+        }
     }
 }
 
 /// What was found in a piece.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct Findings {
     pub(super) counts: ElementCounts,
     pub(super) faults: Vec<Error>,
     /// Faults that are not listed.
     pub(super) more_faults: u64,
 }
 
-impl Found {
-    fn fault(&mut self, error: impl FnOnce() -> Error) {
-        if self.faults.len() < MAX_FAULTS {
+impl Findings {
+    pub(super) fn fault(&mut self, error: impl FnOnce() -> Error) {
+        if self.faults.len() < MAX_LISTED_FAULTS {
             self.faults.push(error());
         } else {
             self.more_faults += 1;
@@ -83,28 +82,28 @@ impl Found {
     }
 
     /// Looks for the chunks that begin in a range of a 1-D array.
-    fn look_for_range(&mut self, array: &Array, range: &Range<u64>) {
+    pub(super) fn look_for_range(&mut self, array: &Array, range: &Range<u64>) {
         let extent = array.chunk_shape().first().copied().unwrap_or(1);
         for chunk in range.start.div_ceil(extent)..range.end.div_ceil(extent) {
             self.look_for(array, chunk);
         }
     }
 
-    fn count(&mut self, values: Slice<'_>, sparse: bool) {
+    pub(super) fn count(&mut self, values: ValuesRef<'_>, sparse: bool) {
         with_dtype!(values.dtype(), T => {
-            let values = <T as Stored>::from_slice(values).unwrap_or_default();
+            let values = <T as Scalar>::from_slice(values).unwrap_or_default();
             self.count_typed::<T>(values, sparse);
         });
     }
 
-    fn count_typed<T: Element>(&mut self, values: &[T], sparse: bool) {
+    fn count_typed<T: Scalar>(&mut self, values: &[T], sparse: bool) {
         let (mut nan, mut infinite, mut negative, mut zeros) = (0, 0, 0, 0);
         for &value in values {
             let (is_nan, is_infinite, is_negative) = match value.wide() {
-                Wide::Bool(_) | Wide::Unsigned(_) => (false, false, false),
-                Wide::Signed(value) => (false, false, value < 0),
-                Wide::F32(value) => (value.is_nan(), value.is_infinite(), value < 0.0),
-                Wide::F64(value) => (value.is_nan(), value.is_infinite(), value < 0.0),
+                NumericValue::Bool(_) | NumericValue::Unsigned(_) => (false, false, false),
+                NumericValue::Signed(value) => (false, false, value < 0),
+                NumericValue::F32(value) => (value.is_nan(), value.is_infinite(), value < 0.0),
+                NumericValue::F64(value) => (value.is_nan(), value.is_infinite(), value < 0.0),
             };
             nan += u64::from(is_nan);
             infinite += u64::from(is_infinite);
@@ -138,8 +137,8 @@ impl Source {
     }
 
     /// Reads a piece. An error ends no more than the reading of one chunk.
-    pub(super) fn scan(&self, piece: u64, scratch: &mut Scratch) -> Found {
-        let mut found = Found::default();
+    pub(super) fn scan(&self, piece: u64, scratch: &mut Scratch) -> Findings {
+        let mut found = Findings::default();
         if let Source::Numbers(array) | Source::Masked(array) | Source::Codes { codes: array, .. } =
             self
         {
@@ -171,8 +170,8 @@ impl Source {
                 scan_numbers(codes, piece, scratch, &mut found, |found, values| {
                     for i in 0..values.len() {
                         let code = match values.get(i) {
-                            Wide::Signed(code) => code,
-                            Wide::Unsigned(code) => i64::try_from(code).unwrap_or(i64::MAX),
+                            NumericValue::Signed(code) => code,
+                            NumericValue::Unsigned(code) => i64::try_from(code).unwrap_or(i64::MAX),
                             // Columns with other codes do not open.
                             _ => continue,
                         };
@@ -204,9 +203,9 @@ fn in_row(error: Error, row: u64) -> Error {
 
 /// Elements of a 1-D array from one border to the next: those of a chunk, where chunks are
 /// decoded.
-fn border(array: &Array) -> u64 {
+pub(super) fn border(array: &Array) -> u64 {
     match array.is_direct() {
-        true => STEP,
+        true => STEP_ELEMENTS,
         false => array.chunk_shape().first().copied().unwrap_or(1),
     }
 }
@@ -232,7 +231,7 @@ fn parts_of_chunk(array: &Array) -> (u64, u64) {
     (rows, n_rows.div_ceil(rows))
 }
 
-fn scan_dense(array: &Array, piece: u64, scratch: &mut Scratch, found: &mut Found) {
+fn scan_dense(array: &Array, piece: u64, scratch: &mut Scratch, found: &mut Findings) {
     let (n_rows, n_parts) = parts_of_chunk(array);
     let (chunk, part) = (piece / n_parts, piece % n_parts);
     let grid = &array.parts().grid;
@@ -246,7 +245,10 @@ fn scan_dense(array: &Array, piece: u64, scratch: &mut Scratch, found: &mut Foun
     if part == 0 {
         found.look_for(array, chunk);
     }
-    let buffers = (&mut scratch.first, &mut scratch.first_bytes);
+    let buffers = Buffers {
+        reader: &mut scratch.first,
+        bytes: &mut scratch.first_bytes,
+    };
     let read = array.read_chunk_rows(chunk, rows, buffers, &mut |run| found.count(run, false));
     if let Err(error) = read {
         found.fault(|| error);
@@ -257,13 +259,13 @@ fn scan_numbers(
     array: &Array,
     piece: u64,
     scratch: &mut Scratch,
-    found: &mut Found,
-    look: impl FnOnce(&mut Found, Slice<'_>),
+    found: &mut Findings,
+    look: impl FnOnce(&mut Findings, ValuesRef<'_>),
 ) {
     let range = range_of(array, piece);
     let read = array.number_type().and_then(|dtype| {
         let bytes = array.read_or_view(range, &mut scratch.first, &mut scratch.first_bytes)?;
-        Ok(Slice::from_bytes(dtype, bytes))
+        Ok(ValuesRef::from_bytes(dtype, bytes))
     });
     match read {
         Ok(values) => look(found, values),
@@ -271,7 +273,7 @@ fn scan_numbers(
     }
 }
 
-fn scan_texts(array: &Array, range: Range<u64>, found: &mut Found) {
+fn scan_texts(array: &Array, range: Range<u64>, found: &mut Findings) {
     found.look_for_range(array, &range);
     let rows: Vec<u64> = range.collect();
     let Err(error) = array.read_string_rows(&rows) else {
@@ -284,193 +286,6 @@ fn scan_texts(array: &Array, range: Range<u64>, found: &mut Found) {
     for &row in &rows {
         if let Err(error) = array.read_string_rows(&[row]) {
             found.fault(|| in_row(error, row));
-        }
-    }
-}
-
-/// The column of the element before or behind a border.
-enum Side {
-    Before(i64),
-    Behind(i64),
-}
-
-/// A CSR or CSC matrix as it is in the file. Pieces end where chunks do, wherever rows end.
-pub(super) struct Sparse {
-    parts: Compressed,
-    /// Rows (columns of CSC) whose elements do not ascend, one bit each.
-    unordered: Vec<AtomicU64>,
-    /// The columns on either side of a border of pieces that divides a row, until both are known.
-    borders: Mutex<HashMap<u64, Side>>,
-}
-
-impl Sparse {
-    pub(super) fn new(parts: Compressed) -> Sparse {
-        let n_words = parts.indptr.len() / 64 + 1;
-        Sparse {
-            parts,
-            unordered: (0..n_words).map(|_| AtomicU64::new(0)).collect(),
-            borders: Mutex::default(),
-        }
-    }
-
-    /// Elements that rows have.
-    pub(super) fn n_elements(&self) -> u64 {
-        self.parts.indptr.last().copied().unwrap_or_default()
-    }
-
-    /// Elements that are stored and no row has.
-    pub(super) fn n_unused(&self) -> u64 {
-        self.parts.data.len() - self.n_elements()
-    }
-
-    /// Rows (columns of CSC) with elements that do not ascend, once all pieces were read.
-    pub(super) fn n_unordered(&self) -> u64 {
-        let words = self.unordered.iter();
-        words
-            .map(|word| u64::from(word.load(Ordering::Relaxed).count_ones()))
-            .sum()
-    }
-
-    fn piece_len(&self) -> u64 {
-        border(&self.parts.indices).max(border(&self.parts.data))
-    }
-
-    /// Which row (column of CSC) has an element.
-    fn major(&self, element: u64) -> usize {
-        let behind = self.parts.indptr.partition_point(|&start| start <= element);
-        behind.saturating_sub(1)
-    }
-
-    fn set_unordered(&self, major: usize) {
-        self.unordered[major / 64].fetch_or(1 << (major % 64), Ordering::Relaxed);
-    }
-
-    fn scan(&self, piece: u64, scratch: &mut Scratch, found: &mut Found) {
-        let len = self.piece_len();
-        let start = piece * len;
-        let end = start.saturating_add(len).min(self.n_elements());
-        let arrays = [&self.parts.indices, &self.parts.data];
-        for array in arrays {
-            found.look_for_range(array, &(start..end));
-        }
-        let mut failed = [None; 2];
-        // The column of the last element, where it was read.
-        let mut before = None;
-        let mut at = start;
-        while at < end {
-            let step = |array: &&Array| (at / border(array) + 1).saturating_mul(border(array));
-            let next = arrays.iter().map(step).min().unwrap_or(end);
-            let range = at..next.min(at + STEP).min(end);
-            at = range.end;
-            let minors = read(
-                arrays[0],
-                range.clone(),
-                (&mut scratch.first, &mut scratch.first_bytes),
-                &mut failed[0],
-                found,
-            );
-            if let Some(bytes) = minors {
-                let minors = Slice::from_bytes(self.parts.minor_type(), bytes).to_vec::<i64>();
-                if range.start == start {
-                    self.tell(start, Side::Behind(minors[0]));
-                }
-                self.check_minors(range.start, &minors, before, found);
-                before = minors.last().copied();
-            } else {
-                before = None;
-            }
-            let values = read(
-                arrays[1],
-                range,
-                (&mut scratch.second, &mut scratch.second_bytes),
-                &mut failed[1],
-                found,
-            );
-            if let Some(bytes) = values {
-                found.count(Slice::from_bytes(self.parts.dtype(), bytes), true);
-            }
-        }
-        if let Some(last) = before {
-            self.tell(end, Side::Before(last));
-        }
-    }
-
-    /// Tells the column on one side of a border; when both are known they are compared.
-    fn tell(&self, border: u64, side: Side) {
-        if border == 0 || border >= self.n_elements() {
-            return;
-        }
-        let major = self.major(border);
-        if self.parts.indptr[major] == border {
-            return;
-        }
-        let mut borders = self.borders.lock().unwrap_or_else(PoisonError::into_inner);
-        let (before, behind) = match (borders.remove(&border), side) {
-            (Some(Side::Before(before)), Side::Behind(behind))
-            | (Some(Side::Behind(behind)), Side::Before(before)) => (before, behind),
-            (_, side) => {
-                borders.insert(border, side);
-                return;
-            }
-        };
-        if before >= behind {
-            self.set_unordered(major);
-        }
-    }
-
-    /// Looks at the columns of elements from `start` on; `before` is the one before them.
-    fn check_minors(&self, start: u64, minors: &[i64], before: Option<i64>, found: &mut Found) {
-        let n_minor = i64::try_from(self.parts.n_minor()).unwrap_or(i64::MAX);
-        let indptr = &self.parts.indptr;
-        let stop = start + minors.len() as u64;
-        let (mut at, mut major) = (start, self.major(start));
-        while at < stop {
-            let end = indptr[major + 1].min(stop);
-            let row = &minors[(at - start) as usize..(end - start) as usize];
-            let before = before.filter(|_| at == start && indptr[major] < start);
-            if !row.is_sorted_by(|a, b| a < b) || before.is_some_and(|before| before >= row[0]) {
-                self.set_unordered(major);
-            }
-            for &minor in row {
-                if !(0..n_minor).contains(&minor) {
-                    found.fault(|| self.no_such_minor(major, minor));
-                }
-            }
-            at = end;
-            // Rows without elements are passed over.
-            while at < stop && indptr[major + 1] <= at {
-                major += 1;
-            }
-        }
-    }
-
-    fn no_such_minor(&self, major: usize, minor: i64) -> Error {
-        let (of_major, of_minor) = (AXES[self.parts.major], AXES[1 - self.parts.major]);
-        let expected = format!("{of_minor}s from 0 to below {}", self.parts.n_minor());
-        let found = format!("{of_minor} {minor} in {of_major} {major}");
-        self.parts.indices.invalid(expected, found)
-    }
-}
-
-/// A range within one chunk; `None` when it cannot be read. A chunk that failed is not tried
-/// again.
-fn read<'a>(
-    array: &Array,
-    range: Range<u64>,
-    (cursor, bytes): (&'a mut Cursor, &'a mut AlignedBytes),
-    failed: &mut Option<u64>,
-    found: &mut Found,
-) -> Option<&'a [u8]> {
-    let chunk = range.start / array.chunk_shape()[0];
-    if *failed == Some(chunk) && !array.is_direct() {
-        return None;
-    }
-    match array.read_or_view(range, cursor, bytes) {
-        Ok(bytes) => Some(bytes),
-        Err(error) => {
-            *failed = Some(chunk);
-            found.fault(|| error);
-            None
         }
     }
 }

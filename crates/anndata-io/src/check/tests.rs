@@ -2,6 +2,7 @@ use std::num::NonZeroU64;
 
 use super::*;
 use crate::dtype::Values;
+use crate::error::Error;
 use crate::store::{Attribute, MemoryStore};
 
 fn cells(n: usize, genes: &[&str]) -> MemoryStore {
@@ -14,7 +15,7 @@ fn cells(n: usize, genes: &[&str]) -> MemoryStore {
 
 fn check_with(check: &Check, store: MemoryStore) -> CheckReport {
     let file = AnnDataFile::from_store(store.into()).expect("obs and var are there");
-    check.file(&file, &mut |_, _| {})
+    check.check_file(&file, &mut |_, _| {})
 }
 
 fn check(store: MemoryStore) -> CheckReport {
@@ -362,7 +363,7 @@ fn progress_ends_at_the_end() {
         .chunked(NonZeroU64::new(3).expect("not 0"));
     let file = AnnDataFile::from_store(store.into()).expect("obs and var are there");
     let mut seen = Vec::new();
-    Check::new().file(&file, &mut |done, of| seen.push((done, of)));
+    Check::new().check_file(&file, &mut |done, of| seen.push((done, of)));
     assert!(seen.len() >= 14, "{seen:?}");
     let n = seen.len() as u64;
     assert!(seen.iter().copied().eq((1..=n).map(|done| (done, n))));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::array::Array;
 use crate::dtype::{DType, Values};
 use crate::error::Error;
+use crate::path::member;
 use crate::store::{Attribute, Store};
 
 /// The parts of a CSR or CSC matrix: pointers in memory, the rest in the file.
@@ -23,7 +24,7 @@ pub(crate) const AXES: [&str; 2] = ["row", "column"];
 impl Compressed {
     /// Opens the parts of a matrix; `major` is 0 for rows, 1 for columns.
     pub(super) fn open(store: &Store, element: &str, major: usize) -> Result<Compressed, Error> {
-        let part = |name: &str| store.array(&format!("{element}/{name}"));
+        let part = |name: &str| store.array(&member(element, name));
         let (indptr, indices, data) = (
             part("indptr")?.into_integers()?,
             part("indices")?.into_integers()?,
@@ -156,8 +157,8 @@ impl Compressed {
     }
 }
 
-/// The pointers, which must start at 0, not decrease, and stay within the nonzeros.
-fn pointers(array: &Array, nonzeros: u64, name: &str) -> Result<Vec<u64>, Error> {
+/// The pointers, which must start at 0, not decrease, and stay within the entries.
+fn pointers(array: &Array, n_entries: u64, name: &str) -> Result<Vec<u64>, Error> {
     let indptr = match array.read_all()? {
         Values::U64(values) => values,
         // A negative number becomes a very large one.
@@ -179,10 +180,144 @@ fn pointers(array: &Array, nonzeros: u64, name: &str) -> Result<Vec<u64>, Error>
         return Err(array.invalid(format!("{name} pointers that do not decrease"), found));
     }
     match indptr.last() {
-        Some(&last) if last > nonzeros => {
-            let expected = format!("{name} pointers up to the {nonzeros} nonzeros stored");
+        Some(&last) if last > n_entries => {
+            let expected = format!("{name} pointers up to the {n_entries} nonzeros stored");
             Err(array.invalid(expected, last.to_string()))
         }
         _ => Ok(indptr),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MemoryStore;
+
+    /// A matrix of 2 rows and 3 columns with some of its parts replaced.
+    fn opened(replace: impl FnOnce(MemoryStore) -> MemoryStore) -> Result<Compressed, Error> {
+        let data = Values::F32(vec![5., 1., 2.]);
+        let store = MemoryStore::new("cells").csr("X", [2, 3], vec![0, 1, 3], vec![1, 0, 2], data);
+        Compressed::open(&replace(store).into(), "X", 0)
+    }
+
+    fn pointers_of(indptr: Values) -> Result<Vec<u64>, Error> {
+        let len = indptr.len() as u64;
+        let matrix = opened(|store| store.array("X/indptr", &[len], indptr))?;
+        Ok(matrix.indptr.to_vec())
+    }
+
+    #[test]
+    fn compressed_opens_pointers_of_any_integers() {
+        for indptr in [
+            Values::I64(vec![0, 1, 3]),
+            Values::U64(vec![0, 1, 3]),
+            Values::I32(vec![0, 1, 3]),
+            Values::U8(vec![0, 1, 3]),
+            Values::F64(vec![0., 1., 3.]),
+        ] {
+            assert_eq!(pointers_of(indptr).expect("valid"), [0, 1, 3]);
+        }
+        let fewer = pointers_of(Values::I32(vec![0, 1, 2]));
+        assert_eq!(fewer.expect("entries may be left over"), [0, 1, 2]);
+    }
+
+    #[test]
+    fn compressed_refuses_pointers_that_are_none() {
+        for (indptr, says) in [
+            (vec![1, 1, 3], "row pointers that start at 0, found 1"),
+            (vec![0, 3, 1], "do not decrease, found 1 after 3 at row 1"),
+            (vec![0, -1, 3], "do not decrease, found 3 after -1 at row 1"),
+            (vec![0, 1, 4], "up to the 3 nonzeros stored, found 4"),
+            (vec![0, 3], "3 row pointers for 2 rows, found 2"),
+        ] {
+            let error = pointers_of(Values::I64(indptr))
+                .expect_err(says)
+                .to_string();
+            assert!(error.starts_with("cells: X/indptr: "), "{error}");
+            assert!(error.contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn compressed_refuses_parts_that_contradict_each_other() {
+        for (element, values, says) in [
+            (
+                "X/indices",
+                Values::I32(vec![1, 0]),
+                "as many indices as data (3), found 2",
+            ),
+            ("X/indices", Values::F32(vec![1.; 3]), ""),
+            (
+                "X/indices",
+                Values::Bool(vec![Default::default(); 3]),
+                "integers, found bool",
+            ),
+        ] {
+            let len = values.len() as u64;
+            let opened = opened(|store| store.array(element, &[len], values));
+            match says {
+                "" => assert!(opened.is_ok(), "whole numbers"),
+                says => {
+                    let error = opened.expect_err(says).to_string();
+                    assert!(error.contains(says), "{error}");
+                }
+            }
+        }
+        for shape in [vec![2], vec![-2, 3], vec![2, 3, 1]] {
+            let shape = Attribute::Integers(shape);
+            let error = opened(|store| store.attribute("X", "shape", shape)).map(|_| ());
+            let error = error.expect_err("no shape of a matrix").to_string();
+            assert!(error.contains("attribute shape of two lengths"), "{error}");
+        }
+    }
+
+    #[test]
+    fn minors_are_32_bits_wide_whatever_is_stored() {
+        for indices in [
+            Values::I8(vec![1, 0, 2]),
+            Values::U8(vec![1, 0, 2]),
+            Values::I16(vec![1, 0, 2]),
+            Values::U16(vec![1, 0, 2]),
+            Values::I32(vec![1, 0, 2]),
+            Values::U32(vec![1, 0, 2]),
+            Values::I64(vec![1, 0, 2]),
+            Values::U64(vec![1, 0, 2]),
+        ] {
+            let raw = indices.as_slice().as_bytes().to_vec();
+            let dtype = indices.dtype();
+            let matrix = opened(|store| store.array("X/indices", &[3], indices)).expect("valid");
+            let mut aligned = crate::io::buffers::AlignedBytes::zeroed(raw.len());
+            aligned.as_mut_slice().copy_from_slice(&raw);
+            let mut wide = Vec::new();
+            let minors = matrix.minors(aligned.as_slice(), &mut wide).expect("small");
+            assert_eq!(minors, [1, 0, 2], "{dtype}");
+            assert!(matrix.check_minor(minors.iter().max()).is_ok(), "{dtype}");
+        }
+    }
+
+    #[test]
+    fn minors_that_do_not_exist_are_named_as_they_are_stored() {
+        for (indices, says) in [
+            (Values::I8(vec![-1, 0, 2]), "column -1"),
+            (Values::I32(vec![-7, 0, 2]), "column -7"),
+            (Values::U32(vec![u32::MAX, 0, 2]), "column 4294967295"),
+            (Values::I64(vec![-1, 0, 2]), "column -1"),
+            (Values::I64(vec![1 << 40, 0, 2]), "column 1099511627776"),
+            (
+                Values::U64(vec![u64::MAX, 0, 2]),
+                "column 18446744073709551615",
+            ),
+            (Values::U8(vec![3, 0, 2]), "column 3"),
+        ] {
+            let raw = indices.as_slice().as_bytes().to_vec();
+            let matrix = opened(|store| store.array("X/indices", &[3], indices)).expect("valid");
+            let mut aligned = crate::io::buffers::AlignedBytes::zeroed(raw.len());
+            aligned.as_mut_slice().copy_from_slice(&raw);
+            let mut wide = Vec::new();
+            let minors = matrix.minors(aligned.as_slice(), &mut wide);
+            let error = minors.and_then(|minors| matrix.check_minor(minors.iter().max()));
+            let error = error.expect_err(says).to_string();
+            assert!(error.ends_with(says), "{error}");
+        }
     }
 }

@@ -3,15 +3,13 @@
 use std::ops::Range;
 
 use super::compressed::Compressed;
-use super::{ReadScratch, RowSink, check_rows};
-use crate::array::Array;
-use crate::dtype::{DType, Stored};
+use super::{ReadScratch, RowSink};
+use crate::array::chunk_reader::CachePolicy;
+use crate::array::{Array, STEP_ELEMENTS};
+use crate::dtype::{DType, Scalar};
 use crate::error::Error;
 use crate::store::Store;
 use crate::with_dtype;
-
-/// Nonzeros of neighbouring rows that are read together where a read is a system call.
-const STEP: u64 = 64 << 10;
 
 /// A CSR matrix: row pointers in memory (8 bytes a row), the rest in the file.
 #[derive(Debug, Clone)]
@@ -77,46 +75,49 @@ impl CsrMatrix {
         scratch: &mut ReadScratch,
         sink: &mut impl RowSink,
     ) -> Result<(), Error> {
-        check_rows(&self.parts.indices, rows, self.parts.shape[0])?;
+        self.parts.indices.check_rows(rows, self.parts.shape[0])?;
         let (Some(&first), Some(&last)) = (rows.first(), rows.last()) else {
             return Ok(());
         };
-        scratch.indices.mapped = self.parts.indices.check_unchanged()?;
-        scratch.data.mapped = self.parts.data.check_unchanged()?;
         // The chunks at both ends of the piece may hold rows of its neighbours.
         let (start, end) = (
             self.parts.indptr[first as usize],
             self.parts.indptr[last as usize + 1],
         );
-        let ends = |array: &Array| {
-            let extent = array.chunk_shape()[0];
-            let chunks = [start / extent, end.saturating_sub(1) / extent];
-            scratch.scan.then_some(chunks.map(|chunk| chunk..chunk + 1))
+        let scan = scratch.scan;
+        let policy = |array: &Array| match scan {
+            true => {
+                let extent = array.chunk_shape()[0];
+                let chunks = [start / extent, end.saturating_sub(1) / extent];
+                CachePolicy::Only(chunks.map(|chunk| chunk..chunk + 1))
+            }
+            false => CachePolicy::All,
         };
-        (scratch.indices.shared, scratch.data.shared) =
-            (ends(&self.parts.indices), ends(&self.parts.data));
+        let (indices, data) = (&self.parts.indices, &self.parts.data);
+        scratch.indices.begin(indices, policy(indices))?;
+        scratch.data.begin(data, policy(data))?;
         with_dtype!(self.dtype(), T => self.read_typed::<T>(rows, scratch, sink))
     }
 
-    fn read_typed<T: Stored>(
+    fn read_typed<T: Scalar>(
         &self,
         rows: &[u64],
         scratch: &mut ReadScratch,
         sink: &mut impl RowSink,
     ) -> Result<(), Error> {
         let ReadScratch {
-            indices: column_cursor,
-            data: value_cursor,
+            indices: column_reader,
+            data: value_reader,
             raw_columns,
             raw_values,
             columns: wide,
             ..
         } = scratch;
         let column_size = self.parts.minor_type().size();
-        let mut summed = Summed::default();
+        let mut summed = SummedRow::default();
         let range = |row: u64| self.parts.indptr[row as usize]..self.parts.indptr[row as usize + 1];
         // A read of a file costs a system call: neighbours are read together.
-        let together = self.is_direct() && !(column_cursor.mapped && value_cursor.mapped);
+        let together = self.is_direct() && !(column_reader.is_mapped() && value_reader.is_mapped());
         // Elements that lie in the file as they do in memory need no copy on the way.
         let in_place = self.is_direct() && !together && column_size == 4;
         let mut first = 0;
@@ -125,7 +126,7 @@ impl CsrMatrix {
             let mut next = first + 1;
             while together && next < rows.len() && rows[next] == rows[next - 1] + 1 {
                 let with_next = range(rows[next]).end;
-                if with_next - start > STEP {
+                if with_next - start > STEP_ELEMENTS {
                     break;
                 }
                 (end, next) = (with_next, next + 1);
@@ -135,10 +136,10 @@ impl CsrMatrix {
                 let columns = bytemuck::cast_slice_mut(room.columns);
                 self.parts
                     .indices
-                    .read_range_bytes(start..end, columns, column_cursor)?;
+                    .read_range_bytes(start..end, columns, column_reader)?;
                 self.parts
                     .data
-                    .read_range_bytes(start..end, room.values, value_cursor)?;
+                    .read_range_bytes(start..end, room.values, value_reader)?;
                 if is_canonical(room.columns) {
                     self.parts.check_minor(room.columns.last())?;
                     first += 1;
@@ -148,11 +149,11 @@ impl CsrMatrix {
             let raw_columns =
                 self.parts
                     .indices
-                    .read_or_view(start..end, column_cursor, raw_columns)?;
+                    .read_or_view(start..end, column_reader, raw_columns)?;
             let values = self
                 .parts
                 .data
-                .read_or_view(start..end, value_cursor, raw_values)?;
+                .read_or_view(start..end, value_reader, raw_values)?;
             let values: &[T] = bytemuck::cast_slice(values);
             // A row that is asked for again may lie in two chunks: it is read once.
             let again = rows[next..].iter().take_while(|&&row| row == rows[first]);
@@ -183,13 +184,13 @@ impl CsrMatrix {
 
 /// A row whose columns were made to ascend, the values of repeated ones summed.
 #[derive(Default)]
-struct Summed<T> {
+struct SummedRow<T> {
     columns: Vec<u32>,
     values: Vec<T>,
     order: Vec<(u32, u32)>,
 }
 
-impl<T: Stored> Summed<T> {
+impl<T: Scalar> SummedRow<T> {
     fn fill(&mut self, columns: &[u32], values: &[T]) {
         self.order.clear();
         self.order.extend(columns.iter().copied().zip(0u32..));
@@ -209,8 +210,8 @@ impl<T: Stored> Summed<T> {
     }
 }
 
-fn slice<T: Stored>(values: &[T]) -> crate::dtype::Slice<'_> {
-    crate::dtype::Slice::from_bytes(T::DTYPE, bytemuck::cast_slice(values))
+fn slice<T: Scalar>(values: &[T]) -> crate::dtype::ValuesRef<'_> {
+    crate::dtype::ValuesRef::from_bytes(T::DTYPE, bytemuck::cast_slice(values))
 }
 
 /// Whether columns ascend and none repeats.
@@ -220,4 +221,151 @@ fn is_canonical(columns: &[u32]) -> bool {
     let next = columns.get(1..).unwrap_or_default();
     let pairs = columns.iter().zip(next);
     pairs.fold(true, |ascend, (a, b)| ascend & (a < b))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU64;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::dtype::{Values, ValuesRef};
+    use crate::matrix::Room;
+    use crate::store::MemoryStore;
+
+    /// Rows as columns and values; some of them are read in place.
+    #[derive(Default)]
+    struct Rows {
+        rows: Vec<(Vec<u32>, Vec<i16>)>,
+        has_room: bool,
+    }
+
+    impl RowSink for Rows {
+        fn dense(&mut self, _: usize, _: usize, _: ValuesRef<'_>) {
+            panic!("the rows are sparse");
+        }
+
+        fn sparse(&mut self, row: usize, columns: &[u32], values: ValuesRef<'_>) {
+            self.rows[row] = (columns.to_vec(), values.to_vec());
+        }
+
+        fn room(&mut self, row: usize, len: usize, dtype: DType) -> Option<Room<'_>> {
+            assert_eq!(dtype, DType::I16);
+            let (columns, values) = &mut self.rows[row];
+            columns.resize(len, 0);
+            values.resize(len, 0);
+            self.has_room.then_some(Room {
+                columns,
+                values: bytemuck::cast_slice_mut(values),
+            })
+        }
+    }
+
+    /// Entries of each row as they are stored: columns in any order, some of them twice.
+    type Entries = Vec<Vec<(u32, i16)>>;
+
+    fn matrix(entries: &Entries, n_columns: u64, chunk: Option<u64>) -> CsrMatrix {
+        let mut indptr = vec![0];
+        let (mut indices, mut data) = (Vec::new(), Vec::new());
+        for row in entries {
+            indices.extend(row.iter().map(|&(column, _)| column as i32));
+            data.extend(row.iter().map(|&(_, value)| value));
+            indptr.push(indices.len() as i64);
+        }
+        let shape = [entries.len() as u64, n_columns];
+        let mut store = MemoryStore::new("cells");
+        if let Some(rows) = chunk.and_then(NonZeroU64::new) {
+            store = store.chunked(rows);
+        }
+        let store = store.csr("X", shape, indptr, indices, Values::I16(data));
+        CsrMatrix::open(&store.into(), "X").expect("a valid matrix")
+    }
+
+    fn read(matrix: &CsrMatrix, rows: &[u64], scratch: &mut ReadScratch, has_room: bool) -> Rows {
+        let mut sink = Rows {
+            rows: vec![Default::default(); rows.len()],
+            has_room,
+        };
+        let read = matrix.read_rows(rows, scratch, &mut sink);
+        read.expect("rows that exist");
+        sink
+    }
+
+    /// Columns that ascend, the values of each summed.
+    fn canonical(row: &[(u32, i16)]) -> (Vec<u32>, Vec<i16>) {
+        let mut sums = std::collections::BTreeMap::<u32, i16>::new();
+        for &(column, value) in row {
+            let sum = sums.entry(column).or_default();
+            *sum = sum.wrapping_add(value);
+        }
+        sums.into_iter().unzip()
+    }
+
+    proptest! {
+        #[test]
+        fn csr_rows_come_canonical_however_they_are_stored(
+            entries in prop::collection::vec(prop::collection::vec((0..9_u32, any::<i16>()), 0..7), 1..8),
+            picks in prop::collection::vec(any::<prop::sample::Index>(), 0..10),
+            chunk in prop::option::of(1..7_u64),
+            scan in any::<bool>(),
+        ) {
+            let matrix = matrix(&entries, 9, chunk);
+            let mut rows: Vec<u64> = picks.iter().map(|pick| pick.index(entries.len()) as u64).collect();
+            rows.sort_unstable();
+            let expected: Vec<_> = rows.iter().map(|&row| canonical(&entries[row as usize])).collect();
+            for has_room in [false, true] {
+                let mut scratch = if scan { ReadScratch::for_scan() } else { ReadScratch::default() };
+                let found = read(&matrix, &rows, &mut scratch, has_room);
+                prop_assert_eq!(&found.rows, &expected, "room: {}", has_room);
+            }
+            for (row, stored) in entries.iter().enumerate() {
+                prop_assert_eq!(matrix.stored_len(row as u64), Some(stored.len() as u64));
+            }
+            prop_assert_eq!(matrix.stored_len(entries.len() as u64), None);
+        }
+    }
+
+    #[test]
+    fn csr_bands_grow_with_the_row() {
+        let entries = vec![vec![(0, 1), (1, 1)]; 10];
+        let matrix = matrix(&entries, 2, Some(5));
+        let bands: Vec<u64> = (0..10).map(|row| matrix.band(row)).collect();
+        assert_eq!(bands, [0, 0, 0, 1, 1, 2, 2, 2, 3, 3]);
+        assert_eq!(matrix.rows_per_band(), 2);
+        assert_eq!(matrix.band_bytes(), 5 * 4 + 5 * 2, "indices and data");
+    }
+
+    #[test]
+    fn csr_refuses_a_column_that_does_not_exist() {
+        for (column, says) in [(3, "column 3"), (u32::MAX, "column -1")] {
+            for entries in [vec![(1, 1), (column, 1)], vec![(column, 1), (1, 1)]] {
+                let matrix = matrix(&vec![entries], 3, None);
+                for has_room in [false, true] {
+                    let mut sink = Rows {
+                        rows: vec![Default::default()],
+                        has_room,
+                    };
+                    let read = matrix.read_rows(&[0], &mut ReadScratch::default(), &mut sink);
+                    let error = read.expect_err("3 columns").to_string();
+                    assert!(error.contains("columns from 0 to below 3"), "{error}");
+                    assert!(error.ends_with(says), "{error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn summed_row_adds_the_values_of_a_column() {
+        let mut summed = SummedRow::default();
+        summed.fill(&[5, 2, 5, 2], &[1u8, 2, 3, 255]);
+        assert_eq!(summed.columns, [2, 5]);
+        assert_eq!(summed.values, [1, 4], "integers wrap");
+    }
+
+    #[test]
+    fn is_canonical_wants_columns_to_ascend() {
+        assert!(is_canonical(&[]) && is_canonical(&[7]) && is_canonical(&[0, 1, 9]));
+        assert!(!is_canonical(&[1, 1]) && !is_canonical(&[0, 9, 1]));
+    }
 }

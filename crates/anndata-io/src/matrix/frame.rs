@@ -1,10 +1,12 @@
 //! A table of numbers (a DataFrame in obsm), read as the matrix of its columns.
 
-use super::{RowSink, check_rows};
-use crate::array::{Array, Cursor};
+use super::RowSink;
+use crate::array::Array;
+use crate::array::chunk_reader::ChunkReader;
 use crate::column::legacy_categories;
 use crate::dtype::{DType, Values};
 use crate::error::Error;
+use crate::path::member;
 use crate::store::{Attribute, Node, Store};
 
 /// The way out of a table with other columns.
@@ -39,7 +41,7 @@ impl Frame {
         };
         let mut columns = Vec::with_capacity(names.len());
         for name in &names {
-            let path = format!("{element}/{name}");
+            let path = member(element, name);
             match store.node(&path)? {
                 Some(Node::Array) => {}
                 Some(Node::Group | Node::Table) => {
@@ -86,10 +88,10 @@ impl Frame {
 
     pub(super) fn read_rows(&self, rows: &[u64], sink: &mut impl RowSink) -> Result<(), Error> {
         for (number, column) in self.columns.iter().enumerate() {
-            check_rows(column, rows, self.shape[0])?;
+            column.check_rows(rows, self.shape[0])?;
             let mut values = Values::new(column.number_type()?);
             let ranges = rows.iter().map(|&row| row..row + 1);
-            column.read_ranges(ranges, &mut values, &mut Cursor::default())?;
+            column.read_ranges(ranges, &mut values, &mut ChunkReader::default())?;
             for row in 0..rows.len() {
                 sink.dense(row, number, values.as_slice().range(row, row + 1));
             }

@@ -8,6 +8,7 @@ use std::path::Path;
 use libdeflater::Decompressor;
 
 use crate::error::Error;
+use crate::limits::{MAX_FOLDER_NAMES, MAX_GZIP_HEAD_BYTES, MAX_HEAD_BYTES};
 
 /// What a file holds, as far as that decides how it is opened.
 pub(super) enum Content {
@@ -19,24 +20,21 @@ pub(super) enum Content {
 }
 
 const HDF5_SIGNATURE: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
-/// Bytes that are looked at: user blocks before HDF5 may be long.
-const HEAD: u64 = 1 << 20;
-/// Inflated bytes of a gzip file that are looked at.
-const GZIP_HEAD: usize = 1024;
-
 /// Reads the head of a file and tells what it is.
 pub(super) fn sniff(path: &Path) -> Result<Content, Error> {
     let io_error = |error| Error::io(path, "", error);
     let mut head = Vec::new();
     let file = File::open(path).map_err(io_error)?;
-    file.take(HEAD).read_to_end(&mut head).map_err(io_error)?;
+    file.take(MAX_HEAD_BYTES)
+        .read_to_end(&mut head)
+        .map_err(io_error)?;
     Ok(content(&head))
 }
 
 /// What a folder is that is no zarr store.
 pub(super) fn folder(path: &Path) -> String {
     let names = std::fs::read_dir(path).into_iter().flatten().flatten();
-    let names = names.take(MOST_NAMES).map(|entry| entry.file_name());
+    let names = names.take(MAX_FOLDER_NAMES).map(|entry| entry.file_name());
     let names: Vec<String> = names.filter_map(|name| name.into_string().ok()).collect();
     let has = |ends: &[&str]| {
         names
@@ -52,9 +50,6 @@ pub(super) fn folder(path: &Path) -> String {
     };
     format!("a directory without zarr.json or .zgroup{what}")
 }
-
-/// Names of a folder that are looked at.
-const MOST_NAMES: usize = 1000;
 
 /// What is neither a file nor a folder.
 pub(super) fn special(meta: &Metadata) -> &'static str {
@@ -91,7 +86,7 @@ fn content(head: &[u8]) -> Content {
 
 /// What a gzip file holds where that is known to be no AnnData.
 fn in_gzip(head: &[u8]) -> Option<String> {
-    let mut inflated = vec![0; GZIP_HEAD];
+    let mut inflated = vec![0; MAX_GZIP_HEAD_BYTES];
     // More than fits is an error, after what fits was written.
     let _ = Decompressor::new().gzip_decompress(head, &mut inflated);
     let known = binary(&inflated).or_else(|| text(trimmed_of_zeros(&inflated)));
@@ -238,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_file_is_and_what_to_do_about_it() {
+    fn content_says_what_a_file_is_and_what_to_do() {
         let mut tar = vec![0; 512];
         tar[..6].copy_from_slice(b"a.h5ad");
         tar[257..262].copy_from_slice(b"ustar");
@@ -284,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_a_gzip_file() {
+    fn content_of_a_gzip_file_is_looked_at() {
         let mut tar = vec![0; 20_000];
         tar[257..262].copy_from_slice(b"ustar");
         let mut hdf5 = HDF5_SIGNATURE.to_vec();

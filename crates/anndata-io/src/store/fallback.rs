@@ -8,8 +8,8 @@ use super::hdf5::Hdf5Store;
 use super::libhdf5::LibHdf5Store;
 use super::{Attribute, Backend, Node};
 use crate::array::Array;
-use crate::context::IoContext;
 use crate::error::{Error, ErrorKind};
+use crate::io::context::IoContext;
 
 /// Opens a file by the default backend, or as a whole by the library when that one refuses it.
 pub(crate) fn open(path: &Path, context: &IoContext) -> Result<Box<dyn Backend>, Error> {

@@ -7,14 +7,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Attribute, Backend, Node, Store};
-use crate::array::chunks::{Chunks, TableEntry};
-use crate::array::decode::{Codec, Pipeline};
+use crate::array::chunks::Chunks;
 use crate::array::grid::Grid;
+use crate::array::memory::{chunked_parts, memory_parts};
 use crate::array::text::{Padding, TextEncoding};
-use crate::array::{Array, ArrayParts, ItemType, memory_parts};
-use crate::context::{ByteSource, IoContext, Memory};
+use crate::array::{Array, ItemType};
 use crate::dtype::Values;
 use crate::error::{Error, ErrorKind};
+use crate::io::bytes::ByteSource;
+use crate::io::context::IoContext;
 
 /// Groups, arrays and attributes put together by hand.
 ///
@@ -51,7 +52,23 @@ impl std::fmt::Debug for MemoryStore {
     }
 }
 
-#[derive(Debug, Clone)]
+/// Equal in name and content; [`before_read`](MemoryStore::before_read) is the same function.
+impl PartialEq for MemoryStore {
+    fn eq(&self, other: &Self) -> bool {
+        let same_hook = match (&self.before_read, &other.before_read) {
+            (None, None) => true,
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        };
+        same_hook
+            && self.name == other.name
+            && self.nodes == other.nodes
+            && self.chunk_rows == other.chunk_rows
+            && self.chunks == other.chunks
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
 enum Contents {
     Group,
     Numbers(Vec<u64>, Values),
@@ -128,6 +145,19 @@ impl MemoryStore {
             "elements of {element}"
         );
         self.put(element, Contents::Numbers(shape.to_vec(), values))
+    }
+
+    /// Adds an array of the crate `ndarray`, such as `array.view()`.
+    #[cfg(feature = "ndarray")]
+    pub fn ndarray<T: crate::Scalar, D: ndarray::Dimension>(
+        self,
+        element: &str,
+        array: ndarray::ArrayView<'_, T, D>,
+    ) -> Self {
+        let shape: Vec<u64> = array.shape().iter().map(|&extent| extent as u64).collect();
+        // In the order of the elements' indices, however the array lies in memory.
+        let values = array.iter().copied().collect();
+        self.array(element, &shape, T::into_values(values))
     }
 
     /// Adds a 1-D array of text.
@@ -224,52 +254,6 @@ impl MemoryStore {
                 Values::I32(indices),
             )
             .array(&format!("{element}/data"), &[data.len() as u64], data)
-    }
-}
-
-/// An array cut into chunks, each followed by its checksum.
-fn chunked_parts(element: &str, grid: Grid, item: ItemType, bytes: &[u8]) -> ArrayParts {
-    let size = item.size();
-    let (mut stored, mut entries) = (Vec::new(), Vec::new());
-    for number in 0..grid.counts().iter().product() {
-        let mut chunk = vec![0; grid.chunk_len() as usize * size];
-        let start = grid.start(number);
-        copy_block((&grid.shape, &grid.chunk, &start), size, bytes, &mut chunk);
-        let offset = stored.len() as u64;
-        stored.extend_from_slice(&chunk);
-        stored.extend(crc32c::crc32c(&chunk).to_le_bytes());
-        entries.push(TableEntry {
-            chunk: number,
-            offset,
-            len: (stored.len() as u64 - offset) as u32,
-            skip_mask: 0,
-        });
-    }
-    let mut parts = memory_parts(element, grid, item, Vec::new());
-    let source = ByteSource::Memory(Memory::new(stored));
-    parts.chunks = Chunks::Table { source, entries };
-    parts.pipeline = Pipeline::new(vec![Codec::Crc32c]);
-    parts
-}
-
-/// Copies what a chunk has of an array, axis by axis: `(shape, chunk, start)` are those left.
-fn copy_block(
-    (shape, chunk, start): (&[u64], &[u64], &[u64]),
-    size: usize,
-    from: &[u8],
-    to: &mut [u8],
-) {
-    let ([extent, shape @ ..], [most, chunk @ ..], [first, start @ ..]) = (shape, chunk, start)
-    else {
-        to.copy_from_slice(&from[..size]);
-        return;
-    };
-    let step = |extents: &[u64]| extents.iter().product::<u64>() as usize * size;
-    let (from_step, to_step) = (step(shape), step(chunk));
-    for i in 0..(*most).min(extent - first) as usize {
-        let from = &from[(*first as usize + i) * from_step..];
-        let to = &mut to[i * to_step..(i + 1) * to_step];
-        copy_block((shape, chunk, start), size, from, to);
     }
 }
 

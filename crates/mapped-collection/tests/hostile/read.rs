@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 use anndata_io::{
     AnnDataSource, Array, Column, IoContext, IoOptions, MatrixSource, MemoryStore, Node,
-    ReadScratch, RowSink, Slice, Store, testing,
+    ReadScratch, RowSink, Store, ValuesRef, testing,
 };
 use mapped_collection::{
-    BatchFormat, BatchOptions, Batches, Join, LoaderState, MappedCollection, Output, Shuffle,
+    BatchFormat, Join, Loader, LoaderOptions, LoaderState, MappedCollection, MatrixFormat, Shuffle,
 };
 
 /// What was found in a store.
@@ -102,13 +102,13 @@ fn some_rows(n: u64, row_bytes: u64) -> Vec<u64> {
 }
 
 fn context(variant: u64) -> IoContext {
-    IoContext::new(IoOptions {
-        cache_bytes: if variant & 1 == 0 { 1 << 20 } else { 0 },
-        max_open_files: 4,
-        mmap: variant & 2 == 0,
-        csc_bytes: if variant & 4 == 0 { 1 << 20 } else { 0 },
-        ..Default::default()
-    })
+    IoContext::new(
+        IoOptions::new()
+            .cache_bytes(if variant & 1 == 0 { 1 << 20 } else { 0 })
+            .max_open_files(4)
+            .mmap(variant & 2 == 0)
+            .csc_bytes(if variant & 4 == 0 { 1 << 20 } else { 0 }),
+    )
 }
 
 /// Reads the file, directory or archive at `path` in every way. `variant` picks options.
@@ -204,12 +204,12 @@ struct Rows {
 }
 
 impl RowSink for Rows {
-    fn dense(&mut self, row: usize, start: usize, values: Slice<'_>) {
+    fn dense(&mut self, row: usize, start: usize, values: ValuesRef<'_>) {
         assert!(row < self.n_rows && start + values.len() <= self.width);
         self.digest = self.digest.wrapping_add(values.as_bytes().len() as u64);
     }
 
-    fn sparse(&mut self, row: usize, columns: &[u32], values: Slice<'_>) {
+    fn sparse(&mut self, row: usize, columns: &[u32], values: ValuesRef<'_>) {
         assert!(row < self.n_rows && columns.len() == values.len());
         assert!(columns.windows(2).all(|pair| pair[0] < pair[1]));
         assert!(
@@ -301,9 +301,10 @@ fn collection(
         .layers(layers)
         .obsm(obsm)
         .join([Some(Join::Inner), Some(Join::Outer), None][(variant % 3) as usize])
-        .mmap(variant & 2 == 0)
-        .cache_bytes(1 << 20)
-        .csc_bytes(if variant & 4 == 0 { 1 << 20 } else { 0 });
+        .io(IoOptions::new()
+            .mmap(variant & 2 == 0)
+            .cache_bytes(1 << 20)
+            .csc_bytes(if variant & 4 == 0 { 1 << 20 } else { 0 }));
     let Some(cells) = found.count(builder.open()) else {
         return;
     };
@@ -317,7 +318,7 @@ fn collection(
     let Some(item) = item else { return };
     let row_bytes: u64 = (item.entries().iter())
         .map(|(_, value)| match value {
-            mapped_collection::ItemValue::Row { values, .. } => values.len() as u64 * 8,
+            mapped_collection::ItemValue::Row(row) => row.nnz() as u64 * 8,
             _ => 64,
         })
         .sum();
@@ -329,23 +330,20 @@ fn collection(
         .map(|row| row as i64)
         .collect();
     let batch_size = rows.len().clamp(1, 7);
-    for output in [Output::Dense, Output::Csr] {
-        let format = BatchFormat {
-            output,
-            ..Default::default()
-        };
+    for output in [MatrixFormat::Dense, MatrixFormat::Csr] {
+        let format = BatchFormat::new().output(output);
         found.gave(row_bytes * rows.len() as u64 * 2);
-        found.count(cells.get_batch_as(&rows, &format));
+        found.count(cells.get_batch_with(&rows, &format));
         let shuffle = match variant % 2 {
             0 => Shuffle::Exact,
             _ => Shuffle::Blocks { rows: 5 },
         };
-        let options = BatchOptions::new(batch_size)
+        let options = LoaderOptions::new(batch_size)
             .output(output)
             .shuffle(shuffle)
             .workers((variant % 3) as usize)
             .memory(16 << 20);
-        if let Some(batches) = found.count(cells.batches(options)) {
+        if let Some(batches) = found.count(cells.loader(options)) {
             for batch in batches.epoch(variant).take(3) {
                 found.count(batch);
             }
@@ -354,15 +352,15 @@ fn collection(
 }
 
 /// A small collection's batches, and the state after the first of them.
-pub(crate) fn loader() -> (Batches, LoaderState) {
+pub(crate) fn loader() -> (Loader, LoaderState) {
     let zeros = mapped_collection::Values::F32(vec![1.0; 20]);
     let store = MemoryStore::new("cells")
         .dataframe("obs", &["a", "b", "c", "d", "e"])
         .dataframe("var", &["w", "x", "y", "z"])
         .array("X", &[5, 4], zeros);
     let cells = MappedCollection::builder([store]).open().expect("valid");
-    let options = BatchOptions::new(2).shuffle(Shuffle::Exact).workers(1);
-    let batches = cells.batches(options).expect("valid options");
+    let options = LoaderOptions::new(2).shuffle(Shuffle::Exact).workers(1);
+    let batches = cells.loader(options).expect("valid options");
     let mut epoch = batches.epoch(3);
     epoch.next();
     let state = epoch.state().expect("names can be read");
@@ -370,7 +368,7 @@ pub(crate) fn loader() -> (Batches, LoaderState) {
 }
 
 /// Goes on from the text of a state: an error, or an epoch that ends.
-pub(crate) fn resume(batches: &Batches, state: &[u8]) -> Result<usize, Box<dyn std::error::Error>> {
+pub(crate) fn resume(batches: &Loader, state: &[u8]) -> Result<usize, Box<dyn std::error::Error>> {
     let state: LoaderState = serde_json::from_slice(state)?;
     let epoch = batches.resume(&state)?;
     epoch.state()?;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mapped_collection::{
-    BatchFormat, BatchOptions, Join, MappedCollection, Matrix, MemoryStore, Output, Sampler,
-    Shuffle, Values,
+    BatchFormat, IoOptions, Join, LoaderOptions, MappedCollection, Matrix, MatrixFormat,
+    MemoryStore, Sampler, Shuffle, Values,
 };
 use proptest::prelude::*;
 
@@ -37,7 +37,9 @@ fn tall(name: &str, n: usize, chunks: [NonZeroU64; 2]) -> MemoryStore {
 }
 
 fn open(stores: impl IntoIterator<Item = MemoryStore>, cache: usize) -> MappedCollection {
-    let cells = MappedCollection::builder(stores).cache_bytes(cache).open();
+    let cells = MappedCollection::builder(stores)
+        .io(IoOptions::new().cache_bytes(cache))
+        .open();
     cells.expect("the stores fit together")
 }
 
@@ -45,12 +47,12 @@ fn open(stores: impl IntoIterator<Item = MemoryStore>, cache: usize) -> MappedCo
 fn memory(cells: &MappedCollection, batch_size: usize, room: usize) -> usize {
     let finished = batch_size * ROW_BYTES;
     assert!(room / 7 > finished, "an eighth is for finished batches");
-    cells.io().options().cache_bytes + room + 8 * finished
+    cells.io().options().get_cache_bytes() + room + 8 * finished
 }
 
 /// Chunks that one epoch decodes. All its batches are right.
-fn decoded(cells: &MappedCollection, options: BatchOptions) -> u64 {
-    let batches = cells.batches(options).expect("valid");
+fn decoded(cells: &MappedCollection, options: LoaderOptions) -> u64 {
+    let batches = cells.loader(options).expect("valid");
     let before = cells.io().decoded_chunks();
     let epoch: Vec<_> = batches
         .epoch(0)
@@ -79,7 +81,7 @@ fn a_band_that_fits_in_memory_is_decoded_once_in_file_order() {
     for workers in 0..4 {
         for batch_size in [1, 7, 50, 300] {
             let room = memory(&cells, batch_size, 2000 * ROW_BYTES + 20_000);
-            let options = BatchOptions::new(batch_size).workers(workers).memory(room);
+            let options = LoaderOptions::new(batch_size).workers(workers).memory(room);
             assert_eq!(
                 decoded(&cells, options),
                 10,
@@ -97,7 +99,7 @@ fn a_band_larger_than_memory_is_passed_as_often_as_rows_fit() {
         for passes in 2..8 {
             // Whole batches fit: 10 rows each.
             let room = (2000 / 10usize).div_ceil(passes) * 10 * ROW_BYTES;
-            let options = BatchOptions::new(10).workers(workers);
+            let options = LoaderOptions::new(10).workers(workers);
             let options = options.memory(memory(&cells, 10, room));
             let found = decoded(&cells, options);
             assert!(
@@ -125,7 +127,7 @@ fn ends_of_bands_within_a_batch_cost_no_second_decode() {
             let cells = open(stores(), 0);
             // More than the largest band and a batch, less than two bands.
             let room = memory(&cells, batch_size, (560 + 2 * batch_size) * ROW_BYTES);
-            let options = BatchOptions::new(batch_size).workers(workers).memory(room);
+            let options = LoaderOptions::new(batch_size).workers(workers).memory(room);
             assert_eq!(
                 decoded(&cells, options),
                 n_chunks,
@@ -146,7 +148,7 @@ fn ranks_samplers_and_filters_keep_to_file_order() {
     );
     let n = 2 * 1200 * ROW_BYTES;
     let options = || {
-        BatchOptions::new(10)
+        LoaderOptions::new(10)
             .workers(2)
             .memory(memory(&cells, 10, n))
     };
@@ -159,7 +161,7 @@ fn ranks_samplers_and_filters_keep_to_file_order() {
     assert_eq!(decoded(&cells, options().sampler(Sampler::Rows(even))), 20);
     let filtered = MappedCollection::builder([tall("a", 1200, chunk(1200, 4))])
         .filter("k", ["y"])
-        .cache_bytes(0)
+        .io(IoOptions::new().cache_bytes(0))
         .open()
         .expect("it opens");
     assert_eq!(decoded(&filtered, options()), 10);
@@ -170,7 +172,7 @@ fn shuffles_pass_a_band_as_often_as_rows_fit() {
     let cells = open([tall("a", 2000, chunk(2000, 4))], 0);
     let room = memory(&cells, 20, 2000 * ROW_BYTES);
     for shuffle in [Shuffle::Exact, Shuffle::Blocks { rows: 16 }] {
-        let options = BatchOptions::new(20).shuffle(shuffle).memory(room);
+        let options = LoaderOptions::new(20).shuffle(shuffle).memory(room);
         // The first batch has a window of its own, and then two windows share the memory.
         let found = decoded(&cells, options);
         assert!(found <= 3 * 10, "{shuffle:?}: {found}");
@@ -184,7 +186,7 @@ fn bands_that_the_cache_keeps_are_decoded_once_in_file_order() {
         for chunks in [chunk(2000, 4), chunk(300, 7), chunk(50, 40)] {
             let cells = open([tall("a", 2000, chunks)], 4 << 20);
             let n_chunks = 2000u64.div_ceil(chunks[0].get()) * 40u64.div_ceil(chunks[1].get());
-            let options = BatchOptions::new(10).workers(workers);
+            let options = LoaderOptions::new(10).workers(workers);
             let room = memory(&cells, 10, 100 * ROW_BYTES);
             assert_eq!(
                 decoded(&cells, options.memory(room)),
@@ -207,11 +209,11 @@ fn matrices_of_different_chunks_are_decoded_about_once() {
         for workers in [0, 1, 2] {
             let cells = MappedCollection::builder([store.clone()])
                 .layers(["X", "s"])
-                .cache_bytes(cache)
+                .io(IoOptions::new().cache_bytes(cache))
                 .open()
                 .expect("it opens");
             let room = memory(&cells, 20, 520 * ROW_BYTES * 2);
-            let options = BatchOptions::new(10).workers(workers).memory(room);
+            let options = LoaderOptions::new(10).workers(workers).memory(room);
             assert_eq!(
                 decoded(&cells, options),
                 2 * 10 + of_layer,
@@ -241,8 +243,10 @@ fn chunks_of_sparse_rows_are_decoded_once_in_file_order() {
     for workers in [0, 1, 2] {
         let cells = open([store.clone()], 64 << 20);
         let before = cells.io().decoded_chunks();
-        let options = BatchOptions::new(50).workers(workers).output(Output::Csr);
-        let batches = cells.batches(options).expect("valid");
+        let options = LoaderOptions::new(50)
+            .workers(workers)
+            .output(MatrixFormat::Csr);
+        let batches = cells.loader(options).expect("valid");
         assert_eq!(batches.epoch(0).filter(Result::is_ok).count(), 60);
         let n_chunks = 2 * (2 * n as u64).div_ceil(64);
         assert_eq!(cells.io().decoded_chunks() - before, n_chunks);
@@ -263,8 +267,8 @@ fn a_band_that_cannot_be_read_fails_its_batches() {
     for workers in [0, 2] {
         let cells = open([tall("a", 605, chunk(605, 4)), store.clone()], 0);
         let room = memory(&cells, 10, 700 * ROW_BYTES);
-        let options = BatchOptions::new(10).workers(workers).memory(room);
-        let batches = cells.batches(options).expect("valid");
+        let options = LoaderOptions::new(10).workers(workers).memory(room);
+        let batches = cells.loader(options).expect("valid");
         broken.store(true, Ordering::Relaxed);
         let results: Vec<_> = batches.epoch(0).collect();
         let failed = results.iter().map(Result::is_err);
@@ -300,16 +304,16 @@ proptest! {
             store.chunked(NonZeroU64::new(rows).expect("not 0"))
                 .csr("X", [n as u64, WIDTH as u64], indptr, [3, 9].repeat(n), Values::F32(values))
         });
-        let cells = MappedCollection::builder(sources).obs(["k"]).join(Join::Inner).cache_bytes(cache).open()
+        let cells = MappedCollection::builder(sources).obs(["k"]).join(Join::Inner).io(IoOptions::new().cache_bytes(cache)).open()
             .expect("the stores fit together");
         let rows: Arc<[u32]> = (0..cells.n_obs() as u32).filter(|row| row % every == 0).collect();
-        let output = if csr { Output::Csr } else { Output::Dense };
+        let output = if csr { MatrixFormat::Csr } else { MatrixFormat::Dense };
         let (rank, world_size) = (rank.0 % rank.1, rank.1);
-        let options = BatchOptions::new(batch_size).workers(workers).output(output)
+        let options = LoaderOptions::new(batch_size).workers(workers).output(output)
             .rank(rank, world_size).memory(cache + batch_size * 1000 + extra)
             .sampler(Sampler::Rows(rows.clone()));
         let step = batch_size * world_size;
-        let epoch = cells.batches(options).expect("valid").epoch(0);
+        let epoch = cells.loader(options).expect("valid").epoch(0);
         prop_assert_eq!(epoch.len(), rows.len().div_ceil(step));
         for (number, batch) in epoch.enumerate() {
             let batch = batch.expect("readable");
@@ -322,8 +326,8 @@ proptest! {
                 let expected = rows[first..first + batch_size].iter().map(|&row| i64::from(row));
                 prop_assert!(indices.iter().copied().eq(expected));
             }
-            let format = BatchFormat { output, ..Default::default() };
-            prop_assert_eq!(&batch, &cells.get_batch_as(&indices, &format).expect("readable"));
+            let format = BatchFormat::new().output(output);
+            prop_assert_eq!(&batch, &cells.get_batch_with(&indices, &format).expect("readable"));
         }
     }
 }

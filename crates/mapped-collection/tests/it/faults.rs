@@ -140,7 +140,7 @@ fn memory(name: &str, vars: &[&str]) -> MemoryStore {
         .array("X", &[1, vars.len() as u64], zeros)
 }
 
-fn error(builder: mapped_collection::Builder) -> String {
+fn error(builder: mapped_collection::MappedCollectionBuilder) -> String {
     builder.open().expect_err("it must not open").to_string()
 }
 

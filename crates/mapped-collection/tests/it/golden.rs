@@ -6,10 +6,10 @@
 
 use std::path::PathBuf;
 
-use anndata_io::{Hdf5Backend, Slice, Wide};
+use anndata_io::{Hdf5Backend, NumericValue, ValuesRef};
 use mapped_collection::{
-    BatchColumn, BatchFormat, Error, FilterValue, ItemValue, Join, Label, LabelMatch,
-    MappedCollection, Matrix, Output,
+    BatchColumn, BatchFormat, Error, FilterValue, IoOptions, ItemValue, Join, Label, LabelMatch,
+    MappedCollection, Matrix, MatrixFormat,
 };
 use serde_json::{Value, json};
 
@@ -54,7 +54,7 @@ fn open(
         }
     });
     let builder = MappedCollection::builder(paths.collect::<Vec<_>>());
-    let mut builder = builder.hdf5_backend(backend);
+    let mut builder = builder.io(IoOptions::new().hdf5(backend));
     for (option, value) in options.as_object().expect("a map of options") {
         if value.is_null() && option != "join" {
             continue;
@@ -95,8 +95,8 @@ fn open(
                     .parse::<anndata_io::DType>()
                     .map_err(|_| OpenError::DType)?,
             ),
-            "cache_categories" => builder.cache_categories(value.as_bool().expect("a flag")),
-            "parallel" => builder.parallel(value.as_bool().expect("a flag")),
+            // Options of lamindb that change no result.
+            "cache_categories" | "parallel" => builder,
             other => panic!("unknown option {other}"),
         };
     }
@@ -130,13 +130,13 @@ fn class(error: &Error) -> &'static str {
     }
 }
 
-fn number(value: Wide) -> Value {
+fn number(value: NumericValue) -> Value {
     match value {
-        Wide::Bool(value) => json!(value),
-        Wide::Signed(value) => json!(value),
-        Wide::Unsigned(value) => json!(value),
-        Wide::F32(value) => float(value.into()),
-        Wide::F64(value) => float(value),
+        NumericValue::Bool(value) => json!(value),
+        NumericValue::Signed(value) => json!(value),
+        NumericValue::Unsigned(value) => json!(value),
+        NumericValue::F32(value) => float(value.into()),
+        NumericValue::F64(value) => float(value),
     }
 }
 
@@ -149,7 +149,7 @@ fn float(value: f64) -> Value {
     }
 }
 
-fn numbers(values: Slice<'_>) -> Vec<Value> {
+fn numbers(values: ValuesRef<'_>) -> Vec<Value> {
     (0..values.len()).map(|i| number(values.get(i))).collect()
 }
 
@@ -165,8 +165,9 @@ fn tagged(label: Option<&Label>) -> Value {
 
 fn item_value(value: &ItemValue) -> Value {
     match value {
-        ItemValue::Row { shape, values } => {
-            json!({"dtype": values.dtype().name(), "shape": shape, "data": numbers(values.as_slice())})
+        ItemValue::Row(row) => {
+            let data = numbers(row.values().as_slice());
+            json!({"dtype": row.dtype().name(), "shape": row.shape(), "data": data})
         }
         ItemValue::Code(code) => json!({ "int": code }),
         ItemValue::Text(text) => json!({ "str": text }),
@@ -354,12 +355,9 @@ fn check_batches(cells: &MappedCollection) -> Result<(), String> {
     // Backwards, and one row twice: order and repeats are part of it.
     let mut indices: Vec<i64> = (0..cells.n_obs() as i64).rev().collect();
     indices.extend(indices.first().copied());
-    for output in [Output::Dense, Output::Csr] {
-        let format = BatchFormat {
-            output,
-            ..Default::default()
-        };
-        let batch = match cells.get_batch_as(&indices, &format) {
+    for output in [MatrixFormat::Dense, MatrixFormat::Csr] {
+        let format = BatchFormat::new().output(output);
+        let batch = match cells.get_batch_with(&indices, &format) {
             Ok(batch) => batch,
             Err(Error::Ragged { .. } | Error::SameName { .. }) if !cells.is_uniform() => {
                 return Ok(());
@@ -369,7 +367,10 @@ fn check_batches(cells: &MappedCollection) -> Result<(), String> {
         for (row, &index) in indices.iter().enumerate() {
             let item = cells.get(index).map_err(|error| error.to_string())?;
             for (key, matrix) in &batch.matrices {
-                let (_, values) = item.row(key).ok_or("a matrix that the item lacks")?;
+                let values = item
+                    .row(key)
+                    .ok_or("a matrix that the item lacks")?
+                    .values();
                 if cells.is_uniform() && values.dtype() != matrix.dtype() {
                     return Err(format!("{key} of a uniform collection has two types"));
                 }
@@ -390,8 +391,8 @@ fn check_batches(cells: &MappedCollection) -> Result<(), String> {
                     (BatchColumn::Codes(codes), ItemValue::Missing) => codes[row] == -100,
                     (BatchColumn::Numbers { values, valid }, ItemValue::Number(_, value)) => {
                         valid[row] && same(&number(values.as_slice().get(row)), &number(*value))
-                            || matches!((values.as_slice().get(row), value), (Wide::Signed(n), Wide::Bool(b)) if n == i64::from(*b))
-                            || matches!((values.as_slice().get(row), value), (Wide::F64(n), Wide::Bool(b)) if n == f64::from(*b))
+                            || matches!((values.as_slice().get(row), value), (NumericValue::Signed(n), NumericValue::Bool(b)) if n == i64::from(*b))
+                            || matches!((values.as_slice().get(row), value), (NumericValue::F64(n), NumericValue::Bool(b)) if n == f64::from(*b))
                     }
                     (BatchColumn::Numbers { valid, .. }, ItemValue::Missing) => !valid[row],
                     (BatchColumn::Texts(texts), ItemValue::Text(text)) => {

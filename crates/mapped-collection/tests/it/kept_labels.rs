@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anndata_io::{Attribute, Bool};
+use anndata_io::{Attribute, Bool8};
 use mapped_collection::{
-    Builder, Error, FilterValue, Join, LabelMatch, MappedCollection, MemoryStore, Split,
-    SplitOptions, Values,
+    Error, FilterValue, IoOptions, Join, LabelMatch, MappedCollection, MappedCollectionBuilder,
+    MemoryStore, SplitBy, SplitOptions, Values,
 };
 
 use crate::store;
@@ -24,35 +24,30 @@ fn answers(cells: &MappedCollection, key: &str) -> Vec<String> {
         let by_class = weights.by_class(Some(2.0));
         (weights.weights(None), by_class)
     });
-    let parts = |split: Split| {
-        cells.split(&SplitOptions {
-            fractions: vec![0.5, 0.3],
-            split,
-            seed: 3,
-        })
-    };
+    let parts = |split: SplitBy| cells.split(&SplitOptions::new([0.5, 0.3]).by(split).seed(3));
     vec![
         format!("{labels:?}"),
         format!("{weights:?}"),
         format!("{:?}", cells.merged_categories(key)),
         format!("{:?}", cells.balanced_sampler(key)),
-        format!("{:?}", parts(Split::Stratified(key.to_owned()))),
-        format!("{:?}", parts(Split::Grouped(key.to_owned()))),
+        format!("{:?}", parts(SplitBy::Stratified(key.to_owned()))),
+        format!("{:?}", parts(SplitBy::Grouped(key.to_owned()))),
     ]
 }
 
 /// Three stores with columns of all kinds, whose reads are counted.
 fn stores() -> (Arc<AtomicU64>, [MemoryStore; 3]) {
     let reads = Arc::new(AtomicU64::new(0));
-    let nullable = |store: MemoryStore, name: &str, values: Values, mask: Vec<Bool>, kind: &str| {
-        let n = mask.len() as u64;
-        let kind = Attribute::Text(kind.into());
-        store
-            .group(name)
-            .attribute(name, "encoding-type", kind)
-            .array(&format!("{name}/values"), &[n], values)
-            .array(&format!("{name}/mask"), &[n], Values::Bool(mask))
-    };
+    let nullable =
+        |store: MemoryStore, name: &str, values: Values, mask: Vec<Bool8>, kind: &str| {
+            let n = mask.len() as u64;
+            let kind = Attribute::Text(kind.into());
+            store
+                .group(name)
+                .attribute(name, "encoding-type", kind)
+                .array(&format!("{name}/values"), &[n], values)
+                .array(&format!("{name}/mask"), &[n], Values::Bool(mask))
+        };
     let numbers = |store: MemoryStore, name: &str, values: Values, codes: Vec<i8>| {
         let (n, n_categories) = (codes.len() as u64, values.len() as u64);
         let kind = Attribute::Text("categorical".into());
@@ -62,7 +57,7 @@ fn stores() -> (Arc<AtomicU64>, [MemoryStore; 3]) {
             .array(&format!("{name}/codes"), &[n], Values::I8(codes))
             .array(&format!("{name}/categories"), &[n_categories], values)
     };
-    let (yes, no) = (Bool(1), Bool(0));
+    let (yes, no) = (Bool8(1), Bool8(0));
     let first = MemoryStore::new("first")
         .dataframe("obs", &["a1", "a2", "a3", "a4"])
         .dataframe("var", &["g"])
@@ -117,11 +112,12 @@ const KEYS: [&str; 7] = [
 
 /// With each of these options.
 fn collections(
-    options: impl Fn(Builder) -> Builder,
+    options: impl Fn(MappedCollectionBuilder) -> MappedCollectionBuilder,
 ) -> impl Fn(bool) -> (Arc<AtomicU64>, MappedCollection) {
     move |with_keys| {
         let (reads, stores) = stores();
-        let builder = options(MappedCollection::builder(stores).cache_bytes(0));
+        let builder =
+            options(MappedCollection::builder(stores).io(IoOptions::new().cache_bytes(0)));
         let builder = if with_keys {
             builder.obs(KEYS)
         } else {
@@ -133,12 +129,12 @@ fn collections(
 
 #[test]
 fn labels_of_encoded_keys_are_those_of_the_files_and_read_nothing() {
-    let plain = |builder: Builder| builder;
-    let filtered = |builder: Builder| {
+    let plain = |builder: MappedCollectionBuilder| builder;
+    let filtered = |builder: MappedCollectionBuilder| {
         let missing = [FilterValue::Missing, FilterValue::from("T")];
         builder.filter("type", missing)
     };
-    let options: [fn(Builder) -> Builder; 2] = [plain, filtered];
+    let options: [fn(MappedCollectionBuilder) -> MappedCollectionBuilder; 2] = [plain, filtered];
     for options in options {
         let from_files = collections(options)(false).1;
         for unknown in [
@@ -159,7 +155,7 @@ fn labels_of_encoded_keys_are_those_of_the_files_and_read_nothing() {
                 None => builder,
             };
             let cells = builder
-                .cache_bytes(0)
+                .io(IoOptions::new().cache_bytes(0))
                 .open()
                 .expect("the stores fit together");
             let opened = reads.load(Ordering::Relaxed);
@@ -190,7 +186,7 @@ fn only_plain_columns_that_are_not_encoded_are_read() {
 
 #[test]
 fn labels_of_filter_columns_are_in_memory() {
-    let filter = |builder: Builder| {
+    let filter = |builder: MappedCollectionBuilder| {
         let missing = || [FilterValue::Missing, FilterValue::from("x")];
         builder
             .filter("text", missing())

@@ -5,8 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use mapped_collection::{
-    BatchFormat, BatchOptions, Error, Indices, ItemValue, MappedCollection, Matrix, Output,
-    Shuffle, Values,
+    BatchFormat, CsrIndex, Error, LoaderOptions, MappedCollection, Matrix, MatrixFormat, Shuffle,
 };
 use serde_json::{Value, json};
 
@@ -96,27 +95,18 @@ fn more_than_two_billion_nonzeros() {
         let cells = MappedCollection::builder([&path]).open().expect("it opens");
         assert_eq!(cells.shape(), (N_ROWS as usize, Some(N_GENES as usize)));
         let item = cells.get(-1).expect("the last row");
-        let Some(ItemValue::Row {
-            values: Values::F32(row),
-            ..
-        }) = item.get("X")
-        else {
-            panic!("X is float32");
-        };
+        let row: &[f32] = item.row("X").expect("X").dense().expect("X is float32");
         assert!(
             row.iter()
                 .enumerate()
                 .all(|(gene, &value)| value == gene as f32)
         );
-        let format = BatchFormat {
-            output: Output::Csr,
-            ..Default::default()
-        };
+        let format = BatchFormat::new().output(MatrixFormat::Csr);
         let batch = cells
-            .get_batch_as(&[-1, 0, -1], &format)
+            .get_batch_with(&[-1, 0, -1], &format)
             .expect("three rows");
         let Some(Matrix::Csr {
-            indptr: Indices::I32(indptr),
+            indptr: CsrIndex::I32(indptr),
             values,
             ..
         }) = batch.matrix("X")
@@ -127,10 +117,10 @@ fn more_than_two_billion_nonzeros() {
         assert_eq!(indptr[..], [0, 1_000_000, 1_000_001, 2_000_001]);
         assert_eq!(values.len(), 2_000_001);
         // A budget that holds no batch of such rows says so at once.
-        let options = BatchOptions::new(512)
+        let options = LoaderOptions::new(512)
             .shuffle(Shuffle::Exact)
             .memory(64 << 20);
-        let error = cells.batches(options).expect_err("a row takes 4 MB");
+        let error = cells.loader(options).expect_err("a row takes 4 MB");
         assert!(
             matches!(
                 error,
@@ -141,12 +131,12 @@ fn more_than_two_billion_nonzeros() {
             ),
             "{error}"
         );
-        let options = BatchOptions::new(8)
+        let options = LoaderOptions::new(8)
             .shuffle(Shuffle::None)
             .workers(2)
-            .output(Output::Csr);
+            .output(MatrixFormat::Csr);
         let batches = cells
-            .batches(options.rank(1, 2))
+            .loader(options.rank(1, 2))
             .expect("half of each batch");
         let first = batches.epoch(0).next().expect("a batch").expect("readable");
         assert_eq!(first.n_obs(), 8);

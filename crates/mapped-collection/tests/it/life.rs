@@ -1,8 +1,8 @@
 //! Life cycle: closing, forking by hand, many stores with few files, work that is not repeated.
 
 use mapped_collection::{
-    BatchOptions, Error, FilterValue, ItemValue, Join, MappedCollection, MemoryStore, Output,
-    Shuffle, Values,
+    Error, FilterValue, IoOptions, ItemValue, Join, LoaderOptions, MappedCollection, MatrixFormat,
+    MemoryStore, Shuffle, Values,
 };
 
 use crate::store;
@@ -22,7 +22,7 @@ fn closing_closes_all_clones_and_nothing_else() {
     let first = clone.get(0).expect("open");
     cells.close();
     cells.close();
-    assert!(cells.closed() && clone.closed() && !fork.closed());
+    assert!(cells.is_closed() && clone.is_closed() && !fork.is_closed());
     for collection in [&cells, &clone] {
         assert!(matches!(collection.get(0), Err(Error::Closed)));
         assert!(matches!(collection.get_batch(&[0]), Err(Error::Closed)));
@@ -32,7 +32,7 @@ fn closing_closes_all_clones_and_nothing_else() {
         ));
         assert!(matches!(collection.obs_names(&[0]), Err(Error::Closed)));
         assert!(matches!(
-            collection.batches(BatchOptions::new(1)),
+            collection.loader(LoaderOptions::new(1)),
             Err(Error::Closed)
         ));
         assert_eq!(collection.shape(), fork.shape(), "what is in memory stays");
@@ -95,8 +95,7 @@ fn three_hundred_stores_read_with_few_open_files() {
         })
         .collect();
     let cells = MappedCollection::builder(copies)
-        .max_open_files(8)
-        .cache_bytes(0)
+        .io(IoOptions::new().max_open_files(8).cache_bytes(0))
         .open();
     let cells = cells.expect("all stores open");
     let rows: Vec<i64> = (0..cells.n_obs() as i64).collect();
@@ -118,7 +117,7 @@ fn a_batch_decodes_each_chunk_once() {
     for (name, layer, chunks) in cases {
         let cells = MappedCollection::builder([store(name)])
             .layers([layer])
-            .cache_bytes(0)
+            .io(IoOptions::new().cache_bytes(0))
             .open();
         let cells = cells.expect("the fixture opens");
         for rows in [
@@ -155,11 +154,11 @@ fn neighbours_cost_no_second_decode() {
 #[test]
 fn an_epoch_is_the_permutation_of_its_seed() {
     let cells = pair();
-    let options = BatchOptions::new(4)
+    let options = LoaderOptions::new(4)
         .shuffle(Shuffle::Exact)
         .seed(3)
-        .output(Output::Csr);
-    let batches = cells.batches(options).expect("the stores fit together");
+        .output(MatrixFormat::Csr);
+    let batches = cells.loader(options).expect("the stores fit together");
     for epoch in 0..3 {
         let mut rows = Vec::new();
         for batch in batches.epoch(epoch) {
@@ -181,10 +180,10 @@ fn an_epoch_is_the_permutation_of_its_seed() {
         assert_eq!(rows, expected);
     }
     let whole = cells
-        .batches(BatchOptions::new(4).drop_last(true))
+        .loader(LoaderOptions::new(4).drop_last(true))
         .expect("fits");
     assert_eq!((whole.epoch(0).n_batches(), whole.epoch(0).count()), (2, 2));
-    assert!(cells.batches(BatchOptions::new(0)).is_err());
+    assert!(cells.loader(LoaderOptions::new(0)).is_err());
 }
 
 #[test]
@@ -203,7 +202,7 @@ fn an_empty_collection_is_legal() {
     assert_eq!(batch.n_obs(), 0);
     assert_eq!(
         cells
-            .batches(BatchOptions::new(8))
+            .loader(LoaderOptions::new(8))
             .expect("fits")
             .epoch(0)
             .count(),
@@ -346,7 +345,7 @@ fn a_file_that_was_replaced_never_mixes_with_the_old_one() {
         std::fs::copy(store("base_b_csr.h5ad"), &path).expect("a small file");
         let paths = [path.clone(), store("base_a_csr.h5ad")];
         let cells = MappedCollection::builder(paths)
-            .max_open_files(max_open_files)
+            .io(IoOptions::new().max_open_files(max_open_files))
             .open();
         let cells = cells.expect("they open");
         let before = cells.get(0).expect("it is there");
@@ -362,4 +361,22 @@ fn a_file_that_was_replaced_never_mixes_with_the_old_one() {
             Err(error) => assert!(error.to_string().contains("changed"), "{name}: {error}"),
         }
     }
+}
+
+#[test]
+fn loader_of_columns_reads_nothing_before_the_first_batch() {
+    let path = store("csc_gzip.h5ad");
+    let cells = MappedCollection::builder([path]).open().expect("it opens");
+    let before = cells.io().bytes_read();
+    let loader = cells.loader(LoaderOptions::new(2).workers(0));
+    let mut epoch = loader.expect("a batch fits").epoch(0);
+    assert_eq!(cells.io().bytes_read(), before);
+    let batch = epoch.next().expect("a batch").expect("readable");
+    assert!(cells.io().bytes_read() > before);
+    let item = cells.get(1).expect("a row");
+    let row = item.row("X").expect("X").to_dense();
+    let dense = batch.x().expect("X").to_dense().cast(row.dtype());
+    let (len, n) = (row.len(), dense.len());
+    let second = dense.as_slice().range(len, n.min(2 * len)).to_vec::<f64>();
+    assert_eq!(second, row.as_slice().to_vec::<f64>());
 }

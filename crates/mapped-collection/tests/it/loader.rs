@@ -4,8 +4,8 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use mapped_collection::{
-    Batch, BatchOptions, Error, Join, MappedCollection, MemoryStore, Output, Sampler, Shuffle,
-    Values, permutation,
+    Batch, BatchFormat, Error, IoOptions, Join, LoaderOptions, MappedCollection, MatrixFormat,
+    MemoryStore, Sampler, Shuffle, Values, permutation,
 };
 use proptest::prelude::*;
 
@@ -59,7 +59,7 @@ fn chunked_cells(sizes: &[usize], chunk_rows: Option<NonZeroU64>) -> MappedColle
     MappedCollection::builder(stores)
         .obs(["k"])
         .join(Join::Outer)
-        .cache_bytes(0)
+        .io(IoOptions::new().cache_bytes(0))
         .open()
         .expect("the stores fit together")
 }
@@ -109,13 +109,13 @@ proptest! {
     ) {
         let cells = chunked_cells(&sizes, chunk_rows.and_then(NonZeroU64::new));
         let n: usize = sizes.iter().sum();
-        let output = if csr { Output::Csr } else { Output::Dense };
-        let options = |rank| BatchOptions::new(batch_size)
+        let output = if csr { MatrixFormat::Csr } else { MatrixFormat::Dense };
+        let options = |rank| LoaderOptions::new(batch_size)
             .shuffle(shuffle).seed(seed).workers(workers).memory(batch_size * 400 + extra)
             .drop_last(drop_last).output(output).rank(rank, world_size);
         // The order itself: what one rank in one batch gets.
-        let whole = BatchOptions::new(n.max(1)).shuffle(shuffle).seed(seed).workers(0);
-        let order: Vec<u32> = cells.batches(whole).expect("valid").epoch(1)
+        let whole = LoaderOptions::new(n.max(1)).shuffle(shuffle).seed(seed).workers(0);
+        let order: Vec<u32> = cells.loader(whole).expect("valid").epoch(1)
             .flat_map(|batch| rows_of(&cells, &batch.expect("readable"))).collect();
         if shuffle == Shuffle::Exact {
             prop_assert_eq!(&order, &permutation(n as u32, seed, 1));
@@ -125,9 +125,9 @@ proptest! {
         prop_assert!(sorted.into_iter().eq(0..n as u32));
 
         let mut epochs: Vec<_> = (0..world_size)
-            .map(|rank| cells.batches(options(rank)).expect("valid").epoch(1)).collect();
+            .map(|rank| cells.loader(options(rank)).expect("valid").epoch(1)).collect();
         let n_batches = epochs[0].n_batches();
-        prop_assert_eq!(cells.batches(options(0)).expect("valid").n_batches(), n_batches);
+        prop_assert_eq!(cells.loader(options(0)).expect("valid").n_batches(), n_batches);
         let cut = if n_batches > 0 { cut.index(n_batches) } else { 0 };
         let mut found = Vec::new();
         let mut states = Vec::new();
@@ -139,8 +139,8 @@ proptest! {
                 let batch = epoch.next().expect("as many as counted").expect("readable");
                 let rows = rows_of(&cells, &batch);
                 let indices: Vec<i64> = rows.iter().map(|&row| row.into()).collect();
-                let format = mapped_collection::BatchFormat { output, ..Default::default() };
-                prop_assert_eq!(&batch, &cells.get_batch_as(&indices, &format).expect("readable"));
+                let format = BatchFormat::new().output(output);
+                prop_assert_eq!(&batch, &cells.get_batch_with(&indices, &format).expect("readable"));
                 found.extend(rows);
             }
         }
@@ -157,7 +157,7 @@ proptest! {
 
         // Going on with another number of ranks gives the tail of the same order.
         if n_batches > 0 {
-            let tail: Vec<u32> = cells.batches(options(0).rank(0, 1)).expect("valid")
+            let tail: Vec<u32> = cells.loader(options(0).rank(0, 1)).expect("valid")
                 .resume(&states[0]).expect("its own state")
                 .flat_map(|batch| rows_of(&cells, &batch.expect("readable"))).collect();
             let from = cut * step_rows;
@@ -170,9 +170,9 @@ proptest! {
 #[test]
 fn a_state_is_refused_by_another_loader() {
     let cells = cells(&[10, 10]);
-    let batches = |options: BatchOptions| cells.batches(options).expect("valid");
-    let options = || BatchOptions::new(3).shuffle(Shuffle::Exact).seed(1);
-    let mut epoch = batches(options()).epoch(2);
+    let loader = |options: LoaderOptions| cells.loader(options).expect("valid");
+    let options = || LoaderOptions::new(3).shuffle(Shuffle::Exact).seed(1);
+    let mut epoch = loader(options()).epoch(2);
     epoch.next().expect("a batch").expect("readable");
     let state = epoch.state().expect("names can be read");
     let json = serde_json::to_string(&state).expect("it serialises");
@@ -186,11 +186,11 @@ fn a_state_is_refused_by_another_loader() {
         options().sampler(Sampler::Rows([1].into())),
     ] {
         assert!(matches!(
-            batches(other).resume(&state),
+            loader(other).resume(&state),
             Err(Error::State { .. })
         ));
     }
-    let other = self::cells(&[10, 11]).batches(options()).expect("valid");
+    let other = self::cells(&[10, 11]).loader(options()).expect("valid");
     assert!(matches!(other.resume(&state), Err(Error::State { .. })));
 }
 
@@ -216,12 +216,8 @@ fn state_belongs_to_the_data_not_to_its_place() {
     edited[2999 - 2999 % 3] = "else".into();
     let batches = |stores: &[&[String]]| {
         let cells = MappedCollection::builder(stores.iter().map(|names| named(names)));
-        let options = BatchOptions::new(4).shuffle(Shuffle::Exact);
-        cells
-            .open()
-            .expect("valid")
-            .batches(options)
-            .expect("valid")
+        let options = LoaderOptions::new(4).shuffle(Shuffle::Exact);
+        cells.open().expect("valid").loader(options).expect("valid")
     };
     let mut epoch = batches(&[&a, &b]).epoch(0);
     epoch.next().expect("a batch").expect("readable");
@@ -241,8 +237,8 @@ fn state_belongs_to_the_data_not_to_its_place() {
 fn state_after_the_last_batch_is_the_start_of_the_next_epoch() {
     let cells = cells(&[10]);
     for (drop_last, n) in [(false, 4), (true, 3)] {
-        let options = BatchOptions::new(3).drop_last(drop_last);
-        let mut epoch = cells.batches(options).expect("valid").epoch(6);
+        let options = LoaderOptions::new(3).drop_last(drop_last);
+        let mut epoch = cells.loader(options).expect("valid").epoch(6);
         assert_eq!(epoch.position(), (6, 0));
         assert_eq!(epoch.by_ref().take(n - 1).count(), n - 1);
         assert_eq!(epoch.position(), (6, 3 * (n - 1)));
@@ -255,14 +251,14 @@ fn state_after_the_last_batch_is_the_start_of_the_next_epoch() {
 fn state_of_drawn_rows_needs_the_same_rows_in_the_middle_only() {
     let cells = cells(&[20, 20]);
     let drawn = |rows: &[u32]| {
-        let options = BatchOptions::new(3).sampler(Sampler::Drawn(rows.into()));
-        cells.batches(options).expect("valid")
+        let options = LoaderOptions::new(3).sampler(Sampler::Drawn(rows.into()));
+        cells.loader(options).expect("valid")
     };
     let rows = [5, 9, 1, 1, 30, 2, 7];
     let mut epoch = drawn(&rows).epoch(0);
     epoch.next().expect("a batch").expect("readable");
     let state = epoch.state().expect("names can be read");
-    let rest = |batches: &mapped_collection::Batches| -> Vec<u32> {
+    let rest = |batches: &mapped_collection::Loader| -> Vec<u32> {
         let rest = batches.resume(&state).expect("the same rows");
         rest.flat_map(|batch| rows_of(&cells, &batch.expect("readable")))
             .collect()
@@ -282,10 +278,10 @@ fn state_of_drawn_rows_needs_the_same_rows_in_the_middle_only() {
 fn readers_divide_the_batches_and_go_on_each_by_itself() {
     let cells = cells(&[50]);
     let batches = |number, of| {
-        let options = BatchOptions::new(4)
+        let options = LoaderOptions::new(4)
             .shuffle(Shuffle::Exact)
             .reader(number, of);
-        cells.batches(options).expect("valid")
+        cells.loader(options).expect("valid")
     };
     let read = |epoch: mapped_collection::Epoch| -> Vec<Vec<u32>> {
         epoch
@@ -310,14 +306,14 @@ fn readers_divide_the_batches_and_go_on_each_by_itself() {
             }
         }
     }
-    assert!(cells.batches(BatchOptions::new(1).reader(2, 2)).is_err());
+    assert!(cells.loader(LoaderOptions::new(1).reader(2, 2)).is_err());
 }
 
 #[test]
 fn seeds_and_states_fit_in_63_bits() {
     let cells = cells(&[5]);
     let error = cells
-        .batches(BatchOptions::new(1).seed(1 << 63))
+        .loader(LoaderOptions::new(1).seed(1 << 63))
         .expect_err("too large");
     assert!(
         error
@@ -325,11 +321,11 @@ fn seeds_and_states_fit_in_63_bits() {
             .starts_with("seed: expected less than 2^63"),
         "{error}"
     );
-    let options = BatchOptions::new(1).seed((1 << 63) - 1);
+    let options = LoaderOptions::new(1).seed((1 << 63) - 1);
     let state = cells
-        .batches(options)
+        .loader(options)
         .expect("valid")
-        .start_of(0)
+        .epoch_start(0)
         .expect("names");
     assert!(state.seed < 1 << 63 && state.fingerprint < 1 << 63);
 }
@@ -338,14 +334,14 @@ fn seeds_and_states_fit_in_63_bits() {
 fn samplers_draw_what_they_say() {
     let cells = cells(&[30, 30]);
     let draw = |sampler: Sampler, shuffle| -> Vec<u32> {
-        let options = BatchOptions::new(7)
+        let options = LoaderOptions::new(7)
             .sampler(sampler)
             .shuffle(shuffle)
             .seed(5)
-            .output(Output::Csr);
-        let batches = cells.batches(options).expect("valid");
-        let epoch = batches.epoch(0);
-        assert_eq!(batches.n_batches(), epoch.n_batches());
+            .output(MatrixFormat::Csr);
+        let loader = cells.loader(options).expect("valid");
+        let epoch = loader.epoch(0);
+        assert_eq!(loader.n_batches(), epoch.n_batches());
         epoch
             .flat_map(|batch| rows_of(&cells, &batch.expect("readable")))
             .collect()
@@ -370,8 +366,8 @@ fn samplers_draw_what_they_say() {
         n_samples,
         replacement: false,
     };
-    let too_many = BatchOptions::new(7).sampler(without_replacement(Some(31)));
-    let error = cells.batches(too_many).expect_err("30 have a weight");
+    let too_many = LoaderOptions::new(7).sampler(without_replacement(Some(31)));
+    let error = cells.loader(too_many).expect_err("30 have a weight");
     assert!(error.to_string().contains("31 rows"), "{error}");
     assert_eq!(draw(without_replacement(Some(29)), Shuffle::None).len(), 29);
     let mut drawn = draw(without_replacement(None), Shuffle::None);
@@ -390,13 +386,13 @@ fn samplers_draw_what_they_say() {
         };
         assert!(
             cells
-                .batches(BatchOptions::new(1).sampler(sampler))
+                .loader(LoaderOptions::new(1).sampler(sampler))
                 .is_err()
         );
     }
     assert!(
         cells
-            .batches(BatchOptions::new(1).sampler(Sampler::Rows([60].into())))
+            .loader(LoaderOptions::new(1).sampler(Sampler::Rows([60].into())))
             .is_err()
     );
     // Without rows there is nothing to draw.
@@ -407,43 +403,43 @@ fn samplers_draw_what_they_say() {
             n_samples: None,
             replacement,
         };
-        let batches = none
-            .batches(BatchOptions::new(1).sampler(sampler))
+        let loader = none
+            .loader(LoaderOptions::new(1).sampler(sampler))
             .expect("valid");
-        assert_eq!(batches.epoch(0).count(), 0);
+        assert_eq!(loader.epoch(0).count(), 0);
     }
-    let blocks = BatchOptions::new(7).shuffle(Shuffle::Blocks { rows: usize::MAX });
-    assert_eq!(cells.batches(blocks).expect("valid").epoch(0).count(), 9);
+    let blocks = LoaderOptions::new(7).shuffle(Shuffle::Blocks { rows: usize::MAX });
+    assert_eq!(cells.loader(blocks).expect("valid").epoch(0).count(), 9);
 }
 
 #[test]
 fn a_budget_too_small_for_two_batches_is_refused_at_once() {
     let cells = cells(&[1000]);
     let error = cells
-        .batches(BatchOptions::new(1000).memory(1000))
+        .loader(LoaderOptions::new(1000).memory(1000))
         .expect_err("too small");
     assert!(
         error.to_string().starts_with("memory: expected at least"),
         "{error}"
     );
-    assert!(cells.batches(BatchOptions::new(1).rank(2, 2)).is_err());
+    assert!(cells.loader(LoaderOptions::new(1).rank(2, 2)).is_err());
 }
 
 #[test]
 fn batches_never_change_while_they_are_held() {
     for (output, chunk_rows) in [
-        (Output::Csr, None),
-        (Output::Dense, None),
-        (Output::Csr, NonZeroU64::new(50)),
-        (Output::Dense, NonZeroU64::new(50)),
+        (MatrixFormat::Csr, None),
+        (MatrixFormat::Dense, None),
+        (MatrixFormat::Csr, NonZeroU64::new(50)),
+        (MatrixFormat::Dense, NonZeroU64::new(50)),
     ] {
         let cells = chunked_cells(&[300, 300, 300], chunk_rows);
-        let options = BatchOptions::new(9)
+        let options = LoaderOptions::new(9)
             .shuffle(Shuffle::Exact)
             .output(output)
             .memory(100_000);
         let held: Vec<Batch> = cells
-            .batches(options)
+            .loader(options)
             .expect("valid")
             .epoch(0)
             .map(|batch| batch.expect("readable"))
@@ -451,11 +447,11 @@ fn batches_never_change_while_they_are_held() {
         assert_eq!(held.len(), 100);
         for batch in held {
             let rows: Vec<i64> = rows_of(&cells, &batch).into_iter().map(i64::from).collect();
-            let format = mapped_collection::BatchFormat {
-                output,
-                ..Default::default()
-            };
-            assert_eq!(batch, cells.get_batch_as(&rows, &format).expect("readable"));
+            let format = BatchFormat::new().output(output);
+            assert_eq!(
+                batch,
+                cells.get_batch_with(&rows, &format).expect("readable")
+            );
         }
     }
 }
@@ -464,8 +460,8 @@ fn batches_never_change_while_they_are_held() {
 fn waiting_tells_whether_a_batch_is_there() {
     let cells = cells(&[20]);
     for workers in [0, 1, 3] {
-        let options = BatchOptions::new(5).workers(workers);
-        let mut epoch = cells.batches(options).expect("valid").epoch(0);
+        let options = LoaderOptions::new(5).workers(workers);
+        let mut epoch = cells.loader(options).expect("valid").epoch(0);
         for _ in 0..4 {
             while !epoch.wait(std::time::Duration::from_millis(20)) {}
             epoch.next().expect("there are four").expect("readable");
@@ -481,8 +477,8 @@ fn waiting_tells_whether_a_batch_is_there() {
 #[test]
 fn without_workers_waiting_gets_on_step_by_step() {
     let cells = chunked_cells(&[20, 20, 20], NonZeroU64::new(4));
-    let batches = cells.batches(BatchOptions::new(60).workers(0));
-    let mut epoch = batches.expect("valid").epoch(0);
+    let loader = cells.loader(LoaderOptions::new(60).workers(0));
+    let mut epoch = loader.expect("valid").epoch(0);
     let waits = (1..100).find(|_| epoch.wait(std::time::Duration::ZERO));
     // The rows of each store are a step of their own.
     assert!(waits.is_some_and(|waits| waits > 3), "{waits:?}");
@@ -510,14 +506,16 @@ fn a_bad_row_fails_its_own_batch() {
             Values::F32(vec![1.0; n]),
         );
     let cells = MappedCollection::builder([bad])
-        .cache_bytes(0)
+        .io(IoOptions::new().cache_bytes(0))
         .open()
         .expect("columns are read later");
     for workers in [0, 2] {
-        let options = BatchOptions::new(10).workers(workers).output(Output::Csr);
-        let batches = cells.batches(options).expect("valid");
+        let options = LoaderOptions::new(10)
+            .workers(workers)
+            .output(MatrixFormat::Csr);
+        let loader = cells.loader(options).expect("valid");
         for epoch in 0..2 {
-            let results: Vec<_> = batches.epoch(epoch).collect();
+            let results: Vec<_> = loader.epoch(epoch).collect();
             let failed: Vec<usize> = results
                 .iter()
                 .enumerate()
@@ -544,11 +542,11 @@ fn an_epoch_may_be_dropped_at_any_moment() {
             .map(|tasks| tasks.count())
             .unwrap_or(0)
     };
-    let options = BatchOptions::new(1).workers(3).shuffle(Shuffle::Exact);
-    let batches = cells.batches(options).expect("valid");
+    let options = LoaderOptions::new(1).workers(3).shuffle(Shuffle::Exact);
+    let loader = cells.loader(options).expect("valid");
     let before = threads();
     for taken in 0..60 {
-        let mut epoch = batches.epoch(taken);
+        let mut epoch = loader.epoch(taken);
         (0..taken % 12).for_each(|_| drop(epoch.next()));
     }
     // Other tests have threads of their own: leaked ones would be 180.
@@ -558,7 +556,7 @@ fn an_epoch_may_be_dropped_at_any_moment() {
         threads()
     );
     // Closing under a running epoch gives errors, not a hang.
-    let mut epoch = batches.epoch(0);
+    let mut epoch = loader.epoch(0);
     epoch.next().expect("a batch").expect("readable");
     cells.close();
     assert!(epoch.any(|batch| matches!(batch, Err(Error::Closed) | Err(Error::File(_)))));
@@ -568,13 +566,13 @@ fn an_epoch_may_be_dropped_at_any_moment() {
 fn a_scan_decodes_each_chunk_once() {
     let cells = MappedCollection::builder([store("layouts_v3.zarr")])
         .layers(["csr_sharded", "zstd_checksum"])
-        .cache_bytes(0)
+        .io(IoOptions::new().cache_bytes(0))
         .open()
         .expect("the fixture opens");
     for shuffle in [Shuffle::None, Shuffle::Exact] {
         let before = cells.io().decoded_chunks();
-        let options = BatchOptions::new(12).shuffle(shuffle).workers(2);
-        assert_eq!(cells.batches(options).expect("valid").epoch(0).count(), 1);
+        let options = LoaderOptions::new(12).shuffle(shuffle).workers(2);
+        assert_eq!(cells.loader(options).expect("valid").epoch(0).count(), 1);
         assert_eq!(cells.io().decoded_chunks() - before, 2 * 12 + 4);
     }
 }
@@ -604,7 +602,7 @@ fn each_chunk_is_decoded_once_in_a_request() {
     // Opened anew each time: no chunk is left in a cache.
     let decoded = |read: &dyn Fn(&MappedCollection)| {
         let cells = MappedCollection::builder(sources.iter().cloned())
-            .cache_bytes(data_bytes / 50)
+            .io(IoOptions::new().cache_bytes(data_bytes / 50))
             .open()
             .expect("the stores open");
         let before = cells.io().decoded_chunks();
@@ -621,13 +619,13 @@ fn each_chunk_is_decoded_once_in_a_request() {
     assert_eq!(decoded(&batch), n_chunks);
     for shuffle in [Shuffle::None, Shuffle::Exact] {
         for workers in 1..4 {
-            let options = BatchOptions::new(n_obs)
+            let options = LoaderOptions::new(n_obs)
                 .shuffle(shuffle)
                 .workers(workers)
-                .output(Output::Csr);
+                .output(MatrixFormat::Csr);
             let epoch = |cells: &MappedCollection| {
-                let batches = cells.batches(options.clone()).expect("valid");
-                assert_eq!(batches.epoch(0).filter(Result::is_ok).count(), 1);
+                let loader = cells.loader(options.clone()).expect("valid");
+                assert_eq!(loader.epoch(0).filter(Result::is_ok).count(), 1);
             };
             // Where the stretches of two threads meet, a chunk of indices and one of data may
             // have left the cache when the second of them gets there. They meet between tasks, of

@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anndata_io::{Slice, Stored};
+use anndata_io::{Scalar, ValuesRef};
 use mapped_collection::{
     BatchColumn, BatchFormat, Error, FilterValue, Join, LabelMatch, MappedCollection, Matrix,
-    MemoryStore, Output, Values,
+    MatrixFormat, MemoryStore, Values,
 };
 use proptest::prelude::*;
 
@@ -246,8 +246,8 @@ fn open(stores: &[Store], options: &Options) -> Result<MappedCollection, Error> 
     builder.open()
 }
 
-fn f32s(values: Slice<'_>) -> Vec<f32> {
-    <f32 as Stored>::from_slice(values)
+fn f32s(values: ValuesRef<'_>) -> Vec<f32> {
+    <f32 as Scalar>::from_slice(values)
         .expect("float32 stores give float32")
         .to_vec()
 }
@@ -297,7 +297,7 @@ proptest! {
         for (row, &(store, in_file)) in model.rows.iter().enumerate() {
             let item = cells.get(row as i64).expect("within bounds");
             prop_assert_eq!((item.store_idx, item.row_idx as usize), (store, in_file));
-            let (_, values) = item.row("X").expect("every store has X");
+            let values = item.row("X").expect("every store has X").values();
             prop_assert_eq!(f32s(values.as_slice()), model.values(&stores, row));
             prop_assert_eq!(item.code("cell_type"), model.code(&stores, row));
         }
@@ -316,9 +316,9 @@ proptest! {
         let rows: Vec<usize> = picks.iter().map(|pick| pick.index(model.rows.len())).collect();
         let indices: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
         let widths: BTreeSet<usize> = rows.iter().map(|&row| model.values(&stores, row).len()).collect();
-        for output in [Output::Dense, Output::Csr] {
-            let format = BatchFormat { output, missing_code: -7, ..Default::default() };
-            let batch = cells.get_batch_as(&indices, &format);
+        for output in [MatrixFormat::Dense, MatrixFormat::Csr] {
+            let format = BatchFormat::new().output(output).missing_code(-7);
+            let batch = cells.get_batch_with(&indices, &format);
             if widths.len() > 1 {
                 let ragged = matches!(batch, Err(Error::Ragged { .. }));
                 prop_assert!(ragged, "rows of several widths");

@@ -1,7 +1,7 @@
 //! Names in a batch: none replaces another, and an error says which two would.
 
 use mapped_collection::{
-    BatchOptions, Builder, Error, ItemValue, MappedCollection, MemoryStore, Values,
+    Error, ItemValue, LoaderOptions, MappedCollection, MappedCollectionBuilder, MemoryStore, Values,
 };
 
 /// Two cells with a matrix or column of every name that may meet another.
@@ -23,7 +23,7 @@ fn cells(store: &str) -> MemoryStore {
     cells.categorical("obs/kind", vec![0, -1], &["T"])
 }
 
-fn collection() -> Builder {
+fn collection() -> MappedCollectionBuilder {
     MappedCollection::builder([cells("a.h5ad")])
         .layers(["X"])
         .encode_labels(false)
@@ -37,7 +37,7 @@ fn refused(cells: &MappedCollection) -> Option<String> {
     };
     let by_index = cells.get_batch(&[0]).err().map(text);
     let without_rows = cells.get_batch(&[]).err().map(text);
-    let epochs = cells.batches(BatchOptions::new(1)).err().map(text);
+    let epochs = cells.loader(LoaderOptions::new(1)).err().map(text);
     assert_eq!(by_index, epochs);
     assert_eq!(by_index, without_rows);
     by_index
@@ -46,7 +46,7 @@ fn refused(cells: &MappedCollection) -> Option<String> {
 #[test]
 fn two_entries_of_one_name_are_refused_and_named() {
     let layers = |keys: &[&str]| collection().layers(keys.iter().copied());
-    let cases: [(Builder, &[&str]); 9] = [
+    let cases: [(MappedCollectionBuilder, &[&str]); 9] = [
         (collection().obs(["X"]), &["layer \"X\"", "obs key \"X\""]),
         (
             layers(&["counts"]).obs(["kind", "counts"]),

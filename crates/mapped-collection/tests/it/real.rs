@@ -28,7 +28,7 @@ fn real_files_read_the_same_by_item_and_by_batch() {
         for (row, &index) in values.chunks_exact(shape[1]).zip(&rows) {
             let item = cells.get(index).expect("within bounds");
             assert_eq!(
-                item.row("X").map(|(_, v)| v.clone()),
+                item.row("X").map(|row| row.values().clone()),
                 Some(Values::F64(row.to_vec()))
             );
         }

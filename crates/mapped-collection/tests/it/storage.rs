@@ -10,8 +10,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use mapped_collection::{
-    Batch, BatchOptions, Batches, Error, Join, MappedCollection, MemoryStore, Output, Shuffle,
-    Values,
+    Batch, Error, IoOptions, Join, Loader, LoaderOptions, MappedCollection, MatrixFormat,
+    MemoryStore, Shuffle, Values,
 };
 
 use crate::store;
@@ -37,17 +37,19 @@ fn memory() -> MemoryStore {
 }
 
 fn open(store: MemoryStore) -> MappedCollection {
-    let cells = MappedCollection::builder([store]).cache_bytes(0).open();
+    let cells = MappedCollection::builder([store])
+        .io(IoOptions::new().cache_bytes(0))
+        .open();
     cells.expect("what is read when it opens is not touched")
 }
 
-fn options(workers: usize, shuffle: Shuffle) -> BatchOptions {
-    let options = BatchOptions::new(10).workers(workers).shuffle(shuffle);
-    options.output(Output::Csr).seed(3)
+fn options(workers: usize, shuffle: Shuffle) -> LoaderOptions {
+    let options = LoaderOptions::new(10).workers(workers).shuffle(shuffle);
+    options.output(MatrixFormat::Csr).seed(3)
 }
 
 /// The rows of each batch, or what went wrong.
-fn delivered(batches: &Batches) -> Vec<Result<Batch, Error>> {
+fn delivered(batches: &Loader) -> Vec<Result<Batch, Error>> {
     batches.epoch(0).collect()
 }
 
@@ -80,7 +82,7 @@ fn reads_that_fail_now_and_then_fail_their_batches() {
             for workers in [0, 1, 3] {
                 let expected = delivered(
                     &open(memory())
-                        .batches(options(workers, shuffle))
+                        .loader(options(workers, shuffle))
                         .expect("valid"),
                 );
                 let (every, count) = (Arc::new(AtomicU64::new(u64::MAX)), AtomicU64::new(0));
@@ -92,7 +94,7 @@ fn reads_that_fail_now_and_then_fail_their_batches() {
                         false => Ok(()),
                     }
                 }));
-                let batches = cells.batches(options(workers, shuffle)).expect("valid");
+                let batches = cells.loader(options(workers, shuffle)).expect("valid");
                 for each in [7, 50, 1000] {
                     every.store(each, Ordering::Relaxed);
                     let found = delivered(&batches);
@@ -125,7 +127,7 @@ fn a_storage_that_fails_for_good_fails_every_batch_and_ends() {
             }),
         );
         let batches = cells
-            .batches(options(workers, Shuffle::Exact))
+            .loader(options(workers, Shuffle::Exact))
             .expect("valid");
         let expected = delivered(&batches);
         broken.store(true, Ordering::Relaxed);
@@ -155,7 +157,7 @@ fn a_storage_that_stalls_is_waited_for_as_long_as_one_wants() {
         *gate.0.lock().expect("nobody panicked") = open;
         gate.1.notify_all();
     };
-    let batches = cells.batches(options(2, Shuffle::Exact)).expect("valid");
+    let batches = cells.loader(options(2, Shuffle::Exact)).expect("valid");
     let expected = delivered(&batches);
     for taken in [0, 1] {
         let mut epoch = batches.epoch(0);
@@ -198,8 +200,11 @@ impl Files {
     fn open(&self, mmap: bool, max_open_files: usize) -> MappedCollection {
         let paths = [self.first.clone(), store("base_b_csr.h5ad")];
         let builder = MappedCollection::builder(paths).join(Join::Outer);
-        let builder = builder.mmap(mmap).max_open_files(max_open_files);
-        builder.cache_bytes(0).open().expect("they open")
+        let builder = builder.io(IoOptions::new()
+            .mmap(mmap)
+            .max_open_files(max_open_files)
+            .cache_bytes(0));
+        builder.open().expect("they open")
     }
 }
 
@@ -322,11 +327,11 @@ fn files_that_change_under_an_epoch_give_errors_and_never_a_mixture() {
                 }
                 let here = Files::new(name);
                 let cells = here.open(mmap, open);
-                let options = BatchOptions::new(1)
+                let options = LoaderOptions::new(1)
                     .workers(workers)
                     .shuffle(Shuffle::Exact)
                     .seed(1);
-                let batches = cells.batches(options).expect("valid");
+                let batches = cells.loader(options).expect("valid");
                 let untouched = cells.get(-1).expect("it is there");
                 let expected: Vec<Batch> = batches
                     .epoch(0)
@@ -370,12 +375,12 @@ fn ten_thousand_epochs_dropped_anywhere_leave_nothing_behind() {
     let stores = ["base_a_csr.h5ad", "base_b_csr_v3.zarr", "h5_gzip.h5ad"].map(store);
     let cells = MappedCollection::builder(stores).join(Join::Outer).open();
     let cells = cells.expect("they open");
-    let batches: Vec<Batches> = [0, 1, 2]
+    let batches: Vec<Loader> = [0, 1, 2]
         .map(|workers| {
-            let options = BatchOptions::new(2)
+            let options = LoaderOptions::new(2)
                 .workers(workers)
                 .shuffle(Shuffle::Exact);
-            cells.batches(options).expect("valid")
+            cells.loader(options).expect("valid")
         })
         .into();
     let files = count("/proc/self/fd");

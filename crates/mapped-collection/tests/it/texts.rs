@@ -5,8 +5,8 @@ use std::error::Error as _;
 use std::path::Path;
 
 use mapped_collection::{
-    BatchOptions, Builder, Error, Join, MappedCollection, MemoryStore, Sampler, Shuffle, Split,
-    SplitOptions, Values,
+    Error, Join, LoaderOptions, MappedCollection, MappedCollectionBuilder, MemoryStore, Sampler,
+    Shuffle, SplitOptions, Values,
 };
 
 use crate::{faults, fixtures};
@@ -41,7 +41,7 @@ fn other(vars: &[&str]) -> MemoryStore {
         .array("X", &[1, vars.len() as u64], zeros)
 }
 
-fn open(builder: Builder) -> MappedCollection {
+fn open(builder: MappedCollectionBuilder) -> MappedCollection {
     builder.obs(["cell_type"]).open().expect("valid")
 }
 
@@ -49,35 +49,28 @@ fn open(builder: Builder) -> MappedCollection {
 fn requests() -> Vec<(&'static str, Error)> {
     let one = || MappedCollection::builder([cells()]);
     let two = |vars: &[&str]| MappedCollection::builder([cells(), other(vars)]);
-    let opening = |builder: Builder| builder.open().expect_err("it must not open");
-    let batches = |options: BatchOptions| {
-        open(one())
-            .batches(options)
-            .expect_err("it must be refused")
-    };
+    let opening = |builder: MappedCollectionBuilder| builder.open().expect_err("it must not open");
+    let loader =
+        |options: LoaderOptions| open(one()).loader(options).expect_err("it must be refused");
     let split =
         |options: SplitOptions| open(one()).split(&options).expect_err("it must be refused");
-    let fractions = |fractions: &[f64]| SplitOptions {
-        fractions: fractions.to_vec(),
-        split: Split::Rows,
-        seed: 0,
-    };
+    let fractions = |fractions: &[f64]| SplitOptions::new(fractions.iter().copied());
     let weights = |weights: Vec<f64>| {
         let sampler = Sampler::Weighted {
             weights: weights.into(),
             n_samples: None,
             replacement: true,
         };
-        batches(BatchOptions::new(1).sampler(sampler))
+        loader(LoaderOptions::new(1).sampler(sampler))
     };
     let resumed = |seed: u64| {
         let start = open(one())
-            .batches(BatchOptions::new(1).seed(seed))
+            .loader(LoaderOptions::new(1).seed(seed))
             .expect("valid")
-            .start_of(0)
+            .epoch_start(0)
             .expect("names can be read");
         let batches = open(one())
-            .batches(BatchOptions::new(1).seed(8))
+            .loader(LoaderOptions::new(1).seed(8))
             .expect("valid");
         batches.resume(&start).err()
     };
@@ -127,17 +120,17 @@ fn requests() -> Vec<(&'static str, Error)> {
                 .get_batch(&[0])
                 .expect_err("one name for two"),
         ),
-        ("batch size", batches(BatchOptions::new(0))),
-        ("memory", batches(BatchOptions::new(2).memory(10))),
-        ("rank", batches(BatchOptions::new(2).rank(2, 2))),
-        ("ranks", batches(BatchOptions::new(2).rank(0, 0))),
+        ("batch size", loader(LoaderOptions::new(0))),
+        ("memory", loader(LoaderOptions::new(2).memory(10))),
+        ("rank", loader(LoaderOptions::new(2).rank(2, 2))),
+        ("ranks", loader(LoaderOptions::new(2).rank(0, 0))),
         (
             "block",
-            batches(BatchOptions::new(2).shuffle(Shuffle::Blocks { rows: 0 })),
+            loader(LoaderOptions::new(2).shuffle(Shuffle::Blocks { rows: 0 })),
         ),
         (
             "rows",
-            batches(BatchOptions::new(2).sampler(Sampler::Rows([9].into()))),
+            loader(LoaderOptions::new(2).sampler(Sampler::Rows([9].into()))),
         ),
         ("too few weights", weights(vec![1.0])),
         ("negative weight", weights(vec![1.0, -1.0])),

@@ -1,7 +1,7 @@
 //! Labels of options that no store has are told, each with the nearest one.
 
 use mapped_collection::{
-    Builder, FilterValue, Label, LabelMatch, MappedCollection, MemoryStore, Values,
+    FilterValue, Label, LabelMatch, MappedCollection, MappedCollectionBuilder, MemoryStore, Values,
 };
 
 fn store(name: &str, kinds: &[&str], batches: Values) -> MemoryStore {
@@ -15,13 +15,13 @@ fn store(name: &str, kinds: &[&str], batches: Values) -> MemoryStore {
         .array("obs/batch", &[kinds.len() as u64], batches)
 }
 
-fn two() -> Builder {
+fn two() -> MappedCollectionBuilder {
     let a = store("a", &["B", "T cell"], Values::I64(vec![1, 2]));
     let b = store("b", &["NK", "mono"], Values::I64(vec![3, 4]));
     MappedCollection::builder([a, b]).layers([""; 0])
 }
 
-fn told(builder: Builder) -> Vec<String> {
+fn told(builder: MappedCollectionBuilder) -> Vec<String> {
     let cells = builder.open().expect("valid");
     cells
         .unmatched_labels()

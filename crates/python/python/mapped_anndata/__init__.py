@@ -1,14 +1,33 @@
 """Collections of AnnData files (h5ad, zarr) for a model, as they are on disk.
 
-`MappedCollection` has the interface of lamindb's class of that name: change the import. Its
-`loader` gives batches that were read ahead. `collate` is for torch's `DataLoader`.
+`MappedCollection` has the interface of lamindb's class of that name: only the import changes. Its
+`loader` returns epochs of batches that threads read ahead. `collate` is for torch's `DataLoader`.
+
+Examples
+--------
+>>> from mapped_anndata import MappedCollection
+>>> cells = MappedCollection(["demo/a.h5ad", "demo/b.h5ad"], obs_keys="cell_type")
+>>> for batch in cells.loader(512, shuffle="exact", seed=42):
+...     assert len(batch["X"]) == len(batch["cell_type"])
 """
 
+from . import types
 from ._collate import collate
 from ._collection import MappedCollection
+from ._core import __version__
 from ._csr import CsrMatrix
 from ._loader import Loader
-from ._sampler import Weighted
-from ._core import __version__
+from ._options import IoOptions
+from ._sampler import Balanced, Weighted
 
-__all__ = ["CsrMatrix", "Loader", "MappedCollection", "Weighted", "__version__", "collate"]
+__all__ = [
+    "Balanced",
+    "CsrMatrix",
+    "IoOptions",
+    "Loader",
+    "MappedCollection",
+    "Weighted",
+    "__version__",
+    "collate",
+    "types",
+]

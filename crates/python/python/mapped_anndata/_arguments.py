@@ -9,14 +9,31 @@ import math
 import operator
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
+from . import _core
+from .types import Array, FloatArray, Label, PathLike
 
-def paths(value: Any) -> Sequence[Any]:
-    """`path_list` as a sequence: a single path is a list of one."""
+T = TypeVar("T")
+
+
+def optional(check: Callable[[str, object], T], name: str, value: object) -> T | None:
+    """Checks an argument that may be None."""
+    return None if value is None else check(name, value)
+
+
+def instance(name: str, value: object, cls: type[T]) -> T:
+    """Checks that an argument is of a class."""
+    if not isinstance(value, cls):
+        raise TypeError(f"{name}: expected {cls.__name__}, found {_shown(value)}")
+    return value
+
+
+def paths(value: object) -> Sequence[PathLike]:
+    """Returns `path_list` as a sequence: a single path as a list of one."""
     if isinstance(value, (str, bytes, os.PathLike)):
         return [value]
     if isinstance(value, Sequence):
@@ -24,14 +41,15 @@ def paths(value: Any) -> Sequence[Any]:
     try:
         # The keys of a map, or the groups of an open file, would be taken for paths.
         if not isinstance(value, Mapping) and not _way_out(value):
-            return list(value)
+            iterable: Any = value
+            return list(iterable)
     except TypeError:
         pass
     raise TypeError(f"path_list: expected paths, found {_described(value)}")
 
 
-def path(position: int, value: Any) -> str:
-    """A path or URL as text, `~` expanded."""
+def path(position: int, value: PathLike) -> str:
+    """Returns a path or URL as text, `~` expanded."""
     try:
         return os.path.expanduser(os.fsdecode(value))
     except TypeError:
@@ -42,20 +60,24 @@ def path(position: int, value: Any) -> str:
     raise TypeError(f"path_list[{position}]: expected a path, found {_described(value)}")
 
 
-def _text(value: Any) -> str:
-    """What a class for paths prints; of anything else, nothing."""
+def _text(value: object) -> str:
+    """Returns what a class for paths prints, and an empty text for anything else."""
     return str(value) if hasattr(value, "parts") or hasattr(value, "joinpath") else ""
 
 
-def _described(value: Any) -> str:
-    """The type of what is no path, and what to give instead of it."""
+def _described(value: object) -> str:
+    """Returns the type of a value that is not a path, and what to give instead of it."""
     kind = type(value)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    name = (
+        kind.__qualname__
+        if kind.__module__ == "builtins"
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )
     return name + _way_out(value)
 
 
-def _way_out(value: Any) -> str:
-    """What to give instead of an object that people have where a path is wanted."""
+def _way_out(value: object) -> str:
+    """Says what to give instead of an object that people have where a path is wanted."""
     package = type(value).__module__.partition(".")[0]
     if package in ("anndata", "mudata", "spatialdata"):
         return ": write it to a file, and give the path of that"
@@ -66,19 +88,21 @@ def _way_out(value: Any) -> str:
     return ""
 
 
-def key(name: str, value: Any) -> str:
-    """The name of a column or matrix."""
+def key(name: str, value: object) -> str:
+    """Returns the name of a column or matrix."""
     if not isinstance(value, str):
         raise TypeError(f"{name}: expected a text, found {_shown(value)}")
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{name}: expected a text that is Unicode, found {_shown(value)}") from None
+        raise ValueError(
+            f"{name}: expected a text that is Unicode, found {_shown(value)}"
+        ) from None
     return str(value)
 
 
-def keys(name: str, value: str | Iterable[str] | None) -> list[str] | None:
-    """A single key is a list of one."""
+def keys(name: str, value: object) -> list[str] | None:
+    """Returns keys as a list: a single one as a list of one."""
     if value is None:
         return None
     if isinstance(value, str):
@@ -88,15 +112,15 @@ def keys(name: str, value: str | Iterable[str] | None) -> list[str] | None:
     return [key(name, of_value) for of_value in value]
 
 
-def encode_labels(value: Any) -> bool | list[str]:
-    """All keys, none, or a list of those that are encoded."""
+def encode_labels(value: object) -> bool | list[str]:
+    """Returns True for all keys, False for no key, or a list of the keys to encode."""
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
     return keys("encode_labels", value) or False
 
 
-def label(name: str, value: Any) -> str | int | float | bool | None:
-    """A label as a plain Python value; None where it is missing (NaN, None, NA, NaT)."""
+def label(name: str, value: object) -> Label | None:
+    """Returns a label as a plain Python value; None where it is missing (NaN, None, NA, NaT)."""
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
     # pandas need not be installed for its missing values to be known.
@@ -111,17 +135,21 @@ def label(name: str, value: Any) -> str | int | float | bool | None:
     if isinstance(value, (int, np.integer)) and not isinstance(value, np.timedelta64):
         number = int(value)
         if not -(2**127) <= number < 2**127:
-            raise ValueError(f"{name}: expected integers of at most 128 bits, found {_shown(number)}")
+            raise ValueError(
+                f"{name}: expected integers of at most 128 bits, found {_shown(number)}"
+            )
         return number
-    raise TypeError(f"{name}: expected labels that are texts, numbers or booleans, found {_shown(value)}")
+    raise TypeError(
+        f"{name}: expected labels that are texts, numbers or booleans, found {_shown(value)}"
+    )
 
 
-def _is_nat(value: Any) -> bool:
+def _is_nat(value: object) -> bool:
     return isinstance(value, (np.datetime64, np.timedelta64)) and bool(np.isnat(value))
 
 
-def labels(name: str, values: Any) -> list[str | int | float | bool | None]:
-    """One label, or any iterable of them."""
+def labels(name: str, values: object) -> list[Label | None]:
+    """Returns a list of labels, given one or any iterable of them."""
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         return [label(name, values)]
     if isinstance(values, np.ndarray) and values.ndim == 0:
@@ -129,31 +157,37 @@ def labels(name: str, values: Any) -> list[str | int | float | bool | None]:
     return [label(name, value) for value in values]
 
 
-def obs_filter(value: Any) -> list[tuple[str, list]]:
-    """A map of columns to their values as pairs."""
+def obs_filter(value: object) -> dict[str, list[Label | None]] | None:
+    """Returns columns and the labels that rows may have in them, given a dict or a pair."""
     if value is None:
-        return []
+        return None
     if not isinstance(value, Mapping):
+        pair: Any = value
         try:
             if isinstance(value, (str, bytes)):
                 raise TypeError
-            column, values = value
+            column, values = pair
         except (TypeError, ValueError):
             expected = "a dict of columns and their values"
             raise TypeError(f"obs_filter: expected {expected}, found {_shown(value)}") from None
         value = {column: values}
-    return [(key("obs_filter", column), labels("obs_filter", values)) for column, values in value.items()]
+    return {
+        key("obs_filter", column): labels("obs_filter", values) for column, values in value.items()
+    }
 
 
-def unknown_label(value: Any) -> Any:
-    """One label, or pairs of key and label."""
+def unknown_label(value: object) -> Label | list[tuple[str, Label | None]] | None:
+    """Returns one label, or pairs of key and label."""
     if isinstance(value, Mapping):
-        return [(key("unknown_label", of), label("unknown_label", of_key)) for of, of_key in value.items()]
+        return [
+            (key("unknown_label", of), label("unknown_label", of_key))
+            for of, of_key in value.items()
+        ]
     return label("unknown_label", value)
 
 
 def dtype(value: Any) -> str | None:
-    """The name of a numpy or torch type."""
+    """Returns the name of a numpy or torch type."""
     if value is None:
         return None
     if type(value).__module__ == "torch":
@@ -161,13 +195,16 @@ def dtype(value: Any) -> str | None:
     if isinstance(value, str):
         value = value.removeprefix("torch.")
     try:
-        return np.dtype(value).name
+        name: str = np.dtype(value).name
+        return name
     except (TypeError, ValueError) as error:
-        raise TypeError(f"dtype: expected an element type, found {_shown(value)}: {error}") from None
+        raise TypeError(
+            f"dtype: expected an element type, found {_shown(value)}: {error}"
+        ) from None
 
 
-def count(name: str, value: Any, least: int = 0, most: int = 2**63 - 1) -> int:
-    """A whole number within bounds."""
+def count(name: str, value: object, least: int = 0, most: int = 2**63 - 1) -> int:
+    """Returns a whole number within bounds."""
     number = _integer(name, value)
     if number < least:
         raise ValueError(f"{name}: expected {least} or more, found {number}")
@@ -176,8 +213,8 @@ def count(name: str, value: Any, least: int = 0, most: int = 2**63 - 1) -> int:
     return number
 
 
-def code(name: str, value: Any) -> int:
-    """An integer of 64 bits."""
+def code(name: str, value: object) -> int:
+    """Returns an integer of 64 bits."""
     number = _integer(name, value)
     if not -(2**63) <= number < 2**63:
         raise ValueError(f"{name}: expected an integer of 64 bits, found {number}")
@@ -194,14 +231,14 @@ def _integer(name: str, value: Any) -> int:
     raise TypeError(f"{name}: expected a whole number, found {_shown(value)}")
 
 
-def _is_bool(value: Any) -> bool:
+def _is_bool(value: object) -> bool:
     return isinstance(value, (bool, np.bool_)) or "bool" in str(getattr(value, "dtype", ""))
 
 
 def number(name: str, value: Any) -> float:
-    """A number that is finite."""
+    """Returns a finite number."""
     try:
-        # A text that reads as a number is none.
+        # A text is refused, even one that reads as a number.
         found = None if _is_bool(value) or isinstance(value, (str, bytes)) else float(value)
     except (TypeError, ValueError, OverflowError):
         found = None
@@ -212,71 +249,72 @@ def number(name: str, value: Any) -> float:
     return found
 
 
-def several(name: str, value: Any) -> list[Any]:
-    """What an iterable has, but the letters of a text."""
+def several(name: str, value: object) -> list[Any]:
+    """Returns the elements of an iterable that is not a text."""
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         raise TypeError(f"{name}: expected several values, found {_shown(value)}")
     return list(value)
 
 
-def flag(name: str, value: Any) -> bool:
-    """True or False."""
+def flag(name: str, value: object) -> bool:
+    """Returns True or False, as Python has them."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name}: expected True or False, found {_shown(value)}")
     return bool(value)
 
 
-def choice(name: str, value: Any, choices: Sequence[str | None]) -> Any:
-    """One of some values."""
+def choice(name: str, value: object, choices: tuple[T, ...]) -> T:
+    """Returns one of some texts, or None where that is one of the choices."""
     for known in choices:
         if value is known or (isinstance(value, str) and value == known):
             return known
     from difflib import get_close_matches
 
     expected = ", ".join(map(repr, choices[:-1])) + f" or {choices[-1]!r}"
-    texts = [known for known in choices if known is not None]
+    texts = [known for known in choices if isinstance(known, str)]
     near = get_close_matches(value.lower(), texts, 1) if isinstance(value, str) else []
     hint = f": did you mean {near[0]!r}?" if near else ""
     raise ValueError(f"{name}: expected {expected}, found {_shown(value)}{hint}")
 
 
-def weights(name: str, value: Any) -> np.ndarray:
-    """One number a row: `[n] float64`."""
+def on_host(value: Any) -> Array:
+    """Returns an array, tensor or sequence as an array; a tensor may lie on an accelerator."""
+    return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+
+
+def weights(name: str, value: object) -> FloatArray:
+    """Returns one number for each row: `[n]` float64."""
     try:
-        # A tensor may lie on an accelerator.
-        array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
-        if array.dtype.kind not in "biufO":
-            raise TypeError(f"elements of type {array.dtype}")
-        array = array.astype(np.float64)
+        found = on_host(value)
+        if found.dtype.kind not in "biufO":
+            raise TypeError(f"elements of type {found.dtype}")
+        array = found.astype(np.float64)
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
-        raise TypeError(f"{name}: expected one weight a row, found {_shown(value)}: {error}") from None
+        raise TypeError(
+            f"{name}: expected one weight a row, found {_shown(value)}: {error}"
+        ) from None
     if array.ndim != 1:
-        raise ValueError(f"{name}: expected one weight a row, found an array of shape {array.shape}")
+        raise ValueError(
+            f"{name}: expected one weight a row, found an array of shape {array.shape}"
+        )
     if (bad := array[~np.isfinite(array)]).size:
-        raise ValueError(f"{name}: expected weights that are finite and not negative, found {bad[0]}")
+        raise ValueError(
+            f"{name}: expected weights that are finite and not negative, found {bad[0]}"
+        )
     return array
 
 
-_UNITS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
-_BYTES = r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e\+?([0-9]{1,2}))?\s*(?:([KMGT])(i?))?B?\s*"
-
-
-def n_bytes(name: str, value: Any) -> int:
+def n_bytes(name: str, value: object) -> int:
     """A number of bytes, also a whole float such as `1e9`, or a text such as `500 MB` or `1 GiB`.
 
     `1G` and `1 GB` are 10^9, `1GiB` is 2^30.
     """
     expected = "a number of bytes such as 1073741824, 1e9 or '1 GiB'"
     if isinstance(value, str):
-        from fractions import Fraction
-
-        match = re.fullmatch(_BYTES, value, re.IGNORECASE | re.ASCII)
-        if match is None:
+        n = _core.byte_size(value)
+        if n is None:
             raise ValueError(f"{name}: expected {expected}, found {_shown(value)}")
-        digits, exponent, unit, binary = match.groups()
-        unit_bytes = (1024 if binary else 1000) ** _UNITS[(unit or "").upper()]
-        # A part of a byte is left out: 0.1 GiB is no whole number.
-        value = int(Fraction(digits) * 10 ** int(exponent or 0) * unit_bytes)
+        value = n
     elif isinstance(value, (float, np.floating)):
         if not math.isfinite(value) or value != int(value):
             raise ValueError(f"{name}: expected {expected}, found {value}")
@@ -287,14 +325,14 @@ def n_bytes(name: str, value: Any) -> int:
         raise TypeError(f"{name}: expected {expected}, found {_shown(value)}") from None
 
 
-def _shown(value: Any) -> str:
-    """A value for people; a long one by its type and its beginning."""
+def _shown(value: object) -> str:
+    """Returns a value for people; a long one by its type and its beginning."""
     text = repr(value)
     return text if len(text) <= 40 else f"{type(value).__name__} {text[:37]}..."
 
 
-def shuffle(value: bool | str | None) -> int | None:
-    """Rows of a block: 0 for an exact shuffle, None for none."""
+def shuffle(value: object) -> int | None:
+    """Returns the rows of a block: 0 for an exact shuffle, None without one."""
     if value is None or value is False:
         return None
     if value is True or (isinstance(value, str) and value == "exact"):

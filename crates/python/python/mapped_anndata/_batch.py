@@ -1,4 +1,4 @@
-"""Batches as the core gives them, finished for numpy or for torch."""
+"""Batches as the core returns them, finished for numpy or for torch."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._csr import CsrMatrix
+from .types import Array
 
 if TYPE_CHECKING:
     import torch
 
 
 def finish(batch: dict[str, Any], as_torch: bool) -> dict[str, Any]:
-    """Sparse matrices as `CsrMatrix`; with `as_torch`, arrays as tensors over the same memory."""
+    """Makes a `CsrMatrix` of sparse matrices and, with `as_torch`, tensors of arrays.
+
+    Tensors view the memory of the arrays.
+    """
     for key, value in batch.items():
         if isinstance(value, tuple):
             matrix = CsrMatrix(*value)
@@ -23,8 +27,8 @@ def finish(batch: dict[str, Any], as_torch: bool) -> dict[str, Any]:
     return batch
 
 
-def to_torch(array: np.ndarray) -> torch.Tensor:
-    """A tensor over the memory of an array."""
-    from ._torch import to_tensor
+def to_torch(array: Array) -> torch.Tensor:
+    """Returns a tensor over the memory of an array."""
+    import torch
 
-    return to_tensor(array)
+    return torch.from_numpy(array)

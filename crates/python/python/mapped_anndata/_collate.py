@@ -10,35 +10,38 @@ import numpy as np
 from . import _arguments as arguments
 from ._batch import to_torch
 from ._core import rows_of
+from .types import Array
 
 MISSING_CODE = -100
 """The code of a missing label: torch's default `ignore_index`."""
 
 
-class Item(dict):
-    """An item that was read with others, for which torch's `default_collate` has a way of its own:
-    see `_torch`."""
+class BulkItem(dict[str, Any]):
+    """An item that was read with others; `_torch` registers how torch's collate handles it."""
 
 
-class Items(list):
-    """A list of items whose arrays are rows of the arrays of one `block`, and the `missing_code` of
-    their collection."""
+class BulkItems(list[dict[str, Any]]):
+    """Items whose arrays are rows of the arrays of one `block`.
+
+    `missing_code` is that of their collection.
+    """
 
     def __init__(
         self,
         items: Iterable[dict[str, Any]],
         block: dict[str, Any] | None = None,
         missing_code: int | None = None,
-    ):
+    ) -> None:
         super().__init__(items)
         self.block = block or {}
         self.missing_code = missing_code
 
-    def whole(self, key: str) -> np.ndarray | None:
-        """The matrix whose rows the items have under a key, if they still do."""
+    def whole(self, key: str) -> Array | None:
+        """Returns the matrix whose rows the items have under a key, if they still do."""
         whole = self.block.get(key)
-        is_matrix = isinstance(whole, np.ndarray) and whole.ndim > 1
-        return whole if is_matrix and rows_of(whole, self, key) else None
+        if isinstance(whole, np.ndarray) and whole.ndim > 1 and rows_of(whole, self, key):
+            return whole
+        return None
 
 
 def collate(
@@ -46,25 +49,48 @@ def collate(
 ) -> dict[str, Any]:
     """Puts items together: a `collate_fn` for torch's `DataLoader`.
 
-    Rows of matrices become one matrix; when a `DataLoader` reads a whole batch at once
-    (`__getitems__`), that is the memory it was read into, not a copy. Encoded labels become int64
-    with `missing_code` where a label is missing. Numbers become an array, and a second one under
-    `<key>_valid` that tells which are there. Texts become a list, with None where one is missing.
+    Rows of matrices become one matrix. If a `DataLoader` reads a whole batch at once
+    (`__getitems__`), that is the memory that was read into, not a copy. Encoded labels become
+    int64. Numbers become an array, and a second array under `<key>_valid` says which are there.
+    Texts become a list, with None where one is missing.
 
     Where items differ, nothing is made up: a matrix that some items lack, or have at another
-    width, is a list with an entry (or None) for each item. A label column in which a batch has
-    nothing but missing values is taken for an encoded one.
+    width, becomes a list with an entry (or None) for each item. A label column in which a batch
+    has only missing values is treated as an encoded one.
 
-    Args:
-        items: What a collection gives; later changes to it are respected.
-        as_torch: Tensors; otherwise, numpy arrays.
-        missing_code: What a missing label becomes. By default, what it is in the collection that
-            the items were read from together; otherwise, -100.
+    Parameters
+    ----------
+    items
+        Items of a collection; changes to them are respected.
+    as_torch
+        Whether arrays become tensors.
+    missing_code
+        What a missing label becomes. By default, what it is in the collection that the items were
+        read from together, otherwise -100.
 
-    Raises:
-        ValueError: Two entries of the batch would have one name.
+    Returns
+    -------
+    dict
+        Each key of the items, with its batched values.
+
+    Raises
+    ------
+    ValueError
+        Two entries of the batch would have one name.
+
+    Examples
+    --------
+    >>> from mapped_anndata import MappedCollection, collate
+    >>> cells = MappedCollection(["demo/a.h5ad", "demo/b.h5ad"], obs_keys="cell_type")
+    >>> batch = collate([cells[0], cells[1500]], as_torch=False)
+    >>> batch["X"].shape, batch["cell_type"].dtype
+    ((2, 425), dtype('int64'))
+    >>> from torch.utils.data import DataLoader
+    >>> batch = next(iter(DataLoader(cells, batch_size=64, collate_fn=collate)))
+    >>> batch["X"].shape
+    torch.Size([64, 425])
     """
-    items = items if isinstance(items, Items) else Items(items)
+    items = items if isinstance(items, BulkItems) else BulkItems(items)
     as_torch = arguments.flag("as_torch", as_torch)
     if missing_code is None:
         missing_code = MISSING_CODE if items.missing_code is None else items.missing_code
@@ -90,10 +116,10 @@ def collate(
         elif any(issubclass(of_value, np.generic) for of_value in types) or f"{key}_valid" in block:
             if (validity := f"{key}_valid") in keys:
                 raise ValueError(
-                    f"a batch cannot hold both the entry {validity!r} and the validity of {key!r} under one name: "
-                    "leave one out of the items, or rename it"
+                    f"a batch cannot hold both the entry {validity!r} and the validity of {key!r} "
+                    "under one name: leave one out of the items, or rename it"
                 )
-            batch |= _numbers(key, values, types or {whole.dtype})
+            batch |= _numbers(key, values, types or {block[key].dtype})
         else:
             codes = [missing_code if value is np.nan else value for value in values]
             batch[key] = np.asarray(codes, dtype=np.int64)
@@ -102,15 +128,18 @@ def collate(
     return batch
 
 
-def _matrix(rows: list[Any]) -> np.ndarray | list[np.ndarray | None]:
-    """Rows as one matrix, or as they are where they differ in width or one is missing."""
+def _matrix(rows: list[Any]) -> Array | list[Array | None]:
+    """Returns rows as one matrix, or as they are where they differ in width or one is missing."""
     if len({row.shape if isinstance(row, np.ndarray) else None for row in rows}) == 1:
         return np.stack(rows)
     return [row if isinstance(row, np.ndarray) else None for row in rows]
 
 
-def _numbers(key: str, values: list[Any], types: set[Any]) -> dict[str, np.ndarray]:
-    """The numbers of a column, and which are there."""
+def _numbers(key: str, values: list[Any], types: set[Any]) -> dict[str, Array]:
+    """Returns the numbers of a column, and which are there."""
     filled = [0 if value is np.nan else value for value in values]
     valid = [value is not np.nan for value in values]
-    return {key: np.asarray(filled).astype(np.result_type(*types)), f"{key}_valid": np.asarray(valid)}
+    return {
+        key: np.asarray(filled).astype(np.result_type(*types)),
+        f"{key}_valid": np.asarray(valid),
+    }

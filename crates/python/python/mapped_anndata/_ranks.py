@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from types import FrameType
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+
+T = TypeVar("T")
 
 
 class Rank(NamedTuple):
@@ -24,19 +27,25 @@ _DIVIDERS = {"accelerate.data_loader": ("DataLoaderDispatcher", "IterableDataset
 
 
 def distributed() -> Any | None:
-    """torch.distributed where it is initialised. If it was never imported, it cannot be."""
+    """Returns torch.distributed where it is initialised. If it was never imported, it cannot be."""
     module = sys.modules.get("torch.distributed")
-    return module if module is not None and module.is_available() and module.is_initialized() else None
+    return (
+        module if module is not None and module.is_available() and module.is_initialized() else None
+    )
 
 
 def find(sent: Rank | None = None) -> Rank | None:
-    """The rank of this process; None where nothing says that there are others.
+    """Returns the rank of this process; None where nothing says that there are others.
 
-    Args:
-        sent: What the process that sent the loader here had found.
+    Parameters
+    ----------
+    sent
+        What the process that sent the loader here had found.
 
-    Raises:
-        RuntimeError: There are several ranks, and nothing says which this one is.
+    Raises
+    ------
+    RuntimeError
+        There are several ranks, and nothing says which this one is.
     """
     if (torch := distributed()) is not None:
         return Rank(torch.get_rank(), torch.get_world_size())
@@ -50,16 +59,18 @@ def find(sent: Rank | None = None) -> Rank | None:
         return Rank(rank, world_size)
     if world_size > 1:
         raise RuntimeError(
-            f"there are {world_size} ranks (WORLD_SIZE), and nothing says which of them this process is: read after "
-            "torch.distributed is initialised, set RANK, or give rank and world_size to `loader`"
+            f"there are {world_size} ranks (WORLD_SIZE), and nothing says which of them this "
+            "process is: read after torch.distributed is initialised, set RANK, or give rank and "
+            "world_size to `loader`"
         )
     return ALONE
 
 
 def world_size(sent: Rank | None = None) -> int:
-    """The number of ranks, which may be known before the rank of this process is."""
+    """Returns the number of ranks, which may be known before the rank of this process is."""
     if (torch := distributed()) is not None:
-        return torch.get_world_size()
+        n_ranks: int = torch.get_world_size()
+        return n_ranks
     return sent.world_size if sent is not None else _from_environment("WORLD_SIZE", 1) or 1
 
 
@@ -72,30 +83,33 @@ def _from_environment(name: str, least: int) -> int | None:
     except ValueError:
         number = -1
     if not least <= number < 2**32:
-        raise ValueError(f"{name}: expected a number from {least} to below 2^32 in the environment, found {text!r}")
+        raise ValueError(
+            f"{name}: expected a number from {least} to below 2^32 in the environment, "
+            f"found {text!r}"
+        )
     return number
 
 
 def worker() -> Rank:
-    """The worker of torch's `DataLoader` that this process is, and how many there are."""
+    """Returns the worker of torch's `DataLoader` that this process is, and how many there are."""
     data = sys.modules.get("torch.utils.data")
     info = data and data.get_worker_info()
     return ALONE if info is None else Rank(info.id, info.num_workers)
 
 
 def is_starting_worker() -> bool:
-    """Whether what is being pickled is for a process that is being started."""
+    """Tells whether something is being pickled for a process that is being started."""
     context = sys.modules.get("multiprocessing.context")
     return context is not None and context.get_spawning_popen() is not None
 
 
 def random_seed() -> int:
-    """A seed that nobody chose, below 2^63."""
+    """Returns a random seed, below 2^63."""
     return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def in_worker() -> bool:
-    """Whether this process is a worker of a `DataLoader`."""
+    """Tells whether this process is a worker of a `DataLoader`."""
     data = sys.modules.get("torch.utils.data")
     return data is not None and data.get_worker_info() is not None
 
@@ -103,25 +117,28 @@ def in_worker() -> bool:
 def check_undivided(checked: bool) -> None:
     """Refuses a caller that divides what it reads among ranks: rows would be divided twice.
 
-    Args:
-        checked: Whether callers that cannot be seen here need no check.
+    Parameters
+    ----------
+    checked
+        Whether callers that cannot be seen here need no check.
     """
-    frame = sys._getframe()
+    frame: FrameType | None = sys._getframe()
     unseen = not checked and in_worker() and any(name in sys.modules for name in _DIVIDERS)
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
         names = _DIVIDERS.get(module, ())
         if names and (name := type(frame.f_locals.get("self")).__name__) in names:
             raise RuntimeError(
-                f"the loader divides its rows among ranks, and {name} of accelerate would divide them again: use the "
-                "loader as it is, which `prepare` leaves alone, or make it with rank=0 and world_size=1 (and without a "
-                "sampler that divides)"
+                f"the loader divides its rows among ranks, and {name} of accelerate would divide "
+                "them again: use the loader as it is, which `prepare` leaves alone, or make it "
+                "with rank=0 and world_size=1 (and without a sampler that divides)"
             )
         if unseen and module == "multiprocessing.spawn":
             raise RuntimeError(
-                "the loader was made in a worker of a DataLoader, where nothing says whether accelerate divides its "
-                "rows among ranks again: make it before the workers start, or give it rank and world_size (0 and 1 if "
-                "accelerate's `prepare` was given the DataLoader)"
+                "the loader was made in a worker of a DataLoader, where nothing says whether "
+                "accelerate divides its rows among ranks again: make it before the workers start, "
+                "or give it rank and world_size (0 and 1 if accelerate's `prepare` was given the "
+                "DataLoader)"
             )
         # A forked worker's callers go on with those of its parent.
         unseen = unseen and module != "multiprocessing.popen_fork"
@@ -129,20 +146,20 @@ def check_undivided(checked: bool) -> None:
 
 
 def from_first(value: int) -> int:
-    """The value that rank 0 has; called by all ranks together."""
+    """Returns the value that rank 0 has. All ranks call it together."""
     torch = distributed()
     if torch is None or in_worker():
         raise RuntimeError(
-            "seed: several ranks need one seed, and rank 0 can only tell the others its own through torch.distributed, "
-            "in the process that trains: give a seed"
+            "seed: several ranks need one seed, and rank 0 can only tell the others its own "
+            "through torch.distributed, in the process that trains: give a seed"
         )
     values = [value]
     torch.broadcast_object_list(values, src=0)
     return values[0]
 
 
-def of_all(value: int, rank: Rank) -> Sequence[int] | None:
-    """The values of all ranks, called by all together; None where they cannot be asked."""
+def of_all(value: T, rank: Rank) -> Sequence[T] | None:
+    """Returns the values of all ranks, which call it together; None where they cannot be asked."""
     torch = distributed()
     if torch is None or in_worker() or rank != (torch.get_rank(), torch.get_world_size()):
         return None

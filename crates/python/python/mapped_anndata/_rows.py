@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Mapping, Set
-from typing import Any
+from typing import Any, SupportsIndex, TypeGuard
 
 import numpy as np
 
+from . import _arguments as arguments
 from . import _core
+from .types import Array, IntArray
 
 
-def is_rows(value: Any) -> bool:
-    """Whether something names rows by itself, rather than drawing others each time it is iterated."""
+def is_rows(value: object) -> bool:
+    """Tells whether a value names rows by itself; a sampler may draw others at each iteration."""
     return isinstance(value, (slice, range, list, tuple)) or _is_array(value)
 
 
-def is_one(value: Any) -> bool:
-    """Whether something is a single row number.
+def is_one(value: Any) -> TypeGuard[SupportsIndex]:
+    """Tells whether a value is a single row number.
 
-    Raises:
-        TypeError: It is a single value, but no integer.
+    Raises
+    ------
+    TypeError
+        It is a single value, but not an integer.
     """
     if isinstance(value, np.integer):
         return True
@@ -33,18 +37,25 @@ def is_one(value: Any) -> bool:
     return hasattr(value, "__index__")
 
 
-def rows(name: str, value: Any, n_obs: int) -> np.ndarray:
-    """Row numbers, none negative: `[n] int64`.
+def rows(name: str, value: Any, n_obs: int) -> IntArray:
+    """Returns row numbers from 0 on: `[n]` int64.
 
-    Args:
-        name: What errors call the argument.
-        value: Integers of any type, of which negative ones count from the end, in a list, array,
-            tensor, Series, range or iterator; a slice; or a mask of `n_obs` booleans.
-        n_obs: How many rows there are.
+    Parameters
+    ----------
+    name
+        The argument as errors call it.
+    value
+        Integers of any type, of which negative ones count from the end, in a list, array, tensor,
+        Series, range or iterator; a slice; or a mask of `n_obs` booleans.
+    n_obs
+        How many rows there are.
 
-    Raises:
-        TypeError: It is none of these; booleans and integers are mixed.
-        IndexError: A row is out of bounds, or a mask has another length.
+    Raises
+    ------
+    TypeError
+        The value does not name rows, or mixes booleans and integers.
+    IndexError
+        A row is out of bounds, or a mask has another length.
     """
     # Lists of plain integers are what samplers give: they are converted where it is fast.
     if (numbers := _core.row_numbers(value, n_obs)) is not None:
@@ -58,13 +69,17 @@ def rows(name: str, value: Any, n_obs: int) -> np.ndarray:
         array = _from_range(name, value, n_obs)
     elif hasattr(value, "__array__"):
         array = _from_array(name, value, n_obs)
-    elif isinstance(value, Iterable) and not isinstance(value, (str, bytes, bytearray, Mapping, Set)):
+    elif isinstance(value, Iterable) and not isinstance(
+        value, (str, bytes, bytearray, Mapping, Set)
+    ):
         array = _from_list(name, list(value), n_obs)
     else:
         raise _unexpected(name, type(value).__name__)
     if array.dtype == bool:
         if len(array) != n_obs:
-            raise IndexError(f"{name}: expected a mask of {n_obs} booleans, one a row, found {len(array)}")
+            raise IndexError(
+                f"{name}: expected a mask of {n_obs} booleans, one a row, found {len(array)}"
+            )
         return np.flatnonzero(array)
     # Before any conversion: a number beyond int64 would become another one.
     if (bad := array[(array < -n_obs) | (array >= n_obs)]).size:
@@ -73,17 +88,17 @@ def rows(name: str, value: Any, n_obs: int) -> np.ndarray:
     return np.where(array < 0, array + n_obs, array)
 
 
-def _is_array(value: Any) -> bool:
-    """numpy's arrays and scalars, torch's tensors, pandas' series and indexes."""
+def _is_array(value: object) -> bool:
+    """Tells whether a value is an array or scalar of numpy, a tensor, a Series or an Index."""
     return hasattr(value, "__array__") and hasattr(value, "ndim")
 
 
 def _scalar(value: Any) -> Any:
-    """The value of an array or tensor of no dimensions."""
+    """Returns the value of an array or tensor of no dimensions."""
     return value if isinstance(value, np.generic) else value.item()
 
 
-def _from_range(name: str, value: range, n_obs: int) -> np.ndarray:
+def _from_range(name: str, value: range, n_obs: int) -> IntArray:
     # Nothing is allocated for rows that do not exist.
     bad = next((row for row in (*value[:1], *value[-1:]) if not -n_obs <= row < n_obs), None)
     if bad is not None:
@@ -93,16 +108,17 @@ def _from_range(name: str, value: range, n_obs: int) -> np.ndarray:
     return np.arange(value.start, value[-1] + value.step, value.step, dtype=np.int64)
 
 
-def _from_array(name: str, value: Any, n_obs: int) -> np.ndarray:
+def _from_array(name: str, value: Any, n_obs: int) -> Array:
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise _unexpected(name, "masked elements")
     try:
-        # A tensor may lie on an accelerator.
-        array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+        array = arguments.on_host(value)
     except (TypeError, ValueError, RuntimeError) as error:
         raise _unexpected(name, f"{type(value).__name__}: {error}") from None
     if array.ndim != 1:
-        raise _unexpected(name, f"an array of shape {array.shape}" if array.ndim else type(value).__name__)
+        raise _unexpected(
+            name, f"an array of shape {array.shape}" if array.ndim else type(value).__name__
+        )
     if array.dtype == object:
         # Of pandas, for example: its own types of integers and booleans know missing values.
         return _from_list(name, array.tolist(), n_obs)
@@ -114,7 +130,7 @@ def _from_array(name: str, value: Any, n_obs: int) -> np.ndarray:
     return array
 
 
-def _from_list(name: str, values: list[Any], n_obs: int) -> np.ndarray:
+def _from_list(name: str, values: list[Any], n_obs: int) -> Array:
     types = set(map(type, values))
     # Of one type, since numpy makes floats of signed and unsigned integers together.
     if len(types) == 1 and issubclass(types.pop(), (bool, np.bool_, np.integer)):
@@ -131,7 +147,7 @@ def _from_list(name: str, values: list[Any], n_obs: int) -> np.ndarray:
 
 
 def _element(name: str, value: Any) -> int | bool:
-    """An element of a list as an integer or a boolean of Python's."""
+    """Returns an element of a list as an integer or a boolean of Python's."""
     if _is_array(value) and not isinstance(value, np.generic):
         if value.ndim:
             raise _unexpected(name, f"an element of shape {tuple(value.shape)}")
@@ -148,5 +164,5 @@ def _unexpected(name: str, found: str) -> TypeError:
     return TypeError(f"{name}: expected row numbers, a slice or a mask of booleans, found {found}")
 
 
-def _out_of_bounds(name: str, row: Any, n_obs: int) -> IndexError:
+def _out_of_bounds(name: str, row: object, n_obs: int) -> IndexError:
     return IndexError(f"{name}: index {row} is out of bounds for axis 0 with size {n_obs}")

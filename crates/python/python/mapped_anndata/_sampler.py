@@ -1,100 +1,167 @@
-"""Which rows an epoch has: what users give as `sampler`."""
+"""The rows of an epoch: what users give as `sampler`."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Set
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from . import _arguments as arguments
 from ._rows import is_rows, rows
+from .types import FloatArray, Sampler, SamplerLike
 
 
+@dataclass(frozen=True, eq=False)
 class Weighted:
     """Draws rows with probabilities proportional to weights: a `sampler` of a loader.
 
-    torch's `WeightedRandomSampler` is taken for one of these: its weights, number of samples and
-    replacement count, its generator does not.
+    A loader treats torch's `WeightedRandomSampler` as one of these: it takes its weights, number
+    of samples and replacement, and ignores its generator.
 
-    Args:
-        weights: One a row, not negative.
-        num_samples: Draws in an epoch; by default, as many as there are rows. Without
-            replacement: by default, as many as have a positive weight, and no more than these.
-        replacement: Whether a row may come again.
+    Parameters
+    ----------
+    weights
+        One for each row, not negative, in an array, tensor or list.
+    num_samples
+        Draws in an epoch. By default, as many as there are rows; without replacement, as many as
+        have a positive weight, which is also the most.
+    replacement
+        Whether a row may be drawn again.
+
+    Examples
+    --------
+    >>> from mapped_anndata import MappedCollection, Weighted
+    >>> cells = MappedCollection(["demo/a.h5ad", "demo/b.h5ad"], obs_keys=["cell_type", "donor"])
+    >>> weights = cells.get_label_weights(["cell_type", "donor"])
+    >>> loader = cells.loader(100, sampler=Weighted(weights, num_samples=1000))
+    >>> len(loader)
+    10
     """
 
-    def __init__(self, weights: Any, num_samples: int | None = None, replacement: bool = True):
-        self.weights = weights
-        self.num_samples = num_samples
-        self.replacement = replacement
+    weights: npt.ArrayLike = field(repr=False)
+    num_samples: int | None = None
+    replacement: bool = True
 
 
-class Sampler:
-    """A sampler in the form that the core takes: rows, weights, or an object that is asked anew for
-    the rows of each epoch."""
+@dataclass(frozen=True)
+class Balanced:
+    """Draws rows so that every label comes equally often: a `sampler` of a loader.
 
-    def __init__(self, sampler: Any, n_obs: int):
-        self.rows: np.ndarray | None = None
-        self.weights: np.ndarray | None = None
-        self.n_samples: int | None = None
-        self.replacement = True
-        self.drawing: Any = None
-        self._n_obs = n_obs
+    Rows are drawn with replacement. Rows without a label are never drawn.
+
+    Parameters
+    ----------
+    key
+        A key of obs. The collection need not have been asked for it.
+    num_samples
+        Draws in an epoch. By default, as many as there are rows.
+
+    Examples
+    --------
+    >>> from collections import Counter
+    >>> from mapped_anndata import Balanced, MappedCollection
+    >>> cells = MappedCollection(["demo/a.h5ad", "demo/b.h5ad"], obs_keys="donor")
+    >>> loader = cells.loader(100, sampler=Balanced("donor", num_samples=30_000))
+    >>> drawn = Counter(code for batch in loader for code in batch["donor"].tolist())
+    >>> all(abs(count - 10_000) < 500 for count in drawn.values())
+    True
+    """
+
+    key: str
+    num_samples: int | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CoreSampler:
+    """A sampler in the form that the core takes: one of the first four fields, or all rows."""
+
+    rows: npt.NDArray[np.uint32] | None = None
+    weights: FloatArray | None = None
+    balanced: str | None = None
+    """The key of the labels that come equally often."""
+    drawing: Sampler | None = None
+    """An object that is asked anew for the rows of each epoch."""
+    n_samples: int | None = None
+    replacement: bool = True
+
+    @classmethod
+    def of(cls, sampler: SamplerLike | None, n_obs: int) -> CoreSampler:
+        """Returns the form of a user's sampler."""
         if sampler is None:
-            return
-        if isinstance(sampler, (Weighted, _torch("WeightedRandomSampler"))):
-            self.weights = arguments.weights("sampler", sampler.weights)
-            self.replacement = arguments.flag("sampler.replacement", sampler.replacement)
-            if sampler.num_samples is not None:
-                self.n_samples = arguments.count("sampler.num_samples", sampler.num_samples)
-        elif is_rows(sampler):
-            self.rows = rows("sampler", sampler, n_obs).astype(np.uint32)
-        elif isinstance(sampler, (Iterator, Mapping, Set, str, bytes, bytearray)) or not isinstance(sampler, Iterable):
-            raise TypeError(
-                "sampler: expected rows, or an object that can be iterated anew for each epoch, found "
-                f"{type(sampler).__name__}"
+            return cls()
+        if isinstance(sampler, Balanced):
+            return cls(
+                balanced=arguments.key("sampler.key", sampler.key),
+                n_samples=_num_samples(sampler.num_samples),
             )
-        elif isinstance(sampler, _torch("BatchSampler")):
-            raise TypeError("sampler: expected a sampler of rows, found a BatchSampler: give the sampler inside of it")
-        else:
-            self.drawing = sampler
+        if isinstance(sampler, (Weighted, _torch("WeightedRandomSampler"))):
+            return cls(
+                weights=arguments.weights("sampler", sampler.weights),
+                n_samples=_num_samples(sampler.num_samples),
+                replacement=arguments.flag("sampler.replacement", sampler.replacement),
+            )
+        if is_rows(sampler):
+            return cls(rows=rows("sampler", sampler, n_obs).astype(np.uint32))
+        no_sampler = (Iterator, Mapping, Set, str, bytes, bytearray)
+        if isinstance(sampler, no_sampler) or not isinstance(sampler, Iterable):
+            raise TypeError(
+                "sampler: expected rows, or an object that can be iterated anew for each epoch, "
+                f"found {type(sampler).__name__}"
+            )
+        if isinstance(sampler, _torch("BatchSampler")):
+            raise TypeError(
+                "sampler: expected a sampler of rows, found a BatchSampler: give the sampler "
+                "inside of it"
+            )
+        return cls(drawing=cast(Sampler, sampler))
 
     @property
-    def divides(self) -> bool:
-        """Whether it divides the rows among ranks itself, as `DistributedSampler` does."""
-        return hasattr(self.drawing, "num_replicas")
+    def n_replicas(self) -> int | None:
+        """Among how many ranks it divides the rows itself, as `DistributedSampler` does."""
+        return getattr(self.drawing, "num_replicas", None)
 
     def n_rows(self) -> int | None:
-        """How many rows it will draw; None if nobody knows."""
+        """Returns how many rows `drawing` will draw; None if nobody knows."""
         try:
-            return len(self.drawing)
+            return len(cast(Any, self.drawing))
         except TypeError:
             return None
 
-    def check_repeats(self, drawn: np.ndarray, epoch: int) -> None:
-        """Refuses a sampler that draws other rows each time it is asked: where several processes ask
-        theirs, and cannot compare what they draw, some rows would be lost and others repeated."""
-        if not np.array_equal(drawn, self.draw(epoch)):
+    def draw(self, epoch: int, n_obs: int) -> npt.NDArray[np.uint32]:
+        """Returns the rows that `drawing` draws for an epoch."""
+        drawing: Any = self.drawing
+        if hasattr(drawing, "set_epoch"):
+            drawing.set_epoch(epoch)
+        return rows("sampler", list(drawing), n_obs).astype(np.uint32)
+
+    def check_repeats(self, drawn: npt.NDArray[np.uint32], epoch: int, n_obs: int) -> None:
+        """Refuses a sampler that draws other rows each time it is asked.
+
+        Where several processes each ask their own, and cannot compare what they draw, some rows
+        would be lost and others repeated.
+        """
+        if not np.array_equal(drawn, self.draw(epoch, n_obs)):
             raise RuntimeError(
-                f"sampler: {type(self.drawing).__name__} draws other rows each time, so that processes which divide them "
-                "would lose some: give rows (a list of what it draws), or a sampler whose rows depend on its seed and "
-                "`set_epoch` alone; or read in one process, without workers of a DataLoader, since a loader reads ahead "
-                "by itself; or initialise torch.distributed, over which ranks compare what they draw"
+                f"sampler: {type(self.drawing).__name__} draws other rows each time, so that "
+                "processes which divide them would lose some: give rows (a list of what it draws), "
+                "or a sampler whose rows depend on its seed and `set_epoch` alone; or read in one "
+                "process, without workers of a DataLoader, since a loader reads ahead by itself; "
+                "or initialise torch.distributed, over which ranks compare what they draw"
             )
 
-    def draw(self, epoch: int) -> np.ndarray:
-        """The rows of an epoch."""
-        if hasattr(self.drawing, "set_epoch"):
-            self.drawing.set_epoch(epoch)
-        return rows("sampler", list(self.drawing), self._n_obs).astype(np.uint32)
+
+def _num_samples(value: object) -> int | None:
+    return arguments.optional(arguments.count, "sampler.num_samples", value)
 
 
 def _torch(name: str) -> Any:
-    """A class of torch.utils.data; where torch was never imported, nothing is one."""
+    """Returns a class of torch.utils.data; if torch was never imported, a class of no object."""
     return getattr(sys.modules.get("torch.utils.data"), name, _NoClass)
 
 
 class _NoClass:
-    """What no object is one of."""
+    """A class without instances."""

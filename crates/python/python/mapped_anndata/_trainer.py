@@ -1,9 +1,9 @@
-"""What trainers look for in a loader, as they do in torch's `DataLoader`.
+"""The attributes that trainers look for in a loader, as in torch's `DataLoader`.
 
-Some of them put a `DataLoader` of their own around `dataset`, with the loader's `batch_size` and
-`collate_fn` (accelerate's `skip_first_batches` does): that one delivers the loader's batches. Others
-would rebuild a map-style `dataset` under a sampler of theirs (Ray Train does), which loses the
-loader's order: `dataset` is an `IterableDataset` to them.
+Some put a `DataLoader` of their own around `dataset`, with the loader's `batch_size` and
+`collate_fn` (accelerate's `skip_first_batches` does): that one delivers the loader's batches.
+Others would rebuild a map-style `dataset` under a sampler of theirs (Ray Train does), which loses
+the loader's order: to them, `dataset` is an `IterableDataset`.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 
 
 def register(*classes: type) -> None:
-    """Lets torch know, where it was imported, that classes are iterable datasets."""
+    """Tells torch, if it was imported, that classes are iterable datasets."""
     if (data := sys.modules.get("torch.utils.data")) is not None:
         for of_ours in classes:
             data.IterableDataset.register(of_ours)
 
 
 class Row(NamedTuple):
-    """A row of a batch: to be put together with the others again, not to be looked at."""
+    """A row of a batch, only to be put together with the others again."""
 
     batch: dict[str, Any]
     number: int
 
 
 class EpochRows:
-    """The rows of an epoch, one by one."""
+    """The rows of an epoch of a loader, one by one."""
 
-    def __init__(self, loader: Loader):
+    def __init__(self, loader: Loader) -> None:
         self._loader = loader
 
     def __iter__(self) -> Iterator[Row]:
@@ -42,43 +42,48 @@ class EpochRows:
                 yield Row(batch, number)
 
     def __len__(self) -> int:
-        """Rows of an epoch, of all ranks."""
+        """Returns the number of rows of an epoch, of all ranks."""
         return self._loader.n_rows
 
     def set_epoch(self, epoch: int) -> None:
-        """As the loader's."""
+        """Chooses the epoch that begins next, as the loader's method does."""
         self._loader.set_epoch(epoch)
 
 
 def batch_of(rows: Sequence[Row]) -> dict[str, Any]:
-    """The batch that rows were taken from."""
+    """Returns the batch that rows were taken from."""
     batch = rows[0].batch
-    if [(id(batch), n) for n in range(len(batch["_row_idx"]))] != [(id(row.batch), row.number) for row in rows]:
+    if [(id(batch), n) for n in range(len(batch["_row_idx"]))] != [
+        (id(row.batch), row.number) for row in rows
+    ]:
         raise RuntimeError(
-            "the rows of a loader's dataset were put together in other batches than the loader's own: give the "
-            "DataLoader around it the loader's batch_size"
+            "the rows of a loader's dataset were put together in other batches than the loader's "
+            "own: give the DataLoader around it the loader's batch_size"
         )
     return batch
 
 
 class LoaderSampler:
-    """The order of a loader, as trainers see it: they tell it the epoch."""
+    """The order of a loader, as trainers see it: they set its epoch."""
 
-    def __init__(self, loader: Loader):
+    def __init__(self, loader: Loader) -> None:
         self._loader = loader
 
     def set_epoch(self, epoch: int) -> None:
-        """As the loader's."""
+        """Chooses the epoch that begins next, as the loader's method does."""
         self._loader.set_epoch(epoch)
 
     def __len__(self) -> int:
-        """Rows of an epoch, of all ranks."""
+        """Returns the number of rows of an epoch, of all ranks."""
         return self._loader.n_rows
 
 
-def sampler_of(loader: Loader, in_order: bool) -> Any:
-    """A sampler that torch's `SequentialSampler` is a base of when rows come in file order, so that
-    trainers know they need not turn a shuffle off."""
+def sampler_of(loader: Loader, in_order: bool) -> LoaderSampler:
+    """Returns the sampler of a loader.
+
+    In file order, it is a `SequentialSampler` of torch, so that trainers know that they need not
+    turn a shuffle off.
+    """
     if in_order and "torch.utils.data" in sys.modules:
         from ._torch import InOrder
 

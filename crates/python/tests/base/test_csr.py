@@ -22,11 +22,17 @@ def test_it_is_the_dense_matrix(collection):
     matrix, dense = collection.get_batch(rows, output="csr")["X"], collection.get_batch(rows)["X"]
     assert isinstance(matrix, CsrMatrix) and not isinstance(matrix, tuple)
     assert len(matrix) == 4 and matrix.shape == dense.shape == (4, 300)
-    assert matrix.dtype == dense.dtype and matrix.nnz == len(matrix.data) == len(matrix.indices) == np.count_nonzero(dense)
+    assert matrix.dtype == dense.dtype and matrix.nnz == len(matrix.data) == len(
+        matrix.indices
+    ) == np.count_nonzero(dense)
     assert np.array_equal(matrix.toarray(), dense)
     of_scipy = matrix.to_scipy()
-    assert isinstance(of_scipy, scipy.sparse.csr_array) and np.array_equal(of_scipy.toarray(), dense)
-    assert np.shares_memory(of_scipy.data, matrix.data) and np.shares_memory(of_scipy.indices, matrix.indices)
+    assert isinstance(of_scipy, scipy.sparse.csr_array) and np.array_equal(
+        of_scipy.toarray(), dense
+    )
+    assert np.shares_memory(of_scipy.data, matrix.data) and np.shares_memory(
+        of_scipy.indices, matrix.indices
+    )
     # Its fields stand in the order of scipy's constructor.
     again = scipy.sparse.csr_array((matrix.data, matrix.indices, matrix.indptr), matrix.shape)
     assert np.array_equal(again.toarray(), dense)
@@ -34,13 +40,23 @@ def test_it_is_the_dense_matrix(collection):
 
 def test_no_rows(collection):
     matrix = collection.get_batch([], output="csr")["X"]
-    assert len(matrix) == 0 and matrix.shape == (0, 300) and matrix.nnz == 0 and matrix.toarray().shape == (0, 300)
+    assert (
+        len(matrix) == 0
+        and matrix.shape == (0, 300)
+        and matrix.nnz == 0
+        and matrix.toarray().shape == (0, 300)
+    )
 
 
 def test_it_prints_in_one_line(collection):
     matrix = collection.get_batch(range(2000), output="csr")["X"]
     text = repr(matrix)
-    assert text.startswith("CsrMatrix") and "2000 x 300" in text and "float32" in text and f"{matrix.nnz:,} stored" in text
+    assert (
+        text.startswith("CsrMatrix")
+        and "2000 x 300" in text
+        and "float32" in text
+        and f"{matrix.nnz:,} stored" in text
+    )
     assert len(text) < 80 and "\n" not in text
 
 
@@ -54,7 +70,9 @@ def test_it_cannot_be_changed_but_its_elements_can(collection):
     assert matrix == matrix and matrix != copy.copy(matrix) and hash(matrix) == hash(matrix)
 
 
-@pytest.mark.parametrize("other", [copy.copy, copy.deepcopy, lambda matrix: pickle.loads(pickle.dumps(matrix))])
+@pytest.mark.parametrize(
+    "other", [copy.copy, copy.deepcopy, lambda matrix: pickle.loads(pickle.dumps(matrix))]
+)
 def test_copies(collection, other):
     matrix = collection.get_batch([3, 9], output="csr")["X"]
     twin = other(matrix)

@@ -81,7 +81,11 @@ def any_sampler(r):
 @pytest.mark.parametrize("case", range(150))
 def test_every_row_comes_as_often_as_the_options_say(cells, case):
     r = random.Random(case)
-    order_options = {"sampler": any_sampler(r), "seed": r.randrange(5), "shuffle": r.choice([None, "exact", "blocks:3"])}
+    order_options = {
+        "sampler": any_sampler(r),
+        "seed": r.randrange(5),
+        "shuffle": r.choice([None, "exact", "blocks:3"]),
+    }
     orders = {}
 
     def order(epoch):
@@ -94,9 +98,19 @@ def test_every_row_comes_as_often_as_the_options_say(cells, case):
 
     def opened():
         world_size = r.randint(1, 5)
-        options = {"batch_size": r.randint(1, 15), "drop_last": r.random() < 0.3, "pad": r.random() < 0.6}
+        options = {
+            "batch_size": r.randint(1, 15),
+            "drop_last": r.random() < 0.3,
+            "pad": r.random() < 0.6,
+        }
         loaders = [
-            cells.loader(rank=rank, world_size=world_size, workers=r.randint(0, 2), **options, **order_options)
+            cells.loader(
+                rank=rank,
+                world_size=world_size,
+                workers=r.randint(0, 2),
+                **options,
+                **order_options,
+            )
             for rank in range(world_size)
         ]
         return loaders, options | {"world_size": world_size}
@@ -104,7 +118,9 @@ def test_every_row_comes_as_often_as_the_options_say(cells, case):
     loaders, options = opened()
     epoch, had, loaded = 0, 0, False
     for _ in range(r.randint(3, 8)):
-        match r.choice(["read", "read", "leave", "leave", "iter", "set", "resume", "resume", "pickle"]):
+        match r.choice(
+            ["read", "read", "leave", "leave", "iter", "set", "resume", "resume", "pickle"]
+        ):
             case "read" | "leave" as how:
                 expected = steps(order(epoch), had, **options)
                 most = len(expected) if how == "read" else r.randint(0, len(expected))

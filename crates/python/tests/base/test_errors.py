@@ -22,7 +22,11 @@ def test_a_bad_file_is_refused_by_name(case):
         for index in range(len(collection)):
             collection[index]
     text = str(raised.value)
-    assert case["file"] in text and (case["element"] or "") in text and case.get("contains", "") in text
+    assert (
+        case["file"] in text
+        and (case["element"] or "") in text
+        and case.get("contains", "") in text
+    )
 
 
 def test_a_batch_of_a_bad_file_is_refused_too():

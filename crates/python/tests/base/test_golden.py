@@ -4,11 +4,11 @@ import math
 
 import helpers
 import numpy as np
+import observe  # of fixtures/generate
 import pandas as pd
 import pytest
-
-import observe  # of fixtures/generate
 from lamindb.core._mapped_collection import MappedCollection as Reference
+
 from mapped_anndata import MappedCollection
 
 CASES = helpers.cases()
@@ -21,7 +21,9 @@ def options(case):
     options = dict(case["options"])
     if options.get("obs_filter") is not None:
         nan = lambda value: math.nan if value is None else value  # noqa: E731
-        options["obs_filter"] = {key: [nan(v) for v in values] for key, values in options["obs_filter"]}
+        options["obs_filter"] = {
+            key: [nan(v) for v in values] for key, values in options["obs_filter"]
+        }
     return options
 
 
@@ -40,7 +42,9 @@ def asks(expected):
     if "check_vars_sorted" in expected:
         asks["check_vars_sorted"] = True
     if "check_vars_non_aligned" in expected:
-        asks["check_vars_non_aligned"] = [entry["vars"] for entry in expected["check_vars_non_aligned"]]
+        asks["check_vars_non_aligned"] = [
+            entry["vars"] for entry in expected["check_vars_non_aligned"]
+        ]
     return asks
 
 
@@ -104,9 +108,29 @@ def compare_labels(ours, theirs, key):
     assert both[0] == both[1] and list(both[0]) == list(both[1])
 
 
-ATTRIBUTES = """n_obs n_obs_list n_vars n_vars_list shape indices storage_idx indices_list join_vars
-    var_joint var_list var_indices layers_keys obs_keys obsm_keys filtered encode_labels unknown_label
-    parallel path_list closed""".split()
+ATTRIBUTES = [
+    "n_obs",
+    "n_obs_list",
+    "n_vars",
+    "n_vars_list",
+    "shape",
+    "indices",
+    "storage_idx",
+    "indices_list",
+    "join_vars",
+    "var_joint",
+    "var_list",
+    "var_indices",
+    "layers_keys",
+    "obs_keys",
+    "obsm_keys",
+    "filtered",
+    "encode_labels",
+    "unknown_label",
+    "parallel",
+    "path_list",
+    "closed",
+]
 
 
 def plain(value):

@@ -70,7 +70,9 @@ def column(path, tid, values, chunks=None):
     return [item["new"] for item in made], read
 
 
-WIDTHS = [order + kind for order in "<>" for kind in ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"]]
+WIDTHS = [
+    order + kind for order in "<>" for kind in ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"]
+]
 
 
 @pytest.mark.parametrize("base", WIDTHS)
@@ -149,7 +151,11 @@ WIDE32 = dict(size=4, sign=31, exponent=(20, 11), mantissa=(0, 20), bias=1023)
 WIDE64 = dict(size=8, sign=63, exponent=(48, 15), mantissa=(0, 48), bias=16383)
 
 
-@pytest.mark.parametrize("layout", [QUAD, BFLOAT16, TF32, WIDE32, WIDE64], ids=["quad", "bfloat16", "tf32", "wide32", "wide64"])
+@pytest.mark.parametrize(
+    "layout",
+    [QUAD, BFLOAT16, TF32, WIDE32, WIDE64],
+    ids=["quad", "bfloat16", "tf32", "wide32", "wide64"],
+)
 @pytest.mark.parametrize("order", [h5t.ORDER_LE, h5t.ORDER_BE], ids=["le", "be"])
 def test_floats_of_any_layout(h5ad, layout, order):
     """The C library converts numbers to float64 as we do."""
@@ -162,10 +168,21 @@ def test_floats_of_any_layout(h5ad, layout, order):
     for i in range(len(words) - 14):
         words[i] &= ~(((1 << length) - 1) << at)
         words[i] |= (layout["bias"] + i - 40) % (1 << length) << at
-    special = [0, 1 << layout["sign"], ((1 << length) - 1) << at, ((1 << length) - 1) << at | 1 << layout["sign"]]
+    special = [
+        0,
+        1 << layout["sign"],
+        ((1 << length) - 1) << at,
+        ((1 << length) - 1) << at | 1 << layout["sign"],
+    ]
     words[: len(special)] = special
-    mask = ((1 << length) - 1) << at | 1 << layout["sign"] | ((1 << layout["mantissa"][1]) - 1) << layout["mantissa"][0]
-    data = b"".join((word & mask).to_bytes(size, "little" if order == h5t.ORDER_LE else "big") for word in words)
+    mask = (
+        ((1 << length) - 1) << at
+        | 1 << layout["sign"]
+        | ((1 << layout["mantissa"][1]) - 1) << layout["mantissa"][0]
+    )
+    data = b"".join(
+        (word & mask).to_bytes(size, "little" if order == h5t.ORDER_LE else "big") for word in words
+    )
     with h5py.File(h5ad, "r+") as f:
         del f["X"]
         raw(f, "X", tid, data, (N, 7), (5, 3))
@@ -183,10 +200,20 @@ def test_longdouble(h5ad, chunks):
     """numpy's widest floats become float64."""
     rng = np.random.default_rng(7)
     values = rng.normal(size=(N, 7)).astype(np.longdouble) / 3
-    values[0] = [np.nan, np.inf, -np.inf, 0, -0.0, np.longdouble(2) ** -1074 * 3 / 2, np.longdouble(2) ** 1024]
+    values[0] = [
+        np.nan,
+        np.inf,
+        -np.inf,
+        0,
+        -0.0,
+        np.longdouble(2) ** -1074 * 3 / 2,
+        np.longdouble(2) ** 1024,
+    ]
     with h5py.File(h5ad, "r+") as f:
         del f["X"]
-        made = f.create_dataset("X", data=values, chunks=chunks, compression="gzip" if chunks is True else None)
+        made = f.create_dataset(
+            "X", data=values, chunks=chunks, compression="gzip" if chunks is True else None
+        )
         made.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
     made = MappedCollection([h5ad])
     assert made[1]["X"].dtype == np.float64
@@ -270,19 +297,28 @@ def test_committed_types(tmp_path, libver):
     assert made[4]["kind"] == "b"
 
 
-LIBRARIES = glob.glob(os.path.join(os.path.dirname(h5py.__file__), "..", "h5py.libs", "libhdf5-*.so*"))
+LIBRARIES = glob.glob(
+    os.path.join(os.path.dirname(h5py.__file__), "..", "h5py.libs", "libhdf5-*.so*")
+)
 ALL = 0x1000 | 0x800 | 0x20 | 0x8 | 0x2
 
 
 @pytest.mark.skipif(not LIBRARIES, reason="no library beside h5py whose functions could be called")
 @pytest.mark.parametrize("libver", ["earliest", "latest"])
-@pytest.mark.parametrize("indexes", [[ALL], [0x8], [0x2], [0x20 | 0x800], [0x1000], [0x8, 0x2, 0x1000, 0x820]])
+@pytest.mark.parametrize(
+    "indexes", [[ALL], [0x8], [0x2], [0x20 | 0x800], [0x1000], [0x8, 0x2, 0x1000, 0x820]]
+)
 @pytest.mark.parametrize("limits", [None, (0, 0), (2, 1), (1000, 500)])
 def test_shared_messages(tmp_path, libver, indexes, limits):
     """Messages in the file's own heap, found by a list or a tree."""
     lib = ctypes.CDLL(LIBRARIES[0])
     lib.H5Pset_shared_mesg_nindexes.argtypes = [ctypes.c_int64, ctypes.c_uint]
-    lib.H5Pset_shared_mesg_index.argtypes = [ctypes.c_int64, ctypes.c_uint, ctypes.c_uint, ctypes.c_uint]
+    lib.H5Pset_shared_mesg_index.argtypes = [
+        ctypes.c_int64,
+        ctypes.c_uint,
+        ctypes.c_uint,
+        ctypes.c_uint,
+    ]
     lib.H5Pset_shared_mesg_phase_change.argtypes = [ctypes.c_int64, ctypes.c_uint, ctypes.c_uint]
     create = h5p.create(h5p.FILE_CREATE)
     assert lib.H5Pset_shared_mesg_nindexes(create.id, len(indexes)) >= 0
@@ -291,7 +327,13 @@ def test_shared_messages(tmp_path, libver, indexes, limits):
     if limits:
         assert lib.H5Pset_shared_mesg_phase_change(create.id, *limits) >= 0
     access = h5p.create(h5p.FILE_ACCESS)
-    access.set_libver_bounds(*((h5f.LIBVER_LATEST,) * 2 if libver == "latest" else (h5f.LIBVER_EARLIEST, h5f.LIBVER_LATEST)))
+    access.set_libver_bounds(
+        *(
+            (h5f.LIBVER_LATEST,) * 2
+            if libver == "latest"
+            else (h5f.LIBVER_EARLIEST, h5f.LIBVER_LATEST)
+        )
+    )
     path, data = tmp_path / "cells.h5ad", cells()
     for i in range(20):
         data.obs[f"c{i}"] = np.arange(N, dtype=["f8", "i4", "u2"][i % 3])
@@ -323,7 +365,9 @@ def test_a_name_that_is_no_text_hides_no_other(tmp_path, libver, group, n):
         ad.io.write_elem(f, "/", data)
         for i in range(n):
             f[group or "/"][b"caf\xe9%d" % i] = np.arange(N)
-    made = MappedCollection([path], layers_keys=["X", "counts"], obs_keys="kind", obsm_keys="pca", encode_labels=False)
+    made = MappedCollection(
+        [path], layers_keys=["X", "counts"], obs_keys="kind", obsm_keys="pca", encode_labels=False
+    )
     np.testing.assert_array_equal(made.get_batch(range(N))["counts"], data.X.toarray())
     assert [made[3]["kind"], made[3]["obsm_pca"].tolist()] == ["a", [6.0, 7.0]]
 
@@ -353,9 +397,23 @@ def test_fields_of_old_tables(tmp_path, kwargs):
     """Before anndata 0.7, obs is an array of records: its fields are of the same types."""
     flag = h5py.enum_dtype({"FALSE": 0, "TRUE": 1}, basetype="i4")
     logical = h5py.enum_dtype({"FALSE": 0, "TRUE": 1, "NA": -1}, basetype=">i2")
-    obs = np.zeros(N, [("index", "S6"), ("flag", flag), ("logical", logical), ("wide", np.longdouble), ("n", "u1")])
+    obs = np.zeros(
+        N,
+        [
+            ("index", "S6"),
+            ("flag", flag),
+            ("logical", logical),
+            ("wide", np.longdouble),
+            ("n", "u1"),
+        ],
+    )
     obs["index"] = [f"cell{i}" for i in range(N)]
-    obs["flag"], obs["logical"], obs["wide"], obs["n"] = np.arange(N) % 2, np.arange(N) % 3 - 1, np.arange(N) / 8, np.arange(N)
+    obs["flag"], obs["logical"], obs["wide"], obs["n"] = (
+        np.arange(N) % 2,
+        np.arange(N) % 3 - 1,
+        np.arange(N) / 8,
+        np.arange(N),
+    )
     path = tmp_path / "cells.h5ad"
     with h5py.File(path, "w") as f:
         f.create_dataset("obs", data=obs, dtype=obs.dtype, **kwargs)

@@ -12,12 +12,14 @@ import pytest
 import scipy.sparse as sp
 import zarr
 
-from mapped_anndata import MappedCollection
+from mapped_anndata import IoOptions, MappedCollection
 
 
 def cells(n_genes=7):
     x = np.random.default_rng(n_genes).poisson(1, (12, n_genes)).astype("f4")
-    obs = pd.DataFrame({"kind": pd.Categorical(list("abc") * 4)}, index=[f"c{i}" for i in range(12)])
+    obs = pd.DataFrame(
+        {"kind": pd.Categorical(list("abc") * 4)}, index=[f"c{i}" for i in range(12)]
+    )
     var = pd.DataFrame(index=[f"g{i}" for i in range(n_genes)])
     return ad.AnnData(sp.csr_matrix(x), obs=obs, var=var, layers={"dense": x})
 
@@ -65,22 +67,33 @@ def container(request, tmp_path_factory):
 
 
 def read(path):
-    made = MappedCollection([path], layers_keys=["X", "dense"], obs_keys="kind", encode_labels=False)
+    made = MappedCollection(
+        [path], layers_keys=["X", "dense"], obs_keys="kind", encode_labels=False
+    )
     batch = made.get_batch(range(len(made)))
     return batch["X"], batch["dense"], list(batch["kind"])
 
 
 def test_a_table_of_mudata(container):
-    for inner, n_genes in [("rna", 7), ("mod/rna", 7), ("mod/rna/", 7), ("atac", 5), ("mod/atac", 5)]:
+    for inner, n_genes in [
+        ("rna", 7),
+        ("mod/rna", 7),
+        ("mod/rna/", 7),
+        ("atac", 5),
+        ("mod/atac", 5),
+    ]:
         expected = cells(n_genes)
         x, dense, kind = read(f"{container}/{inner}")
-        assert np.array_equal(x, expected.X.toarray()) and np.array_equal(dense, expected.layers["dense"])
+        assert np.array_equal(x, expected.X.toarray()) and np.array_equal(
+            dense, expected.layers["dense"]
+        )
         assert kind == list(expected.obs["kind"])
 
 
 def test_two_tables_of_one_file(container):
     paths = [f"{container}/rna", f"{container}/atac"]
-    made = MappedCollection.with_io(paths, join="outer", max_open_files=1, cache_bytes=1 << 16)
+    io = IoOptions(max_open_files=1, cache_bytes=1 << 16)
+    made = MappedCollection(paths, join="outer", io=io)
     assert made.original_shapes == [(12, 7), (12, 5)]
     expected = [cells().X.toarray(), cells(5).X.toarray()]
     for collection in (made, pickle.loads(pickle.dumps(made))):
@@ -90,7 +103,9 @@ def test_two_tables_of_one_file(container):
 
 
 def test_a_container_is_named(container):
-    with pytest.raises(OSError, match=r"a MuData file with the tables mod/atac, mod/rna: name one") as error:
+    with pytest.raises(
+        OSError, match=r"a MuData file with the tables mod/atac, mod/rna: name one"
+    ) as error:
         MappedCollection([container])
     assert f"{container}/mod/atac" in str(error.value)
     for inner in ("rn", "mod/rn", "mod"):
@@ -134,12 +149,15 @@ def test_shards_in_a_zip_archive(tmp_path, compression):
     x = np.random.default_rng(0).poisson(1, (1000, 40)).astype("i4")
     group = zarr.open_group(tmp_path / "s.zarr", mode="w", zarr_format=3)
     ad.io.write_elem(group, "/", ad.AnnData(np.zeros((1000, 40), "f4")))
-    made = group.create_array("layers/l", shape=x.shape, dtype="i4", chunks=(10, 10), shards=(500, 40))
+    made = group.create_array(
+        "layers/l", shape=x.shape, dtype="i4", chunks=(10, 10), shards=(500, 40)
+    )
     made[:] = x
     made.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
     archive = zipped(tmp_path / "s.zarr", tmp_path / "s.zarr.zip", compression)
     for cache_bytes in (None, 0, 30_000):
-        cells_ = MappedCollection.with_io([archive], layers_keys="l", cache_bytes=cache_bytes)
+        io = IoOptions(cache_bytes=cache_bytes)
+        cells_ = MappedCollection([archive], layers_keys="l", io=io)
         assert np.array_equal(cells_.get_batch(range(1000))["l"], x)
         order = np.random.default_rng(1).permutation(1000)[:50]
         assert np.array_equal(cells_.get_batch(order)["l"], x[order])
@@ -162,7 +180,11 @@ class Streamed:
 def test_archives_written_as_streams_and_with_long_lengths(tmp_path):
     store = tmp_path / "a.zarr"
     cells().write_zarr(store)
-    for name, streamed, zip64 in [("d.zip", True, False), ("z.zip", False, True), ("dz.zip", True, True)]:
+    for name, streamed, zip64 in [
+        ("d.zip", True, False),
+        ("z.zip", False, True),
+        ("dz.zip", True, True),
+    ]:
         path = tmp_path / name
         target = Streamed(path) if streamed else path
         with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as out:
@@ -179,13 +201,17 @@ def others(folder):
     cells().write_h5ad(folder / "cells.h5ad")
     data = (folder / "cells.h5ad").read_bytes()
     (folder / "gz.h5ad").write_bytes(gzip.compress(data))
-    (folder / "rds.h5ad").write_bytes(gzip.compress(b"X\n\x00\x00\x00\x03" + bytes(range(256)) * 99))
+    (folder / "rds.h5ad").write_bytes(
+        gzip.compress(b"X\n\x00\x00\x00\x03" + bytes(range(256)) * 99)
+    )
     with zipfile.ZipFile(folder / "zip.h5ad", "w") as out:
         out.write(folder / "cells.h5ad", "cells.h5ad")
     np.savez(folder / "n.npz", data=np.zeros(3))
     pd.DataFrame({"gene": [1.0]}).to_csv(folder / "csv.h5ad")
     (folder / "page.h5ad").write_text("<!doctype html><title>Sign in</title>")
-    (folder / "lfs.h5ad").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    (folder / "lfs.h5ad").write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+    )
     (folder / "empty.h5ad").write_bytes(b"")
     with h5py.File(folder / "tenx.h5", "w") as file:
         for name in ("barcodes", "indptr", "indices", "data"):

@@ -86,20 +86,43 @@ def mixed(tmp_path_factory):
 def test_collate_where_items_differ(mixed):
     for items in ([mixed[i] for i in range(6)], mixed.__getitems__(range(6))):
         batch = together(items)
-        assert list(batch) == ["_store_idx", "X", "extra", "label", "n", "n_valid", "text", "x", "x_valid"]
-        assert batch["X"].dtype == np.result_type(np.float32, np.int64) and batch["X"].shape == (6, 2)
+        assert list(batch) == [
+            "_store_idx",
+            "X",
+            "extra",
+            "label",
+            "n",
+            "n_valid",
+            "text",
+            "x",
+            "x_valid",
+        ]
+        assert batch["X"].dtype == np.result_type(np.float32, np.int64) and batch["X"].shape == (
+            6,
+            2,
+        )
         assert [row is None for row in batch["extra"]] == [False] * 3 + [True] * 3
-        assert batch["label"].tolist() == [0, -100, 1, -100, -100, -100] and batch["label"].dtype == np.int64
-        assert batch["n"].dtype == np.int32 and batch["n_valid"].tolist() == [True, False, True] + [False] * 3
+        assert (
+            batch["label"].tolist() == [0, -100, 1, -100, -100, -100]
+            and batch["label"].dtype == np.int64
+        )
+        assert (
+            batch["n"].dtype == np.int32
+            and batch["n_valid"].tolist() == [True, False, True] + [False] * 3
+        )
         assert batch["n"][[0, 2]].tolist() == [1, 3]
         assert batch["text"] == ["x", "y", "x", None, None, None]
-        assert batch["x"].dtype == np.float32 and batch["x_valid"].tolist() == [True] * 3 + [False] * 3
+        assert (
+            batch["x"].dtype == np.float32 and batch["x_valid"].tolist() == [True] * 3 + [False] * 3
+        )
         assert np.isnan(batch["x"][2])
 
 
 def test_collate_of_only_missing_values(mixed):
     # The block tells what the items do not.
-    one = MappedCollection(mixed.path_list[:1], "X", ["label", "n", "text"], encode_labels=["label"])
+    one = MappedCollection(
+        mixed.path_list[:1], "X", ["label", "n", "text"], encode_labels=["label"]
+    )
     batch = together(one.__getitems__([1]))
     assert batch["label"].tolist() == [-100] and batch["n_valid"].tolist() == [False]
     assert batch["n"].dtype == np.int32
@@ -118,8 +141,14 @@ def test_collate_of_a_large_batch(collection):
     rows = np.arange(3350)
     batch = together(collection.__getitems__(rows))
     assert np.array_equal(batch["cell_type"], collection.get_batch(rows)["cell_type"])
-    numbers = MappedCollection(helpers.DEMO, obs_keys="cell_type", layers_keys=[], encode_labels=False)
-    assert together(numbers.__getitems__(rows))["cell_type"].count(None) == (batch["cell_type"] == -100).sum() > 0
+    numbers = MappedCollection(
+        helpers.DEMO, obs_keys="cell_type", layers_keys=[], encode_labels=False
+    )
+    assert (
+        together(numbers.__getitems__(rows))["cell_type"].count(None)
+        == (batch["cell_type"] == -100).sum()
+        > 0
+    )
 
 
 def test_collate_of_widths_that_differ():

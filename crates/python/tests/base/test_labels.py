@@ -21,7 +21,9 @@ def answers(collection, key):
     )
 
 
-@pytest.mark.parametrize("options", [{}, {"unknown_label": "T cell"}, {"encode_labels": False}, {"obs_keys": None}])
+@pytest.mark.parametrize(
+    "options", [{}, {"unknown_label": "T cell"}, {"encode_labels": False}, {"obs_keys": None}]
+)
 def test_labels_in_memory_need_no_file(tmp_path, options):
     paths = [shutil.copy(path, tmp_path) for path in helpers.DEMO if str(path).endswith(".h5ad")]
     chosen = {"obs_filter": {"cell_type": ["T cell", "B cell", np.nan]}}

@@ -15,7 +15,7 @@ import helpers
 import numpy as np
 import pytest
 
-from mapped_anndata import MappedCollection
+from mapped_anndata import IoOptions, MappedCollection
 
 
 def open_demo(**options):
@@ -83,22 +83,23 @@ def test_an_epoch_goes_on_in_a_fork():
     assert found == [b["X"].sum() for b in batches] and len(found) == 33
 
 
-@pytest.mark.parametrize("other", [copy.copy, copy.deepcopy, lambda c: pickle.loads(pickle.dumps(c))])
+@pytest.mark.parametrize(
+    "other", [copy.copy, copy.deepcopy, lambda c: pickle.loads(pickle.dumps(c))]
+)
 def test_copies_are_collections_of_their_own(other):
-    collection = MappedCollection.with_io(
+    io = IoOptions(cache_bytes="1 MiB", mmap=False)
+    collection = MappedCollection(
         helpers.DEMO,
         obs_keys=["cell_type"],
         obs_filter={"cell_type": ["T cell", np.nan]},
         join="outer",
         unknown_label="unknown",
         dtype="float64",
-        cache_bytes=1 << 20,
-        mmap=False,
+        io=io,
     )
     twin = other(collection)
     assert repr(twin) == repr(collection) and twin.encoders == collection.encoders
-    io = {"cache_bytes": 1 << 20, "max_open_files": None, "mmap": False, "csc_bytes": None}
-    assert twin._io == collection._io == io
+    assert twin._options == collection._options and twin._options.io == io
     for index in (0, 7, -1):
         helpers.assert_same_item(twin[index], collection[index])
     collection.close()
@@ -273,7 +274,7 @@ CSC = [str(helpers.STORES / name) for name in ("csc.h5ad", "csc_v3.zarr", "v06_c
 
 
 def test_columns_are_turned_into_rows_beforehand():
-    collection = MappedCollection.with_io(CSC, join="outer", csc_bytes=0)
+    collection = MappedCollection(CSC, join="outer", io=IoOptions(csc_bytes=0))
     parts = []
     collection.prepare(parts.append)
     assert parts == sorted(parts) and parts[0] > 0 and parts[-1] == 1

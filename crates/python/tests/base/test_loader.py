@@ -17,7 +17,9 @@ N = 3350
 
 @pytest.fixture(scope="module")
 def collection():
-    return MappedCollection(helpers.DEMO, obs_keys=["cell_type", "donor"], unknown_label={"cell_type": "unknown"})
+    return MappedCollection(
+        helpers.DEMO, obs_keys=["cell_type", "donor"], unknown_label={"cell_type": "unknown"}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +53,9 @@ def test_batches_hold_the_items(collection, starts, workers, output, shuffle):
         positions = rows(batch, starts)
         for row in range(0, len(positions), 29):
             item = collection[positions[row]]
-            assert np.array_equal(item["X"], X[row]) and item["_store_idx"] == batch["_store_idx"][row]
+            assert (
+                np.array_equal(item["X"], X[row]) and item["_store_idx"] == batch["_store_idx"][row]
+            )
             for key in ("cell_type", "donor"):
                 assert batch[key].dtype == np.int64
                 assert batch[key][row] == (-100 if item[key] is np.nan else item[key])
@@ -64,7 +68,9 @@ def test_batches_hold_the_items(collection, starts, workers, output, shuffle):
 
 def test_the_order_depends_on_seed_and_epoch_alone(collection, starts):
     def order(seed=0, of_epoch=0, **options):
-        loader = collection.loader(options.pop("batch_size", 100), shuffle="exact", seed=seed, **options)
+        loader = collection.loader(
+            options.pop("batch_size", 100), shuffle="exact", seed=seed, **options
+        )
         loader.set_epoch(of_epoch)
         return epoch(loader, starts).tolist()
 
@@ -150,10 +156,14 @@ def test_ranks_come_from_the_environment(collection, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     first = next(iter(collection.loader(10)))["_row_idx"]
     assert first.tolist() == list(range(10, 20))
-    assert next(iter(collection.loader(10, rank=0, world_size=1)))["_row_idx"].tolist() == list(range(10))
+    assert next(iter(collection.loader(10, rank=0, world_size=1)))["_row_idx"].tolist() == list(
+        range(10)
+    )
 
 
-@pytest.mark.parametrize("form", [list, np.array, tuple, lambda v: np.array(v, dtype=np.uint16), range])
+@pytest.mark.parametrize(
+    "form", [list, np.array, tuple, lambda v: np.array(v, dtype=np.uint16), range]
+)
 def test_a_sampler_of_rows(collection, starts, form):
     wanted = [7, 7, 3, 3349, 0] if form is not range else range(5, 30, 3)
     sampler = wanted if form is range else form(wanted)
@@ -188,7 +198,9 @@ def test_weights_of_rows(collection, starts):
 
 
 def test_the_code_of_missing_labels(collection):
-    codes = np.concatenate([batch["cell_type"] for batch in collection.loader(500, missing_code=-7)])
+    codes = np.concatenate(
+        [batch["cell_type"] for batch in collection.loader(500, missing_code=-7)]
+    )
     labels = collection.get_merged_labels("cell_type")
     missing = [label is np.nan for label in labels.tolist()]
     assert any(missing) and np.array_equal(codes == -7, missing)
@@ -205,7 +217,10 @@ def test_numbers_and_texts(tmp_path):
     two = helpers.write(tmp_path / "two.h5ad", X=np.eye(3), obs=obs[["f"]])
     collection = MappedCollection([one, two], obs_keys=["n", "t", "f"], encode_labels=False)
     batch = next(iter(collection.loader(6)))
-    assert batch["n"].dtype == np.int16 and batch["n_valid"].tolist() == [True, False, True] + [False] * 3
+    assert (
+        batch["n"].dtype == np.int16
+        and batch["n_valid"].tolist() == [True, False, True] + [False] * 3
+    )
     assert batch["n"][[0, 2]].tolist() == [1, 3]
     assert batch["t"] == ["x", "y", "z", None, None, None]
     assert batch["f_valid"].all() and np.isnan(batch["f"]).tolist() == [False, True, False] * 2
@@ -218,7 +233,9 @@ def test_sparse_batches_are_scipys(collection):
     dense = next(iter(collection.loader(64)))["X"]
     matrix = batch.to_scipy()
     assert isinstance(matrix, scipy.sparse.csr_array) and np.array_equal(matrix.toarray(), dense)
-    assert np.shares_memory(matrix.data, batch.data) and np.shares_memory(matrix.indices, batch.indices)
+    assert np.shares_memory(matrix.data, batch.data) and np.shares_memory(
+        matrix.indices, batch.indices
+    )
     check = scipy.sparse.csr_array((batch.data, batch.indices, batch.indptr), shape=batch.shape)
     assert check.has_canonical_format
 

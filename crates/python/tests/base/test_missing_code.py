@@ -17,7 +17,10 @@ def paths(tmp_path_factory):
     """Two stores; the second lacks a column and has a label that is the text nan."""
     folder = tmp_path_factory.mktemp("missing")
     X = np.arange(8, dtype=np.float32).reshape(4, 2)
-    obs = pd.DataFrame({"kind": pd.Categorical(["b", None, "nan", "a"]), "x": [0.5, np.nan, 1.5, 2.5]}, index=list("abcd"))
+    obs = pd.DataFrame(
+        {"kind": pd.Categorical(["b", None, "nan", "a"]), "x": [0.5, np.nan, 1.5, 2.5]},
+        index=list("abcd"),
+    )
     obs["batch"] = ["p", "q", "p", "q"]
     obs["size"] = pd.array([5, None, 7, 5], dtype="Int16")
     one = helpers.write(folder / "one.h5ad", X=X, obs=obs)
@@ -54,7 +57,10 @@ def test_where_stores_differ(paths):
     assert collection.get_batch(range(8))["batch"].tolist() == expected
     # Items that were read together know the code of their collection.
     assert collate(collection.__getitems__(range(8)), as_torch=False)["batch"].tolist() == expected
-    assert collate([collection[i] for i in range(8)], as_torch=False, missing_code=9)["batch"].tolist() == expected
+    assert (
+        collate([collection[i] for i in range(8)], as_torch=False, missing_code=9)["batch"].tolist()
+        == expected
+    )
 
 
 def test_without_a_code_items_have_nan_and_batches_minus_100(paths):
@@ -64,7 +70,9 @@ def test_without_a_code_items_have_nan_and_batches_minus_100(paths):
     assert collection.get_batch([1])["kind"].tolist() == [-100]
     assert collate([collection[1]], as_torch=False)["kind"].tolist() == [-100]
     assert collate([collection[1]], as_torch=False, missing_code=7)["kind"].tolist() == [7]
-    assert collate(collection.__getitems__([1]), as_torch=False, missing_code=7)["kind"].tolist() == [7]
+    assert collate(collection.__getitems__([1]), as_torch=False, missing_code=7)[
+        "kind"
+    ].tolist() == [7]
 
 
 def test_a_batch_may_have_another_code(paths):
@@ -72,16 +80,22 @@ def test_a_batch_may_have_another_code(paths):
     assert collection.get_batch([1], missing_code=3)["kind"].tolist() == [3]
     assert next(iter(collection.loader(2, missing_code=3)))["kind"].tolist() == [1, 3]
     # Items have the collection's; collate does not know which of them was missing.
-    assert collate(collection.__getitems__([1]), as_torch=False, missing_code=3)["kind"].tolist() == [9]
+    assert collate(collection.__getitems__([1]), as_torch=False, missing_code=3)[
+        "kind"
+    ].tolist() == [9]
 
 
 def test_what_is_not_encoded_has_no_code(paths):
-    collection = MappedCollection(paths, obs_keys=["kind", "x", "size"], encode_labels=False, missing_code=9)
+    collection = MappedCollection(
+        paths, obs_keys=["kind", "x", "size"], encode_labels=False, missing_code=9
+    )
     for item in (collection[1], collection.__getitems__([1])[0]):
         assert item["kind"] is np.nan and item["size"] is np.nan and np.isnan(item["x"])
 
 
-@pytest.mark.parametrize("other", [copy.copy, copy.deepcopy, lambda c: pickle.loads(pickle.dumps(c))])
+@pytest.mark.parametrize(
+    "other", [copy.copy, copy.deepcopy, lambda c: pickle.loads(pickle.dumps(c))]
+)
 def test_copies_keep_the_code(paths, other):
     twin = other(opened(paths, missing_code=9))
     assert twin.missing_code == 9 and twin[1]["kind"] == 9 and "missing_code=9" in repr(twin)
@@ -125,7 +139,9 @@ def with_nan_category(path, dtype):
     with h5py.File(path, "r+") as file:
         attrs = dict(file["obs/dose/categories"].attrs)
         del file["obs/dose/categories"]
-        file["obs/dose"].create_dataset("categories", data=np.array([0.5, np.nan, 3.5], dtype=dtype))
+        file["obs/dose"].create_dataset(
+            "categories", data=np.array([0.5, np.nan, 3.5], dtype=dtype)
+        )
         file["obs/dose/categories"].attrs.update(attrs)
     return str(path)
 
@@ -138,7 +154,9 @@ def test_a_nan_among_the_categories_is_missing(tmp_path, dtype):
     assert collection.get_merged_categories("dose") == [0.5, 3.5]
     expected = [0, -100, 1, 0, -100]
     assert collection.get_batch(range(5))["dose"].tolist() == expected
-    assert [item["dose"] is np.nan for item in collection.__getitems__(range(5))] == [e == -100 for e in expected]
+    assert [item["dose"] is np.nan for item in collection.__getitems__(range(5))] == [
+        e == -100 for e in expected
+    ]
     assert [collection[i]["dose"] is np.nan for i in range(5)] == [e == -100 for e in expected]
     assert np.isnan(collection.get_merged_labels("dose")).tolist() == [e == -100 for e in expected]
     coded = MappedCollection([path], obs_keys="dose", missing_code=-7)

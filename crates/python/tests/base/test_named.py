@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mapped_anndata import MappedCollection, Weighted, collate
+from mapped_anndata import Balanced, IoOptions, MappedCollection, Weighted, collate
 from mapped_anndata import _arguments as arguments
 
 A = helpers.DEMO[0]
@@ -26,14 +26,50 @@ def refused(name, call):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("layers_keys", value) for value in (1, [None], ["X", 2], [b"X"], {"X": 0, 1: 0}, "\ud800", True)),
-        *(("obs_keys", value) for value in (1, [1], ["cell_type", None], b"cell_type", [["cell_type"]], np.array([1]))),
+        *(
+            ("layers_keys", value)
+            for value in (1, [None], ["X", 2], [b"X"], {"X": 0, 1: 0}, "\ud800", True)
+        ),
+        *(
+            ("obs_keys", value)
+            for value in (1, [1], ["cell_type", None], b"cell_type", [["cell_type"]], np.array([1]))
+        ),
         *(("obsm_keys", value) for value in (1, [1.0], [("X_pca",)])),
         *(("encode_labels", value) for value in (1, 0.0, [1], [None], object())),
-        *(("unknown_label", value) for value in (object(), ["a"], {1: "a"}, {"cell_type": ["a"]}, 1j, 2**200, b"a")),
-        *(("obs_filter", value) for value in ("ab", 5, ("a", "b", "c"), {1: "a"}, {"cell_type": [object()]}, {"n": 2**200})),
-        *(("join", value) for value in ("left", "Inner", 1, True, ["inner"], np.array(["inner"]), b"inner")),
-        *(("dtype", value) for value in ("float99", "complex64", 5, "torch.float99", object(), [1], {}, "U5", "bfloat16", "M8[s]")),
+        *(
+            ("unknown_label", value)
+            for value in (object(), ["a"], {1: "a"}, {"cell_type": ["a"]}, 1j, 2**200, b"a")
+        ),
+        *(
+            ("obs_filter", value)
+            for value in (
+                "ab",
+                5,
+                ("a", "b", "c"),
+                {1: "a"},
+                {"cell_type": [object()]},
+                {"n": 2**200},
+            )
+        ),
+        *(
+            ("join", value)
+            for value in ("left", "Inner", 1, True, ["inner"], np.array(["inner"]), b"inner")
+        ),
+        *(
+            ("dtype", value)
+            for value in (
+                "float99",
+                "complex64",
+                5,
+                "torch.float99",
+                object(),
+                [1],
+                {},
+                "U5",
+                "bfloat16",
+                "M8[s]",
+            )
+        ),
         *(("cache_categories", value) for value in ("yes", 1, None)),
         *(("parallel", value) for value in ("no", 0, None)),
         *(("missing_code", value) for value in (np.nan, 2**70, "x", 1.0, True)),
@@ -48,15 +84,30 @@ def test_of_a_collection(name, value):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("cache_bytes", value) for value in (-1, 1.5, "1..5G", "5 iB", np.nan, np.inf, "a lot", 2**64, True, [1])),
+        *(
+            ("cache_bytes", value)
+            for value in (-1, 1.5, "1..5G", "5 iB", np.nan, np.inf, "a lot", 2**64, True, [1])
+        ),
         *(("csc_bytes", value) for value in (-1, "1 XB", 0.1)),
         *(("max_open_files", value) for value in (-1, 64.0, "64", 2**64, True)),
         *(("mmap", value) for value in ("yes", 1)),
     ],
     ids=str,
 )
-def test_of_with_io(name, value):
-    refused(name, lambda: MappedCollection.with_io([A], **{name: value}))
+def test_of_io_options(name, value):
+    refused(name, lambda: IoOptions(**{name: value}))
+
+
+def test_io_options_are_one_argument():
+    for value in ({"mmap": False}, 64, "1 GiB", IoOptions):
+        refused("io: expected IoOptions", lambda value=value: MappedCollection([A], io=value))
+    options = IoOptions(cache_bytes="1 KiB", csc_bytes=1e6)
+    assert options == IoOptions(cache_bytes=1024, csc_bytes=10**6)
+    assert (options.cache_bytes, options.csc_bytes, options.max_open_files) == (1024, 10**6, None)
+    with pytest.raises(AttributeError):
+        options.mmap = False
+    with pytest.raises(TypeError):
+        IoOptions(1024)
 
 
 @pytest.mark.parametrize(
@@ -80,11 +131,54 @@ def test_of_a_batch(collection, name, value):
         *(("batch_size", value) for value in (64.0, None, "64", 0, -1, 2**64, True, [8])),
         *(("seed", value) for value in (3.5, 2**63, 2**64, -1, "a")),
         *(("workers", value) for value in (None, -1, 1.0, 2**64, True)),
-        *(("memory", value) for value in ("1..5G", None, np.nan, np.inf, -1, -1.0, "-1 GiB", "", "1 QB", "5 iB", 1e9 + 0.5, 2**64, "1e99")),
+        *(
+            ("memory", value)
+            for value in (
+                "1..5G",
+                None,
+                np.nan,
+                np.inf,
+                -1,
+                -1.0,
+                "-1 GiB",
+                "",
+                "1 QB",
+                "5 iB",
+                1e9 + 0.5,
+                2**64,
+                "1e99",
+            )
+        ),
         *(("drop_last", value) for value in ("yes", 1, None)),
-        *(("shuffle", value) for value in ("sometimes", "blocks:0", "blocks:-1", "blocks:1e3", "blocks:" + "9" * 5000, 1, np.eye(2))),
-        *(("sampler", value) for value in (5, "01", Weighted(np.ones((1100, 1))), Weighted([np.nan] * 1100), Weighted("a"))),
-        *(("sampler", Weighted(value)) for value in ([1.0] * 3, [-1.0] * 1100, [np.inf] * 1100, [1j] * 1100, None, 5, object())),
+        *(
+            ("shuffle", value)
+            for value in (
+                "sometimes",
+                "blocks:0",
+                "blocks:-1",
+                "blocks:1e3",
+                "blocks:" + "9" * 5000,
+                1,
+                np.eye(2),
+            )
+        ),
+        *(
+            ("sampler", value)
+            for value in (
+                5,
+                "01",
+                Weighted(np.ones((1100, 1))),
+                Weighted([np.nan] * 1100),
+                Weighted("a"),
+            )
+        ),
+        *(
+            ("sampler", Weighted(value))
+            for value in ([1.0] * 3, [-1.0] * 1100, [np.inf] * 1100, [1j] * 1100, None, 5, object())
+        ),
+        *(("sampler", Weighted(np.ones(1100), value)) for value in (-1, 2.5, "9", True)),
+        *(("sampler", Balanced(value)) for value in (None, 5, ["cell_type"], "\ud800")),
+        *(("sampler", Balanced("cell_type", value)) for value in (-1, 2.5, "9", 2**40, True)),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -107,7 +201,10 @@ def test_of_other_methods(collection):
     refused("scaler", lambda: collection.get_label_weights("cell_type", scaler="1"))
     refused("scaler", lambda: collection.get_label_weights("cell_type", scaler=np.nan))
     refused("scaler", lambda: collection.get_label_weights("cell_type", scaler=10**400))
-    refused("return_categories", lambda: collection.get_label_weights("cell_type", return_categories="yes"))
+    refused(
+        "return_categories",
+        lambda: collection.get_label_weights("cell_type", return_categories="yes"),
+    )
     refused("label_key", lambda: collection.get_merged_labels(1))
     refused("label_key", lambda: collection.get_merged_categories(["cell_type"]))
     refused("store", lambda: collection.presence(-1))
@@ -150,7 +247,28 @@ def test_numbers_of_bytes(value, expected):
     assert found == expected and type(found) is int
 
 
-@pytest.mark.parametrize("value", ["1..5G", "G", "", " ", "1 Gi B", "5 iB", "5i", "1,5G", "1e", "e9", "1e-3", "0x10", "1_000", "١", "1\u212a", "nan", "inf"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "1..5G",
+        "G",
+        "",
+        " ",
+        "1 Gi B",
+        "5 iB",
+        "5i",
+        "1,5G",
+        "1e",
+        "e9",
+        "1e-3",
+        "0x10",
+        "1_000",
+        "١",
+        "1\u212a",
+        "nan",
+        "inf",
+    ],
+)
 def test_texts_that_are_no_numbers_of_bytes(value):
     with pytest.raises(ValueError, match="memory: expected a number of bytes"):
         arguments.n_bytes("memory", value)
@@ -165,25 +283,39 @@ def test_numbers_within_bounds():
     for value in (3.0, "3", None, True, np.True_, np.array([3]), np.nan):
         with pytest.raises(TypeError, match="n: expected a whole number"):
             arguments.count("n", value)
-    assert arguments.code("code", -(2**63)) == -(2**63) and arguments.code("code", np.int8(-1)) == -1
+    assert (
+        arguments.code("code", -(2**63)) == -(2**63) and arguments.code("code", np.int8(-1)) == -1
+    )
 
 
 def test_flags_are_booleans_of_python_or_numpy():
     assert arguments.flag("f", np.True_) is True and arguments.flag("f", False) is False
-    collection = MappedCollection([A], encode_labels=np.True_, parallel=np.False_, cache_categories=np.True_)
+    collection = MappedCollection(
+        [A], encode_labels=np.True_, parallel=np.False_, cache_categories=np.True_
+    )
     assert collection.parallel is False
 
 
 def test_a_choice_names_the_nearest():
-    with pytest.raises(ValueError, match="join: expected 'inner', 'outer' or None, found 'iner': did you mean 'inner'?"):
+    with pytest.raises(
+        ValueError,
+        match="join: expected 'inner', 'outer' or None, found 'iner': did you mean 'inner'?",
+    ):
         MappedCollection([A], join="iner")
-    with pytest.raises(ValueError, match="output: expected 'dense' or 'csr', found 'CSR': did you mean 'csr'?"):
+    with pytest.raises(
+        ValueError, match="output: expected 'dense' or 'csr', found 'CSR': did you mean 'csr'?"
+    ):
         MappedCollection([A]).get_batch([0], output="CSR")
-    assert MappedCollection([A], join=np.str_("outer"))._options["join"] == "outer"
+    assert MappedCollection([A], join=np.str_("outer"))._options.join == "outer"
 
 
 def test_keys_in_any_form_are_plain_texts():
-    for keys in (np.array(["cell_type"]), pd.Index(["cell_type"]), np.str_("cell_type"), iter(["cell_type"])):
+    for keys in (
+        np.array(["cell_type"]),
+        pd.Index(["cell_type"]),
+        np.str_("cell_type"),
+        iter(["cell_type"]),
+    ):
         found = MappedCollection([A], obs_keys=keys).obs_keys
         assert found == ["cell_type"] and type(found[0]) is str
 
@@ -194,4 +326,9 @@ def test_labels_of_every_type_are_taken():
         assert collection.encoders["cell_type"]["T cell"] == -1
     for missing in (None, np.nan, pd.NA, pd.NaT, np.float32("nan"), np.datetime64("NaT")):
         assert arguments.label("unknown_label", missing) is None
-    assert arguments.labels("f", [np.int8(1), np.float16(0.5), np.longdouble(2), np.True_]) == [1, 0.5, 2.0, True]
+    assert arguments.labels("f", [np.int8(1), np.float16(0.5), np.longdouble(2), np.True_]) == [
+        1,
+        0.5,
+        2.0,
+        True,
+    ]

@@ -16,8 +16,14 @@ def path(tmp_path_factory):
     obs = pd.DataFrame({name: [7, 8, 9] for name in numbers}, index=list("abc"))
     obs["nullable"] = pd.array([1, None, 3], dtype="Int32")
     obs["nullable_valid"] = [4, 5, 6]
-    layers = {name: X + 10 for name in ("counts", "n_valid", "_row_idx", "obsm_pca")}
-    return helpers.write(tmp_path_factory.mktemp("names") / "a.h5ad", X=X, obs=obs, layers=layers, obsm={"pca": X + 20})
+    layers = dict.fromkeys(("counts", "n_valid", "_row_idx", "obsm_pca"), X + 10)
+    return helpers.write(
+        tmp_path_factory.mktemp("names") / "a.h5ad",
+        X=X,
+        obs=obs,
+        layers=layers,
+        obsm={"pca": X + 20},
+    )
 
 
 CLASHES = [
@@ -43,7 +49,9 @@ def test_two_entries_of_one_name_are_an_error_of_batches(path, options, name):
         lambda: collection[:2],
         lambda: collection.loader(2),
     ):
-        with pytest.raises(ValueError, match=f'cannot hold both .* and .* under the name "{name}": ask for one'):
+        with pytest.raises(
+            ValueError, match=f'cannot hold both .* and .* under the name "{name}": ask for one'
+        ):
             read()
 
 
@@ -64,7 +72,11 @@ def test_encoded_keys_have_no_validity(path):
 
 
 def test_a_key_asked_for_twice_is_one_entry(path):
-    for options in ({"obs_keys": ["n", "n"]}, {"layers_keys": ["X", "X"]}, {"obsm_keys": ["pca", "pca"]}):
+    for options in (
+        {"obs_keys": ["n", "n"]},
+        {"layers_keys": ["X", "X"]},
+        {"obsm_keys": ["pca", "pca"]},
+    ):
         assert len(MappedCollection([path], **options).get_batch([0])["_row_idx"]) == 1
 
 
@@ -72,7 +84,9 @@ def test_collate_overwrites_nothing(path):
     for keys in (["nullable", "nullable_valid"], ["nullable_valid", "nullable"]):
         collection = MappedCollection([path], obs_keys=keys, encode_labels=False)
         for items in ([collection[i] for i in range(3)], collection.__getitems__([0, 1, 2])):
-            with pytest.raises(ValueError, match="both the entry 'nullable_valid' and the validity of 'nullable'"):
+            with pytest.raises(
+                ValueError, match="both the entry 'nullable_valid' and the validity of 'nullable'"
+            ):
                 collate(items, as_torch=False)
     # What a user adds to items counts as well.
     items = MappedCollection([path], obs_keys="n", encode_labels=False).__getitems__([0, 1])

@@ -41,7 +41,9 @@ def test_relative_paths_are_resolved_once(folder):
         assert np.array_equal(collection[-1]["X"], expected[1])
         assert sum(len(batch["cell_type"]) for batch in collection.loader(100)) == len(made)
         assert len(collection.obs_names([0, len(made) - 1])) == 2
-        assert len(collection.var_list) == 2 and collection.get_merged_labels("cell_type") is not None
+        assert (
+            len(collection.var_list) == 2 and collection.get_merged_labels("cell_type") is not None
+        )
         assert collection.path_list == ["a.h5ad", "./c.zarr/"]
     # What is found now is what is named now.
     with pytest.raises(FileNotFoundError) as raised:
@@ -55,11 +57,15 @@ def test_a_pickle_is_read_in_another_process_and_folder(folder):
     script = f"import pickle; print(len(pickle.load(open({str(dumped)!r}, 'rb'))))"
     package = pathlib.Path(mapped_anndata.__file__).resolve().parents[1]
     env = {**os.environ, "PYTHONPATH": str(package)}
-    run = subprocess.run([sys.executable, "-c", script], cwd="/", env=env, capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-c", script], cwd="/", env=env, capture_output=True, text=True
+    )
     assert run.stdout.strip() == str(len(MappedCollection(["a.h5ad"]))), run.stderr
 
 
-@pytest.mark.parametrize("form", [str, pathlib.Path, os.fsencode, lambda path: f"file://{path}", lambda path: [path]])
+@pytest.mark.parametrize(
+    "form", [str, pathlib.Path, os.fsencode, lambda path: f"file://{path}", lambda path: [path]]
+)
 def test_a_single_path_is_a_list_of_one(form):
     assert len(MappedCollection(form(C))) == 900
     assert MappedCollection(C).path_list == [C]

@@ -39,5 +39,7 @@ def test_a_real_file_is_what_anndata_reads(path):
         assert pd.isna(labels).tolist() == expected.isna().tolist()
         present = expected.notna().to_numpy()
         assert labels[present].tolist() == expected[present].tolist()
-    total = sum(batch["X"].data.sum(dtype=np.float64) for batch in collection.loader(1000, output="csr"))
+    total = sum(
+        batch["X"].data.sum(dtype=np.float64) for batch in collection.loader(1000, output="csr")
+    )
     np.testing.assert_allclose(total, data.X.sum(dtype=np.float64), rtol=1e-6)

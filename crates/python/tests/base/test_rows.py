@@ -50,8 +50,12 @@ CONTAINERS = {
     "deque": deque,
     "sequence": Sequence,
     "keys": lambda values: dict(enumerate(values)).values(),
-    "objects": lambda values: pd.Series(values, dtype=object, index=range(len(values), 0, -1)).to_numpy(),
-    "object series": lambda values: pd.Series(values, dtype=object, index=range(len(values), 0, -1)),
+    "objects": lambda values: pd.Series(
+        values, dtype=object, index=range(len(values), 0, -1)
+    ).to_numpy(),
+    "object series": lambda values: pd.Series(
+        values, dtype=object, index=range(len(values), 0, -1)
+    ),
     "object index": lambda values: pd.Index(values, dtype=object),
 }
 
@@ -77,12 +81,16 @@ def of_integers(random, values):
         "numpy": dtype if dtype is not object else int,
         "arrays": lambda value: np.array(value, dtype=dtype) if dtype is not object else value,
         "index": Index,
-        "mixed": lambda value: random.choice([int, Index, np.int64 if fits(np.int64, [value]) else int])(value),
+        "mixed": lambda value: random.choice(
+            [int, Index, np.int64 if fits(np.int64, [value]) else int]
+        )(value),
     }
     for container, make in CONTAINERS.items():
         kind = random.choice(sorted(elements))
         if not ("object" in container and kind in ("arrays", "index", "mixed")):
-            forms[container] = lambda make=make, kind=kind: make([elements[kind](value) for value in values])
+            forms[container] = lambda make=make, kind=kind: make(
+                [elements[kind](value) for value in values]
+            )
     return take(random, forms)
 
 
@@ -97,8 +105,12 @@ def of_booleans(random, values):
         "index": lambda: pd.Index(np.array(values, dtype=bool)),
     }
     for container, make in CONTAINERS.items():
-        of_value = random.choice([bool, np.bool_, lambda value: random.choice([bool, np.bool_])(value)])
-        forms[container] = lambda make=make, of_value=of_value: make([of_value(value) for value in values])
+        of_value = random.choice(
+            [bool, np.bool_, lambda value: random.choice([bool, np.bool_])(value)]
+        )
+        forms[container] = lambda make=make, of_value=of_value: make(
+            [of_value(value) for value in values]
+        )
     return take(random, forms)
 
 
@@ -123,7 +135,11 @@ def model(values, n_obs):
     if booleans and len(booleans) < len(values):
         return TypeError
     if booleans:
-        return [row for row, value in enumerate(values) if value] if len(values) == n_obs else IndexError
+        return (
+            [row for row, value in enumerate(values) if value]
+            if len(values) == n_obs
+            else IndexError
+        )
     found = []
     for value in values:
         if not -n_obs <= value < n_obs:
@@ -149,7 +165,11 @@ def test_integers_in_every_form_are_those_rows(seed):
     for _ in range(120):
         n_obs = rng.choice([0, 1, 2, 5, 12, 100, 127, 128, 200, 40_000])
         low, high = rng.choice([(0, n_obs), (-n_obs, n_obs), (-n_obs, 0), (-n_obs - 2, n_obs + 2)])
-        values = [rng.randrange(low, high) for _ in range(rng.choice([0, 1, 2, 7, 30]))] if low < high else []
+        values = (
+            [rng.randrange(low, high) for _ in range(rng.choice([0, 1, 2, 7, 30]))]
+            if low < high
+            else []
+        )
         name, value = of_integers(rng, values)
         if name == "array without a mask" or values:
             check(model(values, n_obs), f"{name} of {n_obs}: {values}", value, n_obs)
@@ -186,17 +206,33 @@ def test_slices_and_ranges_are_pythons(seed):
     rng = random.Random(seed)
     for _ in range(100):
         n_obs = rng.choice([0, 1, 5, 12])
-        end = lambda: rng.choice([None, 0, 1, n_obs, -1, -n_obs, n_obs + 3, -n_obs - 3, 2**70, -(2**70), rng.randrange(-15, 15)])
-        wrap = rng.choice([lambda value: value, lambda value: value if value is None else Index(value)])
-        start, stop, step = end(), end(), rng.choice([None, 1, 2, 3, -1, -2, 2**70, -(2**70)])
-        check(list(range(n_obs))[start:stop:step], "slice", slice(wrap(start), wrap(stop), wrap(step)), n_obs)
-        start, stop = (rng.choice([0, 1, n_obs, -1, -n_obs, n_obs + 1, -n_obs - 1]) for _ in range(2))
+        ends = [None, 0, 1, n_obs, -1, -n_obs, n_obs + 3, -n_obs - 3, 2**70, -(2**70)]
+        ends.append(rng.randrange(-15, 15))
+        wrap = rng.choice(
+            [lambda value: value, lambda value: value if value is None else Index(value)]
+        )
+        start, stop = rng.choices(ends, k=2)
+        step = rng.choice([None, 1, 2, 3, -1, -2, 2**70, -(2**70)])
+        check(
+            list(range(n_obs))[start:stop:step],
+            "slice",
+            slice(wrap(start), wrap(stop), wrap(step)),
+            n_obs,
+        )
+        start, stop = (
+            rng.choice([0, 1, n_obs, -1, -n_obs, n_obs + 1, -n_obs - 1]) for _ in range(2)
+        )
         step = rng.choice([1, 2, -1, -3, 2**70])
         check(model(range(start, stop, step), n_obs), "range", range(start, stop, step), n_obs)
 
 
 def test_a_range_takes_no_more_memory_than_there_are_rows():
-    for value in (range(10**17), range(5, -(10**17), -1), range(0, 2**80, 2**79), range(10**17, 10**18)):
+    for value in (
+        range(10**17),
+        range(5, -(10**17), -1),
+        range(0, 2**80, 2**79),
+        range(10**17, 10**18),
+    ):
         with pytest.raises(IndexError, match="out of bounds for axis 0 with size 12"):
             rows("given", value, 12)
     assert rows("given", range(3, 2**80, 2**81), 12).tolist() == [3]
@@ -263,7 +299,15 @@ def test_a_slice_without_a_step_is_refused():
 @pytest.mark.parametrize("index", [12, -13, 2**31, 2**32, 2**62, 2**63 - 1, -(2**63)])
 def test_a_row_out_of_bounds_is_named(index):
     text = f"index {index} is out of bounds for axis 0 with size 12"
-    forms = [[0, index], (index,), iter([index]), [np.int64(index)], np.array([0, index]), pd.Series([index]), [Index(index)]]
+    forms = [
+        [0, index],
+        (index,),
+        iter([index]),
+        [np.int64(index)],
+        np.array([0, index]),
+        pd.Series([index]),
+        [Index(index)],
+    ]
     for value in forms:
         with pytest.raises(IndexError, match=text):
             rows("given", value, 12)
@@ -274,7 +318,15 @@ def test_numbers_beyond_int64_become_no_other_rows(index):
     text = f"index {index} is out of bounds for axis 0 with size 12"
     array = np.array([index], dtype=np.uint64)
     # numpy makes floats of signed and unsigned integers together.
-    for value in (array, list(array), [index], [np.int64(-1), *array], [-1, index], pd.Series(array), [Index(index)]):
+    for value in (
+        array,
+        list(array),
+        [index],
+        [np.int64(-1), *array],
+        [-1, index],
+        pd.Series(array),
+        [Index(index)],
+    ):
         with pytest.raises(IndexError, match=text):
             rows("given", value, 12)
     for value in ([2**70], [-(2**70), 1], iter([2**70])):
@@ -322,12 +374,22 @@ def test_every_method_takes_every_form(collection):
         items = collection.__getitems__(form)
         assert [item["_store_idx"] for item in items] == stores[expected].tolist()
         assert all(np.array_equal(item["X"], x) for item, x in zip(items, batch["X"], strict=True))
-        found = [row for batch in collection.loader(2, sampler=form) for row in batch["_row_idx"].tolist()]
+        found = [
+            row
+            for batch in collection.loader(2, sampler=form)
+            for row in batch["_row_idx"].tolist()
+        ]
         assert found == in_file[expected].tolist()
 
 
 def test_slices_of_a_collection(collection):
-    for rows_of in (slice(3, 9), slice(None, None, -700), slice(-3, None), slice(5, 5), slice(4000, None)):
+    for rows_of in (
+        slice(3, 9),
+        slice(None, None, -700),
+        slice(-3, None),
+        slice(5, 5),
+        slice(4000, None),
+    ):
         expected = np.arange(len(collection))[rows_of]
         batch = collection[rows_of]
         assert batch["_row_idx"].tolist() == collection.indices[expected].tolist()
@@ -342,7 +404,9 @@ def test_several_rows_are_what_get_batch_gives(collection):
         assert all(np.array_equal(found[key], expected[key]) for key in expected)
 
 
-@pytest.mark.parametrize("form", [int, *INTEGERS, np.array, lambda i: np.array(i, dtype=np.uint8), Index])
+@pytest.mark.parametrize(
+    "form", [int, *INTEGERS, np.array, lambda i: np.array(i, dtype=np.uint8), Index]
+)
 def test_one_row_is_an_item(collection, form):
     helpers.assert_same_item(collection[form(5)], collection[5])
     if form not in (np.uint8, np.uint16, np.uint32, np.uint64):
@@ -350,7 +414,9 @@ def test_one_row_is_an_item(collection, form):
         helpers.assert_same_item(collection[minus], collection[len(collection) - 1])
 
 
-@pytest.mark.parametrize("index", [True, np.True_, np.array(False), 1.0, np.float64(1), np.array(1.0), None, "0", ...])
+@pytest.mark.parametrize(
+    "index", [True, np.True_, np.array(False), 1.0, np.float64(1), np.array(1.0), None, "0", ...]
+)
 def test_what_is_no_row_is_no_item(collection, index):
     with pytest.raises(TypeError):
         collection[index]
@@ -358,7 +424,9 @@ def test_what_is_no_row_is_no_item(collection, index):
         collection.get_batch(index)
 
 
-@pytest.mark.parametrize("index", [3350, -3351, 10**30, -(10**30), np.int64(3350), np.uint64(2**64 - 1), np.array(4000)])
+@pytest.mark.parametrize(
+    "index", [3350, -3351, 10**30, -(10**30), np.int64(3350), np.uint64(2**64 - 1), np.array(4000)]
+)
 def test_one_row_out_of_bounds(collection, index):
     text = f"^index {operator.index(index)} is out of bounds for axis 0 with size 3350$"
     with pytest.raises(IndexError, match=text):
@@ -366,8 +434,18 @@ def test_one_row_out_of_bounds(collection, index):
 
 
 def test_a_list_of_booleans_never_is_rows_0_and_1(collection):
-    for read in (collection.get_batch, collection.__getitems__, collection.obs_names, collection.__getitem__):
-        for value in ([True, False], [True, False, True], [np.True_, np.False_], np.array([True, False])):
+    for read in (
+        collection.get_batch,
+        collection.__getitems__,
+        collection.obs_names,
+        collection.__getitem__,
+    ):
+        for value in (
+            [True, False],
+            [True, False, True],
+            [np.True_, np.False_],
+            np.array([True, False]),
+        ):
             with pytest.raises(IndexError, match="3350 booleans"):
                 read(value)
         with pytest.raises(TypeError, match="booleans and integers"):
@@ -375,6 +453,11 @@ def test_a_list_of_booleans_never_is_rows_0_and_1(collection):
 
 
 def test_a_sampler_that_makes_no_sense_is_named(collection):
-    for value, error in (([3350], IndexError), ([True, False], IndexError), ([1.0], TypeError), (np.eye(2, dtype=int), TypeError)):
+    for value, error in (
+        ([3350], IndexError),
+        ([True, False], IndexError),
+        ([1.0], TypeError),
+        (np.eye(2, dtype=int), TypeError),
+    ):
         with pytest.raises(error, match="sampler: "):
             collection.loader(8, sampler=value)

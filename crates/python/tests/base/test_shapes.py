@@ -1,6 +1,5 @@
 """Matrices of one dimension: one column, or the only row."""
 
-import anndata as ad
 import h5py
 import numpy as np
 import pandas as pd
@@ -20,12 +19,20 @@ def store(path, n, m, **lists):
     var = pd.DataFrame(index=[f"gene{i}" for i in range(m)])
     raw = {"X": np.ones((n, m), "f4"), "var": var}
     write(path, X=np.ones((n, m), "f4"), obs=obs, var=var, raw=raw)
-    root = h5py.File(path, "r+") if path.suffix == ".h5ad" else zarr.open_group(path, mode="r+", use_consolidated=False)
+    root = (
+        h5py.File(path, "r+")
+        if path.suffix == ".h5ad"
+        else zarr.open_group(path, mode="r+", use_consolidated=False)
+    )
     for key, values in lists.items():
         key = key.replace("__", "/")
         if key in root:
             del root[key]
-        made = root.create_dataset(key, data=values) if path.suffix == ".h5ad" else root.create_array(key, data=values)
+        made = (
+            root.create_dataset(key, data=values)
+            if path.suffix == ".h5ad"
+            else root.create_array(key, data=values)
+        )
         made.attrs.update(KINDS)
     if path.suffix == ".h5ad":
         root.close()
@@ -60,7 +67,14 @@ def test_a_list_of_many_genes(tmp_path, suffix):
 def test_one_row(tmp_path, suffix):
     """A store of one row has a row of as many columns as its variables."""
     numbers = np.arange(200_000, dtype="i4")
-    path = store(tmp_path / f"cells.{suffix}", 1, len(numbers), X=numbers, layers__a=numbers[::-1], obsm__b=np.arange(3.0))
+    path = store(
+        tmp_path / f"cells.{suffix}",
+        1,
+        len(numbers),
+        X=numbers,
+        layers__a=numbers[::-1],
+        obsm__b=np.arange(3.0),
+    )
     made = MappedCollection([path], layers_keys=["X", "a"], obsm_keys="b")
     np.testing.assert_array_equal(made[0]["X"], numbers)
     np.testing.assert_array_equal(made.get_batch([0, 0])["a"], [numbers[::-1]] * 2)
@@ -81,7 +95,12 @@ def test_no_rows(tmp_path, suffix):
     made = MappedCollection([path], obsm_keys="b")
     assert made.shape == (0, 3)
     assert made.get_batch([])["X"].shape == (0, 3)
-    other = write(tmp_path / f"other.{suffix}", X=np.ones((2, 3), "f4"), obs=None, var=pd.DataFrame(index=["gene0", "gene1", "gene2"]))
+    other = write(
+        tmp_path / f"other.{suffix}",
+        X=np.ones((2, 3), "f4"),
+        obs=None,
+        var=pd.DataFrame(index=["gene0", "gene1", "gene2"]),
+    )
     both = MappedCollection([path, other])
     assert both.get_batch([1])["X"].tolist() == [[1, 1, 1]]
 
@@ -91,7 +110,9 @@ def test_lists_with_a_name_that_is_no_text_beside_them(tmp_path, suffix):
     """A folder or a link whose name is not UTF-8 hides nothing."""
     path = store(tmp_path / f"cells.{suffix}", 5, 1, obsm__b=np.arange(5.0))
     if suffix == "zarr":
-        (tmp_path / "cells.zarr").joinpath("obsm").joinpath(b"caf\xe9".decode("utf-8", "surrogateescape")).mkdir()
+        (tmp_path / "cells.zarr").joinpath("obsm").joinpath(
+            b"caf\xe9".decode("utf-8", "surrogateescape")
+        ).mkdir()
     else:
         with h5py.File(path, "r+") as f:
             f["obsm"][b"caf\xe9"] = np.arange(5)

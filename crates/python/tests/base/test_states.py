@@ -104,7 +104,9 @@ def test_a_state_belongs_to_its_data(folder, tmp_path):
 def test_filtered_rows_are_part_of_the_data(tmp_path):
     obs = pd.DataFrame({"k": pd.Categorical(["x", "y"] * 20)}, index=[f"c{i}" for i in range(40)])
     path = helpers.write(tmp_path / "k.h5ad", X=np.ones((40, 1), np.float32), obs=obs)
-    of_label = {label: MappedCollection([path], obs_filter={"k": label}).loader(4) for label in "xy"}
+    of_label = {
+        label: MappedCollection([path], obs_filter={"k": label}).loader(4) for label in "xy"
+    }
     state = of_label["x"].state_dict()
     of_label["x"].load_state_dict(state)
     with pytest.raises(ValueError, match="state cannot be resumed"):
@@ -117,7 +119,17 @@ def test_what_is_no_state_is_refused(folder, state):
         opened(folder).loader(8).load_state_dict(state)
 
 
-@pytest.mark.parametrize("edit", [{"epoch": -1}, {"rows": 2**70}, {"rows": 1.5}, {"rows": 81}, {"seed": 1}, {"worker": 0, "workers": 2}])
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"epoch": -1},
+        {"rows": 2**70},
+        {"rows": 1.5},
+        {"rows": 81},
+        {"seed": 1},
+        {"worker": 0, "workers": 2},
+    ],
+)
 def test_a_state_that_cannot_be_is_refused(folder, edit):
     loader = opened(folder).loader(8)
     with pytest.raises((ValueError, TypeError), match="state"):
@@ -149,7 +161,9 @@ def test_without_a_seed_each_loader_draws_one(folder):
         other = cells.loader(8, shuffle="exact", seed=seed)
         other.load_state_dict(state)
         # Whether ranks have yet to agree on the seed counts only where nobody chose it.
-        assert other.state_dict() == {k: v for k, v in state.items() if seed is None or k != "agreed"}
+        assert other.state_dict() == {
+            k: v for k, v in state.items() if seed is None or k != "agreed"
+        }
         copy = pickle.loads(pickle.dumps(other))
         rest = rows(other)
         assert rows(copy) == rest
@@ -226,7 +240,9 @@ class ByEpoch(Drawing):
 
 
 @pytest.mark.parametrize("explicit", [False, True])
-def test_ranks_that_cannot_compare_what_they_draw_need_a_sampler_that_repeats(folder, monkeypatch, explicit):
+def test_ranks_that_cannot_compare_what_they_draw_need_a_sampler_that_repeats(
+    folder, monkeypatch, explicit
+):
     cells, found = opened(folder), []
     for rank in range(2):
         options = {"rank": rank, "world_size": 2} if explicit else {}
@@ -256,7 +272,9 @@ def test_a_batch_that_failed_is_read_again_from_a_state(tmp_path):
     with h5py.File(path, "r+") as file:
         del file["X"]
         group = file.create_group("X")
-        group.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": [40, 2]})
+        group.attrs.update(
+            {"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": [40, 2]}
+        )
         group["data"], group["indptr"] = np.ones(40, np.float32), np.arange(41)
         group["indices"] = np.where(np.arange(40) == 25, 9, 0)
     loader = MappedCollection([path]).loader(4)
@@ -278,7 +296,10 @@ def test_weights_that_are_all_tiny_are_refused(folder):
         opened(folder).loader(8, sampler=Weighted([5e-324] * 3 + [0] * 77, 300))
 
 
-@pytest.mark.parametrize("sampler", [5, "abc", b"ab", bytearray(b"a"), {1, 2}, {1: 2}, iter([1]), (row for row in [1]), object()])
+@pytest.mark.parametrize(
+    "sampler",
+    [5, "abc", b"ab", bytearray(b"a"), {1, 2}, {1: 2}, iter([1]), (row for row in [1]), object()],
+)
 def test_what_cannot_be_asked_for_rows_again_is_refused(folder, sampler):
     with pytest.raises(TypeError, match="sampler"):
         opened(folder).loader(8, sampler=sampler)
@@ -308,7 +329,9 @@ def test_more_rows_than_have_a_weight_cannot_be_drawn_without_replacement(folder
     cells = opened(folder)
     with pytest.raises(ValueError, match="sampler.*10 rows"):
         cells.loader(8, sampler=Weighted(weights, 10, replacement=False))
-    assert sorted(rows(cells.loader(8, sampler=Weighted(weights, 9, replacement=False)))) == list(range(9))
+    assert sorted(rows(cells.loader(8, sampler=Weighted(weights, 9, replacement=False)))) == list(
+        range(9)
+    )
     assert len(cells.loader(8, sampler=Weighted(weights, 10))) == 2
 
 
@@ -355,7 +378,9 @@ def test_one_rank_cannot_draw_a_seed_for_all(folder, monkeypatch):
     assert len(rows(loader)) == 40
 
 
-@pytest.mark.parametrize("name, text", [("WORLD_SIZE", "two"), ("WORLD_SIZE", "0"), ("RANK", "-1"), ("RANK", str(2**70))])
+@pytest.mark.parametrize(
+    "name, text", [("WORLD_SIZE", "two"), ("WORLD_SIZE", "0"), ("RANK", "-1"), ("RANK", str(2**70))]
+)
 def test_a_rank_that_cannot_be_is_named(folder, monkeypatch, name, text):
     loader = opened(folder).loader(8, pad=False)
     for known, number in {"RANK": "0", "WORLD_SIZE": "2", name: text}.items():
@@ -369,7 +394,12 @@ def test_a_rank_that_cannot_be_is_named(folder, monkeypatch, name, text):
 def test_trainers_find_what_they_look_for(folder):
     cells = opened(folder)
     loader = cells.loader(8, shuffle="exact", drop_last=True)
-    assert (loader.batch_size, loader.drop_last, loader.num_workers, loader.pin_memory) == (8, True, 0, False)
+    assert (loader.batch_size, loader.drop_last, loader.num_workers, loader.pin_memory) == (
+        8,
+        True,
+        0,
+        False,
+    )
     assert loader.batch_sampler is None and loader.generator is None
     assert len(loader.dataset) == len(loader.sampler) == 80
     loader.sampler.set_epoch(3)

@@ -75,14 +75,20 @@ def test_05_one_unknown_label_for_all(C):
 def test_06_an_unknown_label_for_one_key(C):
     collection = MappedCollection(C, obs_keys=["feat1", "feat2"], unknown_label={"feat1": "A"})
     assert collection.encoders == {"feat1": {"A": -1, "B": 0}, "feat2": {"A": 0, "B": 1}}
-    assert [(row["feat1"], row["feat2"]) for row in (collection[0], collection[1])] == [(-1, 0), (0, 1)]
+    assert [(row["feat1"], row["feat2"]) for row in (collection[0], collection[1])] == [
+        (-1, 0),
+        (0, 1),
+    ]
 
 
 def test_07_only_some_keys_are_encoded(C):
     keys = ["feat1", "feat2"]
     collection = MappedCollection(C, obs_keys=keys, unknown_label="A", encode_labels=["feat1"])
     assert "feat2" not in collection.encoders
-    assert [(row["feat1"], row["feat2"]) for row in (collection[0], collection[1])] == [(-1, "A"), (0, "B")]
+    assert [(row["feat1"], row["feat2"]) for row in (collection[0], collection[1])] == [
+        (-1, "A"),
+        (0, "B"),
+    ]
 
 
 def test_08_items(C):
@@ -139,7 +145,9 @@ def test_19_layers_and_obsm(C):
 
 def test_20_keys_that_are_missing(C):
     with pytest.warns(UserWarning, match="no store has") as warned:
-        collection = MappedCollection(C, layers_keys=["X", "raw.X"], obs_keys="feat_missing", obsm_keys="X_missing")
+        collection = MappedCollection(
+            C, layers_keys=["X", "raw.X"], obs_keys="feat_missing", obsm_keys="X_missing"
+        )
     assert len(warned) == 2 and all(w.filename == __file__ for w in warned)
     first = collection[0]
     assert len(collection) == 4 and first["X"].shape == (3,) and first["raw.X"].shape == (4,)
@@ -188,7 +196,12 @@ def test_28_outer_join_of_a_layer(CO):
 
 def test_29_csc_is_read(stores):
     collection = MappedCollection(stores["CC"], "layer1")
-    assert [item["layer1"].tolist() for item in collection] == [[0, 2, 3], [4, 5, 6], [1, 2, 5], [4, 5, 8]]
+    assert [item["layer1"].tolist() for item in collection] == [
+        [0, 2, 3],
+        [4, 5, 6],
+        [1, 2, 5],
+        [4, 5, 8],
+    ]
 
 
 def test_30_and_31_filters_as_pairs(C):

@@ -52,8 +52,14 @@ def matrix(batch):
 
 
 # What is read (see `main`), by how many workers of which kind, and whether rank 0 reads for all.
-CASES = [(what, 0, None, dispatch) for what in ("loader", "batches", "own", "rows") for dispatch in (None, True, False)]
-CASES += [(what, 2, "fork", dispatch) for what in ("batches", "own", "rows") for dispatch in (None, False)]
+CASES = [
+    (what, 0, None, dispatch)
+    for what in ("loader", "batches", "own", "rows")
+    for dispatch in (None, True, False)
+]
+CASES += [
+    (what, 2, "fork", dispatch) for what in ("batches", "own", "rows") for dispatch in (None, False)
+]
 CASES += [(what, n, "spawn" if n else None, None) for what in ("given", "sampler") for n in (0, 1)]
 CASES += [("batches", 1, "spawn", None), ("own", 1, "spawn", None), ("rows", 1, "spawn", False)]
 
@@ -65,13 +71,20 @@ def main(out, *paths):
     found = {"skipped": [], "refused": []}
 
     def loader(**options):
-        return cells.loader(counted.BATCH_SIZE, **{"shuffle": "exact", "seed": 1, "as_torch": True, **options})
+        return cells.loader(
+            counted.BATCH_SIZE, **{"shuffle": "exact", "seed": 1, "as_torch": True, **options}
+        )
 
     one = loader()
     found["the same"] = accelerator.prepare(one) is one
     found["epochs"] = [[counted.rows(batch) for batch in one] for _ in range(2)]
 
-    for options in ({}, {"output": "csr"}, {"output": "csr", "as_torch": False}, {"drop_last": True}):
+    for options in (
+        {},
+        {"output": "csr"},
+        {"output": "csr", "as_torch": False},
+        {"drop_last": True},
+    ):
         whole = [matrix(batch) for batch in loader(**options)]
         for k in range(len(whole) + 1):
             rest = skip_first_batches(loader(**options), k)
@@ -90,7 +103,9 @@ def main(out, *paths):
         if what == "sampler":
             options = {"sampler": DistributedSampler(range(counted.N)), "shuffle": None}
         given = loader(**options)
-        dataset = {"loader": given, "own": MakesItsOwn(paths)}.get(what) or Around(given, what == "rows")
+        dataset = {"loader": given, "own": MakesItsOwn(paths)}.get(what) or Around(
+            given, what == "rows"
+        )
         workers = {"num_workers": n_workers, "multiprocessing_context": method}
         accelerator.dataloader_config = DataLoaderConfiguration(dispatch_batches=dispatch)
         return accelerator.prepare(DataLoader(dataset, 8 if what == "rows" else None, **workers))
@@ -101,8 +116,12 @@ def main(out, *paths):
             found["refused"].append((case, error(prepared(*case))))
     # The ways out.
     whole = {"rank": 0, "world_size": 1}
-    found["dispatched"] = [counted.rows(batch) for batch in prepared("batches", 0, None, None, **whole)]
-    found["sharded"] = [batch[:, 0].int().tolist() for batch in prepared("rows", 2, "spawn", False, **whole)]
+    found["dispatched"] = [
+        counted.rows(batch) for batch in prepared("batches", 0, None, None, **whole)
+    ]
+    found["sharded"] = [
+        batch[:, 0].int().tolist() for batch in prepared("rows", 2, "spawn", False, **whole)
+    ]
     with open(f"{out}/{rank}.json", "w") as file:
         json.dump(found, file)
     accelerator.end_training()

@@ -77,7 +77,12 @@ def fit(out, paths, loader=None, val=None, resume=None, reload=False, **options)
         except ValueError as raised:
             error = str(raised)
     told = sorted({str(warning.message) for warning in caught})
-    seen = {"train": list(model.train_rows.values()), "val": model.val_rows, "warnings": told, "error": error}
+    seen = {
+        "train": list(model.train_rows.values()),
+        "val": model.val_rows,
+        "warnings": told,
+        "error": error,
+    }
     return seen, trainer.global_rank
 
 

@@ -43,7 +43,10 @@ read("early", early)
 read("no seed", loader(seed=None))
 
 data = range(counted.N)
-read("alike", loader(shuffle=None, sampler=RandomSampler(data, generator=torch.Generator().manual_seed(3))))
+read(
+    "alike",
+    loader(shuffle=None, sampler=RandomSampler(data, generator=torch.Generator().manual_seed(3))),
+)
 torch.manual_seed(rank)
 read("unlike", loader(shuffle=None, sampler=RandomSampler(data)))
 torch.manual_seed(0)
@@ -53,7 +56,9 @@ for drop_last in (True, False):
     read(f"divides {drop_last}", loader(shuffle=None, sampler=sampler))
 weights = torch.arange(counted.N) % 3
 read("weights", loader(shuffle=None, sampler=WeightedRandomSampler(weights, 50)))
-read("each once", loader(shuffle=None, sampler=WeightedRandomSampler(weights, 60, replacement=False)))
+read(
+    "each once", loader(shuffle=None, sampler=WeightedRandomSampler(weights, 60, replacement=False))
+)
 
 # Left in the middle of the second epoch, for another number of ranks to go on.
 left = loader(seed=None)

@@ -13,7 +13,10 @@ def ranks(tmp_path_factory):
 
 def test_prepare_leaves_the_loader_alone(ranks):
     assert all(rank["the same"] for rank in ranks)
-    epochs = [[sum(batches, []) for batches in epoch] for epoch in zip(*(rank["epochs"] for rank in ranks))]
+    epochs = [
+        [sum(batches, []) for batches in epoch]
+        for epoch in zip(*(rank["epochs"] for rank in ranks))
+    ]
     assert len(epochs) == 2 and epochs[0] != epochs[1]
     for epoch in epochs:
         counted.check(epoch)
@@ -36,7 +39,9 @@ def test_nothing_is_divided_twice(ranks):
     assert len(ranks[0]["refused"]) == 25 and len(ranks[1]["refused"]) == 8
     for (what, n_workers, method, dispatch), error in ranks[0]["refused"] + ranks[1]["refused"]:
         if what == "own" and method == "spawn":
-            expected = "made in a worker of a DataLoader, where nothing says whether accelerate divides"
+            expected = (
+                "made in a worker of a DataLoader, where nothing says whether accelerate divides"
+            )
         elif what != "rows" and dispatch is False:
             # Accelerate itself cannot divide a dataset of batches.
             expected = "unsupported operand"
@@ -48,4 +53,6 @@ def test_nothing_is_divided_twice(ranks):
 def test_a_loader_of_all_rows_is_divided_by_accelerate(ranks):
     counted.check([sum(rank["dispatched"], []) for rank in ranks])
     # It fills the last step from the first one.
-    counted.check([[row - 1 for batch in rank["sharded"] for row in batch] for rank in ranks], repeated=9)
+    counted.check(
+        [[row - 1 for batch in rank["sharded"] for row in batch] for rank in ranks], repeated=9
+    )

@@ -29,7 +29,7 @@ def test_a_classifier_learns(tmp_path):
 def test_the_readme_runs(monkeypatch):
     text = (EXAMPLES.parent / "README.md").read_text()
     code = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
-    monkeypatch.chdir(Path(helpers.DEMO[0]).parents[1])
+    monkeypatch.chdir(helpers.ROOT)
     names = {}
     exec(code, names)
     assert names["epoch"] == 9 and names["batch"]["X"].layout == torch.sparse_csr
@@ -37,6 +37,8 @@ def test_the_readme_runs(monkeypatch):
 
 
 def test_lamindbs_guide_is_the_same(tmp_path):
-    ours, theirs = (run("lamindb_guide.py", *flags, folder=tmp_path) for flags in ([], ["--lamindb"]))
+    ours, theirs = (
+        run("lamindb_guide.py", *flags, folder=tmp_path) for flags in ([], ["--lamindb"])
+    )
     assert "item 5" in ours and "15 batches" in ours
     assert ours == theirs

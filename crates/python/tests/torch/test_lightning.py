@@ -8,8 +8,20 @@ import pytest
 
 IN_ORDER = {"shuffle": None}
 # Steps of a fit in one process, of 13 in each of its 3 epochs, and ends of epochs.
-SAVED = ["step=1", "step=12", "step=13", "step=14", "step=26", "step=38", "step=39", "end-epoch=0", "end-epoch=2"]
-STEPS = {"end-epoch=0": 13, "end-epoch=2": 39} | {f"step={n}": n for n in (1, 12, 13, 14, 26, 38, 39)}
+SAVED = [
+    "step=1",
+    "step=12",
+    "step=13",
+    "step=14",
+    "step=26",
+    "step=38",
+    "step=39",
+    "end-epoch=0",
+    "end-epoch=2",
+]
+STEPS = {"end-epoch=0": 13, "end-epoch=2": 39} | {
+    f"step={n}": n for n in (1, 12, 13, 14, 26, 38, 39)
+}
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +87,11 @@ def test_overfitting(alone):
     assert alone["overfit"]["train"] == [[list(range(8)), list(range(8, 16))]] * 3
     # Lightning announces that it turns the shuffle off, and then can do so for its own loaders only.
     refused = alone["overfit, shuffled"]
-    assert "DataLoader" in refused["error"] and "shuffle='exact'" in refused["error"] and not refused["train"]
+    assert (
+        "DataLoader" in refused["error"]
+        and "shuffle='exact'" in refused["error"]
+        and not refused["train"]
+    )
 
 
 def test_what_lightning_warns_of(alone):
@@ -111,7 +127,11 @@ def on_ranks(paths, tmp_path_factory):
     found = {"first": fit("first", max_epochs=2, val={})}
     runs = {
         "middle": {"max_epochs": 2, "resume": at("step=3")},
-        "end": {"resume": at("end-epoch=0"), "reload": True, "reload_dataloaders_every_n_epochs": 1},
+        "end": {
+            "resume": at("end-epoch=0"),
+            "reload": True,
+            "reload_dataloaders_every_n_epochs": 1,
+        },
         "overfit": {"max_epochs": 2, "overfit_batches": 2, "loader": IN_ORDER},
     }
     # Lightning sleeps for seconds before it starts a rank.

@@ -85,7 +85,11 @@ def test_every_row_whoever_made_the_loader(cluster, tmp_path):
         prepare = ray.train.torch.prepare_data_loader
         made_here = MappedCollection(config["paths"]).loader(8, as_torch=True, shuffle="exact")
         found = {}
-        for name, loader in (("here", made_here), ("driver", config["loader"]), ("no seed", config["no seed"])):
+        for name, loader in (
+            ("here", made_here),
+            ("driver", config["loader"]),
+            ("no seed", config["no seed"]),
+        ):
             found[name] = epochs(loader, loader)
             found[f"{name}, prepared"] = epochs(loader, prepare(loader))
         return found
@@ -97,9 +101,14 @@ def test_every_row_whoever_made_the_loader(cluster, tmp_path):
     ranks = run(train, tmp_path, **{"paths": paths, "loader": of_driver, "no seed": unseeded})
     assert len(ranks[0]) == 6
     for name in ranks[0]:
-        found = [[[sum(batches, []) for batches in epochs], n] for epochs, n in (rank[name] for rank in ranks)]
+        found = [
+            [[sum(batches, []) for batches in epochs], n]
+            for epochs, n in (rank[name] for rank in ranks)
+        ]
         assert all(n == 7 for _, n in found)
         for epoch in zip(*(epochs for epochs, _ in found)):
             counted.check(epoch)
         if name != "no seed" and name != "no seed, prepared":
-            assert found == [[[sum(b, []) for b in e], n] for e, n in (rank["here"] for rank in ranks)]
+            assert found == [
+                [[sum(b, []) for b in e], n] for e, n in (rank["here"] for rank in ranks)
+            ]

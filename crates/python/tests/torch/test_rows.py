@@ -7,11 +7,27 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler, Subset, default_collate
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    RandomSampler,
+    SequentialSampler,
+    Subset,
+    default_collate,
+)
 
 from mapped_anndata import CsrMatrix, MappedCollection, collate
 
-INTEGERS = [torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8, torch.uint16, torch.uint32, torch.uint64]
+INTEGERS = [
+    torch.int8,
+    torch.int16,
+    torch.int32,
+    torch.int64,
+    torch.uint8,
+    torch.uint16,
+    torch.uint32,
+    torch.uint64,
+]
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +59,9 @@ def test_masks(collection):
         assert rows(collection, form) == collection.indices[[1, 5, 3000]].tolist()
         assert collection[form]["X"].shape == (3, 300)
     loader = collection.loader(8, sampler=mask)
-    assert [batch["_row_idx"].tolist() for batch in loader] == [collection.indices[[1, 5, 3000]].tolist()]
+    assert [batch["_row_idx"].tolist() for batch in loader] == [
+        collection.indices[[1, 5, 3000]].tolist()
+    ]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +81,12 @@ def test_masks(collection):
     ids=str,
 )
 def test_tensors_that_name_no_rows(collection, index):
-    for read in (collection.get_batch, collection.obs_names, collection.__getitem__, collection.__getitems__):
+    for read in (
+        collection.get_batch,
+        collection.obs_names,
+        collection.__getitem__,
+        collection.__getitems__,
+    ):
         with pytest.raises(TypeError):
             read(index)
     with pytest.raises(TypeError, match="indices: "):
@@ -71,8 +94,14 @@ def test_tensors_that_name_no_rows(collection, index):
 
 
 def test_tensors_out_of_bounds(collection):
-    for index in (torch.tensor([0, 3350]), torch.tensor([-3351]), torch.tensor([2**64 - 1], dtype=torch.uint64)):
-        with pytest.raises(IndexError, match=f"index {index[-1].item()} is out of bounds for axis 0 with size 3350"):
+    for index in (
+        torch.tensor([0, 3350]),
+        torch.tensor([-3351]),
+        torch.tensor([2**64 - 1], dtype=torch.uint64),
+    ):
+        with pytest.raises(
+            IndexError, match=f"index {index[-1].item()} is out of bounds for axis 0 with size 3350"
+        ):
             collection.get_batch(index)
     with pytest.raises(IndexError, match="mask of 3350 booleans"):
         collection.get_batch(torch.tensor([True, False]))
@@ -81,15 +110,26 @@ def test_tensors_out_of_bounds(collection):
 @pytest.mark.parametrize("sampler", [SequentialSampler, RandomSampler])
 @pytest.mark.parametrize("n_workers", [0, 2])
 def test_a_batch_sampler_without_automatic_batching(collection, sampler, n_workers):
-    batches = DataLoader(collection, sampler=BatchSampler(sampler(collection), 512, False), batch_size=None, num_workers=n_workers)
-    seen = torch.cat([torch.stack([batch["_store_idx"], batch["_row_idx"]], 1) for batch in batches])
-    assert sorted(map(tuple, seen.tolist())) == list(zip(collection.storage_idx.tolist(), collection.indices.tolist()))
+    batches = DataLoader(
+        collection,
+        sampler=BatchSampler(sampler(collection), 512, False),
+        batch_size=None,
+        num_workers=n_workers,
+    )
+    seen = torch.cat(
+        [torch.stack([batch["_store_idx"], batch["_row_idx"]], 1) for batch in batches]
+    )
+    assert sorted(map(tuple, seen.tolist())) == list(
+        zip(collection.storage_idx.tolist(), collection.indices.tolist())
+    )
 
 
 def test_a_subset_of_numpys_rows(collection):
     # torch hands on what the subset's indices are: numpy integers, or tensors.
     for indices in (np.arange(0, 3000, 30), torch.arange(0, 3000, 30)):
-        found = [batch["X"] for batch in DataLoader(Subset(collection, indices), 16, collate_fn=collate)]
+        found = [
+            batch["X"] for batch in DataLoader(Subset(collection, indices), 16, collate_fn=collate)
+        ]
         assert np.array_equal(torch.cat(found).numpy(), collection.get_batch(indices)["X"])
 
 
@@ -98,7 +138,9 @@ def test_default_collate_has_integers_where_items_have_a_code(n_workers):
     coded = MappedCollection(helpers.DEMO, obs_keys="cell_type", missing_code=-5)
     expected = coded.get_batch(range(3350))["cell_type"]
     assert (expected == -5).any()
-    found = torch.cat([batch["cell_type"] for batch in DataLoader(coded, 100, num_workers=n_workers)])
+    found = torch.cat(
+        [batch["cell_type"] for batch in DataLoader(coded, 100, num_workers=n_workers)]
+    )
     assert found.dtype == torch.int64 and np.array_equal(found.numpy(), expected)
     singly = default_collate([coded[i] for i in range(3350)])["cell_type"]
     assert singly.dtype == torch.int64 and np.array_equal(singly.numpy(), expected)
@@ -107,8 +149,15 @@ def test_default_collate_has_integers_where_items_have_a_code(n_workers):
 @pytest.mark.parametrize("n_workers", [0, 2])
 def test_collate_with_a_code(collection, n_workers):
     function = functools.partial(collate, missing_code=77)
-    labels = torch.cat([b["cell_type"] for b in DataLoader(collection, 100, collate_fn=function, num_workers=n_workers)])
-    assert np.array_equal(labels.numpy(), collection.get_batch(range(3350), missing_code=77)["cell_type"])
+    labels = torch.cat(
+        [
+            b["cell_type"]
+            for b in DataLoader(collection, 100, collate_fn=function, num_workers=n_workers)
+        ]
+    )
+    assert np.array_equal(
+        labels.numpy(), collection.get_batch(range(3350), missing_code=77)["cell_type"]
+    )
 
 
 class Sparse:

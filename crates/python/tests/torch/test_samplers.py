@@ -1,5 +1,6 @@
 """torch's samplers given to a loader."""
 
+import helpers
 import numpy as np
 import pytest
 import torch
@@ -14,7 +15,6 @@ from torch.utils.data import (
     WeightedRandomSampler,
 )
 
-import helpers
 from mapped_anndata import MappedCollection
 
 N = 3350
@@ -27,7 +27,11 @@ def cells():
 
 def rows(cells, loader):
     starts = np.cumsum([0, *cells.n_obs_list])
-    return [row for b in loader for row in (starts[np.asarray(b["_store_idx"])] + np.asarray(b["_row_idx"])).tolist()]
+    return [
+        row
+        for b in loader
+        for row in (starts[np.asarray(b["_store_idx"])] + np.asarray(b["_row_idx"])).tolist()
+    ]
 
 
 @pytest.mark.parametrize("make", [RandomSampler, lambda c: SubsetRandomSampler(range(0, N, 2))])
@@ -83,7 +87,9 @@ class Made(IterableDataset):
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_workers_need_one_order(cells, method):
     def read(dataset):
-        return list(DataLoader(dataset, batch_size=None, num_workers=2, multiprocessing_context=method))
+        return list(
+            DataLoader(dataset, batch_size=None, num_workers=2, multiprocessing_context=method)
+        )
 
     with pytest.raises(RuntimeError, match="sampler: RandomSampler draws other rows each time"):
         read(cells.loader(100, sampler=RandomSampler(cells)))

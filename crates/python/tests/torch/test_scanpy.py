@@ -18,7 +18,9 @@ def stored(request, tmp_path_factory):
 def test_it_is_what_anndata_reads(stored):
     data, path = stored
     keys = list(data.obs)
-    collection = MappedCollection([path, path], ["X", "raw.X"], keys, ["X_pca", "X_umap"], encode_labels=False)
+    collection = MappedCollection(
+        [path, path], ["X", "raw.X"], keys, ["X_pca", "X_umap"], encode_labels=False
+    )
     assert collection.shape == (1400, 765) and list(collection.var_joint) == list(data.var_names)
     raw = data.raw.X.toarray()
     for row in range(0, 1400, 13):

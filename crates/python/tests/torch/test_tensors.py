@@ -10,7 +10,9 @@ from mapped_anndata import MappedCollection, collate
 
 @pytest.fixture(scope="module")
 def collection():
-    return MappedCollection(helpers.DEMO, obs_keys=["cell_type", "donor"], unknown_label={"cell_type": "unknown"})
+    return MappedCollection(
+        helpers.DEMO, obs_keys=["cell_type", "donor"], unknown_label={"cell_type": "unknown"}
+    )
 
 
 @pytest.mark.parametrize("output", ["dense", "csr"])
@@ -26,12 +28,16 @@ def test_tensors_have_the_values_of_arrays(collection, output, workers):
         X = found["X"]
         if output == "csr":
             assert X.layout == torch.sparse_csr
-            torch._validate_sparse_csr_tensor_args(X.crow_indices(), X.col_indices(), X.values(), X.shape)
+            torch._validate_sparse_csr_tensor_args(
+                X.crow_indices(), X.col_indices(), X.values(), X.shape
+            )
             assert np.array_equal(X.to_dense().numpy(), expected["X"].toarray())
         else:
             assert np.array_equal(X.numpy(), expected["X"])
         for key in ("cell_type", "donor", "_store_idx", "_row_idx"):
-            assert found[key].dtype == torch.int64 and np.array_equal(found[key].numpy(), expected[key])
+            assert found[key].dtype == torch.int64 and np.array_equal(
+                found[key].numpy(), expected[key]
+            )
         n_batches += 1
     assert n_batches == 7
 
@@ -49,7 +55,10 @@ def test_no_copy_is_made(collection):
 
 
 def test_tensors_keep_their_memory(collection):
-    held = [(batch["X"], batch["X"].clone()) for batch in collection.loader(64, shuffle="exact", as_torch=True)]
+    held = [
+        (batch["X"], batch["X"].clone())
+        for batch in collection.loader(64, shuffle="exact", as_torch=True)
+    ]
     for _ in collection.loader(64, shuffle="exact", seed=1, as_torch=True):
         pass
     assert all(torch.equal(now, then) for now, then in held)

@@ -24,7 +24,10 @@ def ranks(paths, tmp_path_factory):
 
 def epochs(of_ranks):
     """The rows of each rank, epoch by epoch."""
-    return [[sum(batches, []) for batches in epoch] for epoch in zip(*(rank["epochs"] for rank in of_ranks))]
+    return [
+        [sum(batches, []) for batches in epoch]
+        for epoch in zip(*(rank["epochs"] for rank in of_ranks))
+    ]
 
 
 @pytest.mark.parametrize("pad", [True, False])
@@ -45,7 +48,9 @@ def test_dropping_the_last_step(ranks):
         counted.check(epoch, 96)
 
 
-@pytest.mark.parametrize("name", ["early", "no seed", "alike", "of one global seed", "divides False"])
+@pytest.mark.parametrize(
+    "name", ["early", "no seed", "alike", "of one global seed", "divides False"]
+)
 def test_every_row_with_each_kind_of_sampler_and_seed(ranks, name):
     found = epochs(ranks[name])
     assert len(found) == 2 and found[0] != found[1]
@@ -79,7 +84,9 @@ def test_another_number_of_ranks_goes_on(ranks, paths, world_size):
     cells = MappedCollection(paths)
     rest = []
     for rank in range(world_size):
-        loader = cells.loader(5, shuffle="exact", seed=None, pad=False, rank=rank, world_size=world_size)
+        loader = cells.loader(
+            5, shuffle="exact", seed=None, pad=False, rank=rank, world_size=world_size
+        )
         loader.load_state_dict(left[rank % 2]["state"])
         rest += [row for batch in loader for row in counted.rows(batch)]
     counted.check([*epochs(left)[0], rest], repeated=0)

@@ -89,7 +89,12 @@ def test_persistent_workers_go_on_by_themselves(cells, epochs, method, around):
 @pytest.mark.parametrize("n_workers", [1, 2, 3])
 @pytest.mark.parametrize(
     "options",
-    [{"drop_last": True}, {"rank": 0, "world_size": 2}, {"rank": 1, "world_size": 2, "pad": False}, {"seed": None}],
+    [
+        {"drop_last": True},
+        {"rank": 0, "world_size": 2},
+        {"rank": 1, "world_size": 2, "pad": False},
+        {"seed": None},
+    ],
     ids=str,
 )
 def test_workers_divide_what_the_loader_reads(cells, n_workers, options):
@@ -163,5 +168,7 @@ def test_a_state_of_a_worker_is_for_that_worker(cells):
         pass
     state = left.state_dict()
     of_worker = state["_snapshot"]["_worker_snapshots"]["worker_1"]["dataset_state"]
-    with pytest.raises(ValueError, match="taken in worker 1 of 2 of a DataLoader, and only that worker can go on"):
+    with pytest.raises(
+        ValueError, match="taken in worker 1 of 2 of a DataLoader, and only that worker can go on"
+    ):
         new(cells).load_state_dict(of_worker)

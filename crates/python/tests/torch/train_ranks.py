@@ -14,7 +14,9 @@ dist.init_process_group("gloo")
 torch.manual_seed(0)
 collection = MappedCollection(paths, obs_keys="cell_type")
 loader = collection.loader(100, shuffle="exact", drop_last=True, as_torch=True)
-model = DistributedDataParallel(torch.nn.Linear(collection.n_vars, len(collection.encoders["cell_type"])))
+model = DistributedDataParallel(
+    torch.nn.Linear(collection.n_vars, len(collection.encoders["cell_type"]))
+)
 optimizer = torch.optim.Adam(model.parameters(), 1e-2)
 rows, losses = [], []
 for epoch in range(3):
@@ -29,5 +31,7 @@ for epoch in range(3):
             rows += zip(batch["_store_idx"].tolist(), batch["_row_idx"].tolist())
 weight = model.module.weight.detach().sum().item()
 with open(f"{out}/{dist.get_rank()}.json", "w") as file:
-    json.dump({"rows": rows, "losses": losses, "weight": weight, "world": dist.get_world_size()}, file)
+    json.dump(
+        {"rows": rows, "losses": losses, "weight": weight, "world": dist.get_world_size()}, file
+    )
 dist.destroy_process_group()

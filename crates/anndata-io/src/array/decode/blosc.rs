@@ -80,7 +80,7 @@ fn check_header(source: &[u8]) -> Result<(), DecodeError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::encode::blosc as compress;
+    use super::super::tests::encode::blosc as compress;
     use super::*;
 
     fn counts(n: u32) -> Vec<u8> {
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn every_compressor_and_shuffle_comes_back() {
+    fn blosc_decodes_every_compressor_and_shuffle() {
         let data = counts(70_001);
         for compressor in [c"blosclz", c"lz4", c"lz4hc", c"zlib", c"zstd"] {
             for shuffle in 0..3 {
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_do_not_hold_are_errors() {
+    fn blosc_header_that_is_wrong_is_an_error() {
         let data = counts(1000);
         let good = compress(&data, c"lz4", 5, 1, 4);
         let with = |at: usize, byte: u8| {
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn snappy_is_named_as_what_is_not_read() {
+    fn blosc_names_snappy_as_not_read() {
         let error = decompress(
             include_bytes!("samples/h5-blosc-snappy-shuffle.bin"),
             &mut [0; 4000],
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_that_would_turn_negative_is_an_error() {
+    fn blosc_length_that_would_turn_negative_is_an_error() {
         const BLOCK: u32 = 8_500_000;
         let mut raw = vec![VERSION, 1, 0x10, 1];
         for number in [BLOCK + 1, BLOCK + 1, 24 + BLOCK, 20, BLOCK] {

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_of_full_and_empty_words_are_the_originals() {
+    fn fletcher32_of_full_and_empty_words_is_the_original_sum() {
         for len in [0, 1, 2, 3, 511, 512, 513, 5000, 100_001] {
             for byte in [0, 1, 0xff] {
                 let data = vec![byte; len];
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn the_old_byte_order_is_accepted_and_a_wrong_sum_is_not() {
+    fn fletcher32_accepts_the_old_byte_order_and_no_wrong_sum() {
         let data = b"counts of cells";
         let sum = fletcher32_of(data);
         let [a, b, c, d] = sum.to_le_bytes();
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn data_shorter_than_a_checksum_is_an_error() {
+    fn checksum_of_data_shorter_than_itself_is_an_error() {
         for len in 0..CHECKSUM_LEN {
             assert!(fletcher32(&vec![0; len]).is_err());
             assert!(crc32c(&vec![0; len]).is_err());
@@ -210,7 +210,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_sum_to_what_word_by_word_gives(data in prop::collection::vec(any::<u8>(), 0..3000)) {
+        fn fletcher32_sums_word_by_word(data in prop::collection::vec(any::<u8>(), 0..3000)) {
             prop_assert_eq!(fletcher32_of(&data), word_by_word(&data));
         }
     }

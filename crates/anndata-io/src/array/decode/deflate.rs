@@ -44,7 +44,7 @@ mod tests {
     use libdeflater::{CompressionLvl, Compressor};
 
     #[test]
-    fn what_inflates_to_more_than_fits_is_said_to() {
+    fn deflate_that_does_not_fit_is_an_error_that_says_so() {
         let mut compressor = Compressor::new(CompressionLvl::default());
         let mut stream = vec![0; compressor.zlib_compress_bound(100)];
         let len = compressor
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_checksum_is_an_error() {
+    fn gzip_with_a_damaged_checksum_is_an_error() {
         let mut compressor = Compressor::new(CompressionLvl::default());
         let mut member = vec![0; compressor.gzip_compress_bound(100)];
         let len = compressor

@@ -3,13 +3,13 @@
 //! They calculate as numpy does, wrap-around and rounding included.
 
 use super::{DecodeError, head_of};
-use crate::array::swap_bytes;
-use crate::dtype::{DType, Element, Slice, Values, f16};
+use crate::array::reorder::swap_bytes;
+use crate::dtype::{DType, Scalar, Values, ValuesRef, f16};
 use crate::with_dtype;
 
 /// How elements are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stored {
+pub(crate) struct StoredType {
     pub(crate) dtype: DType,
     pub(crate) big_endian: bool,
 }
@@ -18,9 +18,9 @@ pub(crate) struct Stored {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Elements {
     /// As they are encoded.
-    pub(crate) from: Stored,
+    pub(crate) from: StoredType,
     /// As they are decoded.
-    pub(crate) to: Stored,
+    pub(crate) to: StoredType,
     pub(crate) step: Step,
 }
 
@@ -73,7 +73,7 @@ impl Elements {
     }
 
     /// Decodes block by block, so that little memory is needed besides.
-    fn decode<T: Element>(self, source: &[u8], out: &mut [u8]) {
+    fn decode<T: Scalar>(self, source: &[u8], out: &mut [u8]) {
         let (from, to) = (self.from.dtype.size(), self.to.dtype.size());
         let blocks = source.chunks(BLOCK * from);
         let mut sum: Option<T> = None;
@@ -103,9 +103,9 @@ impl Elements {
 }
 
 /// `values / scale + offset`: floats of up to 4 bytes in their own type, all others as float64.
-fn scaled<T: Element>(values: Slice<'_>, scale: f64, offset: f64) -> Vec<T> {
+fn scaled<T: Scalar>(values: ValuesRef<'_>, scale: f64, offset: f64) -> Vec<T> {
     match values {
-        Slice::F16(values) => {
+        ValuesRef::F16(values) => {
             let (scale, offset) = (
                 f16::from_f64(scale).to_f32(),
                 f16::from_f64(offset).to_f32(),
@@ -116,7 +116,7 @@ fn scaled<T: Element>(values: Slice<'_>, scale: f64, offset: f64) -> Vec<T> {
             };
             values.iter().map(value).collect()
         }
-        Slice::F32(values) => {
+        ValuesRef::F32(values) => {
             let (scale, offset) = (scale as f32, offset as f32);
             let value = |&value: &f32| T::cast_from(value / scale + offset);
             values.iter().map(value).collect()
@@ -157,8 +157,8 @@ pub(super) fn unpack_bits(source: &[u8], out: &mut [u8]) -> Result<usize, Decode
 mod tests {
     use super::*;
 
-    fn stored(dtype: DType) -> Stored {
-        Stored {
+    fn stored(dtype: DType) -> StoredType {
+        StoredType {
             dtype,
             big_endian: false,
         }
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_wrap_around_in_the_decoded_type_and_go_on_across_blocks() {
+    fn delta_sums_wrap_around_and_go_on_across_blocks() {
         let sum = |from, to| Elements {
             from: stored(from),
             to: stored(to),
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn scaling_is_rounded_as_numpy_rounds_it() {
+    fn fixedscaleoffset_rounds_as_numpy_does() {
         let scale = |from, to, scale, offset| Elements {
             from: stored(from),
             to: stored(to),
@@ -231,8 +231,8 @@ mod tests {
     }
 
     #[test]
-    fn either_side_may_be_big_endian() {
-        let big = |dtype| Stored {
+    fn elements_may_be_big_endian_on_either_side() {
+        let big = |dtype| StoredType {
             dtype,
             big_endian: true,
         };
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_whole_number_of_elements_or_does_not_fit_is_an_error() {
+    fn elements_that_are_cut_or_do_not_fit_are_errors() {
         let elements = Elements {
             from: stored(DType::I16),
             to: stored(DType::I64),

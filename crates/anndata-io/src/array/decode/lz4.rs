@@ -68,12 +68,12 @@ pub(super) fn has_endless_length(data: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::encode::lz4_hdf5;
+    use super::super::tests::encode::lz4_hdf5;
     use super::*;
     use lz4_flex::block::compress;
 
     #[test]
-    fn blocks_come_back_compressed_or_stored_and_the_last_one_short() {
+    fn lz4_blocks_come_back_compressed_or_stored() {
         // Every third block of 100 is of bytes that do not shrink.
         let data: Vec<u8> = (0..1000_u32)
             .map(|i| if i / 100 % 3 == 0 { i * i % 251 } else { i / 9 % 5 } as u8)
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_that_do_not_hold_are_errors() {
+    fn lz4_lengths_that_are_wrong_are_errors() {
         let frame = lz4_hdf5(&[3; 100], 100);
         assert!(matches!(
             hdf5(&frame, &mut [0; 99]),
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_beyond_what_fits_is_an_error() {
+    fn lz4_length_beyond_the_output_is_an_error() {
         let mut block = vec![0xff; 20_000_000];
         block[0] = 0x1f;
         let block = [&20_000_000_u32.to_le_bytes()[..], &block].concat();
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_chunk_is_legal() {
+    fn lz4_chunk_may_be_empty() {
         assert_eq!(hdf5(&lz4_hdf5(&[], 10), &mut []).expect("empty"), 0);
         let empty = [&[0; 4][..], &compress(&[])].concat();
         assert_eq!(numcodecs(&empty, &mut []).expect("empty"), 0);

@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn literals_and_copies_of_each_kind() {
+    fn lzf_decodes_literals_and_copies_of_each_kind() {
         assert_eq!(decoded(b"", 0), b"");
         assert_eq!(decoded(b"\x02abc", 3), b"abc");
         // Three bytes from 1 back: a run.
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_damage_is_an_error() {
+    fn lzf_damage_of_every_kind_is_an_error() {
         let mut out = [0; 8];
         for (source, says) in [
             (&b"\x02ab"[..], "ends within"),

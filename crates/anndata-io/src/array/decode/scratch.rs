@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_buffer_is_allocated_once_and_not_beyond_what_is_asked() {
+    fn room_allocates_once_and_no_more_than_asked() {
         let mut buffer = Vec::new();
         assert_eq!(room(&mut buffer, 1000).len(), 1000);
         let (at, capacity) = (buffer.as_ptr(), buffer.capacity());

@@ -107,18 +107,18 @@ fn interleave_from(first: usize, planes: &[u8], size: usize, elements: &mut [u8]
 #[cfg(test)]
 mod tests {
     use super::super::Codec;
-    use super::super::encode::encode;
+    use super::super::tests::encode::encode;
     use super::*;
 
     #[test]
-    fn planes_become_elements_and_the_rest_stays() {
+    fn shuffle_makes_planes_elements_and_leaves_the_rest() {
         let mut out = [0; 8];
         assert_eq!(undo(b"adbecfXY", 3, &mut out).expect("fits"), 8);
         assert_eq!(&out, b"abcdefXY");
     }
 
     #[test]
-    fn every_element_size_and_length_comes_back() {
+    fn shuffle_undoes_every_element_size_and_length() {
         let data: Vec<u8> = (0..70_000_u32).map(|i| (i % 997 * i % 251) as u8).collect();
         for element_size in (0..20).chain([255, 4096, 50_000, usize::MAX]) {
             for len in (0..70).chain([4096, 69_999, 70_000]) {
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_fits_is_an_error() {
+    fn shuffle_of_more_than_fits_is_an_error() {
         assert!(undo(&[0; 9], 4, &mut [0; 8]).is_err());
     }
 }

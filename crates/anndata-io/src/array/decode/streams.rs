@@ -4,9 +4,8 @@ use bzip2::{Decompress, Status};
 use xz4rust::{XzDecoder, XzNextBlockResult};
 
 use super::DecodeError;
+use crate::limits::MAX_XZ_DICTIONARY_BYTES;
 
-/// The longest dictionary that an xz stream may ask for: that of its highest preset.
-const MOST_DICTIONARY: usize = 64 << 20;
 /// Room of an output that is full, to see that a stream ends there.
 const PROBE: usize = 1;
 
@@ -44,7 +43,7 @@ pub(super) fn bz2(source: &[u8], out: &mut [u8]) -> Result<usize, DecodeError> {
 pub(super) type Xz = Box<XzDecoder<'static>>;
 
 pub(super) fn new_xz() -> Xz {
-    XzDecoder::in_heap_with_alloc_dict_size(0, MOST_DICTIONARY)
+    XzDecoder::in_heap_with_alloc_dict_size(0, MAX_XZ_DICTIONARY_BYTES)
 }
 
 /// Decompresses one xz stream into the front of `out`.

@@ -9,18 +9,19 @@ use hdf5_reader::messages::{
 };
 use hdf5_reader::reference::resolve_object_reference;
 
+use super::Hdf5Store;
 use super::datatype::{Class, Datatype};
-use super::{Hdf5Store, failure};
+use super::errors::failure;
 use crate::array::chunks::Chunks;
-use crate::array::decode::Pipeline;
+use crate::array::decode::CodecPipeline;
 use crate::array::grid::Grid;
 use crate::array::{Array, ArrayParts, ItemType};
-use crate::context::{ByteSource, Memory};
 use crate::error::Error;
+use crate::io::bytes::{ByteSource, Memory};
 use crate::store::Attribute;
 
 /// An attribute message, as far as its name.
-pub(super) struct Stored {
+pub(super) struct StoredAttribute {
     pub(super) name: Vec<u8>,
     message: Vec<u8>,
 }
@@ -28,7 +29,7 @@ pub(super) struct Stored {
 /// The attributes of an object.
 #[derive(Default)]
 pub(super) struct Attributes {
-    pub(super) stored: Vec<Stored>,
+    pub(super) stored: Vec<StoredAttribute>,
     /// Why the names of others are not known: any name may be theirs.
     nameless: Option<Hdf5Error>,
 }
@@ -78,14 +79,22 @@ impl Head {
     }
 }
 
-impl Stored {
-    fn parse(message: Vec<u8>) -> Result<Stored, Hdf5Error> {
+impl StoredAttribute {
+    fn parse(message: Vec<u8>) -> Result<StoredAttribute, Hdf5Error> {
         let mut cursor = Cursor::new(&message);
         let head = Head::parse(&mut cursor)?;
-        let name = head.part(&mut cursor, head.name_len)?;
-        let end = name.iter().position(|&byte| byte == 0);
-        let name = name[..end.unwrap_or(name.len())].to_vec();
-        Ok(Stored { name, message })
+        // A name that does not end where it says is damaged: its attribute would be absent under its right name.
+        let name = match head.part(&mut cursor, head.name_len)? {
+            [name @ .., 0] if !name.contains(&0) => name.to_vec(),
+            name => {
+                let name = name.escape_ascii();
+                let what = format!(
+                    "an attribute's name \"{name}\", which does not end with its one zero byte"
+                );
+                return Err(Hdf5Error::InvalidData(what));
+            }
+        };
+        Ok(StoredAttribute { name, message })
     }
 }
 
@@ -107,7 +116,9 @@ impl Hdf5Store {
             match message.kind {
                 MSG_ATTRIBUTE => {
                     let contents = self.contents(message);
-                    found.push(contents.and_then(|bytes| Stored::parse(bytes.into_owned())));
+                    found.push(
+                        contents.and_then(|bytes| StoredAttribute::parse(bytes.into_owned())),
+                    );
                 }
                 // Attributes that do not stand in the object's header: more than eight, or long.
                 MSG_ATTRIBUTE_INFO => {
@@ -119,7 +130,7 @@ impl Hdf5Store {
                                 true => self.shared_object(MSG_ATTRIBUTE, bytes),
                                 false => Ok(bytes.to_vec()),
                             };
-                            found.push(message.and_then(Stored::parse));
+                            found.push(message.and_then(StoredAttribute::parse));
                         })?;
                     }
                 }
@@ -157,7 +168,7 @@ impl Hdf5Store {
         }
     }
 
-    fn value(&self, stored: &Stored) -> Result<Value, Hdf5Error> {
+    fn value(&self, stored: &StoredAttribute) -> Result<Value, Hdf5Error> {
         let (_, offset_size, length_size) = self.structure();
         let mut cursor = Cursor::new(&stored.message);
         let head = Head::parse(&mut cursor)?;
@@ -247,7 +258,7 @@ impl Hdf5Store {
             grid,
             item,
             big_endian: false,
-            pipeline: Pipeline::default(),
+            pipeline: CodecPipeline::default(),
             stored_axes: None,
             chunks: Chunks::Contiguous {
                 source: ByteSource::Memory(Memory::new(value.bytes)),
@@ -260,5 +271,27 @@ impl Hdf5Store {
             id: 0,
         });
         Ok(array.read_strings()?.iter().map(str::to_owned).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A message of the second version with a name, and no more.
+    fn parse(name: &[u8]) -> Result<Vec<u8>, Hdf5Error> {
+        let mut message = vec![2, 0, name.len() as u8, 0, 0, 0, 0, 0];
+        message.extend(name);
+        StoredAttribute::parse(message).map(|stored| stored.name)
+    }
+
+    #[test]
+    fn a_name_ends_with_its_one_zero_byte() {
+        assert_eq!(parse(b"kind\0").expect("a name"), b"kind");
+        assert_eq!(parse(b"\0").expect("an empty name"), b"");
+        for damaged in [&b"kindH"[..], b"ki\0d\0", b"kind\0\0", b""] {
+            let error = parse(damaged).expect_err("damaged").to_string();
+            assert!(error.contains("attribute's name"), "{error}");
+        }
     }
 }

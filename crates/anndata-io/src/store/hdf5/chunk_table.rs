@@ -5,11 +5,12 @@ use hdf5_reader::error::Error as Hdf5Error;
 use hdf5_reader::messages::dataspace::DataspaceMessage;
 use hdf5_reader::messages::layout::{ChunkIndexing, DataLayout};
 
-use super::{Hdf5Store, is_undefined};
+use super::Hdf5Store;
+use super::errors::is_undefined;
 use crate::array::chunks::{Chunks, TableEntry};
 use crate::array::grid::Grid;
-use crate::context::ByteSource;
 use crate::error::Error;
+use crate::io::bytes::ByteSource;
 
 impl Hdf5Store {
     /// The entries of the index.

@@ -1,25 +1,33 @@
-//! Datasets: what their headers say of their elements, and arrays of them.
+//! Datasets: what their headers say, and arrays of them.
+//!
+//! An array is opened in stages, each of which takes what the one before it found:
+//!
+//! ```text
+//! header ─▶ Described ─▶ Elements ─▶ grid, fill value ─▶ chunks ─▶ codecs ─▶ Array
+//!  describe              elements.rs                      here      filters.rs
+//! ```
 
 use std::collections::HashSet;
 
 use hdf5_reader::messages;
-use hdf5_reader::messages::dataspace::{DataspaceMessage, DataspaceType};
+use hdf5_reader::messages::dataspace::DataspaceMessage;
 use hdf5_reader::messages::filter_pipeline::FilterPipelineMessage;
 use hdf5_reader::messages::layout::DataLayout;
 
-use super::chunk_table::chunk_extents;
-use super::datatype::{Class, Datatype, Field};
+use super::Hdf5Store;
+use super::datatype::Datatype;
+use super::elements::{Elements, one_piece};
+use super::errors::{failure, is_undefined};
+use super::filters;
 use super::headers::Header;
 use super::item::Item;
-use super::{Hdf5Store, failure, filter_name, is_undefined};
 use crate::array::chunks::Chunks;
-use crate::array::convert::table_of;
-use crate::array::decode::{Codec, Pipeline};
+use crate::array::decode::CodecPipeline;
 use crate::array::grid::Grid;
 use crate::array::text::TextEncoding;
-use crate::array::{Array, ArrayParts, Record};
-use crate::context::{ByteSource, Memory};
+use crate::array::{Array, ArrayParts};
 use crate::error::{Error, LIBRARY_OR_REWRITE};
+use crate::io::bytes::{ByteSource, Memory};
 
 /// What a dataset's header says of its elements and where they are.
 struct Described {
@@ -29,9 +37,6 @@ struct Described {
     filters: Option<FilterPipelineMessage>,
     fill: Vec<u8>,
 }
-
-/// Bytes of a block of records where a table lies in one piece.
-const BLOCK_BYTES: u64 = 1 << 20;
 
 impl Hdf5Store {
     fn describe(&self, element: &str, header: &Header) -> Result<Described, Error> {
@@ -100,133 +105,25 @@ impl Hdf5Store {
 
     /// Opens an array: finds where all of its chunks lie.
     pub(super) fn open_array(&self, element: &str) -> Result<Array, Error> {
-        let fail = |error| failure(&self.path, element, error);
+        let fail = |kind| Error::new(&self.path, element, kind);
         let (header, field) = self.located(element)?;
-        let Described {
-            datatype: of_dataset,
-            space,
-            layout,
-            filters,
-            mut fill,
-        } = self.describe(element, &header)?;
-        let datatype = field.as_ref().map_or(&of_dataset, |field| &field.datatype);
-        // Fields may be arrays themselves.
-        let (datatype, field_shape) = match &datatype.class {
-            Class::Array { base, shape } if field.is_some() => (&**base, &shape[..]),
-            _ => (datatype, &[][..]),
-        };
-        let item = self.item(element, datatype)?;
-        let item_size = match item.conversion {
-            Some(conversion) => conversion.stored_size(),
-            None => item.item.size(),
-        };
-        let record = self.record(
-            element,
-            of_dataset.size,
-            &space.dims,
-            field.as_ref(),
-            item_size,
-            field_shape,
-        )?;
-        let size = record.map_or(item_size, |record| record.len);
-        if item_size == 0 {
-            return Err(Error::invalid(
-                &self.path,
-                element,
-                "elements of some bytes",
-                "a size of 0",
-            ));
-        }
-        if fill.len() == size
-            && let Some(record) = record
-        {
-            fill = fill[record.offset..][..item_size].to_vec();
-        }
-        if fill.len() != item_size {
-            fill.clear();
-        } else if item.big_endian {
-            fill.reverse();
-        }
-        let shape = match space.dataspace_type {
-            DataspaceType::Null => vec![0],
-            _ => space.dims.clone(),
-        };
-        let grid = match &layout {
-            DataLayout::Chunked { dims, .. } => {
-                let extents = chunk_extents(dims, &shape).iter().map(|&n| n.into());
-                Grid::new(shape.clone(), extents.collect())
-            }
-            // Of a table, blocks: a field is wanted without all others.
-            _ if record.is_some() && shape.len() == 1 => {
-                let rows = (BLOCK_BYTES / size as u64).max(1);
-                Grid::new(shape.clone(), vec![rows])
-            }
-            _ => Grid::single(shape.clone()),
-        };
-        let grid = grid.ok_or_else(|| {
-            Error::invalid(
-                &self.path,
-                element,
-                "a shape that can be stored",
-                format!("{shape:?}"),
-            )
-        })?;
-        let bytes = grid.len().saturating_mul(size as u64);
-        let superblock = self.file.superblock();
-        let in_one_piece = |source, offset| match record {
-            None => Chunks::Contiguous { source, offset },
-            Some(record) => {
-                let (n_records, rows) = (grid.shape[0], grid.chunk[0]);
-                let entries = table_of(offset, n_records, rows, record.len as u64);
-                Chunks::Table { source, entries }
-            }
-        };
-        let chunks = match &layout {
-            DataLayout::Compact { data } => {
-                if (data.len() as u64) < bytes {
-                    let expected = format!("{bytes} bytes for shape {shape:?}");
-                    return Err(Error::invalid(
-                        &self.path,
-                        element,
-                        expected,
-                        data.len().to_string(),
-                    ));
-                }
-                in_one_piece(ByteSource::Memory(Memory::new(data.clone())), 0)
-            }
-            DataLayout::Contiguous { address, .. }
-                if is_undefined(*address, superblock.offset_size) =>
-            {
-                Chunks::Unallocated
-            }
-            DataLayout::Contiguous { address, .. } => {
-                let offset = superblock.base_address.saturating_add(*address);
-                let end = offset.checked_add(bytes);
-                // The file's own head stands at its base.
-                if *address == 0 || end.is_none_or(|end| end > self.source.len()) {
-                    let expected = format!("{bytes} bytes for shape {shape:?}");
-                    let found = format!("a file of {} bytes, data at {offset}", self.source.len());
-                    return Err(Error::invalid(&self.path, element, expected, found));
-                }
-                in_one_piece(ByteSource::File(self.source.clone()), offset)
-            }
-            DataLayout::Chunked { .. } => {
-                let entries = self.chunk_entries(&space, &layout, size).map_err(fail)?;
-                self.table(element, &grid, size, entries)?
-            }
-        };
-        let pipeline = match &filters {
+        let described = self.describe(element, &header)?;
+        let Described { space, layout, .. } = &described;
+        let elements = Elements::new(&described.datatype, field.as_ref(), &space.dims, || {
+            self.heap()
+        });
+        let elements = elements.map_err(fail)?;
+        let fill = elements.fill(described.fill.clone());
+        let grid = elements.grid(space, layout).map_err(fail)?;
+        let chunks = self.chunks(element, &described, &elements, &grid)?;
+        let pipeline = match &described.filters {
             Some(filters) if matches!(layout, DataLayout::Chunked { .. }) => {
-                self.pipeline(element, filters, size)?
+                filters::pipeline(filters, elements.stored_len()).map_err(fail)?
             }
-            _ => Pipeline::default(),
+            _ => CodecPipeline::default(),
         };
-        // A field that is an array has its axes after those of the table.
-        let with_field = |of_table: Vec<u64>| [of_table, field_shape.to_vec()].concat();
-        let grid = Grid::new(with_field(grid.shape), with_field(grid.chunk)).ok_or_else(|| {
-            let found = format!("{shape:?} of {field_shape:?}");
-            Error::invalid(&self.path, element, "a shape that can be stored", found)
-        })?;
+        let grid = elements.with_field_axes(grid).map_err(fail)?;
+        let Elements { item, record, .. } = elements;
         let parts = ArrayParts {
             context: self.context.clone(),
             file: self.path.clone(),
@@ -249,52 +146,61 @@ impl Hdf5Store {
         }))
     }
 
-    /// What elements of a type are read as.
-    pub(super) fn item(&self, element: &str, datatype: &Datatype) -> Result<Item, Error> {
-        datatype
-            .item(|| self.heap())
-            .map_err(|(what, way_out)| Error::unsupported(&self.path, element, what, way_out))
-    }
-
-    /// Where a field lies in the records of its table.
-    fn record(
+    /// Where the chunks of a dataset lie.
+    fn chunks(
         &self,
         element: &str,
-        record_len: usize,
-        shape: &[u64],
-        field: Option<&Field>,
-        size: usize,
-        field_shape: &[u64],
-    ) -> Result<Option<Record>, Error> {
-        let Some(field) = field else {
-            return Ok(None);
+        described: &Described,
+        elements: &Elements,
+        grid: &Grid,
+    ) -> Result<Chunks, Error> {
+        let invalid = |expected: String, found: String| {
+            Err(Error::invalid(&self.path, element, expected, found))
         };
-        let (len, offset) = (record_len as u64, field.offset);
-        let n_items = field_shape
-            .iter()
-            .try_fold(1u64, |n, &extent| n.checked_mul(extent));
-        let end = n_items
-            .and_then(|n| n.checked_mul(size as u64))
-            .and_then(|n| n.checked_add(offset));
-        let fits = end.is_some_and(|end| offset < end && end <= len && len <= BLOCK_BYTES);
-        if shape.len() != 1 {
-            let what = format!("a table of shape {shape:?}");
-            return Err(Error::unsupported(
-                &self.path,
-                element,
-                what,
-                LIBRARY_OR_REWRITE,
-            ));
-        }
-        if !fits {
-            let expected = format!("a list of records of {len} bytes, the field within them");
-            let found = format!("shape {shape:?}, the field at {offset}");
-            return Err(Error::invalid(&self.path, element, expected, found));
-        }
-        let (len, offset) = (len as usize, offset as usize);
-        Ok(Some(Record { len, offset }))
+        let superblock = self.file.superblock();
+        let size = elements.stored_len();
+        let bytes = grid.len().saturating_mul(size as u64);
+        let expected = || format!("{bytes} bytes for shape {:?}", grid.shape);
+        Ok(match &described.layout {
+            DataLayout::Compact { data } => {
+                if (data.len() as u64) < bytes {
+                    return invalid(expected(), data.len().to_string());
+                }
+                let source = ByteSource::Memory(Memory::new(data.clone()));
+                one_piece(source, 0, grid, elements.record)
+            }
+            DataLayout::Contiguous { address, .. }
+                if is_undefined(*address, superblock.offset_size) =>
+            {
+                Chunks::Unallocated
+            }
+            DataLayout::Contiguous { address, .. } => {
+                let offset = superblock.base_address.saturating_add(*address);
+                let end = offset.checked_add(bytes);
+                // The file's own head stands at its base.
+                if *address == 0 || end.is_none_or(|end| end > self.source.len()) {
+                    let len = self.source.len();
+                    let found = format!("a file of {len} bytes, data at {offset}");
+                    return invalid(expected(), found);
+                }
+                let source = ByteSource::File(self.source.clone());
+                one_piece(source, offset, grid, elements.record)
+            }
+            DataLayout::Chunked { .. } => {
+                let entries = self.chunk_entries(&described.space, &described.layout, size);
+                let entries = entries.map_err(|error| failure(&self.path, element, error))?;
+                self.table(element, grid, size, entries)?
+            }
+        })
     }
 
+    /// What elements of a type are read as.
+    pub(super) fn item(&self, element: &str, datatype: &Datatype) -> Result<Item, Error> {
+        let item = datatype.item(|| self.heap());
+        item.map_err(|(what, way_out)| Error::unsupported(&self.path, element, what, way_out))
+    }
+
+    /// Where texts of variable length lie.
     fn heap(&self) -> TextEncoding {
         let superblock = self.file.superblock();
         TextEncoding::Heap {
@@ -303,41 +209,5 @@ impl Hdf5Store {
             offset_size: superblock.offset_size.into(),
             length_size: superblock.length_size.into(),
         }
-    }
-
-    fn pipeline(
-        &self,
-        element: &str,
-        filters: &FilterPipelineMessage,
-        item: usize,
-    ) -> Result<Pipeline, Error> {
-        let codec = |id: u16, name: &Option<String>, client: &[u32]| {
-            Ok(match id {
-                1 => Codec::Deflate,
-                2 => Codec::Shuffle {
-                    element_size: client.first().map_or(item, |&size| size as usize),
-                },
-                3 => Codec::Fletcher32,
-                32000 => Codec::Lzf,
-                32001 => Codec::Blosc,
-                32004 => Codec::Lz4Hdf5,
-                32015 => Codec::Zstd,
-                _ => {
-                    let known = filter_name(id).or(name.as_deref()).unwrap_or("unknown");
-                    let what = format!("the HDF5 filter {known} ({id})");
-                    let way_out = match id {
-                        5 | 6 => LIBRARY_OR_REWRITE,
-                        _ => "rewrite the file with gzip, lzf, zstd, lz4 or blosc",
-                    };
-                    return Err(Error::unsupported(&self.path, element, what, way_out));
-                }
-            })
-        };
-        let codecs: Result<Vec<_>, Error> = filters
-            .filters
-            .iter()
-            .map(|filter| codec(filter.id, &filter.name, &filter.client_data))
-            .collect();
-        Ok(Pipeline::new(codecs?))
     }
 }

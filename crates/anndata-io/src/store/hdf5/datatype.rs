@@ -8,6 +8,7 @@ use hdf5_reader::io::Cursor;
 
 use crate::array::float::FloatLayout;
 use crate::array::text::Padding;
+use crate::limits::MAX_DATATYPE_DEPTH;
 
 /// A type and the bytes of its elements.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,9 +63,6 @@ pub(super) struct Field {
     pub(super) datatype: Datatype,
 }
 
-/// Types within types are not deeper.
-const DEEPEST: usize = 32;
-
 impl Datatype {
     /// Reads a datatype message.
     pub(super) fn parse(message: &[u8]) -> Result<Datatype, Hdf5Error> {
@@ -102,7 +100,7 @@ fn name(cursor: &mut Cursor<'_>, version: u32) -> Result<Vec<u8>, Hdf5Error> {
 }
 
 fn datatype(cursor: &mut Cursor<'_>, depth: usize) -> Result<Datatype, Hdf5Error> {
-    if depth > DEEPEST {
+    if depth > MAX_DATATYPE_DEPTH {
         return Err(invalid("datatypes lie too deep within each other"));
     }
     let head = cursor.read_u32_le()?;
@@ -243,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cut_messages_are_errors() {
+    fn datatype_message_that_is_cut_is_an_error() {
         // Records of one field, which is an enumeration of two names over bytes.
         let base = [0x10, 0, 0, 0, 1, 0, 0, 0, 0, 0, 8, 0];
         let enumeration = [

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use hdf5_reader::superblock::Superblock;
 
-use crate::context::FileSource;
 use crate::error::{Error, ErrorKind};
+use crate::io::file::FileSource;
 
 /// Refuses a file that is shorter than it says: a copy or a download that was cut short. Its first
 /// half reads well, and what is missing may be chunks that are read much later. A longer file is
@@ -55,8 +55,8 @@ pub(super) fn has_writer(superblock: &Superblock) -> bool {
 mod tests {
     use std::path::PathBuf;
 
-    use crate::context::IoContext;
     use crate::error::ErrorKind;
+    use crate::io::context::IoContext;
     use crate::store::Store;
 
     fn fixture(name: &str) -> Vec<u8> {
@@ -82,7 +82,7 @@ mod tests {
 
     /// One file of each version of the superblock, and one whose addresses have 4 bytes.
     #[test]
-    fn a_file_that_ends_too_early_does_not_open() {
+    fn open_refuses_a_file_that_is_cut_short() {
         for (name, version) in [
             ("superblock_earliest.h5", 0),
             ("superblock_addresses_4.h5", 0),
@@ -109,7 +109,7 @@ mod tests {
 
     /// Where the user block was there from the start, the end counts it.
     #[test]
-    fn a_user_block_counts() {
+    fn end_includes_a_user_block() {
         let mut bytes = fixture("superblock_earliest.h5");
         let end = bytes.len() as u64 + 512;
         bytes[24..32].copy_from_slice(&512u64.to_le_bytes());
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_flag_of_a_writer_is_seen() {
+    fn has_writer_sees_the_flag() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("a.h5");
         let mut bytes = fixture("superblock_v110.h5");

@@ -13,7 +13,9 @@ use hdf5_reader::io::Cursor;
 use hdf5_reader::messages::shared::{self, SharedMessage};
 use hdf5_reader::messages::{self, HdfMessage};
 
-use super::{Hdf5Store, invalid, is_undefined};
+use super::Hdf5Store;
+use super::errors::{invalid, is_undefined};
+use crate::limits::{HEADER_CACHE_BYTES, MAX_HEADER_BYTES, MAX_HEADER_PIECES};
 
 /// The messages of an object.
 #[derive(Debug, Default)]
@@ -38,13 +40,6 @@ pub(super) enum ObjectKind {
     /// A named datatype.
     Other,
 }
-
-/// Headers that are kept, as bytes of their messages.
-const MOST_KEPT: usize = 64 << 20;
-/// The longest header.
-const MOST_HEADER: u64 = 64 << 20;
-/// The pieces of a header.
-const MOST_PIECES: usize = 1024;
 
 impl Header {
     pub(super) fn kind(&self) -> ObjectKind {
@@ -91,7 +86,7 @@ impl Hdf5Store {
         }
         let header = Arc::new(self.read_header(address)?);
         let mut kept = lock();
-        if kept.len.saturating_add(header.len()) > MOST_KEPT {
+        if kept.len.saturating_add(header.len()) > HEADER_CACHE_BYTES {
             *kept = Headers::default();
         }
         kept.len += header.len();
@@ -134,7 +129,7 @@ impl Hdf5Store {
         let (mut seen, mut read) = (HashSet::new(), 0u64);
         while let Some((address, len, start)) = pieces.pop() {
             read = read.saturating_add(len);
-            if !seen.insert(address) || seen.len() > MOST_PIECES || read > MOST_HEADER {
+            if !seen.insert(address) || seen.len() > MAX_HEADER_PIECES || read > MAX_HEADER_BYTES {
                 return Err(invalid(
                     "an object header leads to the same bytes over and over",
                 ));

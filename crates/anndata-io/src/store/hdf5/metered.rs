@@ -12,15 +12,10 @@ use hdf5_reader::error::Error as Hdf5Error;
 use hdf5_reader::storage::StorageBuffer;
 use hdf5_reader::{BlockCacheStorage, Storage};
 
-use crate::context::FileSource;
-
-/// Read in one call without a question; beyond it, a few times the file.
-const FREE_BYTES: u64 = 32 << 20;
-/// The same for the index of the chunks of one array, of which each block is needed once. An
-/// entry of 8 bytes becomes some 100 in memory.
-const FREE_BYTES_OF_INDEX: u64 = 1 << 20;
-/// What a read costs beyond its bytes.
-const READ: u64 = 64;
+use crate::io::file::FileSource;
+use crate::limits::{
+    FREE_CHUNK_INDEX_BYTES, FREE_STRUCTURE_BYTES, STRUCTURE_CACHE, STRUCTURE_READ_COST,
+};
 
 /// A file that keeps count.
 pub(super) struct Metered {
@@ -42,9 +37,9 @@ struct Meter {
 
 impl Metered {
     pub(super) fn new(source: FileSource) -> Metered {
-        // Structure is read in small pieces that lie close together.
+        let (block_bytes, n_blocks) = STRUCTURE_CACHE;
         let metered = Metered {
-            storage: BlockCacheStorage::new(Arc::new(File(source)), 16 << 10, 256),
+            storage: BlockCacheStorage::new(Arc::new(File(source)), block_bytes, n_blocks),
             meter: Mutex::default(),
         };
         metered.begin();
@@ -53,7 +48,11 @@ impl Metered {
 
     /// Begins a call.
     pub(super) fn begin(&self) {
-        self.allow(self.len().saturating_mul(4).saturating_add(FREE_BYTES));
+        self.allow(
+            self.len()
+                .saturating_mul(4)
+                .saturating_add(FREE_STRUCTURE_BYTES),
+        );
     }
 
     /// Begins to read the index of an array's chunks.
@@ -61,7 +60,7 @@ impl Metered {
         self.allow(
             self.len()
                 .saturating_mul(2)
-                .saturating_add(FREE_BYTES_OF_INDEX),
+                .saturating_add(FREE_CHUNK_INDEX_BYTES),
         );
     }
 
@@ -77,7 +76,7 @@ impl Metered {
 impl Meter {
     /// What these bytes cost: their length, and the names that they ask for.
     fn cost(&mut self, bytes: &[u8]) -> u64 {
-        let mut cost = bytes.len() as u64 + READ;
+        let mut cost = bytes.len() as u64 + STRUCTURE_READ_COST;
         match bytes {
             // The heap of an old group's names; how wide its numbers are shows in its length.
             [b'H', b'E', b'A', b'P', _, _, _, _, size @ ..] => {
@@ -155,10 +154,10 @@ impl Storage for File {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::context::IoContext;
+    use crate::io::context::IoContext;
 
     #[test]
-    fn a_file_is_read_a_few_times_and_no_more() {
+    fn metered_allows_a_few_reads_of_the_file() {
         let file = tempfile::NamedTempFile::new().expect("a temporary file");
         std::fs::write(file.path(), vec![7; 1 << 20]).expect("room for 1 MiB");
         let source = FileSource::open(&IoContext::default(), file.path()).expect("it is there");
@@ -175,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_name_costs_as_often_as_it_is_referred_to() {
+    fn metered_counts_a_long_name_as_often_as_it_is_referred_to() {
         let mut heap = b"HEAP\0\0\0\0".to_vec();
         for number in [1000u64, 0, 4096] {
             heap.extend(number.to_le_bytes());
@@ -185,10 +184,10 @@ mod tests {
         let mut names = vec![b'a'; 1000];
         names[899] = 0;
         let mut meter = Meter::default();
-        assert_eq!(meter.cost(&heap), 32 + READ);
-        assert_eq!(meter.cost(&node[..24]), 24 + READ);
-        assert_eq!(meter.cost(&node), 40_008 + READ);
-        assert_eq!(meter.cost(&names), 1000 + READ + 1000 * 899);
-        assert_eq!(meter.cost(&node), 40_008 + READ + 1000 * 899);
+        assert_eq!(meter.cost(&heap), 32 + STRUCTURE_READ_COST);
+        assert_eq!(meter.cost(&node[..24]), 24 + STRUCTURE_READ_COST);
+        assert_eq!(meter.cost(&node), 40_008 + STRUCTURE_READ_COST);
+        assert_eq!(meter.cost(&names), 1000 + STRUCTURE_READ_COST + 1000 * 899);
+        assert_eq!(meter.cost(&node), 40_008 + STRUCTURE_READ_COST + 1000 * 899);
     }
 }

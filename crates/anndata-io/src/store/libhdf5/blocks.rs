@@ -9,8 +9,8 @@ use hdf5::{Dataset, Dataspace, Datatype, Hyperslab, SliceOrIndex};
 use super::call::{CallError, Held, Result};
 use super::{failure, ffi};
 use crate::array::chunks::BlockReader;
-use crate::context::FileSource;
 use crate::error::Error;
+use crate::io::file::FileSource;
 
 /// Bytes of the blocks in which a dataset without chunks is read.
 const BLOCK_BYTES: u64 = 1 << 20;

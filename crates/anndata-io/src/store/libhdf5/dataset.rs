@@ -12,7 +12,7 @@ use super::object::Object;
 use super::storage::Storage;
 use crate::array::chunks::Chunks;
 use crate::array::convert::Conversion;
-use crate::array::decode::Pipeline;
+use crate::array::decode::CodecPipeline;
 use crate::array::grid::Grid;
 use crate::array::text::TextEncoding;
 use crate::array::{Array, ArrayParts, ItemType};
@@ -119,7 +119,7 @@ impl LibHdf5Store {
             grid,
             item,
             big_endian: false,
-            pipeline: Pipeline::default(),
+            pipeline: CodecPipeline::default(),
             stored_axes: None,
             record: None,
             conversion: None,

@@ -18,8 +18,9 @@ use hdf5::Group;
 
 use super::{Attribute, Backend, Node};
 use crate::array::Array;
-use crate::context::{FileSource, IoContext};
 use crate::error::{AS_NUMBERS, Error, ErrorKind};
+use crate::io::context::IoContext;
+use crate::io::file::FileSource;
 
 mod attribute;
 mod blocks;

@@ -14,8 +14,8 @@ use super::super::hdf5::filter_name;
 use super::blocks::Blocks;
 use super::call::{Held, Result};
 use super::{LibHdf5Store, ffi};
-use crate::context::FileSource;
 use crate::error::Error;
+use crate::io::file::FileSource;
 
 /// More than any filter expands: all of a chunk of equal values can vanish in scaleoffset.
 const BEST_RATIO: u64 = 1 << 20;

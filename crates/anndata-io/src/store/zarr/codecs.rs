@@ -3,9 +3,9 @@
 use serde_json::Value;
 
 use super::extension::Extension;
-use super::metadata::{Parsed, extents, invalid, unknown_codec, unsupported};
+use super::parsed::{Parsed, extents, invalid, unknown_codec, unsupported};
 use crate::array::ItemType;
-use crate::array::decode::{Codec, Elements, Step, Stored, Sum};
+use crate::array::decode::{Codec, Elements, Step, StoredType, Sum};
 use crate::array::text::TextEncoding;
 use crate::dtype::DType;
 
@@ -258,7 +258,7 @@ fn is_of_elements(id: &str) -> bool {
 ///
 /// In format 3, `dtype` is the type that it has to be for; in format 2, bytes are taken for any.
 fn of_elements(id: &str, get: Get<'_, '_>, dtype: Option<DType>) -> Parsed<(Option<Codec>, DType)> {
-    let stored = |key: &str, default: Option<Stored>| {
+    let stored = |key: &str, default: Option<StoredType>| {
         let value = get(key);
         let found = match value {
             Value::Null => default,
@@ -273,7 +273,7 @@ fn of_elements(id: &str, get: Get<'_, '_>, dtype: Option<DType>) -> Parsed<(Opti
             ),
         }
     };
-    let of_array = dtype.map(|dtype| Stored {
+    let of_array = dtype.map(|dtype| StoredType {
         dtype,
         big_endian: false,
     });
@@ -320,9 +320,9 @@ fn number(id: &str, key: &str, get: Get<'_, '_>) -> Parsed<f64> {
 }
 
 /// A type as numpy spells it: `<f4`, or `float32`.
-fn stored_type(text: &str) -> Option<Stored> {
+fn stored_type(text: &str) -> Option<StoredType> {
     let big_endian = text.starts_with('>');
     let name = text.trim_start_matches(['<', '>', '|', '=']);
     let dtype = name.parse().ok()?;
-    Some(Stored { dtype, big_endian })
+    Some(StoredType { dtype, big_endian })
 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::metadata::{Parsed, invalid, shown, unknown};
+use super::parsed::{Parsed, invalid, shown, unknown};
 use crate::error::ErrorKind;
 
 /// Members of the document of an array.
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn members_are_known_or_may_be_passed_over() {
+    fn extension_members_are_known_or_may_be_passed_over() {
         for (more, fine) in [
             (json!({}), true),
             (json!({"attributes": {"any": [1]}}), true),
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn copies_of_documents_are_held_to_the_same() {
+    fn consolidated_documents_obey_the_same_rules() {
         let with = |copy: Value| {
             let copies = json!({"X": document("group", json!({})), "X/data": copy});
             let consolidated = json!({"kind": "inline", "metadata": copies});
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn an_extension_is_a_name_or_an_object_of_known_members() {
+    fn extension_is_a_name_or_an_object_of_known_members() {
         let of = |value: Value| {
             let found = Extension::of(&value, "codec").and_then(|found| {
                 found.allow(&["level"])?;

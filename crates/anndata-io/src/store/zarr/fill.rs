@@ -3,10 +3,10 @@
 
 use serde_json::Value;
 
-use super::metadata::{Parsed, shown};
+use super::parsed::{Parsed, shown};
 use crate::array::ItemType;
 use crate::array::text::TextEncoding;
-use crate::dtype::{DType, Element, Values, f16};
+use crate::dtype::{DType, Scalar, Values, f16};
 use crate::error::ErrorKind;
 use crate::with_dtype;
 
@@ -106,7 +106,7 @@ fn integer(dtype: DType, value: &Value) -> Option<Vec<u8>> {
 }
 
 fn bytes_of(dtype: DType, values: &Values) -> Vec<u8> {
-    fn cast<T: Element>(values: &Values) -> Vec<u8> {
+    fn cast<T: Scalar>(values: &Values) -> Vec<u8> {
         bytemuck::cast_slice(&values.as_slice().to_vec::<T>()).to_vec()
     }
     with_dtype!(dtype, T => cast::<T>(values))

@@ -7,9 +7,9 @@ use zarrs::storage::{
     Bytes, MaybeBytes, MaybeBytesIterator, ReadableStorageTraits, StorageError, StoreKey,
 };
 
-use crate::context::IoContext;
 use crate::error::Error;
-use crate::folder::{FileBytes, Folder};
+use crate::io::context::IoContext;
+use crate::io::folder::{FileBytes, Folder};
 
 /// The chunks (or shards) of an array, listed once: a file that was there then and is gone later is an error, and not taken
 /// for one that was never written. Keys are names below the folder of the array, and nothing else can be asked for.

@@ -14,7 +14,7 @@ use super::bounds::Bounds;
 use super::calls::{CallError, Own, call_in_pool};
 use super::files::Files;
 use crate::array::chunks::Chunks;
-use crate::array::decode::Pipeline;
+use crate::array::decode::CodecPipeline;
 use crate::array::grid::Grid;
 use crate::array::text::TextEncoding;
 use crate::array::{Array, ArrayParts, ItemType};
@@ -69,7 +69,7 @@ pub(super) fn array(store: &ZarrStore, element: &str) -> Result<Array, Error> {
         grid,
         item,
         big_endian: false,
-        pipeline: Pipeline::default(),
+        pipeline: CodecPipeline::default(),
         stored_axes: None,
         chunks,
         fill,

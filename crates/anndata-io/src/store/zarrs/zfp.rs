@@ -8,8 +8,8 @@ use zarrs::storage::ListableStorageTraits;
 use zarrs::storage::ReadableStorageTraits;
 use zarrs::storage::store::MemoryStore;
 
-use crate::context::{IoContext, IoOptions, ZarrBackend};
 use crate::dtype::Values;
+use crate::io::context::{IoContext, IoOptions, ZarrBackend};
 use crate::store::Store;
 
 #[test]
@@ -41,10 +41,7 @@ fn zfp_that_loses_nothing_is_read_as_it_was_written() {
         write(key.as_str(), &bytes);
     }
     let zarr = ZarrBackend::PureThenZarrs;
-    let context = IoContext::new(IoOptions {
-        zarr,
-        ..Default::default()
-    });
+    let context = IoContext::new(IoOptions::new().zarr(zarr));
     let store = Store::open(dir.path(), &context).expect("a group");
     let found = store
         .array("x")

@@ -114,20 +114,19 @@ pub(crate) fn array_shape(array: &Datatype) -> Result<Vec<u64>> {
 /// What follows a text of fixed length.
 pub(crate) fn padding(text: &Datatype) -> Result<Padding> {
     // SAFETY: the id is open and of a datatype.
-    locked(|| {
-        Ok(match unsafe { H5Tget_strpad(text.id()) } {
-            H5T_str_t::H5T_STR_NULLTERM => Padding::NullTerminated,
-            H5T_str_t::H5T_STR_SPACEPAD => Padding::Spaces,
-            _ => Padding::Nulls,
-        })
+    let padding = locked(|| Ok(unsafe { H5Tget_strpad(text.id()) }))?;
+    Ok(match padding {
+        H5T_str_t::H5T_STR_NULLTERM => Padding::NullTerminated,
+        H5T_str_t::H5T_STR_SPACEPAD => Padding::Spaces,
+        _ => Padding::Nulls,
     })
 }
 
 /// Whether elements are texts of variable length, one pointer each: the texts themselves, or records of one such
 /// field.
 pub(crate) fn is_variable_text(datatype: &Datatype) -> Result<bool> {
-    // SAFETY: the id is open and of a datatype.
     let is_text = |datatype: &Datatype| {
+        // SAFETY: the id is open and of a datatype.
         call(|| unsafe { H5Tis_variable_str(datatype.id()) }).map(|is| is > 0)
     };
     if class(datatype)? != H5T_class_t::H5T_COMPOUND {
@@ -139,8 +138,9 @@ pub(crate) fn is_variable_text(datatype: &Datatype) -> Result<bool> {
 
 /// The same type in little-endian order.
 pub(crate) fn little_endian(datatype: &Datatype) -> Result<Datatype> {
-    // SAFETY: the ids are open; a type without an order is an error.
+    // SAFETY: the id is open.
     let copy = owned(|| unsafe { H5Tcopy(datatype.id()) })?;
+    // SAFETY: the id is open; a type without an order is an error.
     call(|| unsafe { H5Tset_order(copy.id(), H5T_order_t::H5T_ORDER_LE) })?;
     Ok(copy)
 }
@@ -151,9 +151,10 @@ pub(crate) fn record_of(name: &str, item: &Datatype, shape: &[u64]) -> Result<Da
     let name = c_text(name)?;
     let field = match shape {
         [] => item.clone(),
-        // SAFETY: the id is open, and `shape` has as many numbers as it says.
         shape => {
-            owned(|| unsafe { H5Tarray_create2(item.id(), shape.len() as c_uint, shape.as_ptr()) })?
+            let (rank, shape) = (shape.len() as c_uint, shape.as_ptr());
+            // SAFETY: the id is open, and `shape` has as many numbers as it says.
+            owned(|| unsafe { H5Tarray_create2(item.id(), rank, shape) })?
         }
     };
     // SAFETY: no more than a class and a size.

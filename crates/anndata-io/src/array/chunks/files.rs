@@ -1,0 +1,128 @@
+//! One file a chunk (or shard), named by coordinates, as zarr has it.
+
+use crate::array::grid::Grid;
+use crate::error::Error;
+use crate::io::context::IoContext;
+use crate::io::folder::{FileBytes, Folder};
+use crate::path::member;
+
+/// Files named by the coordinates of the chunk (or shard) that they hold.
+#[derive(Debug)]
+pub(crate) struct ChunkFiles {
+    pub(crate) context: IoContext,
+    pub(crate) folder: Folder,
+    /// The folder of the array.
+    pub(crate) element: String,
+    /// What comes before the coordinates: `c` in zarr v3's default encoding.
+    pub(crate) prefix: &'static str,
+    pub(crate) separator: char,
+    /// The files that exist, by the number of the chunk (or shard), ascending.
+    pub(crate) present: Vec<u64>,
+    /// Their bytes.
+    pub(crate) stored: u64,
+}
+
+impl ChunkFiles {
+    pub(super) fn open(&self, coords: &[u64]) -> Result<FileBytes, Error> {
+        self.folder.open(&self.context, &self.name(coords))
+    }
+
+    /// The name of a file of the array.
+    pub(super) fn name(&self, coords: &[u64]) -> String {
+        member(&self.element, &self.key(coords))
+    }
+
+    fn key(&self, coords: &[u64]) -> String {
+        let mut key = self.prefix.to_owned();
+        for coord in coords {
+            if !key.is_empty() {
+                key.push(self.separator);
+            }
+            key.push_str(&coord.to_string());
+        }
+        if key.is_empty() { "0".to_owned() } else { key }
+    }
+
+    /// Lists the files that exist of an array. Unknown names are passed over, as zarr does.
+    pub(crate) fn list(
+        context: &IoContext,
+        folder: &Folder,
+        element: &str,
+        prefix: &'static str,
+        separator: char,
+        grid: &Grid,
+    ) -> Result<ChunkFiles, Error> {
+        let (context, folder) = (context.clone(), folder.clone());
+        let mut files = ChunkFiles {
+            context,
+            folder,
+            element: element.to_owned(),
+            prefix,
+            separator,
+            present: vec![],
+            stored: 0,
+        };
+        let (start, depth) = match (prefix, separator) {
+            ("", '/') => (element.to_owned(), grid.shape.len().max(1)),
+            ("", _) => (element.to_owned(), 1),
+            (prefix, '/') if !grid.shape.is_empty() => (member(element, prefix), grid.shape.len()),
+            _ => (element.to_owned(), 1),
+        };
+        let mut found = Vec::new();
+        let mut coords = Vec::new();
+        files.walk(&start, depth, &mut coords, grid, &mut found)?;
+        found.sort_unstable();
+        files.present = found;
+        Ok(files)
+    }
+
+    fn walk(
+        &mut self,
+        dir: &str,
+        depth: usize,
+        coords: &mut Vec<u64>,
+        grid: &Grid,
+        found: &mut Vec<u64>,
+    ) -> Result<(), Error> {
+        for name in self.folder.names(dir)? {
+            let before = coords.len();
+            if depth > 1 || self.separator == '/' && !grid.shape.is_empty() {
+                let Ok(coord) = name.parse() else { continue };
+                coords.push(coord);
+            } else {
+                let rest = name.strip_prefix(self.prefix).unwrap_or("-");
+                let rest = rest.strip_prefix(self.separator).unwrap_or(rest);
+                let parts: Result<Vec<u64>, _> = match rest {
+                    "" => Ok(vec![]),
+                    rest => rest.split(self.separator).map(str::parse).collect(),
+                };
+                let Ok(parts) = parts else { continue };
+                if !grid.shape.is_empty() {
+                    coords.extend(parts);
+                }
+            }
+            if depth > 1 {
+                self.walk(&member(dir, &name), depth - 1, coords, grid, found)?;
+            } else if coords.len() == grid.shape.len()
+                && self.key(coords).ends_with(&name)
+                && let Some(number) = grid.number(coords)
+                && let Some(len) = self.folder.len(&member(dir, &name))?
+            {
+                self.stored += len;
+                found.push(number);
+            }
+            coords.truncate(before);
+        }
+        Ok(())
+    }
+
+    /// An error of the file at these coordinates.
+    pub(super) fn invalid(
+        &self,
+        coords: &[u64],
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Error {
+        Error::invalid(self.folder.path(), self.name(coords), expected, found)
+    }
+}

@@ -1,0 +1,181 @@
+//! Where the bytes of each chunk of an array lie.
+//!
+//! Takes the number of a chunk in the array's grid. Returns a [`ChunkLocation`]: which bytes of
+//! which source, or that the chunk was never written. A backend makes the list when it opens an
+//! array, and it never changes.
+//!
+//! ```text
+//! Chunks ─┬─ Contiguous, Table     one source, offsets known
+//!         ├─ Files   (files.rs)    one file a chunk, found by its name
+//!         ├─ Shards  (shards.rs)   one file for many chunks, and an index in it
+//!         └─ Library               another library reads elements: a `BlockReader`
+//! ```
+
+use std::borrow::Cow;
+use std::fmt::Debug;
+
+use super::grid::Grid;
+use crate::error::Error;
+use crate::io::bytes::ByteSource;
+use crate::io::folder::FileBytes;
+
+mod files;
+mod shards;
+
+pub(crate) use files::ChunkFiles;
+pub(crate) use shards::{Inflated, ShardFiles};
+
+/// The stored bytes of one chunk.
+#[derive(Debug, Clone)]
+pub(crate) struct ChunkLocation<'a> {
+    /// Borrowed where it is known already: a copy would count references, which threads contend
+    /// for.
+    pub(crate) source: Cow<'a, ByteSource>,
+    pub(crate) offset: u64,
+    pub(crate) len: u64,
+    /// Bit `i` set: codec `i` was not applied to this chunk.
+    pub(crate) skip_mask: u32,
+}
+
+/// One row of a [`Chunks::Table`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct TableEntry {
+    pub(crate) chunk: u64,
+    pub(crate) offset: u64,
+    pub(crate) len: u32,
+    pub(crate) skip_mask: u32,
+}
+
+/// Where every chunk lies: found once when the array is opened, and never changed.
+///
+/// A chunk without a place was never written: its elements are the fill value.
+#[derive(Debug)]
+pub(crate) enum Chunks {
+    /// Nothing was ever written.
+    Unallocated,
+    /// One block that is the whole array.
+    Contiguous { source: ByteSource, offset: u64 },
+    /// Blocks of one file, ascending by chunk number.
+    Table {
+        source: ByteSource,
+        entries: Vec<TableEntry>,
+    },
+    /// One file a chunk.
+    Files(ChunkFiles),
+    /// One file a shard, each holding many chunks and an index of them.
+    Shards(ShardFiles),
+    /// Wherever another library finds them: it hands out decoded elements.
+    #[cfg_attr(
+        not(any(feature = "libhdf5", feature = "zarrs")),
+        expect(dead_code, reason = "its only sources")
+    )]
+    Library(Box<dyn BlockReader>),
+}
+
+/// A library that reads and decodes blocks of an array itself.
+pub(crate) trait BlockReader: Debug + Send + Sync {
+    /// At most how many bytes are stored for the whole array.
+    fn stored_bytes(&self) -> u64;
+
+    /// How many bytes one stored byte may become, in good faith.
+    fn best_ratio(&self) -> u64;
+
+    /// Bytes stored for the chunk whose first element is at `start`; `None` when it was never
+    /// written.
+    fn stored_bytes_at(&self, start: &[u64]) -> Result<Option<u64>, Error>;
+
+    /// Reads the block of shape `count` at `start` into the first corner of a block of shape
+    /// `within`, which `out` holds: row-major, native-endian.
+    fn read(
+        &self,
+        start: &[u64],
+        count: &[u64],
+        within: &[u64],
+        out: &mut [u8],
+    ) -> Result<(), Error>;
+
+    /// Hands out the texts of the block of shape `count` at `start`.
+    fn read_texts(
+        &self,
+        start: &[u64],
+        count: &[u64],
+        visit: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), Error>;
+}
+
+impl Chunks {
+    /// Where a chunk lies, `None` when it was never written.
+    pub(crate) fn locate(
+        &self,
+        chunk: u64,
+        grid: &Grid,
+        item: u64,
+    ) -> Result<Option<ChunkLocation<'_>>, Error> {
+        match self {
+            // Nothing lies where it could be read without the library.
+            Chunks::Unallocated | Chunks::Library(_) => Ok(None),
+            Chunks::Contiguous { source, offset } => Ok(Some(ChunkLocation {
+                source: Cow::Borrowed(source),
+                offset: *offset,
+                len: grid.len() * item,
+                skip_mask: 0,
+            })),
+            Chunks::Table { source, entries } => {
+                // A table without holes is its own index.
+                let at = match entries.get(chunk as usize) {
+                    Some(entry) if entry.chunk == chunk => Ok(chunk as usize),
+                    _ => entries.binary_search_by_key(&chunk, |entry| entry.chunk),
+                };
+                Ok(at.ok().map(|at| {
+                    let TableEntry {
+                        offset,
+                        len,
+                        skip_mask,
+                        ..
+                    } = entries[at];
+                    ChunkLocation {
+                        source: Cow::Borrowed(source),
+                        offset,
+                        len: len.into(),
+                        skip_mask,
+                    }
+                }))
+            }
+            Chunks::Files(files) => {
+                if files.present.binary_search(&chunk).is_err() {
+                    return Ok(None);
+                }
+                let FileBytes {
+                    source,
+                    offset,
+                    len,
+                } = files.open(&grid.coords(chunk))?;
+                Ok(Some(ChunkLocation {
+                    source: Cow::Owned(source),
+                    offset,
+                    len,
+                    skip_mask: 0,
+                }))
+            }
+            Chunks::Shards(shards) => shards.locate(chunk, grid),
+        }
+    }
+
+    /// Bytes stored, as far as that is known without a read: no more can be decoded from
+    /// them than a codec's best ratio allows.
+    pub(crate) fn stored_bytes(&self, grid: &Grid, item: u64) -> u64 {
+        match self {
+            Chunks::Unallocated => 0,
+            Chunks::Contiguous { source, offset } => {
+                (grid.len() * item).min(source.len().saturating_sub(*offset))
+            }
+            Chunks::Table { source, entries } => {
+                let sum: u64 = entries.iter().map(|entry| u64::from(entry.len)).sum();
+                sum.min(source.len())
+            }
+            Chunks::Files(files) => files.stored,
+            Chunks::Shards(shards) => shards.files.stored,
+            Chunks::Library(reader) => reader.stored_bytes(),
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! Arrays of any store: shape, type, where the bytes of each chunk lie, and reads of sets of rows.
+//!
+//! Takes the [`ArrayParts`] that a backend found when it opened an array. Returns elements in the
+//! type of the file, native-endian and row-major. Knows no file format.
+//!
+//! ```text
+//! ranges, rows, text ─▶ ChunkReader ─▶ Chunks: where a chunk lies ─▶ ByteSource: its bytes
+//!  which elements        last chunk,         │
+//!                        cache, buffers      └─▶ decode ─▶ reorder, convert ─▶ elements
+//! ```
+//!
+//! An array whose elements lie in the file as they are in memory ([`is_direct`](Array::is_direct))
+//! is read in place, without a chunk in between. `bounds` refuses what stored bytes cannot hold.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::dtype::DType;
+use crate::error::{Error, ErrorKind};
+use crate::io::chunk_cache::next_array_id;
+use crate::io::context::IoContext;
+
+mod bounds;
+pub(crate) mod chunk_reader;
+pub(crate) mod chunks;
+pub(crate) mod convert;
+pub(crate) mod decode;
+pub(crate) mod float;
+pub(crate) mod grid;
+pub(crate) mod memory;
+mod ranges;
+pub(crate) mod reorder;
+pub(crate) mod rows;
+pub(crate) mod text;
+
+use chunks::{ChunkLocation, Chunks};
+use convert::Conversion;
+use decode::CodecPipeline;
+use grid::Grid;
+use text::TextEncoding;
+
+/// An n-dimensional array in a file, opened: its elements are read on demand, in bulk.
+///
+/// Cheap to clone. It holds no open file and no lock of its own; any number of threads may
+/// read at once, also in a forked child.
+#[derive(Debug, Clone)]
+pub struct Array {
+    inner: Arc<ArrayParts>,
+}
+
+/// What a backend knows of an array when it has opened it.
+#[derive(Debug)]
+pub(crate) struct ArrayParts {
+    pub(crate) context: IoContext,
+    pub(crate) file: PathBuf,
+    pub(crate) element: String,
+    pub(crate) grid: Grid,
+    pub(crate) item: ItemType,
+    pub(crate) big_endian: bool,
+    pub(crate) pipeline: CodecPipeline,
+    /// For chunks that are not stored row-major: which axis of the array each stored axis is.
+    pub(crate) stored_axes: Option<Vec<usize>>,
+    pub(crate) chunks: Chunks,
+    /// One element, native-endian, of what was never written. Empty: zero bytes.
+    pub(crate) fill: Vec<u8>,
+    /// For a field of a table: where it lies in the records that are stored.
+    pub(crate) record: Option<Record>,
+    /// For elements that are stored as other bytes than those of their type.
+    pub(crate) conversion: Option<Conversion>,
+    /// For R's logicals, which are integers here: the one that stands for a missing value.
+    pub(crate) missing: Option<u64>,
+    pub(crate) id: u64,
+}
+
+/// Records of a table, of which an array is one field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Record {
+    /// Bytes of a record.
+    pub(crate) len: usize,
+    /// Where the field begins.
+    pub(crate) offset: usize,
+}
+
+/// Bytes of the longest single read of adjacent rows or elements.
+const READ_BYTES: usize = 1 << 20;
+
+/// Elements of 1-D arrays that are looked at together, where a read is a system call.
+pub(crate) const STEP_ELEMENTS: u64 = 64 << 10;
+
+/// What an array's elements are.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum ItemType {
+    Number(DType),
+    Text(TextEncoding),
+}
+
+impl ItemType {
+    /// Bytes of one stored element; 0 when they differ in length.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            ItemType::Number(dtype) => dtype.size(),
+            ItemType::Text(encoding) => encoding.item_size(),
+        }
+    }
+}
+
+impl Array {
+    pub(crate) fn new(mut parts: ArrayParts) -> Array {
+        parts.id = next_array_id();
+        Array {
+            inner: Arc::new(parts),
+        }
+    }
+
+    /// Extent along each axis.
+    pub fn shape(&self) -> &[u64] {
+        &self.inner.grid.shape
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> u64 {
+        self.inner.grid.len()
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The element type; `None` for text.
+    pub fn dtype(&self) -> Option<DType> {
+        match self.inner.item {
+            ItemType::Number(dtype) => Some(dtype),
+            ItemType::Text(_) => None,
+        }
+    }
+
+    /// The shape of the chunks that the array is stored in. A contiguous array is one chunk.
+    pub fn chunk_shape(&self) -> &[u64] {
+        &self.inner.grid.chunk
+    }
+
+    /// Path of the file or directory.
+    pub fn file(&self) -> &Path {
+        &self.inner.file
+    }
+
+    /// Path of the array within the file, such as `X/data`.
+    pub fn element(&self) -> &str {
+        &self.inner.element
+    }
+
+    /// The array under another name, which its errors have; for its only owner.
+    pub(crate) fn named(mut self, file: PathBuf, element: &str) -> Array {
+        if let Some(parts) = Arc::get_mut(&mut self.inner) {
+            parts.file = file;
+            parts.element = element.to_owned();
+        }
+        self
+    }
+
+    pub(crate) fn parts(&self) -> &ArrayParts {
+        &self.inner
+    }
+
+    pub(crate) fn error(&self, kind: ErrorKind) -> Error {
+        Error::new(&self.inner.file, &self.inner.element, kind)
+    }
+
+    pub(crate) fn invalid(&self, expected: impl Into<String>, found: impl Into<String>) -> Error {
+        Error::invalid(&self.inner.file, &self.inner.element, expected, found)
+    }
+
+    /// The number type, or an error for text.
+    pub(crate) fn number_type(&self) -> Result<DType, Error> {
+        self.dtype()
+            .ok_or_else(|| self.invalid("an array of numbers or booleans", "text"))
+    }
+
+    /// Whether the elements lie in one file as they are, so that a memory map of it may be read
+    /// for the next bulk of rows. Mapped bytes give no error when they change: the file is
+    /// compared with the one that was opened before each bulk.
+    fn check_unchanged(&self) -> Result<bool, Error> {
+        match &self.inner.chunks {
+            Chunks::Contiguous { source, .. } | Chunks::Table { source, .. }
+                if self.is_direct() =>
+            {
+                source.check_unchanged().map_err(|error| self.at(error))?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Whether elements can be read where they lie, without decoding a whole chunk.
+    pub(crate) fn is_direct(&self) -> bool {
+        let inner = &*self.inner;
+        let by_library = matches!(inner.chunks, Chunks::Library(_));
+        inner.pipeline.is_empty()
+            && inner.stored_axes.is_none()
+            && inner.record.is_none()
+            && inner.conversion.is_none()
+            && !by_library
+    }
+
+    /// Where a chunk lies; `None` when it was never written.
+    fn locate(&self, chunk: u64) -> Result<Option<ChunkLocation<'_>>, Error> {
+        if self.inner.context.is_closed() {
+            return Err(self.error(ErrorKind::Closed));
+        }
+        self.inner
+            .chunks
+            .locate(chunk, &self.inner.grid, self.inner.stored_size() as u64)
+    }
+
+    /// Whether a chunk was ever written.
+    pub(crate) fn is_written(&self, chunk: u64) -> Result<bool, Error> {
+        self.locate(chunk).map(|location| location.is_some())
+    }
+
+    /// The stored bytes of a chunk, as they are.
+    pub(crate) fn read_raw(
+        &self,
+        location: &ChunkLocation<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        if location
+            .offset
+            .checked_add(location.len)
+            .is_none_or(|end| end > location.source.len())
+        {
+            let expected = format!("a chunk of {} bytes at {}", location.len, location.offset);
+            return Err(self.invalid(
+                expected,
+                format!("a file of {} bytes", location.source.len()),
+            ));
+        }
+        out.resize(location.len as usize, 0);
+        location
+            .source
+            .read_exact_at(location.offset, out)
+            .map_err(|error| self.at(error))
+    }
+
+    /// Puts this array's name into an error of the file layer.
+    fn at(&self, error: Error) -> Error {
+        self.error(error.kind().clone())
+    }
+
+    /// Bytes of a decoded chunk.
+    pub(crate) fn chunk_bytes(&self) -> u64 {
+        let item = self.inner.item.size() as u64;
+        self.inner.grid.chunk_len().saturating_mul(item)
+    }
+
+    /// Bytes of the units that a big-endian array swaps.
+    fn swap_unit(&self) -> usize {
+        match &self.inner.item {
+            ItemType::Text(TextEncoding::Utf32 { .. }) => 4,
+            _ => self.inner.stored_size(),
+        }
+    }
+
+    /// Fills `out` with elements that were never written.
+    fn fill(&self, out: &mut [u8]) {
+        if self.inner.fill.is_empty() {
+            out.fill(0);
+        } else {
+            out.chunks_exact_mut(self.inner.fill.len())
+                .for_each(|element| element.copy_from_slice(&self.inner.fill));
+        }
+    }
+}

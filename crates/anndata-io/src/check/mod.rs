@@ -1,0 +1,138 @@
+//! A file read from end to end: every fault in it, and what its elements hold.
+//!
+//! Takes an open file. Returns a [`CheckReport`].
+//!
+//! ```text
+//! run.rs opens all elements ─▶ entries, and sources cut into pieces (scan.rs)
+//!                                        │
+//!          ┌─────────────────────────────┴───────────┐
+//!       worker 1   …   worker n: each takes the next piece, of any element
+//!          └──────────────────┬──────────────────────┘
+//!                 a queue of what was found ─▶ run.rs ─▶ report.rs
+//! ```
+//!
+//! `members.rs` looks for names with nothing behind them, `names.rs` for names that repeat.
+
+use crate::anndata::{AnnDataFile, AnnDataSource};
+use crate::io::context::IoContext;
+use crate::key::LayerKey;
+
+mod entry;
+mod members;
+mod names;
+mod pieces;
+mod report;
+mod run;
+mod scan;
+mod sparse;
+
+pub use report::{CheckReport, ElementCounts, ElementLayout, ElementReport};
+use run::Run;
+
+/// Reads everything in a file that a model could be given, and says what is wrong with it.
+///
+/// Every chunk is decoded, so that checksums and codecs are tried; every code, column index and
+/// text is looked at. One fault does not hide the others: what follows it is read all the same.
+/// Memory stays bounded by a chunk of each array for each thread, the row pointers, and the names.
+///
+/// ```
+/// use anndata_io::{AnnDataFile, Check, MemoryStore, Values};
+///
+/// let store = MemoryStore::new("cells")
+///     .dataframe("obs", &["c1", "c2"])
+///     .categorical("obs/kind", vec![0, 7], &["B", "T"])
+///     .dataframe("var", &["g1", "g2"])
+///     .csr("X", [2, 2], vec![0, 1, 2], vec![0, 9], Values::F32(vec![5., f32::NAN]));
+/// let cells = AnnDataFile::from_store(store.into())?;
+///
+/// let report = Check::new().check_file(&cells, &mut |_done, _of| {});
+/// let faults: Vec<&str> = report.faults.iter().map(|fault| fault.element()).collect();
+/// assert_eq!(faults, ["obs/kind/codes", "X/indices"]); // a code and a column that do not exist
+/// let x = report.elements.iter().find(|element| element.element == "X").expect("it has an X");
+/// assert_eq!((x.stored, x.counts.nan), (2, 1)); // a NaN is no fault, but told
+/// # Ok::<(), anndata_io::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Check {
+    layers: Option<Vec<LayerKey>>,
+    obs: Option<Vec<String>>,
+    obsm: Option<Vec<String>>,
+    workers: usize,
+}
+
+impl Default for Check {
+    fn default() -> Self {
+        Check::new()
+    }
+}
+
+impl Check {
+    /// A check of everything, by two threads.
+    pub fn new() -> Check {
+        Check {
+            layers: None,
+            obs: None,
+            obsm: None,
+            workers: 2,
+        }
+    }
+
+    /// Of the matrices `X`, `raw.X` and layers, only these. None is legal.
+    pub fn layers<K: Into<LayerKey>>(mut self, keys: impl IntoIterator<Item = K>) -> Self {
+        self.layers = Some(keys.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Of the columns of obs, only these, and the index.
+    pub fn obs<K: Into<String>>(mut self, keys: impl IntoIterator<Item = K>) -> Self {
+        self.obs = Some(keys.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Of obsm, only these elements.
+    pub fn obsm<K: Into<String>>(mut self, keys: impl IntoIterator<Item = K>) -> Self {
+        self.obsm = Some(keys.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Threads that read; at least one does.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// Opens a file and checks it. `progress` is told pieces done and pieces to do.
+    pub fn check_source(
+        &self,
+        source: &AnnDataSource,
+        context: &IoContext,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> CheckReport {
+        match source.open(context) {
+            Ok(file) => self.check_file(&file, progress),
+            Err(error) => CheckReport {
+                path: error.file().to_owned(),
+                shape: None,
+                elements: Vec::new(),
+                faults: vec![error],
+                unsupported: Vec::new(),
+                notices: Vec::new(),
+            },
+        }
+    }
+
+    /// Checks a file that is open. `progress` is told pieces done and pieces to do.
+    pub fn check_file(
+        &self,
+        file: &AnnDataFile,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> CheckReport {
+        let mut run = Run::default();
+        run.open(self, file);
+        run.read(self.workers.max(1), progress);
+        run.report(file)
+    }
+}
+
+#[cfg(test)]
+mod tests;

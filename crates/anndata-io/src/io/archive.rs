@@ -1,0 +1,294 @@
+//! A zip archive as the folder of a store: its entries by name, read in place or inflated.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::Arc;
+
+use libdeflater::Decompressor;
+use zip::{CompressionMethod, ZipArchive};
+
+use super::buffers::AlignedBytes;
+use super::bytes::ByteSource;
+use super::context::IoContext;
+use super::file::FileSource;
+use super::folder::FileBytes;
+use crate::error::Error;
+use crate::limits::DEFLATE_RATIO;
+
+/// The entries of a zip archive.
+#[derive(Debug)]
+pub(crate) struct Archive {
+    source: FileSource,
+    /// What comes before the names: archives often hold one folder that holds everything.
+    prefix: String,
+    entries: BTreeMap<String, Entry>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entry {
+    header: u64,
+    stored: u64,
+    pub(super) len: u64,
+    crc32: u32,
+    pub(super) compression: CompressionMethod,
+    encrypted: bool,
+}
+
+/// Bytes of the fixed part of the header that precedes each entry.
+const HEADER_LEN: u64 = 30;
+impl Archive {
+    /// The archive at a path, seen from the folder in it that `inner` names, or else the uppermost
+    /// one that holds one of `roots`. Where there is none, or several, what it is instead.
+    pub(super) fn open(
+        path: &Path,
+        inner: &str,
+        context: &IoContext,
+        roots: &[&str],
+    ) -> Result<Result<Archive, String>, Error> {
+        let source = FileSource::open(context, path).map_err(|error| Error::io(path, "", error))?;
+        let reader = Reader {
+            source: &source,
+            at: 0,
+        };
+        let broken = |error: zip::result::ZipError| {
+            let expected = "a zip archive that can be read";
+            Error::invalid(path, "", expected, error.to_string())
+        };
+        let archive = ZipArchive::new(io::BufReader::new(reader)).map_err(broken)?;
+        let mut entries = BTreeMap::new();
+        for number in 0..archive.len() {
+            let entry = archive.by_index_data(number).map_err(broken)?;
+            // Names of zarr are UTF-8; one that is not is none of them.
+            let Ok(name) = std::str::from_utf8(entry.name_raw()) else {
+                continue;
+            };
+            if entry.is_file() {
+                let entry = Entry {
+                    header: entry.header_start(),
+                    stored: entry.compressed_size(),
+                    len: entry.size(),
+                    crc32: entry.crc32(),
+                    compression: entry.compression(),
+                    encrypted: entry.encrypted(),
+                };
+                // The last of several entries of a name counts, as it does for Python.
+                entries.insert(name.to_owned(), entry);
+            }
+        }
+        Ok(prefix(path, &entries, inner, roots).map(|prefix| Archive {
+            source,
+            prefix,
+            entries,
+        }))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.source.path()
+    }
+
+    pub(super) fn entry(&self, name: &str) -> Option<Entry> {
+        self.entries.get(&format!("{}{name}", self.prefix)).copied()
+    }
+
+    pub(super) fn names(&self, folder: &str) -> Vec<String> {
+        let within = match folder {
+            "" => self.prefix.clone(),
+            folder => format!("{}{folder}/", self.prefix),
+        };
+        let mut names: Vec<String> = Vec::new();
+        let mut from = Bound::Included(within.clone());
+        // From each name, the search goes on after everything below it.
+        while let Some((name, _)) = self.entries.range((from, Bound::Unbounded)).next()
+            && let Some(rest) = name.strip_prefix(&within)
+        {
+            let first = rest.split('/').next().unwrap_or(rest);
+            if names.last().is_none_or(|last| last != first) {
+                names.push(first.to_owned());
+            }
+            from = match first.len() == rest.len() {
+                true => Bound::Excluded(name.clone()),
+                // '0' comes right after '/'.
+                false => Bound::Included(format!("{within}{first}0")),
+            };
+        }
+        names
+    }
+
+    pub(super) fn open_entry(&self, name: &str, entry: Entry) -> Result<FileBytes, Error> {
+        if entry.compression == CompressionMethod::DEFLATE {
+            return Ok(FileBytes::in_memory(Arc::new(self.inflate(name, entry)?)));
+        }
+        let offset = self.data_offset(name, entry)?;
+        match entry.compression {
+            CompressionMethod::STORE if entry.len == entry.stored => Ok(FileBytes {
+                source: ByteSource::File(self.source.clone()),
+                offset,
+                len: entry.len,
+            }),
+            CompressionMethod::STORE => {
+                let found = format!("{} of {}", entry.stored, entry.len);
+                Err(self.invalid(name, "stored bytes that can be those of the entry", found))
+            }
+            method => Err(self.unsupported(name, format!("a zip entry compressed with {method}"))),
+        }
+    }
+
+    fn invalid(&self, name: &str, expected: &str, found: String) -> Error {
+        Error::invalid(self.source.path(), name, expected, found)
+    }
+
+    fn unsupported(&self, name: &str, what: String) -> Error {
+        let way_out = "zip the store again without compression (zip -0 -r)";
+        Error::unsupported(self.source.path(), name, what, way_out)
+    }
+
+    /// Where the bytes of an entry begin, all of which are within the archive.
+    fn data_offset(&self, name: &str, entry: Entry) -> Result<u64, Error> {
+        if entry.encrypted {
+            let what = "an encrypted entry of a zip archive".to_owned();
+            return Err(self.unsupported(name, what));
+        }
+        let mut header = [0; HEADER_LEN as usize];
+        self.source.read_exact_at(entry.header, &mut header)?;
+        let word = |at: usize| u64::from(u16::from_le_bytes([header[at], header[at + 1]]));
+        if !header.starts_with(b"PK\x03\x04") {
+            let found = format!("{:?}", &header[..4]);
+            return Err(self.invalid(name, "the header of a zip entry", found));
+        }
+        let offset = entry.header + HEADER_LEN + word(26) + word(28);
+        let end = offset.checked_add(entry.stored);
+        if end.is_none_or(|end| end > self.source.len()) {
+            let found = format!("{} bytes at {offset}", entry.stored);
+            return Err(self.invalid(name, "an entry within the archive", found));
+        }
+        Ok(offset)
+    }
+
+    /// The bytes of a deflated entry: no more than deflate makes of those that are stored, nor than
+    /// there is memory for.
+    pub(super) fn inflate(&self, name: &str, entry: Entry) -> Result<AlignedBytes, Error> {
+        let offset = self.data_offset(name, entry)?;
+        if entry.len / DEFLATE_RATIO as u64 > entry.stored {
+            let found = format!("{} of {}", entry.stored, entry.len);
+            return Err(self.invalid(name, "stored bytes that can be those of the entry", found));
+        }
+        let len = usize::try_from(entry.len).unwrap_or(usize::MAX);
+        if Vec::<u8>::new().try_reserve_exact(len).is_err() {
+            let found = format!("{len} bytes, for which there is no memory");
+            return Err(self.unsupported(name, format!("a deflated entry of {found}")));
+        }
+        let mut stored = vec![0; entry.stored as usize];
+        self.source.read_exact_at(offset, &mut stored)?;
+        let mut bytes = AlignedBytes::zeroed(len);
+        let inflated = Decompressor::new().deflate_decompress(&stored, bytes.as_mut_slice());
+        match inflated {
+            Ok(found) if found == len => {
+                let computed = libdeflater::crc32(bytes.as_slice());
+                if computed == entry.crc32 {
+                    return Ok(bytes);
+                }
+                let found = format!("{computed:#010x}");
+                Err(self.invalid(name, &format!("a crc32 of {:#010x}", entry.crc32), found))
+            }
+            Ok(found) => {
+                let expected = format!("{len} bytes, as the entry claims");
+                Err(self.invalid(name, &expected, found.to_string()))
+            }
+            Err(error) => Err(self.invalid(name, "a deflated entry", error.to_string())),
+        }
+    }
+}
+
+/// What comes before the names of the store that a path in an archive means.
+fn prefix(
+    path: &Path,
+    entries: &BTreeMap<String, Entry>,
+    inner: &str,
+    roots: &[&str],
+) -> Result<String, String> {
+    let mut tops: BTreeSet<&str> = BTreeSet::new();
+    let mut least = usize::MAX;
+    for name in entries.keys() {
+        let (folder, file) = name.split_at(name.rfind('/').map_or(0, |slash| slash + 1));
+        let depth = folder.matches('/').count();
+        if depth <= least && roots.contains(&file) {
+            if depth < least {
+                tops.clear();
+                least = depth;
+            }
+            tops.insert(folder);
+        }
+    }
+    if !inner.is_empty() {
+        let below = tops
+            .iter()
+            .flat_map(|top| [format!("{top}{inner}/"), format!("{top}mod/{inner}/")]);
+        let mut below = std::iter::once(format!("{inner}/")).chain(below);
+        let is_root = |folder: &String| {
+            let mut roots = roots.iter();
+            roots.any(|root| entries.contains_key(&format!("{folder}{root}")))
+        };
+        return below
+            .find(is_root)
+            .ok_or_else(|| format!("a zip archive without a zarr group {inner}"));
+    }
+    let mut tops = tops.into_iter();
+    match (tops.next(), tops.next()) {
+        (Some(top), None) => Ok(top.to_owned()),
+        (Some(top), Some(_)) => {
+            let example = path.join(top.trim_end_matches('/'));
+            let example = example.display();
+            Err(format!(
+                "a zip archive of several zarr stores: name one by its path, such as {example}"
+            ))
+        }
+        (None, _) => Err(without_zarr(entries)),
+    }
+}
+
+/// What an archive is that holds no zarr.
+fn without_zarr(entries: &BTreeMap<String, Entry>) -> String {
+    let mut names = entries.keys().filter(|name| !name.starts_with("__MACOSX/"));
+    if let Some(file) = names.clone().find(|name| {
+        let ends = [".h5ad", ".h5mu", ".h5", ".loom"];
+        ends.iter().any(|end| name.ends_with(end))
+    }) {
+        return format!("a zip archive of {file}: unzip it first");
+    }
+    let is_npz = !entries.is_empty() && names.all(|name| name.ends_with(".npy"));
+    if is_npz {
+        return "a numpy archive (.npz): write an AnnData object of it".to_owned();
+    }
+    "a zip archive without zarr.json or .zgroup".to_owned()
+}
+
+/// A file as the zip reader wants it.
+struct Reader<'a> {
+    source: &'a FileSource,
+    at: u64,
+}
+
+impl Read for Reader<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let left = self.source.len().saturating_sub(self.at);
+        let len = (out.len() as u64).min(left) as usize;
+        let read = self.source.read_exact_at(self.at, &mut out[..len]);
+        read.map_err(io::Error::other)?;
+        self.at += len as u64;
+        Ok(len)
+    }
+}
+
+impl Seek for Reader<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::End(by) => self.source.len().checked_add_signed(by),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+        };
+        self.at = at.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.at)
+    }
+}

@@ -1,0 +1,106 @@
+//! Where the bytes of an array come from: a file, or memory.
+
+use std::io;
+use std::sync::Arc;
+
+use super::buffers::AlignedBytes;
+use super::file::FileSource;
+use crate::error::Error;
+
+/// Sources of the bytes of arrays: a file, or memory.
+#[derive(Debug, Clone)]
+pub(crate) enum ByteSource {
+    File(FileSource),
+    Memory(Memory),
+}
+
+/// Bytes in memory, or mapped from a file that nobody else can reach.
+#[derive(Clone)]
+pub(crate) struct Memory {
+    bytes: Arc<dyn AsRef<[u8]> + Send + Sync>,
+    before_read: Option<BeforeRead>,
+}
+
+/// What is called before bytes are read, and may refuse.
+pub(crate) type BeforeRead = Arc<dyn Fn() -> io::Result<()> + Send + Sync>;
+
+impl Memory {
+    pub(crate) fn new(bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Memory {
+        Memory {
+            bytes: Arc::new(bytes),
+            before_read: None,
+        }
+    }
+
+    /// Memory that others hold too.
+    pub(crate) fn shared(bytes: Arc<AlignedBytes>) -> Memory {
+        Memory {
+            bytes,
+            before_read: None,
+        }
+    }
+
+    /// The same memory, whose reads begin with a call.
+    pub(crate) fn before_read(mut self, call: BeforeRead) -> Memory {
+        self.before_read = Some(call);
+        self
+    }
+
+    fn bytes(&self) -> &[u8] {
+        (*self.bytes).as_ref()
+    }
+}
+
+impl std::fmt::Debug for Memory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes", self.bytes().len())
+    }
+}
+
+impl ByteSource {
+    pub(crate) fn check_unchanged(&self) -> Result<(), Error> {
+        match self {
+            ByteSource::File(file) => file.check_unchanged(),
+            ByteSource::Memory(_) => Ok(()),
+        }
+    }
+
+    /// As [`read_exact_at`](Self::read_exact_at), through a memory map where there is one.
+    pub(crate) fn read_in_place(&self, offset: u64, out: &mut [u8]) -> Result<(), Error> {
+        match self {
+            ByteSource::File(file) => file.read_in_place(offset, out),
+            ByteSource::Memory(_) => self.read_exact_at(offset, out),
+        }
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        match self {
+            ByteSource::File(file) => file.len(),
+            ByteSource::Memory(memory) => memory.bytes().len() as u64,
+        }
+    }
+
+    pub(crate) fn read_exact_at(&self, offset: u64, out: &mut [u8]) -> Result<(), Error> {
+        match self {
+            ByteSource::File(file) => file.read_exact_at(offset, out),
+            ByteSource::Memory(memory) => {
+                if let Some(call) = &memory.before_read {
+                    call().map_err(|error| Error::io("memory", "", error))?;
+                }
+                let bytes = memory.bytes();
+                let found = usize::try_from(offset)
+                    .ok()
+                    .and_then(|start| bytes.get(start..start.checked_add(out.len())?));
+                match found {
+                    Some(found) => out.copy_from_slice(found),
+                    None => {
+                        let expected = format!("{} bytes at {offset}", out.len());
+                        let found = format!("{} bytes", bytes.len());
+                        return Err(Error::invalid("memory", "", expected, found));
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}

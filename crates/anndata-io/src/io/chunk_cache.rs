@@ -1,0 +1,224 @@
+//! Decoded chunks that threads share, within a budget of bytes.
+//!
+//! A chunk that is missing is decoded by the first thread that asks for it; the others wait:
+//!
+//! ```text
+//! thread 1: get_or_claim ─▶ Claimed ─▶ decode ─▶ put ─▶ drop the claim
+//! thread 2: get_or_claim ─▶ waits ───────────────────────▶ Chunk
+//! ```
+//!
+//! A claim that is dropped without a `put` passes to one of those that wait.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use lru::LruCache;
+
+use super::buffers::AlignedBytes;
+
+/// A chunk of an array of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct ChunkKey {
+    pub(crate) array: u64,
+    pub(crate) chunk: u64,
+}
+
+/// Numbers arrays so that their chunks can share a cache.
+pub(crate) fn next_array_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// The decoded chunks of one process. The least recently used goes first.
+pub(super) struct ChunkCache {
+    state: Mutex<State>,
+    /// Notified when a claim ends.
+    claim_ended: Condvar,
+}
+
+struct State {
+    chunks: LruCache<ChunkKey, Arc<AlignedBytes>>,
+    bytes: usize,
+    /// Chunks that a thread is decoding for all.
+    claimed: HashSet<ChunkKey>,
+}
+
+/// A chunk in the cache, or the right to decode it.
+pub(crate) enum Cached<'a> {
+    Chunk(Arc<AlignedBytes>),
+    /// Nobody else decodes the chunk as long as this is held.
+    Claimed(#[allow(dead_code, reason = "its drop is what counts")] Claim<'a>),
+}
+
+/// A chunk that this thread decodes while others wait for it. Drop it when the chunk is kept.
+pub(crate) struct Claim<'a> {
+    cache: &'a ChunkCache,
+    key: ChunkKey,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.cache.lock().claimed.remove(&self.key);
+        self.cache.claim_ended.notify_all();
+    }
+}
+
+impl ChunkCache {
+    pub(super) fn new() -> ChunkCache {
+        ChunkCache {
+            state: Mutex::new(State {
+                chunks: LruCache::unbounded(),
+                bytes: 0,
+                claimed: HashSet::new(),
+            }),
+            claim_ended: Condvar::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The state is valid even if a holder panicked.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The chunk, if it is in the cache or another thread is just decoding it; otherwise the right
+    /// to decode it.
+    pub(super) fn get_or_claim(&self, key: ChunkKey) -> Cached<'_> {
+        let mut state = self.lock();
+        loop {
+            if let Some(chunk) = state.chunks.get(&key) {
+                return Cached::Chunk(chunk.clone());
+            }
+            if state.claimed.insert(key) {
+                return Cached::Claimed(Claim { cache: self, key });
+            }
+            let wait = self.claim_ended.wait(state);
+            state = wait.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Keeps a chunk within `budget` bytes. Returns a chunk that had to go, whose memory can be
+    /// used again.
+    pub(super) fn put(
+        &self,
+        key: ChunkKey,
+        chunk: &Arc<AlignedBytes>,
+        budget: usize,
+    ) -> Option<Arc<AlignedBytes>> {
+        let mut state = self.lock();
+        state.bytes += chunk.len();
+        if let Some(old) = state.chunks.put(key, chunk.clone()) {
+            state.bytes -= old.len();
+        }
+        let mut gone = None;
+        while state.bytes > budget {
+            let Some((_, old)) = state.chunks.pop_lru() else {
+                break;
+            };
+            state.bytes -= old.len();
+            gone = Some(old);
+        }
+        gone
+    }
+
+    /// Forgets all chunks. Claims stay.
+    pub(super) fn clear(&self) {
+        let mut state = self.lock();
+        state.chunks.clear();
+        state.bytes = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn key(chunk: u64) -> ChunkKey {
+        ChunkKey { array: 0, chunk }
+    }
+
+    fn bytes(len: usize) -> Arc<AlignedBytes> {
+        Arc::new(AlignedBytes::zeroed(len))
+    }
+
+    fn is_kept(cache: &ChunkCache, chunk: u64) -> bool {
+        matches!(cache.get_or_claim(key(chunk)), Cached::Chunk(_))
+    }
+
+    #[test]
+    fn chunk_cache_drops_the_least_recently_used_chunk_first() {
+        let cache = ChunkCache::new();
+        assert!(cache.put(key(0), &bytes(40), 100).is_none());
+        assert!(cache.put(key(1), &bytes(40), 100).is_none());
+        assert!(is_kept(&cache, 0), "chunk 0 is now the more recent one");
+        let gone = cache.put(key(2), &bytes(40), 100);
+        assert_eq!(gone.expect("120 bytes are too many").len(), 40);
+        assert!(!is_kept(&cache, 1) && is_kept(&cache, 0) && is_kept(&cache, 2));
+    }
+
+    #[test]
+    fn chunk_cache_counts_a_chunk_that_is_put_twice_once() {
+        let cache = ChunkCache::new();
+        for _ in 0..10 {
+            assert!(cache.put(key(0), &bytes(60), 100).is_none());
+        }
+        assert!(cache.put(key(1), &bytes(40), 100).is_none());
+        assert!(is_kept(&cache, 0) && is_kept(&cache, 1));
+    }
+
+    #[test]
+    fn chunk_cache_is_empty_after_clear() {
+        let cache = ChunkCache::new();
+        cache.put(key(0), &bytes(100), 100);
+        cache.clear();
+        assert!(!is_kept(&cache, 0));
+        assert!(cache.put(key(1), &bytes(100), 100).is_none(), "all is free");
+    }
+
+    #[test]
+    fn claim_is_held_by_one_thread_and_passes_on_when_it_is_dropped() {
+        let cache = ChunkCache::new();
+        let Cached::Claimed(claim) = cache.get_or_claim(key(0)) else {
+            panic!("nothing is kept yet");
+        };
+        assert!(matches!(cache.get_or_claim(key(1)), Cached::Claimed(_)));
+        thread::scope(|scope| {
+            let second = scope.spawn(|| match cache.get_or_claim(key(0)) {
+                Cached::Claimed(_claim) => {
+                    cache.put(key(0), &bytes(8), 100);
+                    true
+                }
+                Cached::Chunk(_) => false,
+            });
+            thread::sleep(Duration::from_millis(20));
+            assert!(!second.is_finished(), "it waits for the claim");
+            drop(claim);
+            assert!(second.join().expect("no panic"), "the claim passed on");
+        });
+        assert!(is_kept(&cache, 0));
+    }
+
+    #[test]
+    fn claim_lets_the_threads_that_wait_share_one_chunk() {
+        let cache = ChunkCache::new();
+        let Cached::Claimed(claim) = cache.get_or_claim(key(0)) else {
+            panic!("nothing is kept yet");
+        };
+        let decoded = bytes(8);
+        thread::scope(|scope| {
+            let wait = || match cache.get_or_claim(key(0)) {
+                Cached::Chunk(chunk) => chunk,
+                Cached::Claimed(_) => panic!("the chunk is kept before the claim ends"),
+            };
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(wait)).collect();
+            cache.put(key(0), &decoded, 100);
+            drop(claim);
+            for thread in threads {
+                assert!(Arc::ptr_eq(&thread.join().expect("no panic"), &decoded));
+            }
+        });
+    }
+}

@@ -1,0 +1,408 @@
+//! What all stores of a collection share: a bounded set of open files and a bounded cache of
+//! decoded chunks.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use super::buffers::AlignedBytes;
+use super::chunk_cache::{Cached, ChunkCache, ChunkKey};
+use super::fork::ForkLocal;
+use super::open_files::{Identity, OpenFiles};
+
+/// Who reads HDF5 files.
+///
+/// The C library is part of builds with the feature `libhdf5` only: elsewhere, opening a file by it
+/// is an error that says so. It reads what the default backend refuses (virtual datasets, links
+/// into other files, raw data in external files, the filters nbit and scaleoffset), but its global
+/// lock lets only one thread read at a time, every array keeps its file open, whatever
+/// [`max_open_files`](IoOptions::max_open_files) says, and a forked process gets an error. Links
+/// and virtual datasets lead to whatever files they name: only open those of people you trust.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Hdf5Backend {
+    /// This crate itself: no global lock, any number of threads and forks.
+    #[default]
+    Pure,
+    /// The C library.
+    LibHdf5,
+    /// The default one, and where it refuses (its error is
+    /// [`Unsupported`](crate::ErrorKind::Unsupported)) the C library, element by element.
+    PureThenLibHdf5,
+}
+
+/// Who reads the arrays of zarr stores.
+///
+/// The crate zarrs is part of builds with the feature `zarrs` only: elsewhere, opening a store by
+/// it is an error that says so. It reads what the default backend refuses (the codecs pcodec and
+/// reshape, shards within shards or inside other codecs; with the feature `zarrs-zfp`, which needs
+/// cmake and libclang, zfp), but no tables of records and fewer codecs of numcodecs, and a forked
+/// process gets an error. What metadata claims is checked before zarrs is asked. What a compressed
+/// chunk claims of itself is not, and zarrs takes memory for it: only open stores of people you
+/// trust.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ZarrBackend {
+    /// This crate itself: bounded memory, any number of forks.
+    #[default]
+    Pure,
+    /// The crate zarrs.
+    Zarrs,
+    /// The default one, and where it refuses (its error is
+    /// [`Unsupported`](crate::ErrorKind::Unsupported)) zarrs, array by array.
+    PureThenZarrs,
+}
+
+/// Limits of an [`IoContext`], and who reads files.
+///
+/// ```
+/// use anndata_io::{IoContext, IoOptions};
+///
+/// let context = IoContext::new(IoOptions::new().cache_bytes(1 << 20).max_open_files(4));
+/// assert_eq!(context.options().get_cache_bytes(), 1 << 20);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub struct IoOptions {
+    pub(crate) cache_bytes: usize,
+    pub(crate) max_open_files: usize,
+    pub(crate) mmap: bool,
+    pub(crate) csc_bytes: usize,
+    pub(crate) hdf5: Hdf5Backend,
+    pub(crate) zarr: ZarrBackend,
+}
+
+impl IoOptions {
+    /// 64 MiB of chunks, 64 open files, memory maps, 512 MiB of matrices that were turned, no
+    /// other library.
+    pub fn new() -> IoOptions {
+        IoOptions {
+            cache_bytes: 64 << 20,
+            max_open_files: 64,
+            mmap: true,
+            csc_bytes: 512 << 20,
+            hdf5: Hdf5Backend::Pure,
+            zarr: ZarrBackend::Pure,
+        }
+    }
+
+    /// Bytes of decoded chunks to keep. The chunk in use is held even when it is larger. By
+    /// default, 64 MiB.
+    pub fn cache_bytes(mut self, bytes: usize) -> Self {
+        self.cache_bytes = bytes;
+        self
+    }
+
+    /// At most how many files are kept open; the least recently read is closed first. By default,
+    /// 64.
+    pub fn max_open_files(mut self, files: usize) -> Self {
+        self.max_open_files = files;
+        self
+    }
+
+    /// Whether uncompressed bytes of files on local Linux file systems are read through a memory
+    /// map, which spares a system call a row. The process is killed (SIGBUS) when another one
+    /// truncates a file while it is being read; switch it off for files that others may change.
+    /// Before each bulk of rows the file's size and time are compared with those at opening. By
+    /// default, they are.
+    pub fn mmap(mut self, mmap: bool) -> Self {
+        self.mmap = mmap;
+        self
+    }
+
+    /// Bytes of memory for matrices that are stored by column (CSC) and were turned into rows, all
+    /// of them together. One that no longer fits goes to a temporary file without a name, in the
+    /// folder that `TMPDIR` names, and is read through a memory map. Turning takes up to 64 MiB
+    /// more while it lasts. By default, 512 MiB.
+    pub fn csc_bytes(mut self, bytes: usize) -> Self {
+        self.csc_bytes = bytes;
+        self
+    }
+
+    /// Who reads HDF5 files. By default, this crate itself.
+    pub fn hdf5(mut self, backend: Hdf5Backend) -> Self {
+        self.hdf5 = backend;
+        self
+    }
+
+    /// Who reads the arrays of zarr stores. By default, this crate itself.
+    pub fn zarr(mut self, backend: ZarrBackend) -> Self {
+        self.zarr = backend;
+        self
+    }
+
+    /// [`cache_bytes`](Self::cache_bytes) as set.
+    pub fn get_cache_bytes(&self) -> usize {
+        self.cache_bytes
+    }
+
+    /// [`max_open_files`](Self::max_open_files) as set.
+    pub fn get_max_open_files(&self) -> usize {
+        self.max_open_files
+    }
+
+    /// [`mmap`](Self::mmap) as set.
+    pub fn get_mmap(&self) -> bool {
+        self.mmap
+    }
+
+    /// [`csc_bytes`](Self::csc_bytes) as set.
+    pub fn get_csc_bytes(&self) -> usize {
+        self.csc_bytes
+    }
+
+    /// [`zarr`](Self::zarr) as set.
+    pub fn get_zarr(&self) -> ZarrBackend {
+        self.zarr
+    }
+
+    /// [`hdf5`](Self::hdf5) as set.
+    pub fn get_hdf5(&self) -> Hdf5Backend {
+        self.hdf5
+    }
+}
+
+impl Default for IoOptions {
+    fn default() -> Self {
+        IoOptions::new()
+    }
+}
+
+/// The open files and decoded chunks that any number of stores share.
+///
+/// Cheap to clone; all clones are one context. Safe to use from many threads, and in a child
+/// process after a fork: the child starts with no open file and no cached chunk of its own.
+#[derive(Debug, Clone)]
+pub struct IoContext {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    options: IoOptions,
+    closed: AtomicBool,
+    counts: Counts,
+    /// Bytes of [`IoOptions::csc_bytes`] in use.
+    csc_bytes: AtomicUsize,
+    local: ForkLocal<Local>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    decoded_chunks: AtomicU64,
+    cache_hits: AtomicU64,
+    bytes_read: AtomicU64,
+}
+/// What one process has open and decoded.
+struct Local {
+    files: OpenFiles,
+    chunks: ChunkCache,
+}
+
+/// A part of the memory for CSC matrices, free again when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    context: IoContext,
+    bytes: usize,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let used = &self.context.inner.csc_bytes;
+        used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+impl IoContext {
+    /// A context with nothing open.
+    pub fn new(options: IoOptions) -> Self {
+        let local = ForkLocal::new(|| Local {
+            files: OpenFiles::new(),
+            chunks: ChunkCache::new(),
+        });
+        let (closed, counts) = (AtomicBool::new(false), Counts::default());
+        IoContext {
+            inner: Arc::new(Inner {
+                options,
+                closed,
+                counts,
+                csc_bytes: AtomicUsize::new(0),
+                local,
+            }),
+        }
+    }
+
+    /// Closes every file and forgets every chunk. Reads fail from now on, in all clones.
+    pub fn close(&self) {
+        self.inner.closed.store(true, Ordering::Release);
+        let local = self.inner.local.get();
+        local.files.clear();
+        local.chunks.clear();
+    }
+
+    /// Whether [`close`](Self::close) was called.
+    pub fn is_closed(&self) -> bool {
+        self.inner.closed.load(Ordering::Acquire)
+    }
+
+    /// How many chunks were decoded so far, in this process and those it was forked from.
+    pub fn decoded_chunks(&self) -> u64 {
+        self.inner.counts.decoded_chunks.load(Ordering::Relaxed)
+    }
+
+    /// How many times a chunk was found decoded.
+    pub fn cache_hits(&self) -> u64 {
+        self.inner.counts.cache_hits.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of arrays read so far, as they are stored.
+    pub fn bytes_read(&self) -> u64 {
+        self.inner.counts.bytes_read.load(Ordering::Relaxed)
+    }
+
+    /// The limits that the context was made with.
+    pub fn options(&self) -> IoOptions {
+        self.inner.options
+    }
+
+    /// Files open at this moment.
+    pub fn open_files(&self) -> usize {
+        self.inner.local.get().files.len()
+    }
+
+    /// The file at `path`, opened now if it was not, and which file it is.
+    pub(super) fn file(&self, path: &Path) -> io::Result<(Arc<File>, Identity)> {
+        let files = &self.inner.local.get().files;
+        files.open(path, self.inner.options.max_open_files, || {
+            !self.is_closed()
+        })
+    }
+
+    /// The chunk, if it is in the cache or another thread is just decoding it; otherwise the right
+    /// to decode it.
+    pub(crate) fn cached_chunk(&self, key: ChunkKey) -> Cached<'_> {
+        let cached = self.inner.local.get().chunks.get_or_claim(key);
+        if matches!(cached, Cached::Chunk(_)) {
+            self.inner.counts.cache_hits.fetch_add(1, Ordering::Relaxed);
+        }
+        cached
+    }
+
+    /// Whether a chunk of so many bytes can be kept.
+    pub(crate) fn can_keep(&self, bytes: u64) -> bool {
+        bytes <= self.inner.options.cache_bytes as u64
+    }
+
+    /// A part of the memory for CSC matrices; `None` when as much is no longer free.
+    pub(crate) fn reserve_csc(&self, bytes: u64) -> Option<Reservation> {
+        let bytes = usize::try_from(bytes).ok()?;
+        let used = &self.inner.csc_bytes;
+        let order = Ordering::Relaxed;
+        let taken = used.fetch_update(order, order, |used| {
+            let with = used.checked_add(bytes)?;
+            (with <= self.inner.options.csc_bytes).then_some(with)
+        });
+        let context = self.clone();
+        taken.is_ok().then_some(Reservation { context, bytes })
+    }
+
+    /// Counts bytes that were read where they lie.
+    pub(crate) fn count_read(&self, bytes: u64) {
+        self.inner
+            .counts
+            .bytes_read
+            .fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts a chunk that was decoded from `stored` bytes.
+    pub(crate) fn count_decoded(&self, stored: u64) {
+        self.inner
+            .counts
+            .decoded_chunks
+            .fetch_add(1, Ordering::Relaxed);
+        self.inner
+            .counts
+            .bytes_read
+            .fetch_add(stored, Ordering::Relaxed);
+    }
+
+    /// Keeps a chunk as long as the budget allows. Gives one that had to go, for its memory.
+    pub(crate) fn keep_chunk(
+        &self,
+        key: ChunkKey,
+        chunk: &Arc<AlignedBytes>,
+    ) -> Option<Arc<AlignedBytes>> {
+        let budget = self.inner.options.cache_bytes;
+        if !self.can_keep(chunk.len() as u64) || self.is_closed() {
+            return None;
+        }
+        self.inner.local.get().chunks.put(key, chunk, budget)
+    }
+}
+
+impl Default for IoContext {
+    fn default() -> Self {
+        IoContext::new(IoOptions::default())
+    }
+}
+
+impl std::fmt::Debug for Local {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Local").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(len: usize) -> Arc<AlignedBytes> {
+        Arc::new(AlignedBytes::zeroed(len))
+    }
+
+    #[test]
+    fn context_cache_stays_within_its_budget() {
+        let context = IoContext::new(IoOptions::new().cache_bytes(100).max_open_files(2));
+        for chunk in 0..10 {
+            context.keep_chunk(ChunkKey { array: 0, chunk }, &bytes(30));
+        }
+        let is_kept = |array, chunk| {
+            let cached = context.cached_chunk(ChunkKey { array, chunk });
+            matches!(cached, Cached::Chunk(_))
+        };
+        let kept = (0..10).filter(|&chunk| is_kept(0, chunk));
+        assert_eq!(kept.collect::<Vec<_>>(), [7, 8, 9]);
+        context.keep_chunk(ChunkKey { array: 1, chunk: 0 }, &bytes(101));
+        assert!(!is_kept(1, 0));
+    }
+
+    #[test]
+    fn context_has_one_thread_decode_a_chunk_for_all() {
+        let context = IoContext::default();
+        let key = ChunkKey { array: 0, chunk: 3 };
+        let (decoded, failed) = (AtomicU64::new(0), AtomicU64::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..2 {
+                        let Cached::Claimed(claim) = context.cached_chunk(key) else {
+                            continue;
+                        };
+                        // The first one to try gives up: another one must take over.
+                        if failed.fetch_add(1, Ordering::Relaxed) == 0 {
+                            continue;
+                        }
+                        decoded.fetch_add(1, Ordering::Relaxed);
+                        std::thread::sleep(std::time::Duration::from_millis(5));
+                        context.keep_chunk(key, &bytes(8));
+                        drop(claim);
+                    }
+                });
+            }
+        });
+        assert_eq!(decoded.into_inner(), 1);
+        assert_eq!(context.cache_hits(), 6);
+    }
+}

@@ -1,0 +1,176 @@
+//! The files of a store: in a directory on disk, or within a zip archive.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use zip::CompressionMethod;
+
+use super::archive::Archive;
+use super::buffers::AlignedBytes;
+use super::bytes::{ByteSource, Memory};
+use super::context::IoContext;
+use super::file::FileSource;
+use super::location::is_absence;
+use crate::error::{Error, ErrorKind};
+
+/// Files by name, the parts of which are joined by `/`. A name cannot lead out of it: callers
+/// check theirs, and an archive has nothing but its entries.
+#[derive(Debug, Clone)]
+pub(crate) enum Folder {
+    Disk(PathBuf),
+    Zip(Arc<Archive>),
+}
+
+/// Where the bytes of a file lie.
+#[derive(Debug, Clone)]
+pub(crate) struct FileBytes {
+    pub(crate) source: ByteSource,
+    pub(crate) offset: u64,
+    pub(crate) len: u64,
+}
+
+impl FileBytes {
+    /// A file that was inflated as a whole.
+    pub(crate) fn in_memory(bytes: Arc<AlignedBytes>) -> FileBytes {
+        FileBytes {
+            len: bytes.len() as u64,
+            source: ByteSource::Memory(Memory::shared(bytes)),
+            offset: 0,
+        }
+    }
+}
+
+impl Folder {
+    /// The zip archive at a path, seen from the folder in it that `inner` names, or else the
+    /// uppermost one that holds one of `roots`. Where there is none, or several, what it is instead.
+    pub(crate) fn open_zip(
+        path: &Path,
+        inner: &str,
+        context: &IoContext,
+        roots: &[&str],
+    ) -> Result<Result<Folder, String>, Error> {
+        let archive = Archive::open(path, inner, context, roots)?;
+        Ok(archive.map(|archive| Folder::Zip(Arc::new(archive))))
+    }
+
+    /// The directory or archive.
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Folder::Disk(root) => root,
+            Folder::Zip(archive) => archive.path(),
+        }
+    }
+
+    /// The length of a file; `None` when there is none of that name.
+    pub(crate) fn len(&self, name: &str) -> Result<Option<u64>, Error> {
+        match self {
+            Folder::Disk(root) => match std::fs::metadata(root.join(name)) {
+                Ok(meta) => Ok(meta.is_file().then_some(meta.len())),
+                Err(error) if is_absence(&error) => Ok(None),
+                Err(error) => Err(Error::io(root.join(name), "", error)),
+            },
+            Folder::Zip(archive) => Ok(archive.entry(name).map(|entry| entry.len)),
+        }
+    }
+
+    /// The names of the files and folders in a folder, in no particular order; none when it does
+    /// not exist.
+    pub(crate) fn names(&self, folder: &str) -> Result<Vec<String>, Error> {
+        match self {
+            Folder::Disk(root) => {
+                let path = root.join(folder);
+                let io_error = |error| Error::io(&path, "", error);
+                let entries = match std::fs::read_dir(&path) {
+                    Err(error) if is_absence(&error) => return Ok(Vec::new()),
+                    entries => entries.map_err(io_error)?,
+                };
+                let mut names = Vec::new();
+                for entry in entries {
+                    // A name that is no UTF-8 is none of zarr's.
+                    names.extend(entry.map_err(io_error)?.file_name().into_string());
+                }
+                Ok(names)
+            }
+            Folder::Zip(archive) => Ok(archive.names(folder)),
+        }
+    }
+
+    /// The names, escaped, of the folders in a folder of which no element can be named: those that
+    /// are not UTF-8.
+    pub(crate) fn unreadable_folders(&self, folder: &str) -> Result<Vec<String>, Error> {
+        let Folder::Disk(root) = self else {
+            return Ok(Vec::new());
+        };
+        let path = root.join(folder);
+        let entries = std::fs::read_dir(&path).map_err(|error| Error::io(&path, "", error))?;
+        let escaped = |entry: std::fs::DirEntry| {
+            let name = entry.file_name();
+            let is_one = name.to_str().is_none() && entry.path().is_dir();
+            is_one.then(|| name.as_encoded_bytes().escape_ascii().to_string())
+        };
+        Ok(entries.filter_map(|entry| escaped(entry.ok()?)).collect())
+    }
+
+    /// A whole file; `None` when there is none of that name.
+    pub(crate) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        match self {
+            Folder::Disk(root) => match std::fs::read(root.join(name)) {
+                Ok(bytes) => Ok(Some(bytes)),
+                Err(error) if is_absence(&error) => Ok(None),
+                Err(error) => Err(Error::io(root.join(name), "", error)),
+            },
+            Folder::Zip(archive) => {
+                let Some(entry) = archive.entry(name) else {
+                    return Ok(None);
+                };
+                let found = archive.open_entry(name, entry)?;
+                let mut bytes = vec![0; found.len as usize];
+                found.source.read_exact_at(found.offset, &mut bytes)?;
+                Ok(Some(bytes))
+            }
+        }
+    }
+
+    /// The bytes of a deflated entry of an archive, inflated; `None` where a file lies as it is.
+    pub(crate) fn inflate(&self, name: &str) -> Result<Option<AlignedBytes>, Error> {
+        match self {
+            Folder::Zip(archive) if self.is_deflated(name) => {
+                let entry = archive.entry(name);
+                entry.map(|entry| archive.inflate(name, entry)).transpose()
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether a file has to be inflated before it can be read.
+    pub(crate) fn is_deflated(&self, name: &str) -> bool {
+        match self {
+            Folder::Disk(_) => false,
+            Folder::Zip(archive) => archive
+                .entry(name)
+                .is_some_and(|entry| entry.compression == CompressionMethod::DEFLATE),
+        }
+    }
+
+    /// Where the bytes of a file lie. A compressed entry of an archive is decompressed.
+    pub(crate) fn open(&self, context: &IoContext, name: &str) -> Result<FileBytes, Error> {
+        match self {
+            Folder::Disk(root) => {
+                let path = root.join(name);
+                let file = FileSource::open(context, &path);
+                let file = file.map_err(|error| Error::io(path, "", error))?;
+                let len = file.len();
+                let source = ByteSource::File(file);
+                Ok(FileBytes {
+                    source,
+                    offset: 0,
+                    len,
+                })
+            }
+            Folder::Zip(archive) => match archive.entry(name) {
+                Some(entry) => archive.open_entry(name, entry),
+                None => Err(Error::new(self.path(), name, ErrorKind::NotFound)),
+            },
+        }
+    }
+}

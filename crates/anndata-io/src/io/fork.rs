@@ -1,0 +1,113 @@
+//! State that belongs to one process: a forked child abandons its parent's and makes its own.
+
+use once_cell::race::OnceBox;
+
+/// The process that made something: what sits behind a lock must not be touched by another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Process {
+    id: u32,
+}
+
+impl Process {
+    /// This process.
+    pub(crate) fn current() -> Process {
+        Process {
+            id: std::process::id(),
+        }
+    }
+
+    /// Whether this is a child that was forked from the process.
+    pub(crate) fn is_forked(self) -> bool {
+        self != Process::current()
+    }
+}
+
+/// A value made anew in every process that uses it.
+///
+/// A fork copies memory but only the calling thread: a lock that another thread held stays
+/// locked in the child for ever, and what it guarded may be half changed. So whatever sits
+/// behind a lock lives in a `ForkLocal`: the child sees that the process id differs, leaves
+/// the parent's value untouched (never locks it, never drops it), and makes its own. Nothing
+/// here blocks: racing threads each make a value, and one of them wins.
+pub(crate) struct ForkLocal<T> {
+    make: fn() -> T,
+    first: Slot<T>,
+}
+
+struct Slot<T> {
+    process: Process,
+    value: Option<T>,
+    next: OnceBox<Slot<T>>,
+}
+
+impl<T> ForkLocal<T> {
+    pub(crate) fn new(make: fn() -> T) -> Self {
+        ForkLocal {
+            make,
+            first: Slot::new(make),
+        }
+    }
+
+    /// The value of this process.
+    pub(crate) fn get(&self) -> &T {
+        let process = Process::current();
+        let mut slot = &self.first;
+        while slot.process != process {
+            slot = slot.next.get_or_init(|| Box::new(Slot::new(self.make)));
+        }
+        slot.value
+            .as_ref()
+            .expect("a slot is emptied only when it is dropped")
+    }
+}
+
+impl<T> Slot<T> {
+    fn new(make: fn() -> T) -> Self {
+        Slot {
+            process: Process::current(),
+            value: Some(make()),
+            next: OnceBox::new(),
+        }
+    }
+}
+
+impl<T> Drop for Slot<T> {
+    fn drop(&mut self) {
+        if self.process.is_forked() {
+            // Another process's value may be half changed: leak it.
+            std::mem::forget(self.value.take());
+        }
+    }
+}
+
+impl<T> std::fmt::Debug for ForkLocal<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ForkLocal")
+            .field("process", &self.first.process)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[test]
+    fn fork_local_keeps_one_value_per_process() {
+        let local = ForkLocal::new(|| Mutex::new(0));
+        *local.get().lock().expect("no holder panicked") = 7;
+        assert_eq!(*local.get().lock().expect("no holder panicked"), 7);
+    }
+
+    /// A value that another process's thread holds locked for ever.
+    #[test]
+    fn fork_local_leaves_the_value_of_another_process_alone() {
+        let mut local = ForkLocal::new(|| Mutex::new(0));
+        std::mem::forget(local.get().lock());
+        local.first.process = Process { id: u32::MAX }; // no process has this id
+        *local.get().lock().expect("the value is fresh") = 2;
+        assert_eq!(*local.get().lock().expect("no holder panicked"), 2);
+    }
+}

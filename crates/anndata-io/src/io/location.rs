@@ -1,0 +1,236 @@
+//! Where a store is: a path of the user's made absolute, and the part of it that lies in a file.
+
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, ErrorKind};
+
+/// A path that was resolved: what it is called, and where it leads, whatever folder is current then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    name: PathBuf,
+    path: PathBuf,
+}
+
+impl Location {
+    /// Resolves a path, or a `file:` URL of one, against the current folder. Links are left as they
+    /// are, and so is `~`, which is the shell's business.
+    ///
+    /// # Errors
+    /// When the path is a URL of another kind, or is empty.
+    pub fn resolve(given: &Path) -> Result<Location, Error> {
+        let path = absolute(given)?;
+        // People know it by the name that they gave.
+        let name = match without_scheme(given.as_os_str().as_bytes()) {
+            Some(_) => path.clone(),
+            None => given.components().collect(),
+        };
+        Ok(Location { name, path })
+    }
+
+    /// The path as it was given, without a slash at the end; that of a URL is its absolute path.
+    pub fn name(&self) -> &Path {
+        &self.name
+    }
+
+    /// The absolute path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// The absolute path of what a user names, resolved against the current folder. `file:` URLs are
+/// paths; links are left as they are, and so is `~`, which is the shell's business.
+///
+/// # Errors
+/// When the path is a URL of another kind, or is empty.
+fn absolute(path: &Path) -> Result<PathBuf, Error> {
+    let local = match without_scheme(path.as_os_str().as_bytes()) {
+        Some(rest) => Some(local_part(rest).ok_or(ErrorKind::Remote)),
+        None if is_url(path) => Some(Err(ErrorKind::Remote)),
+        None => None,
+    };
+    let local = local.transpose();
+    let local = local.map_err(|kind| Error::new(path, "", kind))?;
+    let local = local.unwrap_or_else(|| path.to_owned());
+    if local.as_os_str().is_empty() {
+        return Err(Error::new(path, "", ErrorKind::NotFound));
+    }
+    let absolute = std::path::absolute(&local).map_err(|error| Error::io(path, "", error))?;
+    // Without a slash at the end.
+    Ok(absolute.components().collect())
+}
+
+/// What follows `file:` where that is followed by an absolute path.
+fn without_scheme(path: &[u8]) -> Option<&[u8]> {
+    let (scheme, rest) = path.split_at_checked(5)?;
+    (scheme.eq_ignore_ascii_case(b"file:") && rest.starts_with(b"/")).then_some(rest)
+}
+
+/// The path of a `file:` URL, decoded; `None` when it names another machine.
+fn local_part(rest: &[u8]) -> Option<PathBuf> {
+    let path = match rest.strip_prefix(b"//") {
+        None => rest,
+        Some(after) => {
+            let slash = after.iter().position(|&byte| byte == b'/')?;
+            let (host, path) = after.split_at(slash);
+            if !host.is_empty() && !host.eq_ignore_ascii_case(b"localhost") {
+                return None;
+            }
+            path
+        }
+    };
+    Some(std::ffi::OsString::from_vec(percent_decoded(path)).into())
+}
+
+/// Bytes with `%20` and the like decoded; a `%` that is followed by anything else stays.
+fn percent_decoded(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some((&first, tail)) = rest.split_first() {
+        let digit = |at: usize| (*tail.get(at)? as char).to_digit(16);
+        match (first, digit(0), digit(1)) {
+            (b'%', Some(high), Some(low)) => {
+                out.push((high << 4 | low) as u8);
+                rest = &tail[2..];
+            }
+            _ => {
+                out.push(first);
+                rest = tail;
+            }
+        }
+    }
+    out
+}
+
+/// Whether a path is a URL such as `s3://bucket/key`.
+fn is_url(path: &Path) -> bool {
+    path.to_str()
+        .and_then(|path| path.split_once("://"))
+        .is_some_and(|(scheme, _)| {
+            scheme.len() > 1
+                && scheme
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+        })
+}
+
+/// What exists of a path.
+#[derive(Debug)]
+pub(crate) struct Existing {
+    pub(crate) path: PathBuf,
+    pub(crate) meta: Metadata,
+    /// What is left of the path: names in the file, joined by `/`.
+    pub(crate) inner: String,
+}
+
+/// The longest part of an absolute path that exists; `None` when what is left cannot be names in a
+/// file.
+///
+/// # Errors
+/// When the file system refuses.
+pub(crate) fn existing(path: &Path) -> Result<Option<Existing>, Error> {
+    for part in path.ancestors() {
+        match std::fs::metadata(part) {
+            Ok(meta) => {
+                let inner = path.strip_prefix(part).ok().and_then(Path::to_str);
+                let Some(inner) = inner else { break };
+                return Ok(Some(Existing {
+                    path: part.to_owned(),
+                    meta,
+                    inner: inner.to_owned(),
+                }));
+            }
+            Err(error) if is_absence(&error) => {}
+            Err(error) => return Err(Error::io(path, "", error)),
+        }
+    }
+    Ok(None)
+}
+
+/// Whether an error says that there is no such file.
+pub(crate) fn is_absence(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(path: &str) -> Result<String, String> {
+        absolute(Path::new(path))
+            .map(|path| path.display().to_string())
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn location_of_a_file_url_is_its_path() {
+        for (url, path) in [
+            ("file:///data/a.h5ad", "/data/a.h5ad"),
+            ("file://localhost/data/a.h5ad", "/data/a.h5ad"),
+            ("FILE://LOCALHOST/data/a.h5ad", "/data/a.h5ad"),
+            ("file:/data/a.h5ad", "/data/a.h5ad"),
+            ("file:///data/my%20cells%C3%A9.h5ad", "/data/my cellsé.h5ad"),
+            ("file:///data/100%.h5ad", "/data/100%.h5ad"),
+            ("file:///data/50%_of%2.h5ad", "/data/50%_of%2.h5ad"),
+            ("file:///data/a.zarr/", "/data/a.zarr"),
+        ] {
+            assert_eq!(of(url).as_deref(), Ok(path), "{url}");
+        }
+        for url in [
+            "file://server/a.h5ad",
+            "file://server",
+            "s3://bucket/a.h5ad",
+            "https://host/a",
+        ] {
+            let error = of(url).expect_err("not here");
+            assert!(
+                error.contains("remote") && error.starts_with(url),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn location_resolves_paths_and_changes_no_more() {
+        let here = std::env::current_dir().expect("there is one");
+        let here = here.display();
+        assert_eq!(of("a.h5ad"), Ok(format!("{here}/a.h5ad")));
+        assert_eq!(of("./b//a.zarr/"), Ok(format!("{here}/b/a.zarr")));
+        assert_eq!(of("../a.zarr"), Ok(format!("{here}/../a.zarr")));
+        assert_eq!(of("file:a"), Ok(format!("{here}/file:a")), "a file's name");
+        assert_eq!(
+            of("a://b"),
+            Ok(format!("{here}/a:/b")),
+            "one letter is no scheme"
+        );
+        assert_eq!(
+            of("/a%20b"),
+            Ok("/a%20b".to_owned()),
+            "a path is not decoded"
+        );
+        assert_eq!(of("~/a"), Ok(format!("{here}/~/a")));
+        assert!(of("").is_err());
+    }
+
+    #[test]
+    fn existing_splits_a_path_at_the_file() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let file = dir.path().join("a.h5mu");
+        std::fs::write(&file, "x").expect("a small file");
+        let existing = |path: &Path| existing(path).expect("readable").expect("text");
+        let found = existing(&file.join("mod/rna"));
+        assert_eq!(
+            (found.path, found.inner.as_str()),
+            (file.clone(), "mod/rna")
+        );
+        let found = existing(&file);
+        assert_eq!((found.path, found.inner.as_str()), (file, ""));
+        let found = existing(&dir.path().join("b/c"));
+        assert!(found.meta.is_dir());
+        assert_eq!(found.inner, "b/c");
+    }
+}

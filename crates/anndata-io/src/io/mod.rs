@@ -1,0 +1,29 @@
+//! Files and their bytes: the only place that touches a file system.
+//!
+//! Takes paths, and positions in files. Returns bytes, and decoded chunks that were put here
+//! before. Knows nothing of arrays or formats.
+//!
+//! ```text
+//! IoContext ─┬─ options, counters, memory for CSC       shared by all clones
+//!            └─ ForkLocal: one of these per process
+//!                 ├─ OpenFiles    file descriptors      bounded by max_open_files
+//!                 └─ ChunkCache   decoded chunks        bounded by cache_bytes
+//!
+//! ByteSource ─┬─ File: FileSource ─▶ IoContext ─▶ pread, or a memory map
+//!             └─ Memory            ─▶ bytes that clones share
+//! ```
+//!
+//! `location` resolves paths, `folder` finds the files of a store in a directory or a zip archive,
+//! `fork` keeps what sits behind a lock apart from that of a parent process.
+
+mod archive;
+pub(crate) mod buffers;
+pub(crate) mod byte_size;
+pub(crate) mod bytes;
+pub(crate) mod chunk_cache;
+pub(crate) mod context;
+pub(crate) mod file;
+pub(crate) mod folder;
+pub(crate) mod fork;
+pub(crate) mod location;
+mod open_files;

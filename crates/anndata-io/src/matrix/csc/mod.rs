@@ -1,0 +1,282 @@
+//! Compressed sparse columns, turned into rows when they are first read.
+//!
+//! Two passes over the file: one counts the entries of each row, one puts them in their places.
+//! Where the rows do not fit into the memory that is left for them, the second pass sorts the
+//! entries by blocks of rows into a temporary file, from which each block is then put in order
+//! and written to another one. Either way columns are passed in order, so those of each row ascend.
+//!
+//! ```text
+//! columns in the file ─▶ row_starts: counts ─▶ where each row begins
+//!                     ─▶ for_each ─┬─ memory.rs: each entry to its place        budget allows it
+//!                                  └─ blocks.rs: by blocks of rows, to a file   otherwise
+//!                                            └─▶ arrays over that memory ─▶ CsrMatrix
+//! ```
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytemuck::{AnyBitPattern, NoUninit};
+use once_cell::race::OnceBox;
+
+use super::ReadScratch;
+use super::compressed::Compressed;
+use super::csr::CsrMatrix;
+use crate::array::chunk_reader::CachePolicy;
+use crate::array::chunks::Chunks;
+use crate::array::decode::CodecPipeline;
+use crate::array::grid::Grid;
+use crate::array::{Array, ArrayParts, ItemType, STEP_ELEMENTS};
+use crate::dtype::DType;
+use crate::error::{Error, ErrorKind};
+use crate::io::bytes::{ByteSource, Memory};
+use crate::io::context::IoContext;
+use crate::io::fork::ForkLocal;
+use crate::store::Store;
+
+mod blocks;
+mod memory;
+
+use memory::Mapped;
+
+/// How far a preparation is: entries done, and entries to do. A matrix counts several times,
+/// once for each pass.
+pub(super) type Progress<'a> = &'a mut dyn FnMut(u64, u64);
+
+/// A CSC matrix: column pointers in memory, and the same matrix by rows once it was read.
+#[derive(Debug, Clone)]
+pub(super) struct CscMatrix {
+    columns: Compressed,
+    by_row: Arc<ByRow>,
+}
+
+#[derive(Debug)]
+struct ByRow {
+    ready: OnceBox<CsrMatrix>,
+    /// Held by the thread that turns the matrix. A forked child has one of its own, and what is
+    /// ready by then is ready in the child.
+    turning: ForkLocal<Mutex<()>>,
+}
+
+impl CscMatrix {
+    pub(super) fn open(store: &Store, element: &str) -> Result<CscMatrix, Error> {
+        let columns = Compressed::open(store, element, 1)?;
+        if columns.shape.iter().any(|&n| n > u64::from(u32::MAX)) {
+            let found = format!("shape {:?}", columns.shape);
+            return Err(store.invalid(element, "less than 2^32 rows and columns", found));
+        }
+        Ok(CscMatrix {
+            columns,
+            by_row: Arc::new(ByRow {
+                ready: OnceBox::new(),
+                turning: ForkLocal::new(Mutex::default),
+            }),
+        })
+    }
+
+    /// As it is in the file.
+    pub(super) fn parts(&self) -> &Compressed {
+        &self.columns
+    }
+
+    pub(super) fn shape(&self) -> &[u64] {
+        &self.columns.shape
+    }
+
+    pub(super) fn dtype(&self) -> DType {
+        self.columns.dtype()
+    }
+
+    /// The matrix by rows, if it was turned.
+    pub(super) fn ready(&self) -> Option<&CsrMatrix> {
+        self.by_row.ready.get()
+    }
+
+    /// The matrix by rows, turned now if it was not.
+    pub(super) fn rows(&self, progress: Progress<'_>) -> Result<&CsrMatrix, Error> {
+        if let Some(rows) = self.ready() {
+            return Ok(rows);
+        }
+        let lock = self.by_row.turning.get();
+        let _turning = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(rows) = self.ready() {
+            return Ok(rows);
+        }
+        let rows = match self.columns.dtype().size() {
+            1 => self.turn::<u8>(progress)?,
+            2 => self.turn::<u16>(progress)?,
+            4 => self.turn::<u32>(progress)?,
+            _ => self.turn::<u64>(progress)?,
+        };
+        Ok(self.by_row.ready.get_or_init(|| Box::new(rows)))
+    }
+
+    fn turn<T: Word>(&self, progress: Progress<'_>) -> Result<CsrMatrix, Error> {
+        let n_entries = self.n_entries();
+        let bytes = n_entries.saturating_mul(4 + size_of::<T>() as u64);
+        let context = &self.columns.data.parts().context;
+        let reservation = context.reserve_csc(bytes);
+        let n_passes = if reservation.is_some() { 2 } else { 3 };
+        let starts = self.row_starts(&mut |done| progress(done, n_passes * n_entries))?;
+        let (columns, values) = match reservation {
+            Some(reservation) => {
+                let (columns, values) = self.in_memory::<T>(&starts, progress)?;
+                let reservation = Arc::new(reservation);
+                let kept = |map| Memory::new(Mapped::new(map, Some(reservation.clone())));
+                ((kept(columns), 0), (kept(values), 0))
+            }
+            None => {
+                let map = self.in_file::<T>(&starts, progress)?;
+                let memory = Memory::new(Mapped::new(map, None));
+                ((memory.clone(), 0), (memory, n_entries * 4))
+            }
+        };
+        Ok(CsrMatrix::new(Compressed {
+            shape: self.columns.shape,
+            major: 0,
+            indptr: Arc::new(starts),
+            indices: self.array(&self.columns.indices, DType::U32, columns)?,
+            data: self.array(&self.columns.data, self.dtype(), values)?,
+        }))
+    }
+
+    fn n_entries(&self) -> u64 {
+        self.columns.indptr.last().copied().unwrap_or_default()
+    }
+
+    fn n_rows(&self) -> usize {
+        self.columns.shape[0] as usize
+    }
+
+    /// Where the entries of each row begin, and the end.
+    fn row_starts(&self, progress: &mut dyn FnMut(u64)) -> Result<Vec<u64>, Error> {
+        let mut scratch = self.scratch()?;
+        // Counts stand one place on, so that their sums are the starts.
+        let mut starts = vec![0u64; self.n_rows() + 1];
+        for range in self.steps() {
+            let raw = self.columns.indices.read_or_view(
+                range.clone(),
+                &mut scratch.indices,
+                &mut scratch.raw_columns,
+            )?;
+            for &row in self.columns.minors(raw, &mut scratch.columns)? {
+                match starts.get_mut(row as usize + 1) {
+                    Some(count) => *count += 1,
+                    None => return Err(self.columns.no_such_minor(row.into())),
+                }
+            }
+            progress(range.end);
+        }
+        let mut sum = 0;
+        for start in &mut starts {
+            sum += *start;
+            *start = sum;
+        }
+        Ok(starts)
+    }
+
+    /// Ranges of entries that lie in one chunk of the row numbers.
+    fn steps(&self) -> impl Iterator<Item = Range<u64>> + use<> {
+        let n_entries = self.n_entries();
+        let chunk = match self.columns.is_direct() {
+            true => STEP_ELEMENTS,
+            false => self.columns.indices.chunk_shape()[0].min(STEP_ELEMENTS * 16),
+        };
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            let start = at;
+            at = (at / chunk + 1).saturating_mul(chunk).min(n_entries);
+            (start < at).then_some(start..at)
+        })
+    }
+
+    fn scratch(&self) -> Result<ReadScratch, Error> {
+        let mut scratch = ReadScratch::for_scan();
+        // No chunk is wanted a second time in a pass.
+        let (indices, data) = (&self.columns.indices, &self.columns.data);
+        scratch.indices.begin(indices, CachePolicy::Nothing)?;
+        scratch.data.begin(data, CachePolicy::Nothing)?;
+        Ok(scratch)
+    }
+
+    /// Hands out all entries in the order of the columns: row, column, value.
+    fn for_each<T: Word>(
+        &self,
+        progress: &mut dyn FnMut(u64),
+        mut visit: impl FnMut(u32, u32, T) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut scratch = self.scratch()?;
+        let indptr = &self.columns.indptr[..];
+        let mut column = 0;
+        for range in self.steps() {
+            let raw = self.columns.indices.read_or_view(
+                range.clone(),
+                &mut scratch.indices,
+                &mut scratch.raw_columns,
+            )?;
+            let rows = self.columns.minors(raw, &mut scratch.columns)?;
+            let values = self.columns.data.read_or_view(
+                range.clone(),
+                &mut scratch.data,
+                &mut scratch.raw_values,
+            )?;
+            let values: &[T] = bytemuck::cast_slice(values);
+            let mut at = range.start;
+            while at < range.end {
+                // Columns without entries are passed over.
+                while indptr[column + 1] <= at {
+                    column += 1;
+                }
+                let end = indptr[column + 1].min(range.end);
+                let within = (at - range.start) as usize..(end - range.start) as usize;
+                for (&row, &value) in rows[within.clone()].iter().zip(&values[within]) {
+                    visit(row, column as u32, value)?;
+                }
+                at = end;
+            }
+            progress(range.end);
+        }
+        Ok(())
+    }
+
+    /// What a second pass finds when the file changed after the first.
+    fn changed(&self) -> Error {
+        self.columns.indices.error(ErrorKind::Changed)
+    }
+
+    /// The array of all entries at a place, under the name of the one in the file.
+    fn array(
+        &self,
+        of_file: &Array,
+        dtype: DType,
+        (memory, offset): (Memory, u64),
+    ) -> Result<Array, Error> {
+        let grid = Grid::single(vec![self.n_entries()]);
+        let context: IoContext = of_file.parts().context.clone();
+        Ok(Array::new(ArrayParts {
+            context,
+            file: of_file.file().to_owned(),
+            element: of_file.element().to_owned(),
+            grid: grid.ok_or_else(|| self.changed())?,
+            item: ItemType::Number(dtype),
+            big_endian: false,
+            pipeline: CodecPipeline::default(),
+            stored_axes: None,
+            chunks: Chunks::Contiguous {
+                source: ByteSource::Memory(memory),
+                offset,
+            },
+            fill: Vec::new(),
+            record: None,
+            conversion: None,
+            missing: None,
+            id: 0,
+        }))
+    }
+}
+
+/// Values by their bits.
+trait Word: AnyBitPattern + NoUninit + Default + Send + Sync {}
+impl Word for u8 {}
+impl Word for u16 {}
+impl Word for u32 {}
+impl Word for u64 {}

@@ -1,0 +1,62 @@
+//! What every file format has to offer.
+
+use std::fmt::{self, Debug};
+
+use crate::array::Array;
+use crate::error::Error;
+
+/// What stands at a path in a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Node {
+    /// A group of named elements.
+    Group,
+    /// An array of records: its fields are arrays below it, as a group's members are.
+    Table,
+    /// An array.
+    Array,
+}
+
+/// The value of an attribute, as far as AnnData uses it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Attribute {
+    /// One text.
+    Text(String),
+    /// A list of texts.
+    Texts(Vec<String>),
+    /// One or more integers; booleans are 0 and 1.
+    Integers(Vec<i64>),
+    /// An HDF5 object reference: the path of what it refers to.
+    Reference(String),
+    /// Anything else, described.
+    Other(String),
+}
+
+impl fmt::Display for Attribute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Attribute::Text(text) => write!(f, "{text:?}"),
+            Attribute::Texts(texts) => write!(f, "{texts:?}"),
+            Attribute::Integers(numbers) => write!(f, "{numbers:?}"),
+            Attribute::Reference(path) => write!(f, "a reference to {path}"),
+            Attribute::Other(what) => f.write_str(what),
+        }
+    }
+}
+
+/// What a file format has to offer. `Ok(None)` means that there is no such thing, `Err` that it
+/// could not be read. Paths are relative to the root, joined by `/`.
+pub(crate) trait Backend: Debug + Send + Sync {
+    fn node(&self, element: &str) -> Result<Option<Node>, Error>;
+    fn children(&self, group: &str) -> Result<Vec<String>, Error>;
+    /// Members of a group that cannot be asked for, by a name that is no text: an error each.
+    fn unreadable(&self, group: &str) -> Result<Vec<Error>, Error>;
+    fn attribute_names(&self, element: &str) -> Result<Vec<String>, Error>;
+    fn attribute(&self, element: &str, name: &str) -> Result<Option<Attribute>, Error>;
+    fn array(&self, element: &str) -> Result<Array, Error>;
+
+    /// The members of a group that have a name and nothing behind it, and what stands there.
+    fn dangling(&self, group: &str) -> Result<Vec<(String, String)>, Error>;
+
+    /// Whether the file says that a process writes it.
+    fn has_writer(&self) -> bool;
+}

@@ -1,0 +1,99 @@
+//! The obs columns of a batch.
+
+use anndata_io::{ColumnRows, ColumnValues, DType, Scalar, Values, with_dtype};
+
+use crate::batch::slots::BatchSlots;
+use crate::error::Error;
+use crate::label_values::number_label;
+use crate::plan::Plan;
+
+/// An obs column of a batch. Rows of a store without the column are missing.
+#[derive(Debug, Clone, PartialEq)]
+pub enum BatchColumn {
+    /// Encoded labels: `[n_obs] i64`.
+    Codes(Vec<i64>),
+    /// Numbers or booleans.
+    Numbers {
+        /// `[n_obs]`, anything where a value is missing.
+        values: Values,
+        /// Whether each row has a value: `[n_obs]`. A NaN of a float column is a value.
+        valid: Vec<bool>,
+    },
+    /// Texts; `None` where missing.
+    Texts(Vec<Option<String>>),
+}
+
+/// Reads an obs column of the rows of a batch.
+///
+/// # Errors
+/// When it cannot be read.
+pub(super) fn read_column(
+    plan: &Plan,
+    number: usize,
+    batch: &BatchSlots,
+) -> Result<BatchColumn, Error> {
+    let column = |store: u32| plan.stores[store as usize].columns[number].as_ref();
+    if plan.obs[number].encoder.is_some() {
+        let code = |(&store, &row)| column(store).and_then(|column| column.code(row));
+        let codes = batch.store_idx.iter().zip(&batch.row_idx).map(code);
+        let missing = batch.format.missing_code;
+        let codes = codes.map(|code| code.unwrap_or(missing)).collect();
+        return Ok(BatchColumn::Codes(codes));
+    }
+    let mut order: Vec<usize> = (0..batch.n_rows()).collect();
+    order.sort_by_key(|&row| batch.located(row));
+    let mut parts = Vec::new();
+    for targets in order.chunk_by(|&a, &b| batch.store_idx[a] == batch.store_idx[b]) {
+        if let Some(column) = column(batch.store_idx[targets[0]]) {
+            let rows = targets.iter().map(|&row| batch.row_idx[row].into());
+            parts.push((column.read(&rows.collect::<Vec<u64>>())?, targets));
+        }
+    }
+    let dtype = batch.types.of_column(plan, number);
+    Ok(gather(batch.n_rows(), dtype, &parts))
+}
+
+/// Values of rows of several stores, each put in its place.
+fn gather(n_rows: usize, dtype: Option<DType>, parts: &[(ColumnRows, &[usize])]) -> BatchColumn {
+    match dtype {
+        Some(dtype) => {
+            let mut valid = vec![false; n_rows];
+            let values = with_dtype!(dtype, T => {
+                let mut out = vec![T::default(); n_rows];
+                for (part, targets) in parts {
+                    let ColumnValues::Numbers(numbers) = &part.values else { continue };
+                    let numbers = numbers.as_slice().to_vec::<T>();
+                    for (i, &target) in targets.iter().enumerate() {
+                        out[target] = numbers[i];
+                        valid[target] = part.is_valid(i);
+                    }
+                }
+                T::into_values(out)
+            });
+            BatchColumn::Numbers { values, valid }
+        }
+        None => {
+            let mut texts = vec![None; n_rows];
+            for (part, targets) in parts {
+                for (i, &target) in targets
+                    .iter()
+                    .enumerate()
+                    .filter(|(i, _)| part.is_valid(*i))
+                {
+                    texts[target] = text_at(&part.values, i);
+                }
+            }
+            BatchColumn::Texts(texts)
+        }
+    }
+}
+
+/// A value as text: numbers stand beside texts when stores differ.
+fn text_at(values: &ColumnValues, index: usize) -> Option<String> {
+    match values {
+        ColumnValues::Texts(texts) => texts.get(index).map(str::to_owned),
+        ColumnValues::Numbers(numbers) => {
+            number_label(numbers.as_slice(), index).map(|label| label.to_string())
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Reads rows into the places of their batches.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use anndata_io::ReadScratch;
+
+use crate::batch::matrix_slots::{PlaceScratch, SlotSink};
+use crate::batch::slots::{BatchSlots, Types};
+use crate::batch::waiting::WaitingRows;
+use crate::batch::{Batch, BatchFormat};
+use crate::error::Error;
+use crate::plan::Plan;
+
+/// One row of one of several batches.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BatchRow {
+    pub(crate) batch: usize,
+    pub(crate) row: usize,
+}
+
+/// What reading rows into their places needs besides, kept by a thread from read to read.
+#[derive(Debug, Default)]
+pub(crate) struct FillScratch {
+    pub(crate) read: ReadScratch,
+    place: PlaceScratch,
+}
+
+thread_local! {
+    static SCRATCH: Cell<FillScratch> = Cell::default();
+}
+
+impl FillScratch {
+    /// Runs `read` with the scratch that this thread has for reads by index: buffers and
+    /// decompressors are made once, and chunks are left to the cache.
+    pub(crate) fn of_thread<T>(read: impl FnOnce(&mut FillScratch) -> T) -> T {
+        let mut scratch = SCRATCH.take();
+        let result = read(&mut scratch);
+        scratch.read.release_chunks();
+        SCRATCH.set(scratch);
+        result
+    }
+
+    /// For reads that pass over files once.
+    pub(crate) fn for_scan() -> FillScratch {
+        FillScratch {
+            read: ReadScratch::for_scan(),
+            ..Default::default()
+        }
+    }
+}
+
+/// Reads a part of the rows of several batches into their places: see [`MatrixSource::read_part`].
+/// `rows` ascend by store and row of its file.
+///
+/// [`MatrixSource::read_part`]: anndata_io::MatrixSource::read_part
+pub(crate) fn fill(
+    plan: &Plan,
+    batches: &[Arc<BatchSlots>],
+    rows: &[BatchRow],
+    part: (u64, u64),
+    scratch: &mut FillScratch,
+) -> Result<(), Error> {
+    let located = |row: &BatchRow| batches[row.batch].located(row.row);
+    let mut file_rows = Vec::new();
+    for rows in rows.chunk_by(|a, b| located(a).0 == located(b).0) {
+        let store = located(&rows[0]).0;
+        file_rows.clear();
+        file_rows.extend(rows.iter().map(|row| u64::from(located(row).1)));
+        for (number, key) in plan.matrices.iter().enumerate() {
+            let Some(source) = &plan.stores[store].matrices[number] else {
+                continue;
+            };
+            let place = |index: usize| {
+                let BatchRow { batch, row } = rows[index];
+                (batches[batch].matrix(number), row)
+            };
+            let map = plan.var_map(store, key);
+            let mut sink = SlotSink::new(map, place, &mut scratch.place);
+            source.read_part(&file_rows, part, &mut scratch.read, &mut sink)?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads rows, given by store and row in its file, as one batch in this order.
+///
+/// # Errors
+/// When the rows' stores differ in matrix keys or widths, or a file cannot be read.
+pub(crate) fn read(
+    plan: &Plan,
+    located: Vec<(usize, u32)>,
+    format: &BatchFormat,
+    types: Types,
+    waiting: &Arc<WaitingRows>,
+) -> Result<Batch, Error> {
+    plan.check_open()?;
+    plan.prepare_stores_of(&located)?;
+    let slots = Arc::new(BatchSlots::new(
+        plan, located, format, types, false, waiting,
+    )?);
+    let mut rows: Vec<BatchRow> = (0..slots.n_rows())
+        .map(|row| BatchRow { batch: 0, row })
+        .collect();
+    rows.sort_by_key(|row| slots.located(row.row));
+    let batches = std::slice::from_ref(&slots);
+    FillScratch::of_thread(|scratch| fill(plan, batches, &rows, (0, 1), scratch))?;
+    slots.finish(plan)
+}

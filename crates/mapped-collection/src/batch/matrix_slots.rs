@@ -1,0 +1,383 @@
+//! The places of one matrix's rows, which arrive in any order and from many threads.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anndata_io::{DType, Room, RowSink, Scalar, Values, ValuesRef, with_dtype};
+use feature_join::VarMap;
+
+use crate::batch::MatrixFormat;
+use crate::batch::packed::{Pack, PackedRows, packed_bytes};
+use crate::batch::row_writer::{JoinScratch, RowWriter};
+use crate::batch::waiting::WaitingRows;
+
+/// One matrix of a batch while its rows arrive. Every row has its place from the start.
+#[derive(Debug)]
+pub(crate) struct MatrixSlots {
+    pub(super) n_rows: usize,
+    pub(super) row_shape: Vec<usize>,
+    pub(super) dtype: DType,
+    pub(super) format: MatrixFormat,
+    pub(super) storage: RowStorage,
+    pub(super) waiting: Arc<WaitingRows>,
+    /// Memory comes with the first row.
+    filled: Mutex<Filled>,
+}
+
+/// How rows lie until the batch is finished.
+#[derive(Debug)]
+pub(crate) enum RowStorage {
+    /// Dense, where they stay.
+    Dense {
+        /// Whether rows may leave elements unwritten, which are zeros.
+        zeros: bool,
+    },
+    /// Sparse, where they stay if none is shorter than it may be.
+    Sparse {
+        /// Where each row's elements may begin, and the end.
+        starts: Vec<usize>,
+    },
+    /// Sparse and packed.
+    Packed {
+        /// The most elements of each row.
+        lens: Vec<u32>,
+    },
+}
+
+/// The rows that have arrived.
+#[derive(Debug)]
+pub(crate) enum Filled {
+    Empty,
+    Dense {
+        values: Values,
+        /// Whether rows that have not arrived are zeros.
+        zeroed: bool,
+    },
+    Sparse {
+        columns: Vec<u32>,
+        values: Values,
+        lens: Vec<u32>,
+    },
+    Packed(PackedRows),
+    /// The rows are not wanted any more.
+    Discarded,
+}
+
+/// What placing rows needs besides, kept by a thread from row to row.
+#[derive(Debug, Default)]
+pub(crate) struct PlaceScratch {
+    join: JoinScratch,
+    columns: Vec<u32>,
+    values: Option<Values>,
+}
+
+impl RowStorage {
+    /// Sparse rows, of which each has at most so many elements.
+    pub(crate) fn sparse(lens: impl Iterator<Item = usize>, pack: bool) -> RowStorage {
+        if pack {
+            let lens = lens.map(|len| len as u32).collect();
+            return RowStorage::Packed { lens };
+        }
+        let mut starts = vec![0];
+        let mut end = 0;
+        starts.extend(lens.map(|len| {
+            end += len;
+            end
+        }));
+        RowStorage::Sparse { starts }
+    }
+}
+
+impl MatrixSlots {
+    /// Places for rows, which are counted in `waiting` and take their memory from it.
+    pub(crate) fn new(
+        n_rows: usize,
+        row_shape: Vec<usize>,
+        dtype: DType,
+        format: MatrixFormat,
+        storage: RowStorage,
+        waiting: &Arc<WaitingRows>,
+    ) -> Self {
+        MatrixSlots {
+            n_rows,
+            row_shape,
+            dtype,
+            format,
+            storage,
+            waiting: waiting.clone(),
+            filled: Mutex::new(Filled::Empty),
+        }
+    }
+
+    pub(super) fn width(&self) -> usize {
+        self.row_shape.iter().product()
+    }
+
+    /// The most bytes that a row may take while it waits, if rows are packed.
+    pub(crate) fn packed_row_bytes(&self, row: usize) -> usize {
+        match &self.storage {
+            RowStorage::Packed { lens } => {
+                packed_bytes(lens[row] as usize, self.width(), self.dtype.size())
+            }
+            _ => 0,
+        }
+    }
+
+    /// Bytes that all rows take from the first one on, if they are not packed.
+    pub(crate) fn placed_bytes(&self) -> usize {
+        match &self.storage {
+            RowStorage::Packed { .. } => 0,
+            _ => self.finished_bytes(),
+        }
+    }
+
+    /// The bytes that the first row takes beside its own: those of all places, or of a block.
+    pub(crate) fn begun_bytes(&self) -> usize {
+        match &self.storage {
+            RowStorage::Packed { .. } => self.waiting.block_bytes(),
+            _ => self.placed_bytes(),
+        }
+    }
+
+    /// Bytes of the finished matrix.
+    pub(crate) fn finished_bytes(&self) -> usize {
+        let size = self.dtype.size();
+        let dense = self.n_rows * self.width() * size;
+        match (&self.storage, self.format) {
+            (RowStorage::Dense { .. }, _) | (_, MatrixFormat::Dense) => dense,
+            (RowStorage::Sparse { starts }, _) => starts.last().unwrap_or(&0) * (4 + size),
+            (RowStorage::Packed { lens }, _) => {
+                lens.iter().map(|&len| len as usize).sum::<usize>() * (4 + size)
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Filled> {
+        self.filled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn start(&self, filled: &mut Filled) {
+        self.waiting.add(self.placed_bytes());
+        let pool = self.waiting.pool();
+        *filled = match &self.storage {
+            RowStorage::Dense { zeros } => {
+                let (mut values, mut zeroed) =
+                    pool.take_dense(self.dtype, self.n_rows * self.width());
+                if *zeros && !zeroed {
+                    values.fill_zero();
+                    zeroed = true;
+                }
+                Filled::Dense { values, zeroed }
+            }
+            RowStorage::Sparse { starts } => {
+                let len = *starts.last().expect("never empty");
+                let (columns, values) = pool.take_sparse(self.dtype, len);
+                let lens = vec![0; self.n_rows];
+                Filled::Sparse {
+                    columns,
+                    values,
+                    lens,
+                }
+            }
+            RowStorage::Packed { .. } => Filled::Packed(PackedRows::new(self.n_rows, self.width())),
+        };
+    }
+
+    pub(super) fn started(&self) -> MutexGuard<'_, Filled> {
+        let mut filled = self.lock();
+        if matches!(*filled, Filled::Empty) {
+            self.start(&mut filled);
+        }
+        filled
+    }
+
+    /// Takes the memory of all rows, unless they are packed.
+    pub(crate) fn begin(&self) {
+        if !matches!(self.storage, RowStorage::Packed { .. }) {
+            drop(self.started());
+        }
+    }
+
+    fn put_dense(&self, row: usize, writer: RowWriter<'_>, start: usize, values: ValuesRef<'_>) {
+        match &mut *self.started() {
+            Filled::Dense { values: out, .. } => {
+                writer.dense(out, row * self.width(), start, values);
+            }
+            Filled::Discarded => {}
+            _ => unreachable!("dense stores have dense places"),
+        }
+    }
+
+    fn put_sparse(
+        &self,
+        row: usize,
+        writer: RowWriter<'_>,
+        columns: &[u32],
+        values: ValuesRef<'_>,
+        scratch: &mut PlaceScratch,
+    ) {
+        match &mut *self.started() {
+            Filled::Dense {
+                values: out,
+                zeroed,
+            } => {
+                let at = row * self.width();
+                if !*zeroed {
+                    with_dtype!(self.dtype, T => {
+                        let out = T::as_mut_vec(out).expect("its own type");
+                        out[at..at + self.width()].fill(T::default());
+                    });
+                }
+                writer.scatter(out, at, columns, values);
+            }
+            Filled::Sparse {
+                columns: out_columns,
+                values: out,
+                lens,
+            } => {
+                let RowStorage::Sparse { starts } = &self.storage else {
+                    unreachable!("these rows have places of their own")
+                };
+                let place = starts[row]..starts[row + 1];
+                let out_columns = &mut out_columns[place.clone()];
+                let len = with_dtype!(self.dtype, T => {
+                    let out = &mut T::as_mut_vec(out).expect("its own type")[place];
+                    writer.sparse::<T>(columns, values, (out_columns, out), &mut scratch.join)
+                });
+                lens[row] = len as u32;
+            }
+            Filled::Packed(rows) => {
+                let packed = with_dtype!(self.dtype, T => {
+                    self.pack::<T>(rows, row, writer, (columns, values), scratch)
+                });
+                // A sample is enough, and threads do not meet at every row.
+                if row.is_multiple_of(16) {
+                    self.waiting
+                        .count_packed(self.packed_row_bytes(row), packed);
+                }
+            }
+            Filled::Empty | Filled::Discarded => {}
+        }
+    }
+
+    fn pack<T: Pack>(
+        &self,
+        rows: &mut PackedRows,
+        row: usize,
+        writer: RowWriter<'_>,
+        (columns, values): (&[u32], ValuesRef<'_>),
+        scratch: &mut PlaceScratch,
+    ) -> usize {
+        if let (None, Some(values)) = (writer.map, T::from_slice(values)) {
+            return rows.put(row, columns, values, &self.waiting);
+        }
+        let mut joint_columns = std::mem::take(&mut scratch.columns);
+        let mut joint_values = match scratch.values.take() {
+            Some(values) if values.dtype() == self.dtype => values,
+            _ => Values::new(self.dtype),
+        };
+        // Every element is written before it is read.
+        if joint_columns.len() < columns.len() {
+            joint_columns.resize(columns.len(), 0);
+        }
+        if joint_values.len() < columns.len() {
+            joint_values.resize(columns.len());
+        }
+        let out = T::as_mut_vec(&mut joint_values).expect("its own type");
+        let places = (&mut joint_columns[..], &mut out[..]);
+        let len = match self.format {
+            MatrixFormat::Dense => {
+                writer.sparse_unordered::<T>(columns, values, places, &mut scratch.join)
+            }
+            MatrixFormat::Csr => writer.sparse::<T>(columns, values, places, &mut scratch.join),
+        };
+        let packed = rows.put(row, &joint_columns[..len], &out[..len], &self.waiting);
+        scratch.columns = joint_columns;
+        scratch.values = Some(joint_values);
+        packed
+    }
+
+    /// Forgets the rows, and those still to come.
+    pub(crate) fn discard(&self) {
+        let filled = std::mem::replace(&mut *self.lock(), Filled::Discarded);
+        self.count_out(&filled);
+        if let Filled::Packed(rows) = filled {
+            rows.release(&self.waiting);
+        }
+    }
+
+    /// Rows do not wait any more.
+    pub(super) fn count_out(&self, filled: &Filled) {
+        if let Filled::Dense { .. } | Filled::Sparse { .. } = filled {
+            self.waiting.remove(self.placed_bytes());
+        }
+    }
+}
+
+impl Drop for MatrixSlots {
+    fn drop(&mut self) {
+        self.discard();
+    }
+}
+
+/// Puts the rows of one read into their places.
+pub(crate) struct SlotSink<'a, 's, F> {
+    writer: RowWriter<'a>,
+    /// The matrix, and the row in it, of each row that is read.
+    place: F,
+    scratch: &'s mut PlaceScratch,
+    /// The matrix that room was last given in.
+    given: Option<MutexGuard<'a, Filled>>,
+}
+
+impl<'a, 's, F> SlotSink<'a, 's, F> {
+    pub(crate) fn new(map: Option<&'a VarMap>, place: F, scratch: &'s mut PlaceScratch) -> Self {
+        SlotSink {
+            writer: RowWriter { map },
+            place,
+            scratch,
+            given: None,
+        }
+    }
+}
+
+impl<'a, F: Fn(usize) -> (&'a MatrixSlots, usize)> RowSink for SlotSink<'a, '_, F> {
+    fn dense(&mut self, row: usize, start: usize, values: ValuesRef<'_>) {
+        self.given = None;
+        let (slots, row) = (self.place)(row);
+        slots.put_dense(row, self.writer, start, values);
+    }
+
+    fn sparse(&mut self, row: usize, columns: &[u32], values: ValuesRef<'_>) {
+        self.given = None;
+        let (slots, row) = (self.place)(row);
+        slots.put_sparse(row, self.writer, columns, values, self.scratch);
+    }
+
+    fn room(&mut self, row: usize, len: usize, dtype: DType) -> Option<Room<'_>> {
+        // One lock at a time, or threads could wait for each other's.
+        self.given = None;
+        let (slots, row) = (self.place)(row);
+        let RowStorage::Sparse { starts } = &slots.storage else {
+            return None;
+        };
+        if self.writer.map.is_some() || slots.dtype != dtype {
+            return None;
+        }
+        let Filled::Sparse {
+            columns,
+            values,
+            lens,
+        } = &mut **self.given.insert(slots.started())
+        else {
+            return None;
+        };
+        lens[row] = len as u32;
+        let place = starts[row]..starts[row] + len;
+        let columns = &mut columns[place.clone()];
+        let values = with_dtype!(dtype, T => {
+            let values = T::as_mut_vec(values).expect("its own type");
+            bytemuck::cast_slice_mut(&mut values[place])
+        });
+        Some(Room { columns, values })
+    }
+}

@@ -1,0 +1,193 @@
+//! Assembling a batch: rows are joined, converted, put in their places, and handed over.
+//!
+//! Takes a [`Plan`](crate::plan::Plan) and rows by store and row of its file; returns a [`Batch`].
+//!
+//! ```text
+//! MatrixSource ─▶ SlotSink ─▶ RowWriter ─▶ MatrixSlots ─────▶ Matrix ─▶ Batch
+//!  rows of a       one lock    joins,       places of rows,    finish    │
+//!  file, in its    per run     converts     or PackedRows                │ dropped
+//!  order                                        ▲                        ▼
+//!                                               └──── BufferPool ◀───────┘
+//! ```
+//!
+//! Rows arrive in any order and from any thread. Memory comes from the pool with the first row and
+//! returns to it when the batch is dropped; [`WaitingRows`](waiting::WaitingRows) counts what rows
+//! take in between.
+
+pub(crate) mod columns;
+pub(crate) mod csr;
+pub(crate) mod fill;
+mod finish;
+pub(crate) mod matrix;
+pub(crate) mod matrix_slots;
+pub(crate) mod packed;
+pub(crate) mod pool;
+pub(crate) mod row_writer;
+pub(crate) mod slots;
+pub(crate) mod waiting;
+
+use anndata_io::DType;
+use label_encoding::MISSING_CODE;
+
+use crate::batch::columns::BatchColumn;
+use crate::batch::matrix::Matrix;
+use crate::batch::pool::PoolHandle;
+
+/// How the matrices of a batch are laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MatrixFormat {
+    /// Every element, zeros too: `[n_obs, n_vars]`, row-major.
+    #[default]
+    Dense,
+    /// Compressed sparse rows, for X, `raw.X`, layers and obsm of two dimensions.
+    Csr,
+}
+
+/// The form of a batch.
+///
+/// ```
+/// use mapped_collection::{BatchFormat, DType, MatrixFormat};
+///
+/// let format = BatchFormat::new().output(MatrixFormat::Csr).dtype(DType::F32);
+/// assert_eq!(format.get_dtype(), Some(DType::F32));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub struct BatchFormat {
+    pub(crate) output: MatrixFormat,
+    pub(crate) missing_code: i64,
+    pub(crate) dtype: Option<DType>,
+}
+
+impl BatchFormat {
+    /// Dense, in the collection's element type, with missing labels as -100 (torch's default
+    /// `ignore_index`).
+    pub fn new() -> Self {
+        BatchFormat {
+            output: MatrixFormat::Dense,
+            missing_code: MISSING_CODE,
+            dtype: None,
+        }
+    }
+
+    /// The layout of matrices. By default, dense.
+    pub fn output(mut self, output: MatrixFormat) -> Self {
+        self.output = output;
+        self
+    }
+
+    /// The code of a missing label of an encoded key. By default, -100.
+    pub fn missing_code(mut self, code: i64) -> Self {
+        self.missing_code = code;
+        self
+    }
+
+    /// Element type of all matrices. By default (`None`), the collection's.
+    pub fn dtype(mut self, dtype: impl Into<Option<DType>>) -> Self {
+        self.dtype = dtype.into();
+        self
+    }
+
+    /// [`output`](Self::output) as set.
+    pub fn get_output(&self) -> MatrixFormat {
+        self.output
+    }
+
+    /// [`missing_code`](Self::missing_code) as set.
+    pub fn get_missing_code(&self) -> i64 {
+        self.missing_code
+    }
+
+    /// [`dtype`](Self::dtype) as set.
+    pub fn get_dtype(&self) -> Option<DType> {
+        self.dtype
+    }
+}
+
+impl Default for BatchFormat {
+    fn default() -> Self {
+        BatchFormat::new()
+    }
+}
+
+/// Rows of a collection, in the order in which they were asked for.
+///
+/// A batch never changes while it is held; when it is dropped, its memory may serve a later one.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// For each row, the number of its store: `[n_obs]`.
+    pub store_idx: Vec<u32>,
+    /// For each row, its row in the store's file: `[n_obs]`.
+    pub row_idx: Vec<u32>,
+    /// The matrices by name: layers, then `obsm_` and a name. All rows have one element type:
+    /// the `dtype` asked for, or numpy's promotion over all stores of the collection.
+    pub matrices: Vec<(String, Matrix)>,
+    /// The obs columns by name.
+    pub obs: Vec<(String, BatchColumn)>,
+    pool: PoolHandle,
+}
+
+impl Clone for Batch {
+    fn clone(&self) -> Self {
+        let (store_idx, row_idx) = (self.store_idx.clone(), self.row_idx.clone());
+        let (matrices, obs) = (self.matrices.clone(), self.obs.clone());
+        Batch {
+            store_idx,
+            row_idx,
+            matrices,
+            obs,
+            pool: PoolHandle::default(),
+        }
+    }
+}
+
+impl PartialEq for Batch {
+    fn eq(&self, other: &Self) -> bool {
+        self.store_idx == other.store_idx
+            && self.row_idx == other.row_idx
+            && self.matrices == other.matrices
+            && self.obs == other.obs
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        self.pool.take_back(&mut self.matrices);
+    }
+}
+
+impl Batch {
+    /// Number of rows.
+    pub fn n_obs(&self) -> usize {
+        self.store_idx.len()
+    }
+
+    /// The matrix `X`, if it was asked for.
+    pub fn x(&self) -> Option<&Matrix> {
+        self.matrix("X")
+    }
+
+    /// A matrix by name.
+    pub fn matrix(&self, name: &str) -> Option<&Matrix> {
+        self.matrices
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, matrix)| matrix)
+    }
+
+    /// An obs column by name.
+    pub fn column(&self, name: &str) -> Option<&BatchColumn> {
+        self.obs
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, column)| column)
+    }
+
+    /// The codes of an encoded key: `[n_obs] i64`.
+    pub fn codes(&self, name: &str) -> Option<&[i64]> {
+        match self.column(name)? {
+            BatchColumn::Codes(codes) => Some(codes),
+            _ => None,
+        }
+    }
+}

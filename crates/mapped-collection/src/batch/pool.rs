@@ -1,0 +1,241 @@
+//! Buffers used again, because memory that was never touched is slow to touch.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, Weak};
+
+use anndata_io::{DType, Values};
+
+use crate::batch::matrix::{CsrIndex, Matrix};
+
+/// Columns and values of sparse rows; no columns for dense ones.
+type Buffers = (Vec<u32>, Values);
+
+/// Buffers that no batch uses.
+///
+/// Its lock is only ever tried. If it is held, in a forked child possibly for ever, buffers are
+/// allocated and freed as usual.
+#[derive(Debug)]
+pub(crate) struct BufferPool {
+    spare: Mutex<Spare>,
+    /// Bytes of rows that wait, in all epochs.
+    waiting: AtomicUsize,
+    /// The most bytes to keep, less those that wait.
+    limit: AtomicUsize,
+    /// Bytes of rows before they were packed, and after.
+    unpacked: AtomicU64,
+    packed: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Spare {
+    buffers: Vec<Buffers>,
+    blocks: Vec<Vec<u64>>,
+    bytes: usize,
+}
+
+fn n_bytes((columns, values): &Buffers) -> usize {
+    columns.capacity() * 4 + values.capacity() * values.dtype().size()
+}
+
+impl BufferPool {
+    pub(crate) fn new(limit: usize) -> BufferPool {
+        BufferPool {
+            spare: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            limit: AtomicUsize::new(limit),
+            unpacked: AtomicU64::new(0),
+            packed: AtomicU64::new(0),
+        }
+    }
+
+    /// Changes how many bytes to keep at most.
+    pub(crate) fn set_limit(&self, limit: usize) {
+        self.limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// `len` elements of any value, and whether all are zero.
+    pub(crate) fn take_dense(&self, dtype: DType, len: usize) -> (Values, bool) {
+        match self.take(dtype, len, false) {
+            Some((_, values)) => (values, false),
+            None => (Values::zeros(dtype, len), true),
+        }
+    }
+
+    /// `len` columns and elements of any value.
+    pub(crate) fn take_sparse(&self, dtype: DType, len: usize) -> Buffers {
+        if let Some(buffers) = self.take(dtype, len, true) {
+            return buffers;
+        }
+        // Fresh zeros cost no memory before they are written: leave room for longer rows, later.
+        let room = len + len / 8;
+        let (mut columns, mut values) = (vec![0; room], Values::zeros(dtype, room));
+        columns.truncate(len);
+        values.resize(len);
+        (columns, values)
+    }
+
+    /// Spare buffers of this length, if the likeliest ones are large enough.
+    fn take(&self, dtype: DType, len: usize, sparse: bool) -> Option<Buffers> {
+        let mut spare = self.spare.try_lock().ok()?;
+        let alike = |(columns, values): &Buffers| {
+            values.dtype() == dtype && (columns.capacity() > 0) == sparse
+        };
+        // The last one is the likeliest to be in the processor's cache.
+        let at = spare.buffers.iter().rposition(alike)?;
+        let buffers = spare.buffers.swap_remove(at);
+        spare.bytes -= n_bytes(&buffers);
+        drop(spare);
+        let (mut columns, mut values) = buffers;
+        if values.capacity() < len || sparse && columns.capacity() < len {
+            return None;
+        }
+        values.resize(len);
+        columns.resize(if sparse { len } else { 0 }, 0);
+        Some((columns, values))
+    }
+
+    /// Takes buffers that nobody uses any more.
+    fn give(&self, buffers: Buffers) {
+        self.keep(n_bytes(&buffers), |spare| spare.buffers.push(buffers));
+    }
+
+    fn keep(&self, bytes: usize, push: impl FnOnce(&mut Spare)) {
+        if let Ok(mut spare) = self.spare.try_lock()
+            && self.waiting.load(Ordering::Relaxed) + spare.bytes + bytes
+                <= self.limit.load(Ordering::Relaxed)
+        {
+            spare.bytes += bytes;
+            push(&mut spare);
+        }
+    }
+
+    /// A block of at least `n_words` words of 8 bytes, of any value.
+    pub(super) fn take_block(&self, n_words: usize) -> Vec<u64> {
+        let found = self.spare.try_lock().ok().and_then(|mut spare| {
+            let block = spare.blocks.pop()?;
+            spare.bytes -= block.len() * 8;
+            Some(block)
+        });
+        let block = found.filter(|block| block.len() >= n_words);
+        block.unwrap_or_else(|| vec![0; n_words])
+    }
+
+    pub(super) fn give_block(&self, block: Vec<u64>) {
+        self.keep(block.len() * 8, |spare| spare.blocks.push(block));
+    }
+
+    /// Counts bytes that rows begin to wait in: they leave less for spare buffers.
+    pub(super) fn add_waiting(&self, bytes: usize) {
+        self.waiting.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn remove_waiting(&self, bytes: usize) {
+        self.waiting.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts the bytes of a row before it was packed, and after.
+    pub(super) fn count_packed(&self, unpacked: usize, packed: usize) {
+        self.unpacked.fetch_add(unpacked as u64, Ordering::Relaxed);
+        self.packed.fetch_add(packed as u64, Ordering::Relaxed);
+    }
+
+    /// Bytes that packed rows take, as a part of what they take at most: what was seen so far.
+    pub(crate) fn packing(&self) -> f64 {
+        let unpacked = self.unpacked.load(Ordering::Relaxed);
+        if unpacked < 1 << 16 {
+            return 1.0;
+        }
+        self.packed.load(Ordering::Relaxed) as f64 / unpacked as f64
+    }
+}
+
+/// Where the buffers of a batch go when it is dropped.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PoolHandle(pub(crate) Weak<BufferPool>);
+
+impl PoolHandle {
+    /// Takes the buffers of matrices that nobody will read any more.
+    pub(crate) fn take_back(&self, matrices: &mut Vec<(String, Matrix)>) {
+        let Some(pool) = self.0.upgrade() else {
+            return;
+        };
+        for (_, matrix) in matrices.drain(..) {
+            match matrix {
+                Matrix::Dense { values, .. } => pool.give((Vec::new(), values)),
+                Matrix::Csr {
+                    indices: CsrIndex::I32(columns),
+                    values,
+                    ..
+                } => {
+                    let columns = bytemuck::allocation::cast_vec::<i32, u32>(columns);
+                    pool.give((columns, values));
+                }
+                Matrix::Csr { .. } => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::batch::waiting::WaitingRows;
+
+    #[test]
+    fn pool_returns_buffers_of_dropped_batches() {
+        let pool = Arc::new(BufferPool::new(1 << 20));
+        let (columns, values) = pool.take_sparse(DType::F32, 100);
+        let address = |values: &Values| values.as_slice().as_bytes().as_ptr();
+        let at = address(&values);
+        let handle = PoolHandle(Arc::downgrade(&pool));
+        let columns = bytemuck::allocation::cast_vec::<u32, i32>(columns);
+        let matrix = Matrix::Csr {
+            shape: [1, 9],
+            indptr: CsrIndex::I32(vec![0, 100]),
+            indices: CsrIndex::I32(columns),
+            values,
+        };
+        handle.take_back(&mut vec![("X".to_owned(), matrix)]);
+        assert_ne!(address(&pool.take_sparse(DType::F64, 90).1), at);
+        // Longer rows fit in the room that was left for them.
+        let (columns, values) = pool.take_sparse(DType::F32, 110);
+        assert_eq!((columns.len(), values.len()), (110, 110));
+        assert_eq!(address(&values), at);
+    }
+
+    #[test]
+    fn pool_says_whether_memory_is_zero() {
+        let pool = BufferPool::new(1 << 20);
+        let (mut values, zeroed) = pool.take_dense(DType::F32, 10);
+        assert!(zeroed);
+        assert_eq!(values, Values::zeros(DType::F32, 10));
+        values = Values::F32(vec![1.0; 10]);
+        pool.give((Vec::new(), values));
+        assert!(!pool.take_dense(DType::F32, 10).1);
+    }
+
+    #[test]
+    fn pool_keeps_at_most_its_limit() {
+        let pool = Arc::new(BufferPool::new(1000));
+        let waiting = WaitingRows::new(&pool, 0);
+        pool.give((Vec::new(), Values::zeros(DType::F64, 100)));
+        pool.give((Vec::new(), Values::zeros(DType::F64, 100)));
+        let block = waiting.take_block(50);
+        assert_eq!(waiting.bytes(), 512);
+        waiting.give_block(block);
+        assert_eq!(waiting.bytes(), 0);
+        let spare = pool.spare.lock().expect("free");
+        assert_eq!((spare.buffers.len(), spare.blocks.len()), (1, 0));
+        assert_eq!(spare.bytes, 800);
+    }
+
+    #[test]
+    fn pool_measures_how_rows_pack() {
+        let waiting = WaitingRows::new(&Arc::new(BufferPool::new(0)), 0);
+        assert_eq!(waiting.pool().packing(), 1.0);
+        waiting.count_packed(1 << 20, 1 << 19);
+        assert_eq!(waiting.pool().packing(), 0.5);
+    }
+}

@@ -1,0 +1,206 @@
+//! One row, joined, converted and put in its place in one pass.
+
+use anndata_io::{Scalar, Values, ValuesRef, with_dtype};
+use feature_join::{ABSENT, SortScratch, VarMap};
+
+const COLUMNS_ARE_CHECKED: &str = "a matrix has as many columns as its store has variables";
+
+/// Writes rows of one matrix of one store.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RowWriter<'a> {
+    /// How columns of the file move to joint ones; `None` when they stay where they are.
+    pub(crate) map: Option<&'a VarMap>,
+}
+
+/// What putting the columns of a sparse row in order needs, kept from row to row.
+#[derive(Debug, Default)]
+pub(crate) struct JoinScratch {
+    sort: SortScratch,
+    pairs: Vec<(u32, u32)>,
+}
+
+impl RowWriter<'_> {
+    /// Writes a run of a dense row, from its column `start` on, into the row of `out` that begins
+    /// at element `at`. Joint columns that the store lacks are left as they are.
+    pub(crate) fn dense(self, out: &mut Values, at: usize, start: usize, values: ValuesRef<'_>) {
+        with_dtype!(out.dtype(), D => {
+            let out = D::as_mut_vec(out).expect("its own type");
+            match self.map {
+                None => values.write_to(&mut out[at + start..at + start + values.len()]),
+                Some(map) => {
+                    let row = &mut out[at..at + map.n_joint()];
+                    with_dtype!(values.dtype(), S => {
+                        let source = S::from_slice(values).expect("its own type");
+                        map.scatter_dense(start, source, row, D::cast_from)
+                            .expect(COLUMNS_ARE_CHECKED);
+                    });
+                }
+            }
+        });
+    }
+
+    /// Writes the elements of a sparse row into the row of `out` that begins at element `at`, where
+    /// the others are left as they are.
+    pub(crate) fn scatter(
+        self,
+        out: &mut Values,
+        at: usize,
+        columns: &[u32],
+        values: ValuesRef<'_>,
+    ) {
+        with_dtype!(out.dtype(), D => {
+            let out = &mut D::as_mut_vec(out).expect("its own type")[at..];
+            with_dtype!(values.dtype(), S => {
+                let source = S::from_slice(values).expect("its own type");
+                match self.map {
+                    None => scatter(columns, source, out),
+                    Some(map) => map
+                        .scatter_sparse(columns, source, &mut out[..map.n_joint()], D::cast_from)
+                        .expect(COLUMNS_ARE_CHECKED),
+                }
+            });
+        });
+    }
+
+    /// Writes the joint columns, ascending, and the converted values of a sparse row; returns how
+    /// many there are.
+    pub(crate) fn sparse<T: Scalar>(
+        self,
+        columns: &[u32],
+        values: ValuesRef<'_>,
+        (out_columns, out): (&mut [u32], &mut [T]),
+        scratch: &mut JoinScratch,
+    ) -> usize {
+        with_dtype!(values.dtype(), S => {
+            let source = S::from_slice(values).expect("its own type");
+            match self.map {
+                None => {
+                    out_columns[..columns.len()].copy_from_slice(columns);
+                    out.iter_mut().zip(source).for_each(|(o, &v)| *o = T::cast_from(v));
+                    columns.len()
+                }
+                Some(map) => {
+                    let JoinScratch { sort, pairs } = scratch;
+                    map.remap_distinct(columns, sort, pairs).expect(COLUMNS_ARE_CHECKED);
+                    for (i, &(column, from)) in pairs.iter().enumerate() {
+                        out_columns[i] = column;
+                        out[i] = T::cast_from(source[from as usize]);
+                    }
+                    pairs.len()
+                }
+            }
+        })
+    }
+
+    /// As [`sparse`](Self::sparse), but in the file's order: for rows that become dense.
+    pub(crate) fn sparse_unordered<T: Scalar>(
+        self,
+        columns: &[u32],
+        values: ValuesRef<'_>,
+        (out_columns, out): (&mut [u32], &mut [T]),
+        scratch: &mut JoinScratch,
+    ) -> usize {
+        let Some(map) = self.map else {
+            return self.sparse(columns, values, (out_columns, out), scratch);
+        };
+        let to_joint = map.file_to_joint().expect("not the identity");
+        with_dtype!(values.dtype(), S => {
+            let source = S::from_slice(values).expect("its own type");
+            let mut n = 0;
+            for (&column, &value) in columns.iter().zip(source) {
+                let joint = to_joint[column as usize];
+                out_columns[n] = joint;
+                out[n] = T::cast_from(value);
+                n += usize::from(joint != ABSENT);
+            }
+            n
+        })
+    }
+}
+
+fn scatter<S: Scalar, D: Scalar>(columns: &[u32], values: &[S], out: &mut [D]) {
+    for (&column, &value) in columns.iter().zip(values) {
+        out[column as usize] = D::cast_from(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use feature_join::{Join, JointVars, VarNames};
+
+    use super::*;
+
+    /// Joins the variables `c b x a` of a store with those of another one, `a b c d`.
+    fn joint(join: Join) -> JointVars {
+        let names = [&["c", "b", "x", "a"][..], &["a", "b", "c", "d"]];
+        let names: Vec<Arc<VarNames>> = names
+            .iter()
+            .map(|names| Arc::new(names.iter().collect()))
+            .collect();
+        JointVars::new(Some(join), &names).expect("distinct names")
+    }
+
+    fn sparse(writer: RowWriter<'_>, ordered: bool) -> (Vec<u32>, Vec<f64>) {
+        let (columns, values) = ([0, 1, 2, 3], Values::I16(vec![3, 2, 9, 1]));
+        let (mut out_columns, mut out) = (vec![0; 4], vec![0.0; 4]);
+        let (places, scratch) = (
+            (&mut out_columns[..], &mut out[..]),
+            &mut JoinScratch::default(),
+        );
+        let n = if ordered {
+            writer.sparse(&columns, values.as_slice(), places, scratch)
+        } else {
+            writer.sparse_unordered(&columns, values.as_slice(), places, scratch)
+        };
+        out_columns.truncate(n);
+        out.truncate(n);
+        (out_columns, out)
+    }
+
+    #[test]
+    fn row_writer_without_a_join_keeps_columns() {
+        let writer = RowWriter { map: None };
+        let mut out = Values::F32(vec![7.0; 6]);
+        writer.dense(&mut out, 2, 1, Values::U8(vec![5, 6]).as_slice());
+        assert_eq!(out, Values::F32(vec![7.0, 7.0, 7.0, 5.0, 6.0, 7.0]));
+        writer.scatter(&mut out, 2, &[0, 3], Values::I64(vec![1, 2]).as_slice());
+        assert_eq!(out, Values::F32(vec![7.0, 7.0, 1.0, 5.0, 6.0, 2.0]));
+        for ordered in [true, false] {
+            let expected = (vec![0, 1, 2, 3], vec![3.0, 2.0, 9.0, 1.0]);
+            assert_eq!(sparse(writer, ordered), expected);
+        }
+    }
+
+    #[test]
+    fn row_writer_moves_columns_of_an_inner_join() {
+        // Joint variables in the order of the first store: c, b, a.
+        let joint = joint(Join::Inner);
+        let writer = RowWriter {
+            map: Some(&*joint.maps()[1]),
+        };
+        let row = Values::F32(vec![1.0, 2.0, 3.0, 4.0]);
+        let mut out = Values::F64(vec![0.0; 3]);
+        writer.dense(&mut out, 0, 0, row.as_slice());
+        assert_eq!(out, Values::F64(vec![3.0, 2.0, 1.0]));
+        let mut out = Values::F64(vec![0.0; 3]);
+        writer.scatter(&mut out, 0, &[0, 3], Values::F32(vec![1.0, 4.0]).as_slice());
+        assert_eq!(out, Values::F64(vec![0.0, 0.0, 1.0]));
+        // The values of a, b, c and d are 3, 2, 9 and 1.
+        assert_eq!(sparse(writer, true), (vec![0, 1, 2], vec![9.0, 2.0, 3.0]));
+        assert_eq!(sparse(writer, false), (vec![2, 1, 0], vec![3.0, 2.0, 9.0]));
+    }
+
+    #[test]
+    fn row_writer_leaves_absent_variables_of_an_outer_join() {
+        let joint = joint(Join::Outer);
+        let writer = RowWriter {
+            map: Some(&*joint.maps()[0]),
+        };
+        let mut out = Values::I32(vec![-1; 5]);
+        writer.dense(&mut out, 0, 0, Values::I8(vec![3, 2, 9, 1]).as_slice());
+        // a, b, c, d, x
+        assert_eq!(out, Values::I32(vec![1, 2, 3, -1, 9]));
+    }
+}

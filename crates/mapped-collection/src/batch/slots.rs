@@ -1,0 +1,238 @@
+//! The places of a batch's rows, which arrive in any order and from many threads.
+
+use std::sync::Arc;
+
+use anndata_io::{DType, MatrixSource};
+
+use crate::batch::columns::read_column;
+use crate::batch::matrix_slots::{MatrixSlots, RowStorage};
+use crate::batch::pool::PoolHandle;
+use crate::batch::waiting::WaitingRows;
+use crate::batch::{Batch, BatchFormat, MatrixFormat};
+use crate::error::Error;
+use crate::plan::Plan;
+
+/// Which element types matrices and columns have.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Types {
+    /// The same in every batch: numpy's promotion over all stores.
+    Promoted,
+    /// Those that one store has: for rows of that store.
+    OfStore(usize),
+}
+
+impl Types {
+    /// The type of a matrix; `None` if it is nowhere.
+    fn of_matrix(self, plan: &Plan, number: usize) -> Option<DType> {
+        match self {
+            Types::Promoted => plan.matrices[number].dtype,
+            Types::OfStore(store) => {
+                let source = plan.stores[store].matrices[number].as_ref()?;
+                Some(plan.dtype.unwrap_or(source.dtype()))
+            }
+        }
+    }
+
+    /// The type of an obs column's numbers; `None` for texts.
+    pub(super) fn of_column(self, plan: &Plan, number: usize) -> Option<DType> {
+        match self {
+            Types::Promoted => plan.obs[number].dtype,
+            Types::OfStore(store) => plan.stores[store].columns[number].as_ref()?.dtype(),
+        }
+    }
+
+    /// Whether batches have an obs column.
+    fn has_column(self, plan: &Plan, number: usize) -> bool {
+        match self {
+            Types::Promoted => plan.has_column(number),
+            Types::OfStore(store) => plan.stores[store].columns[number].is_some(),
+        }
+    }
+}
+
+/// A batch while its rows arrive.
+#[derive(Debug)]
+pub(crate) struct BatchSlots {
+    pub(super) store_idx: Vec<u32>,
+    pub(super) row_idx: Vec<u32>,
+    pub(super) format: BatchFormat,
+    pub(super) types: Types,
+    /// One for each matrix of the plan; `None` where no row has it.
+    matrices: Vec<Option<MatrixSlots>>,
+    pool: PoolHandle,
+}
+
+impl BatchSlots {
+    /// Places for rows given by store and row in its file. Nothing is read, and no memory is taken
+    /// before the first row arrives. With `pack`, sparse rows are packed until the batch is
+    /// finished, also when it will be dense.
+    ///
+    /// # Errors
+    /// When the stores differ in matrix keys or widths, or the batch is too large to address.
+    pub(crate) fn new(
+        plan: &Plan,
+        located: Vec<(usize, u32)>,
+        format: &BatchFormat,
+        types: Types,
+        pack: bool,
+        waiting: &Arc<WaitingRows>,
+    ) -> Result<BatchSlots, Error> {
+        let mut stores: Vec<usize> = located.iter().map(|&(store, _)| store).collect();
+        stores.sort_unstable();
+        stores.dedup();
+        let matrices = (0..plan.matrices.len()).map(|number| {
+            let Some(row_shape) = plan.common_row_shape(number, &stores)? else {
+                return Ok(None);
+            };
+            let dtype = format.dtype.or(types.of_matrix(plan, number));
+            let dtype = dtype.expect("a store has this matrix");
+            let n_rows = located.len();
+            check_size(n_rows, row_shape.iter().product(), dtype)?;
+            let may_stay_sparse =
+                row_shape.len() == 1 && (pack || format.output == MatrixFormat::Csr);
+            let storage = if may_stay_sparse && all_sparse(plan, number, &stores) {
+                let len = |&(store, row): &(usize, u32)| {
+                    let source = plan.stores[store].matrices[number].as_ref();
+                    let len = source.and_then(|source| source.stored_len(row.into()));
+                    len.expect("the row exists") as usize
+                };
+                RowStorage::sparse(located.iter().map(len), pack)
+            } else {
+                RowStorage::Dense {
+                    zeros: leaves_gaps(plan, number, &stores),
+                }
+            };
+            let output = format.output;
+            let slots = MatrixSlots::new(n_rows, row_shape, dtype, output, storage, waiting);
+            Ok(Some(slots))
+        });
+        let matrices = matrices.collect::<Result<_, Error>>()?;
+        let (store_idx, row_idx) = located
+            .into_iter()
+            .map(|(store, row)| (store as u32, row))
+            .unzip();
+        Ok(BatchSlots {
+            store_idx,
+            row_idx,
+            format: *format,
+            types,
+            matrices,
+            pool: PoolHandle(Arc::downgrade(waiting.pool())),
+        })
+    }
+
+    pub(crate) fn n_rows(&self) -> usize {
+        self.row_idx.len()
+    }
+
+    pub(crate) fn located(&self, row: usize) -> (usize, u32) {
+        (self.store_idx[row] as usize, self.row_idx[row])
+    }
+
+    /// The most bytes that the packed parts of a row may take.
+    pub(crate) fn packed_row_bytes(&self, row: usize) -> usize {
+        let matrices = self.matrices.iter().flatten();
+        matrices.map(|slots| slots.packed_row_bytes(row)).sum()
+    }
+
+    /// The most bytes of all rows that are packed.
+    pub(crate) fn packed_bytes(&self) -> usize {
+        (0..self.n_rows())
+            .map(|row| self.packed_row_bytes(row))
+            .sum()
+    }
+
+    /// Bytes that all rows take from the first one on, where they are not packed.
+    pub(crate) fn placed_bytes(&self) -> usize {
+        let matrices = self.matrices.iter().flatten();
+        matrices.map(MatrixSlots::placed_bytes).sum()
+    }
+
+    /// The bytes that the first row takes beside its own.
+    pub(crate) fn begun_bytes(&self) -> usize {
+        let matrices = self.matrices.iter().flatten();
+        matrices.map(MatrixSlots::begun_bytes).sum()
+    }
+
+    /// Bytes of the finished batch.
+    pub(crate) fn finished_bytes(&self) -> usize {
+        let matrices = self.matrices.iter().flatten();
+        matrices.map(MatrixSlots::finished_bytes).sum()
+    }
+
+    /// Takes the memory of all rows that are not packed.
+    pub(crate) fn begin(&self) {
+        self.matrices.iter().flatten().for_each(MatrixSlots::begin);
+    }
+
+    /// Forgets its rows, and those still to come.
+    pub(crate) fn discard(&self) {
+        self.matrices
+            .iter()
+            .flatten()
+            .for_each(MatrixSlots::discard);
+    }
+
+    /// The places of a row of a matrix that its store has.
+    pub(super) fn matrix(&self, number: usize) -> &MatrixSlots {
+        let slots = self.matrices[number].as_ref();
+        slots.expect("a row's store has the matrix")
+    }
+
+    /// The batch: all of its rows have arrived.
+    ///
+    /// # Errors
+    /// When an obs column cannot be read.
+    pub(crate) fn finish(&self, plan: &Plan) -> Result<Batch, Error> {
+        let mut matrices = Vec::with_capacity(self.matrices.len());
+        for (key, slots) in plan.matrices.iter().zip(&self.matrices) {
+            if let Some(slots) = slots {
+                matrices.push((key.name.clone(), slots.finish()));
+            }
+        }
+        let mut obs = Vec::with_capacity(plan.obs.len());
+        for (number, key) in plan.obs.iter().enumerate() {
+            if self.types.has_column(plan, number) {
+                obs.push((key.name.clone(), read_column(plan, number, self)?));
+            }
+        }
+        Ok(Batch {
+            store_idx: self.store_idx.clone(),
+            row_idx: self.row_idx.clone(),
+            matrices,
+            obs,
+            pool: self.pool.clone(),
+        })
+    }
+}
+
+/// # Errors
+/// When the elements of a matrix could not be addressed.
+fn check_size(n_rows: usize, width: usize, dtype: DType) -> Result<(), Error> {
+    let len = n_rows.checked_mul(width);
+    let bytes = len.and_then(|len| len.checked_mul(dtype.size()));
+    match bytes {
+        Some(bytes) if isize::try_from(bytes).is_ok() => Ok(()),
+        _ => Err(Error::TooLarge {
+            n_rows,
+            row_len: width,
+        }),
+    }
+}
+
+/// Whether a matrix is sparse in all of these stores.
+fn all_sparse(plan: &Plan, number: usize, stores: &[usize]) -> bool {
+    stores.iter().all(|&store| {
+        let source = plan.stores[store].matrices[number].as_ref();
+        source.is_some_and(MatrixSource::is_sparse)
+    })
+}
+
+/// Whether a dense row of one of these stores leaves joint variables out, which its store lacks.
+fn leaves_gaps(plan: &Plan, number: usize, stores: &[usize]) -> bool {
+    stores.iter().any(|&store| {
+        let source = plan.stores[store].matrices[number].as_ref();
+        let is_sparse = source.is_some_and(MatrixSource::is_sparse);
+        !is_sparse && plan.var_map(store, &plan.matrices[number]).is_some()
+    })
+}

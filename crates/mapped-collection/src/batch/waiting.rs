@@ -1,0 +1,73 @@
+//! Rows that were read and wait for their batch: how much memory they take.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::batch::pool::BufferPool;
+
+/// The rows of one epoch that were read and wait for their batch.
+#[derive(Debug)]
+pub(crate) struct WaitingRows {
+    pool: Arc<BufferPool>,
+    bytes: AtomicUsize,
+    /// Words of a block of packed rows; a longer row has a block of its own.
+    block_words: usize,
+}
+
+/// Bounds of the bytes of a block: few are wasted at the end of one, and few blocks make a batch.
+const BLOCK_BYTES: std::ops::RangeInclusive<usize> = 512..=64 << 10;
+
+impl WaitingRows {
+    /// For batches of about so many bytes.
+    pub(crate) fn new(pool: &Arc<BufferPool>, batch_bytes: usize) -> WaitingRows {
+        let block_bytes = (batch_bytes / 16).next_power_of_two();
+        WaitingRows {
+            pool: pool.clone(),
+            bytes: AtomicUsize::new(0),
+            block_words: block_bytes.clamp(*BLOCK_BYTES.start(), *BLOCK_BYTES.end()) / 8,
+        }
+    }
+
+    pub(crate) fn pool(&self) -> &Arc<BufferPool> {
+        &self.pool
+    }
+
+    /// Bytes of memory in use by them.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of a block of packed rows.
+    pub(crate) fn block_bytes(&self) -> usize {
+        self.block_words * 8
+    }
+
+    /// Counts memory that rows begin to wait in.
+    pub(crate) fn add(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.pool.add_waiting(bytes);
+    }
+
+    /// Counts memory that no row waits in any more.
+    pub(crate) fn remove(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.pool.remove_waiting(bytes);
+    }
+
+    /// Counts a row that was packed.
+    pub(crate) fn count_packed(&self, unpacked: usize, packed: usize) {
+        self.pool.count_packed(unpacked, packed);
+    }
+
+    /// At least `n_words` words of 8 bytes, of any value.
+    pub(crate) fn take_block(&self, n_words: usize) -> Vec<u64> {
+        let block = self.pool.take_block(n_words.max(self.block_words));
+        self.add(block.len() * 8);
+        block
+    }
+
+    pub(crate) fn give_block(&self, block: Vec<u64>) {
+        self.remove(block.len() * 8);
+        self.pool.give_block(block);
+    }
+}

@@ -1,0 +1,14 @@
+//! Whether this process is the child of a fork.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Whether this process was forked from the one that asked first.
+///
+/// The child of a fork may never get a thread to run: when another thread was just starting, the
+/// standard library's list of threads stays locked in the child for ever.
+pub(crate) fn is_forked() -> bool {
+    static FIRST: AtomicU32 = AtomicU32::new(0);
+    let me = std::process::id();
+    let first = FIRST.compare_exchange(0, me, Ordering::Relaxed, Ordering::Relaxed);
+    first.is_err_and(|first| first != me)
+}

@@ -1,0 +1,175 @@
+//! The memory of an epoch: what its parts may take.
+
+use anndata_io::IoContext;
+
+use crate::batch::slots::BatchSlots;
+use crate::batch::waiting::WaitingRows;
+use crate::error::Error;
+
+/// At most how many finished batches wait for the caller.
+const MOST_READY: usize = 8;
+/// Part of the rows' share that windows are planned to fill: rows may pack worse than those before.
+const FILLED: f64 = 0.95;
+
+/// Divides the option `memory`; no other place knows the rule.
+///
+/// ```text
+/// memory = decoded chunks + finished batches        + rows that wait
+///          cache_bytes      most_ready, at most 1/8   the rest
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Budget {
+    /// Bytes of rows that may wait for their batches.
+    rows: usize,
+    /// Finished batches that may wait for the caller.
+    most_ready: usize,
+    /// The most bytes of a batch, as the first one has it.
+    batch: usize,
+}
+
+/// Bytes of one batch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct BatchBytes {
+    /// While its rows wait.
+    pub(crate) waiting: usize,
+    /// When it is finished.
+    pub(crate) finished: usize,
+}
+
+impl BatchBytes {
+    pub(crate) fn of(slots: &BatchSlots) -> BatchBytes {
+        BatchBytes {
+            waiting: slots.packed_bytes() + slots.placed_bytes(),
+            finished: slots.finished_bytes(),
+        }
+    }
+}
+
+impl Budget {
+    /// Divides `memory` bytes, `cache` of them for decoded chunks, for batches like this one.
+    ///
+    /// # Errors
+    /// When two batches do not fit.
+    pub(crate) fn new(memory: usize, cache: usize, batch: BatchBytes) -> Result<Budget, Error> {
+        let rest = memory.saturating_sub(cache);
+        let bytes = batch.waiting.max(batch.finished);
+        if bytes.saturating_mul(2) > rest {
+            let needed = bytes.saturating_mul(2).saturating_add(cache);
+            let expected = format!(
+                "at least {needed} bytes: {cache} for the cache of chunks, and room for two batches"
+            );
+            return Err(Error::option("memory", expected, memory));
+        }
+        let most_ready = (rest / 8 / batch.finished.max(1)).clamp(1, MOST_READY);
+        Ok(Budget {
+            rows: rest - most_ready * batch.finished,
+            most_ready,
+            batch: bytes,
+        })
+    }
+
+    /// Finished batches that may wait for the caller.
+    pub(crate) fn most_ready(&self) -> usize {
+        self.most_ready
+    }
+
+    /// The most bytes of a batch, as the first one has it.
+    pub(crate) fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Bytes of spare buffers that may be kept while no row waits. Finished batches have their own
+    /// share.
+    pub(crate) fn spare(&self) -> usize {
+        self.rows
+    }
+
+    /// Whether `more` bytes of rows fit beside those that `wait` and those being loaded.
+    pub(crate) fn has_room(&self, wait: usize, loading: usize, more: usize) -> bool {
+        wait + loading + more <= self.rows
+    }
+
+    /// Whether a window of these [costs](Self::cost) fits.
+    pub(crate) fn fits(&self, costs: usize) -> bool {
+        costs <= self.rows
+    }
+
+    /// What the rows of a batch take of the budget, when they pack as those before them did. With
+    /// `alone`, no other window shares it.
+    pub(crate) fn cost(&self, slots: &BatchSlots, waiting: &WaitingRows, alone: bool) -> usize {
+        let packed = match slots.packed_bytes() {
+            0 => 0,
+            bytes => {
+                let packing = waiting.pool().packing() / FILLED;
+                (bytes as f64 * packing) as usize + waiting.block_bytes()
+            }
+        };
+        // Packed rows make room one by one, others when their batch is finished: two windows share
+        // the budget then.
+        let windows = if alone { 1 } else { 2 };
+        packed + windows * slots.placed_bytes()
+    }
+
+    /// Bytes of decoded chunks that one of two windows, which are read at a time, may keep.
+    pub(crate) fn cache_of_window(io: &IoContext) -> u64 {
+        io.options().get_cache_bytes() as u64 / 2
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn budget(memory: usize, cache: usize, waiting: usize, finished: usize) -> Budget {
+        let batch = BatchBytes { waiting, finished };
+        Budget::new(memory, cache, batch).expect("two batches fit")
+    }
+
+    #[test]
+    fn budget_parts_sum_to_the_memory() {
+        for (memory, cache, waiting, finished) in [
+            (1 << 30, 64 << 20, 1 << 20, 1 << 20),
+            (1000, 0, 100, 500),
+            (1 << 20, 1 << 19, 0, 0),
+            (1 << 20, 0, 1 << 10, 1 << 18),
+        ] {
+            let budget = budget(memory, cache, waiting, finished);
+            let ready = budget.most_ready() * finished;
+            assert_eq!(cache + ready + budget.rows, memory);
+            // One batch may always be ready, then at most an eighth of the rest.
+            assert!(budget.most_ready() == 1 || ready <= (memory - cache) / 8);
+            assert!(budget.has_room(0, 0, budget.batch()) || finished > waiting);
+        }
+    }
+
+    #[test]
+    fn budget_has_room_up_to_the_rows_share() {
+        let budget = budget(1000, 200, 10, 10);
+        let rows = 800 - 8 * 10;
+        assert!(budget.has_room(rows - 30, 10, 20));
+        assert!(!budget.has_room(rows - 30, 10, 21));
+        assert!(budget.fits(rows) && !budget.fits(rows + 1));
+        assert_eq!(budget.spare(), rows);
+    }
+
+    #[test]
+    fn budget_refuses_less_than_two_batches() {
+        let batch = BatchBytes {
+            waiting: 300,
+            finished: 100,
+        };
+        assert!(Budget::new(700, 100, batch).is_ok());
+        let error = Budget::new(699, 100, batch)
+            .expect_err("too little")
+            .to_string();
+        assert!(
+            error.contains("at least 700 bytes: 100 for the cache"),
+            "{error}"
+        );
+        let huge = BatchBytes {
+            waiting: usize::MAX,
+            finished: 0,
+        };
+        assert!(Budget::new(1 << 40, 0, huge).is_err());
+    }
+}

@@ -1,0 +1,190 @@
+//! One epoch: an iterator of batches.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::batch::Batch;
+use crate::error::Error;
+use crate::loader::Loader;
+use crate::loader::job::Job;
+use crate::loader::prefetch::Prefetcher;
+use crate::loader::state::{LoaderState, of_drawn};
+use crate::order::schedule::Part;
+
+/// An epoch: an iterator of batches. After an error it goes on with the next batch; dropping it
+/// stops everything at once.
+#[derive(Debug)]
+pub struct Epoch {
+    loader: Loader,
+    epoch: u64,
+    start: usize,
+    job: Result<Arc<Job>, Error>,
+    next: usize,
+    /// Batches up to the last one that was delivered; one that failed after it is none of them.
+    had: usize,
+    prefetcher: Option<Prefetcher>,
+}
+
+impl Epoch {
+    pub(crate) fn new(
+        loader: Loader,
+        epoch: u64,
+        start: usize,
+        job: Result<Arc<Job>, Error>,
+    ) -> Epoch {
+        Epoch {
+            loader,
+            epoch,
+            start,
+            job,
+            next: 0,
+            had: 0,
+            prefetcher: None,
+        }
+    }
+
+    /// Batches of this epoch, those delivered included.
+    ///
+    /// ```
+    /// use mapped_collection::LoaderOptions;
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let mut epoch = cells.loader(LoaderOptions::new(2))?.epoch(0);
+    /// epoch.next().expect("a batch")?;
+    /// assert_eq!((epoch.n_batches(), epoch.len()), (3, 2)); // `len` counts those still to come
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn n_batches(&self) -> usize {
+        self.job.as_ref().map_or(1, |job| job.schedule.n_batches())
+    }
+
+    /// Where the epoch stands: what [`Loader::resume`] takes to go on after the batches
+    /// delivered so far; one that failed is read again, unless a later one was delivered. After
+    /// the last batch, it is the start of the next epoch; but one of
+    /// several [readers](crate::LoaderOptions::reader) stays at the end, while others may still read.
+    ///
+    /// # Errors
+    /// When the obs names that go into its fingerprint cannot be read.
+    ///
+    /// ```
+    /// use mapped_collection::LoaderOptions;
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let loader = cells.loader(LoaderOptions::new(2))?;
+    /// let mut epoch = loader.epoch(0);
+    /// epoch.next().expect("a batch")?;
+    /// let state = epoch.state()?;
+    /// assert_eq!((state.epoch, state.rows), (0, 2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn state(&self) -> Result<LoaderState, Error> {
+        let (epoch, rows) = self.position();
+        self.loader.state(epoch, rows)
+    }
+
+    /// The number of the epoch and the rows of its order that were had, as [`state`](Self::state)
+    /// has them.
+    ///
+    /// ```
+    /// use mapped_collection::LoaderOptions;
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let mut epoch = cells.loader(LoaderOptions::new(4))?.epoch(0);
+    /// epoch.next().expect("a batch")?;
+    /// assert_eq!(epoch.position(), (0, 4));
+    /// epoch.next().expect("the last batch")?;
+    /// assert_eq!(epoch.position(), (1, 0)); // the next epoch begins
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn position(&self) -> (u64, usize) {
+        let Ok(job) = &self.job else {
+            return (self.epoch, self.start);
+        };
+        let schedule = &job.schedule;
+        let len = schedule.order.len();
+        if self.had < schedule.n_batches() {
+            let had = self.start + self.had * schedule.step_rows();
+            (self.epoch, had.min(len))
+        } else if schedule.reader == Part::WHOLE {
+            (self.epoch.saturating_add(1), 0)
+        } else {
+            (self.epoch, len)
+        }
+    }
+
+    /// A hash of the rows of this epoch if a sampler [drew](crate::Sampler::Drawn) them.
+    ///
+    /// ```
+    /// use mapped_collection::{LoaderOptions, Sampler};
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let options = LoaderOptions::new(1).sampler(Sampler::Drawn([4, 1].into()));
+    /// assert!(cells.loader(options)?.epoch(0).drawn().is_some());
+    /// assert!(cells.loader(LoaderOptions::new(1))?.epoch(0).drawn().is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn drawn(&self) -> Option<u64> {
+        of_drawn(&self.loader.options().sampler)
+    }
+
+    /// Waits until [`next`](Iterator::next) has an answer, at most `timeout`; returns whether it
+    /// has. For callers that have to look up from time to time, for signals say. Without
+    /// [workers](crate::LoaderOptions::workers), the caller does the work meanwhile, at least one step of
+    /// it: rows of one store that lie together are read, say.
+    ///
+    /// ```
+    /// use mapped_collection::LoaderOptions;
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// use std::time::Duration;
+    ///
+    /// let mut epoch = cells.loader(LoaderOptions::new(2))?.epoch(0);
+    /// while !epoch.wait(Duration::from_millis(100)) {
+    ///     // Look for a signal here.
+    /// }
+    /// assert_eq!(epoch.next().expect("a batch")?.n_obs(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn wait(&mut self, timeout: Duration) -> bool {
+        match self.prefetcher() {
+            Ok(Some(prefetcher)) => prefetcher.wait(timeout),
+            Ok(None) | Err(_) => true,
+        }
+    }
+
+    /// The batches being prepared; `None` at the end.
+    fn prefetcher(&mut self) -> Result<Option<&mut Prefetcher>, Error> {
+        if self.next >= self.n_batches() {
+            self.prefetcher = None;
+            return Ok(None);
+        }
+        let job = self.job.as_ref().map_err(Error::clone)?;
+        // After a fork, the parent's threads are not here: begin anew.
+        let mine = self.prefetcher.take().filter(Prefetcher::is_mine);
+        let start = || Prefetcher::start(Job::clone(job), self.next);
+        Ok(Some(self.prefetcher.insert(mine.unwrap_or_else(start))))
+    }
+}
+
+impl Iterator for Epoch {
+    type Item = Result<Batch, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = match self.prefetcher() {
+            Ok(prefetcher) => prefetcher?.next(),
+            Err(error) => Err(error),
+        };
+        self.next += 1;
+        if batch.is_ok() {
+            self.had = self.next;
+        }
+        Some(batch)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let rest = self.n_batches().saturating_sub(self.next);
+        (rest, Some(rest))
+    }
+}
+
+impl ExactSizeIterator for Epoch {}

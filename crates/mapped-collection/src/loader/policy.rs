@@ -1,0 +1,142 @@
+//! How far ahead it is worth to look.
+
+use crate::loader::budget::Budget;
+use crate::loader::window::ends::WindowEnd;
+use crate::order::Locality;
+use crate::order::schedule::Schedule;
+use crate::plan::Plan;
+
+/// Windows grow by this factor, from one batch to what the budget allows: the first batch comes at
+/// once, and few windows are small.
+const GROWTH: usize = 16;
+/// Batches of a window that gains nothing by being larger: enough to keep the threads busy.
+const FEW_BATCHES: usize = 4;
+/// A block cuts chunks at both ends, and what is cut is decoded for its neighbours' windows again.
+/// Where that is more than this part of a block, windows as large as the budget allows are worth
+/// their memory.
+const CUT: f64 = 0.15;
+
+/// How the rows of a window are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReadMode {
+    /// Each batch by itself: rows are read where they lie, so that neighbours gain nothing from
+    /// each other.
+    ByBatch,
+    /// All in file order, into their final places.
+    Together,
+    /// All in file order, and packed until their batch is finished.
+    Packed,
+}
+
+/// What a larger window is good for: fewer decodes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum WindowPolicy {
+    /// Nothing: rows are read without decoding their neighbours. A small window stays in the
+    /// processor's cache.
+    Small,
+    /// Rows come in file order.
+    InOrder {
+        /// [`WithBand`](WindowEnd::WithBand) where the cache would not keep a band of chunks:
+        /// windows are then as large as they are for a shuffle, from the first one on, as its first
+        /// batch takes all chunks of the band anyway.
+        ends: WindowEnd,
+        /// Whether windows are so large that rows wait packed.
+        packed: bool,
+    },
+    /// Neighbours come within so many positions, and pools of that size follow each other.
+    Pool { rows: usize },
+    /// Neighbours come anywhere.
+    Large {
+        /// Rows of a window that decodes a good part of all chunks already: a larger one costs
+        /// little more.
+        enough: usize,
+    },
+}
+
+impl WindowPolicy {
+    pub(crate) fn new(plan: &Plan, schedule: &Schedule) -> WindowPolicy {
+        let stores = || {
+            let stores = plan.stores.iter();
+            stores.map(|store| (store.rows.len(), store.matrices.iter().flatten()))
+        };
+        if stores().all(|(_, mut sources)| sources.all(|source| source.is_direct())) {
+            return WindowPolicy::Small;
+        }
+        // Bands of chunks that all rows lie in, and rows of one of them.
+        let n_bands: f64 = stores()
+            .map(|(n_rows, sources)| {
+                let rows_per_band = sources.map(|source| source.rows_per_band()).max();
+                n_rows as f64 / rows_per_band.unwrap_or(1) as f64
+            })
+            .sum();
+        let rows_per_band = plan.n_obs() as f64 / n_bands.max(1.0);
+        let large = WindowPolicy::Large {
+            enough: n_bands as usize / 2,
+        };
+        let locality = match schedule.order.locality() {
+            Locality::Anywhere if schedule.is_ascending() => Locality::Neighbours,
+            locality => locality,
+        };
+        match locality {
+            Locality::Neighbours => {
+                let cache = Budget::cache_of_window(&plan.io);
+                let with_band = plan.stores.iter().any(|store| store.band_bytes() > cache);
+                let few = (FEW_BATCHES * schedule.step_rows()) as u64;
+                let ends = match with_band {
+                    true => WindowEnd::WithBand,
+                    false => WindowEnd::InFileOrder,
+                };
+                let mut stores = plan.stores.iter();
+                WindowPolicy::InOrder {
+                    ends,
+                    packed: with_band && stores.any(|store| store.rows_per_band() > few),
+                }
+            }
+            Locality::Within { block, .. } if rows_per_band > CUT * block as f64 => large,
+            Locality::Within { pool, .. } => WindowPolicy::Pool { rows: pool },
+            Locality::Anywhere => large,
+        }
+    }
+
+    pub(crate) fn read_mode(self) -> ReadMode {
+        match self {
+            WindowPolicy::Small => ReadMode::ByBatch,
+            WindowPolicy::InOrder { packed: false, .. } => ReadMode::Together,
+            WindowPolicy::InOrder { packed: true, .. }
+            | WindowPolicy::Pool { .. }
+            | WindowPolicy::Large { .. } => ReadMode::Packed,
+        }
+    }
+
+    pub(crate) fn ends(self) -> WindowEnd {
+        match self {
+            WindowPolicy::InOrder { ends, .. } => ends,
+            _ => WindowEnd::Anywhere,
+        }
+    }
+
+    /// At most how many batches a window has that begins at batch `first`; at least, where it ends
+    /// with a band of chunks. `before` is how many the one before it had.
+    pub(crate) fn window_batches(self, schedule: &Schedule, first: usize, before: usize) -> usize {
+        let step = schedule.step_rows();
+        let grown = before.saturating_mul(GROWTH).max(1);
+        match self {
+            WindowPolicy::Small | WindowPolicy::InOrder { .. } => grown.min(FEW_BATCHES),
+            WindowPolicy::Pool { rows } => {
+                let position = schedule.start + first * step;
+                // To the end of the pool, or of the next when this one is nearly through.
+                let rest = rows - position % rows;
+                let pool = if rest < step { rest + rows } else { rest };
+                grown.min(pool.div_ceil(step))
+            }
+            WindowPolicy::Large { enough } => {
+                let rows = grown.saturating_mul(schedule.batch_size);
+                if before > 0 && rows > enough {
+                    usize::MAX
+                } else {
+                    grown
+                }
+            }
+        }
+    }
+}

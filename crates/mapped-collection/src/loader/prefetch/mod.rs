@@ -1,0 +1,274 @@
+//! Reading ahead: windows of coming batches, loaded by plain threads while the caller works.
+//!
+//! Takes a [`Job`]; returns batches in order.
+//!
+//! ```text
+//! threads: choose ─▶ build a window │ load a task │ finish a batch ─▶ record ─┐
+//!             ▲          (no lock held while a step is taken)                 │
+//!             └───────────────── State, behind one mutex ◀────────────────────┘
+//! caller:  next ◀── ready batches
+//! ```
+//!
+//! Every thread, and the caller when there are no threads, repeats one step: finish the next batch
+//! whose rows have all arrived; otherwise load a task of the oldest window that has one left, if
+//! the budget allows it; otherwise build the next window. The oldest window always gets on: later
+//! ones take what it leaves, and when its own rows take more memory than was expected, its last
+//! batches are left to a later window. The mutex belongs to the process that made it: a forked
+//! child makes a prefetcher of its own.
+
+mod active;
+mod lanes;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::batch::Batch;
+use crate::batch::fill::FillScratch;
+use crate::batch::waiting::WaitingRows;
+use crate::error::Error;
+use crate::fork::is_forked;
+use crate::loader::job::Job;
+use crate::loader::prefetch::state::{State, Step};
+
+/// Batches being prepared.
+#[derive(Debug)]
+pub(crate) struct Prefetcher {
+    shared: Arc<Shared>,
+    /// With their numbers.
+    threads: Vec<(usize, JoinHandle<()>)>,
+    /// For work that the caller does itself.
+    scratch: FillScratch,
+    pid: u32,
+    /// Then threads are relied on only once they run.
+    is_forked: bool,
+}
+
+#[derive(Debug)]
+struct Shared {
+    job: Job,
+    waiting: Arc<WaitingRows>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Prefetcher {
+    /// Starts at a batch.
+    pub(crate) fn start(job: Job, first_batch: usize) -> Prefetcher {
+        let workers = job.workers;
+        let state = State::new(first_batch, workers);
+        let shared = Arc::new(Shared {
+            waiting: Arc::new(job.waiting()),
+            job,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        });
+        let threads = (0..workers)
+            .filter_map(|number| {
+                let shared = shared.clone();
+                let name = format!("batches-{number}");
+                // A thread that cannot be started is done without: the caller helps out.
+                let thread = std::thread::Builder::new()
+                    .name(name)
+                    .spawn(move || shared.work(number));
+                Some((number, thread.ok()?))
+            })
+            .collect();
+        Prefetcher {
+            shared,
+            threads,
+            scratch: FillScratch::for_scan(),
+            pid: std::process::id(),
+            is_forked: is_forked(),
+        }
+    }
+
+    /// The rows that wait for their batch.
+    #[cfg(test)]
+    fn waiting(&self) -> &Arc<WaitingRows> {
+        &self.shared.waiting
+    }
+
+    /// Whether this is the process that made it.
+    pub(crate) fn is_mine(&self) -> bool {
+        self.pid == std::process::id()
+    }
+
+    /// Waits until the next batch is there, at most so long, and returns whether it is. Without
+    /// threads, the caller does the work meanwhile, at least one step of it.
+    pub(crate) fn wait(&mut self, timeout: Duration) -> bool {
+        self.lock_when_there(Instant::now().checked_add(timeout))
+            .is_some()
+    }
+
+    /// The next batch; to be called no more often than there are batches.
+    pub(crate) fn next(&mut self) -> Result<Batch, Error> {
+        let Some(mut state) = self.lock_when_there(None) else {
+            return Err(Error::Worker);
+        };
+        let Some(batch) = state.deliver() else {
+            return Err(Error::Worker);
+        };
+        drop(state);
+        self.shared.changed.notify_all();
+        batch
+    }
+
+    /// The state when the next batch is there, or nothing more is done for it; `None` when it is
+    /// not by `end`. Without threads, the caller does at least one step.
+    fn lock_when_there(&mut self, end: Option<Instant>) -> Option<MutexGuard<'_, State>> {
+        let shared = &*self.shared;
+        let mut state = shared.lock();
+        while !state.is_next_ready() {
+            if self.threads.is_empty() || self.is_forked && !state.running.contains(&true) {
+                let Some(step) = shared.choose(&mut state, 0) else {
+                    break;
+                };
+                drop(state);
+                shared.run(step, &mut self.scratch);
+                state = shared.lock();
+            } else {
+                let rest = end.map(|end| end.saturating_duration_since(Instant::now()));
+                state = shared.wait(state, rest);
+            }
+            if end.is_some_and(|end| Instant::now() >= end) && !state.is_next_ready() {
+                return None;
+            }
+        }
+        Some(state)
+    }
+}
+
+impl Drop for Prefetcher {
+    fn drop(&mut self) {
+        if !self.is_mine() {
+            // The threads are not in this process, and the lock may be held for ever.
+            std::mem::forget(std::mem::take(&mut self.threads));
+            std::mem::forget(self.shared.clone());
+            return;
+        }
+        let mut state = self.shared.lock();
+        state.stop = true;
+        let running = std::mem::take(&mut state.running);
+        drop(state);
+        self.shared.changed.notify_all();
+        for (number, thread) in self.threads.drain(..) {
+            // One that never ran has nothing to end, and may never come to it.
+            if self.is_forked && !running[number] {
+                continue;
+            }
+            // A panic was reported by the batch that it failed.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Tells the caller when a thread panics, so that it does not wait for ever.
+struct PanicGuard<'a>(&'a Shared);
+
+impl Drop for PanicGuard<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.lock().panicked = true;
+            self.0.changed.notify_all();
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a change, at most so long.
+    fn wait<'a>(
+        &self,
+        state: MutexGuard<'a, State>,
+        timeout: Option<Duration>,
+    ) -> MutexGuard<'a, State> {
+        match timeout {
+            Some(timeout) => {
+                let waited = self.changed.wait_timeout(state, timeout);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+            None => {
+                let waited = self.changed.wait(state);
+                waited.unwrap_or_else(PoisonError::into_inner)
+            }
+        }
+    }
+
+    /// What a thread does.
+    fn work(&self, thread: usize) {
+        let _guard = PanicGuard(self);
+        let mut scratch = FillScratch::for_scan();
+        if let Some(running) = self.lock().running.get_mut(thread) {
+            *running = true;
+        }
+        loop {
+            let mut state = self.lock();
+            let step = loop {
+                if state.stop {
+                    return;
+                }
+                match self.choose(&mut state, thread) {
+                    Some(step) => break step,
+                    None => state = self.wait(state, None),
+                }
+            };
+            drop(state);
+            self.run(step, &mut scratch);
+        }
+    }
+
+    fn choose(&self, state: &mut State, thread: usize) -> Option<Step> {
+        state.choose(&self.job, &self.waiting, thread)
+    }
+
+    /// Takes a step, without the lock, and records it.
+    fn run(&self, step: Step, scratch: &mut FillScratch) {
+        let plan = &*self.job.plan;
+        match step {
+            Step::Finish {
+                window,
+                first_batch,
+                batch,
+                error,
+            } => {
+                let result = match (plan.check_open(), error) {
+                    (Err(error), _) | (Ok(()), Some(error)) => Err(error),
+                    (Ok(()), None) => window.finish(plan, batch),
+                };
+                self.lock().finished(first_batch + batch, result);
+            }
+            Step::Load {
+                window,
+                first_batch,
+                n_batches,
+                task,
+                bytes,
+            } => {
+                let errors = window.load(plan, task, n_batches, scratch);
+                self.lock()
+                    .loaded(&window, first_batch, (task, bytes), errors);
+            }
+            Step::Build {
+                first_batch,
+                n_batches,
+                carried,
+            } => {
+                let carried = carried.as_ref();
+                let window = self
+                    .job
+                    .window(first_batch, n_batches, &self.waiting, carried);
+                let is_carried = carried.is_some();
+                self.lock()
+                    .built(&self.job, first_batch, is_carried, window);
+            }
+        }
+        self.changed.notify_all();
+    }
+}

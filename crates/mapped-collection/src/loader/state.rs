@@ -1,0 +1,81 @@
+//! Where an epoch stands, and what tells whether it can go on there.
+
+use serde::{Deserialize, Serialize};
+
+use crate::loader::options::LoaderOptions;
+use crate::order::Shuffle;
+use crate::order::sampler::Sampler;
+use crate::plan::fingerprint::Hash;
+
+/// Where an epoch stands: enough to go on at the next batch, in another process and with another
+/// batch size or number of ranks. All numbers are below 2^63.
+///
+/// ```
+/// use mapped_collection::{LoaderOptions, LoaderState};
+///
+/// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+/// let loader = cells.loader(LoaderOptions::new(2))?;
+/// let json = serde_json::to_string(&loader.epoch_start(1)?)?;
+/// let state: LoaderState = serde_json::from_str(&json)?;
+/// assert_eq!(state.epoch, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoaderState {
+    /// The epoch.
+    pub epoch: u64,
+    /// Rows of the order that all ranks together have had.
+    pub rows: u64,
+    /// The seed of the order.
+    pub seed: u64,
+    /// What the order was made of: the data, the sampler, the shuffle. Paths are not part of it.
+    pub fingerprint: u64,
+    /// A hash of the rows that a sampler [drew](Sampler::Drawn) for this epoch; `None` for other
+    /// samplers, and before the first batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drawn: Option<u64>,
+}
+
+/// A hash of all that an epoch's order depends on, besides the seed.
+pub(crate) fn fingerprint(data: u64, options: &LoaderOptions) -> u64 {
+    let mut hash = Hash::new();
+    hash.word(data);
+    match options.shuffle {
+        Shuffle::None => hash.word(0),
+        Shuffle::Exact => hash.word(1),
+        Shuffle::Blocks { rows } => {
+            hash.word(2);
+            hash.word(rows as u64);
+        }
+    }
+    match &options.sampler {
+        Sampler::All => hash.word(0),
+        Sampler::Rows(rows) => {
+            hash.word(1);
+            rows.iter().for_each(|&row| hash.word(row.into()));
+        }
+        Sampler::Weighted {
+            weights,
+            n_samples,
+            replacement,
+        } => {
+            hash.word(2 + u64::from(*replacement));
+            hash.word(n_samples.map_or(u64::MAX, |n| n as u64));
+            weights
+                .iter()
+                .for_each(|weight| hash.word(weight.to_bits()));
+        }
+        Sampler::Drawn(_) => hash.word(4),
+    }
+    hash.finish()
+}
+
+/// A hash of rows that were drawn for one epoch; `None` for samplers that need none.
+pub(crate) fn of_drawn(sampler: &Sampler) -> Option<u64> {
+    let Sampler::Drawn(rows) = sampler else {
+        return None;
+    };
+    let mut hash = Hash::new();
+    rows.iter().for_each(|&row| hash.word(row.into()));
+    Some(hash.finish())
+}

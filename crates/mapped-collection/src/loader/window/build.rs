@@ -1,0 +1,216 @@
+//! Which batches a window has, and how its reads are cut into tasks.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::batch::fill::BatchRow;
+use crate::batch::slots::BatchSlots;
+use crate::batch::waiting::WaitingRows;
+use crate::error::Error;
+use crate::loader::job::Job;
+use crate::loader::policy::ReadMode;
+use crate::loader::window::ends::{CarriedBatch, WindowEnd};
+use crate::loader::window::{Task, Window};
+use crate::plan::Plan;
+use crate::plan::bands::Overlap;
+
+/// Rows that one read takes at least, so that what a read costs besides is small; at most a few
+/// more, to end where a band of chunks does.
+const TASK_ROWS: usize = 128;
+
+/// Bytes of chunks that one read decodes, about: larger bands are divided between threads.
+const PART_BYTES: u64 = 16 << 20;
+const MOST_PARTS: u64 = 64;
+
+/// Which batches a window has, if they fit.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Extent {
+    pub(crate) first: usize,
+    pub(crate) batches: usize,
+    pub(crate) ends: WindowEnd,
+    pub(crate) mode: ReadMode,
+}
+
+/// The batches of a window while it is built.
+#[derive(Default)]
+struct WindowBuilder {
+    batches: Vec<Arc<BatchSlots>>,
+    /// Where the rows of each batch begin, and where those of the last one end.
+    starts: Vec<u32>,
+    end: u32,
+    /// Row of the collection, and number among the rows of all batches. Rows of the collection
+    /// ascend as stores and their rows do: one integer sorts them.
+    rows: Vec<(u32, u32)>,
+    /// Up to which row of the collection the last batch is read, if the next window finishes it.
+    carried_until: Option<usize>,
+}
+
+impl WindowBuilder {
+    /// Takes batches as the extent says, as long as their rows fit; at least one. Returns the rows
+    /// of the batch that follows.
+    fn take(
+        &mut self,
+        job: &Job,
+        extent: &Extent,
+        waiting: &Arc<WaitingRows>,
+        carried: Option<&CarriedBatch>,
+    ) -> Result<Option<Vec<usize>>, Error> {
+        let alone = extent.ends == WindowEnd::WithBand;
+        let (mut cost, mut next) = (0, job.schedule.rows(extent.first));
+        while let Some(rows) = next.take() {
+            let begun = carried.filter(|_| self.batches.is_empty());
+            let slots = match begun {
+                Some(begun) => begun.slots.clone(),
+                None => match job.slots(&rows, waiting) {
+                    // It fails as the first of a window of its own.
+                    Err(_) if !self.batches.is_empty() => break,
+                    slots => slots?,
+                },
+            };
+            let batch_cost = job.budget.cost(&slots, waiting, alone);
+            let from = begun.map_or(0, |begun| begun.until + 1);
+            self.add(&rows, slots, from..usize::MAX);
+            cost += batch_cost;
+            next = job.schedule.rows(extent.first + self.batches.len());
+            if !job.budget.fits(cost + batch_cost) {
+                break;
+            }
+            if self.batches.len() < extent.batches {
+                continue;
+            }
+            let (WindowEnd::WithBand, Some(next_rows)) = (extent.ends, &next) else {
+                break;
+            };
+            match job.plan.overlap(&rows, next_rows) {
+                Overlap::Nothing => break,
+                Overlap::All => {}
+                Overlap::Until(until) => {
+                    if let Ok(slots) = job.slots(next_rows, waiting) {
+                        self.add(next_rows, slots, 0..until + 1);
+                        self.carried_until = Some(until);
+                    }
+                    break;
+                }
+            }
+        }
+        Ok(next)
+    }
+
+    /// Adds a batch, of which only some rows of the collection are to be read.
+    fn add(&mut self, rows: &[usize], slots: Arc<BatchSlots>, read: Range<usize>) {
+        let numbered = rows.iter().zip(self.end..);
+        let wanted = numbered.filter(|(row, _)| read.contains(row));
+        self.rows
+            .extend(wanted.map(|(&row, number)| (row as u32, number)));
+        self.starts.push(self.end);
+        self.end += rows.len() as u32;
+        self.batches.push(slots);
+    }
+
+    /// The rows that are to be read, in the order of reading.
+    fn rows(&mut self, mode: ReadMode) -> Vec<BatchRow> {
+        if mode == ReadMode::ByBatch {
+            for (number, &start) in self.starts.iter().enumerate() {
+                let end = self.starts.get(number + 1).copied().unwrap_or(self.end);
+                self.rows[start as usize..end as usize].sort_unstable();
+            }
+        } else {
+            self.rows.sort_unstable();
+        }
+        let batch_row = |&(_, number): &(u32, u32)| {
+            let batch = self.starts.partition_point(|&start| start <= number) - 1;
+            let row = (number - self.starts[batch]) as usize;
+            BatchRow { batch, row }
+        };
+        self.rows.iter().map(batch_row).collect()
+    }
+}
+
+impl Window {
+    /// Takes batches as the extent says, as long as their rows fit; at least one. `carried` is what
+    /// the window before has begun of the first one.
+    ///
+    /// # Errors
+    /// When the rows of the first batch do not fit together.
+    pub(crate) fn build(
+        job: &Job,
+        extent: &Extent,
+        waiting: &Arc<WaitingRows>,
+        carried: Option<&CarriedBatch>,
+    ) -> Result<Window, Error> {
+        let mut builder = WindowBuilder::default();
+        let next = builder.take(job, extent, waiting, carried)?;
+        let mut neighbours = [None; 2];
+        if extent.ends != WindowEnd::Anywhere {
+            let before = extent.first.checked_sub(1);
+            let before = before.and_then(|last| job.schedule.rows(last));
+            let rows = [
+                before.and_then(|rows| rows.last().copied()),
+                next.and_then(|rows| rows.first().copied()),
+            ];
+            neighbours = rows.map(|row| row.map(|row| job.plan.locate(row)));
+        }
+        let rows = builder.rows(extent.mode);
+        let batches = builder.batches;
+        let mut window = Window {
+            goes_on: carried.is_some(),
+            n_reads: vec![0; batches.len()],
+            batches,
+            carried_until: builder.carried_until,
+            rows,
+            tasks: Vec::new(),
+            neighbours,
+        };
+        match extent.mode {
+            ReadMode::ByBatch => window.cut_by_batch(),
+            ReadMode::Together | ReadMode::Packed => window.cut(&job.plan),
+        }
+        for task in &window.tasks {
+            for row in &window.rows[task.rows.clone()] {
+                window.n_reads[row.batch] += 1;
+            }
+        }
+        Ok(window)
+    }
+
+    fn cut_by_batch(&mut self) {
+        let mut start = 0;
+        for batch in &self.batches {
+            let rows = start..start + batch.n_rows();
+            start = rows.end;
+            self.tasks.push(Task {
+                rows,
+                part: 0,
+                n_parts: 1,
+            });
+        }
+    }
+
+    /// Cuts where bands end; larger bands into parts.
+    fn cut(&mut self, plan: &Plan) {
+        let mut start = 0;
+        while start < self.rows.len() {
+            let (store, _) = self.located(start);
+            // A band that two tasks share would be decoded, or waited for, by both.
+            let source = plan.stores[store].costliest();
+            let band_of = |row: usize| source.map(|source| source.band(self.located(row).1.into()));
+            let mut end = start + 1;
+            while end < self.rows.len()
+                && self.located(end).0 == store
+                && (end - start < TASK_ROWS || band_of(end) == band_of(end - 1))
+            {
+                end += 1;
+            }
+            let n_parts = source.map_or(1, |source| {
+                let parts = source.band_bytes().div_ceil(PART_BYTES);
+                parts.clamp(1, source.chunks_per_band().clamp(1, MOST_PARTS))
+            });
+            self.tasks.extend((0..n_parts).map(|part| Task {
+                rows: start..end,
+                part,
+                n_parts,
+            }));
+            start = end;
+        }
+    }
+}

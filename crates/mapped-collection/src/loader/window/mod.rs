@@ -1,0 +1,172 @@
+//! A window: the rows of several coming batches, read together in file order.
+
+pub(crate) mod build;
+pub(crate) mod ends;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::batch::Batch;
+use crate::batch::fill::{BatchRow, FillScratch, fill};
+use crate::batch::slots::BatchSlots;
+use crate::error::Error;
+use crate::loader::window::ends::CarriedBatch;
+use crate::plan::Plan;
+
+/// A part of the bands of some rows.
+#[derive(Debug, Clone)]
+struct Task {
+    rows: Range<usize>,
+    part: u64,
+    n_parts: u64,
+}
+
+/// Consecutive batches of an epoch whose rows are read in file order, each chunk once, and dealt
+/// to their places. Reads are cut into tasks that any number of threads take.
+#[derive(Debug)]
+pub(crate) struct Window {
+    batches: Vec<Arc<BatchSlots>>,
+    /// Up to which row of the collection the last batch is read here, if the next window finishes it.
+    carried_until: Option<usize>,
+    /// All rows that are read here, ascending by store and row (within each batch, if they are read
+    /// batch by batch).
+    rows: Vec<BatchRow>,
+    tasks: Vec<Task>,
+    /// Whether the window before has begun the first batch.
+    goes_on: bool,
+    /// How often tasks read a row of each batch: each part of a row counts.
+    n_reads: Vec<usize>,
+    /// The rows, as store and row in its file, that windows before and after this one have next to it.
+    neighbours: [Option<(usize, u32)>; 2],
+}
+
+impl Window {
+    fn located(&self, row: usize) -> (usize, u32) {
+        let BatchRow { batch, row } = self.rows[row];
+        self.batches[batch].located(row)
+    }
+
+    /// What the next window goes on with.
+    pub(crate) fn carried(&self) -> Option<CarriedBatch> {
+        let slots = self.batches.last()?.clone();
+        self.carried_until
+            .map(|until| CarriedBatch { slots, until })
+    }
+
+    /// Batches, with the one that the next window finishes.
+    pub(crate) fn n_batches(&self) -> usize {
+        self.batches.len()
+    }
+
+    pub(crate) fn n_tasks(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// For each batch, how often a task reads one of its rows.
+    pub(crate) fn n_reads(&self) -> &[usize] {
+        &self.n_reads
+    }
+
+    /// Forgets the rows of a batch, and those still to come.
+    pub(crate) fn discard(&self, batch: usize) {
+        self.batches[batch].discard();
+    }
+
+    fn rows_of(&self, task: usize) -> &[BatchRow] {
+        &self.rows[self.tasks[task].rows.clone()]
+    }
+
+    /// Whether the window before has begun the first batch.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.goes_on
+    }
+
+    /// The most bytes that a task takes, as far as its rows belong to the first `n_batches`: those of
+    /// packed rows, and those that come with the first row of a batch that was not `begun`.
+    pub(crate) fn task_bytes(&self, task: usize, n_batches: usize, begun: &[bool]) -> usize {
+        let mut begun = begun.to_vec();
+        let mut bytes = 0;
+        for row in self
+            .rows_of(task)
+            .iter()
+            .filter(|row| row.batch < n_batches)
+        {
+            if !std::mem::replace(&mut begun[row.batch], true) {
+                bytes += self.batches[row.batch].begun_bytes();
+            }
+            // Sparse rows are in the first part.
+            if self.tasks[task].part == 0 {
+                bytes += self.batches[row.batch].packed_row_bytes(row.row);
+            }
+        }
+        bytes
+    }
+
+    /// The batch of every row of a task.
+    pub(crate) fn batches_of(&self, task: usize) -> impl Iterator<Item = usize> {
+        self.rows_of(task).iter().map(|row| row.batch)
+    }
+
+    /// Reads a task's rows into their places, as far as they belong to the first `n_batches`. Gives
+    /// the batches whose rows could not be read, and why.
+    pub(crate) fn load(
+        &self,
+        plan: &Plan,
+        task: usize,
+        n_batches: usize,
+        scratch: &mut FillScratch,
+    ) -> Vec<(usize, Error)> {
+        let Task {
+            rows,
+            part,
+            n_parts,
+        } = &self.tasks[task];
+        if rows.is_empty() {
+            return Vec::new();
+        }
+        let (store, _) = self.located(rows.start);
+        let [mut before, mut after] = self.neighbours;
+        if rows.start > 0 {
+            before = Some(self.located(rows.start - 1));
+        }
+        if rows.end < self.rows.len() {
+            after = Some(self.located(rows.end));
+        }
+        let [before, after] = [before, after].map(|neighbour| {
+            let of_store = neighbour.filter(|&(other, _)| other == store);
+            of_store.map(|(_, row)| row.into())
+        });
+        scratch.read.set_neighbours(before, after);
+        let mut rows = Cow::Borrowed(self.rows_of(task));
+        if n_batches < self.n_batches() {
+            rows.to_mut().retain(|row| row.batch < n_batches);
+        }
+        let part = (*part, *n_parts);
+        if *n_parts > 1 {
+            // What the other parts will need is counted from now on.
+            for row in rows.iter() {
+                self.batches[row.batch].begin();
+            }
+        }
+        if fill(plan, &self.batches, &rows, part, scratch).is_ok() {
+            return Vec::new();
+        }
+        // One bad row fails its own batch, not those of its neighbours: read them one by one.
+        rows.to_mut().sort_by_key(|row| row.batch);
+        let one = |rows: &[BatchRow]| {
+            let mut scratch = FillScratch::default();
+            let result = fill(plan, &self.batches, rows, part, &mut scratch);
+            result.err().map(|error| (rows[0].batch, error))
+        };
+        let by_batch = rows.chunk_by(|a, b| a.batch == b.batch);
+        by_batch.filter_map(one).collect()
+    }
+
+    /// A batch all of whose rows were read.
+    pub(crate) fn finish(&self, plan: &Plan, batch: usize) -> Result<Batch, Error> {
+        self.batches[batch].finish(plan)
+    }
+}

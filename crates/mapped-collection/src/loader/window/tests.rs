@@ -1,0 +1,108 @@
+//! Windows hold every row of their batches once, and keep the budget.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use crate::batch::fill::FillScratch;
+use crate::loader::job::Job;
+use crate::loader::window::Window;
+use crate::loader::window::ends::CarriedBatch;
+use crate::order::shuffle::permutation;
+use crate::order::{Locality, Order};
+use crate::testing::{dense_plan, job, schedule, sparse_plan};
+
+/// Builds the windows of an epoch one after the other, each of at most `batches` batches.
+fn windows(job: &Job, batches: usize) -> Vec<Window> {
+    let waiting = Arc::new(job.waiting());
+    let (mut windows, mut first, mut carried): (Vec<Window>, usize, Option<CarriedBatch>) =
+        (Vec::new(), 0, None);
+    while first < job.schedule.n_batches() {
+        let window = job.window(first, batches, &waiting, carried.as_ref());
+        let window = window.expect("the stores are alike");
+        carried = window.carried();
+        first += window.n_batches() - usize::from(carried.is_some());
+        windows.push(window);
+    }
+    assert!(carried.is_none(), "nothing follows the last batch");
+    windows
+}
+
+/// Every row of the schedule is read once, by the task that says so.
+fn check(job: &Job, batches: usize) {
+    let mut read: HashMap<(usize, u32), usize> = HashMap::new();
+    for window in windows(job, batches) {
+        let mut reads = vec![0; window.n_batches()];
+        let (mut begun, mut taken) = (vec![false; window.n_batches()], 0);
+        begun[0] = window.goes_on();
+        for task in 0..window.n_tasks() {
+            taken += window.task_bytes(task, window.n_batches(), &begun);
+            for batch in window.batches_of(task) {
+                (begun[batch], reads[batch]) = (true, reads[batch] + 1);
+            }
+            if window.tasks[task].part == 0 {
+                for row in window.tasks[task].rows.clone() {
+                    *read.entry(window.located(row)).or_default() += 1;
+                }
+            }
+            assert!(
+                window
+                    .load(
+                        &job.plan,
+                        task,
+                        window.n_batches(),
+                        &mut FillScratch::for_scan()
+                    )
+                    .is_empty()
+            );
+        }
+        assert_eq!(reads, window.n_reads());
+        // A window of one batch may need all there is: the budget has room for two.
+        let alone = window.n_batches() - usize::from(window.carried().is_some()) == 1;
+        assert!(alone || job.budget.fits(taken), "{taken} bytes");
+    }
+    let mut wanted: HashMap<(usize, u32), usize> = HashMap::new();
+    for rows in (0..).map_while(|batch| job.schedule.rows(batch)) {
+        for row in rows {
+            *wanted.entry(job.plan.locate(row)).or_default() += 1;
+        }
+    }
+    assert_eq!(read, wanted);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn window_reads_every_row_once(
+        sizes in prop::collection::vec(1usize..150, 1..5),
+        batch_size in 1usize..40,
+        batches in 1usize..9,
+        spare in 0usize..30_000,
+        seed in prop::option::of(0u64..100),
+        sparse in any::<bool>(),
+    ) {
+        let plan = if sparse { sparse_plan(&sizes, 16) } else { dense_plan(&sizes) };
+        let order = match seed {
+            None => Order::InOrder(plan.n_obs()),
+            Some(seed) => Order::Rows {
+                rows: permutation(plan.n_obs() as u32, seed, 0).into(),
+                locality: Locality::Anywhere,
+            },
+        };
+        let memory = 2 * batch_size * 4 * 8 + 4096 + spare;
+        check(&job(&plan, schedule(order, batch_size), 2, memory), batches);
+    }
+}
+
+#[test]
+fn window_tasks_end_where_bands_do() {
+    let plan = sparse_plan(&[4000], 64);
+    let job = job(&plan, schedule(Order::InOrder(4000), 1000), 2, 1 << 20);
+    let window = &windows(&job, 4)[0];
+    assert!(window.n_tasks() > 10);
+    for task in &window.tasks[1..] {
+        assert_eq!(window.located(task.rows.start).1 % 64, 0);
+    }
+}

@@ -1,0 +1,159 @@
+//! The options of a collection: plain data. Nothing here opens a file.
+
+use anndata_io::{AnnDataSource, DType, IoOptions};
+use feature_join::Join;
+use label_encoding::Label;
+
+/// What a [builder](crate::MappedCollectionBuilder) collects.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Options {
+    pub(crate) sources: Vec<AnnDataSource>,
+    pub(crate) layers_keys: Vec<String>,
+    pub(crate) obs_keys: Vec<String>,
+    pub(crate) obsm_keys: Vec<String>,
+    pub(crate) obs_filter: ObsFilter,
+    pub(crate) join: Option<Join>,
+    pub(crate) encode_labels: EncodeLabels,
+    pub(crate) unknown_label: UnknownLabel,
+    pub(crate) dtype: Option<DType>,
+    pub(crate) io: IoOptions,
+}
+
+impl Options {
+    pub(crate) fn new(sources: Vec<AnnDataSource>) -> Options {
+        Options {
+            sources,
+            layers_keys: vec!["X".to_owned()],
+            obs_keys: Vec::new(),
+            obsm_keys: Vec::new(),
+            obs_filter: ObsFilter::default(),
+            join: Some(Join::Inner),
+            encode_labels: EncodeLabels::All,
+            unknown_label: UnknownLabel::None,
+            dtype: None,
+            io: IoOptions::default(),
+        }
+    }
+}
+
+/// Which obs keys are encoded to integers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum EncodeLabels {
+    /// Every obs key but plain floating-point columns.
+    #[default]
+    All,
+    /// These obs keys.
+    Keys(Vec<String>),
+}
+
+impl From<bool> for EncodeLabels {
+    /// All, or none.
+    fn from(all: bool) -> Self {
+        if all {
+            EncodeLabels::All
+        } else {
+            EncodeLabels::Keys(Vec::new())
+        }
+    }
+}
+
+impl<S: Into<String>> From<Vec<S>> for EncodeLabels {
+    fn from(keys: Vec<S>) -> Self {
+        EncodeLabels::Keys(distinct(keys))
+    }
+}
+
+impl<S: Into<String>, const N: usize> From<[S; N]> for EncodeLabels {
+    fn from(keys: [S; N]) -> Self {
+        EncodeLabels::Keys(distinct(keys))
+    }
+}
+
+/// The label that is encoded to -1.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) enum UnknownLabel {
+    /// None: every label is a class.
+    #[default]
+    None,
+    /// One for all encoded keys.
+    All(LabelMatch),
+    /// One for each of these keys, which must be encoded.
+    Keys(Vec<(String, LabelMatch)>),
+}
+
+impl UnknownLabel {
+    /// The unknown label of a key.
+    pub(crate) fn of(&self, key: &str) -> Option<&LabelMatch> {
+        match self {
+            UnknownLabel::None => None,
+            UnknownLabel::All(label) => Some(label),
+            UnknownLabel::Keys(keys) => keys
+                .iter()
+                .find(|(name, _)| name == key)
+                .map(|(_, label)| label),
+        }
+    }
+}
+
+/// A label as the caller gives it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LabelMatch {
+    /// This label, of this kind: the text `"2"` is not the number 2.
+    Exact(Label),
+    /// The label whose Python text this is, whatever its kind: for command lines.
+    Text(String),
+}
+
+impl<L: Into<Label>> From<L> for LabelMatch {
+    fn from(label: L) -> Self {
+        LabelMatch::Exact(label.into())
+    }
+}
+
+/// A label that a filter lets through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FilterValue {
+    /// A missing label: NaN, None or NA, never the text `nan`.
+    Missing,
+    /// This label.
+    Label(LabelMatch),
+}
+
+impl<L: Into<LabelMatch>> From<L> for FilterValue {
+    fn from(label: L) -> Self {
+        FilterValue::Label(label.into())
+    }
+}
+
+/// The columns of a filter and the labels that they let through. A row must pass every column; one
+/// of a column's values is enough. Without columns, every row passes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct ObsFilter {
+    pub(crate) columns: Vec<(String, Vec<FilterValue>)>,
+}
+
+impl ObsFilter {
+    /// Adds values that column `key` lets through.
+    pub(crate) fn allow(&mut self, key: String, values: impl Iterator<Item = FilterValue>) {
+        match self.columns.iter_mut().find(|(name, _)| *name == key) {
+            Some((_, allowed)) => allowed.extend(values),
+            None => self.columns.push((key, values.collect())),
+        }
+    }
+
+    /// The columns.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &String> {
+        self.columns.iter().map(|(key, _)| key)
+    }
+}
+
+/// The keys, each once.
+pub(crate) fn distinct<S: Into<String>>(keys: impl IntoIterator<Item = S>) -> Vec<String> {
+    let mut texts: Vec<String> = Vec::new();
+    for key in keys.into_iter().map(Into::into) {
+        if !texts.contains(&key) {
+            texts.push(key);
+        }
+    }
+    texts
+}

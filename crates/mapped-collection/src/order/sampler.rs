@@ -1,0 +1,143 @@
+//! Which rows an epoch has.
+
+use std::sync::Arc;
+
+use crate::error::Error;
+
+/// Which rows an epoch has.
+///
+/// ```
+/// use mapped_collection::{LoaderOptions, Sampler};
+///
+/// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+/// // Ten draws in an epoch; row 1 is as likely as all others together, and row 0 never comes.
+/// let sampler = Sampler::Weighted {
+///     weights: [0., 3., 1., 1., 1.].into(),
+///     n_samples: Some(10),
+///     replacement: true,
+/// };
+/// let loader = cells.loader(LoaderOptions::new(4).sampler(sampler))?;
+/// assert_eq!((loader.n_rows(), loader.n_batches()), (10, 3));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Sampler {
+    /// Each row once.
+    #[default]
+    All,
+    /// These rows, by their index in the collection; repeats are fine.
+    Rows(Arc<[u32]>),
+    /// Rows that a sampler outside of this crate drew for one epoch. They are read as
+    /// [`Rows`](Self::Rows) are; but the next epoch may have others, so a state holds a hash of
+    /// them, which counts only while the epoch is being read.
+    Drawn(Arc<[u32]>),
+    /// `n_samples` rows (by default, as many as there are), each drawn with a probability
+    /// proportional to its weight. The draws come in random order; no shuffle applies.
+    Weighted {
+        /// One weight a row, not negative: `[n_obs]`.
+        weights: Arc<[f64]>,
+        /// Draws in an epoch. By default, as many as there are rows; without replacement, as many
+        /// as have a positive weight.
+        n_samples: Option<usize>,
+        /// Whether a row may come again. Without, no more rows can be drawn than have a positive
+        /// weight.
+        replacement: bool,
+    },
+}
+
+impl Sampler {
+    /// Rows of an epoch over a collection of `n_obs` rows.
+    pub(crate) fn n_rows(&self, n_obs: usize) -> usize {
+        match self {
+            Sampler::All => n_obs,
+            Sampler::Rows(rows) | Sampler::Drawn(rows) => rows.len(),
+            Sampler::Weighted { weights, .. } if weights.is_empty() => 0,
+            Sampler::Weighted {
+                weights,
+                n_samples,
+                replacement,
+            } => {
+                let n = n_samples.unwrap_or(n_obs);
+                if *replacement {
+                    n
+                } else {
+                    n.min(weights.iter().filter(|&&weight| weight > 0.0).count())
+                }
+            }
+        }
+    }
+
+    /// # Errors
+    /// When it does not suit a collection of `n_obs` rows.
+    pub(crate) fn check(&self, n_obs: usize) -> Result<(), Error> {
+        match self {
+            Sampler::All => Ok(()),
+            Sampler::Rows(rows) | Sampler::Drawn(rows) => {
+                match rows.iter().find(|&&row| row as usize >= n_obs) {
+                    Some(&row) => Err(Error::OutOfBounds {
+                        index: row.into(),
+                        n_obs,
+                    }),
+                    None if u32::try_from(rows.len()).is_err() => {
+                        Err(Error::option("sampler", "less than 2^32 rows", rows.len()))
+                    }
+                    None => Ok(()),
+                }
+            }
+            Sampler::Weighted {
+                weights,
+                n_samples,
+                replacement,
+            } => {
+                if weights.len() != n_obs {
+                    let found = format!("{} for {n_obs} rows", weights.len());
+                    return Err(Error::option("sampler", "one weight a row", found));
+                }
+                if let Some(bad) = weights
+                    .iter()
+                    .find(|weight| !weight.is_finite() || **weight < 0.0)
+                {
+                    return Err(Error::option(
+                        "sampler",
+                        "weights that are finite and not negative",
+                        bad,
+                    ));
+                }
+                if n_samples.is_some_and(|n| u32::try_from(n).is_err()) {
+                    return Err(Error::option("sampler", "less than 2^32 draws", "more"));
+                }
+                let sum: f64 = weights.iter().sum();
+                if !sum.is_finite() {
+                    return Err(Error::option(
+                        "sampler",
+                        "weights whose sum is finite",
+                        "infinity",
+                    ));
+                }
+                // Smaller ones have too few digits to be compared.
+                if sum > 0.0 && !(weights.len() as f64 / sum).is_finite() {
+                    return Err(Error::option(
+                        "sampler",
+                        "weights that are not all tiny",
+                        sum,
+                    ));
+                }
+                if n_obs == 0 && n_samples.is_some_and(|n| n > 0) {
+                    return Err(Error::option("sampler", "rows to draw from", "none"));
+                }
+                let positive = weights.iter().filter(|&&weight| weight > 0.0).count();
+                if n_obs > 0 && positive == 0 {
+                    return Err(Error::option("sampler", "a positive weight", "none"));
+                }
+                match n_samples {
+                    Some(wanted) if !replacement && *wanted > positive => Err(Error::option(
+                        "sampler",
+                        format!("positive weights for {wanted} rows drawn without replacement"),
+                        format!("{positive}: draw fewer rows, or with replacement"),
+                    )),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+}

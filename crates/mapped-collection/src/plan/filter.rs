@@ -1,0 +1,196 @@
+//! Which rows of a store are kept.
+
+use anndata_io::{AnnDataFile, Codes, EncodedColumn};
+use label_encoding::{Label, LabelKind};
+
+use crate::error::Error;
+use crate::label_values::labels_of;
+use crate::options::{FilterValue, LabelMatch, ObsFilter};
+use crate::plan::obs::ObsColumn;
+use crate::plan::unmatched::{Candidates, UnmatchedLabel, unmatched};
+
+impl ObsFilter {
+    /// For each of the [keys](Self::keys), what was seen of it before any file.
+    pub(crate) fn unseen(&self) -> Vec<Seen> {
+        let unseen = |(_, allowed): &(String, Vec<FilterValue>)| Seen {
+            column: false,
+            values: vec![false; allowed.len()],
+            candidates: Candidates::default(),
+        };
+        self.columns.iter().map(unseen).collect()
+    }
+
+    /// The labels that no file has, of columns that one has.
+    pub(crate) fn unmatched(&self, seen: &[Seen]) -> Vec<UnmatchedLabel> {
+        let mut found = Vec::new();
+        for ((key, allowed), seen) in self.columns.iter().zip(seen) {
+            if !seen.column {
+                continue;
+            }
+            let labels = allowed.iter().zip(&seen.values);
+            let labels = labels.filter_map(|(value, is_seen)| match value {
+                FilterValue::Label(label) if !is_seen => Some(label),
+                _ => None,
+            });
+            found.extend(unmatched("obs_filter", Some(key), labels, &seen.candidates));
+        }
+        found
+    }
+
+    /// The rows of a file that pass, ascending, and its columns, one for each of the
+    /// [keys](Self::keys). Notes in `seen` what the file has of the columns and of the labels.
+    pub(crate) fn rows(
+        &self,
+        file: &AnnDataFile,
+        seen: &mut [Seen],
+    ) -> Result<(Vec<u32>, Vec<Option<ObsColumn>>), Error> {
+        let mut rows: Vec<u32> = (0..file.n_obs() as u32).collect();
+        let mut columns = Vec::with_capacity(self.columns.len());
+        for ((key, allowed), seen) in self.columns.iter().zip(seen) {
+            let column = file.obs_column(key)?;
+            columns.push(match column {
+                Some(column) => {
+                    seen.column = true;
+                    let labels = column.read_labels()?;
+                    let passes = Passes::new(&labels, allowed, seen);
+                    rows.retain(|&row| passes.row(&labels, row as usize));
+                    // Labels that are nearly all different are not worth their memory.
+                    Some(match labels.codes {
+                        Codes::U32(_) => ObsColumn::Values(column),
+                        _ => ObsColumn::labels(&column, labels),
+                    })
+                }
+                None => {
+                    if !allowed.contains(&FilterValue::Missing) {
+                        rows.clear();
+                    }
+                    None
+                }
+            });
+        }
+        Ok((rows, columns))
+    }
+}
+
+/// What files had of one column of a filter.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    /// Whether one has the column.
+    pub(crate) column: bool,
+    /// For each value, whether one has it.
+    values: Vec<bool>,
+    /// What they have instead, as long as a value was not found.
+    candidates: Candidates,
+}
+
+/// What a filter says of each category of a column.
+struct Passes {
+    categories: Vec<bool>,
+    missing: bool,
+}
+
+impl Passes {
+    fn new(column: &EncodedColumn, allowed: &[FilterValue], seen: &mut Seen) -> Passes {
+        let missing = allowed.contains(&FilterValue::Missing);
+        let labels = labels_of(&column.categories);
+        let categories = labels.iter().map(|label| {
+            let Some(label) = label else {
+                return missing;
+            };
+            let mut passes = false;
+            for (value, is_seen) in allowed.iter().zip(&mut seen.values) {
+                if let FilterValue::Label(wanted) = value
+                    && !(passes && *is_seen)
+                    && matches_label(label, wanted)
+                {
+                    (passes, *is_seen) = (true, true);
+                }
+            }
+            passes
+        });
+        let categories = categories.collect();
+        let is_found =
+            |(value, seen): (&FilterValue, &bool)| *seen || *value == FilterValue::Missing;
+        if !allowed.iter().zip(&seen.values).all(is_found) {
+            seen.candidates.add(labels.iter().flatten());
+        }
+        Passes {
+            categories,
+            missing,
+        }
+    }
+
+    fn row(&self, column: &EncodedColumn, row: usize) -> bool {
+        column
+            .codes
+            .get(row)
+            .map_or(self.missing, |code| self.categories[code as usize])
+    }
+}
+
+/// Whether a label is the wanted one. As in Python, true is 1 and false is 0.
+fn matches_label(label: &Label, wanted: &LabelMatch) -> bool {
+    let as_number = |label: &Label| match label {
+        Label::Bool(value) => Label::Int((*value).into()),
+        label => label.clone(),
+    };
+    match wanted {
+        LabelMatch::Exact(wanted) => as_number(label) == as_number(wanted),
+        LabelMatch::Text(text) => {
+            *label.python_text() == **text
+                || match label.kind() {
+                    LabelKind::Number => text
+                        .parse::<i128>()
+                        .map(Label::Int)
+                        .ok()
+                        .or_else(|| {
+                            let value = text.parse().ok()?;
+                            Label::float(value, label_encoding::FloatWidth::F64)
+                        })
+                        .is_some_and(|wanted| same_number(label, &wanted)),
+                    LabelKind::Bool => text.eq_ignore_ascii_case(&label.python_text()),
+                    _ => false,
+                }
+        }
+    }
+}
+
+/// Whether a number is the one written: 0.1 means the float32 nearest to 0.1, too.
+fn same_number(label: &Label, wanted: &Label) -> bool {
+    match (label, wanted) {
+        (Label::Float(found), Label::Float(wanted)) => {
+            Label::float(wanted.value(), found.width()).as_ref() == Some(label)
+        }
+        _ => label == wanted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use label_encoding::FloatWidth;
+
+    use super::*;
+
+    #[test]
+    fn texts_are_read_by_the_labels_kind() {
+        let text = |text: &str| LabelMatch::Text(text.to_owned());
+        let float = |value, width| Label::float(value, width).expect("not NaN");
+        assert!(matches_label(&Label::from(7), &text("7")));
+        assert!(matches_label(&Label::from(7), &text("7.0")));
+        assert!(matches_label(&float(0.1, FloatWidth::F32), &text("0.1")));
+        assert!(matches_label(&float(2.0, FloatWidth::F64), &text("2")));
+        assert!(matches_label(&Label::from(true), &text("true")));
+        assert!(matches_label(&Label::from("7"), &text("7")));
+        assert!(!matches_label(&Label::from("7"), &text("7.0")));
+    }
+
+    #[test]
+    fn exact_labels_keep_their_kind() {
+        assert!(!matches_label(&Label::from(7), &LabelMatch::from("7")));
+        assert!(matches_label(&Label::from(true), &LabelMatch::from(1)));
+        assert!(!matches_label(
+            &Label::from("True"),
+            &LabelMatch::from(true)
+        ));
+    }
+}

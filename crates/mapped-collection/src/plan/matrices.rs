@@ -1,0 +1,145 @@
+//! The matrices of items and batches: names, types, and the shape of a joined row.
+
+use anndata_io::{DType, LayerKey, MatrixSource};
+use feature_join::VarMap;
+
+use crate::error::Error;
+use crate::options::Options;
+use crate::plan::{Plan, StorePlan};
+
+/// A matrix of items and batches.
+#[derive(Debug)]
+pub(crate) struct MatrixKey {
+    /// Its name in items: `X`, `raw.X`, a layer, or `obsm_` and a name.
+    pub(crate) name: String,
+    /// Whether the join applies to it.
+    pub(crate) joined: bool,
+    /// numpy's promotion over all stores; `None` when no store has it.
+    pub(crate) dtype: Option<DType>,
+}
+
+/// The keys of the options, each with its promoted type.
+pub(crate) fn matrix_keys(
+    options: &Options,
+    layers: &[LayerKey],
+    stores: &[StorePlan],
+) -> Vec<MatrixKey> {
+    let layers = layers
+        .iter()
+        .map(|key| (key.to_string(), *key != LayerKey::RawX));
+    let obsm = options
+        .obsm_keys
+        .iter()
+        .map(|key| (format!("obsm_{key}"), false));
+    let keys = layers
+        .chain(obsm)
+        .enumerate()
+        .map(|(number, (name, joined))| {
+            let types = stores
+                .iter()
+                .filter_map(|store| Some(store.matrices[number].as_ref()?.dtype()));
+            let dtype = types
+                .reduce(DType::promote)
+                .map(|dtype| options.dtype.unwrap_or(dtype));
+            MatrixKey {
+                name,
+                joined,
+                dtype,
+            }
+        });
+    keys.collect()
+}
+
+impl Plan {
+    /// Whether a store has a matrix.
+    pub(crate) fn has_matrix(&self, number: usize) -> bool {
+        let mut stores = self.stores.iter();
+        stores.any(|store| store.matrices[number].is_some())
+    }
+
+    /// The matrices that are stored by column and were not turned into rows yet.
+    pub(crate) fn unprepared(&self) -> impl Iterator<Item = &MatrixSource> {
+        let matrices = self.stores.iter().flat_map(|store| store.matrices.iter());
+        matrices.flatten().filter(|matrix| !matrix.is_prepared())
+    }
+
+    /// Makes the matrices of the stores of some rows ready to be read by rows.
+    ///
+    /// # Errors
+    /// When one cannot be read, or a temporary file cannot be written.
+    pub(crate) fn prepare_stores_of(&self, located: &[(usize, u32)]) -> Result<(), Error> {
+        if self.all_by_row {
+            return Ok(());
+        }
+        for &(store, _) in located {
+            for matrix in self.stores[store].matrices.iter().flatten() {
+                if !matrix.is_prepared() {
+                    matrix.prepare(&mut |_, _| {})?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How the columns of a matrix of one store move; `None` when they stay where they are.
+    pub(crate) fn var_map(&self, store: usize, key: &MatrixKey) -> Option<&VarMap> {
+        let joint = self
+            .joint
+            .as_ref()
+            .filter(|joint| key.joined && joint.effective().is_some())?;
+        Some(&*joint.maps()[store]).filter(|map| !map.is_identity())
+    }
+
+    /// Shape of one row of a matrix of one store, after the join.
+    pub(crate) fn row_shape(
+        &self,
+        store: usize,
+        key: &MatrixKey,
+        source: &MatrixSource,
+    ) -> Vec<usize> {
+        match self.var_map(store, key) {
+            Some(map) => vec![map.n_joint()],
+            None => source.shape()[1..]
+                .iter()
+                .map(|&extent| extent as usize)
+                .collect(),
+        }
+    }
+
+    /// The shape that a row of a matrix has in all of these stores; `None` when none has it.
+    ///
+    /// # Errors
+    /// When they differ.
+    pub(crate) fn common_row_shape(
+        &self,
+        number: usize,
+        stores: &[usize],
+    ) -> Result<Option<Vec<usize>>, Error> {
+        let key = &self.matrices[number];
+        let shape = |store: usize| {
+            let source = self.stores[store].matrices[number].as_ref();
+            source.map(|source| self.row_shape(store, key, source))
+        };
+        // Without rows, the stores of the collection decide.
+        let Some(&first) = stores.first() else {
+            return Ok((0..self.stores.len()).find_map(shape));
+        };
+        let expected = shape(first);
+        let Some(&other) = stores.iter().find(|&&store| shape(store) != expected) else {
+            return Ok(expected);
+        };
+        let describe = |store: usize| match shape(store) {
+            None => "absent".to_owned(),
+            Some(shape) => match shape[..] {
+                [width] => format!("{width} wide"),
+                ref shape => format!("{shape:?} a row"),
+            },
+        };
+        let file = |store: usize| self.stores[store].file.clone();
+        Err(Error::Ragged {
+            key: key.name.clone(),
+            files: Box::new((file(first), file(other))),
+            found: Box::new((describe(first), describe(other))),
+        })
+    }
+}

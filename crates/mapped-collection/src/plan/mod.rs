@@ -1,0 +1,194 @@
+//! What a collection knows once it is open.
+//!
+//! Takes the [options](crate::options) and an [`IoContext`]; returns a [`Plan`], which never
+//! changes and which every clone, epoch and thread shares. Opening reads names, labels and row
+//! pointers; matrices stay in their files.
+//!
+//! ```text
+//! row of the collection ─▶ starts ─▶ store + row in its file ─▶ MatrixSource, ObsColumn
+//!                                    column of the file ─▶ VarMap ─▶ joint column
+//! ```
+
+pub(crate) mod bands;
+pub(crate) mod filter;
+pub(crate) mod fingerprint;
+pub(crate) mod labels;
+pub(crate) mod matrices;
+pub(crate) mod missing;
+pub(crate) mod names;
+pub(crate) mod obs;
+mod open;
+pub(crate) mod unmatched;
+pub(crate) mod variables;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anndata_io::{AnnDataFile, AnnDataSource, DType, ErrorKind, IoContext, MatrixSource};
+use feature_join::{JointVars, VarNames};
+use once_cell::race::OnceBox;
+
+use crate::error::Error;
+use crate::plan::matrices::MatrixKey;
+use crate::plan::missing::MissingKey;
+use crate::plan::obs::{ObsColumn, ObsKey};
+use crate::plan::unmatched::UnmatchedLabel;
+
+/// An opened collection.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// The files and their cache.
+    pub(crate) io: IoContext,
+    pub(crate) stores: Vec<StorePlan>,
+    /// Where each store's rows begin; one more at the end.
+    pub(crate) starts: Vec<usize>,
+    pub(crate) matrices: Vec<MatrixKey>,
+    pub(crate) obs: Vec<ObsKey>,
+    /// The columns that the filter names.
+    pub(crate) filter_keys: Vec<String>,
+    /// The element type asked for.
+    pub(crate) dtype: Option<DType>,
+    pub(crate) var_names: Option<Vec<Arc<VarNames>>>,
+    pub(crate) joint: Option<JointVars>,
+    pub(crate) missing_keys: Vec<MissingKey>,
+    /// Whether batches can be made: an error where two entries would have one name.
+    pub(crate) batch_names: Result<(), Error>,
+    pub(crate) unmatched_labels: Vec<UnmatchedLabel>,
+    /// Whether no matrix is stored by column.
+    all_by_row: bool,
+    /// A hash of the data, once it was asked for; no child of a fork waits for it.
+    fingerprint: OnceBox<u64>,
+}
+
+/// One store of a collection.
+#[derive(Debug)]
+pub(crate) struct StorePlan {
+    pub(crate) source: AnnDataSource,
+    pub(crate) file: PathBuf,
+    /// Rows of the file, before the filter.
+    pub(crate) n_file_obs: u32,
+    pub(crate) n_vars: u64,
+    pub(crate) rows: Rows,
+    /// One for each matrix key of the plan; `None` where the store lacks it.
+    pub(crate) matrices: Vec<Option<MatrixSource>>,
+    /// One for each obs key of the plan.
+    pub(crate) columns: Vec<Option<ObsColumn>>,
+    /// One for each column that the filter names.
+    pub(crate) filter_columns: Vec<Option<ObsColumn>>,
+}
+
+/// The rows of a store that passed the filter.
+#[derive(Debug)]
+pub(crate) enum Rows {
+    All(u32),
+    Some(Vec<u32>),
+}
+
+impl Rows {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Rows::All(n) => *n as usize,
+            Rows::Some(rows) => rows.len(),
+        }
+    }
+
+    /// Row in the file of kept row `index`.
+    #[inline]
+    pub(crate) fn get(&self, index: usize) -> u32 {
+        match self {
+            Rows::All(_) => index as u32,
+            Rows::Some(rows) => rows[index],
+        }
+    }
+
+    /// The rows in the file, ascending.
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = u32> {
+        (0..self.len()).map(|index| self.get(index))
+    }
+}
+
+impl Plan {
+    pub(crate) fn n_obs(&self) -> usize {
+        *self.starts.last().expect("never empty")
+    }
+
+    /// # Errors
+    /// When the collection was closed.
+    pub(crate) fn check_open(&self) -> Result<(), Error> {
+        if self.io.is_closed() {
+            Err(Error::Closed)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The numbers of the stores that have rows.
+    pub(crate) fn stores_with_rows(&self) -> Vec<usize> {
+        let stores = self.stores.iter().enumerate();
+        let with_rows = stores.filter(|(_, store)| store.rows.len() > 0);
+        with_rows.map(|(number, _)| number).collect()
+    }
+
+    /// Store and row in its file of a row of the collection.
+    #[inline]
+    pub(crate) fn locate(&self, index: usize) -> (usize, u32) {
+        let store = self.starts.partition_point(|&start| start <= index) - 1;
+        let row = self.stores[store].rows.get(index - self.starts[store]);
+        (store, row)
+    }
+
+    /// A store's file, opened again for what was not kept of it.
+    pub(crate) fn reopen(&self, store: usize) -> Result<AnnDataFile, Error> {
+        let store = &self.stores[store];
+        let file = store.source.open(&self.io)?;
+        if file.n_obs() != u64::from(store.n_file_obs) {
+            let kind = ErrorKind::Changed;
+            return Err(anndata_io::Error::new(file.path(), "obs", kind).into());
+        }
+        Ok(file)
+    }
+
+    /// The obs names of rows of the collection, in the order asked.
+    pub(crate) fn obs_names(&self, rows: &[usize]) -> Result<Vec<String>, Error> {
+        self.check_open()?;
+        let mut of_store: Vec<Vec<(usize, u64)>> = vec![Vec::new(); self.stores.len()];
+        for (target, &index) in rows.iter().enumerate() {
+            let (store, row) = self.locate(index);
+            of_store[store].push((target, row.into()));
+        }
+        let mut names = vec![String::new(); rows.len()];
+        for (store, wanted) in of_store.into_iter().enumerate() {
+            if wanted.is_empty() {
+                continue;
+            }
+            let column = self.reopen(store)?.obs_index()?;
+            let rows: Vec<u64> = wanted.iter().map(|&(_, row)| row).collect();
+            for (&(target, _), name) in wanted.iter().zip(column.read_names(&rows)?.iter()) {
+                names[target] = name.to_owned();
+            }
+        }
+        Ok(names)
+    }
+
+    /// Whether all stores with rows have the same matrices and columns, of the same widths and
+    /// types, so that a row of a batch equals the item of that row.
+    pub(crate) fn is_uniform(&self) -> bool {
+        let with_rows = self.stores_with_rows();
+        let stores = || with_rows.iter().map(|&store| &self.stores[store]);
+        let matrices_alike = self.matrices.iter().enumerate().all(|(number, key)| {
+            let own_type = |source: &MatrixSource| self.dtype.or(Some(source.dtype()));
+            self.common_row_shape(number, &with_rows).is_ok()
+                && stores()
+                    .filter_map(|store| store.matrices[number].as_ref())
+                    .all(|source| own_type(source) == key.dtype)
+        });
+        let columns_alike = self.obs.iter().enumerate().all(|(number, key)| {
+            !self.has_column(number)
+                || stores().all(|store| {
+                    let column = store.columns[number].as_ref();
+                    column.is_some_and(|c| key.encoder.is_some() || c.dtype() == key.dtype)
+                })
+        });
+        self.check_batch_names().is_ok() && matrices_alike && columns_alike
+    }
+}

@@ -1,0 +1,54 @@
+//! The names of what a batch holds: none of them stands for two things.
+
+use std::collections::HashMap;
+
+use crate::error::Error;
+use crate::plan::Plan;
+
+impl Plan {
+    /// Makes sure that every name of a batch stands for one thing. Items are not held to it: there,
+    /// as in the reference, an obs key wins over a matrix of its name.
+    ///
+    /// # Errors
+    /// When two of its entries have one name; the validity of a column of numbers, `<key>_valid`,
+    /// is an entry too.
+    pub(crate) fn check_batch_names(&self) -> Result<(), Error> {
+        self.batch_names.clone()
+    }
+
+    /// What [`check_batch_names`](Self::check_batch_names) tells, found once: small batches are
+    /// read in less time than it takes.
+    pub(crate) fn find_same_name(&self) -> Result<(), Error> {
+        let mut known: HashMap<String, String> = HashMap::new();
+        let mut add = |name: String, what: String| match known.get(&name) {
+            // The same key asked for twice is the same entry.
+            Some(first) if *first != what => Err(Error::SameName {
+                first: first.clone(),
+                second: what,
+                name,
+            }),
+            _ => {
+                known.insert(name, what);
+                Ok(())
+            }
+        };
+        add("_store_idx".to_owned(), "the stores of its rows".to_owned())?;
+        add("_row_idx".to_owned(), "the rows in their files".to_owned())?;
+        for (number, key) in self.matrices.iter().enumerate() {
+            if self.has_matrix(number) {
+                let kind = if key.joined { "layer" } else { "matrix" };
+                add(key.name.clone(), format!("the {kind} {:?}", key.name))?;
+            }
+        }
+        for (number, key) in self.obs.iter().enumerate() {
+            if self.has_column(number) {
+                add(key.name.clone(), format!("the obs key {:?}", key.name))?;
+                if key.encoder.is_none() && key.dtype.is_some() {
+                    let what = format!("the validity of the obs key {:?}", key.name);
+                    add(format!("{}_valid", key.name), what)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,140 @@
+//! Opening: every file is read once, then the variables are joined and the labels united.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anndata_io::{AnnDataSource, Column, IoContext, LayerKey};
+use feature_join::VarNames;
+use once_cell::race::OnceBox;
+
+use crate::error::Error;
+use crate::options::{ObsFilter, Options};
+use crate::plan::filter::Seen;
+use crate::plan::matrices::matrix_keys;
+use crate::plan::obs::{encoded_keys, open_columns};
+use crate::plan::unmatched::{unknown_labels, warn};
+use crate::plan::variables::{SharedNames, join_vars};
+use crate::plan::{Plan, Rows, StorePlan};
+
+/// What the files have had so far.
+struct Opened {
+    stores: Vec<StorePlan>,
+    /// For each store, the columns of the obs keys.
+    columns: Vec<Vec<Option<Column>>>,
+    names: SharedNames,
+    /// With a join, the variables of each store.
+    var_names: Vec<Arc<VarNames>>,
+    /// What was seen of each column of the filter.
+    filtered: Vec<Seen>,
+}
+
+impl Plan {
+    /// Opens the files of the options and checks the options against them.
+    ///
+    /// # Errors
+    /// When an option contradicts another, a file cannot be read, or the files do not fit
+    /// together.
+    pub(crate) fn open(options: &Options) -> Result<Plan, Error> {
+        let encoded = encoded_keys(options)?;
+        let io = IoContext::new(options.io);
+        let layers: Vec<LayerKey> = options
+            .layers_keys
+            .iter()
+            .map(|key| key.as_str().into())
+            .collect();
+        let mut opened = Opened {
+            stores: Vec::with_capacity(options.sources.len()),
+            columns: Vec::with_capacity(options.sources.len()),
+            names: SharedNames::default(),
+            var_names: Vec::new(),
+            filtered: options.obs_filter.unseen(),
+        };
+        for source in &options.sources {
+            opened.add(source, options, &layers, &io)?;
+        }
+        let Opened {
+            mut stores,
+            columns,
+            var_names,
+            filtered,
+            ..
+        } = opened;
+        let files: Vec<PathBuf> = stores.iter().map(|store| store.file.clone()).collect();
+        let joint = match options.join {
+            None => None,
+            Some(join) => Some(join_vars(join, &var_names, &files)?),
+        };
+        let obs = open_columns(options, &encoded, &files, columns, &mut stores)?;
+        let mut starts = vec![0];
+        let mut end = 0;
+        starts.extend(stores.iter().map(|store| {
+            end += store.rows.len();
+            end
+        }));
+        let mut plan = Plan {
+            io,
+            matrices: matrix_keys(options, &layers, &stores),
+            stores,
+            starts,
+            obs,
+            filter_keys: options.obs_filter.keys().cloned().collect(),
+            dtype: options.dtype,
+            var_names: options.join.is_some().then_some(var_names),
+            joint,
+            missing_keys: Vec::new(),
+            batch_names: Ok(()),
+            all_by_row: false,
+            fingerprint: OnceBox::new(),
+            unmatched_labels: options.obs_filter.unmatched(&filtered),
+        };
+        plan.all_by_row = plan.unprepared().count() == 0;
+        plan.batch_names = plan.find_same_name();
+        plan.missing_keys = plan.find_missing(options, &filtered)?;
+        let unknown = unknown_labels(&options.unknown_label, &plan.found_encoders());
+        plan.unmatched_labels.extend(unknown);
+        warn(&plan.unmatched_labels);
+        Ok(plan)
+    }
+}
+
+impl Opened {
+    /// Opens one more file.
+    fn add(
+        &mut self,
+        source: &AnnDataSource,
+        options: &Options,
+        layers: &[LayerKey],
+        io: &IoContext,
+    ) -> Result<(), Error> {
+        let file = source.open(io)?;
+        let n_file_obs = u32::try_from(file.n_obs()).map_err(|_| Error::TooManyRows {
+            file: file.path().into(),
+            n_obs: file.n_obs(),
+        })?;
+        let (rows, filter_columns) = if options.obs_filter == ObsFilter::default() {
+            (Rows::All(n_file_obs), Vec::new())
+        } else {
+            let (rows, columns) = options.obs_filter.rows(&file, &mut self.filtered)?;
+            (Rows::Some(rows), columns)
+        };
+        if options.join.is_some() {
+            self.var_names.push(self.names.share(&file)?);
+        }
+        let layers = layers.iter().map(|key| file.layer(key));
+        let obsm = options.obsm_keys.iter().map(|key| file.obsm(key));
+        let matrices = layers.chain(obsm).collect::<Result<_, _>>()?;
+        let of_obs = options.obs_keys.iter().map(|key| file.obs_column(key));
+        self.columns.push(of_obs.collect::<Result<_, _>>()?);
+        self.stores.push(StorePlan {
+            source: source.clone(),
+            file: file.path().to_owned(),
+            n_file_obs,
+            n_vars: file.n_vars(),
+            rows,
+            matrices,
+            columns: Vec::new(),
+            filter_columns,
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,157 @@
+//! Labels that were given and that no store has: most are misspelt.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::fmt;
+
+use anndata_io::nearest_name;
+use label_encoding::{Encoder, Label};
+
+use crate::options::{LabelMatch, UnknownLabel};
+
+/// A label of the filter, or an unknown label, that no store has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UnmatchedLabel {
+    /// The option: `obs_filter` or `unknown_label`.
+    pub group: &'static str,
+    /// The obs key; `None` for an unknown label of all encoded keys.
+    pub key: Option<String>,
+    /// The label as it was given.
+    pub label: Label,
+    /// An existing label that resembles it, maybe one of another kind: the text `1` for the
+    /// number 1.
+    pub nearest: Option<Label>,
+}
+
+impl fmt::Display for UnmatchedLabel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (group, label) = (self.group, quoted(&self.label));
+        write!(f, "{group}: no store has the label {label}")?;
+        match &self.key {
+            Some(key) => write!(f, " in the obs key {key:?}")?,
+            None => f.write_str(" in any encoded obs key")?,
+        }
+        match &self.nearest {
+            Some(nearest) => write!(f, ": did you mean {}?", quoted(nearest)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Texts in quotes, to tell them from numbers.
+fn quoted(label: &Label) -> Cow<'_, str> {
+    match label {
+        Label::Str(text) => format!("{text:?}").into(),
+        label => label.python_text(),
+    }
+}
+
+/// Distinct labels of a key that are looked through for a near one.
+const MOST_CANDIDATES: usize = 10_000;
+/// The longest text that is: comparing takes the product of two lengths.
+const LONGEST: usize = 200;
+/// Labels of one option and key for which a near one is looked for.
+const MOST_NEAREST: usize = 20;
+/// Labels that are warned of one by one.
+const MOST_WARNINGS: usize = 10;
+
+/// Labels that one that was given may stand for.
+#[derive(Debug, Default)]
+pub(crate) struct Candidates(BTreeSet<Label>);
+
+impl Candidates {
+    pub(crate) fn add<'a>(&mut self, labels: impl Iterator<Item = &'a Label>) {
+        let left = MOST_CANDIDATES.saturating_sub(self.0.len());
+        let is_short = |label: &&Label| !matches!(label, Label::Str(text) if text.len() > LONGEST);
+        self.0.extend(labels.filter(is_short).take(left).cloned());
+    }
+
+    fn nearest(&self, wanted: &Label) -> Option<Label> {
+        let wanted = wanted.python_text();
+        if wanted.len() > LONGEST {
+            return None;
+        }
+        let texts: Vec<Cow<'_, str>> = self.0.iter().map(Label::python_text).collect();
+        let nearest = nearest_name(&wanted, texts.iter().map(|text| &**text))?;
+        let found = self
+            .0
+            .iter()
+            .zip(&texts)
+            .find(|(_, text)| **text == nearest);
+        found.map(|(label, _)| label.clone())
+    }
+}
+
+/// Those of the labels that are in no store: each once, and the nearest candidate.
+pub(crate) fn unmatched<'a>(
+    group: &'static str,
+    key: Option<&str>,
+    labels: impl Iterator<Item = &'a LabelMatch>,
+    candidates: &Candidates,
+) -> Vec<UnmatchedLabel> {
+    let mut seen = BTreeSet::new();
+    let mut found = Vec::new();
+    for label in labels {
+        let label = match label {
+            LabelMatch::Exact(label) => label.clone(),
+            LabelMatch::Text(text) => Label::from(text.as_str()),
+        };
+        if seen.insert(label.clone()) {
+            let is_asked = found.len() < MOST_NEAREST;
+            found.push(UnmatchedLabel {
+                group,
+                key: key.map(str::to_owned),
+                nearest: is_asked.then(|| candidates.nearest(&label)).flatten(),
+                label,
+            });
+        }
+    }
+    found
+}
+
+/// The unknown labels that are no category of their keys. `encoders` has the encoded keys that a
+/// store has.
+pub(crate) fn unknown_labels(
+    given: &UnknownLabel,
+    encoders: &[(&str, &Encoder)],
+) -> Vec<UnmatchedLabel> {
+    const GROUP: &str = "unknown_label";
+    let mut candidates = Candidates::default();
+    match given {
+        UnknownLabel::None => Vec::new(),
+        UnknownLabel::All(label) => {
+            let is_found = |(_, encoder): &(&str, &Encoder)| encoder.unknown().is_some();
+            if encoders.is_empty() || encoders.iter().any(is_found) {
+                return Vec::new();
+            }
+            let classes = encoders.iter().map(|(_, encoder)| encoder.classes());
+            classes.for_each(|classes| candidates.add(classes.iter()));
+            unmatched(GROUP, None, std::iter::once(label), &candidates)
+        }
+        UnknownLabel::Keys(keys) => {
+            let mut found = Vec::new();
+            for (key, label) in keys {
+                let encoder = encoders.iter().find(|(name, _)| name == key);
+                let Some((_, encoder)) = encoder.filter(|(_, e)| e.unknown().is_none()) else {
+                    continue;
+                };
+                let mut candidates = Candidates::default();
+                candidates.add(encoder.classes().iter());
+                let label = std::iter::once(label);
+                found.extend(unmatched(GROUP, Some(key), label, &candidates));
+            }
+            found
+        }
+    }
+}
+
+/// Warns of them: of many, of the first ones.
+pub(crate) fn warn(unmatched: &[UnmatchedLabel]) {
+    for label in unmatched.iter().take(MOST_WARNINGS) {
+        tracing::warn!("{label}");
+    }
+    if let more @ 1.. = unmatched.len().saturating_sub(MOST_WARNINGS) {
+        tracing::warn!("and {more} more labels that no store has");
+    }
+}

@@ -1,0 +1,205 @@
+"""Files that are open together: the part of a collection that all others build on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
+
+from . import _arguments as arguments
+from . import _core
+from ._options import CollectionOptions
+from .types import Join, Label, LabelLike, PathLike
+
+
+class Opened:
+    """Open files, and the attributes that are known from then on."""
+
+    _options: CollectionOptions
+    _core: _core.Collection
+
+    path_list: Sequence[PathLike]
+    layers_keys: list[str]
+    obs_keys: list[str] | None
+    obsm_keys: list[str] | None
+    encode_labels: list[str] | bool
+    encoders: dict[str, dict[Label, int]]
+    unknown_label: LabelLike | Mapping[str, LabelLike]
+    parallel: bool
+    missing_code: int | None
+    filtered: bool
+    n_obs: int
+    n_obs_list: list[int]
+    n_vars: int | None
+    n_vars_list: list[int] | None
+    join_vars: Join | None
+
+    def _open(self, options: CollectionOptions) -> None:
+        """Opens the files and sets the attributes."""
+        self._core = core = _core.Collection(
+            options.paths,
+            options.layers_keys,
+            options.obs_keys or [],
+            options.obsm_keys or [],
+            list((options.obs_filter or {}).items()),
+            options.join,
+            options.encode_labels,
+            arguments.unknown_label(options.unknown_label),
+            options.dtype,
+            missing_code=options.missing_code,
+            **dataclasses.asdict(options.io),
+        )
+        # A pickle is opened from the same files, whatever folder is current then.
+        self._options = dataclasses.replace(options, paths=core.paths)
+        self.path_list = options.path_list
+        self.layers_keys = options.layers_keys
+        self.obs_keys = options.obs_keys
+        self.obsm_keys = options.obsm_keys
+        self.filtered = options.obs_filter is not None
+        self.unknown_label = options.unknown_label
+        self.parallel = options.parallel
+        self.missing_code = options.missing_code
+        self.encoders = {key: dict(pairs) for key, pairs in core.encoders()}
+        encoded = options.encode_labels
+        if encoded is True:
+            encoded = [key for key in self.obs_keys or [] if key in self.encoders]
+        self.encode_labels = encoded or False
+        self.n_obs = core.n_obs
+        self.n_vars = core.n_vars
+        self.join_vars = core.join_vars
+        self.n_obs_list = [n_obs for n_obs, _ in core.original_shapes]
+        joined = options.join is not None
+        self.n_vars_list = [n_vars for _, n_vars in core.original_shapes] if joined else None
+
+    def prepare(self, progress: Callable[[float], object] | None = None) -> None:
+        """Turns matrices that are stored by column (CSC) into rows.
+
+        Otherwise that happens to each when its rows are first read, which then takes long. Call it
+        before workers are forked, so that they share the result.
+
+        Parameters
+        ----------
+        progress
+            Called with the part that is done, from 0 to 1. What it raises is raised here.
+
+        Raises
+        ------
+        ValueError
+            The collection is closed, or a matrix is not valid.
+        OSError
+            A file cannot be read.
+
+        Examples
+        --------
+        >>> from mapped_anndata import MappedCollection
+        >>> cells = MappedCollection(["demo/a.h5ad", "demo/b.h5ad"])
+        >>> cells.prepare(lambda part: print(f"{part:.0%}"))  # these have no matrix by column
+        """
+        self._core.prepare(progress)
+
+    @property
+    def shape(self) -> tuple[int, int | None]:
+        """`(n_obs, n_vars)`; without a join, `n_vars` is None.
+
+        Examples
+        --------
+        >>> from mapped_anndata import MappedCollection
+        >>> MappedCollection(["demo/a.h5ad", "demo/b.h5ad"], join="outer").shape
+        (1800, 565)
+        """
+        return self.n_obs, self.n_vars
+
+    @property
+    def original_shapes(self) -> list[tuple[int, int]]:
+        """For each store, its rows that passed the filter and its variables.
+
+        Examples
+        --------
+        >>> from mapped_anndata import MappedCollection
+        >>> MappedCollection(["demo/a.h5ad", "demo/b.h5ad"]).original_shapes
+        [(1100, 550), (700, 440)]
+        """
+        return self._core.original_shapes
+
+    def __len__(self) -> int:
+        """Returns the number of rows of all stores."""
+        return self.n_obs
+
+    def close(self) -> None:
+        """Closes the files. Reading afterwards is an error; a second call does nothing.
+
+        Examples
+        --------
+        >>> from mapped_anndata import MappedCollection
+        >>> cells = MappedCollection("demo/a.h5ad")
+        >>> cells.close()
+        >>> cells[0]
+        Traceback (most recent call last):
+            ...
+        ValueError: the collection is closed: open it again to read from it
+        """
+        self._core.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called.
+
+        Examples
+        --------
+        >>> from mapped_anndata import MappedCollection
+        >>> with MappedCollection("demo/a.h5ad") as cells:
+        ...     print(cells.closed)
+        False
+        >>> cells.closed
+        True
+        """
+        return self._core.closed
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, exc_type: object, exc_val: object, exc_tb: object) -> None:
+        self.close()
+
+    @classmethod
+    def torch_worker_init_fn(cls, worker_id: int) -> None:
+        """Does nothing: workers need no preparation. It exists because lamindb's class has it.
+
+        Parameters
+        ----------
+        worker_id
+            The number of a worker of a `DataLoader`.
+
+        Examples
+        --------
+        >>> from mapped_anndata import MappedCollection
+        >>> MappedCollection.torch_worker_init_fn(0)
+        """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (type(self), self._options, self.closed)
+
+    def __repr__(self) -> str:
+        cells, genes = f"{self.n_obs:,} cells", f"{self.n_vars:,} genes" if self.n_vars else ""
+        parts = [f"{cells} x {genes}" if genes else cells]
+        parts.append(f"{len(self.n_obs_list):,} stores")
+        parts.append(f"join={self._options.join!r}")
+        for name in ("layers_keys", "obs_keys", "obsm_keys"):
+            if keys := getattr(self, name):
+                parts.append(f"{name}={keys!r}")
+        if self.missing_code is not None:
+            parts.append(f"missing_code={self.missing_code}")
+        if self.filtered:
+            parts.append("filtered")
+        if self.closed:
+            parts.append("closed")
+        return f"MappedCollection({', '.join(parts)})"
+
+
+def _reopen(cls: type[Opened], options: CollectionOptions, closed: bool) -> Opened:
+    """Opens a pickled collection again, without the warnings of the first time."""
+    collection = cls.__new__(cls)
+    collection._open(options)
+    if closed:
+        collection.close()
+    return collection

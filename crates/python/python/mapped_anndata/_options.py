@@ -1,0 +1,101 @@
+"""What users asked for, every argument in one form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from . import _arguments as arguments
+from .types import ByteSize, DTypeLike, Join, Label, LabelLike, Output, PathLike, SamplerLike
+
+
+@dataclass(frozen=True, kw_only=True)
+class IoOptions:
+    """Bounds on what reading takes: `io` of a collection.
+
+    Parameters
+    ----------
+    cache_bytes
+        Bytes of decoded chunks to keep between reads. By default, 64 MiB.
+    max_open_files
+        How many files are kept open at most. By default, 64.
+    mmap
+        Whether uncompressed files on local file systems are read through memory maps. By default,
+        they are. A file that is cut short while it is mapped ends the process.
+    csc_bytes
+        Bytes of memory for matrices that are stored by column and were turned into rows. By
+        default, 512 MiB. Those that no longer fit go to temporary files (in `TMPDIR`).
+
+    Raises
+    ------
+    TypeError
+        A value is of the wrong type.
+    ValueError
+        A value is out of bounds.
+
+    Examples
+    --------
+    >>> from mapped_anndata import IoOptions, MappedCollection
+    >>> io = IoOptions(cache_bytes="256 MiB", max_open_files=16)
+    >>> io.cache_bytes
+    268435456
+    >>> cells = MappedCollection("demo/a.h5ad", io=io)
+    """
+
+    cache_bytes: ByteSize | None = None
+    max_open_files: int | None = None
+    mmap: bool | None = None
+    csc_bytes: ByteSize | None = None
+
+    def __post_init__(self) -> None:
+        checks: dict[str, Callable[[str, object], int]] = {
+            "cache_bytes": arguments.n_bytes,
+            "max_open_files": arguments.count,
+            "mmap": arguments.flag,
+            "csc_bytes": arguments.n_bytes,
+        }
+        for name, check in checks.items():
+            if (value := getattr(self, name)) is not None:
+                # The way of a frozen dataclass to set its own fields.
+                object.__setattr__(self, name, check(name, value))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectionOptions:
+    """The arguments of a collection."""
+
+    path_list: Sequence[PathLike]
+    paths: list[str]
+    """`path_list` as texts; once the files were opened, as absolute ones."""
+    layers_keys: list[str]
+    obs_keys: list[str] | None
+    obsm_keys: list[str] | None
+    obs_filter: dict[str, list[Label | None]] | None
+    join: Join | None
+    encode_labels: bool | list[str]
+    unknown_label: LabelLike | Mapping[str, LabelLike]
+    """As it was given."""
+    parallel: bool
+    dtype: str | None
+    missing_code: int | None
+    io: IoOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoaderOptions:
+    """The arguments of a loader, as they were given."""
+
+    batch_size: int
+    shuffle: bool | str | None
+    sampler: SamplerLike | None
+    seed: int | None
+    drop_last: bool
+    pad: bool
+    output: Output
+    dtype: DTypeLike | None
+    missing_code: int | None
+    workers: int
+    memory: ByteSize
+    rank: int | None
+    world_size: int | None
+    as_torch: bool

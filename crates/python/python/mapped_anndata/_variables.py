@@ -1,0 +1,168 @@
+"""The variables (genes) of a collection: of each store, and joined."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _arguments as arguments
+from ._opened import Opened
+from .types import Array, BoolArray, IntArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Variables(Opened):
+    """What a collection knows of its variables."""
+
+    @cached_property
+    def var_joint(self) -> pd.Index[Any] | Array | None:
+        """The joint variables, in the order of every joined row; None without a join.
+
+        A `pandas.Index` if pandas is installed, otherwise an array of objects.
+
+        Examples
+        --------
+        >>> from mapped_anndata import MappedCollection
+        >>> MappedCollection(["demo/a.h5ad", "demo/b.h5ad"]).var_joint[:2].tolist()
+        ['NKG7', 'ZNF7']
+        """
+        names = self._core.var_joint()
+        return None if names is None else _index(names)
+
+    @property
+    def var_list(self) -> list[pd.Index[Any] | Array] | None:
+        """The variables of each store; None without a join.
+
+        Set it to None to have it read again when it is next needed.
+
+        Examples
+        --------
+        >>> from mapped_anndata import MappedCollection
+        >>> cells = MappedCollection(["demo/a.h5ad", "demo/b.h5ad"])
+        >>> [len(names) for names in cells.var_list]
+        [550, 440]
+        >>> cells.var_list = None
+        """
+        return None if self._options.join is None else self._var_list
+
+    @var_list.setter
+    def var_list(self, value: None) -> None:
+        if value is not None:
+            raise ValueError("var_list: expected None, which has it read again when needed")
+        self.__dict__.pop("_var_list", None)
+
+    @cached_property
+    def _var_list(self) -> list[pd.Index[Any] | Array]:
+        return [_index(names) for names in self._core.var_list()]
+
+    @cached_property
+    def var_indices(self) -> list[IntArray] | None:
+        """Where the joint variables are, as one array for each store.
+
+        With an inner join, the positions of the joint variables in each store; with an outer join,
+        the joint positions of each store's variables. None without a join in effect.
+
+        Examples
+        --------
+        >>> from mapped_anndata import MappedCollection
+        >>> cells = MappedCollection(["demo/a.h5ad", "demo/b.h5ad"])
+        >>> [len(positions) for positions in cells.var_indices]
+        [425, 425]
+        """
+        indices = self._core.var_indices()
+        return None if indices is None else list(indices)
+
+    def presence(self, store: int) -> BoolArray | None:
+        """Tells which joint variables a store has.
+
+        A variable that a store lacks is 0 in its rows, like one that was measured as 0.
+
+        Parameters
+        ----------
+        store
+            The number of a store.
+
+        Returns
+        -------
+        numpy.ndarray or None
+            `[n_vars]` booleans; None without a join.
+
+        Raises
+        ------
+        ValueError
+            There is no such store.
+
+        Examples
+        --------
+        >>> from mapped_anndata import MappedCollection
+        >>> cells = MappedCollection(["demo/a.h5ad", "demo/b.h5ad"], join="outer")
+        >>> int(cells.presence(0).sum()), cells.n_vars
+        (550, 565)
+        """
+        most = len(self.n_obs_list) - 1
+        return self._core.presence(arguments.count("store", store, most=most))
+
+    def check_vars_sorted(self, ascending: bool = True) -> bool:
+        """Tells whether the variables of every store are sorted.
+
+        Parameters
+        ----------
+        ascending
+            The direction.
+
+        Returns
+        -------
+        bool
+            True if all are.
+
+        Examples
+        --------
+        >>> from mapped_anndata import MappedCollection
+        >>> MappedCollection("demo/a.h5ad").check_vars_sorted()
+        False
+        """
+        return self._core.check_vars_sorted(arguments.flag("ascending", ascending))
+
+    def check_vars_non_aligned(self, vars: Iterable[object]) -> list[int]:
+        """Finds the stores whose variables are not the given ones, in this order.
+
+        Parameters
+        ----------
+        vars
+            Names of variables.
+
+        Returns
+        -------
+        list of int
+            The numbers of these stores.
+
+        Raises
+        ------
+        TypeError
+            `vars` is a single text, or cannot be iterated.
+
+        Examples
+        --------
+        >>> from mapped_anndata import MappedCollection
+        >>> cells = MappedCollection(["demo/a.h5ad", "demo/b.h5ad"])
+        >>> cells.check_vars_non_aligned(cells.var_list[0])
+        [1]
+        """
+        names = [str(name) for name in arguments.several("vars", vars)]
+        return self._core.check_vars_non_aligned(names)
+
+
+def _index(names: list[str]) -> pd.Index[Any] | Array:
+    """Returns a `pandas.Index` if pandas is installed, otherwise an array of objects."""
+    array = np.array(names, dtype=object)
+    try:
+        import pandas as pd
+    except ImportError:
+        return array
+    index: pd.Index[Any] = pd.Index(array)
+    return index

@@ -1,0 +1,213 @@
+"""Types of arguments and results, for annotations.
+
+Nothing here is needed to use the package. `Batch`, `Item` and `LoaderState` are plain dicts when
+the program runs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    NotRequired,
+    Protocol,
+    SupportsIndex,
+    TypeAlias,
+    TypedDict,
+)
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import torch
+
+    from ._sampler import Balanced, Weighted
+
+__all__ = [
+    "Array",
+    "Batch",
+    "BoolArray",
+    "ByteSize",
+    "DTypeLike",
+    "FilterLike",
+    "FloatArray",
+    "IntArray",
+    "Item",
+    "Join",
+    "Label",
+    "LabelLike",
+    "LoaderState",
+    "Output",
+    "PathLike",
+    "RowsLike",
+    "Sampler",
+    "SamplerLike",
+    "SupportsArray",
+]
+
+Array: TypeAlias = npt.NDArray[Any]
+"""An array of any element type."""
+
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
+"""An array of booleans."""
+
+IntArray: TypeAlias = npt.NDArray[np.int64]
+"""An array of int64: row numbers, codes of labels."""
+
+FloatArray: TypeAlias = npt.NDArray[np.float64]
+"""An array of float64: weights."""
+
+PathLike: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+"""A path of a file, folder or archive."""
+
+DTypeLike: TypeAlias = "npt.DTypeLike | torch.dtype"
+"""An element type of numpy or torch, or its name."""
+
+ByteSize: TypeAlias = int | float | str
+"""A number of bytes: an integer, a whole float such as `1e9`, or a text such as `"1 GiB"`."""
+
+Join: TypeAlias = Literal["inner", "outer"]
+"""How the variables of files are joined."""
+
+Output: TypeAlias = Literal["dense", "csr"]
+"""The layout of a batch's matrices."""
+
+Label: TypeAlias = str | int | float | bool
+"""A label as Python has it."""
+
+LabelLike: TypeAlias = Label | np.generic | None
+"""A label as an argument; None and `nan` stand for a missing one."""
+
+FilterLike: TypeAlias = Mapping[str, "LabelLike | Iterable[LabelLike]"]
+"""Columns of obs and the label, or the labels, that a row must have there."""
+
+
+class SupportsArray(Protocol):
+    """An array, tensor or Series: an object that numpy can convert to an array.
+
+    Examples
+    --------
+    >>> from mapped_anndata.types import SupportsArray
+    >>> def n_rows(rows: SupportsArray) -> int:
+    ...     return len(rows.__array__())
+    """
+
+    def __array__(self) -> Array:
+        """Returns the elements as an array."""
+        ...
+
+
+RowsLike: TypeAlias = slice | Iterable[SupportsIndex | np.bool_] | SupportsArray
+"""Row numbers, a slice of them, or a mask of booleans."""
+
+
+class Sampler(Protocol):
+    """An object that draws the rows of each epoch, as torch's samplers do.
+
+    A loader iterates it anew for each epoch. It may also have
+
+    - `__len__`: how many rows it draws, so that the loader has a length;
+    - `set_epoch(epoch)`: called with the number of each epoch before it is iterated;
+    - `num_replicas`: says that it divides the rows among ranks by itself.
+
+    Examples
+    --------
+    Every second row, beginning at another one in each epoch:
+
+    >>> class EverySecond:
+    ...     def __init__(self, n_obs):
+    ...         self.n_obs, self.epoch = n_obs, 0
+    ...     def set_epoch(self, epoch):
+    ...         self.epoch = epoch
+    ...     def __iter__(self):
+    ...         return iter(range(self.epoch % 2, self.n_obs, 2))
+    ...     def __len__(self):
+    ...         return len(range(self.epoch % 2, self.n_obs, 2))
+    >>> from mapped_anndata import MappedCollection
+    >>> cells = MappedCollection("demo/a.h5ad")
+    >>> loader = cells.loader(100, sampler=EverySecond(len(cells)))
+    >>> [next(iter(loader))["_row_idx"][:3].tolist() for epoch in range(2)]
+    [[0, 2, 4], [1, 3, 5]]
+    """
+
+    def __iter__(self) -> Iterator[SupportsIndex]:
+        """Returns an iterator of the rows of one epoch."""
+        ...
+
+
+SamplerLike: TypeAlias = "RowsLike | Weighted | Balanced | Sampler"
+"""Whatever a loader takes as `sampler`."""
+
+
+class Batch(TypedDict):
+    """The entries that every batch has. The others go by the keys that a collection was asked for.
+
+    Methods that return batches are annotated with `dict[str, Any]`, since type checkers reject
+    any other key of a `TypedDict`. Extend this class with your own keys, and cast to it.
+
+    Examples
+    --------
+    >>> from typing import cast
+    >>> import numpy as np
+    >>> from mapped_anndata import MappedCollection
+    >>> from mapped_anndata.types import Batch, IntArray
+    >>> class CellBatch(Batch):
+    ...     X: np.ndarray
+    ...     cell_type: IntArray
+    >>> cells = MappedCollection("demo/a.h5ad", obs_keys="cell_type")
+    >>> batch = cast(CellBatch, cells[:3])
+    >>> batch["X"].shape, batch["cell_type"].dtype
+    ((3, 550), dtype('int64'))
+    """
+
+    _store_idx: IntArray | torch.Tensor
+    """The number of each row's store."""
+    _row_idx: IntArray | torch.Tensor
+    """The number of each row in the file of its store."""
+
+
+class Item(TypedDict):
+    """The entry that every item has. The others go by the keys that a collection was asked for.
+
+    Examples
+    --------
+    >>> from mapped_anndata import MappedCollection
+    >>> MappedCollection("demo/a.h5ad")[0]["_store_idx"]
+    np.int64(0)
+    """
+
+    _store_idx: np.int64
+    """The number of its store."""
+
+
+class LoaderState(TypedDict):
+    """Where a loader stands: integers from 0 to below 2^63.
+
+    Examples
+    --------
+    >>> from mapped_anndata import MappedCollection
+    >>> state = MappedCollection("demo/a.h5ad").loader(100).state_dict()
+    >>> state["epoch"], state["rows"]
+    (0, 0)
+    """
+
+    epoch: int
+    """The number of the epoch."""
+    rows: int
+    """The rows of it that were delivered, on all ranks together."""
+    seed: int
+    """The seed of the order."""
+    fingerprint: int
+    """A hash of the data and the options on which the order depends."""
+    drawn: NotRequired[int]
+    """A hash of the rows of this epoch, if a sampler object drew them."""
+    agreed: NotRequired[int]
+    """0 if the ranks have not agreed on one seed yet."""
+    worker: NotRequired[int]
+    """The worker of a `DataLoader` that the state was taken in."""
+    workers: NotRequired[int]
+    """How many workers there were."""
