@@ -9,7 +9,6 @@ use label_encoding::Encoder;
 
 use crate::batch::fill::read;
 use crate::batch::pool::BufferPool;
-use crate::batch::slots::Types;
 use crate::batch::waiting::WaitingRows;
 use crate::batch::{Batch, BatchFormat};
 use crate::builder::MappedCollectionBuilder;
@@ -335,9 +334,7 @@ impl MappedCollection {
     /// ```
     pub fn get(&self, index: i64) -> Result<Item, Error> {
         let (store, row) = self.locate(index)?;
-        let types = Types::OfStore(store);
-        self.read(vec![(store, row)], &BatchFormat::default(), types)
-            .map(Item::from_row)
+        Ok(Item::read(self.plan(), store, row)?)
     }
 
     /// Rows by index, dense, in the order asked; repeats are fine.
@@ -378,22 +375,8 @@ impl MappedCollection {
     pub fn get_batch_with(&self, indices: &[i64], format: &BatchFormat) -> Result<Batch, Error> {
         self.plan().check_batch_names()?;
         let located = indices.iter().map(|&index| self.locate(index));
-        self.read(located.collect::<Result<_, _>>()?, format, Types::Promoted)
-    }
-
-    fn read(
-        &self,
-        located: Vec<(usize, u32)>,
-        format: &BatchFormat,
-        types: Types,
-    ) -> Result<Batch, Error> {
-        Ok(read(
-            self.plan(),
-            located,
-            format,
-            types,
-            &self.inner.waiting,
-        )?)
+        let located = located.collect::<Result<_, _>>()?;
+        Ok(read(self.plan(), located, format, &self.inner.waiting)?)
     }
 
     /// Prepares epochs of batches. Nothing is read, and no thread started, before the first

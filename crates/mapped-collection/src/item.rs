@@ -1,11 +1,12 @@
 //! One row, as a model sees it.
 
-use anndata_io::{DType, NumericValue};
-use label_encoding::MISSING_CODE;
+use anndata_io::{ColumnRows, ColumnValues, DType, NumericValue, Values};
 
-use crate::batch::Batch;
-use crate::batch::columns::BatchColumn;
+use crate::batch::fill::FillScratch;
 use crate::batch::matrix::Matrix;
+use crate::batch::row_writer::{DenseRow, RowWriter};
+use crate::error::read::ReadError;
+use crate::plan::Plan;
 
 /// One row of a collection: named values, in lamindb's order.
 #[derive(Debug, Clone, PartialEq)]
@@ -76,47 +77,64 @@ impl Item {
         }
     }
 
-    /// The only row of a batch that has the types of its store.
-    pub(crate) fn from_row(mut batch: Batch) -> Item {
+    /// Reads a row of a store's file, in the types of that store.
+    pub(crate) fn read(plan: &Plan, store: usize, row: u32) -> Result<Item, ReadError> {
+        plan.check_open()?;
+        let failed = |error| ReadError::file(store, error).in_row(row);
+        let (keys, of_store) = (plan.matrices.iter(), &plan.stores[store]);
         let mut item = Item {
-            store_idx: batch.store_idx[0] as usize,
-            row_idx: batch.row_idx[0],
-            entries: Vec::with_capacity(batch.matrices.len() + batch.obs.len()),
+            store_idx: store,
+            row_idx: row,
+            entries: Vec::with_capacity(keys.len() + plan.obs.len()),
         };
-        for (key, matrix) in std::mem::take(&mut batch.matrices) {
-            let Matrix::Dense { mut shape, values } = matrix else {
-                unreachable!("an item is dense")
+        for (key, source) in keys.zip(&of_store.matrices) {
+            let Some(source) = source else { continue };
+            let shape = plan.row_shape(store, key, source);
+            let dtype = plan.dtype.unwrap_or(source.dtype());
+            let mut out = DenseRow {
+                writer: RowWriter {
+                    map: plan.var_map(store, key),
+                },
+                values: Values::zeros(dtype, shape.iter().product()),
             };
-            shape.remove(0);
-            item.insert(key, ItemValue::Row(Matrix::Dense { shape, values }));
+            let read = FillScratch::of_thread(|scratch| {
+                source.read_rows(&[row.into()], &mut scratch.read, &mut out)
+            });
+            read.map_err(failed)?;
+            let values = out.values;
+            item.insert(&key.name, ItemValue::Row(Matrix::Dense { shape, values }));
         }
-        for (key, column) in std::mem::take(&mut batch.obs) {
-            item.insert(key, first_value(column));
+        for (key, column) in plan.obs.iter().zip(&of_store.columns) {
+            let Some(column) = column else { continue };
+            let value = match key.encoder {
+                Some(_) => column.code(row).map_or(ItemValue::Missing, ItemValue::Code),
+                None => only_value(&column.read(&[row.into()]).map_err(failed)?),
+            };
+            item.insert(&key.name, value);
         }
-        item
+        Ok(item)
     }
 
     /// Sets a key as a Python dict does: a key that is there keeps its place.
-    fn insert(&mut self, key: String, value: ItemValue) {
-        match self.entries.iter_mut().find(|(name, _)| *name == key) {
+    fn insert(&mut self, key: &str, value: ItemValue) {
+        match self.entries.iter_mut().find(|(name, _)| name == key) {
             Some((_, old)) => *old = value,
-            None => self.entries.push((key, value)),
+            None => self.entries.push((key.to_owned(), value)),
         }
     }
 }
 
-/// The value of the first row.
-fn first_value(column: BatchColumn) -> ItemValue {
-    match column {
-        BatchColumn::Codes(codes) if codes[0] == MISSING_CODE => ItemValue::Missing,
-        BatchColumn::Codes(codes) => ItemValue::Code(codes[0]),
-        BatchColumn::Numbers { values, valid } if valid[0] => {
-            ItemValue::Number(values.dtype(), values.as_slice().get(0))
+/// The value of the only row that was read.
+fn only_value(rows: &ColumnRows) -> ItemValue {
+    match &rows.values {
+        _ if !rows.is_valid(0) => ItemValue::Missing,
+        ColumnValues::Numbers(numbers) => {
+            ItemValue::Number(numbers.dtype(), numbers.as_slice().get(0))
         }
-        BatchColumn::Texts(mut texts) => {
-            texts.remove(0).map_or(ItemValue::Missing, ItemValue::Text)
+        ColumnValues::Texts(texts) => {
+            let text = texts.get(0).expect("one row was read");
+            ItemValue::Text(text.to_owned())
         }
-        BatchColumn::Numbers { .. } => ItemValue::Missing,
     }
 }
 
@@ -131,9 +149,9 @@ mod tests {
             row_idx: 3,
             entries: Vec::new(),
         };
-        item.insert("a".into(), ItemValue::Code(1));
-        item.insert("b".into(), ItemValue::Missing);
-        item.insert("a".into(), ItemValue::Text("t".into()));
+        item.insert("a", ItemValue::Code(1));
+        item.insert("b", ItemValue::Missing);
+        item.insert("a", ItemValue::Text("t".into()));
         let keys: Vec<_> = item.entries().iter().map(|(key, _)| key.as_str()).collect();
         assert_eq!(keys, ["a", "b"]);
         assert_eq!(

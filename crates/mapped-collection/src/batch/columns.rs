@@ -52,8 +52,7 @@ pub(super) fn read_column(
             parts.push((read, targets));
         }
     }
-    let dtype = batch.types.of_column(plan, number);
-    Ok(gather(batch.n_rows(), dtype, &parts))
+    Ok(gather(batch.n_rows(), plan.obs[number].dtype, &parts))
 }
 
 /// Values of rows of several stores, each put in its place.

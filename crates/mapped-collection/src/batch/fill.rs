@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anndata_io::ReadScratch;
 
 use crate::batch::matrix_slots::{PlaceScratch, SlotSink};
-use crate::batch::slots::{BatchSlots, Types};
+use crate::batch::slots::BatchSlots;
 use crate::batch::waiting::WaitingRows;
 use crate::batch::{Batch, BatchFormat};
 use crate::error::read::ReadError;
@@ -117,14 +117,11 @@ pub(crate) fn read(
     plan: &Plan,
     located: Vec<(usize, u32)>,
     format: &BatchFormat,
-    types: Types,
     waiting: &Arc<WaitingRows>,
 ) -> Result<Batch, ReadError> {
     plan.check_open()?;
     plan.prepare_stores_of(&located)?;
-    let slots = Arc::new(BatchSlots::new(
-        plan, located, format, types, false, waiting,
-    )?);
+    let slots = Arc::new(BatchSlots::new(plan, located, format, false, waiting)?);
     let mut rows: Vec<BatchRow> = (0..slots.n_rows())
         .map(|row| BatchRow { batch: 0, row })
         .collect();

@@ -1,6 +1,6 @@
 //! One row, joined, converted and put in its place in one pass.
 
-use anndata_io::{Scalar, Values, ValuesRef, with_dtype};
+use anndata_io::{RowSink, Scalar, Values, ValuesRef, with_dtype};
 use feature_join::{ABSENT, SortScratch, VarMap};
 
 const COLUMNS_ARE_CHECKED: &str = "a matrix has as many columns as its store has variables";
@@ -10,6 +10,23 @@ const COLUMNS_ARE_CHECKED: &str = "a matrix has as many columns as its store has
 pub(crate) struct RowWriter<'a> {
     /// How columns of the file move to joint ones; `None` when they stay where they are.
     pub(crate) map: Option<&'a VarMap>,
+}
+
+/// One row by itself, dense: all zeros before it is read.
+#[derive(Debug)]
+pub(crate) struct DenseRow<'a> {
+    pub(crate) writer: RowWriter<'a>,
+    pub(crate) values: Values,
+}
+
+impl RowSink for DenseRow<'_> {
+    fn dense(&mut self, _row: usize, start: usize, values: ValuesRef<'_>) {
+        self.writer.dense(&mut self.values, 0, start, values);
+    }
+
+    fn sparse(&mut self, _row: usize, columns: &[u32], values: ValuesRef<'_>) {
+        self.writer.scatter(&mut self.values, 0, columns, values);
+    }
 }
 
 /// What putting the columns of a sparse row in order needs, kept from row to row.

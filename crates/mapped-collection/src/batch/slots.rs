@@ -12,51 +12,12 @@ use crate::batch::{Batch, BatchFormat, MatrixFormat};
 use crate::error::read::ReadError;
 use crate::plan::Plan;
 
-/// Which element types matrices and columns have.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Types {
-    /// The same in every batch: numpy's promotion over all stores.
-    Promoted,
-    /// Those that one store has: for rows of that store.
-    OfStore(usize),
-}
-
-impl Types {
-    /// The type of a matrix; `None` if it is nowhere.
-    fn of_matrix(self, plan: &Plan, number: usize) -> Option<DType> {
-        match self {
-            Types::Promoted => plan.matrices[number].dtype,
-            Types::OfStore(store) => {
-                let source = plan.stores[store].matrices[number].as_ref()?;
-                Some(plan.dtype.unwrap_or(source.dtype()))
-            }
-        }
-    }
-
-    /// The type of an obs column's numbers; `None` for texts.
-    pub(super) fn of_column(self, plan: &Plan, number: usize) -> Option<DType> {
-        match self {
-            Types::Promoted => plan.obs[number].dtype,
-            Types::OfStore(store) => plan.stores[store].columns[number].as_ref()?.dtype(),
-        }
-    }
-
-    /// Whether batches have an obs column.
-    fn has_column(self, plan: &Plan, number: usize) -> bool {
-        match self {
-            Types::Promoted => plan.has_column(number),
-            Types::OfStore(store) => plan.stores[store].columns[number].is_some(),
-        }
-    }
-}
-
 /// A batch while its rows arrive.
 #[derive(Debug)]
 pub(crate) struct BatchSlots {
     pub(super) store_idx: Vec<u32>,
     pub(super) row_idx: Vec<u32>,
     pub(super) format: BatchFormat,
-    pub(super) types: Types,
     /// One for each matrix of the plan; `None` where no row has it.
     matrices: Vec<Option<MatrixSlots>>,
     pool: PoolHandle,
@@ -73,7 +34,6 @@ impl BatchSlots {
         plan: &Plan,
         located: Vec<(usize, u32)>,
         format: &BatchFormat,
-        types: Types,
         pack: bool,
         waiting: &Arc<WaitingRows>,
     ) -> Result<BatchSlots, ReadError> {
@@ -84,7 +44,7 @@ impl BatchSlots {
             let Some(row_shape) = plan.common_row_shape(number, &stores)? else {
                 return Ok(None);
             };
-            let dtype = format.dtype.or(types.of_matrix(plan, number));
+            let dtype = format.dtype.or(plan.matrices[number].dtype);
             let dtype = dtype.expect("a store has this matrix");
             let n_rows = located.len();
             check_size(n_rows, row_shape.iter().product(), dtype)?;
@@ -115,7 +75,6 @@ impl BatchSlots {
             store_idx,
             row_idx,
             format: *format,
-            types,
             matrices,
             pool: PoolHandle(Arc::downgrade(waiting.pool())),
         })
@@ -192,7 +151,7 @@ impl BatchSlots {
         }
         let mut obs = Vec::with_capacity(plan.obs.len());
         for (number, key) in plan.obs.iter().enumerate() {
-            if self.types.has_column(plan, number) {
+            if plan.has_column(number) {
                 obs.push((key.name.clone(), read_column(plan, number, self)?));
             }
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::batch::BatchFormat;
 use crate::batch::pool::BufferPool;
-use crate::batch::slots::{BatchSlots, Types};
+use crate::batch::slots::BatchSlots;
 use crate::batch::waiting::WaitingRows;
 use crate::error::Error;
 use crate::error::read::ReadError;
@@ -133,5 +133,5 @@ fn new_slots(
     waiting: &Arc<WaitingRows>,
 ) -> Result<BatchSlots, ReadError> {
     let pack = mode == ReadMode::Packed;
-    BatchSlots::new(plan, located, format, Types::Promoted, pack, waiting)
+    BatchSlots::new(plan, located, format, pack, waiting)
 }
