@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use mapped_anndata::io::{ByteSize, ByteSizeError, DType};
-use mapped_anndata::{Hdf5Backend, Join, MatrixFormat, Shuffle, ZarrBackend};
+use mapped_anndata::{Join, MatrixFormat, Shuffle};
 
+use crate::backends::{Hdf5Arg, ZarrArg};
 use crate::lists;
 
 /// Feeds collections of AnnData files (.h5ad, .zarr) to a model, as they are on disk: genes
@@ -265,42 +266,6 @@ pub(crate) struct CollectionArgs {
     /// feature zarrs.
     #[arg(long, value_enum, default_value = "pure")]
     pub(crate) zarr: ZarrArg,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Hdf5Arg {
-    #[default]
-    Pure,
-    Lib,
-    Fallback,
-}
-
-impl From<Hdf5Arg> for Hdf5Backend {
-    fn from(backend: Hdf5Arg) -> Self {
-        match backend {
-            Hdf5Arg::Pure => Hdf5Backend::Pure,
-            Hdf5Arg::Lib => Hdf5Backend::LibHdf5,
-            Hdf5Arg::Fallback => Hdf5Backend::PureThenLibHdf5,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ZarrArg {
-    #[default]
-    Pure,
-    Lib,
-    Fallback,
-}
-
-impl From<ZarrArg> for ZarrBackend {
-    fn from(backend: ZarrArg) -> Self {
-        match backend {
-            ZarrArg::Pure => ZarrBackend::Pure,
-            ZarrArg::Lib => ZarrBackend::Zarrs,
-            ZarrArg::Fallback => ZarrBackend::PureThenZarrs,
-        }
-    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

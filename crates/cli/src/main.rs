@@ -44,6 +44,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 mod args;
+mod backends;
 mod check;
 mod demo;
 mod demo_files;

@@ -16,9 +16,7 @@ MEMORY = 64 << 20
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_twenty_loaders_leave_no_memory_behind(tmp_path):
     """Each loader lets about 60 MiB of rows wait; together they would be 1.2 GiB."""
-    counts = scipy.sparse.random(
-        20_000, 2_000, 0.15, "csr", np.float32, np.random.default_rng(0)
-    )
+    counts = scipy.sparse.random(20_000, 2_000, 0.15, "csr", np.float32, np.random.default_rng(0))
     path = tmp_path / "cells.h5ad"
     anndata.AnnData(counts).write_h5ad(path, compression="gzip")
     program = f"""

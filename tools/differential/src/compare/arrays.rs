@@ -17,7 +17,8 @@ impl Comparison<'_> {
         let mut of_ours = ours.array(element);
         let mut of_other = other.array(element);
         // The twin of what was damaged is not.
-        if self.original.is_none() && of_ours.is_ok() != of_other.is_ok() {
+        let refuses = |array: &Result<Array, Error>| array.as_ref().is_err_and(is_unsupported);
+        if self.original.is_none() && refuses(&of_ours) != refuses(&of_other) {
             of_ours = or_plain(of_ours, ours, element);
             of_other = or_plain(of_other, other, element);
         }
