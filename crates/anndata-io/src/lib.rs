@@ -65,6 +65,8 @@
 //! - `ndarray`: stores in memory ([`MemoryStore`]) take arrays of the crate `ndarray`.
 //! - `libhdf5`: a second reader of h5ad files, on the HDF5 C library, for files that the default reader refuses. The
 //!   library is built from source, which needs cmake.
+//! - `zarrs`: a second reader of zarr arrays, the crate `zarrs`, for codecs that the default reader refuses.
+//! - `zarrs-zfp`: its codecs zfp and zfpy, which need cmake and libclang.
 //!
 //! # Trust
 //!
