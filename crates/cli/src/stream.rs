@@ -227,6 +227,7 @@ fn order_text(args: &StreamArgs) -> String {
         (None, Shuffle::Blocks { rows }) => {
             format!("shuffled by blocks of {rows} with seed {}", args.seed)
         }
+        (None, other) => format!("shuffled as {other:?} with seed {}", args.seed),
     };
     let output = match args.output {
         OutputArg::Csr => "CSR",

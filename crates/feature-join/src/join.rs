@@ -9,6 +9,7 @@ use crate::JoinError;
 ///
 /// As text (`Display`, `FromStr`): `inner` and `outer`, in exactly this spelling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+// Exhaustive: there is no third way to join names.
 pub enum Join {
     /// Those that every store has, in the order of the first store.
     Inner,

@@ -79,6 +79,15 @@ impl Categories {
     }
 }
 
+impl<'a> IntoIterator for &'a Categories {
+    type Item = &'a Label;
+    type IntoIter = std::slice::Iter<'a, Label>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.labels.iter()
+    }
+}
+
 /// The first bytes of a text as a number that sorts as they do; the same for all other labels. Most
 /// comparisons then need no look at the texts, which lie apart.
 fn prefix(label: &Label) -> u128 {

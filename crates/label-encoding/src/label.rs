@@ -17,6 +17,7 @@ use numpy_text::float_text;
 ///
 /// `Display` writes [`python_text`](Self::python_text).
 #[derive(Debug, Clone)]
+// Exhaustive: a program that turns labels into its own values should not lose a kind in silence.
 pub enum Label {
     /// A boolean.
     Bool(bool),

@@ -20,6 +20,7 @@ pub struct Item {
 
 /// A value of an [`Item`].
 #[derive(Debug, Clone, PartialEq)]
+// Exhaustive: a program that turns every kind into its own arrays should not lose a new one in silence.
 pub enum ItemValue {
     /// A row of a matrix, dense: `[n_vars]` for X and layers.
     Row(Matrix),
@@ -138,6 +139,24 @@ fn only_value(rows: &ColumnRows) -> ItemValue {
     }
 }
 
+impl IntoIterator for Item {
+    type Item = (String, ItemValue);
+    type IntoIter = std::vec::IntoIter<(String, ItemValue)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.entries.into_iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Item {
+    type Item = &'a (String, ItemValue);
+    type IntoIter = std::slice::Iter<'a, (String, ItemValue)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.entries.iter()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,6 +173,8 @@ mod tests {
         item.insert("a", ItemValue::Text("t".into()));
         let keys: Vec<_> = item.entries().iter().map(|(key, _)| key.as_str()).collect();
         assert_eq!(keys, ["a", "b"]);
+        assert!((&item).into_iter().eq(item.entries()));
+        assert_eq!(item.clone().into_iter().count(), 2);
         assert_eq!(
             (item.text("a"), item.code("a"), item.text("b")),
             (Some("t"), None, None)

@@ -94,6 +94,21 @@ mod split;
 #[cfg(test)]
 mod testing;
 
+/// What any thread may use, and an epoch, which one thread at a time may.
+const _: () = {
+    const fn shared<T: Send + Sync + 'static>() {}
+    const fn sent<T: Send + 'static>() {}
+    shared::<MappedCollection>();
+    shared::<Loader>();
+    shared::<Batch>();
+    shared::<Item>();
+    shared::<Error>();
+    shared::<anndata_io::Array>();
+    shared::<anndata_io::MatrixSource>();
+    shared::<anndata_io::Error>();
+    sent::<Epoch>();
+};
+
 pub use anndata_io::{
     AnnDataSource, DType, Hdf5Backend, IoContext, IoOptions, MemoryStore, Values, ZarrBackend,
 };

@@ -38,6 +38,7 @@ impl Options {
 
 /// Which obs keys are encoded to integers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum EncodeLabels {
     /// Every obs key but plain floating-point columns.
     #[default]
@@ -97,6 +98,7 @@ impl UnknownLabel {
 
 /// A label as the caller gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LabelMatch {
     /// This label, of this kind: the text `"2"` is not the number 2.
     Exact(Label),
@@ -112,6 +114,7 @@ impl<L: Into<Label>> From<L> for LabelMatch {
 
 /// A label that a filter lets through.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum FilterValue {
     /// A missing label: NaN, None or NA, never the text `nan`.
     Missing,

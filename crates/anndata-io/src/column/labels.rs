@@ -21,6 +21,7 @@ pub struct EncodedColumn {
 /// One category number a row, in the narrowest integers that hold them. The largest number of
 /// each type stands for a missing label.
 #[derive(Debug, Clone, PartialEq, Eq)]
+// Exhaustive: loops are written for each width.
 pub enum Codes {
     /// Up to 255 categories.
     U8(Vec<u8>),

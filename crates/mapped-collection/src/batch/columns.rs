@@ -9,6 +9,7 @@ use crate::plan::Plan;
 
 /// An obs column of a batch. Rows of a store without the column are missing.
 #[derive(Debug, Clone, PartialEq)]
+// Exhaustive: a program that turns every kind into its own arrays should not lose a new one in silence.
 pub enum BatchColumn {
     /// Encoded labels: `[n_obs] i64`.
     Codes(Vec<i64>),

@@ -8,6 +8,7 @@ use crate::batch::csr::{CsrView, IndexType};
 
 /// A matrix of a batch.
 #[derive(Debug, Clone, PartialEq)]
+// Exhaustive: a program that turns every kind into its own arrays should not lose a new one in silence.
 pub enum Matrix {
     /// All elements.
     Dense {
@@ -184,6 +185,7 @@ impl std::error::Error for MatrixTypeError {}
 
 /// Row pointers and columns of a CSR matrix, 32-bit where that is enough.
 #[derive(Debug, Clone, PartialEq, Eq)]
+// Exhaustive: a program that turns every kind into its own arrays should not lose a new one in silence.
 pub enum CsrIndex {
     /// Below 2^31 nonzeros.
     I32(Vec<i32>),

@@ -35,6 +35,7 @@ use crate::batch::pool::PoolHandle;
 
 /// How the matrices of a batch are laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+// Exhaustive: callers choose code by it, and each layout needs its own.
 pub enum MatrixFormat {
     /// Every element, zeros too: `[n_obs, n_vars]`, row-major.
     #[default]

@@ -117,12 +117,6 @@ fn did_you_mean(nearest: &Option<String>) -> String {
 mod tests {
     use super::*;
 
-    /// An epoch's thread hands errors to its caller, who may be any thread.
-    const _: () = {
-        const fn is_shared<T: Send + Sync + 'static>() {}
-        is_shared::<Error>()
-    };
-
     #[test]
     fn error_knows_its_file_whatever_the_stage() {
         let of = |kind| anndata_io::Error::new("a.h5ad", "X", kind);

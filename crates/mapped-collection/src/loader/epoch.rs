@@ -1,5 +1,6 @@
 //! One epoch: an iterator of batches.
 
+use std::iter::FusedIterator;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::order::schedule::Part;
 /// An epoch: an iterator of batches. After an error it goes on with the next batch; dropping it
 /// stops everything at once.
 #[derive(Debug)]
+#[must_use = "an epoch reads nothing before its first batch is asked for"]
 pub struct Epoch {
     loader: Loader,
     epoch: u64,
@@ -188,3 +190,6 @@ impl Iterator for Epoch {
 }
 
 impl ExactSizeIterator for Epoch {}
+
+/// After the last batch, no other one comes.
+impl FusedIterator for Epoch {}

@@ -26,6 +26,7 @@ use crate::order::weighted::{weighted_with_replacement, weighted_without_replace
 
 /// How the rows of an epoch are mixed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Shuffle {
     /// As they stand in the files.
     #[default]

@@ -22,6 +22,7 @@ use crate::error::read::ReadError;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
 pub enum Sampler {
     /// Each row once.
     #[default]

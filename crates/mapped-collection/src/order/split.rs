@@ -7,6 +7,7 @@ use crate::order::shuffle::{Purpose, permutation_for};
 
 /// How rows are divided.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum SplitBy {
     /// Each row by itself.
     Rows,

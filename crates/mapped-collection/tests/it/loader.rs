@@ -227,7 +227,7 @@ fn state_belongs_to_the_data_not_to_its_place() {
     epoch.next().expect("a batch").expect("readable");
     let state = epoch.state().expect("names can be read");
     assert!(state.fingerprint < 1 << 63);
-    batches(&[&a, &b]).resume(&state).expect("the same data");
+    let _ = batches(&[&a, &b]).resume(&state).expect("the same data");
     for other in [[&b[..], &a], [&a, &a], [&a, &b[..2999]]] {
         let error = batches(&other).resume(&state).expect_err("other data");
         assert!(
