@@ -13,19 +13,19 @@ from xml.sax.saxutils import escape
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- results: written by report.py -->", "<!-- end of results -->"
 QUESTIONS = {
-    "item-random": "One row a call, at random, dense",
-    "item-sequential": "One row a call, in order, dense",
-    "batch-dense": "512 rows a call, at random, dense",
-    "batch-csr": "512 rows a call, at random, CSR (the other loader: dense)",
+    "item-random": "One row per call, at random, dense",
+    "item-sequential": "One row per call, in order, dense",
+    "batch-dense": "512 rows per call, at random, dense",
+    "batch-csr": "512 rows per call, at random, CSR (the other loader: dense)",
     "csr-exact": "Epoch, CSR, equal genes, exact shuffle",
     "csr-blocks": "Epoch, CSR, equal genes, shuffled in blocks of 256",
     "csr-exact-256mib": "Epoch, CSR, exact shuffle within 256 MiB",
     "dense-exact": "Epoch, dense, inner join, exact shuffle",
     "dense-blocks": "Epoch, dense, inner join, shuffled in blocks of 256",
     "dense-weighted": "Epoch of weighted draws with replacement, dense, inner join",
-    "open": "Opening the collection (times a second)",
-    "python-item-random": "Python: one row a call, at random, dense",
-    "python-item-sequential": "Python: one row a call, in order, dense",
+    "open": "Opening the collection (times per second)",
+    "python-item-random": "Python: one row per call, at random, dense",
+    "python-item-sequential": "Python: one row per call, in order, dense",
     "python-dataloader-0-ours": "Python: torch's DataLoader without workers, dense, `collate_fn=mapped_anndata.collate`",
     "python-dataloader-0-torch": "Python: torch's DataLoader without workers, dense",
     "python-dataloader-2-ours": "Python: torch's DataLoader with two workers, dense, `collate_fn=mapped_anndata.collate`",
@@ -102,7 +102,7 @@ def table(records):
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     head = (
         f"\n{machine['processors']} x {machine['processor']}, {machine['memory_gib']} GiB, Linux {machine['kernel']}, "
-        f"rustc {machine['rustc']}; {versions}. Rows a second unless the title says otherwise; medians.\n"
+        f"rustc {machine['rustc']}; {versions}. Rows per second unless the title says otherwise; medians.\n"
     )
     return head + "\n".join(lines) + "\n"
 
@@ -132,7 +132,7 @@ def plot(records, ceiling):
         if not rows:
             continue
         scale = width / (1.1 * max(max(ours, theirs) for _, ours, theirs, _ in rows))
-        out.append(f'<text x="{left}" y="{y}" font-weight="bold">Epoch of {title}, rows a second</text>')
+        out.append(f'<text x="{left}" y="{y}" font-weight="bold">Epoch of {title}, rows per second</text>')
         y += 12
         for label, ours, theirs, top in rows:
             out.append(f'<text x="{left - 8}" y="{y + 20}" text-anchor="end">{escape(label)}</text>')
