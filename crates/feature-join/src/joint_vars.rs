@@ -236,10 +236,7 @@ mod tests {
         for lists in [[&["a"][..], &["b"]], [&["a"], &[]], [&[], &["a"]]] {
             let error = JointVars::new(Some(Join::Inner), &stores(&lists)).unwrap_err();
             assert_eq!(error, JoinError::Disjoint);
-            assert_eq!(
-                error.to_string(),
-                "The provided AnnData objects don't have shared variables.\nUse join='outer'."
-            );
+            assert!(error.to_string().contains("Join::Outer"), "{error}");
         }
     }
 
