@@ -11,9 +11,9 @@ use crate::JoinError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 // Exhaustive: there is no third way to join names.
 pub enum Join {
-    /// Those that every store has, in the order of the first store.
+    /// The variables that every store has, in the order of the first store.
     Inner,
-    /// Those that any store has, sorted by Unicode code point.
+    /// The variables that any store has, sorted by Unicode code point.
     Outer,
 }
 

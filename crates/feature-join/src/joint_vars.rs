@@ -1,4 +1,4 @@
-//! From the names of every store to the joint names and one map a store.
+//! Joins the names of all stores: makes the joint names, and one map per store.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -7,28 +7,28 @@ use crate::{ABSENT, Join, JoinError, VarMap, VarNames};
 
 /// The variables of several stores, joined.
 ///
-/// Immutable and cheap to clone: names and maps are shared, also between stores that list the same names.
+/// Immutable and cheap to clone: names and maps are shared, even between stores that list the same names.
 #[derive(Debug, Clone)]
 pub struct JointVars {
-    /// `None` if no join was asked for.
+    /// `None` if no join was requested.
     names: Option<Arc<VarNames>>,
     effective: Option<Join>,
     maps: Vec<Arc<VarMap>>,
 }
 
 impl JointVars {
-    /// Joins the variables of `stores`, one list of names a store.
+    /// Joins the variables of `stores`, one list of names per store.
     ///
-    /// - Where all lists are equal (same names, same order; so also where there is one store) nothing is joined:
-    ///   order and duplicates stay, every map is the identity, [`effective`](Self::effective) is `None`.
+    /// - If all lists are equal (same names, same order; always so for one store), nothing is joined: order and
+    ///   duplicates stay, every map is the identity, [`effective`](Self::effective) is `None`.
     /// - [`Join::Inner`]: the order of the first store, restricted to names that every store has.
-    /// - [`Join::Outer`]: all names, sorted by Unicode code point; but where the stores that have any names at all are
-    ///   equal, their order (as pandas does).
+    /// - [`Join::Outer`]: all names, sorted by Unicode code point. If all stores that have any names are equal, their
+    ///   order stays (as in pandas).
     /// - `None`: no joint variables; every map is the identity at its store's own width.
     ///
     /// # Errors
     ///
-    /// [`JoinError::NoStores`] for an empty slice. Where a join is needed: [`JoinError::DuplicateName`] for the first
+    /// [`JoinError::NoStores`] for an empty slice. If a join is needed: [`JoinError::DuplicateName`] for the first
     /// store that lists a name twice, and [`JoinError::Disjoint`] for an inner join without a shared name.
     /// [`JoinError::TooManyVars`] if a store or the joint table has more than `u32::MAX` variables.
     pub fn new(join: Option<Join>, stores: &[Arc<VarNames>]) -> Result<Self, JoinError> {
@@ -71,29 +71,29 @@ impl JointVars {
         })
     }
 
-    /// The joint names, `[n_vars]`; `None` if no join was asked for. Where nothing had to be joined this is the first
+    /// The joint names, `[n_vars]`; `None` if no join was requested. If nothing had to be joined, this is the first
     /// store's own list, shared.
     pub fn names(&self) -> Option<&Arc<VarNames>> {
         self.names.as_ref()
     }
 
-    /// The number of joint variables; `None` if no join was asked for.
+    /// The number of joint variables; `None` if no join was requested.
     pub fn n_vars(&self) -> Option<usize> {
         self.names.as_ref().map(|names| names.len())
     }
 
-    /// The join that takes place: `None` if none was asked for or if all lists of names are equal.
+    /// The join that takes place; `None` if no join was requested or if all lists of names are equal.
     pub fn effective(&self) -> Option<Join> {
         self.effective
     }
 
-    /// One map a store, `[n_stores]`, in the order given.
+    /// One map per store, `[n_stores]`, in the given order.
     pub fn maps(&self) -> &[Arc<VarMap>] {
         &self.maps
     }
 
-    /// Which joint variables the store measured, `[n_vars] bool`; all true unless the join is outer. Without a join
-    /// it has the store's own width. `None` if there is no such store.
+    /// Which joint variables the store measured, `[n_vars] bool`. All are true unless the join is outer. Without a
+    /// join, the mask has the store's own width. `None` if there is no such store.
     pub fn presence(&self, store: usize) -> Option<Vec<bool>> {
         self.maps.get(store).map(|map| map.presence())
     }
@@ -120,10 +120,10 @@ fn column_count(n_vars: usize) -> Result<u32, JoinError> {
     u32::try_from(n_vars).map_err(|_| JoinError::TooManyVars { n_vars })
 }
 
-/// The different lists among `stores`, by first appearance, and which of them each store has.
+/// The distinct lists among `stores`, by first appearance, and the list of each store.
 fn distinct(stores: &[Arc<VarNames>]) -> (Vec<&Arc<VarNames>>, Vec<usize>) {
     let mut distinct = Vec::new();
-    // Stores that share their list are recognised by address, so that it is hashed once and not once a store.
+    // Stores that share their list are recognised by address, so it is hashed only once.
     let mut by_address: HashMap<*const VarNames, usize> = HashMap::new();
     let mut by_content: HashMap<&VarNames, usize> = HashMap::new();
     let distinct_idx = stores
@@ -269,7 +269,7 @@ mod tests {
         assert_eq!(names(&joint), ["a", "b", "c"]);
     }
 
-    /// What `reduce(pandas.Index.union, ...)` of pandas 2.3.3 gives.
+    /// The result of `reduce(pandas.Index.union, ...)` in pandas 2.3.3.
     #[test]
     fn outer_with_stores_without_names() {
         type Case<'a> = (&'a [&'a [&'a str]], &'a [&'a str]);

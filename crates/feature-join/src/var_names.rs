@@ -5,7 +5,7 @@ use std::iter::FusedIterator;
 
 /// The variable names of one store, in file order. Duplicates and empty names are allowed.
 ///
-/// All names lie in one `String`, with one offset a name: 20,000 gene symbols take about 300 kB, in two allocations.
+/// All names lie in one `String`, with one offset per name: 20,000 gene symbols take about 300 kB, in two allocations.
 /// Equality compares names and order.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct VarNames {
@@ -48,7 +48,7 @@ impl VarNames {
 
     /// Whether no name is smaller than the one before it, by Unicode code point (`'10' < '9' < 'B' < '_' < 'a'`).
     pub fn is_sorted_ascending(&self) -> bool {
-        // UTF-8 was made so that the order of bytes is the order of code points.
+        // In UTF-8, the order of bytes is the order of code points.
         self.iter().is_sorted()
     }
 

@@ -1,4 +1,4 @@
-//! The join and the movement of rows, held against maps from name to value.
+//! Compares the join and the movement of rows with maps from name to value.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ fn store() -> impl Strategy<Value = Vec<&'static str>> {
     subsequence(NAMES.to_vec(), 0..=NAMES.len()).prop_shuffle()
 }
 
-/// One to four stores; often some of them equal.
+/// One to four stores, of which some are often equal.
 fn stores() -> impl Strategy<Value = Vec<Vec<&'static str>>> {
     prop::collection::vec(store(), 1..=4).prop_flat_map(|pool| {
         let n = pool.len();
@@ -34,8 +34,8 @@ fn joint(join: Join, stores: &[Vec<&str>]) -> Result<JointVars, JoinError> {
     JointVars::new(Some(join), &lists)
 }
 
-/// pandas: intersections keep the order of the first, unions go pair by pair and sort unless one side is empty or both
-/// are equal.
+/// As in pandas: intersections keep the order of the first store. Unions go pair by pair, and sort unless one side is
+/// empty or both are equal.
 fn naive_names(join: Join, stores: &[Vec<&'static str>]) -> Vec<&'static str> {
     let mut names = stores[0].clone();
     if stores.iter().all(|store| *store == names) {
