@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::demo_files::FILES;
 
-/// The demo collection as files. They go when this does.
+/// The demo collection as files. Dropping it deletes them.
 pub(crate) struct Demo {
     folder: TempDir,
 }

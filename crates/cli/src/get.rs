@@ -16,7 +16,7 @@ use crate::text;
 pub(crate) fn run(args: &GetArgs, json: bool, out: &mut impl Write) -> Result<()> {
     let opened = Opened::open(&args.paths, &args.collection)?;
     let cells = &opened.cells;
-    // All of them, before any result is printed.
+    // Reads all of them before any result is printed.
     for &index in &args.index {
         cells.locate(index)?;
     }

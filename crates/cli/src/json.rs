@@ -1,4 +1,4 @@
-//! Numbers, arrays and labels as JSON, written as they come: no tree in memory.
+//! Writes numbers, arrays and labels as JSON, one by one: there is no tree in memory.
 
 use std::io::{self, Write};
 
@@ -17,8 +17,8 @@ pub(crate) fn write_line(out: &mut impl Write, value: &impl Serialize) -> io::Re
     out.write_all(b"\n")
 }
 
-/// A number of a numpy type: in the shortest form that reads back in that type, NaN as null,
-/// infinities as texts.
+/// A number of a numpy type, in the shortest form that reads back in that type. NaN is null, and
+/// infinities are texts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Number(pub(crate) DType, pub(crate) NumericValue);
 

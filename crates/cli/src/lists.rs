@@ -1,7 +1,7 @@
-//! Lists of names on the command line: `,` stands between names, `=` behind a key, and `\` before
-//! one of them makes it a part of the name.
+//! Lists of names on the command line. `,` separates names, and `=` ends a key. A `\` before either
+//! makes it part of a name.
 
-/// What `\` may stand before; before anything else it is itself.
+/// The characters that `\` escapes. Before any other character, `\` stands for itself.
 const SPECIAL: [char; 4] = [',', '=', '|', '\\'];
 
 /// The names of a list.
@@ -16,13 +16,13 @@ pub(crate) fn split(list: &str) -> Vec<String> {
     names
 }
 
-/// A key and what stands behind its `=`; `None` without one.
+/// A key and the text behind its `=`; `None` if there is no `=`.
 pub(crate) fn key_and_value(text: &str) -> Option<(String, String)> {
     let (key, value) = cut(text, '=');
     Some((key, name(value?)))
 }
 
-/// A single name: nothing separates it from others, but it may be written as in a list.
+/// A single name. It needs no escapes, but may be escaped as in a list.
 pub(crate) fn name(text: &str) -> String {
     let mut name = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
