@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_disjoint_and_cover() {
+    fn split_parts_are_disjoint_and_complete() {
         for way in [
             SplitBy::Rows,
             SplitBy::Stratified("type".into()),
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn strata_keep_their_shares_and_groups_stay_whole() {
+    fn split_keeps_shares_of_strata_and_whole_groups() {
         for part in split(SplitBy::Stratified("type".into()), &[0.5, 0.5]) {
             assert_eq!(part.iter().filter(|&&row| row >= 80).count(), 10);
         }
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_balanced_sampler_ignores_missing_labels() {
+    fn balanced_sampler_ignores_missing_labels() {
         let Sampler::Weighted { weights, .. } =
             cells().balanced_sampler("donor").expect("a column")
         else {

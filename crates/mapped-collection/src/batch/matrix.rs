@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn matrix_type_error_says_what_there_is() {
+    fn matrix_type_error_names_the_actual_type() {
         let error = |error: MatrixTypeError| error.to_string();
         let way_out = ": choose both when the batch is read";
         assert_eq!(

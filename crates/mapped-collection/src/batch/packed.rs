@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_numbers_take_the_bytes_they_need_and_others_stay() {
+    fn packed_rows_shrink_whole_numbers_only() {
         assert_eq!(
             one_value_rows(&[0.0f32, 255.0, 256.0, 65_535.0, 65_536.0, 0.5, -1.0, -0.0]),
             [1, 1, 2, 2, 0, 0, 0, 0],
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn a_few_large_counts_do_not_widen_the_others() {
+    fn packed_rows_stay_narrow_beside_a_few_large_counts() {
         let row = |n_large: u32| {
             let value = |i| {
                 if i % 7 == 3 && i / 7 < n_large {
@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn long_rows_and_wide_matrices_come_back() {
+    fn packed_rows_round_trip_when_long_or_wide() {
         let long: Vec<(u32, f32)> = (0..60_000).map(|i| (i, i as f32 / 2.0)).collect();
         let short = vec![(65_535, 1.0)];
         round_trip(&[short.clone(), long, Vec::new(), short], 65_536);
@@ -422,7 +422,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_rows_come_back(
+        fn packed_rows_round_trip(
             rows in prop::collection::vec(
                 prop::collection::vec((0..500u32, any::<f32>()), 0..40), 0..20),
             wide in any::<bool>(),

@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn error_knows_its_file_whatever_the_stage() {
+    fn error_knows_its_file_at_every_stage() {
         let of = |kind| anndata_io::Error::new("a.h5ad", "X", kind);
         let opening = Error::from(OpenError::from(of(ErrorKind::NotFound)));
         assert!(opening.is_not_found() && !opening.is_closed());

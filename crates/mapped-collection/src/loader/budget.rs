@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn budget_has_room_up_to_the_rows_share() {
+    fn budget_has_room_up_to_the_share_of_rows() {
         let budget = budget(1000, 200, 10, 10);
         let rows = 800 - 8 * 10;
         assert!(budget.has_room(rows - 30, 10, 20));

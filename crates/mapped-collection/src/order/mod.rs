@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_of_rows_is_shuffled_as_its_positions_are() {
+    fn row_list_is_shuffled_like_its_positions() {
         let list: Arc<[u32]> = [7, 7, 3, 9].into();
         let order = Order::new(20, &Sampler::Rows(list.clone()), Shuffle::Exact, 5, 1);
         let expected = permutation_for(4, 5, 1, Purpose::Rows);

@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn readers_divide_the_batches_of_their_rank() {
+    fn schedule_readers_divide_the_batches_of_their_rank() {
         let reader = |number| Schedule {
             reader: Part { number, of: 2 },
             ..schedule(5, 2)
@@ -192,7 +192,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_row_comes_as_often_as_the_options_say(
+        fn schedule_has_every_row_as_often_as_the_options_say(
             n in 0..60usize, start in 0..60usize, batch_size in 1..9usize, world in 1..6usize,
             readers in 1..4usize, drop_last in any::<bool>(), pad in any::<bool>(),
         ) {

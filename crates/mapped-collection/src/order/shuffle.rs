@@ -140,7 +140,7 @@ mod tests {
     /// These orders must never change. `fixtures/generate/shuffle.py` computed them from the
     /// description alone.
     #[test]
-    fn the_order_of_a_seed_never_changes() {
+    fn permutation_of_a_seed_never_changes() {
         assert_eq!(permutation(10, 42, 0), [9, 5, 3, 8, 0, 4, 7, 6, 2, 1]);
         assert_eq!(permutation(10, 42, 1), [0, 9, 1, 2, 5, 8, 6, 4, 7, 3]);
         let large = permutation(100_000, 7, 3);
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn every_row_comes_once() {
+    fn permutation_has_every_row_once() {
         for n in [0, 1, 2, 1000, 32_768, 32_769, 200_000] {
             let mut order = permutation(n, 1, 2);
             order.sort_unstable();
@@ -166,7 +166,7 @@ mod tests {
     /// All 24 orders of four rows come about equally often. Chi-square with 23 degrees of freedom
     /// has its 99.9 % quantile at 49.7.
     #[test]
-    fn every_order_is_equally_likely() {
+    fn permutations_are_equally_likely() {
         let mut counts = std::collections::HashMap::new();
         for seed in 0..24_000 {
             *counts.entry(permutation(4, seed, 0)).or_insert(0i32) += 1;
@@ -182,7 +182,7 @@ mod tests {
     /// In a large shuffle, the new position of a row does not depend on its old one. The mean
     /// distance of two uniform positions is a third.
     #[test]
-    fn buckets_mix_over_the_whole_range() {
+    fn permutation_mixes_over_the_whole_range() {
         let n = 200_000u32;
         let order = permutation(n, 5, 0);
         let distance: f64 = order

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn draws_follow_the_weights() {
+    fn weighted_draws_follow_the_weights() {
         let weights = [0.5, 0.0, 3.0, 1.0, 0.25, 0.25];
         let n = 200_000;
         let counts = counts(&weighted_with_replacement(&weights, n, 9, 0), 6);
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn without_replacement_no_row_comes_twice_and_heavy_rows_come_first() {
+    fn draws_without_replacement_are_distinct_and_heavy_rows_come_first() {
         let mut weights = vec![1.0; 1000];
         weights[..100].fill(0.0);
         weights[900..].fill(50.0);
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_first_draw_without_replacement_follows_the_weights() {
+    fn first_draw_without_replacement_follows_the_weights() {
         let weights = [1.0, 2.0, 5.0];
         let mut first = [0.0f64; 3];
         (0..20_000).for_each(|seed| {

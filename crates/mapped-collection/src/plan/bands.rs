@@ -69,7 +69,7 @@ mod tests {
     use crate::testing::dense_plan;
 
     #[test]
-    fn overlap_is_what_lies_in_the_band_of_the_batch_before() {
+    fn overlap_is_the_part_in_the_last_band_of_the_batch_before() {
         let plan = dense_plan(&[10, 20, 5]);
         let overlap = |rows: &[usize], next: &[usize]| plan.overlap(rows, next);
         assert_eq!(overlap(&[3, 4], &[5, 9]), Overlap::All);

@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_are_read_by_the_labels_kind() {
+    fn filter_reads_texts_by_the_kind_of_the_label() {
         let text = |text: &str| LabelMatch::Text(text.to_owned());
         let float = |value, width| Label::float(value, width).expect("not NaN");
         assert!(matches_label(&Label::from(7), &text("7")));
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn exact_labels_keep_their_kind() {
+    fn filter_label_keeps_its_kind() {
         assert!(!matches_label(&Label::from(7), &LabelMatch::from("7")));
         assert!(matches_label(&Label::from(true), &LabelMatch::from(1)));
         assert!(!matches_label(

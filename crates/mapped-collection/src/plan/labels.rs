@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn merged_numbers_are_promoted_as_numpy_does() {
+    fn merged_numbers_are_promoted_as_in_numpy() {
         let ints = || {
             (
                 Some(column(Values::I64(vec![2, 3]), vec![1, 0])),

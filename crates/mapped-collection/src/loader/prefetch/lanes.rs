@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_task_is_taken_once_and_threads_help_out() {
+    fn lanes_hand_out_each_task_once_and_threads_help_out() {
         for (n_tasks, n_lanes) in [(0, 1), (1, 3), (10, 3), (100, 4)] {
             let mut lanes = TaskLanes::new(n_tasks, n_lanes);
             let mut taken: Vec<usize> = (0..)
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_goes_on_beside_its_last_task() {
+    fn lanes_continue_beside_the_last_task_of_a_thread() {
         let mut lanes = TaskLanes::new(10, 2);
         assert_eq!([lanes.next(0), lanes.next(1)], [Some(0), Some(5)]);
         assert_eq!([lanes.next(0), lanes.next(1)], [Some(1), Some(6)]);
