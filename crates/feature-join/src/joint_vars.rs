@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn one_store_keeps_order_and_duplicates_and_shares_its_names() {
+    fn single_store_keeps_order_and_duplicates_and_shares_its_names() {
         let given = stores(&[&["b", "a", "b"]]);
         let joint = JointVars::new(Some(Join::Outer), &given).unwrap();
         assert!(Arc::ptr_eq(joint.names().unwrap(), &given[0]));
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn inner_keeps_the_order_of_the_first_store() {
+    fn inner_join_keeps_the_order_of_the_first_store() {
         let joint = joined(Join::Inner, &[&["c", "a", "b", "x"], &["a", "y", "b", "c"]]);
         assert_eq!(joint.effective(), Some(Join::Inner));
         assert_eq!(names(&joint), ["c", "a", "b"]);
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn inner_of_disjoint_stores_is_an_error_also_with_an_empty_store() {
+    fn inner_join_of_disjoint_or_empty_stores_is_an_error() {
         for lists in [[&["a"][..], &["b"]], [&["a"], &[]], [&[], &["a"]]] {
             let error = JointVars::new(Some(Join::Inner), &stores(&lists)).unwrap_err();
             assert_eq!(error, JoinError::Disjoint);
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn outer_sorts_by_code_point() {
+    fn outer_join_sorts_by_code_point() {
         let joint = joined(
             Join::Outer,
             &[
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn outer_of_the_same_names_in_another_order_sorts() {
+    fn outer_join_sorts_equal_names_in_another_order() {
         let joint = joined(Join::Outer, &[&["b", "a", "c"], &["c", "b", "a"]]);
         assert_eq!(joint.effective(), Some(Join::Outer));
         assert_eq!(names(&joint), ["a", "b", "c"]);
@@ -271,7 +271,7 @@ mod tests {
 
     /// The result of `reduce(pandas.Index.union, ...)` in pandas 2.3.3.
     #[test]
-    fn outer_with_stores_without_names() {
+    fn outer_join_ignores_stores_without_names() {
         type Case<'a> = (&'a [&'a [&'a str]], &'a [&'a str]);
         let (empty, bac, cad): (&[&str], &[&str], &[&str]) =
             (&[], &["b", "a", "c"], &["c", "a", "d"]);
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn duplicates_are_an_error_where_a_join_is_needed() {
+    fn duplicates_are_an_error_if_a_join_is_needed() {
         let lists: &[&[&str]] = &[&["a"], &["a"], &["b", "a", "c", "a", "c"]];
         for join in [Join::Inner, Join::Outer] {
             let error = JointVars::new(Some(join), &stores(lists)).unwrap_err();
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn no_join_leaves_every_store_its_width() {
+    fn joint_vars_without_a_join_leave_every_width() {
         let joint = JointVars::new(None, &stores(&[&["a"], &["a", "b"]])).unwrap();
         assert_eq!((joint.names(), joint.n_vars()), (None, None));
         assert_eq!(joint.effective(), None);
@@ -339,13 +339,13 @@ mod tests {
     }
 
     #[test]
-    fn no_store_is_an_error() {
+    fn empty_list_of_stores_is_an_error() {
         assert_eq!(JointVars::new(None, &[]).unwrap_err(), JoinError::NoStores);
     }
 
     #[test]
     #[cfg(target_pointer_width = "64")]
-    fn more_variables_than_u32_are_an_error() {
+    fn variables_beyond_u32_are_an_error() {
         let n_vars = u32::MAX as usize;
         assert_eq!(column_count(n_vars), Ok(u32::MAX));
         let error = column_count(n_vars + 1).unwrap_err();

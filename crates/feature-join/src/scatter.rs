@@ -360,7 +360,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "one slot a joint variable")]
-    fn a_row_of_another_width_panics() {
+    fn row_of_another_width_panics() {
         let _ = swapped().scatter_dense(0, &[1_u8], &mut [0_u8; 3], |v| v);
     }
 }

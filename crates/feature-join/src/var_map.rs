@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_that_moves_nothing_is_the_identity() {
+    fn table_that_moves_nothing_is_the_identity() {
         let map = VarMap::from_table([0, 1, 2].into(), 3);
         assert!(map.is_identity() && map.is_monotonic());
         assert_eq!((map.n_file(), map.n_joint()), (3, 3));
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_in_both_directions() {
+    fn columns_map_in_both_directions() {
         let map = swapped();
         assert_eq!((map.n_file(), map.n_joint()), (4, 4));
         assert_eq!(map.file_to_joint(), Some(&[3, ABSENT, 0, 1][..]));
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn monotonic_ignores_dropped_columns() {
+    fn is_monotonic_ignores_dropped_columns() {
         assert!(VarMap::from_table([0, ABSENT, 2, ABSENT, 5].into(), 6).is_monotonic());
         assert!(VarMap::from_table([].into(), 6).is_monotonic());
         assert!(!swapped().is_monotonic());

@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_come_back_as_they_went_in() {
+    fn names_round_trip() {
         let given = ["b", "", "a", "é", "", "a"];
         let names = VarNames::from_iter(given);
         assert_eq!(names.len(), 6);
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn no_names() {
+    fn names_may_be_empty() {
         let names = VarNames::from_iter(Vec::<String>::new());
         assert!(names.is_empty());
         assert_eq!(names, VarNames::default());
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn equality_sees_where_names_are_cut_and_their_order() {
+    fn equality_compares_boundaries_and_order() {
         let names = VarNames::from_iter(["ab", "c"]);
         assert_eq!(names, VarNames::from_iter(["ab", "c"]));
         assert_ne!(names, VarNames::from_iter(["a", "bc"]));
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn sorted_by_code_point_not_strictly() {
+    fn is_sorted_allows_equal_names() {
         let ascending = ["10", "9", "9", "B", "_", "a", "é", "\u{fffd}", "\u{1f600}"];
         let names = VarNames::from_iter(ascending);
         assert!(names.is_sorted_ascending());

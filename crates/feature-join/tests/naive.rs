@@ -62,7 +62,7 @@ fn naive_names(join: Join, stores: &[Vec<&'static str>]) -> Vec<&'static str> {
 
 proptest! {
     #[test]
-    fn joint_names_and_positions(stores in stores(), join in join()) {
+    fn joint_vars_agree_with_the_model(stores in stores(), join in join()) {
         let expected = naive_names(join, &stores);
         let equal = stores.iter().all(|store| *store == stores[0]);
         let joint = match joint(join, &stores) {
@@ -163,7 +163,7 @@ proptest! {
     }
 
     #[test]
-    fn names_of_any_text(given in prop::collection::vec(".{0,6}", 0..12)) {
+    fn names_may_be_any_text(given in prop::collection::vec(".{0,6}", 0..12)) {
         let names = VarNames::from_iter(&given);
         prop_assert!(names.iter().eq(given.iter().map(String::as_str)));
         prop_assert_eq!(names.len(), given.len());
