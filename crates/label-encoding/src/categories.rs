@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_union_is_sorted_and_distinct() {
+    fn union_is_sorted_and_distinct() {
         let a = ["b", "10", "a"].map(Label::from);
         let b = ["9", "b", "b"].map(Label::from);
         let merged = Categories::merge(&[(0, &a[..]), (1, &[]), (2, &b[..])]).unwrap();
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn no_labels() {
+    fn categories_may_be_empty() {
         let merged = Categories::merge(&[(0, [])]).unwrap();
         assert!(merged.is_empty());
         assert_eq!(merged.kind(), None);
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_mixes_kinds_is_named_twice() {
+    fn store_that_mixes_kinds_is_named_twice() {
         let error = Categories::merge(&[(2, [Label::from("a"), Label::from(true)])]).unwrap_err();
         let expected = EncodingError::MixedKinds {
             first_store: 2,

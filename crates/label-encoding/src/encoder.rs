@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn the_unknown_label_leaves_no_gap_and_comes_first() {
+    fn unknown_label_leaves_no_gap_and_comes_first() {
         let encoder = encoder(&["c", "a", "b"], Some("b"));
         assert_eq!(
             entries(&encoder),
@@ -150,21 +150,21 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_label_that_does_not_occur_is_ignored() {
+    fn unknown_label_that_does_not_occur_is_ignored() {
         let encoder = encoder(&["a", "b"], Some("x"));
         assert_eq!(entries(&encoder), expected(&[("a", 0), ("b", 1)]));
         assert_eq!(encoder.encode(&Label::from("x")), None);
     }
 
     #[test]
-    fn nothing_to_encode() {
+    fn encoder_may_be_empty() {
         let encoder = encoder(&[], Some("x"));
         assert_eq!((encoder.n_classes(), encoder.entries().count()), (0, 0));
         assert_eq!(encoder.table(&[]), Ok(vec![]));
     }
 
     #[test]
-    fn the_unknown_label_alone() {
+    fn unknown_label_may_be_alone() {
         let encoder = encoder(&["x"], Some("x"));
         assert_eq!((encoder.n_classes(), encoder.classes()), (0, &[][..]));
         assert_eq!(entries(&encoder), expected(&[("x", -1)]));
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn many_labels_are_encoded_as_one() {
+    fn many_labels_are_encoded_like_one() {
         for n in [3, 3 * MOST_SEARCHED as i64] {
             let labels: Vec<Label> = (0..n).rev().map(Label::from).collect();
             let categories = Categories::merge(&[(0, labels.clone())]).unwrap();
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_follows_the_order_of_the_store() {
+    fn table_follows_the_order_of_the_store() {
         let encoder = encoder(&["a", "b", "c"], Some("a"));
         let table = encoder.table(&["c", "a", "b", "c"].map(Label::from));
         assert_eq!(table, Ok(vec![1, -1, 0, 1]));

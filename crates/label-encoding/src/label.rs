@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn ascending_list() {
+    fn labels_ascend() {
         let labels = [
             Label::from(false),
             Label::from(true),
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn nan_is_no_label() {
+    fn nan_is_not_a_label() {
         for width in [FloatWidth::F16, FloatWidth::F32, FloatWidth::F64] {
             assert_eq!(Label::float(f64::NAN, width), None);
             assert_eq!(Label::float(-f64::NAN, width), None);
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn texts() {
+    fn labels_print_as_in_python() {
         assert_eq!(Label::from(true).to_string(), "True");
         assert_eq!(Label::from(false).to_string(), "False");
         assert_eq!(Label::from(7_i64).to_string(), "7");

@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rarer_the_heavier() {
+    fn weights_grow_with_rarity() {
         let counted = count(&[(&[1, 1, 0, 1], &["a", "b", "never"])]).unwrap();
         assert_eq!(counted.classes(), ["b", "a"]);
         assert_eq!(counted.counts(), [3, 1]);
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scaler_evens_weights_out() {
+    fn scaler_evens_weights_out() {
         let counted = count(&[(&[1, 1, 0, 1], &["a", "b"])]).unwrap();
         assert_eq!(counted.weights(Some(3.0)), [0.5, 0.5, 0.75, 0.5]);
         assert_eq!(counted.by_class(Some(3.0))[1], ("a".to_owned(), 0.75));
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_is_the_class_nan_as_is_a_literal_nan() {
+    fn missing_and_literal_nan_are_one_class() {
         let counted = count(&[(&[MISSING, 0, 1, MISSING], &["nan", "a"])]).unwrap();
         assert_eq!(counted.classes(), ["nan", "a"]);
         assert_eq!(counted.counts(), [3, 1]);
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn no_rows() {
+    fn weights_of_no_rows_are_empty() {
         let counted = count(&[(&[], &["a"])]).unwrap();
         assert!(counted.weights(None).is_empty() && counted.by_class(None).is_empty());
     }
