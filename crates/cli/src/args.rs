@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn the_definition_is_sound() {
+    fn command_definition_is_sound() {
         Cli::command().debug_assert();
     }
 
@@ -430,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_is_split_at_the_first_equals_sign() {
+    fn filter_is_split_at_the_first_equals_sign() {
         let of = |key: &str, label: &str| FilterArg {
             key: key.to_owned(),
             label: label.to_owned(),
@@ -451,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_make_no_sense_are_refused() {
+    fn senseless_numbers_are_refused() {
         assert_eq!(positive("1.5"), Ok(1.5));
         assert!(
             ["0", "-1", "nan", "inf", "x"]

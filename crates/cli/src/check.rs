@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_of_the_table() {
+    fn table_row_lists_a_file() {
         let report = report("a", Values::I8(vec![1, 2]));
         let row = report.elements.iter().map(row).find(|row| row[0] == "X");
         let notes = "1 NaN, 1 infinite, 1 stored zero, 1 row out of order, 1 behind the last row";

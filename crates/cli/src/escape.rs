@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_obeys_is_written_out() {
+    fn control_characters_are_escaped() {
         let cases = [
             ("plain é 漢 ✓ a\\b", "plain é 漢 ✓ a\\b"),
             ("\x1b[2J", "\\x1b[2J"),

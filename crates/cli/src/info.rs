@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn the_join_in_words() {
+    fn join_is_put_in_words() {
         let same: [&[&str]; 2] = [&["A", "B"], &["A", "B"]];
         let differ: [&[&str]; 2] = [&["A", "B"], &["B", "C"]];
         let text = |genes, join| join_text(&open(genes, join));
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_in_json_and_their_order() {
+    fn json_keys_keep_their_order() {
         let cells = open([&["A", "B"], &["B"]], Some(Join::Inner));
         let keys = [Key::read(&cells, "kind").unwrap()];
         let mut out = Vec::new();
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_join_there_are_no_joint_genes() {
+    fn joint_genes_need_a_join() {
         let cells = open([&["A", "B"], &["B"]], None);
         let mut out = Vec::new();
         write_json(&cells, &[], true, &mut out).unwrap();
@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_in_words() {
+    fn key_is_put_in_words() {
         let cells = open([&["A"], &["A"]], Some(Join::Inner));
         let mut out = Vec::new();
         write_key(&cells, &Key::read(&cells, "kind").unwrap(), &mut out).unwrap();

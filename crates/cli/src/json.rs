@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_json_has_no_number_for() {
+    fn nan_and_infinities_have_a_json_form() {
         let (nan, inf) = (f64::NAN, f64::INFINITY);
         assert_eq!(
             list(Values::F64(vec![nan, inf, -inf])),
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_and_booleans() {
+    fn integers_and_booleans_are_written_exactly() {
         assert_eq!(
             list(Values::I64(vec![i64::MIN, 7])),
             "[-9223372036854775808,7]"
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_an_item() {
+    fn item_values_become_json() {
         let row = ItemValue::Row(Matrix::Dense {
             shape: vec![2],
             values: Values::F32(vec![1.5, 0.0]),

@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_backslash_makes_a_separator_part_of_a_name() {
+    fn backslash_makes_a_separator_part_of_a_name() {
         let cases: [(&str, &[&str]); 8] = [
             ("a,b", &["a", "b"]),
             ("age\\, years,b", &["age, years", "b"]),
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_can_be_typed() {
+    fn names_can_all_be_typed() {
         let names = [
             "a", "a,b", "a=b", "\\", "\\,", "a\\\\=|", "x\\y", ",", "é\\",
         ];
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_ends_at_the_first_equals_sign() {
+    fn key_ends_at_the_first_equals_sign() {
         let of = |key: &str, value: &str| Some((key.to_owned(), value.to_owned()));
         assert_eq!(key_and_value("a=b=c"), of("a", "b=c"));
         assert_eq!(key_and_value("a\\=b=c"), of("a=b", "c"));

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_label_belongs_to_a_key_only_if_that_is_read() {
+    fn unknown_label_belongs_to_a_key_only_if_the_key_is_read() {
         let obs = owned(&["a", "b"]);
         let one = owned(&["x"]);
         let all = |label: &str| Unknown::All(label.to_owned());
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_argument_is_an_empty_list() {
+    fn empty_argument_is_an_empty_list() {
         let mut args = CollectionArgs::default();
         assert_eq!(layers(&args), ["X"]);
         args.layers = Some(owned(&[""]));
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn the_demo_has_labels_unless_others_are_asked_for() {
+    fn demo_has_labels_unless_others_are_requested() {
         let args = demo_options(&CollectionArgs::default());
         assert_eq!(
             (args.obs, args.unknown_label),

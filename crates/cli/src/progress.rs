@@ -116,12 +116,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn work_gives_its_result() {
+    fn work_returns_its_result() {
         assert_eq!(while_waiting("counting", || 1 + 1), 2);
     }
 
     #[test]
-    fn nothing_is_shown_at_first() {
+    fn bar_is_hidden_at_first() {
         let mut progress = Progress::new(10);
         progress.advance(5);
         assert_eq!(progress.done, 5);
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn the_template_is_valid() {
+    fn template_is_valid() {
         let mut progress = Progress::new(10);
         progress.enabled = true;
         progress.started -= PATIENCE;

@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_in_words() {
+    fn batch_is_put_in_words() {
         let batch = cells().get_batch(&[2, 1, 0]).unwrap();
         let mut out = Vec::new();
         write_batch(&cells(), &batch, &mut out).unwrap();
@@ -342,7 +342,7 @@ its first 3 rows
     }
 
     #[test]
-    fn a_sum_takes_every_element_once() {
+    fn sum_takes_every_element_once() {
         let values: Vec<u16> = (0..100).collect();
         assert_eq!(sum(ValuesRef::U16(&values)), 4950.0);
         assert_eq!(sum(ValuesRef::F32(&[0.5; 13])), 6.5);
