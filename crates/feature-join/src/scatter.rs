@@ -84,8 +84,8 @@ impl VarMap {
         self.scatter_sparse_with(cols, values, dst_row, |slot, value| *slot = convert(value))
     }
 
-    /// As [`scatter_sparse`](Self::scatter_sparse), but `put` combines a slot with a value: `|slot, value| *slot +=
-    /// value` sums columns that are listed twice.
+    /// As [`scatter_sparse`](Self::scatter_sparse), but `put` combines a slot with a value:
+    /// `|slot, value| *slot += value` sums columns that are listed twice.
     ///
     /// # Errors
     ///

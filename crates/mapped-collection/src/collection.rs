@@ -28,7 +28,7 @@ use crate::plan::unmatched::UnmatchedLabel;
 ///
 /// Row `i` of the collection is a cell of one of the files, with its matrices joined to common
 /// variables and its labels encoded. Cloning is cheap, and all clones are one collection. It is
-/// safe to use from many threads and, without further ado, in forked processes.
+/// safe to use from many threads and, without any setup, in forked processes.
 ///
 /// # Differs from lamindb
 /// - Repeated column indices are summed, missing labels are never a class, an absent column counts
@@ -305,7 +305,8 @@ impl MappedCollection {
     }
 
     /// The labels of the filter and the unknown labels that no store has. Each comes with the
-    /// nearest label that a store has. Such a label lets no row pass, or makes no label unknown.
+    /// nearest label that a store has. In a filter, such a label lets no row pass; as an unknown
+    /// label, it has no effect.
     pub fn unmatched_labels(&self) -> &[UnmatchedLabel] {
         &self.plan().unmatched_labels
     }

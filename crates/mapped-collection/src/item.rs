@@ -41,7 +41,7 @@ impl Item {
         &self.entries
     }
 
-    /// The keys and values, by value.
+    /// The keys and values, owned.
     pub fn into_entries(self) -> Vec<(String, ItemValue)> {
         self.entries
     }

@@ -55,7 +55,7 @@ impl Matrix {
         values
     }
 
-    /// The stored elements, by value.
+    /// The stored elements, owned.
     pub fn into_values(self) -> Values {
         let (Matrix::Dense { values, .. } | Matrix::Csr { values, .. }) = self;
         values

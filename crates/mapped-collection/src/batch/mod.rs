@@ -84,7 +84,7 @@ impl BatchFormat {
         self
     }
 
-    /// Element type of all matrices. By default (`None`), the collection's.
+    /// The element type of all matrices. By default (`None`), that of the collection.
     pub fn dtype(mut self, dtype: impl Into<Option<DType>>) -> Self {
         self.dtype = dtype.into();
         self
@@ -122,7 +122,7 @@ pub struct Batch {
     /// For each row, its row in the store's file: `[n_obs]`.
     pub row_idx: Vec<u32>,
     /// The matrices by name: layers, then `obsm_` and a name. A matrix has one element type for all
-    /// rows: the `dtype` asked for, or numpy's promotion over all stores of the collection.
+    /// rows: the requested `dtype`, or numpy's promotion over all stores of the collection.
     pub matrices: Vec<(String, Matrix)>,
     /// The obs columns by name.
     pub obs: Vec<(String, BatchColumn)>,

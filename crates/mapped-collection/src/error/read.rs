@@ -36,7 +36,7 @@ pub enum ReadError {
         key: String,
         /// Two stores that differ.
         files: Box<(PathBuf, PathBuf)>,
-        /// What each of them has.
+        /// The form of the matrix in each of them.
         found: Box<(String, String)>,
     },
     /// Two entries of a batch have one name.

@@ -7,11 +7,11 @@ pub enum StateError {
     /// The state belongs to another collection, or to other options.
     #[error("the state cannot be resumed: {what} is {found}, expected {expected}")]
     Mismatch {
-        /// What differs.
+        /// The property that differs.
         what: &'static str,
-        /// What this loader has.
+        /// The value of this loader.
         expected: String,
-        /// What the state has.
+        /// The value of the state.
         found: String,
     },
     /// A sampler drew other rows for the epoch than those of the state.

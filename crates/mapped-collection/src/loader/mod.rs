@@ -1,4 +1,4 @@
-//! Epochs of batches: their rows, the memory and the distance of reading ahead, and resuming.
+//! Epochs of batches: their rows, how far ahead and in how much memory they are read, and resuming.
 //!
 //! Takes a [`Plan`] and [`LoaderOptions`]; returns an [`Epoch`], an iterator of batches.
 //!

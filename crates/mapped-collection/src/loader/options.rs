@@ -216,10 +216,10 @@ impl LoaderOptions {
         self
     }
 
-    /// The rank of this process when `world_size` processes train together. Step `s` is rows `[s *
-    /// world_size * batch_size, (s + 1) * world_size * batch_size)` of the order, and rank `r`
-    /// takes the r-th `batch_size` of them. The ranks divide a last step that is not full evenly,
-    /// unless it is [dropped](Self::drop_last).
+    /// The rank of this process when `world_size` processes train together. Step `s` is rows
+    /// `[s * world_size * batch_size, (s + 1) * world_size * batch_size)` of the order, and rank
+    /// `r` takes the r-th `batch_size` of them. The ranks divide a last step that is not full
+    /// evenly, unless it is [dropped](Self::drop_last).
     ///
     /// ```
     /// use mapped_collection::LoaderOptions;

@@ -7,7 +7,7 @@
 //! ```text
 //! Sampler ─▶ rows ─┐
 //!                  ├─▶ Order ─▶ Schedule ─▶ the rows of batch 0, 1, 2, … of one rank and reader
-//! Shuffle, seed ───┘   4 B a row
+//! Shuffle, seed ───┘   4 B per row
 //! ```
 
 pub(crate) mod blocks;

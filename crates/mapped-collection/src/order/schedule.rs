@@ -23,7 +23,7 @@ impl Part {
 #[derive(Debug, Clone)]
 pub(crate) struct Schedule {
     pub(crate) order: Order,
-    /// The first position; the epoch goes on from here.
+    /// The first position, where the epoch begins or continues.
     pub(crate) start: usize,
     pub(crate) batch_size: usize,
     pub(crate) drop_last: bool,
