@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the benchmarks of `benches/`, with all that they need.
+//! `cargo xtask bench`: runs the benchmarks of `benches/`, and prepares everything that they need.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,11 +11,11 @@ use crate::{Result, root};
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Small data and few repetitions, a minute or ten in all: whether everything runs, not how
-    /// fast. Writes to `target/bench-results`.
+    /// Use small data and few repetitions, for one to ten minutes in all: checks that everything runs, not how fast.
+    /// Writes to `target/bench-results`.
     #[arg(long)]
     quick: bool,
-    /// Tasks whose name matches this pattern; `benches/compare.py --list` names them.
+    /// Run only tasks whose name matches this pattern; `benches/compare.py --list` lists them.
     #[arg(long)]
     only: Option<String>,
 }
@@ -104,7 +104,7 @@ fn report(mut command: Command, results: &Path, size: &str, benches: &Path, quic
     step::run(&mut command)
 }
 
-/// Where cargo puts what it builds: this program lies in a folder of it.
+/// The folder of cargo's build output. This program lies in a folder of it.
 fn target_folder() -> Result<PathBuf> {
     let program =
         std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))?;

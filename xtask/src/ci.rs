@@ -1,4 +1,5 @@
-//! `cargo xtask ci`: format and lints of Rust and Python, documentation, each crate alone, fixtures, tests, also those that need torch.
+//! `cargo xtask ci`: checks the format and lints of Rust and Python, the documentation, each crate alone and the
+//! fixtures, and runs all tests, including those that need torch.
 
 use std::path::Path;
 
@@ -25,7 +26,7 @@ pub(crate) fn run() -> Result {
         let args = [
             "clippy",
             "--workspace",
-            // Needs cmake: linted with the HDF5 C library below.
+            // Needs cmake, so it is linted below, with the HDF5 C library.
             "--exclude",
             "differential",
             "--all-targets",

@@ -1,4 +1,4 @@
-//! Dependencies: licences, sources, bans, and advisories where their database can be reached.
+//! Checks dependencies: licences, sources and bans, and advisories if their database can be reached.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,7 +8,7 @@ use crate::{Result, root};
 
 const VERSION: &str = "0.20.2";
 
-/// Holds the dependencies against `deny.toml`.
+/// Checks the dependencies against `deny.toml`.
 pub(crate) fn run() -> Result {
     let deny = installed(&root())?;
     let check = |what: &[&str]| {
@@ -39,7 +39,7 @@ pub(crate) fn run() -> Result {
     Err(format!("advisories:\n{text}"))
 }
 
-/// The program, installed below `target` when it is not there yet.
+/// The program. Installs it below `target` if it is not there yet.
 fn installed(root: &Path) -> Result<PathBuf> {
     let tools = root.join("target/tools");
     let deny = tools.join("bin/cargo-deny");

@@ -1,7 +1,7 @@
-//! What needs a second reader: `cargo xtask differential`, which runs `tools/differential`, and the tests with the HDF5 C
-//! library and zarrs.
+//! The checks that need a second reader: `cargo xtask differential`, which runs `tools/differential`, and the tests
+//! with the HDF5 C library and zarrs.
 //!
-//! The C library's build needs cmake. Where there is no cmake, one from PyPI is put on the path.
+//! The build of the C library needs cmake. If there is no cmake, one from PyPI is put on the path.
 
 use std::ffi::OsString;
 use std::process::{Command, Stdio};
@@ -14,12 +14,12 @@ use crate::step::{self, cargo};
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// What `tools/differential` is given: `hdf5 --help` lists its options.
+    /// The arguments of `tools/differential`; `hdf5 --help` lists its options.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
     args: Vec<OsString>,
 }
 
-/// Runs the tool where the command was started, since paths are relative to that.
+/// Runs the tool in the folder where the command was started: paths are relative to it.
 pub(crate) fn run(options: &Options) -> Result {
     let here = std::env::current_dir().map_err(|error| error.to_string())?;
     let manifest = crate::root().join("Cargo.toml");
@@ -39,7 +39,7 @@ pub(crate) fn fixtures(format: &str, mutants: u64) -> Result {
     })
 }
 
-/// Lints and tests what there is only with the C library and zarrs.
+/// Lints and tests the code that exists only with the C library and zarrs.
 pub(crate) fn test() -> Result {
     let library = ["--package", "anndata-io", "--package", "mapped-collection"];
     let library = [
@@ -61,7 +61,7 @@ pub(crate) fn test() -> Result {
     step::run(with_cmake(&["test"])?.args(tool))
 }
 
-/// Cargo with cmake on its path: the one that is there, or one in an environment below `target/venvs`.
+/// Cargo with cmake on its path: an installed one, or one in an environment below `target/venvs`.
 fn with_cmake(args: &[&str]) -> Result<Command> {
     let mut command = cargo(args);
     let mut probe = Command::new("cmake");

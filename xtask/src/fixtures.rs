@@ -1,4 +1,4 @@
-//! `cargo xtask fixtures`: write the golden files again, or check that they are as recorded.
+//! `cargo xtask fixtures`: writes the golden files again, or checks that they are as recorded.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,8 +8,8 @@ use crate::manifest::{self, Difference};
 use crate::python::Venv;
 use crate::step::step;
 
-/// The scripts in the order they run, since later ones read what earlier ones wrote, each with the
-/// anndata of its environment.
+/// The scripts in running order, each with the anndata of its environment. Later scripts read the files of earlier
+/// ones.
 const SCRIPTS: [(&str, &str); 12] = [
     ("stores_0_6_0.py", "0.6.0"),
     ("stores_0_6.py", "0.6"),
@@ -25,8 +25,8 @@ const SCRIPTS: [(&str, &str); 12] = [
     ("demo.py", "0.12"),
 ];
 
-/// The environments: a version of anndata, and the 11 of the Python 3.11 that it runs in. 0.12 is the
-/// one with the reference.
+/// The environments: a version of anndata, and the minor version of its Python, such as 11 for 3.11. The reference is
+/// in 0.12.
 const ENVIRONMENTS: [(&str, u32); 7] = [
     ("0.6.0", 7),
     ("0.6", 7),
@@ -49,7 +49,7 @@ pub(crate) fn write(root: &Path) -> Result {
         })?;
         venvs.insert(anndata, venv);
     }
-    // What no script writes any more must not stay behind.
+    // Files that no script writes any longer must not stay behind.
     for covered in manifest::COVERED {
         remove(&root.join(covered))?;
     }

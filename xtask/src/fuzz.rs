@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: hostile files without end.
+//! `cargo xtask fuzz`: reads hostile files until the time is over.
 
 use clap::Args;
 
@@ -10,7 +10,7 @@ pub(crate) struct Options {
     /// How long to go on.
     #[arg(long, default_value_t = 600)]
     seconds: u64,
-    /// Another seed gives other mutants; the same one gives the same.
+    /// Another seed makes other mutants; the same seed makes the same ones.
     #[arg(long, default_value_t = 2)]
     seed: u64,
     /// Only fixtures whose path contains this.

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// What went wrong, for whoever runs the command.
+/// The error, for the person who runs the command.
 type Result<T = ()> = std::result::Result<T, String>;
 
 /// Development commands of the workspace.
@@ -53,7 +53,7 @@ enum Command {
     /// Read files by two readers and compare everything that they return (`tools/differential`); needs a C compiler and,
     /// where cmake is not installed, Python 3.11.
     Differential(differential::Options),
-    /// Read hostile files, mutants of all fixtures, for as long as it is told to; failures go to `target/fuzz`.
+    /// Read hostile files, mutants of all fixtures, for a given time; failures go to `target/fuzz`.
     Fuzz(fuzz::Options),
     /// Time this workspace against other loaders, in turns; needs Python 3.12 and 30 GB of disk.
     Bench(bench::Options),

@@ -11,7 +11,7 @@ use crate::Result;
 /// Where the manifest lies, from the root of the workspace.
 pub(crate) const PATH: &str = "fixtures/SHA256SUMS";
 
-/// What it covers: folders and files, from the root of the workspace.
+/// The folders and files that it covers, from the root of the workspace.
 pub(crate) const COVERED: [&str; 7] = [
     "crates/cli/demo",
     "crates/cli/src/demo_files.rs",
@@ -25,7 +25,7 @@ pub(crate) const COVERED: [&str; 7] = [
 /// Path from the root (with `/`) to hash (lowercase hexadecimal).
 pub(crate) type Hashes = BTreeMap<String, String>;
 
-/// The hashes of the files that are there now.
+/// The hashes of the present files.
 pub(crate) fn compute(root: &Path) -> Result<Hashes> {
     let mut hashes = Hashes::new();
     for covered in COVERED {
@@ -55,7 +55,7 @@ fn add(root: &Path, relative: &str, hashes: &mut Hashes) -> Result {
     Ok(())
 }
 
-/// The text of a manifest, a line for each file.
+/// The text of a manifest, one line per file.
 pub(crate) fn to_text(hashes: &Hashes) -> String {
     hashes
         .iter()
@@ -84,7 +84,7 @@ pub(crate) struct Difference {
 }
 
 impl Difference {
-    /// Compares what is recorded with what was found.
+    /// Compares the recorded hashes with the present ones.
     pub(crate) fn between(recorded: &Hashes, found: &Hashes) -> Self {
         let mut difference = Self::default();
         for (path, hash) in recorded {
@@ -99,7 +99,7 @@ impl Difference {
         difference
     }
 
-    /// Whether there is none.
+    /// Whether there is no difference.
     pub(crate) fn is_empty(&self) -> bool {
         self == &Self::default()
     }

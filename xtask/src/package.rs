@@ -61,10 +61,10 @@ pub(crate) fn test(python: Python, mut line: impl FnMut(&str)) -> Result {
     tested.and(with_torch)
 }
 
-/// Builds the wheel as tests are built, so that both share what cargo has compiled.
+/// Builds the wheel with the profile of the tests, so that both share cargo's output.
 fn build(venv: &Venv, package: &Path) -> Result<PathBuf> {
     let wheels = root().join("target/wheels");
-    // What an earlier version left behind must not be taken for this one.
+    // A wheel of an earlier version must not be taken for this one.
     let _ = std::fs::remove_dir_all(&wheels);
     let mut maturin = Command::new(venv.python());
     maturin.args(["-m", "maturin", "build", "--quiet", "--profile", "dev"]);

@@ -6,15 +6,15 @@ use std::process::{Command, Stdio};
 use crate::Result;
 use crate::step;
 
-/// A virtual environment that holds what a requirements file pins.
+/// A virtual environment with the packages that a requirements file pins.
 #[derive(Debug)]
 pub(crate) struct Venv {
     python: PathBuf,
 }
 
 impl Venv {
-    /// Makes the environment `target/venvs/<name>`, or takes the one that is there when its
-    /// requirements are still the same. `minor` is the 11 of Python 3.11.
+    /// Makes the environment `target/venvs/<name>`, or takes the existing one if its requirements are still the same.
+    /// `minor` is the 11 of Python 3.11.
     pub(crate) fn prepare_named(
         root: &Path,
         name: &str,
@@ -46,7 +46,7 @@ impl Venv {
             "-r",
         ];
         step::run(Command::new(&venv.python).args(pip).arg(requirements))?;
-        // Written last: an installation that was cut short is made again.
+        // Written last, so that an interrupted installation is made again.
         std::fs::write(&stamp, wanted)
             .map_err(|error| format!("cannot write {}: {error}", stamp.display()))?;
         Ok(venv)
@@ -65,7 +65,7 @@ impl Venv {
     }
 }
 
-/// A working `python3.<minor>`: on the path, or among the versions that pyenv installed.
+/// A working `python3.<minor>`, on the path or among the versions that pyenv installed.
 fn find(minor: u32) -> Result<PathBuf> {
     let name = format!("python3.{minor}");
     let pyenv = std::env::var_os("PYENV_ROOT").map(PathBuf::from);

@@ -72,7 +72,7 @@ fn readme(name: &str, source: &str) -> String {
     text
 }
 
-/// A line without its links to Rust paths: their texts stay. Links to addresses stay as they are.
+/// A line without its links to Rust paths; the texts of the links stay. Links to addresses stay as they are.
 fn without_paths(line: &str) -> String {
     let mut text = String::new();
     let mut rest = line;
@@ -95,7 +95,7 @@ fn without_paths(line: &str) -> String {
                 text.push_str(name);
                 rest = after;
             }
-            // A link to a path begins with code; other brackets are no links.
+            // A link to a path begins with code. Other brackets are not links.
             None if name.starts_with('`') => {
                 text.push_str(name);
                 rest = after;

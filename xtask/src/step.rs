@@ -1,4 +1,4 @@
-//! Running other programs, each as a step that says what it is and how long it took.
+//! Runs other programs, each as a step with a heading and its time.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -26,7 +26,7 @@ pub(crate) fn step<T>(name: &str, body: impl FnOnce() -> Result<T>) -> Result<T>
     result
 }
 
-/// Runs a program with its output shown; an exit status that is not zero is an error.
+/// Runs a program and shows its output. A nonzero exit status is an error.
 pub(crate) fn run(command: &mut Command) -> Result {
     let status = command
         .status()
@@ -38,7 +38,7 @@ pub(crate) fn run(command: &mut Command) -> Result {
     }
 }
 
-/// As [`run`], and hands every line of the standard output to `line` too.
+/// As [`run`], but also passes every line of the standard output to `line`.
 pub(crate) fn run_lines(command: &mut Command, mut line: impl FnMut(&str)) -> Result {
     let mut child = command
         .stdout(Stdio::piped())

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every test of the crates and of the Python package, with one summary at the end.
+//! `cargo xtask test`: runs every test of the crates and of the Python package, and prints one summary at the end.
 
 use crate::step::{cargo, run_lines, step};
 use crate::{Result, package};
@@ -12,8 +12,7 @@ struct Summary {
 }
 
 impl Summary {
-    /// Adds the last line of a pytest run, such as `1 failed, 30 passed, 2 skipped in 1.20s`; others
-    /// count nothing.
+    /// Adds the last line of a pytest run, such as `1 failed, 30 passed, 2 skipped in 1.20s`. Ignores other lines.
     fn add_pytest(&mut self, line: &str) {
         let line = line.trim_matches(['=', ' ']);
         let Some((counts, _)) = line.rsplit_once(" in ") else {
@@ -36,7 +35,7 @@ impl Summary {
         }
     }
 
-    /// Adds a line such as `test result: ok. 3 passed; 0 failed; 1 ignored; …`; others count nothing.
+    /// Adds a line such as `test result: ok. 3 passed; 0 failed; 1 ignored; …`. Ignores other lines.
     fn add(&mut self, line: &str) {
         let Some(counts) = line.trim().strip_prefix("test result: ") else {
             return;
@@ -59,9 +58,9 @@ impl Summary {
 /// Which tests of the Python package run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Python {
-    /// Those that need numpy, anndata and the reference.
+    /// The tests that need numpy, anndata and the reference.
     Base,
-    /// Those that need torch, too.
+    /// The tests that need torch as well.
     All,
 }
 

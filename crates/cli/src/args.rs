@@ -30,13 +30,13 @@ pub(crate) enum Command {
     /// Show single rows: matrices and labels, as a model would get them.
     #[command(after_help = GET_EXAMPLES)]
     Get(GetArgs),
-    /// Count labels and compute their weights, the rarer the heavier.
+    /// Count labels and compute their weights: rare labels weigh more.
     #[command(after_help = WEIGHTS_EXAMPLES)]
     Weights(WeightsArgs),
-    /// Stream all rows in batches, and tell how fast and what the first batch is like.
+    /// Stream all rows in batches; report the speed and the first batch.
     #[command(after_help = STREAM_EXAMPLES)]
     Stream(StreamArgs),
-    /// Read all of every file, and list everything that is wrong with it.
+    /// Read all of every file, and list every fault.
     #[command(after_help = CHECK_EXAMPLES)]
     Check(CheckArgs),
 }
@@ -208,7 +208,7 @@ pub(crate) struct StreamArgs {
     /// Memory for everything read ahead, such as 256MiB or 1GiB.
     #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = bytes)]
     pub(crate) memory: usize,
-    /// The part to stream, when --world-size processes share an epoch.
+    /// The part to stream when --world-size processes share an epoch.
     #[arg(long, value_name = "R", default_value_t = 0)]
     pub(crate) rank: usize,
     /// Processes that share an epoch.
@@ -227,7 +227,7 @@ pub(crate) struct StreamArgs {
     pub(crate) collection: CollectionArgs,
 }
 
-/// What all subcommands share: how files become a collection.
+/// The options that all subcommands share: how files become a collection.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Collection")]
 pub(crate) struct CollectionArgs {
@@ -247,8 +247,7 @@ pub(crate) struct CollectionArgs {
     /// some of --obs, comma-separated.
     #[arg(long, value_name = "KEYS", default_value = "all", value_parser = encode_labels)]
     pub(crate) encode_labels: EncodeArg,
-    /// The label that is encoded to -1, in all columns or as KEY=LABEL in one of --obs;
-    /// repeatable.
+    /// The label that is encoded as -1, in all columns or as KEY=LABEL in one of --obs; repeatable.
     #[arg(long, value_name = "[KEY=]LABEL")]
     pub(crate) unknown_label: Vec<String>,
     /// Keep only cells with this label, or with @missing those without one; repeatable: labels
@@ -258,12 +257,12 @@ pub(crate) struct CollectionArgs {
     /// Element type of all matrices, as numpy names it, such as float32 [default: the files']
     #[arg(long, value_name = "TYPE")]
     pub(crate) dtype: Option<DType>,
-    /// What reads HDF5: pure Rust, the C library, or the library where the former refuses; the
-    /// library is there in builds with the feature libhdf5.
+    /// Reader of HDF5: pure Rust, the C library, or the library where pure Rust refuses a file; the
+    /// library needs a build with the feature libhdf5.
     #[arg(long, value_enum, default_value = "pure")]
     pub(crate) hdf5: Hdf5Arg,
-    /// What reads zarr: this program itself, zarrs, or zarrs where the former refuses; zarrs is there in builds with the
-    /// feature zarrs.
+    /// Reader of zarr: this program itself, zarrs, or zarrs where this program refuses an array;
+    /// zarrs needs a build with the feature zarrs.
     #[arg(long, value_enum, default_value = "pure")]
     pub(crate) zarr: ZarrArg,
 }
@@ -286,7 +285,7 @@ impl From<JoinArg> for Option<Join> {
     }
 }
 
-/// Which rows are drawn, by the labels of a column.
+/// Rows to draw, by the labels of a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SamplerArg {
     Weighted(String),
@@ -333,7 +332,7 @@ impl From<OutputArg> for MatrixFormat {
     }
 }
 
-/// Which labels are encoded.
+/// The labels to encode.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) enum EncodeArg {
     #[default]
@@ -349,7 +348,7 @@ fn encode_labels(text: &str) -> Result<EncodeArg, String> {
     })
 }
 
-/// A label that passes, by column.
+/// A label that passes a filter, by column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FilterArg {
     pub(crate) key: String,
@@ -415,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn the_definition_is_sound() {
+    fn command_definition_is_sound() {
         Cli::command().debug_assert();
     }
 
@@ -431,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_is_split_at_the_first_equals_sign() {
+    fn filter_is_split_at_the_first_equals_sign() {
         let of = |key: &str, label: &str| FilterArg {
             key: key.to_owned(),
             label: label.to_owned(),
@@ -452,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_make_no_sense_are_refused() {
+    fn senseless_numbers_are_refused() {
         assert_eq!(positive("1.5"), Ok(1.5));
         assert!(
             ["0", "-1", "nan", "inf", "x"]

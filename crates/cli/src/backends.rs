@@ -1,4 +1,4 @@
-//! `--hdf5` and `--zarr`: what reads each format.
+//! `--hdf5` and `--zarr`: the reader of each format.
 
 use clap::ValueEnum;
 use mapped_anndata::{Hdf5Backend, ZarrBackend};

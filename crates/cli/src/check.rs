@@ -1,4 +1,4 @@
-//! `check`: everything in files read, and every fault in them.
+//! `check`: reads everything in files, and lists every fault.
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &CheckArgs, json: bool, out: &mut impl Write) -> Result<
         } else {
             write_file(&report, out)?;
         }
-        // What was found so far stands there, however long the next file takes.
+        // Shows the findings so far, however long the next file takes.
         out.flush()?;
         reports.push(report);
     }
@@ -87,17 +87,17 @@ fn in_all(n_faults: u64, reports: &[CheckReport]) -> String {
         0 => "no faults".to_owned(),
         _ => {
             let n_faults = text::count(usize::try_from(n_faults).unwrap_or(usize::MAX), "fault");
-            // Files without faults of their own may have one together.
+            // Files without faults of their own may still not fit together.
             let n_files = if n_files == 0 { reports.len() } else { n_files };
             format!("{n_faults} in {}", text::count(n_files, "file"))
         }
     }
 }
 
-/// What keeps the files that could be opened from being one collection.
+/// The reasons why the files that could be opened are not one collection.
 #[derive(Default)]
 struct Together {
-    /// Names of genes that repeat, where a join needs each once.
+    /// Gene names that repeat, while a join needs each once.
     faults: Vec<String>,
     /// Joins without a shared gene, and columns of obs whose labels have no common order.
     notices: Vec<String>,
@@ -124,12 +124,12 @@ impl Together {
 
     fn add(&mut self, what: &str, opened: std::result::Result<MappedCollection, Error>) {
         match opened {
-            // Faults of single files are listed with them.
+            // The faults of a single file are listed with that file.
             Ok(_) => {}
             Err(error) if error.file().is_some() => {}
             Err(error @ Error::Open(OpenError::DuplicateVariable { .. })) => {
                 let fault = one_line(&error);
-                // The same for either join.
+                // The same for both joins.
                 if !self.faults.contains(&fault) {
                     self.faults.push(fault);
                 }
@@ -161,7 +161,7 @@ fn one_line(error: &(dyn std::error::Error + 'static)) -> String {
     messages(error).join(": ")
 }
 
-/// What is wrong with an element, without the file, which stands above it.
+/// The error of an element, without the name of the file, which stands above it.
 fn without_file(error: &FileError) -> String {
     let mut text = escape(&error.kind().to_string()).into_owned();
     if !error.element().is_empty() {
@@ -227,7 +227,7 @@ fn dtype_name(element: &ElementReport) -> &'static str {
     element.dtype.map_or("text", DType::name)
 }
 
-/// What is worth knowing, in words.
+/// The notes, in words.
 fn notes(element: &ElementReport) -> String {
     let ElementCounts {
         nan,
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_of_the_table() {
+    fn table_row_lists_a_file() {
         let report = report("a", Values::I8(vec![1, 2]));
         let row = report.elements.iter().map(row).find(|row| row[0] == "X");
         let notes = "1 NaN, 1 infinite, 1 stored zero, 1 row out of order, 1 behind the last row";

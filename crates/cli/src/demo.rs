@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::demo_files::FILES;
 
-/// The demo collection as files. They go when this does.
+/// The demo collection as files. Dropping it deletes them.
 pub(crate) struct Demo {
     folder: TempDir,
 }
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn it_lies_in_a_folder_that_goes_with_it() {
+    fn demo_folder_is_deleted_with_the_demo() {
         let demo = Demo::extract().unwrap();
         let paths = demo.paths();
         assert!(paths.iter().all(|path| path.exists()));

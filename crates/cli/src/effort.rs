@@ -1,4 +1,4 @@
-//! What an epoch cost, and how well its labels were mixed.
+//! The cost of an epoch, and how well its labels were mixed.
 
 use mapped_anndata::{Batch, MappedCollection, permutation};
 use serde::Serialize;
@@ -7,7 +7,7 @@ use crate::Result;
 use crate::escape::escape;
 use crate::text;
 
-/// What was read.
+/// Counts of what was read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Counts {
     chunks_decoded: u64,
@@ -26,7 +26,7 @@ impl Counts {
         }
     }
 
-    /// What was read after `before`.
+    /// The counts since `before`.
     pub(crate) fn since(&self, before: &Counts) -> Counts {
         Counts {
             chunks_decoded: self.chunks_decoded - before.chunks_decoded,

@@ -1,5 +1,5 @@
-//! Texts of strangers on a terminal: names, labels and paths of files may hold what a terminal
-//! obeys, or what hides or turns around other text.
+//! Shows untrusted text on a terminal. Names, labels and paths of files may hold characters that a
+//! terminal obeys, or that hide or reverse other text.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -7,8 +7,8 @@ use std::io;
 
 use serde_json::ser::{CompactFormatter, Formatter};
 
-/// Whether a character does something instead of standing there: controls, marks of direction,
-/// what has no width, and separators of lines.
+/// Whether a character acts instead of being shown: controls, direction marks, zero-width
+/// characters and line separators.
 fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -16,12 +16,12 @@ fn is_unsafe(c: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }
 
-/// A text on one line, with such characters as Python writes them: `\n`, `\x1b`, `\u202e`.
+/// A text on one line. Such characters are written as in Python: `\n`, `\x1b`, `\u202e`.
 pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     escape_but(text, |_| false)
 }
 
-/// The same of a text of several lines.
+/// The same for a text of several lines.
 pub(crate) fn escape_lines(text: &str) -> Cow<'_, str> {
     escape_but(text, |c| c == '\n')
 }
@@ -46,8 +46,7 @@ fn escape_but(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// JSON on one line, in which such characters are escaped, too: `serde_json` leaves those beyond
-/// the first 32 as they are.
+/// JSON on one line, with such characters escaped as well: `serde_json` escapes only the first 32.
 pub(crate) struct SafeJson;
 
 impl Formatter for SafeJson {
@@ -77,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_obeys_is_written_out() {
+    fn control_characters_are_escaped() {
         let cases = [
             ("plain é 漢 ✓ a\\b", "plain é 漢 ✓ a\\b"),
             ("\x1b[2J", "\\x1b[2J"),

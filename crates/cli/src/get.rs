@@ -16,7 +16,7 @@ use crate::text;
 pub(crate) fn run(args: &GetArgs, json: bool, out: &mut impl Write) -> Result<()> {
     let opened = Opened::open(&args.paths, &args.collection)?;
     let cells = &opened.cells;
-    // All of them, before any result is printed.
+    // Reads all of them before any result is printed.
     for &index in &args.index {
         cells.locate(index)?;
     }
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn an_item_is_an_object() {
+    fn item_is_an_object() {
         let rows = [0, 1].map(|i| serde_json::to_string(&Row(&cells().get(i).unwrap())).unwrap());
         assert_eq!(rows[0], r#"{"_store_idx":0,"X":[0.5,null],"cell_type":1}"#);
         assert_eq!(
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn an_item_in_words() {
+    fn item_is_put_in_words() {
         let mut out = Vec::new();
         write_entries(&cells(), &cells().get(0).unwrap(), &mut out).unwrap();
         let expected = "  X          [2] float32, 100.0% nonzero: 0.5 nan\n  cell_type  1 (T)\n";

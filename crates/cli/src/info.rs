@@ -1,4 +1,4 @@
-//! `info`: what a collection is.
+//! `info`: describes a collection.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -18,7 +18,7 @@ use crate::progress::while_waiting;
 use crate::report::warning;
 use crate::text;
 
-/// Labels of a key that are shown to people.
+/// The most labels of a key that are shown to people.
 const N_LABELS: usize = 20;
 
 pub(crate) fn run(args: &InfoArgs, json: bool, out: &mut impl Write) -> Result<()> {
@@ -34,19 +34,19 @@ pub(crate) fn run(args: &InfoArgs, json: bool, out: &mut impl Write) -> Result<(
 /// A label column.
 struct Key<'a> {
     name: &'a str,
-    /// Of the whole files; `None` where stores have labels of different kinds, which have no
-    /// common order.
+    /// The categories of the whole files; `None` if the labels of stores differ in kind, and so
+    /// have no common order.
     categories: Option<Categories>,
-    /// Labels of the rows that the filter keeps, in the order of their appearance.
+    /// The labels of the rows that the filter keeps, by first appearance.
     counts: Vec<(Label, u64)>,
-    /// Of an encoded key, the same by code, from that of the unknown label on.
+    /// The same by code for an encoded key, from the code of the unknown label on.
     of_code: Vec<u64>,
-    /// Rows without a label.
+    /// The number of rows without a label.
     missing: u64,
 }
 
 impl Key<'_> {
-    /// The columns asked for that a store has.
+    /// The requested columns that some store has.
     fn read_all(opened: &Opened) -> Result<Vec<Key<'_>>> {
         let cells = &opened.cells;
         let absent = |key: &str| {
@@ -66,7 +66,7 @@ impl Key<'_> {
 
     fn read<'a>(cells: &MappedCollection, name: &'a str) -> Result<Key<'a>> {
         if let (Some(encoder), Some(found)) = (cells.encoder(name), cells.code_counts(name)) {
-            // All of it is in memory.
+            // All of this is in memory.
             let label = |(code, n)| Some((text::label_of(encoder, code)?.clone(), n));
             let mut of_code = vec![0; encoder.n_classes() + 1];
             for &(code, n) in &found.counts {
@@ -101,7 +101,7 @@ impl Key<'_> {
     }
 }
 
-/// How many rows have each label that is there, and how many have none.
+/// The number of rows with each label, and the number of rows without a label.
 fn count(labels: &MergedLabels) -> (Vec<(Label, u64)>, u64) {
     let mut counts = vec![0; labels.labels().len()];
     let (mut order, mut missing) = (Vec::new(), 0);
@@ -120,7 +120,7 @@ fn count(labels: &MergedLabels) -> (Vec<(Label, u64)>, u64) {
     (order.into_iter().map(of).collect(), missing)
 }
 
-/// The counts by text, as keys of an object: where stores have labels of different kinds, two may
+/// The counts by text, as keys of an object. If the labels of stores differ in kind, two labels may
 /// have one text.
 fn by_text(counts: &[(Label, u64)]) -> Vec<(Cow<'_, str>, u64)> {
     let mut texts: Vec<(Cow<'_, str>, u64)> = Vec::with_capacity(counts.len());
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn the_join_in_words() {
+    fn join_is_put_in_words() {
         let same: [&[&str]; 2] = [&["A", "B"], &["A", "B"]];
         let differ: [&[&str]; 2] = [&["A", "B"], &["B", "C"]];
         let text = |genes, join| join_text(&open(genes, join));
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_in_json_and_their_order() {
+    fn json_keys_keep_their_order() {
         let cells = open([&["A", "B"], &["B"]], Some(Join::Inner));
         let keys = [Key::read(&cells, "kind").unwrap()];
         let mut out = Vec::new();
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_join_there_are_no_joint_genes() {
+    fn joint_genes_need_a_join() {
         let cells = open([&["A", "B"], &["B"]], None);
         let mut out = Vec::new();
         write_json(&cells, &[], true, &mut out).unwrap();
@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_in_words() {
+    fn key_is_put_in_words() {
         let cells = open([&["A"], &["A"]], Some(Join::Inner));
         let mut out = Vec::new();
         write_key(&cells, &Key::read(&cells, "kind").unwrap(), &mut out).unwrap();

@@ -1,4 +1,4 @@
-//! Numbers, arrays and labels as JSON, written as they come: no tree in memory.
+//! Writes numbers, arrays and labels as JSON, one by one: there is no tree in memory.
 
 use std::io::{self, Write};
 
@@ -17,8 +17,8 @@ pub(crate) fn write_line(out: &mut impl Write, value: &impl Serialize) -> io::Re
     out.write_all(b"\n")
 }
 
-/// A number of a numpy type: in the shortest form that reads back in that type, NaN as null,
-/// infinities as texts.
+/// A number of a numpy type, in the shortest form that reads back in that type. NaN is null, and
+/// infinities are texts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Number(pub(crate) DType, pub(crate) NumericValue);
 
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_json_has_no_number_for() {
+    fn nan_and_infinities_have_a_json_form() {
         let (nan, inf) = (f64::NAN, f64::INFINITY);
         assert_eq!(
             list(Values::F64(vec![nan, inf, -inf])),
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_and_booleans() {
+    fn integers_and_booleans_are_written_exactly() {
         assert_eq!(
             list(Values::I64(vec![i64::MIN, 7])),
             "[-9223372036854775808,7]"
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_an_item() {
+    fn item_values_become_json() {
         let row = ItemValue::Row(Matrix::Dense {
             shape: vec![2],
             values: Values::F32(vec![1.5, 0.0]),

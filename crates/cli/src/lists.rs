@@ -1,7 +1,7 @@
-//! Lists of names on the command line: `,` stands between names, `=` behind a key, and `\` before
-//! one of them makes it a part of the name.
+//! Lists of names on the command line. `,` separates names, and `=` ends a key. A `\` before either
+//! makes it part of a name.
 
-/// What `\` may stand before; before anything else it is itself.
+/// The characters that `\` escapes. Before any other character, `\` stands for itself.
 const SPECIAL: [char; 4] = [',', '=', '|', '\\'];
 
 /// The names of a list.
@@ -16,13 +16,13 @@ pub(crate) fn split(list: &str) -> Vec<String> {
     names
 }
 
-/// A key and what stands behind its `=`; `None` without one.
+/// A key and the text behind its `=`; `None` if there is no `=`.
 pub(crate) fn key_and_value(text: &str) -> Option<(String, String)> {
     let (key, value) = cut(text, '=');
     Some((key, name(value?)))
 }
 
-/// A single name: nothing separates it from others, but it may be written as in a list.
+/// A single name. It needs no escapes, but may be escaped as in a list.
 pub(crate) fn name(text: &str) -> String {
     let mut name = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_backslash_makes_a_separator_part_of_a_name() {
+    fn backslash_makes_a_separator_part_of_a_name() {
         let cases: [(&str, &[&str]); 8] = [
             ("a,b", &["a", "b"]),
             ("age\\, years,b", &["age, years", "b"]),
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_can_be_typed() {
+    fn names_can_all_be_typed() {
         let names = [
             "a", "a,b", "a=b", "\\", "\\,", "a\\\\=|", "x\\y", ",", "é\\",
         ];
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_ends_at_the_first_equals_sign() {
+    fn key_ends_at_the_first_equals_sign() {
         let of = |key: &str, value: &str| Some((key.to_owned(), value.to_owned()));
         assert_eq!(key_and_value("a=b=c"), of("a", "b=c"));
         assert_eq!(key_and_value("a\\=b=c"), of("a=b", "c"));

@@ -71,7 +71,7 @@ fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|error| report::usage(&error));
     let mut out = BufWriter::new(io::stdout().lock());
     let done = run(cli, &mut out).and_then(|code| Ok(out.flush().map(|()| code)?));
-    drop(out); // results stand before the error
+    drop(out); // so that results come before the error
     match done {
         Ok(code) => code,
         Err(error) => report::failure(error),

@@ -1,4 +1,4 @@
-//! From the command line to an opened collection.
+//! Opens the collection that the command line describes.
 
 use std::path::{Path, PathBuf};
 
@@ -19,11 +19,11 @@ use crate::report::{how_to_type, warning};
 /// A collection as the command line describes it.
 pub(crate) struct Opened {
     pub(crate) cells: MappedCollection,
-    /// The matrices asked for.
+    /// The requested matrices.
     pub(crate) layers: Vec<String>,
-    /// The label columns asked for.
+    /// The requested label columns.
     pub(crate) obs: Vec<String>,
-    /// Where the demo lies, which the collection is when no paths are given.
+    /// The place of the demo, which is the collection if no paths are given.
     demo: Option<Demo>,
 }
 
@@ -71,7 +71,7 @@ impl Opened {
     }
 }
 
-/// What the demo is shown with, unless label columns are asked for.
+/// The options of the demo, unless label columns are requested.
 fn demo_options(args: &CollectionArgs) -> CollectionArgs {
     let mut args = args.clone();
     if args.obs.is_empty() {
@@ -96,10 +96,10 @@ fn layers(args: &CollectionArgs) -> Vec<String> {
     }
 }
 
-/// Labels that are warned of one by one.
+/// The most labels that get a warning each.
 const MOST_WARNINGS: usize = 10;
 
-/// Warns of keys and labels that were given and that no store has; of many labels, of the first.
+/// Warns of given keys and labels that no store has. Of many labels, only the first get a warning.
 fn warn_of(cells: &MappedCollection) {
     for key in cells.missing_keys() {
         warning(&key.to_string());
@@ -147,7 +147,7 @@ fn builder(paths: &[PathBuf], args: &CollectionArgs) -> Result<MappedCollectionB
     Ok(builder)
 }
 
-/// Unknown labels as given: one for all keys, or one for each of some.
+/// The unknown labels as given: one for all keys, or one per listed key.
 #[derive(Debug, PartialEq, Eq)]
 enum Unknown {
     None,
@@ -155,7 +155,7 @@ enum Unknown {
     Keys(Vec<(String, String)>),
 }
 
-/// `KEY=LABEL` means one key only where the key is one of `obs`: labels may contain `=`.
+/// `KEY=LABEL` names a key only if the key is one of `obs`: labels may contain `=`.
 fn unknown_labels(given: &[String], obs: &[String]) -> std::result::Result<Unknown, clap::Error> {
     let conflict = |message: &str| Err(Cli::command().error(ErrorKind::ArgumentConflict, message));
     let mut found = Unknown::None;
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_label_belongs_to_a_key_only_if_that_is_read() {
+    fn unknown_label_belongs_to_a_key_only_if_the_key_is_read() {
         let obs = owned(&["a", "b"]);
         let one = owned(&["x"]);
         let all = |label: &str| Unknown::All(label.to_owned());
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_argument_is_an_empty_list() {
+    fn empty_argument_is_an_empty_list() {
         let mut args = CollectionArgs::default();
         assert_eq!(layers(&args), ["X"]);
         args.layers = Some(owned(&[""]));
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn the_demo_has_labels_unless_others_are_asked_for() {
+    fn demo_has_labels_unless_others_are_requested() {
         let args = demo_options(&CollectionArgs::default());
         assert_eq!(
             (args.obs, args.unknown_label),

@@ -1,4 +1,4 @@
-//! Signs of life, on a terminal and after a second.
+//! Shows progress on a terminal, after the first second.
 
 use std::io::{self, IsTerminal};
 use std::sync::mpsc;
@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use mapped_anndata::{Error, MappedCollection};
 
-/// How long nothing is shown.
+/// How long to wait before showing anything.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Runs something that may take long, with a spinner beside it when it does.
+/// Runs `work`, and shows a spinner if it takes long.
 pub(crate) fn while_waiting<T>(what: &'static str, work: impl FnOnce() -> T) -> T {
     if !io::stderr().is_terminal() {
         return work();
@@ -33,7 +33,7 @@ pub(crate) fn while_waiting<T>(what: &'static str, work: impl FnOnce() -> T) -> 
     })
 }
 
-/// Turns the matrices that are stored by column into rows, with a bar when it takes long.
+/// Turns the matrices that are stored by column into rows. Shows a bar if it takes long.
 pub(crate) fn prepare(cells: &MappedCollection) -> Result<(), Error> {
     let template = "turning columns into rows {wide_bar} {percent} %";
     let mut progress = Progress::with_template(1000, template);
@@ -63,7 +63,7 @@ impl Progress {
         Progress::with_template(STEPS * n_files as u64, "checking {wide_bar} {percent} %")
     }
 
-    /// Tells how much of a file is done.
+    /// Reports how much of a file is done.
     pub(crate) fn part_of_file(&mut self, file: usize, done: u64, of: u64) {
         let part = done as f64 / of.max(1) as f64;
         self.set(STEPS * file as u64 + (part * STEPS as f64) as u64);
@@ -80,7 +80,7 @@ impl Progress {
         }
     }
 
-    /// Tells that more rows are done.
+    /// Reports that more rows are done.
     pub(crate) fn advance(&mut self, rows: u64) {
         self.set(self.done + rows);
     }
@@ -97,7 +97,7 @@ impl Progress {
         bar.set_position(self.done);
     }
 
-    /// Takes the bar away, until the next step, so that results can be printed.
+    /// Hides the bar until the next step, so that results can be printed.
     pub(crate) fn hide(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
@@ -116,12 +116,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn work_gives_its_result() {
+    fn work_returns_its_result() {
         assert_eq!(while_waiting("counting", || 1 + 1), 2);
     }
 
     #[test]
-    fn nothing_is_shown_at_first() {
+    fn bar_is_hidden_at_first() {
         let mut progress = Progress::new(10);
         progress.advance(5);
         assert_eq!(progress.done, 5);
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn the_template_is_valid() {
+    fn template_is_valid() {
         let mut progress = Progress::new(10);
         progress.enabled = true;
         progress.started -= PATIENCE;

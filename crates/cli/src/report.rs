@@ -11,13 +11,13 @@ use mapped_anndata::{Error as MappedError, LabelsError, OpenError};
 use crate::escape::{escape, escape_lines};
 use crate::lists;
 
-/// Prints a warning on a line.
+/// Prints a warning on one line.
 pub(crate) fn warning(text: &str) {
     eprintln!("warning: {}", escape(text));
 }
 
-/// Prints an error with its causes, and gives the exit code: 2 for a command line that makes no
-/// sense, 1 for everything else. A reader that went away is no failure.
+/// Prints an error with its causes. Returns the exit code: 2 for a command line that makes no
+/// sense, 1 for any other error. A closed output pipe is not an error.
 pub(crate) fn failure(error: Box<dyn Error>) -> ExitCode {
     if let Some(usage) = error.downcast_ref::<clap::Error>() {
         self::usage(usage);
@@ -39,7 +39,7 @@ pub(crate) fn failure(error: Box<dyn Error>) -> ExitCode {
 pub(crate) fn usage(error: &clap::Error) -> ! {
     let text = error.render().to_string();
     match escape_lines(&text) {
-        // Names of files may have come into it.
+        // The message may contain names of files.
         Cow::Owned(text) if error.use_stderr() => {
             eprint!("{text}");
             std::process::exit(error.exit_code())
@@ -48,7 +48,7 @@ pub(crate) fn usage(error: &clap::Error) -> ! {
     }
 }
 
-/// How to write a name in a list on the command line; `None` where it is written as it is.
+/// How to write a name in a list on the command line; `None` if it is written as it is.
 pub(crate) fn how_to_type(name: &str) -> Option<String> {
     let written = lists::written(name);
     (written != name).then(|| format!("hint: on the command line it is '{}'", escape(&written)))
@@ -71,7 +71,7 @@ pub(crate) fn messages(error: &(dyn Error + 'static)) -> Vec<String> {
     messages.map(|text| escape(&text).into_owned()).collect()
 }
 
-/// What the library tells by the names of its methods.
+/// Rephrases errors that name methods of the library in words of the command line.
 fn in_own_words(error: &MappedError) -> Option<String> {
     match error {
         MappedError::Open(OpenError::Disjoint) => {

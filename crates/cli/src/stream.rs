@@ -20,7 +20,7 @@ use crate::options::Opened;
 use crate::progress::{Progress, prepare};
 use crate::text;
 
-/// Rows of the first batch that are shown.
+/// The most rows of the first batch that are shown.
 const N_ROWS: usize = 5;
 
 pub(crate) fn run(args: &StreamArgs, json: bool, out: &mut impl Write) -> Result<()> {
@@ -204,7 +204,7 @@ fn sum(values: ValuesRef<'_>) -> f64 {
     })
 }
 
-/// The most memory that the process ever held, where the system tells.
+/// The most memory that the process ever held, if the system reports it.
 fn peak_rss_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status
@@ -240,7 +240,7 @@ fn order_text(args: &StreamArgs) -> String {
     )
 }
 
-/// What a batch holds, and its first rows.
+/// The contents of a batch, and its first rows.
 fn write_batch(cells: &MappedCollection, batch: &Batch, out: &mut impl Write) -> Result<()> {
     writeln!(out, "\nthe first batch")?;
     for (name, matrix) in &batch.matrices {
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_in_words() {
+    fn batch_is_put_in_words() {
         let batch = cells().get_batch(&[2, 1, 0]).unwrap();
         let mut out = Vec::new();
         write_batch(&cells(), &batch, &mut out).unwrap();
@@ -342,7 +342,7 @@ its first 3 rows
     }
 
     #[test]
-    fn a_sum_takes_every_element_once() {
+    fn sum_takes_every_element_once() {
         let values: Vec<u16> = (0..100).collect();
         assert_eq!(sum(ValuesRef::U16(&values)), 4950.0);
         assert_eq!(sum(ValuesRef::F32(&[0.5; 13])), 6.5);

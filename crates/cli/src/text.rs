@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::escape::escape;
 use crate::json::{Number, Value};
 
-/// Elements of a row that are shown.
+/// The most elements of a row that are shown.
 const N_SHOWN: usize = 8;
 
 /// An integer with separators: `12,345`.
@@ -32,10 +32,10 @@ pub(crate) fn count(n: usize, noun: &str) -> String {
     format!("{} {noun}{s}", thousands(n as u64))
 }
 
-/// What stands where a label is missing.
+/// The text in place of a missing label.
 pub(crate) const MISSING: &str = "(missing)";
 
-/// A label, to be printed: not to be taken for a missing one.
+/// A label for printing. It cannot be taken for a missing one.
 pub(crate) fn label(text: &str) -> Cow<'_, str> {
     match text {
         MISSING => Cow::Owned(format!("\\{MISSING}")),
@@ -43,7 +43,7 @@ pub(crate) fn label(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A table without lines; columns `numbers` are set to the right. Its cells are escaped.
+/// A table without lines. Aligns the columns `numbers` to the right, and escapes all cells.
 pub(crate) fn table<const N: usize>(
     header: [&str; N],
     numbers: &[usize],
@@ -84,7 +84,7 @@ pub(crate) fn code(encoder: Option<&Encoder>, code: i64) -> String {
     }
 }
 
-/// The value of an item, which `encoder` encoded if it is a code.
+/// The value of an item. If it is a code, it is one of `encoder`.
 pub(crate) fn value(value: &ItemValue, encoder: Option<&Encoder>) -> String {
     match value {
         ItemValue::Row(row) => {
@@ -107,7 +107,7 @@ pub(crate) fn value(value: &ItemValue, encoder: Option<&Encoder>) -> String {
     }
 }
 
-/// How many of `n` elements are not zero, of which the ones in `values` may not be.
+/// Says how many of `n` elements are not zero. All nonzero elements are among `values`.
 pub(crate) fn nonzero(values: ValuesRef<'_>, n: usize) -> String {
     if n == 0 {
         return "empty".to_owned();
@@ -120,7 +120,7 @@ pub(crate) fn nonzero(values: ValuesRef<'_>, n: usize) -> String {
     format!("{:.1}% nonzero", 100.0 * found as f64 / n as f64)
 }
 
-/// A number of a label column, of which NaN is missing.
+/// A number of a label column. NaN is a missing label.
 pub(crate) fn or_missing(number: String) -> String {
     match &*number {
         "nan" => MISSING.to_owned(),
@@ -133,7 +133,7 @@ pub(crate) fn number(values: ValuesRef<'_>, i: usize) -> String {
     plain(&Number(values.dtype(), values.get(i)))
 }
 
-/// A number as JSON has it, but with NaN and infinities as Python prints them.
+/// A number as in JSON, but with NaN and infinities as Python prints them.
 fn plain(number: &impl Serialize) -> String {
     let text = serde_json::to_string(number).unwrap_or_default();
     match text.trim_matches('"') {

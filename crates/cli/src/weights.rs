@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_of_cells_and_of_classes() {
+    fn json_has_weights_of_cells_or_of_classes() {
         assert_eq!(json(None, false), "{\"weights\":[0.5,0.5,1.0]}\n");
         assert_eq!(
             json(Some(2.0), true),
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_for_people() {
+    fn table_lists_classes() {
         let mut out = Vec::new();
         write_text(&weights(), &["kind".to_owned()], None, &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();

@@ -76,7 +76,7 @@ fn damage(path: &Path) {
 }
 
 #[test]
-fn the_demo_has_no_faults() {
+fn demo_has_no_faults() {
     let paths = ["a.h5ad", "b.h5ad", "c.zarr", "d.zarr"];
     let (code, files, whole) = objects(&demo(), &paths);
     assert_eq!(code, 0);
@@ -144,7 +144,7 @@ fn the_demo_has_no_faults() {
 }
 
 #[test]
-fn every_store_is_without_faults() {
+fn fixtures_have_no_faults() {
     // Names that repeat cannot be joined, which is worth a word.
     let repeated = BTreeMap::from([
         ("constant.h5ad", "found \"B\" 2 times"),
@@ -262,7 +262,7 @@ fn links_to_nothing_are_faults() {
 }
 
 #[test]
-fn a_folder_of_zarr_without_metadata_is_a_fault() {
+fn zarr_folder_without_metadata_is_a_fault() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     for (store, document) in [("c.zarr", ".zarray"), ("d.zarr", "zarr.json")] {
         let copied = folder.path().join(store);
@@ -277,7 +277,7 @@ fn a_folder_of_zarr_without_metadata_is_a_fault() {
 }
 
 #[test]
-fn a_file_that_was_cut_short_does_not_open() {
+fn truncated_file_does_not_open() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let bytes = fs::read(demo().join("a.h5ad")).expect("a file");
     fs::write(folder.path().join("a.h5ad"), &bytes[..bytes.len() - 1000]).expect("room");
@@ -290,7 +290,7 @@ fn a_file_that_was_cut_short_does_not_open() {
 
 /// What a store holds beyond the ordinary, counted.
 #[test]
-fn the_values_of_stores_are_counted() {
+fn values_of_stores_are_counted() {
     let stores = root().join("fixtures/stores");
     let counts = |store: &str, element: &str| {
         let (_, files, _) = objects(&stores, &[store]);
@@ -314,7 +314,7 @@ fn the_values_of_stores_are_counted() {
 }
 
 #[test]
-fn every_bad_file_is_told_of() {
+fn bad_files_are_all_reported() {
     let folder = root().join("fixtures/bad");
     let text = fs::read_to_string(folder.join("bad.json")).expect("it is committed");
     let cases: Value = serde_json::from_str(&text).expect("JSON");
@@ -344,7 +344,7 @@ fn every_bad_file_is_told_of() {
 }
 
 #[test]
-fn all_faults_of_a_file_are_listed() {
+fn faults_of_a_file_are_all_listed() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let store = folder.path().join("c.zarr");
     copy(&demo().join("c.zarr"), &store);
@@ -405,7 +405,7 @@ fn all_faults_of_a_file_are_listed() {
 
 /// Legal in zarr, where it stands for the fill value, but worth a word.
 #[test]
-fn chunks_that_are_not_there_are_counted() {
+fn absent_chunks_are_counted() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let store = folder.path().join("c.zarr");
     copy(&demo().join("c.zarr"), &store);
@@ -422,7 +422,7 @@ fn chunks_that_are_not_there_are_counted() {
 }
 
 #[test]
-fn a_file_that_cannot_be_opened_is_one_fault() {
+fn unopenable_file_is_one_fault() {
     let paths = ["absent.h5ad", "a.h5ad", "../Cargo.toml"];
     let (code, files, whole) = objects(&demo(), &paths);
     assert_eq!((code, &whole["faults"]), (1, &json!(2)));
@@ -442,7 +442,7 @@ fn a_file_that_cannot_be_opened_is_one_fault() {
 }
 
 #[test]
-fn what_keeps_files_from_being_one_collection_is_told() {
+fn conflicts_between_files_are_reported() {
     let stores = root().join("fixtures/stores");
     let notices = |args: &[&str]| {
         let (code, _, whole) = objects(&stores, args);
@@ -469,7 +469,7 @@ fn what_keeps_files_from_being_one_collection_is_told() {
 }
 
 #[test]
-fn keys_that_do_not_exist_are_told() {
+fn nonexistent_keys_are_reported() {
     let (code, files, _) = objects(
         &demo(),
         &["a.h5ad", "--obs", "celltype", "--layers", "count"],
@@ -483,7 +483,7 @@ fn keys_that_do_not_exist_are_told() {
 }
 
 #[test]
-fn a_wrong_command_line_is_refused() {
+fn wrong_command_line_is_refused() {
     for args in [
         &[][..],
         &["a.h5ad", "--workers", "0"],

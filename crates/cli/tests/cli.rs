@@ -58,7 +58,7 @@ fn failure(args: &[&str]) -> (i32, String) {
 }
 
 #[test]
-fn info_tells_all_of_a_collection() {
+fn info_describes_a_collection() {
     let options = [
         "--obs",
         "cell_type,donor",
@@ -240,7 +240,7 @@ fn get_reads_every_matrix() {
 }
 
 #[test]
-fn get_for_people() {
+fn get_prints_text_for_people() {
     let text = stdout(&["get", A, B, "--obs", "cell_type", "--index", "-1,1"]);
     let expected = "\
 item -1: cell b4, row 4 of base_b_csr_v3.zarr
@@ -255,7 +255,7 @@ item 1: cell a1, row 1 of base_a_csr.h5ad
 }
 
 #[test]
-fn weights_of_cells_and_of_classes() {
+fn weights_are_of_cells_or_of_classes() {
     let weights = object(&["weights", A, B, "--keys", "cell_type"]);
     let third = 1.0 / 3.0;
     let expected = json!([0.2, third, 0.2, 1.0, third, 0.2, 1.0, 1.0, 0.2, third, 0.2]);
@@ -285,7 +285,7 @@ fn weights_of_cells_and_of_classes() {
 }
 
 #[test]
-fn stream_gives_every_row_in_every_epoch() {
+fn stream_delivers_every_row_in_every_epoch() {
     for options in [
         &["--output", "dense"][..],
         &["--output", "csr"],
@@ -375,7 +375,7 @@ fn ranks_share_an_epoch_and_samplers_draw() {
 }
 
 #[test]
-fn stream_for_people() {
+fn stream_prints_text_for_people() {
     let text = stdout(&["stream", A, B, "--obs", "cell_type", "--batch-size", "6"]);
     let has = |line: &str| assert!(text.lines().any(|found| found == line), "{line} in {text}");
     has("collection: 11 cells x 3 genes in 2 stores");
@@ -389,7 +389,7 @@ fn stream_for_people() {
 
 /// The program alone, in an empty folder.
 #[test]
-fn the_demo_needs_no_file() {
+fn demo_needs_no_file() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let demo = |args: &[&str]| {
         let output = command(args)
@@ -481,7 +481,7 @@ fn unencoded_labels_of_two_kinds_have_no_categories() {
 }
 
 #[test]
-fn what_cannot_be_read_is_named() {
+fn unreadable_elements_are_named() {
     let (code, text) = failure(&["info", "absent.h5ad"]);
     assert_eq!(
         (code, &*text),
@@ -519,7 +519,7 @@ fn what_cannot_be_read_is_named() {
 }
 
 #[test]
-fn a_command_line_that_makes_no_sense_is_refused() {
+fn senseless_command_line_is_refused() {
     for args in [
         &["get", A][..],
         &["get", A, "--index", "x"],
@@ -557,7 +557,7 @@ fn a_command_line_that_makes_no_sense_is_refused() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_error() {
+fn closed_pipe_is_not_an_error() {
     let index = vec!["0"; 20_000].join(",");
     let mut child = command(&["get", A, "--json", "--index", &index])
         .stdout(Stdio::piped())

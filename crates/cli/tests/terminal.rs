@@ -51,7 +51,7 @@ fn object(args: &[&str]) -> Value {
 }
 
 #[test]
-fn nothing_that_a_file_holds_acts_on_a_terminal() {
+fn file_contents_never_act_on_a_terminal() {
     let keys = "label,age\\, years,a\\=b\\|c\\\\d,text,key\x1b[1m\n,score,_index";
     let obs = ["--obs", keys, "--layers", "X,layer\x1b"];
     for json in [&[][..], &["--json"]] {
@@ -79,7 +79,7 @@ fn nothing_that_a_file_holds_acts_on_a_terminal() {
 }
 
 #[test]
-fn neither_do_errors_and_warnings() {
+fn errors_and_warnings_never_act_on_a_terminal() {
     for args in [
         &["info", "absent\x1b[2J\nerror: other.h5ad"][..],
         &["info", FILE, "--obs", "label\x1b"],
@@ -145,7 +145,7 @@ fn names_with_commas_and_equals_signs_can_be_typed() {
 
 /// What a hint suggests works when it is typed.
 #[test]
-fn hints_tell_how_names_are_typed() {
+fn hints_show_how_to_type_names() {
     let (_, err) = printed(&run(&["info", FILE, "--obs", "age\\,years"]));
     assert!(err.contains("did you mean \"age, years\"?"), "{err}");
     assert!(
@@ -162,7 +162,7 @@ fn hints_tell_how_names_are_typed() {
 }
 
 #[test]
-fn a_label_is_not_taken_for_a_missing_one() {
+fn label_is_not_taken_for_a_missing_one() {
     let key = "a\\=b\\|c\\\\d";
     let name = "a=b|c\\d";
     let info = object(&["info", FILE, "--obs", &format!("{key},score,share")]);

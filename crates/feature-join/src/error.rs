@@ -1,19 +1,19 @@
-//! What can go wrong when variables are joined or rows moved.
+//! What can go wrong when variables are joined or rows are moved.
 
-/// Why variables could not be joined, or a row not be moved.
+/// Why variables could not be joined, or a row could not be moved.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum JoinError {
-    /// An inner join in which no name is in every store.
+    /// An inner join without a name that every store has.
     #[error("no variable is in every store: an inner join has none, Join::Outer has all")]
     Disjoint,
 
-    /// A store lists a name twice, and the stores differ, so that rows would have to be moved by name.
+    /// A store lists a name twice, and the stores differ, so rows would have to be moved by name.
     #[error(
         "store {store} has the variable name `{name}` more than once, so it cannot be joined with the others"
     )]
     DuplicateName {
-        /// Number of the store, from 0, in the order given.
+        /// The number of the store, from 0, in the given order.
         store: usize,
         /// The name, as the store spells it.
         name: String,
@@ -22,7 +22,7 @@ pub enum JoinError {
     /// More variables than a `u32` can number.
     #[error("{n_vars} variables are more than the {max} that can be numbered", max = u32::MAX)]
     TooManyVars {
-        /// How many there are.
+        /// The number of variables.
         n_vars: usize,
     },
 
@@ -30,7 +30,7 @@ pub enum JoinError {
     #[error("there is no store to take variables from")]
     NoStores,
 
-    /// A text that names no join.
+    /// A text that does not name a join.
     #[error("unknown join `{found}`: expected `inner` or `outer`")]
     UnknownJoin {
         /// The text.
@@ -42,16 +42,16 @@ pub enum JoinError {
     ColumnOutOfRange {
         /// The file column.
         column: usize,
-        /// How many variables the store has.
+        /// The number of variables of the store.
         n_file: usize,
     },
 
-    /// A sparse row has not as many values as columns.
+    /// A sparse row has different numbers of columns and values.
     #[error("a sparse row has {n_columns} columns but {n_values} values")]
     LengthMismatch {
-        /// How many columns were given.
+        /// The number of columns.
         n_columns: usize,
-        /// How many values were given.
+        /// The number of values.
         n_values: usize,
     },
 }

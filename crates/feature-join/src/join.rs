@@ -11,9 +11,9 @@ use crate::JoinError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 // Exhaustive: there is no third way to join names.
 pub enum Join {
-    /// Those that every store has, in the order of the first store.
+    /// The variables that every store has, in the order of the first store.
     Inner,
-    /// Those that any store has, sorted by Unicode code point.
+    /// The variables that any store has, sorted by Unicode code point.
     Outer,
 }
 
@@ -52,14 +52,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_round_trips() {
+    fn join_text_round_trips() {
         for join in [Join::Inner, Join::Outer] {
             assert_eq!(join.to_string().parse(), Ok(join));
         }
     }
 
     #[test]
-    fn other_texts_are_refused() {
+    fn join_refuses_other_texts() {
         for text in ["", "Inner", "left", " outer"] {
             let error = text.parse::<Join>().unwrap_err();
             assert_eq!(

@@ -1,4 +1,4 @@
-//! From the names of every store to the joint names and one map a store.
+//! Joins the names of all stores: makes the joint names, and one map per store.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -7,28 +7,28 @@ use crate::{ABSENT, Join, JoinError, VarMap, VarNames};
 
 /// The variables of several stores, joined.
 ///
-/// Immutable and cheap to clone: names and maps are shared, also between stores that list the same names.
+/// Immutable and cheap to clone: names and maps are shared, even between stores that list the same names.
 #[derive(Debug, Clone)]
 pub struct JointVars {
-    /// `None` if no join was asked for.
+    /// `None` if no join was requested.
     names: Option<Arc<VarNames>>,
     effective: Option<Join>,
     maps: Vec<Arc<VarMap>>,
 }
 
 impl JointVars {
-    /// Joins the variables of `stores`, one list of names a store.
+    /// Joins the variables of `stores`, one list of names per store.
     ///
-    /// - Where all lists are equal (same names, same order; so also where there is one store) nothing is joined:
-    ///   order and duplicates stay, every map is the identity, [`effective`](Self::effective) is `None`.
+    /// - If all lists are equal (same names, same order; always so for one store), nothing is joined: order and
+    ///   duplicates stay, every map is the identity, [`effective`](Self::effective) is `None`.
     /// - [`Join::Inner`]: the order of the first store, restricted to names that every store has.
-    /// - [`Join::Outer`]: all names, sorted by Unicode code point; but where the stores that have any names at all are
-    ///   equal, their order (as pandas does).
+    /// - [`Join::Outer`]: all names, sorted by Unicode code point. If all stores that have any names are equal, their
+    ///   order stays (as in pandas).
     /// - `None`: no joint variables; every map is the identity at its store's own width.
     ///
     /// # Errors
     ///
-    /// [`JoinError::NoStores`] for an empty slice. Where a join is needed: [`JoinError::DuplicateName`] for the first
+    /// [`JoinError::NoStores`] for an empty slice. If a join is needed: [`JoinError::DuplicateName`] for the first
     /// store that lists a name twice, and [`JoinError::Disjoint`] for an inner join without a shared name.
     /// [`JoinError::TooManyVars`] if a store or the joint table has more than `u32::MAX` variables.
     pub fn new(join: Option<Join>, stores: &[Arc<VarNames>]) -> Result<Self, JoinError> {
@@ -71,29 +71,29 @@ impl JointVars {
         })
     }
 
-    /// The joint names, `[n_vars]`; `None` if no join was asked for. Where nothing had to be joined this is the first
+    /// The joint names, `[n_vars]`; `None` if no join was requested. If nothing had to be joined, this is the first
     /// store's own list, shared.
     pub fn names(&self) -> Option<&Arc<VarNames>> {
         self.names.as_ref()
     }
 
-    /// The number of joint variables; `None` if no join was asked for.
+    /// The number of joint variables; `None` if no join was requested.
     pub fn n_vars(&self) -> Option<usize> {
         self.names.as_ref().map(|names| names.len())
     }
 
-    /// The join that takes place: `None` if none was asked for or if all lists of names are equal.
+    /// The join that takes place; `None` if no join was requested or if all lists of names are equal.
     pub fn effective(&self) -> Option<Join> {
         self.effective
     }
 
-    /// One map a store, `[n_stores]`, in the order given.
+    /// One map per store, `[n_stores]`, in the given order.
     pub fn maps(&self) -> &[Arc<VarMap>] {
         &self.maps
     }
 
-    /// Which joint variables the store measured, `[n_vars] bool`; all true unless the join is outer. Without a join
-    /// it has the store's own width. `None` if there is no such store.
+    /// Which joint variables the store measured, `[n_vars] bool`. All are true unless the join is outer. Without a
+    /// join, the mask has the store's own width. `None` if there is no such store.
     pub fn presence(&self, store: usize) -> Option<Vec<bool>> {
         self.maps.get(store).map(|map| map.presence())
     }
@@ -120,10 +120,10 @@ fn column_count(n_vars: usize) -> Result<u32, JoinError> {
     u32::try_from(n_vars).map_err(|_| JoinError::TooManyVars { n_vars })
 }
 
-/// The different lists among `stores`, by first appearance, and which of them each store has.
+/// The distinct lists among `stores`, by first appearance, and the list of each store.
 fn distinct(stores: &[Arc<VarNames>]) -> (Vec<&Arc<VarNames>>, Vec<usize>) {
     let mut distinct = Vec::new();
-    // Stores that share their list are recognised by address, so that it is hashed once and not once a store.
+    // Stores that share their list are recognised by address, so it is hashed only once.
     let mut by_address: HashMap<*const VarNames, usize> = HashMap::new();
     let mut by_content: HashMap<&VarNames, usize> = HashMap::new();
     let distinct_idx = stores
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn one_store_keeps_order_and_duplicates_and_shares_its_names() {
+    fn single_store_keeps_order_and_duplicates_and_shares_its_names() {
         let given = stores(&[&["b", "a", "b"]]);
         let joint = JointVars::new(Some(Join::Outer), &given).unwrap();
         assert!(Arc::ptr_eq(joint.names().unwrap(), &given[0]));
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn inner_keeps_the_order_of_the_first_store() {
+    fn inner_join_keeps_the_order_of_the_first_store() {
         let joint = joined(Join::Inner, &[&["c", "a", "b", "x"], &["a", "y", "b", "c"]]);
         assert_eq!(joint.effective(), Some(Join::Inner));
         assert_eq!(names(&joint), ["c", "a", "b"]);
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn inner_of_disjoint_stores_is_an_error_also_with_an_empty_store() {
+    fn inner_join_of_disjoint_or_empty_stores_is_an_error() {
         for lists in [[&["a"][..], &["b"]], [&["a"], &[]], [&[], &["a"]]] {
             let error = JointVars::new(Some(Join::Inner), &stores(&lists)).unwrap_err();
             assert_eq!(error, JoinError::Disjoint);
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn outer_sorts_by_code_point() {
+    fn outer_join_sorts_by_code_point() {
         let joint = joined(
             Join::Outer,
             &[
@@ -260,15 +260,15 @@ mod tests {
     }
 
     #[test]
-    fn outer_of_the_same_names_in_another_order_sorts() {
+    fn outer_join_sorts_equal_names_in_another_order() {
         let joint = joined(Join::Outer, &[&["b", "a", "c"], &["c", "b", "a"]]);
         assert_eq!(joint.effective(), Some(Join::Outer));
         assert_eq!(names(&joint), ["a", "b", "c"]);
     }
 
-    /// What `reduce(pandas.Index.union, ...)` of pandas 2.3.3 gives.
+    /// The result of `reduce(pandas.Index.union, ...)` in pandas 2.3.3.
     #[test]
-    fn outer_with_stores_without_names() {
+    fn outer_join_ignores_stores_without_names() {
         type Case<'a> = (&'a [&'a [&'a str]], &'a [&'a str]);
         let (empty, bac, cad): (&[&str], &[&str], &[&str]) =
             (&[], &["b", "a", "c"], &["c", "a", "d"]);
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn duplicates_are_an_error_where_a_join_is_needed() {
+    fn duplicates_are_an_error_if_a_join_is_needed() {
         let lists: &[&[&str]] = &[&["a"], &["a"], &["b", "a", "c", "a", "c"]];
         for join in [Join::Inner, Join::Outer] {
             let error = JointVars::new(Some(join), &stores(lists)).unwrap_err();
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn no_join_leaves_every_store_its_width() {
+    fn joint_vars_without_a_join_leave_every_width() {
         let joint = JointVars::new(None, &stores(&[&["a"], &["a", "b"]])).unwrap();
         assert_eq!((joint.names(), joint.n_vars()), (None, None));
         assert_eq!(joint.effective(), None);
@@ -336,13 +336,13 @@ mod tests {
     }
 
     #[test]
-    fn no_store_is_an_error() {
+    fn empty_list_of_stores_is_an_error() {
         assert_eq!(JointVars::new(None, &[]).unwrap_err(), JoinError::NoStores);
     }
 
     #[test]
     #[cfg(target_pointer_width = "64")]
-    fn more_variables_than_u32_are_an_error() {
+    fn variables_beyond_u32_are_an_error() {
         let n_vars = u32::MAX as usize;
         assert_eq!(column_count(n_vars), Ok(u32::MAX));
         let error = column_count(n_vars + 1).unwrap_err();

@@ -1,11 +1,11 @@
-//! Moving rows: the loops that fill a joint row from a row of one store.
+//! Moves rows: the loops that fill a joint row from a row of one store.
 
 use crate::{ABSENT, JoinError, VarMap};
 
-/// What [`VarMap::remap_distinct`] needs besides, kept from row to row: 5 bytes a joint variable.
+/// Scratch memory for [`VarMap::remap_distinct`], kept from row to row: about 5 bytes per joint variable.
 #[derive(Debug, Clone, Default)]
 pub struct SortScratch {
-    /// One bit a joint column.
+    /// One bit per joint column.
     marks: Vec<u64>,
     /// The position of each marked column.
     positions: Vec<u32>,
@@ -14,12 +14,12 @@ pub struct SortScratch {
 impl VarMap {
     /// Writes a run of adjacent file columns of one dense row into its joint row.
     ///
-    /// `src` holds the file columns `first_file_col..first_file_col + src.len()`; `dst_row` is `[n_joint]`. Only the
-    /// columns of the run that the joint table has are written: fill the row with zeros first.
+    /// `src` holds the file columns `first_file_col..first_file_col + src.len()`; `dst_row` is `[n_joint]`. Writes only
+    /// the columns of the run that the joint table has: fill the row with zeros first.
     ///
     /// # Errors
     ///
-    /// [`JoinError::ColumnOutOfRange`] if the run ends after the last file column; nothing is written then.
+    /// [`JoinError::ColumnOutOfRange`] if the run ends after the last file column. Nothing is written in that case.
     ///
     /// # Panics
     ///
@@ -49,7 +49,7 @@ impl VarMap {
             Some(to_joint) => {
                 let to_joint = to_joint.get(run).ok_or_else(out_of_range)?;
                 for (&joint_col, &value) in to_joint.iter().zip(src) {
-                    // One bounds check serves for both: `ABSENT` is never below `n_joint`.
+                    // One bounds check covers both: `ABSENT` is never below `n_joint`.
                     if let Some(slot) = dst_row.get_mut(joint_col as usize) {
                         *slot = convert(value);
                     }
@@ -61,14 +61,14 @@ impl VarMap {
 
     /// Writes the stored values of one sparse row into its dense joint row.
     ///
-    /// `cols` are file columns, in any order, `values` as many values; `dst_row` is `[n_joint]`. Only columns that are
-    /// listed and that the joint table has are written: fill the row with zeros first. Of a column that is listed
-    /// twice the last value stays; [`scatter_sparse_with`](Self::scatter_sparse_with) can sum them.
+    /// `cols` are file columns in any order, with one of `values` each; `dst_row` is `[n_joint]`. Writes only columns
+    /// that are listed and that the joint table has: fill the row with zeros first. If a column is listed twice, the
+    /// last value stays; [`scatter_sparse_with`](Self::scatter_sparse_with) can sum them.
     ///
     /// # Errors
     ///
-    /// [`JoinError::LengthMismatch`] if there are not as many values as columns; [`JoinError::ColumnOutOfRange`] for
-    /// the first column that the store does not have. The row may be partly written then.
+    /// [`JoinError::LengthMismatch`] if the numbers of columns and values differ; [`JoinError::ColumnOutOfRange`] for
+    /// the first column that the store does not have. The row may be partly written in that case.
     ///
     /// # Panics
     ///
@@ -84,8 +84,8 @@ impl VarMap {
         self.scatter_sparse_with(cols, values, dst_row, |slot, value| *slot = convert(value))
     }
 
-    /// As [`scatter_sparse`](Self::scatter_sparse), but `put` says what becomes of a slot and a value that meets it:
-    /// with `|slot, value| *slot += value` columns that are listed twice are summed.
+    /// As [`scatter_sparse`](Self::scatter_sparse), but `put` combines a slot with a value:
+    /// `|slot, value| *slot += value` sums columns that are listed twice.
     ///
     /// # Errors
     ///
@@ -134,15 +134,15 @@ impl VarMap {
 
     /// Translates the columns of one sparse row, for a joint row that stays sparse.
     ///
-    /// Replaces what `out` held by one pair (joint column, position in `cols`) for each column that the joint table
-    /// has, ascending. `cols` are file columns in any order; of a column that is listed twice, both pairs come, side by
-    /// side, the earlier position first. Sorts only where the result is not ascending as it comes: ascending columns
-    /// through a [monotonic](Self::is_monotonic) map never are sorted. Reuse `out` from row to row.
+    /// Replaces the contents of `out` by one pair (joint column, position in `cols`) for each column that the joint
+    /// table has, ascending. `cols` are file columns in any order. If a column is listed twice, its pairs are adjacent,
+    /// the earlier position first. Sorts only if the result is not ascending already: ascending columns through a
+    /// [monotonic](Self::is_monotonic) map are never sorted. Reuse `out` from row to row.
     ///
     /// # Errors
     ///
     /// [`JoinError::ColumnOutOfRange`] for the first column that the store does not have, and
-    /// [`JoinError::TooManyVars`] if `cols` is longer than `u32::MAX`; `out` is then of no use.
+    /// [`JoinError::TooManyVars`] if `cols` is longer than `u32::MAX`; `out` is useless in that case.
     #[inline]
     pub fn remap_sorted(&self, cols: &[u32], out: &mut Vec<(u32, u32)>) -> Result<(), JoinError> {
         out.clear();
@@ -175,10 +175,10 @@ impl VarMap {
         Ok(())
     }
 
-    /// As [`remap_sorted`](Self::remap_sorted) for columns that are distinct, several times faster where they have to be
-    /// sorted: each column marks its place among the joint columns, and the marks are read in order.
+    /// As [`remap_sorted`](Self::remap_sorted), for distinct columns. Several times faster if they need sorting: each
+    /// column marks its place among the joint columns, and the marks are read in order.
     ///
-    /// Columns that repeat are sorted instead.
+    /// Falls back to sorting if columns repeat.
     ///
     /// # Errors
     ///
@@ -192,7 +192,7 @@ impl VarMap {
         let (Some(to_joint), false) = (self.file_to_joint(), self.is_monotonic()) else {
             return self.remap_sorted(cols, out);
         };
-        // Marks cost a look at every joint column: few elements are sorted faster.
+        // Reading the marks visits every joint column, so few elements are sorted faster.
         if cols.len() < self.n_joint() / 256 || u32::try_from(cols.len()).is_err() {
             return self.remap_sorted(cols, out);
         }
@@ -360,7 +360,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "one slot a joint variable")]
-    fn a_row_of_another_width_panics() {
+    fn row_of_another_width_panics() {
         let _ = swapped().scatter_dense(0, &[1_u8], &mut [0_u8; 3], |v| v);
     }
 }

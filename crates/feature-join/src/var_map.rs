@@ -1,13 +1,13 @@
 //! How the columns of one store move into the joint table.
 
-/// What [`VarMap::file_to_joint`] holds for a file column that the joint table does not have.
+/// The entry of [`VarMap::file_to_joint`] for a file column that the joint table does not have.
 pub const ABSENT: u32 = u32::MAX;
 
 /// Where each column of one store lies in the joint table.
 ///
 /// A *file column* counts the store's own variables, a *joint column* those of the joint table. An inner join drops
 /// file columns; an outer join leaves joint columns that no file column fills. The methods that move rows check every
-/// column and allocate nothing: what they are given may come straight from a file.
+/// column and allocate nothing, so their input may come straight from a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VarMap {
     n_joint: usize,
@@ -16,7 +16,7 @@ pub struct VarMap {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Columns {
-    /// As many file columns as joint ones, in the same order.
+    /// The file columns are the joint ones, in the same order.
     Identity,
     /// `to_joint[file column]`: a joint column below `n_joint`, each at most once, or `ABSENT`.
     Table {
@@ -93,7 +93,8 @@ impl VarMap {
         }
     }
 
-    /// The table `[n_file] u32` of joint columns, [`ABSENT`] for dropped ones; `None` for the identity, which needs none.
+    /// The table `[n_file] u32` of joint columns, [`ABSENT`] for dropped ones; `None` for the identity, which needs no
+    /// table.
     #[inline]
     pub fn file_to_joint(&self) -> Option<&[u32]> {
         match &self.columns {
@@ -118,8 +119,8 @@ impl VarMap {
         }
     }
 
-    /// Which joint variables the store has, `[n_joint] bool`. Where it is false, the zero in a joint row was filled in,
-    /// not measured.
+    /// Which joint variables the store has, `[n_joint] bool`. Where false, the zero in a joint row was filled in, not
+    /// measured.
     pub fn presence(&self) -> Vec<bool> {
         let to_file = self.joint_to_file();
         to_file.into_iter().map(|column| column != ABSENT).collect()
@@ -136,20 +137,20 @@ mod tests {
     }
 
     #[test]
-    fn a_table_that_moves_nothing_is_the_identity() {
+    fn table_that_moves_nothing_is_the_identity() {
         let map = VarMap::from_table([0, 1, 2].into(), 3);
         assert!(map.is_identity() && map.is_monotonic());
         assert_eq!((map.n_file(), map.n_joint()), (3, 3));
         assert_eq!(map.file_to_joint(), None);
         assert_eq!(map.joint_to_file(), [0, 1, 2]);
         assert_eq!((map.to_joint(2), map.to_joint(3)), (Some(2), None));
-        // A prefix of the joint table is not: its rows are narrower.
+        // A prefix of the joint table is not the identity: its rows are narrower.
         assert!(!VarMap::from_table([0, 1].into(), 3).is_identity());
         assert!(!VarMap::from_table([0, 1, ABSENT].into(), 2).is_identity());
     }
 
     #[test]
-    fn columns_in_both_directions() {
+    fn columns_map_in_both_directions() {
         let map = swapped();
         assert_eq!((map.n_file(), map.n_joint()), (4, 4));
         assert_eq!(map.file_to_joint(), Some(&[3, ABSENT, 0, 1][..]));
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn monotonic_ignores_dropped_columns() {
+    fn is_monotonic_ignores_dropped_columns() {
         assert!(VarMap::from_table([0, ABSENT, 2, ABSENT, 5].into(), 6).is_monotonic());
         assert!(VarMap::from_table([].into(), 6).is_monotonic());
         assert!(!swapped().is_monotonic());

@@ -5,7 +5,7 @@ use std::iter::FusedIterator;
 
 /// The variable names of one store, in file order. Duplicates and empty names are allowed.
 ///
-/// All names lie in one `String`, with one offset a name: 20,000 gene symbols take about 300 kB, in two allocations.
+/// All names lie in one `String`, with one offset per name: 20,000 gene symbols take about 300 kB, in two allocations.
 /// Equality compares names and order.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct VarNames {
@@ -48,7 +48,7 @@ impl VarNames {
 
     /// Whether no name is smaller than the one before it, by Unicode code point (`'10' < '9' < 'B' < '_' < 'a'`).
     pub fn is_sorted_ascending(&self) -> bool {
-        // UTF-8 was made so that the order of bytes is the order of code points.
+        // In UTF-8, the order of bytes is the order of code points.
         self.iter().is_sorted()
     }
 
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_come_back_as_they_went_in() {
+    fn names_round_trip() {
         let given = ["b", "", "a", "é", "", "a"];
         let names = VarNames::from_iter(given);
         assert_eq!(names.len(), 6);
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn no_names() {
+    fn names_may_be_empty() {
         let names = VarNames::from_iter(Vec::<String>::new());
         assert!(names.is_empty());
         assert_eq!(names, VarNames::default());
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn equality_sees_where_names_are_cut_and_their_order() {
+    fn equality_compares_boundaries_and_order() {
         let names = VarNames::from_iter(["ab", "c"]);
         assert_eq!(names, VarNames::from_iter(["ab", "c"]));
         assert_ne!(names, VarNames::from_iter(["a", "bc"]));
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn sorted_by_code_point_not_strictly() {
+    fn is_sorted_allows_equal_names() {
         let ascending = ["10", "9", "9", "B", "_", "a", "é", "\u{fffd}", "\u{1f600}"];
         let names = VarNames::from_iter(ascending);
         assert!(names.is_sorted_ascending());

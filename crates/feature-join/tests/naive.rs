@@ -1,4 +1,4 @@
-//! The join and the movement of rows, held against maps from name to value.
+//! Compares the join and the movement of rows with maps from name to value.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ fn store() -> impl Strategy<Value = Vec<&'static str>> {
     subsequence(NAMES.to_vec(), 0..=NAMES.len()).prop_shuffle()
 }
 
-/// One to four stores; often some of them equal.
+/// One to four stores, of which some are often equal.
 fn stores() -> impl Strategy<Value = Vec<Vec<&'static str>>> {
     prop::collection::vec(store(), 1..=4).prop_flat_map(|pool| {
         let n = pool.len();
@@ -34,8 +34,8 @@ fn joint(join: Join, stores: &[Vec<&str>]) -> Result<JointVars, JoinError> {
     JointVars::new(Some(join), &lists)
 }
 
-/// pandas: intersections keep the order of the first, unions go pair by pair and sort unless one side is empty or both
-/// are equal.
+/// As in pandas: intersections keep the order of the first store. Unions go pair by pair, and sort unless one side is
+/// empty or both are equal.
 fn naive_names(join: Join, stores: &[Vec<&'static str>]) -> Vec<&'static str> {
     let mut names = stores[0].clone();
     if stores.iter().all(|store| *store == names) {
@@ -62,7 +62,7 @@ fn naive_names(join: Join, stores: &[Vec<&'static str>]) -> Vec<&'static str> {
 
 proptest! {
     #[test]
-    fn joint_names_and_positions(stores in stores(), join in join()) {
+    fn joint_vars_agree_with_the_model(stores in stores(), join in join()) {
         let expected = naive_names(join, &stores);
         let equal = stores.iter().all(|store| *store == stores[0]);
         let joint = match joint(join, &stores) {
@@ -163,7 +163,7 @@ proptest! {
     }
 
     #[test]
-    fn names_of_any_text(given in prop::collection::vec(".{0,6}", 0..12)) {
+    fn names_may_be_any_text(given in prop::collection::vec(".{0,6}", 0..12)) {
         let names = VarNames::from_iter(&given);
         prop_assert!(names.iter().eq(given.iter().map(String::as_str)));
         prop_assert_eq!(names.len(), given.len());

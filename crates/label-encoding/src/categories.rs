@@ -11,13 +11,13 @@ pub struct Categories {
 impl Categories {
     /// Unites the labels of several stores, each given as (number of the store, its labels).
     ///
-    /// Labels may repeat and come in any order; a store may have none. Of labels that are equal but print differently
-    /// (`2` and `2.0`) the first one stays.
+    /// Labels may repeat and come in any order; a store may have no labels. Of labels that are equal but print
+    /// differently (`2` and `2.0`), the first one stays.
     ///
     /// # Errors
     ///
-    /// [`EncodingError::MixedKinds`] if not all labels are of one kind: it names the first store that has labels and
-    /// the first that disagrees with it.
+    /// [`EncodingError::MixedKinds`] if not all labels are of one kind. It names the first store that has labels and
+    /// the first store that disagrees with it.
     pub fn merge<L: AsRef<[Label]>>(stores: &[(usize, L)]) -> Result<Self, EncodingError> {
         let mut first = None;
         let mut labels = Vec::new();
@@ -35,7 +35,7 @@ impl Categories {
                 labels.push((prefix(label), label));
             }
         }
-        // Of equal labels, the first stays first. Lists that are sorted already merge at once.
+        // A stable sort: of equal labels, the first stays first. Lists that are sorted already merge quickly.
         labels.sort();
         labels.dedup();
         Ok(Categories {
@@ -58,7 +58,7 @@ impl Categories {
         self.labels.is_empty()
     }
 
-    /// The kind of the labels; `None` if there are none.
+    /// The kind of the labels; `None` if there is no label.
     pub fn kind(&self) -> Option<LabelKind> {
         self.labels.first().map(Label::kind)
     }
@@ -68,8 +68,8 @@ impl Categories {
         self.labels.binary_search(label).ok()
     }
 
-    /// The first label whose [Python text](Label::python_text) is `text`, for callers who have nothing but text, such
-    /// as a command line: `"2.0"` finds the float 2, not the integer 2.
+    /// The first label whose [Python text](Label::python_text) is `text`, for callers that have only text, such as a
+    /// command line: `"2.0"` finds the float 2, not the integer 2.
     pub fn find_text(&self, text: &str) -> Option<&Label> {
         self.labels.iter().find(|label| label.python_text() == text)
     }
@@ -88,8 +88,8 @@ impl<'a> IntoIterator for &'a Categories {
     }
 }
 
-/// The first bytes of a text as a number that sorts as they do; the same for all other labels. Most
-/// comparisons then need no look at the texts, which lie apart.
+/// The first bytes of a text, as a number that sorts as they do; one constant for all other labels. Most comparisons
+/// then need not read the texts, which lie scattered in memory.
 fn prefix(label: &Label) -> u128 {
     let mut bytes = [0; 16];
     if let Label::Str(text) = label {
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_union_is_sorted_and_distinct() {
+    fn union_is_sorted_and_distinct() {
         let a = ["b", "10", "a"].map(Label::from);
         let b = ["9", "b", "b"].map(Label::from);
         let merged = Categories::merge(&[(0, &a[..]), (1, &[]), (2, &b[..])]).unwrap();
@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(merged.position(&Label::from("c")), None);
     }
 
-    /// Also where texts begin with the same 16 bytes, end with zeros, or are cut within a character.
+    /// Covers texts that begin with the same 16 bytes, end with zeros, or are cut within a character.
     #[test]
     fn long_texts_sort_by_all_of_their_bytes() {
         let mut expected = [
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn no_labels() {
+    fn categories_may_be_empty() {
         let merged = Categories::merge(&[(0, [])]).unwrap();
         assert!(merged.is_empty());
         assert_eq!(merged.kind(), None);
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_mixes_kinds_is_named_twice() {
+    fn store_that_mixes_kinds_is_named_twice() {
         let error = Categories::merge(&[(2, [Label::from("a"), Label::from(true)])]).unwrap_err();
         let expected = EncodingError::MixedKinds {
             first_store: 2,

@@ -7,12 +7,12 @@ use crate::{Categories, EncodingError, Label};
 /// The code of the unknown label, and of nothing else.
 pub const UNKNOWN_CODE: i64 = -1;
 
-/// The customary code of a missing value: what the cross entropy of torch ignores by default (`ignore_index`). An
-/// [`Encoder`] never gives it out, as a missing value is no label.
+/// The customary code of a missing value: torch's cross entropy ignores it by default (`ignore_index`). An [`Encoder`]
+/// never returns it, because a missing value is not a label.
 pub const MISSING_CODE: i64 = -100;
 
-/// Turns the labels of one key into codes: `0..n_classes` in ascending order of the labels, without the unknown label,
-/// which is [`UNKNOWN_CODE`].
+/// Turns the labels of one key into codes: `0..n_classes` in ascending order of the labels. The unknown label is
+/// [`UNKNOWN_CODE`] and leaves no gap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Encoder {
     /// Ascending; a label's position is its code.
@@ -20,11 +20,11 @@ pub struct Encoder {
     unknown: Option<Label>,
 }
 
-/// More classes than these are looked up in a table when many labels are encoded: a search looks at
-/// twenty of a million, which lie apart.
+/// With more classes than this, many labels are encoded through a table. A binary search in a million classes reads
+/// twenty of them, which lie scattered in memory.
 const MOST_SEARCHED: usize = 1000;
 
-/// The codes of an encoder, to be found many times over.
+/// The codes of an encoder, prepared for many lookups.
 #[derive(Debug)]
 pub struct Lookup<'a> {
     encoder: &'a Encoder,
@@ -42,8 +42,7 @@ impl Lookup<'_> {
 }
 
 impl Encoder {
-    /// The encoder of `categories`, of which `unknown` is no class. An unknown label that is not among the categories
-    /// is ignored.
+    /// Makes the encoder of `categories`. `unknown` is not a class; it is ignored if it is not among the categories.
     pub fn new(categories: Categories, unknown: Option<&Label>) -> Self {
         let position = unknown.and_then(|label| categories.position(label));
         let mut classes = categories.into_labels();
@@ -60,8 +59,8 @@ impl Encoder {
         Some(position as i64)
     }
 
-    /// The codes of the labels that one store has, `[labels.len()] i64`: where its rows hold positions in that list, a
-    /// row is then encoded by one lookup.
+    /// The codes of the labels of one store, `[labels.len()] i64`. If its rows hold positions in that list, one lookup
+    /// then encodes a row.
     ///
     /// # Errors
     ///
@@ -76,7 +75,7 @@ impl Encoder {
         labels.iter().map(code).collect()
     }
 
-    /// What finds the codes of many labels.
+    /// Prepares the lookup of many labels.
     pub fn lookup(&self) -> Lookup<'_> {
         let by_label = (self.classes.len() > MOST_SEARCHED).then(|| self.entries().collect());
         Lookup {
@@ -96,7 +95,7 @@ impl Encoder {
         &self.classes
     }
 
-    /// The number of classes; the unknown label is none.
+    /// The number of classes. The unknown label is not a class.
     pub fn n_classes(&self) -> usize {
         self.classes.len()
     }
@@ -138,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn the_unknown_label_leaves_no_gap_and_comes_first() {
+    fn unknown_label_leaves_no_gap_and_comes_first() {
         let encoder = encoder(&["c", "a", "b"], Some("b"));
         assert_eq!(
             entries(&encoder),
@@ -151,21 +150,21 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_label_that_does_not_occur_is_ignored() {
+    fn unknown_label_that_does_not_occur_is_ignored() {
         let encoder = encoder(&["a", "b"], Some("x"));
         assert_eq!(entries(&encoder), expected(&[("a", 0), ("b", 1)]));
         assert_eq!(encoder.encode(&Label::from("x")), None);
     }
 
     #[test]
-    fn nothing_to_encode() {
+    fn encoder_may_be_empty() {
         let encoder = encoder(&[], Some("x"));
         assert_eq!((encoder.n_classes(), encoder.entries().count()), (0, 0));
         assert_eq!(encoder.table(&[]), Ok(vec![]));
     }
 
     #[test]
-    fn the_unknown_label_alone() {
+    fn unknown_label_may_be_alone() {
         let encoder = encoder(&["x"], Some("x"));
         assert_eq!((encoder.n_classes(), encoder.classes()), (0, &[][..]));
         assert_eq!(entries(&encoder), expected(&[("x", -1)]));
@@ -185,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn many_labels_are_encoded_as_one() {
+    fn many_labels_are_encoded_like_one() {
         for n in [3, 3 * MOST_SEARCHED as i64] {
             let labels: Vec<Label> = (0..n).rev().map(Label::from).collect();
             let categories = Categories::merge(&[(0, labels.clone())]).unwrap();
@@ -203,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_follows_the_order_of_the_store() {
+    fn table_follows_the_order_of_the_store() {
         let encoder = encoder(&["a", "b", "c"], Some("a"));
         let table = encoder.table(&["c", "a", "b", "c"].map(Label::from));
         assert_eq!(table, Ok(vec![1, -1, 0, 1]));

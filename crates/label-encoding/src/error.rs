@@ -11,13 +11,13 @@ pub enum EncodingError {
         "labels are {first_kind} in store {first_store} but {second_kind} in store {second_store}"
     )]
     MixedKinds {
-        /// Number of the first store that has labels.
+        /// The number of the first store that has labels.
         first_store: usize,
-        /// Kind of its labels.
+        /// The kind of its labels.
         first_kind: LabelKind,
-        /// Number of the first store that disagrees (the same one, if it disagrees with itself).
+        /// The number of the first store that disagrees (the same one if it disagrees with itself).
         second_store: usize,
-        /// Kind of the label that disagrees.
+        /// The kind of the label that disagrees.
         second_kind: LabelKind,
     },
 
@@ -28,14 +28,14 @@ pub enum EncodingError {
         label: Label,
     },
 
-    /// Weights were asked for without a key.
+    /// Weights were requested without a key.
     #[error("label weights need at least one key")]
     NoKeys,
 
-    /// A key has not one code for each row.
+    /// The number of codes of a key is not the number of rows.
     #[error("key {key} has {found} codes for {expected} rows")]
     LengthMismatch {
-        /// Position of the key among those given, from 0.
+        /// The position of the key among those given, from 0.
         key: usize,
         /// The number of rows.
         expected: usize,
@@ -46,7 +46,7 @@ pub enum EncodingError {
     /// A code has no text.
     #[error("key {key} has code {code} in row {row} but only {n_texts} labels")]
     CodeOutOfRange {
-        /// Position of the key among those given, from 0.
+        /// The position of the key among those given, from 0.
         key: usize,
         /// The row, from 0.
         row: usize,

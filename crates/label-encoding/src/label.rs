@@ -9,15 +9,16 @@ use std::sync::Arc;
 pub use numpy_text::FloatWidth;
 use numpy_text::float_text;
 
-/// One value of a label column. Never missing: a missing value is no label at all.
+/// One value of a label column. Never missing: a missing value is not a label.
 ///
 /// Labels are ordered as Python orders them: false < true, numbers by value, texts by Unicode code point. Integers and
 /// floats are one kind and compare by exact value, so `2 == 2.0`, and `2^53 + 1` is not the float `2^53`. Labels of
-/// different [kinds](LabelKind) are never equal; all booleans sort before all numbers, and those before all texts.
+/// different [kinds](LabelKind) are never equal; all booleans sort before all numbers, and all numbers before all
+/// texts.
 ///
 /// `Display` writes [`python_text`](Self::python_text).
 #[derive(Debug, Clone)]
-// Exhaustive: a program that turns labels into its own values should not lose a kind in silence.
+// Exhaustive: a caller that converts every kind should fail to compile when one is added.
 pub enum Label {
     /// A boolean.
     Bool(bool),
@@ -36,7 +37,7 @@ pub struct Float {
     width: FloatWidth,
 }
 
-/// What labels can be compared with one another.
+/// Labels of one kind can be compared with one another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum LabelKind {
     /// Booleans.
@@ -54,7 +55,7 @@ impl Label {
         Float::new(value, width).map(Label::Float)
     }
 
-    /// What the label can be compared with.
+    /// The kind of the label. It compares with labels of the same kind.
     pub fn kind(&self) -> LabelKind {
         match self {
             Label::Bool(_) => LabelKind::Bool,
@@ -63,8 +64,8 @@ impl Label {
         }
     }
 
-    /// The text that Python's `str()` gives for the value, as numpy 2.4 has it in an array: `True`, `7`, `2.0`,
-    /// `1e+16`, `inf`.
+    /// The text that Python's `str()` returns for the value in an array of numpy 2.4: `True`, `7`, `2.0`, `1e+16`,
+    /// `inf`.
     pub fn python_text(&self) -> Cow<'_, str> {
         match self {
             Label::Bool(true) => "True".into(),
@@ -93,7 +94,7 @@ impl Float {
         self.width
     }
 
-    /// The same number as an integer, if it is a whole one that fits.
+    /// The same number as an integer, if it is whole and fits.
     fn as_int(self) -> Option<i128> {
         // `i128::MIN` is a float exactly; `-(i128::MIN as f64)` is the first float too large.
         let range = i128::MIN as f64..-(i128::MIN as f64);
@@ -109,7 +110,7 @@ fn cmp_int_float(int: i128, float: Float) -> Ordering {
     if float.value < i128::MIN as f64 {
         return Ordering::Greater;
     }
-    // In range, so the cast only cuts the fraction off, whose sign then decides.
+    // The number is in range, so the cast only cuts off the fraction. The sign of the fraction then decides.
     let by_whole = int.cmp(&(float.value as i128));
     by_whole.then_with(|| 0.0_f64.total_cmp(&(float.value.fract() + 0.0)))
 }
@@ -122,7 +123,7 @@ impl Ord for Label {
             (Label::Float(a), Label::Float(b)) => a.cmp(b),
             (Label::Int(a), Label::Float(b)) => cmp_int_float(*a, *b),
             (Label::Float(a), Label::Int(b)) => cmp_int_float(*b, *a).reverse(),
-            // UTF-8 was made so that the order of bytes is the order of code points.
+            // In UTF-8, the order of bytes is the order of code points.
             (Label::Str(a), Label::Str(b)) => a.cmp(b),
             _ => self.kind().cmp(&other.kind()),
         }
@@ -158,7 +159,7 @@ impl Hash for Label {
 /// By value; the width is not compared.
 impl Ord for Float {
     fn cmp(&self, other: &Self) -> Ordering {
-        // Adding zero makes -0.0 the same as 0.0; NaN there is none.
+        // Adding zero turns -0.0 into 0.0. NaN cannot occur.
         (self.value + 0.0).total_cmp(&(other.value + 0.0))
     }
 }
@@ -179,7 +180,7 @@ impl Eq for Float {}
 
 impl Hash for Float {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        // Whole numbers hash as integers do, which they may be equal to.
+        // Whole numbers hash as integers do, because they may equal one.
         match self.as_int() {
             Some(int) => int.hash(state),
             None => self.value.to_bits().hash(state),
@@ -248,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn ascending_list() {
+    fn labels_ascend() {
         let labels = [
             Label::from(false),
             Label::from(true),
@@ -328,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn nan_is_no_label() {
+    fn nan_is_not_a_label() {
         for width in [FloatWidth::F16, FloatWidth::F32, FloatWidth::F64] {
             assert_eq!(Label::float(f64::NAN, width), None);
             assert_eq!(Label::float(-f64::NAN, width), None);
@@ -336,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn texts() {
+    fn labels_print_as_in_python() {
         assert_eq!(Label::from(true).to_string(), "True");
         assert_eq!(Label::from(false).to_string(), "False");
         assert_eq!(Label::from(7_i64).to_string(), "7");

@@ -1,4 +1,4 @@
-//! Rows weighed by how rare their class is.
+//! Weighs rows by how rare their class is.
 
 use std::collections::HashMap;
 
@@ -7,22 +7,22 @@ use crate::EncodingError;
 /// The code of a row without a label in a [`LabelColumn`].
 pub const MISSING: u32 = u32::MAX;
 
-/// The text of a missing label, and of a label that is literally this.
+/// The text of a missing label. A label with this very text is the same class.
 const MISSING_TEXT: &str = "nan";
 
-/// The labels of one key, one code a row over the whole collection.
+/// The labels of one key: one code per row of the whole collection.
 #[derive(Debug, Clone, Copy)]
 pub struct LabelColumn<'a> {
     /// `[n_rows] u32`: positions in `texts`, or [`MISSING`].
     pub codes: &'a [u32],
     /// The labels as text ([`Label::python_text`](crate::Label::python_text)). Texts may repeat (they are then one
-    /// label) and need not occur.
+    /// label), and need not occur in a row.
     pub texts: &'a [String],
 }
 
-/// Classes with the number of their rows, and the class of each row.
+/// The classes with the number of their rows, and the class of each row.
 ///
-/// Costs 4 bytes a row.
+/// Takes 4 bytes per row.
 #[derive(Debug, Clone)]
 pub struct LabelWeights {
     /// By first appearance, distinct.
@@ -36,14 +36,14 @@ pub struct LabelWeights {
 impl LabelWeights {
     /// Counts the rows of each class.
     ///
-    /// The class of a row is the text of its label, `nan` if it is missing. Several `keys` make one class of their
-    /// texts, joined by `__`, so that different labels may fall together: `a__b` with `c` is `a` with `b__c`.
+    /// The class of a row is the text of its label, `nan` if it is missing. With several `keys`, their texts are joined
+    /// by `__` to one class. Different labels may then coincide: `a__b` with `c` is `a` with `b__c`.
     ///
     /// # Errors
     ///
-    /// [`EncodingError::NoKeys`], [`EncodingError::LengthMismatch`] if a key has not `n_rows` codes,
-    /// [`EncodingError::CodeOutOfRange`] for a code without a text, [`EncodingError::TooManyClasses`] beyond
-    /// `u32::MAX` of them.
+    /// [`EncodingError::NoKeys`], [`EncodingError::LengthMismatch`] if a key does not have `n_rows` codes,
+    /// [`EncodingError::CodeOutOfRange`] for a code without a text, [`EncodingError::TooManyClasses`] for more than
+    /// `u32::MAX` classes.
     pub fn count(n_rows: usize, keys: &[LabelColumn<'_>]) -> Result<Self, EncodingError> {
         for (key, column) in keys.iter().enumerate() {
             check(n_rows, key, column)?;
@@ -82,14 +82,14 @@ impl LabelWeights {
     /// The weight of each row, `[n_rows] f64`, not normalised: with `c` the number of rows of its class, `1 / c`, or
     /// `s / (c + s)` with a scaler `s`.
     ///
-    /// Any scaler is taken and computed with as it is: a useful one is positive. A large one evens the weights out.
+    /// The scaler is not checked. A useful one is positive; a large one evens the weights out.
     pub fn weights(&self, scaler: Option<f64>) -> Vec<f64> {
         let by_class: Vec<f64> = self.class_weights(scaler).collect();
         let weight = |&class: &u32| by_class[class as usize];
         self.class_idx.iter().map(weight).collect()
     }
 
-    /// Each class with the weight of its rows, as [`weights`](Self::weights) has it, in order of first appearance.
+    /// Each class with the weight of its rows, as in [`weights`](Self::weights), by first appearance.
     pub fn by_class(&self, scaler: Option<f64>) -> Vec<(String, f64)> {
         let classes = self.classes.iter().cloned();
         classes.zip(self.class_weights(scaler)).collect()
@@ -127,7 +127,7 @@ fn check(n_rows: usize, key: usize, column: &LabelColumn<'_>) -> Result<(), Enco
 /// The classes of one key alone, by first appearance, and the class of each row.
 fn classes_of(column: &LabelColumn<'_>) -> Result<(Vec<String>, Vec<u32>), EncodingError> {
     let mut classes = Classes::default();
-    // One slot a code and one for missing, filled when the first such row comes.
+    // One slot per code and one for missing, filled by the first such row.
     let mut class_of_code = vec![None; column.texts.len() + 1];
     let mut class_idx = Vec::with_capacity(column.codes.len());
     for &code in column.codes {
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rarer_the_heavier() {
+    fn weights_grow_with_rarity() {
         let counted = count(&[(&[1, 1, 0, 1], &["a", "b", "never"])]).unwrap();
         assert_eq!(counted.classes(), ["b", "a"]);
         assert_eq!(counted.counts(), [3, 1]);
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scaler_evens_weights_out() {
+    fn scaler_evens_weights_out() {
         let counted = count(&[(&[1, 1, 0, 1], &["a", "b"])]).unwrap();
         assert_eq!(counted.weights(Some(3.0)), [0.5, 0.5, 0.75, 0.5]);
         assert_eq!(counted.by_class(Some(3.0))[1], ("a".to_owned(), 0.75));
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_is_the_class_nan_as_is_a_literal_nan() {
+    fn missing_and_literal_nan_are_one_class() {
         let counted = count(&[(&[MISSING, 0, 1, MISSING], &["nan", "a"])]).unwrap();
         assert_eq!(counted.classes(), ["nan", "a"]);
         assert_eq!(counted.counts(), [3, 1]);
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn no_rows() {
+    fn weights_of_no_rows_are_empty() {
         let counted = count(&[(&[], &["a"])]).unwrap();
         assert!(counted.weights(None).is_empty() && counted.by_class(None).is_empty());
     }

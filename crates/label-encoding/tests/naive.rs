@@ -1,4 +1,4 @@
-//! Order, codes and weights, held against straightforward models.
+//! Compares order, codes and weights with straightforward models.
 
 use std::cmp::Ordering;
 use std::collections::hash_map::DefaultHasher;
@@ -21,7 +21,7 @@ fn number() -> impl Strategy<Value = Label> {
         (-4_i64..4).prop_map(Label::from),
         any::<u64>().prop_map(Label::from),
         any::<i128>().prop_map(Label::Int),
-        // Integers and floats about the largest that a float holds exactly.
+        // Integers and floats near the largest integer that a float holds exactly.
         (-3_i64..3).prop_map(|d| Label::from((1 << 53) + d)),
         (-3_i64..3, width()).prop_map(move |(d, w)| float(((1_i64 << 53) + d) as f64, w)),
         (-8_i32..8, width()).prop_map(move |(v, w)| float(f64::from(v) / 2.0, w)),
@@ -55,7 +55,7 @@ fn hash(label: &Label) -> u64 {
     hasher.finish()
 }
 
-/// A finite number as an integer times two to a power: exact, and comparable by aligning.
+/// A finite number as an integer times a power of two: exact, and comparable after aligning.
 fn exact(label: &Label) -> Option<(i128, i32)> {
     match label {
         Label::Int(value) => Some((*value, 0)),
@@ -80,13 +80,13 @@ fn exact(label: &Label) -> Option<(i128, i32)> {
     }
 }
 
-/// Compares two exact numbers by their signs and then by the digits of their sizes, base two.
+/// Compares two exact numbers by their signs, then by the binary digits of their magnitudes.
 fn naive_cmp(a: (i128, i32), b: (i128, i32)) -> Ordering {
     let sign = a.0.signum().cmp(&b.0.signum());
     if sign != Ordering::Equal || a.0 == 0 {
         return sign;
     }
-    // The size without trailing zeros, and the place of its highest bit.
+    // The magnitude without trailing zeros, and the place of its highest bit.
     let size = |(mantissa, power): (i128, i32)| {
         let size = mantissa.unsigned_abs();
         let n_bits = 128 - size.leading_zeros() as i32;

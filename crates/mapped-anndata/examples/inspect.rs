@@ -1,4 +1,4 @@
-//! Says what is in AnnData files, without reading a matrix.
+//! Lists the contents of AnnData files without reading a matrix.
 //!
 //! ```sh
 //! cargo run -p mapped-anndata --example inspect                      # the demo collection

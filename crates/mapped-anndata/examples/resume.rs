@@ -1,5 +1,5 @@
-//! Stops in the middle of an epoch, saves its state as JSON, and goes on: the rows are those of an
-//! epoch without a break.
+//! Stops in the middle of an epoch, saves its state as JSON, and continues. The rows are those of
+//! an epoch without a break.
 //!
 //! ```sh
 //! cargo run -p mapped-anndata --example resume

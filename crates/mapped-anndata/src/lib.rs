@@ -98,11 +98,11 @@
 #[doc(inline)]
 pub use mapped_collection::*;
 
-/// One AnnData file: its elements, by bulks of rows. The crate `anndata-io`.
+/// One AnnData file: its elements, read in bulk by rows. The crate `anndata-io`.
 pub use anndata_io as io;
-/// How variables of stores are joined. The crate `feature-join`.
+/// Joins the variables of stores. The crate `feature-join`.
 pub use feature_join as join;
-/// Labels as integers, and their weights. The crate `label-encoding`.
+/// Encodes labels as integers, and weighs them. The crate `label-encoding`.
 pub use label_encoding as labels;
 
 /// The README's example.

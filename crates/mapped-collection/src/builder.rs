@@ -9,8 +9,8 @@ use crate::options::{EncodeLabels, FilterValue, LabelMatch, Options, UnknownLabe
 
 /// The options of a [`MappedCollection`], with lamindb's names and defaults.
 ///
-/// Nothing is read before [`open`](Self::open). What is set can be read again by methods that begin
-/// with `get_`, as those of [`std::process::Command`] do.
+/// Nothing is read before [`open`](Self::open). Methods that begin with `get_` return what was set,
+/// as those of [`std::process::Command`] do.
 #[derive(Debug, Clone, PartialEq)]
 #[must_use]
 pub struct MappedCollectionBuilder(Options);
@@ -20,29 +20,29 @@ impl MappedCollectionBuilder {
         MappedCollectionBuilder(Options::new(sources.into_iter().map(Into::into).collect()))
     }
 
-    /// Matrices to read: `X`, `raw.X`, or names of layers. By default, `X`. None is legal.
+    /// Matrices to read: `X`, `raw.X`, or names of layers. By default, `X`. The list may be empty.
     pub fn layers<S: Into<String>>(mut self, keys: impl IntoIterator<Item = S>) -> Self {
         self.0.layers_keys = distinct(keys);
         self
     }
 
-    /// Columns of obs to read; `_index` gives the obs names. By default, none.
+    /// Columns of obs to read; `_index` stands for the obs names. By default, no column.
     pub fn obs<S: Into<String>>(mut self, keys: impl IntoIterator<Item = S>) -> Self {
         self.0.obs_keys = distinct(keys);
         self
     }
 
-    /// Elements of obsm to read. By default, none.
+    /// Elements of obsm to read. By default, no element.
     pub fn obsm<S: Into<String>>(mut self, keys: impl IntoIterator<Item = S>) -> Self {
         self.0.obsm_keys = distinct(keys);
         self
     }
 
-    /// Keeps only rows whose label in column `key` is one of `values`. Called for several
-    /// columns, a row must pass all; called again for one column, the values add up.
+    /// Keeps only rows whose label in column `key` is one of `values`. If called for several
+    /// columns, a row must pass all of them. If called again for one column, the values add up.
     ///
-    /// [`FilterValue::Missing`] allows missing labels; a store without the column then keeps
-    /// all of its rows, and none otherwise.
+    /// [`FilterValue::Missing`] allows missing labels: a store without the column then keeps all of
+    /// its rows. Otherwise it keeps no row.
     ///
     /// ```
     /// # use mapped_collection::{FilterValue, MappedCollection, MemoryStore, Values};
@@ -68,21 +68,21 @@ impl MappedCollectionBuilder {
         self
     }
 
-    /// How variables are joined; `None` leaves every row at its own store's width. By
-    /// default, [`Join::Inner`].
+    /// How variables are joined. `None` leaves every row at the width of its store. By default,
+    /// [`Join::Inner`].
     pub fn join(mut self, join: impl Into<Option<Join>>) -> Self {
         self.0.join = join.into();
         self
     }
 
-    /// Which obs keys are encoded: a list of them, or `false` for none. By default (`true`), all
-    /// but plain floating-point columns.
+    /// The obs keys to encode: a list of keys, or `false` to encode no key. By default (`true`),
+    /// all but plain floating-point columns.
     pub fn encode_labels(mut self, keys: impl Into<EncodeLabels>) -> Self {
         self.0.encode_labels = keys.into();
         self
     }
 
-    /// The label of `key` that is encoded to -1. One that does not occur is ignored.
+    /// The label of `key` that is encoded as -1. A label that does not occur is ignored.
     pub fn unknown_label(mut self, key: impl Into<String>, label: impl Into<LabelMatch>) -> Self {
         let entry = (key.into(), label.into());
         match &mut self.0.unknown_label {
@@ -95,20 +95,20 @@ impl MappedCollectionBuilder {
         self
     }
 
-    /// One label that is encoded to -1 in every encoded key.
+    /// One label that is encoded as -1 in every encoded key.
     pub fn unknown_label_for_all(mut self, label: impl Into<LabelMatch>) -> Self {
         self.0.unknown_label = UnknownLabel::All(label.into());
         self
     }
 
-    /// Element type of all matrices of items and batches. By default an item has its store's,
-    /// and a batch numpy's promotion of all stores'.
+    /// Element type of all matrices of items and batches. By default, an item has the type of its
+    /// store, and a batch has numpy's promotion of the types of all stores.
     pub fn dtype(mut self, dtype: impl Into<Option<DType>>) -> Self {
         self.0.dtype = dtype.into();
         self
     }
 
-    /// Bounds on what reading takes, and who reads h5ad files: see [`IoOptions`].
+    /// Limits on memory and open files, and the reader of h5ad files: see [`IoOptions`].
     pub fn io(mut self, options: IoOptions) -> Self {
         self.0.io = options;
         self
@@ -150,7 +150,7 @@ impl MappedCollectionBuilder {
         &self.0.encode_labels
     }
 
-    /// The label of `key` that is encoded to -1, if one is set.
+    /// The label of `key` that is encoded as -1, if one is set.
     pub fn get_unknown_label(&self, key: &str) -> Option<&LabelMatch> {
         self.0.unknown_label.of(key)
     }

@@ -1,4 +1,4 @@
-//! The collection: what it is, its items, batches and epochs.
+//! The collection: its properties, items, batches and epochs.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,16 +26,16 @@ use crate::plan::unmatched::UnmatchedLabel;
 
 /// Many AnnData files as one map-style dataset.
 ///
-/// Row `i` of the collection is a cell of one of the files: its matrices joined to common
-/// variables, its labels encoded. Cheap to clone, and all clones are one collection; safe to use
-/// from many threads and, with nothing to be done about it, in forked processes.
+/// Row `i` of the collection is a cell of one of the files, with its matrices joined to common
+/// variables and its labels encoded. Cloning is cheap, and all clones are one collection. It is
+/// safe to use from many threads and, without any setup, in forked processes.
 ///
 /// # Differs from lamindb
 /// - Repeated column indices are summed, missing labels are never a class, an absent column counts
 ///   as missing in weights and filters, `original_shapes` is known without a join.
 /// - Plain floating-point columns are encoded only when `encode_labels` names them.
-/// - Keys that no store has are listed by [`missing_keys`](Self::missing_keys).
-/// - `X` is not needed unless it is asked for.
+/// - [`missing_keys`](Self::missing_keys) lists the keys that no store has.
+/// - `X` is optional unless it is requested.
 #[derive(Debug, Clone)]
 pub struct MappedCollection {
     inner: Arc<Inner>,
@@ -45,15 +45,15 @@ pub struct MappedCollection {
 struct Inner {
     options: Options,
     plan: Arc<Plan>,
-    /// Memory of batches read by index, for later ones.
+    /// Buffers of batches read by index, for later batches.
     waiting: Arc<WaitingRows>,
 }
 
-/// At most how many of its bytes are kept: a few dense batches.
+/// The most bytes of spare buffers to keep: a few dense batches.
 const SPARE_BYTES: usize = 128 << 20;
 
 impl MappedCollection {
-    /// Starts with the files, in the order of their rows.
+    /// Returns a builder with these files, in the order of their rows.
     pub fn builder<S: Into<AnnDataSource>>(
         sources: impl IntoIterator<Item = S>,
     ) -> MappedCollectionBuilder {
@@ -64,10 +64,10 @@ impl MappedCollection {
         if options.sources.is_empty() {
             return Err(OpenError::NoPaths.into());
         }
-        // Files are opened again later, when the current folder may be another one.
+        // Files are opened again later, and the current folder may change before that.
         let sources = options.sources.into_iter().map(AnnDataSource::resolved);
         options.sources = sources.collect::<Result<_, _>>().map_err(OpenError::from)?;
-        // Its forked children will know that they are.
+        // Later calls in a forked child then return true.
         is_forked();
         let plan = Arc::new(Plan::open(&options)?);
         let pool = Arc::new(BufferPool::new(SPARE_BYTES));
@@ -80,10 +80,10 @@ impl MappedCollection {
         })
     }
 
-    /// Opens the same files anew with the same options: a collection of its own, which closing
-    /// this one does not close.
+    /// Opens the same files again with the same options. The new collection stays open when this
+    /// one is closed.
     ///
-    /// A forked process need not call it.
+    /// There is no need to call it in a forked process.
     ///
     /// # Errors
     /// As [`MappedCollectionBuilder::open`].
@@ -91,7 +91,8 @@ impl MappedCollection {
         MappedCollection::open(self.inner.options.clone())
     }
 
-    /// Closes the files, in all clones. Reading afterwards is [`ReadError::Closed`]; twice is fine.
+    /// Closes the files, in all clones. Reads then fail with [`ReadError::Closed`]. Closing twice
+    /// is fine.
     pub fn close(&self) {
         self.io().close();
     }
@@ -110,12 +111,12 @@ impl MappedCollection {
         &self.plan().io
     }
 
-    /// Number of rows (cells) that passed the filter.
+    /// The number of rows (cells) that passed the filter.
     pub fn n_obs(&self) -> usize {
         self.plan().n_obs()
     }
 
-    /// Number of joint variables (genes); `None` without a join.
+    /// The number of joint variables (genes); `None` without a join.
     pub fn n_vars(&self) -> Option<usize> {
         self.plan().joint.as_ref().and_then(|joint| joint.n_vars())
     }
@@ -125,7 +126,8 @@ impl MappedCollection {
         (self.n_obs(), self.n_vars())
     }
 
-    /// For each store, its rows that passed the filter and its variables.
+    /// For each store, the number of its rows that passed the filter and the number of its
+    /// variables.
     pub fn original_shapes(&self) -> Vec<(usize, usize)> {
         let stores = self.plan().stores.iter();
         stores
@@ -133,12 +135,12 @@ impl MappedCollection {
             .collect()
     }
 
-    /// Number of stores.
+    /// The number of stores.
     pub fn n_stores(&self) -> usize {
         self.plan().stores.len()
     }
 
-    /// What the stores are called, in order: their paths as they were given.
+    /// The names of the stores, in order: their paths as they were given.
     pub fn names(&self) -> impl ExactSizeIterator<Item = &Path> {
         self.plan().stores.iter().map(|store| store.file.as_path())
     }
@@ -151,10 +153,11 @@ impl MappedCollection {
         })
     }
 
-    /// Store number and row in its file of row `index` of the collection.
+    /// The store of row `index` of the collection, and its row in the store's file. A negative
+    /// index counts from the end.
     ///
     /// # Errors
-    /// When `index` is out of bounds; a negative one counts from the end.
+    /// When `index` is out of bounds.
     pub fn locate(&self, index: i64) -> Result<(usize, u32), Error> {
         Ok(self.plan().locate(self.position(index)?))
     }
@@ -164,9 +167,10 @@ impl MappedCollection {
         self.plan().stores[store].rows.iter()
     }
 
-    /// Whether a row of a batch always equals the item of that row: all stores with rows have the
-    /// same matrices and columns, of the same widths and types. Otherwise a batch has types that
-    /// hold the values of all stores, where an item has its own store's, or rows cannot be batched.
+    /// Whether a row of a batch always equals the item of that row. That is so when all stores with
+    /// rows have the same matrices and columns, of the same widths and types. Otherwise either a
+    /// batch has types that hold the values of all stores while an item has those of its store, or
+    /// the rows cannot share a batch.
     pub fn is_uniform(&self) -> bool {
         self.plan().is_uniform()
     }
@@ -184,12 +188,12 @@ impl MappedCollection {
             .ok_or_else(|| ReadError::OutOfBounds { index, n_obs }.into())
     }
 
-    /// The join that was asked for.
+    /// The join that was requested.
     pub fn join(&self) -> Option<Join> {
         self.inner.options.join
     }
 
-    /// The join in effect: `None` without one, and when all stores have equal variables.
+    /// The join in effect. `None` without a join, and when all stores have equal variables.
     pub fn join_vars(&self) -> Option<Join> {
         self.plan()
             .joint
@@ -202,9 +206,9 @@ impl MappedCollection {
         self.plan().joint.as_ref().and_then(|joint| joint.names())
     }
 
-    /// For each store, as lamindb's `var_indices`: with an inner join the position in the store
-    /// of each joint variable, with an outer join the joint position of each of the store's.
-    /// `None` without a join in effect.
+    /// lamindb's `var_indices`, one list per store. With an inner join, the position in the store
+    /// of each joint variable. With an outer join, the joint position of each variable of the
+    /// store. `None` without a join in effect.
     pub fn var_indices(&self) -> Option<Vec<Vec<i64>>> {
         let joint = self.plan().joint.as_ref()?;
         (0..self.n_stores())
@@ -212,11 +216,11 @@ impl MappedCollection {
             .collect()
     }
 
-    /// Turns matrices that are stored by column (CSC) into rows. Otherwise that happens to each when its
-    /// rows are first read, which then takes long; workers that are forked afterwards share what
-    /// is ready.
+    /// Turns matrices that are stored by column (CSC) into rows. Without this call, the first read
+    /// of such a matrix does it, and takes long. Workers that are forked afterwards share the
+    /// prepared matrices.
     ///
-    /// `progress` is told the part that is done, from 0 to 1.
+    /// Calls `progress` with the fraction that is done, from 0 to 1.
     ///
     /// # Errors
     /// When the collection is closed, a matrix cannot be read, or a temporary file cannot be
@@ -235,8 +239,8 @@ impl MappedCollection {
     }
 
     /// Which joint variables a store has: `[n_vars] bool`. A variable that it lacks is 0 in its
-    /// rows, which no item tells from a measured 0. `None` without a join, or without such a
-    /// store.
+    /// rows, and an item does not show whether a 0 was measured. `None` without a join, or if there
+    /// is no such store.
     pub fn presence(&self, store: usize) -> Option<Vec<bool>> {
         self.plan().joint.as_ref()?.presence(store)
     }
@@ -244,7 +248,7 @@ impl MappedCollection {
     /// The variables of every store, in order.
     ///
     /// # Errors
-    /// Without a join they are read now, which may fail.
+    /// Without a join, the variables are read now. That may fail.
     pub fn var_list(&self) -> Result<Vec<Arc<VarNames>>, Error> {
         self.plan().var_list()
     }
@@ -263,7 +267,7 @@ impl MappedCollection {
         }))
     }
 
-    /// The numbers of the stores whose variables are not these, in this order.
+    /// The numbers of the stores whose variables are not exactly these, in this order.
     ///
     /// # Errors
     /// As [`var_list`](Self::var_list).
@@ -288,25 +292,26 @@ impl MappedCollection {
             .filter_map(|key| Some((key.name.as_str(), key.encoder.as_ref()?)))
     }
 
-    /// The encoder of a key; `None` when it is not encoded.
+    /// The encoder of a key; `None` when the key is not encoded.
     pub fn encoder(&self, key: &str) -> Option<&Encoder> {
         self.encoders()
             .find(|(name, _)| *name == key)
             .map(|(_, encoder)| encoder)
     }
 
-    /// The keys asked for that no store has, which no item has either.
+    /// The requested keys that no store has. No item has them either.
     pub fn missing_keys(&self) -> &[MissingKey] {
         &self.plan().missing_keys
     }
 
-    /// The labels of the filter and the unknown labels that no store has, each with the nearest
-    /// one that a store has: nothing passes for them, and nothing is unknown.
+    /// The labels of the filter and the unknown labels that no store has. Each comes with the
+    /// nearest label that a store has. In a filter, such a label lets no row pass; as an unknown
+    /// label, it has no effect.
     pub fn unmatched_labels(&self) -> &[UnmatchedLabel] {
         &self.plan().unmatched_labels
     }
 
-    /// The obs names of rows, in the order asked.
+    /// The obs names of rows, in the order of `indices`.
     ///
     /// # Errors
     /// When an index is out of bounds or a file cannot be read.
@@ -317,10 +322,9 @@ impl MappedCollection {
             .obs_names(&rows.collect::<Result<Vec<_>, Error>>()?)?)
     }
 
-    /// Row `index`, with everything that was asked for. A negative index counts from the end.
+    /// Row `index`, with all requested matrices and columns. A negative index counts from the end.
     ///
-    /// Without a `dtype`, a matrix row has the type that it has in its file, also through an
-    /// outer join.
+    /// Without a `dtype`, a matrix row has the type of its file, even with an outer join.
     ///
     /// # Errors
     /// When `index` is out of bounds, the collection is closed, or the file cannot be read.
@@ -337,11 +341,10 @@ impl MappedCollection {
         Ok(Item::read(self.plan(), store, row)?)
     }
 
-    /// Rows by index, dense, in the order asked; repeats are fine.
+    /// Rows by index, dense, in the given order. Repeats are fine.
     ///
-    /// Each chunk of a file is decoded once in a call. Memory beyond the batch itself is one
-    /// chunk of each array, the cache's budget, and that of earlier batches, which is used again:
-    /// up to 128 MiB.
+    /// A call decodes each chunk of a file once. Beyond the batch itself, it needs one chunk of
+    /// each array, the budget of the cache, and up to 128 MiB of buffers kept from earlier batches.
     ///
     /// # Errors
     /// When an index is out of bounds, the rows' stores differ in matrix keys or widths, two
@@ -357,7 +360,7 @@ impl MappedCollection {
         self.get_batch_with(indices, &BatchFormat::default())
     }
 
-    /// Rows by index, in the form asked for.
+    /// Rows by index, in the given format.
     ///
     /// # Errors
     /// As [`get_batch`](Self::get_batch).
@@ -379,13 +382,13 @@ impl MappedCollection {
         Ok(read(self.plan(), located, format, &self.inner.waiting)?)
     }
 
-    /// Prepares epochs of batches. Nothing is read, and no thread started, before the first
-    /// batch is asked for.
+    /// Prepares epochs of batches. Reads nothing and starts no thread before the first batch is
+    /// requested.
     ///
     /// # Errors
     /// When an option makes no sense, the collection has 2^32 rows or more, its stores differ in
-    /// matrix keys or widths, so that not all of its rows can share a batch, two entries of a
-    /// batch would have one name, or one batch does not fit in the memory allowed.
+    /// matrix keys or widths (so that not all rows can share a batch), two entries of a batch would
+    /// have one name, or two batches do not fit in the memory allowed.
     ///
     /// ```
     /// use mapped_collection::{LoaderOptions, Shuffle};

@@ -1,11 +1,11 @@
-//! Whether this process is the child of a fork.
+//! Detects that this process is the child of a fork.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Whether this process was forked from the one that asked first.
+/// Whether this process was forked from the one that called this function first.
 ///
-/// The child of a fork may never get a thread to run: when another thread was just starting, the
-/// standard library's list of threads stays locked in the child for ever.
+/// In the child of a fork, a new thread may never run. If another thread was starting during the
+/// fork, the standard library's list of threads stays locked in the child for ever.
 pub(crate) fn is_forked() -> bool {
     static FIRST: AtomicU32 = AtomicU32::new(0);
     let me = std::process::id();

@@ -11,16 +11,16 @@ use crate::plan::Plan;
 /// One row of a collection: named values, in lamindb's order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Item {
-    /// Number of the store.
+    /// The number of the store.
     pub store_idx: usize,
-    /// Row in the store's file.
+    /// The row in the store's file.
     pub row_idx: u32,
     entries: Vec<(String, ItemValue)>,
 }
 
 /// A value of an [`Item`].
 #[derive(Debug, Clone, PartialEq)]
-// Exhaustive: a program that turns every kind into its own arrays should not lose a new one in silence.
+// Exhaustive: a caller that converts every kind should fail to compile when one is added.
 pub enum ItemValue {
     /// A row of a matrix, dense: `[n_vars]` for X and layers.
     Row(Matrix),
@@ -28,8 +28,8 @@ pub enum ItemValue {
     Code(i64),
     /// A text.
     Text(String),
-    /// A number or boolean of an obs column, with its numpy type. A plain float column has its
-    /// missing values as NaN here.
+    /// A number or boolean of an obs column, with its numpy type. A missing value of a plain float
+    /// column is NaN.
     Number(DType, NumericValue),
     /// A missing label.
     Missing,
@@ -41,7 +41,7 @@ impl Item {
         &self.entries
     }
 
-    /// The keys and values, to keep.
+    /// The keys and values, owned.
     pub fn into_entries(self) -> Vec<(String, ItemValue)> {
         self.entries
     }
@@ -62,7 +62,7 @@ impl Item {
         }
     }
 
-    /// The code of an encoded label; `None` when it is missing.
+    /// The code of an encoded label; `None` when the label is missing.
     pub fn code(&self, key: &str) -> Option<i64> {
         match self.get(key)? {
             ItemValue::Code(code) => Some(*code),
@@ -70,7 +70,7 @@ impl Item {
         }
     }
 
-    /// The text of a label that is not encoded; `None` when it is missing.
+    /// The text of a label that is not encoded; `None` when the label is missing.
     pub fn text(&self, key: &str) -> Option<&str> {
         match self.get(key)? {
             ItemValue::Text(text) => Some(text),
@@ -116,7 +116,7 @@ impl Item {
         Ok(item)
     }
 
-    /// Sets a key as a Python dict does: a key that is there keeps its place.
+    /// Sets a key as a Python dict does: an existing key keeps its place.
     fn insert(&mut self, key: &str, value: ItemValue) {
         match self.entries.iter_mut().find(|(name, _)| name == key) {
             Some((_, old)) => *old = value,

@@ -1,9 +1,9 @@
-//! Values of files as labels.
+//! Converts values of files to labels.
 
 use anndata_io::{ColumnValues, DType, NumericValue, ValuesRef};
 use label_encoding::{FloatWidth, Label};
 
-/// The labels that a column's categories are; `None` for a NaN among them.
+/// The categories of a column as labels; `None` for NaN.
 pub(crate) fn labels_of(categories: &ColumnValues) -> Vec<Option<Label>> {
     match categories {
         ColumnValues::Texts(texts) => texts.iter().map(|text| Some(Label::from(text))).collect(),

@@ -1,4 +1,4 @@
-//! The labels of a collection's rows: all of them, merged, counted.
+//! The labels of a collection's rows: listed, merged and counted.
 
 use std::path::Path;
 
@@ -17,14 +17,14 @@ use crate::plan::obs::{ObsColumn, merge_categories};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CodeCounts {
-    /// The codes that rows have, each with their number, in the order of their first rows.
+    /// The codes that rows have, each with the number of its rows, in order of first appearance.
     pub counts: Vec<(i64, u64)>,
-    /// Rows without a label.
+    /// The number of rows without a label.
     pub missing: u64,
 }
 
 impl MappedCollection {
-    /// The labels of column `key` of every store, or an error when none has it.
+    /// The labels of column `key` of every store, or an error if no store has it.
     fn labels(&self, key: &str) -> Result<Vec<Option<StoreLabels<'_>>>, Error> {
         self.plan().check_open()?;
         let plan = self.plan();
@@ -79,12 +79,12 @@ impl MappedCollection {
         nearest_name(key, existing.iter().map(String::as_str))
     }
 
-    /// The sorted union of the categories of obs column `key` over all stores: whole files, used
-    /// or not, whatever the filter. `key` need not be one of the obs keys; what is then read is
-    /// said at [`merged_labels`](Self::merged_labels).
+    /// The sorted union of the categories of obs column `key` over all stores. It includes
+    /// categories without a row, and ignores the filter. `key` need not be one of the obs keys;
+    /// [`merged_labels`](Self::merged_labels) says what is read in that case.
     ///
     /// # Errors
-    /// When no store has the column, or one has texts and another numbers.
+    /// When no store has the column, or one store has texts and another has numbers.
     pub fn merged_categories(&self, key: &str) -> Result<Categories, Error> {
         let stores = self.labels(key)?;
         let categories: Vec<(usize, Vec<Option<Label>>)> = stores
@@ -99,9 +99,9 @@ impl MappedCollection {
     /// The label of every row: `[n_obs]`, missing for the rows of a store without the column.
     /// `key` need not be one of the obs keys.
     ///
-    /// The labels of an obs key that is encoded or categorical are in memory, as are those of a
-    /// column that a filter names, up to 65,535 different ones: no file is opened for them. For any
-    /// other key, each call reads the column of every store.
+    /// The labels of an encoded or categorical obs key are in memory. So are those of a filter
+    /// column with up to 65,535 distinct labels. For these, no file is opened. For any other key,
+    /// each call reads the column of every store.
     ///
     /// # Errors
     /// When no store has the column, or it cannot be read.
@@ -112,12 +112,12 @@ impl MappedCollection {
         ))
     }
 
-    /// Counts the labels of one key, or the combinations of several, over the rows that passed
-    /// the filter. The result gives class weights: `1 / count`, or scaled. Labels come from memory
+    /// Counts the labels of one key, or the combinations of several, over the rows that passed the
+    /// filter. The result holds class weights: `1 / count`, or scaled. Labels come from memory
     /// where those of [`merged_labels`](Self::merged_labels) do.
     ///
     /// # Errors
-    /// When no store has one of the columns, there is no key, or they cannot be read.
+    /// When there is no key, no store has one of the columns, or a column cannot be read.
     pub fn label_weights<S: AsRef<str>>(
         &self,
         keys: impl IntoIterator<Item = S>,
@@ -161,7 +161,7 @@ impl MappedCollection {
         let plan = self.plan();
         let number = plan.obs.iter().position(|obs| obs.name == key)?;
         let encoder = plan.obs[number].encoder.as_ref()?;
-        // The unknown label, -1, is the first of all.
+        // The unknown label, -1, comes first.
         let mut counts = vec![0; encoder.n_classes() + 1];
         let (mut order, mut missing) = (Vec::new(), 0);
         for store in &plan.stores {

@@ -1,10 +1,10 @@
-//! The options of a collection: plain data. Nothing here opens a file.
+//! The options of a collection, as plain data. Nothing here opens a file.
 
 use anndata_io::{AnnDataSource, DType, IoOptions};
 use feature_join::Join;
 use label_encoding::Label;
 
-/// What a [builder](crate::MappedCollectionBuilder) collects.
+/// The options that a [builder](crate::MappedCollectionBuilder) collects.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Options {
     pub(crate) sources: Vec<AnnDataSource>,
@@ -36,11 +36,11 @@ impl Options {
     }
 }
 
-/// Which obs keys are encoded to integers.
+/// Which obs keys are encoded as integers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum EncodeLabels {
-    /// Every obs key but plain floating-point columns.
+    /// Every obs key except plain floating-point columns.
     #[default]
     All,
     /// These obs keys.
@@ -48,7 +48,7 @@ pub enum EncodeLabels {
 }
 
 impl From<bool> for EncodeLabels {
-    /// All, or none.
+    /// All keys, or no key.
     fn from(all: bool) -> Self {
         if all {
             EncodeLabels::All
@@ -70,15 +70,15 @@ impl<S: Into<String>, const N: usize> From<[S; N]> for EncodeLabels {
     }
 }
 
-/// The label that is encoded to -1.
+/// The label that is encoded as -1.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) enum UnknownLabel {
-    /// None: every label is a class.
+    /// There is no unknown label: every label is a class.
     #[default]
     None,
-    /// One for all encoded keys.
+    /// One label for all encoded keys.
     All(LabelMatch),
-    /// One for each of these keys, which must be encoded.
+    /// One label for each of these keys, which must be encoded.
     Keys(Vec<(String, LabelMatch)>),
 }
 
@@ -102,7 +102,7 @@ impl UnknownLabel {
 pub enum LabelMatch {
     /// This label, of this kind: the text `"2"` is not the number 2.
     Exact(Label),
-    /// The label whose Python text this is, whatever its kind: for command lines.
+    /// The label with this Python text, whatever its kind. For command lines.
     Text(String),
 }
 

@@ -1,4 +1,4 @@
-//! Splits of a collection into parts, as lists of rows, and samplers made of labels.
+//! Splits a collection into lists of rows, and makes samplers from labels.
 
 use crate::collection::MappedCollection;
 use crate::error::Error;
@@ -7,11 +7,12 @@ use crate::order::split::{SplitOptions, split_rows};
 use crate::plan::labels::MergedLabels;
 
 impl MappedCollection {
-    /// Divides the rows: one ascending list of rows for each fraction, disjoint, ready for
-    /// [`Sampler::Rows`] or to be stored. With fractions that sum to 1 every row is in one of them.
+    /// Divides the rows into one ascending list per fraction. The lists are disjoint, and ready for
+    /// [`Sampler::Rows`] or to be stored. If the fractions sum to 1, every row is in one of them.
     ///
     /// # Errors
-    /// When a fraction is not positive, they sum to more than 1, or no store has the obs key.
+    /// When a fraction is not positive, the fractions sum to more than 1, or no store has the obs
+    /// key.
     ///
     /// ```
     /// use mapped_collection::{LoaderOptions, Sampler, SplitBy, SplitOptions};
@@ -34,8 +35,9 @@ impl MappedCollection {
         Ok(split_rows(self.n_obs(), options, codes)?)
     }
 
-    /// Draws rows with the weights of their labels, with replacement: every combination of
-    /// labels of `keys` equally often (or as the scaler has it), missing as a class of its own.
+    /// A sampler that draws rows by the weights of their labels, with replacement. Without a
+    /// scaler, every combination of labels of `keys` comes equally often. Missing counts as a class
+    /// of its own.
     ///
     /// # Errors
     /// As [`label_weights`](Self::label_weights).
@@ -64,8 +66,8 @@ impl MappedCollection {
         })
     }
 
-    /// Draws rows so that every label of `key` comes equally often, with replacement; rows
-    /// without a label never come.
+    /// A sampler that draws rows with replacement, so that every label of `key` comes equally
+    /// often. Rows without a label never come.
     ///
     /// # Errors
     /// When no store has the key, or it cannot be read.
@@ -84,7 +86,7 @@ impl MappedCollection {
         let mut counts = vec![0u64; labels.labels().len()];
         let codes = || labels.codes().iter().map(|&code| code as usize);
         for code in codes() {
-            // A missing label has a code past the last.
+            // The code of a missing label is past the last label.
             if let Some(count) = counts.get_mut(code) {
                 *count += 1;
             }
@@ -135,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_disjoint_and_cover() {
+    fn split_parts_are_disjoint_and_complete() {
         for way in [
             SplitBy::Rows,
             SplitBy::Stratified("type".into()),
@@ -154,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn strata_keep_their_shares_and_groups_stay_whole() {
+    fn split_keeps_shares_of_strata_and_whole_groups() {
         for part in split(SplitBy::Stratified("type".into()), &[0.5, 0.5]) {
             assert_eq!(part.iter().filter(|&&row| row >= 80).count(), 10);
         }
@@ -167,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_balanced_sampler_ignores_missing_labels() {
+    fn balanced_sampler_ignores_missing_labels() {
         let Sampler::Weighted { weights, .. } =
             cells().balanced_sampler("donor").expect("a column")
         else {

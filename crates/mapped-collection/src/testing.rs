@@ -13,8 +13,8 @@ use crate::order::Order;
 use crate::order::schedule::{Part, Schedule};
 use crate::plan::Plan;
 
-/// Stores of so many rows and 4 variables, dense, in chunks of all rows and 2 columns. All elements
-/// of a row are its number in the collection.
+/// Dense stores with the given numbers of rows and 4 variables, in chunks of all rows and 2
+/// columns. All elements of a row are its number in the collection.
 pub(crate) fn dense_plan(sizes: &[usize]) -> Arc<Plan> {
     let mut start = 0;
     let stores = sizes.iter().map(|&n| {
@@ -30,8 +30,8 @@ pub(crate) fn dense_plan(sizes: &[usize]) -> Arc<Plan> {
     open(stores.collect())
 }
 
-/// Stores of so many rows and 4 variables, sparse, with one element a row: its number in the
-/// collection, in chunks of `chunk` elements.
+/// Sparse stores with the given numbers of rows and 4 variables, in chunks of `chunk` elements.
+/// Each row has one element: its number in the collection.
 pub(crate) fn sparse_plan(sizes: &[usize], chunk: u64) -> Arc<Plan> {
     let mut start = 0;
     let stores = sizes.iter().map(|&n| {
@@ -62,7 +62,7 @@ fn open(stores: Vec<MemoryStore>) -> Arc<Plan> {
     Arc::new(Plan::open(&options).expect("the stores fit together"))
 }
 
-/// Batches of one rank and reader.
+/// The batches of one rank and one reader.
 pub(crate) fn schedule(order: Order, batch_size: usize) -> Schedule {
     Schedule {
         order,

@@ -22,7 +22,7 @@ fn read(cells: &MappedCollection) -> Option<(Vec<Item>, Batch)> {
 }
 
 #[test]
-fn a_forked_child_reads_while_eight_threads_did() {
+fn forked_child_reads_after_eight_threads_did() {
     let stores = [
         "base_a_csr.h5ad",
         "base_b_csr_v3.zarr",
@@ -59,7 +59,7 @@ fn a_forked_child_reads_while_eight_threads_did() {
 }
 
 #[test]
-fn a_forked_child_shares_what_is_prepared() {
+fn forked_child_shares_prepared_matrices() {
     let stores = ["csc.h5ad", "csc_v3.zarr"].map(store);
     for csc_bytes in [1 << 20, 0] {
         let builder = MappedCollection::builder(&stores).io(IoOptions::new().csc_bytes(csc_bytes));
@@ -133,7 +133,7 @@ fn among_threads(test: impl FnOnce()) {
 }
 
 #[test]
-fn a_thousand_forks_of_a_running_epoch_go_on_in_the_child() {
+fn forked_epoch_continues_in_a_thousand_children() {
     among_threads(forks_of_a_running_epoch);
 }
 

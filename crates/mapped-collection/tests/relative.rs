@@ -6,7 +6,7 @@ use anndata_io::{AnnDataFile, LayerKey};
 use mapped_collection::{Join, MappedCollection};
 
 #[test]
-fn a_path_is_resolved_once() {
+fn relative_path_is_resolved_once() {
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cli/demo");
     let demo = demo.canonicalize().expect("it is there");
     std::env::set_current_dir(&demo).expect("a folder");

@@ -32,8 +32,8 @@
 //! takes another one of two equally near texts, and lays the digits out differently: numpy writes `2.0` and not `2`, gives
 //! exponents a sign and at least two digits, and since numpy 2.4 the width decides when an exponent is used at all.
 
-/// The width of a floating-point column. It decides how many digits its numbers print with, and
-/// nothing else: numpy writes a float32 `0.1` as `0.1`, though its value is 0.10000000149011612.
+/// The width of a floating-point column. It decides only how many digits its numbers print with: numpy writes a float32
+/// `0.1` as `0.1`, though its value is 0.10000000149011612.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FloatWidth {
     /// 16 bits, numpy's `float16`.
@@ -45,8 +45,7 @@ pub enum FloatWidth {
 }
 
 impl FloatWidth {
-    /// The nearest number of this width, ties to even. One that is too large becomes infinite; NaN
-    /// stays NaN.
+    /// The nearest number of this width, ties to even. A number that is too large becomes infinite; NaN stays NaN.
     pub fn round(self, value: f64) -> f64 {
         match self {
             FloatWidth::F16 => round_to_f16(value),
@@ -56,8 +55,8 @@ impl FloatWidth {
     }
 }
 
-/// The text of `value`, which is a number of the given width: what `numpy.asarray(value).astype(str)`
-/// holds. A number that the width does not have is rounded to it first.
+/// The text of `value` as a number of the given width, as in `numpy.asarray(value).astype(str)`. Rounds `value` to the
+/// width first.
 pub fn float_text(value: f64, width: FloatWidth) -> String {
     let value = width.round(value);
     if value.is_nan() {
@@ -105,15 +104,16 @@ fn positional(mantissa: &str, exponent: i32) -> String {
     format!("{sign}{whole}.{fraction}")
 }
 
-/// The fewest digits that read back as `value` in its width, in Rust's `e` format; of several texts as short the
-/// nearest, and of two as near the even one.
+/// The fewest digits that read back as `value` in its width, in Rust's `e` format. Of several shortest texts, the
+/// nearest to `value`; of two equally near, the even one.
 fn shortest(value: f64, width: FloatWidth) -> String {
     let text = match width {
         FloatWidth::F16 => return shortest_f16(value),
         FloatWidth::F32 => format!("{:e}", value as f32),
         FloatWidth::F64 => format!("{value:e}"),
     };
-    // Rust's text is as short, but where two are as near it takes the greater. With a precision it rounds ties to even.
+    // Rust's text is as short, but of two equally near ones it takes the greater. With a precision, it rounds ties to
+    // even.
     let n_digits = text
         .bytes()
         .take_while(|&b| b != b'e')
@@ -127,10 +127,10 @@ fn shortest(value: f64, width: FloatWidth) -> String {
     if reads_back { even } else { text }
 }
 
-/// As [`shortest`], by trying: Rust has no 16-bit numbers yet.
+/// As [`shortest`], by trial: Rust has no 16-bit numbers yet.
 fn shortest_f16(value: f64) -> String {
-    // Below a power of two numbers lie closer than above it, so that of two texts as near the greater may read back
-    // where the even one does not.
+    // Numbers lie closer below a power of two than above it. So of two equally near texts, the greater may read back
+    // when the even one does not.
     let upward = f64::from_bits(value.to_bits() + 1);
     (0..5)
         .flat_map(|n_decimals| [value, upward].map(|v| format!("{v:.n_decimals$e}")))
@@ -141,12 +141,12 @@ fn shortest_f16(value: f64) -> String {
         .expect("five digits tell all 16-bit numbers apart")
 }
 
-/// The nearest number that 16 bits hold, ties to even; infinite from 65520 on. NaN stays NaN.
+/// The nearest 16-bit number, ties to even; infinite from 65520 on. NaN stays NaN.
 fn round_to_f16(value: f64) -> f64 {
     if !value.is_finite() || value == 0.0 {
         return value;
     }
-    // A 16-bit number has 11 significant bits, and none below 2^-24.
+    // A 16-bit number has 11 significant bits, and no bit below 2^-24.
     let exponent = ((value.to_bits() >> 52) & 0x7ff) as i32 - 1023;
     let step = 2.0_f64.powi((exponent - 10).max(-24));
     // Dividing and multiplying by a power of two is exact here.
@@ -162,7 +162,7 @@ fn round_to_f16(value: f64) -> f64 {
 mod tests {
     use super::*;
 
-    /// `str` of numpy 2.4.6 for arrays of each width.
+    /// The texts of numpy 2.4.6 for arrays of each width.
     #[test]
     fn float_text_is_numpys() {
         use FloatWidth::{F16, F32, F64};

@@ -1,13 +1,13 @@
-//! Which files are compared.
+//! Finds the files to compare.
 
 use std::path::PathBuf;
 
 use crate::Result;
 
-/// The files that paths name, sorted. Of a folder, all entries with one of these extensions. Without any path, the
-/// entries of the default folders.
+/// The files that paths name, sorted. A folder stands for its entries with one of these extensions. Without paths,
+/// returns the entries of the default folders.
 ///
-/// A folder that has one of the extensions itself is a store, and taken as it is.
+/// A folder that has one of the extensions itself is a store.
 pub(crate) fn list(
     paths: &[PathBuf],
     defaults: &[PathBuf],

@@ -1,4 +1,4 @@
-//! Our reader of HDF5 against the HDF5 C library.
+//! Compares our reader of HDF5 with the HDF5 C library.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use crate::{Result, files, finish, mutants, root};
 
 const OTHER: &str = "C library";
 
-/// Folders with the files that are compared when none is named.
+/// Folders with the files that are compared if no path is given.
 const FIXTURES: [&str; 3] = ["fixtures/stores", "fixtures/hdf5", "crates/cli/demo"];
 
 #[derive(Debug, Args)]
@@ -20,11 +20,11 @@ pub(crate) struct Options {
     /// Print one JSON object instead of text.
     #[arg(long)]
     json: bool,
-    /// Take each file for a damaged copy of this one: what a reader refuses, and what ours still reads as it was, is
-    /// no difference.
+    /// Treat each file as a damaged copy of this one: a value that a reader refuses, or that ours still reads as in the
+    /// original, is no difference.
     #[arg(long, value_name = "FILE", conflicts_with = "mutants")]
     damaged_from: Option<PathBuf>,
-    /// Instead of each file, compare so many damaged copies of it, each in a process of its own. Those that differ or
+    /// Instead of each file, compare this many damaged copies of it, each in its own process. Copies that differ or
     /// take too long are kept in `target/mutants`.
     #[arg(long, value_name = "N", default_value_t = 0)]
     mutants: u64,
@@ -33,7 +33,7 @@ pub(crate) struct Options {
     seed: u64,
 }
 
-/// Compares the files; an error when the readers differ anywhere.
+/// Compares the files. Fails if the readers differ anywhere.
 pub(crate) fn run(options: &Options) -> Result {
     let fixtures = FIXTURES.map(|folder| root().join(folder));
     let files = files::list(&options.paths, &fixtures, &["h5", "h5ad"])?;

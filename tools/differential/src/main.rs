@@ -18,7 +18,7 @@ use clap::{Parser, Subcommand};
 
 use report::Report;
 
-/// What went wrong, for whoever runs the command.
+/// The error, for the person who runs the command.
 type Result<T = ()> = std::result::Result<T, String>;
 
 const EXAMPLES: &str = "\
@@ -59,7 +59,7 @@ fn root() -> PathBuf {
     root.expect("the tool lies two folders below").to_path_buf()
 }
 
-/// Prints what a comparison found; an error when the readers differ anywhere.
+/// Prints the result of a comparison. Fails if the readers differ anywhere.
 fn finish(report: &Report, json: bool) -> Result {
     if json {
         println!("{}", report.to_json());

@@ -1,4 +1,4 @@
-//! Damaged copies of files, each compared in a process of its own: the other reader may end one.
+//! Compares damaged copies of files, each in its own process: the other reader may crash.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -16,10 +16,10 @@ mod mutate;
 
 use mutate::{Marks, Random};
 
-/// A process that takes longer is ended: the C library goes round in circles in some damaged files. Another test
-/// measures how long our reader takes.
+/// A process that takes longer is killed: the C library loops for ever on some damaged files. Another test measures how
+/// long our reader takes.
 const MOST_TIME: Duration = Duration::from_secs(4);
-/// KiB of memory that a process may map: the C library believes what files claim.
+/// The KiB of memory that a process may map: the C library trusts the sizes that files claim.
 const MOST_MEMORY: u64 = 8 << 20;
 
 /// Compares `n` damaged copies of every file by a subcommand of this program, which takes the options `--json` and
@@ -61,7 +61,7 @@ fn failed(path: &Path, error: &std::io::Error) -> String {
     format!("{}: {error}", path.display())
 }
 
-/// Compares one file in a process of its own.
+/// Compares one file in its own process.
 fn compare(
     subcommand: &str,
     path: &Path,
@@ -97,7 +97,7 @@ fn compare(
     };
     match (status.code(), found) {
         (Some(0 | 1), Some(found)) => report.add(&found),
-        // The number that Rust gives to a panic.
+        // The exit code of a Rust panic.
         (Some(code @ 101), _) => {
             let file = path.display().to_string();
             report.different.push(Difference {

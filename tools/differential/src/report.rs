@@ -1,4 +1,4 @@
-//! What a comparison found.
+//! The findings of a comparison.
 
 use std::fmt;
 
@@ -9,17 +9,17 @@ use serde_json::{Value, json};
 pub(crate) struct Difference {
     pub(crate) file: String,
     pub(crate) element: String,
-    /// What differs: shape, attribute NAME, element.
+    /// The kind of difference: shape, attribute NAME, element.
     pub(crate) what: String,
-    /// Number of the element, row-major, where elements differ.
+    /// The number of the element, row-major, if elements differ.
     pub(crate) index: Option<u64>,
-    /// What our reader returns.
+    /// The value of our reader.
     pub(crate) ours: String,
-    /// What the other reader returns.
+    /// The value of the other reader.
     pub(crate) other: String,
 }
 
-/// A place that one reader or both do not read, and why.
+/// A place that one or both readers refuse, and why.
 #[derive(Debug)]
 pub(crate) struct Unread {
     pub(crate) file: String,
@@ -38,21 +38,21 @@ pub(crate) struct Mutants {
 
 #[derive(Debug, Default)]
 pub(crate) struct Report {
-    /// What the other reader is called.
+    /// The name of the other reader.
     pub(crate) other_name: &'static str,
     pub(crate) files: u64,
     pub(crate) groups: u64,
     pub(crate) attributes: u64,
-    /// Arrays whose elements were compared, all of them.
+    /// The number of arrays of which all elements were compared.
     pub(crate) arrays: u64,
-    /// Bytes of numbers and texts.
+    /// The bytes of numbers and texts that were compared.
     pub(crate) bytes: u64,
     pub(crate) different: Vec<Difference>,
-    /// What our reader refuses as valid, but not supported.
+    /// Places that our reader refuses as valid but not supported.
     pub(crate) refused: Vec<Unread>,
-    /// What there is nothing to compare with.
+    /// Places where there is nothing to compare with.
     pub(crate) not_judged: Vec<Unread>,
-    /// Of a comparison of damaged files.
+    /// Only for damaged files.
     pub(crate) mutants: Option<Mutants>,
 }
 
@@ -68,8 +68,8 @@ impl Report {
         self.different.len()
     }
 
-    /// Adds what another process found, in the form of [`to_json`](Self::to_json). What it did not read
-    /// is left out.
+    /// Adds the findings of another process, in the form of [`to_json`](Self::to_json). Leaves out the places that it
+    /// did not read.
     pub(crate) fn add(&mut self, other: &Value) {
         let number = |key: &str| other[key].as_u64().unwrap_or_default();
         self.groups += number("groups");

@@ -1,4 +1,4 @@
-//! The comparison, over stores in memory that differ in one place each.
+//! Tests the comparison on stores in memory that differ in one place each.
 
 use std::path::Path;
 
@@ -24,7 +24,7 @@ fn compared(ours: MemoryStore, other: MemoryStore, original: Option<MemoryStore>
     report
 }
 
-/// The elements that differ, and in what.
+/// The elements that differ, and how.
 fn places(report: &Report) -> Vec<(&str, &str)> {
     let different = report.different.iter();
     different
@@ -75,9 +75,9 @@ fn types_texts_attributes_and_members_are_compared() {
 #[test]
 fn an_element_that_our_reader_kept_is_no_difference_in_a_damaged_copy() {
     let damaged = || store().array("g/x", &[3, 2], Values::I32(vec![1, 2, 3, 4, 7, 6]));
-    // Ours returns what stood there before.
+    // Our reader returns the value of the original.
     assert_eq!(places(&compared(store(), damaged(), Some(store()))), []);
-    // Ours returns what stood nowhere.
+    // Our reader returns a value that the original does not have.
     let report = compared(damaged(), store(), Some(store()));
     assert_eq!(places(&report), [("g/x", "element")]);
 }

@@ -1,4 +1,4 @@
-//! Our reader of zarr against the crate zarrs.
+//! Compares our reader of zarr with the crate zarrs.
 
 use std::path::PathBuf;
 
@@ -11,10 +11,11 @@ use crate::{Result, files, finish, mutants, root};
 
 const OTHER: &str = "zarrs";
 
-/// Folders with the stores that are compared when none is named.
+/// Folders with the stores that are compared if no path is given.
 const FIXTURES: [&str; 3] = ["fixtures/stores", "fixtures/zarr", "crates/cli/demo"];
 
-/// What zarrs refuses of the fixtures: the end of the store's path, elements (a star at the end stands for any), and why.
+/// The elements of the fixtures that zarrs refuses: the end of the store's path, the elements (a star at the end stands
+/// for any), and why.
 const REFUSALS: [(&str, &[&str], &str); 5] = [
     (
         "v06_dense.zarr",
@@ -82,12 +83,12 @@ pub(crate) struct Options {
     /// Print one JSON object instead of text.
     #[arg(long)]
     json: bool,
-    /// Take each archive for a damaged copy of this one: what a reader refuses, and what ours still reads as it was, is
-    /// no difference.
+    /// Treat each archive as a damaged copy of this one: a value that a reader refuses, or that ours still reads as in
+    /// the original, is no difference.
     #[arg(long, value_name = "FILE", conflicts_with = "mutants")]
     damaged_from: Option<PathBuf>,
-    /// Instead of each store, compare so many damaged copies of it, each in a process of its own; of zip archives only.
-    /// Those that differ or take too long are kept in `target/mutants`.
+    /// Instead of each store, compare this many damaged copies of it, each in its own process; for zip archives only.
+    /// Copies that differ or take too long are kept in `target/mutants`.
     #[arg(long, value_name = "N", default_value_t = 0)]
     mutants: u64,
     /// Another seed damages other places.
@@ -95,7 +96,8 @@ pub(crate) struct Options {
     seed: u64,
 }
 
-/// Compares the stores; an error when the readers differ anywhere, or zarrs refuses of the fixtures what is not listed.
+/// Compares the stores. Fails if the readers differ anywhere, or if zarrs refuses an element of the fixtures that is
+/// not listed.
 pub(crate) fn run(options: &Options) -> Result {
     let fixtures = FIXTURES.map(|folder| root().join(folder));
     let mut stores = files::list(&options.paths, &fixtures, &["zarr", "zip"])?;
@@ -121,7 +123,7 @@ fn readers() -> Readers {
     }
 }
 
-/// Holds what was not judged against the list of what zarrs refuses: neither may have what the other has not.
+/// Checks that the elements without a verdict are exactly those that zarrs is listed to refuse.
 fn check_refusals(report: &Report) -> Result {
     let fits = |name: &str, element: &str| match name.strip_suffix('*') {
         Some(start) => element.starts_with(start),
@@ -158,7 +160,7 @@ mod tests {
     use super::*;
     use crate::report::Unread;
 
-    /// A report of one refusal for each that is listed.
+    /// A report with one refusal per listed element.
     fn report() -> Report {
         let mut report = Report::new(OTHER);
         for (file, elements, reason) in REFUSALS {

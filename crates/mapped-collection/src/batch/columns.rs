@@ -9,13 +9,13 @@ use crate::plan::Plan;
 
 /// An obs column of a batch. Rows of a store without the column are missing.
 #[derive(Debug, Clone, PartialEq)]
-// Exhaustive: a program that turns every kind into its own arrays should not lose a new one in silence.
+// Exhaustive: a caller that converts every kind should fail to compile when one is added.
 pub enum BatchColumn {
     /// Encoded labels: `[n_obs] i64`.
     Codes(Vec<i64>),
     /// Numbers or booleans.
     Numbers {
-        /// `[n_obs]`, anything where a value is missing.
+        /// `[n_obs]`, unspecified where a value is missing.
         values: Values,
         /// Whether each row has a value: `[n_obs]`. A NaN of a float column is a value.
         valid: Vec<bool>,
@@ -56,7 +56,7 @@ pub(super) fn read_column(
     Ok(gather(batch.n_rows(), plan.obs[number].dtype, &parts))
 }
 
-/// Values of rows of several stores, each put in its place.
+/// The values of rows of several stores, each in its place.
 fn gather(n_rows: usize, dtype: Option<DType>, parts: &[(ColumnRows, &[usize])]) -> BatchColumn {
     match dtype {
         Some(dtype) => {
@@ -91,7 +91,7 @@ fn gather(n_rows: usize, dtype: Option<DType>, parts: &[(ColumnRows, &[usize])])
     }
 }
 
-/// A value as text: numbers stand beside texts when stores differ.
+/// A value as text. When stores differ, a column mixes numbers and texts.
 fn text_at(values: &ColumnValues, index: usize) -> Option<String> {
     match values {
         ColumnValues::Texts(texts) => texts.get(index).map(str::to_owned),

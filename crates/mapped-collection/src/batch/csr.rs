@@ -79,7 +79,7 @@ impl<'a, T: Scalar, I: IndexType> CsrView<'a, T, I> {
         self.shape
     }
 
-    /// Number of stored elements.
+    /// The number of stored elements.
     pub fn nnz(&self) -> usize {
         self.values.len()
     }
@@ -122,7 +122,8 @@ impl<'a, T: Scalar, I: IndexType> CsrView<'a, T, I> {
 
 #[cfg(feature = "sprs")]
 impl<'a, T: Scalar, I: IndexType + sprs::SpIndex> CsrView<'a, T, I> {
-    /// The same matrix for the crate `sprs`. Nothing is copied; `sprs` looks at the indices once.
+    /// The same matrix as a view of the crate `sprs`. Copies nothing; `sprs` checks the indices
+    /// once.
     pub fn to_sprs(&self) -> sprs::CsMatViewI<'a, T, I> {
         let [n_rows, n_columns] = self.shape;
         let shape = (n_rows, n_columns);

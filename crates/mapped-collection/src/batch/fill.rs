@@ -19,7 +19,7 @@ pub(crate) struct BatchRow {
     pub(crate) row: usize,
 }
 
-/// What reading rows into their places needs besides, kept by a thread from read to read.
+/// Scratch memory for reading rows into their places. A thread keeps it from read to read.
 #[derive(Debug, Default)]
 pub(crate) struct FillScratch {
     pub(crate) read: ReadScratch,
@@ -31,8 +31,8 @@ thread_local! {
 }
 
 impl FillScratch {
-    /// Runs `read` with the scratch that this thread has for reads by index: buffers and
-    /// decompressors are made once, and chunks are left to the cache.
+    /// Runs `read` with this thread's scratch for reads by index. The thread keeps buffers and
+    /// decompressors from call to call; only the cache keeps chunks.
     pub(crate) fn of_thread<T>(read: impl FnOnce(&mut FillScratch) -> T) -> T {
         let mut scratch = SCRATCH.take();
         let result = read(&mut scratch);
@@ -41,7 +41,7 @@ impl FillScratch {
         result
     }
 
-    /// For reads that pass over files once.
+    /// The scratch for reads that pass over files once.
     pub(crate) fn for_scan() -> FillScratch {
         FillScratch {
             read: ReadScratch::for_scan(),
@@ -84,8 +84,8 @@ pub(crate) fn fill(
     Ok(())
 }
 
-/// The same; where it fails, rows are read again one by one, so that the error names the first one
-/// that cannot be read.
+/// As `fill`. If that fails, reads the rows again one by one, so that the error names the first bad
+/// row.
 pub(crate) fn fill_or_name_row(
     plan: &Plan,
     batches: &[Arc<BatchSlots>],
@@ -103,13 +103,13 @@ pub(crate) fn fill_or_name_row(
                 let read = fill(plan, batches, one, part, scratch);
                 read.map_err(|error| error.in_row(file_row(row)))
             })?;
-            // Each of them can be read now: what failed was no row's.
+            // Each row can be read by itself: the error belongs to no single row.
             Err(error)
         }
     }
 }
 
-/// Reads rows, given by store and row in its file, as one batch in this order.
+/// Reads rows as one batch in this order. Each row is a store and a row in its file.
 ///
 /// # Errors
 /// When the rows' stores differ in matrix keys or widths, or a file cannot be read.

@@ -1,4 +1,4 @@
-//! From the places of a batch's rows to its matrices.
+//! Turns the places of a batch's rows into its matrices.
 
 use anndata_io::{Scalar, Values, with_dtype};
 
@@ -8,7 +8,7 @@ use crate::batch::matrix_slots::{Filled, MatrixSlots, RowStorage};
 use crate::batch::packed::PackedRows;
 
 impl MatrixSlots {
-    /// The matrix, with every row that arrived in its place. Its memory leaves with it.
+    /// Returns the matrix, with every row that arrived in its place. The memory moves out with it.
     pub(crate) fn finish(&self) -> Matrix {
         let filled = std::mem::replace(&mut *self.started(), Filled::Discarded);
         self.count_out(&filled);
@@ -80,7 +80,7 @@ impl MatrixSlots {
         csr(self.n_rows, self.width(), &indptr, columns, values)
     }
 
-    /// Rows that lost columns in the join leave gaps: closes them.
+    /// Closes the gaps behind rows that lost columns in the join.
     fn close_gaps(&self, mut columns: Vec<u32>, mut values: Values, lens: &[u32]) -> Matrix {
         let RowStorage::Sparse { starts } = &self.storage else {
             unreachable!("these rows have places of their own")

@@ -8,7 +8,7 @@ use crate::batch::csr::{CsrView, IndexType};
 
 /// A matrix of a batch.
 #[derive(Debug, Clone, PartialEq)]
-// Exhaustive: a program that turns every kind into its own arrays should not lose a new one in silence.
+// Exhaustive: a caller that converts every kind should fail to compile when one is added.
 pub enum Matrix {
     /// All elements.
     Dense {
@@ -23,7 +23,7 @@ pub enum Matrix {
         shape: [usize; 2],
         /// Where each row begins, and the end: `[n_obs + 1]`.
         indptr: CsrIndex,
-        /// Column of each element, of the same integer type.
+        /// The column of each element, of the same integer type.
         indices: CsrIndex,
         /// The elements.
         values: Values,
@@ -39,7 +39,7 @@ impl Matrix {
         }
     }
 
-    /// Number of stored elements: of a dense matrix, all of them.
+    /// The number of stored elements. A dense matrix stores all.
     pub fn nnz(&self) -> usize {
         self.values().len()
     }
@@ -55,13 +55,13 @@ impl Matrix {
         values
     }
 
-    /// The stored elements, to keep.
+    /// The stored elements, owned.
     pub fn into_values(self) -> Values {
         let (Matrix::Dense { values, .. } | Matrix::Csr { values, .. }) = self;
         values
     }
 
-    /// All elements, row-major, of a matrix in either format.
+    /// All elements of a matrix of either format, row-major.
     pub fn to_dense(&self) -> Values {
         match self {
             Matrix::Dense { values, .. } => values.clone(),
@@ -98,8 +98,8 @@ impl Matrix {
         values.ok_or_else(|| self.type_error("dense", T::DTYPE, None))
     }
 
-    /// A CSR matrix of type `T` with indices of 32 bits, as all are that have less than 2^31
-    /// elements.
+    /// A CSR matrix of type `T` with 32-bit indices. Every CSR matrix with fewer than 2^31 elements
+    /// has them.
     ///
     /// # Errors
     /// When the matrix is dense, its elements have another type, or its indices have 64 bits.
@@ -157,7 +157,7 @@ impl Matrix {
     }
 }
 
-/// A matrix that was asked for in another format or type than it has.
+/// A request for a matrix in a format or type that it does not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MatrixTypeError {
     expected: MatrixType,
@@ -183,18 +183,18 @@ impl fmt::Display for MatrixTypeError {
 
 impl std::error::Error for MatrixTypeError {}
 
-/// Row pointers and columns of a CSR matrix, 32-bit where that is enough.
+/// The row pointers or columns of a CSR matrix, 32-bit where that is enough.
 #[derive(Debug, Clone, PartialEq, Eq)]
-// Exhaustive: a program that turns every kind into its own arrays should not lose a new one in silence.
+// Exhaustive: a caller that converts every kind should fail to compile when one is added.
 pub enum CsrIndex {
-    /// Below 2^31 nonzeros.
+    /// For fewer than 2^31 nonzeros.
     I32(Vec<i32>),
-    /// Any more.
+    /// For 2^31 nonzeros or more.
     I64(Vec<i64>),
 }
 
 impl CsrIndex {
-    /// Number of elements.
+    /// The number of elements.
     pub fn len(&self) -> usize {
         match self {
             CsrIndex::I32(v) => v.len(),
@@ -202,7 +202,7 @@ impl CsrIndex {
         }
     }
 
-    /// Whether there are none.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -226,7 +226,7 @@ impl CsrIndex {
     }
 }
 
-/// A CSR matrix, with indices of 32 bits where they are enough.
+/// A CSR matrix, with 32-bit indices where they are enough.
 pub(crate) fn csr(
     n_rows: usize,
     width: usize,
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn matrix_type_error_says_what_there_is() {
+    fn matrix_type_error_names_the_actual_type() {
         let error = |error: MatrixTypeError| error.to_string();
         let way_out = ": choose both when the batch is read";
         assert_eq!(

@@ -19,26 +19,26 @@ pub(crate) struct MatrixSlots {
     pub(super) format: MatrixFormat,
     pub(super) storage: RowStorage,
     pub(super) waiting: Arc<WaitingRows>,
-    /// Memory comes with the first row.
+    /// The first row allocates the memory.
     filled: Mutex<Filled>,
 }
 
 /// How rows lie until the batch is finished.
 #[derive(Debug)]
 pub(crate) enum RowStorage {
-    /// Dense, where they stay.
+    /// Dense, in their final places.
     Dense {
-        /// Whether rows may leave elements unwritten, which are zeros.
+        /// Whether rows may leave elements unwritten. Those are zeros.
         zeros: bool,
     },
-    /// Sparse, where they stay if none is shorter than it may be.
+    /// Sparse. They stay in place unless a row is shorter than its place.
     Sparse {
         /// Where each row's elements may begin, and the end.
         starts: Vec<usize>,
     },
     /// Sparse and packed.
     Packed {
-        /// The most elements of each row.
+        /// The most elements that each row may have.
         lens: Vec<u32>,
     },
 }
@@ -58,11 +58,11 @@ pub(crate) enum Filled {
         lens: Vec<u32>,
     },
     Packed(PackedRows),
-    /// The rows are not wanted any more.
+    /// The rows are no longer wanted.
     Discarded,
 }
 
-/// What placing rows needs besides, kept by a thread from row to row.
+/// Scratch memory for placing rows. A thread keeps it from row to row.
 #[derive(Debug, Default)]
 pub(crate) struct PlaceScratch {
     join: JoinScratch,
@@ -71,7 +71,7 @@ pub(crate) struct PlaceScratch {
 }
 
 impl RowStorage {
-    /// Sparse rows, of which each has at most so many elements.
+    /// Sparse rows, and the most elements that each may have.
     pub(crate) fn sparse(lens: impl Iterator<Item = usize>, pack: bool) -> RowStorage {
         if pack {
             let lens = lens.map(|len| len as u32).collect();
@@ -88,7 +88,7 @@ impl RowStorage {
 }
 
 impl MatrixSlots {
-    /// Places for rows, which are counted in `waiting` and take their memory from it.
+    /// Makes places for rows. The rows take their memory from `waiting`, which counts them.
     pub(crate) fn new(
         n_rows: usize,
         row_shape: Vec<usize>,
@@ -122,7 +122,7 @@ impl MatrixSlots {
         }
     }
 
-    /// Bytes that all rows take from the first one on, if they are not packed.
+    /// The bytes that the first row allocates for all rows, if they are not packed.
     pub(crate) fn placed_bytes(&self) -> usize {
         match &self.storage {
             RowStorage::Packed { .. } => 0,
@@ -130,7 +130,7 @@ impl MatrixSlots {
         }
     }
 
-    /// The bytes that the first row takes beside its own: those of all places, or of a block.
+    /// The bytes that the first row takes beyond its own: those of all places, or of a block.
     pub(crate) fn begun_bytes(&self) -> usize {
         match &self.storage {
             RowStorage::Packed { .. } => self.waiting.block_bytes(),
@@ -138,7 +138,7 @@ impl MatrixSlots {
         }
     }
 
-    /// Bytes of the finished matrix.
+    /// The bytes of the finished matrix.
     pub(crate) fn finished_bytes(&self) -> usize {
         let size = self.dtype.size();
         let dense = self.n_rows * self.width() * size;
@@ -190,7 +190,7 @@ impl MatrixSlots {
         filled
     }
 
-    /// Takes the memory of all rows, unless they are packed.
+    /// Allocates the memory of all rows, unless they are packed.
     pub(crate) fn begin(&self) {
         if !matches!(self.storage, RowStorage::Packed { .. }) {
             drop(self.started());
@@ -249,7 +249,7 @@ impl MatrixSlots {
                 let packed = with_dtype!(self.dtype, T => {
                     self.pack::<T>(rows, row, writer, (columns, values), scratch)
                 });
-                // A sample is enough, and threads do not meet at every row.
+                // A sample is enough, and keeps threads from contending at every row.
                 if row.is_multiple_of(16) {
                     self.waiting
                         .count_packed(self.packed_row_bytes(row), packed);
@@ -296,7 +296,7 @@ impl MatrixSlots {
         packed
     }
 
-    /// Forgets the rows, and those still to come.
+    /// Discards the rows that have arrived, and those still to come.
     pub(crate) fn discard(&self) {
         let filled = std::mem::replace(&mut *self.lock(), Filled::Discarded);
         self.count_out(&filled);
@@ -305,7 +305,7 @@ impl MatrixSlots {
         }
     }
 
-    /// Rows do not wait any more.
+    /// Records that the rows wait no longer.
     pub(super) fn count_out(&self, filled: &Filled) {
         if let Filled::Dense { .. } | Filled::Sparse { .. } = filled {
             self.waiting.remove(self.placed_bytes());
@@ -325,7 +325,7 @@ pub(crate) struct SlotSink<'a, 's, F> {
     /// The matrix, and the row in it, of each row that is read.
     place: F,
     scratch: &'s mut PlaceScratch,
-    /// The matrix that room was last given in.
+    /// The matrix in which a row last got its place.
     given: Option<MutexGuard<'a, Filled>>,
 }
 
@@ -354,7 +354,7 @@ impl<'a, F: Fn(usize) -> (&'a MatrixSlots, usize)> RowSink for SlotSink<'a, '_, 
     }
 
     fn room(&mut self, row: usize, len: usize, dtype: DType) -> Option<Room<'_>> {
-        // One lock at a time, or threads could wait for each other's.
+        // Holds one lock at a time: with two, threads could deadlock.
         self.given = None;
         let (slots, row) = (self.place)(row);
         let RowStorage::Sparse { starts } = &slots.storage else {

@@ -1,6 +1,7 @@
 //! Assembling a batch: rows are joined, converted, put in their places, and handed over.
 //!
-//! Takes a [`Plan`](crate::plan::Plan) and rows by store and row of its file; returns a [`Batch`].
+//! Takes a [`Plan`](crate::plan::Plan) and rows, each a store and a row of its file; returns a
+//! [`Batch`].
 //!
 //! ```text
 //! MatrixSource ─▶ SlotSink ─▶ RowWriter ─▶ MatrixSlots ─────▶ Matrix ─▶ Batch
@@ -10,9 +11,9 @@
 //!                                               └──── BufferPool ◀───────┘
 //! ```
 //!
-//! Rows arrive in any order and from any thread. Memory comes from the pool with the first row and
-//! returns to it when the batch is dropped; [`WaitingRows`](waiting::WaitingRows) counts what rows
-//! take in between.
+//! Rows arrive in any order and from any thread. The first row takes memory from the pool, and the
+//! dropped batch returns it. In between, [`WaitingRows`](waiting::WaitingRows) counts the memory of
+//! the rows.
 
 pub(crate) mod columns;
 pub(crate) mod csr;
@@ -35,9 +36,9 @@ use crate::batch::pool::PoolHandle;
 
 /// How the matrices of a batch are laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-// Exhaustive: callers choose code by it, and each layout needs its own.
+// Exhaustive: each layout needs code of its own in the caller.
 pub enum MatrixFormat {
-    /// Every element, zeros too: `[n_obs, n_vars]`, row-major.
+    /// Every element, including zeros: `[n_obs, n_vars]`, row-major.
     #[default]
     Dense,
     /// Compressed sparse rows, for X, `raw.X`, layers and obsm of two dimensions.
@@ -83,7 +84,7 @@ impl BatchFormat {
         self
     }
 
-    /// Element type of all matrices. By default (`None`), the collection's.
+    /// The element type of all matrices. By default (`None`), that of the collection.
     pub fn dtype(mut self, dtype: impl Into<Option<DType>>) -> Self {
         self.dtype = dtype.into();
         self
@@ -111,7 +112,7 @@ impl Default for BatchFormat {
     }
 }
 
-/// Rows of a collection, in the order in which they were asked for.
+/// Rows of a collection, in the order of the request.
 ///
 /// A batch never changes while it is held; when it is dropped, its memory may serve a later one.
 #[derive(Debug, Default)]
@@ -120,8 +121,8 @@ pub struct Batch {
     pub store_idx: Vec<u32>,
     /// For each row, its row in the store's file: `[n_obs]`.
     pub row_idx: Vec<u32>,
-    /// The matrices by name: layers, then `obsm_` and a name. All rows have one element type:
-    /// the `dtype` asked for, or numpy's promotion over all stores of the collection.
+    /// The matrices by name: layers, then `obsm_` and a name. A matrix has one element type for all
+    /// rows: the requested `dtype`, or numpy's promotion over all stores of the collection.
     pub matrices: Vec<(String, Matrix)>,
     /// The obs columns by name.
     pub obs: Vec<(String, BatchColumn)>,
@@ -158,12 +159,12 @@ impl Drop for Batch {
 }
 
 impl Batch {
-    /// Number of rows.
+    /// The number of rows.
     pub fn n_obs(&self) -> usize {
         self.store_idx.len()
     }
 
-    /// The matrix `X`, if it was asked for.
+    /// The matrix `X`, if it was requested.
     pub fn x(&self) -> Option<&Matrix> {
         self.matrix("X")
     }

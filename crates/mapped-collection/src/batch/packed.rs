@@ -1,15 +1,15 @@
-//! Sparse rows that wait for their batch, packed into as few bytes as hold them exactly.
+//! Sparse rows that wait for their batch, packed without loss.
 //!
-//! An exact shuffle decodes a file once for every window, so that the more rows fit in memory, the
-//! fewer decodes there are. Columns take 2 bytes where the matrix is narrow enough, and the values of
-//! a row, when all are small whole numbers as counts are, 1 or 2 bytes each; a few that are too
-//! large for 1 byte stand apart.
+//! An exact shuffle decodes a file once per window. The more rows fit in memory, the fewer windows
+//! there are. Columns take 2 bytes each if the matrix is narrow enough. Values take 1 or 2 bytes
+//! each if all values of the row are small whole numbers, as counts are. A few values that are too
+//! large for 1 byte are stored apart.
 
 use anndata_io::{Bool8, Scalar, f16};
 
 use crate::batch::waiting::WaitingRows;
 
-/// Widest matrix whose columns take 2 bytes.
+/// The width of the widest matrix whose columns take 2 bytes.
 const NARROW: usize = 1 << 16;
 
 /// The packed rows of one matrix of one batch, in the order in which they arrived.
@@ -17,9 +17,9 @@ const NARROW: usize = 1 << 16;
 pub(crate) struct PackedRows {
     narrow: bool,
     blocks: Vec<Vec<u64>>,
-    /// Words of the last block that are taken.
+    /// The number of words in use in the last block.
     taken: usize,
-    /// Where each row of the batch lies.
+    /// The place of each row of the batch.
     places: Vec<PackedRow>,
 }
 
@@ -29,17 +29,17 @@ struct PackedRow {
     /// In words of 8 bytes.
     start: u32,
     len: u32,
-    /// Bytes of a value: 1 or 2 for whole numbers, 0 for values as they are.
+    /// Bytes per value: 1 or 2 for whole numbers, 0 for values that are stored as they are.
     value_bytes: u8,
-    /// Values that are too large for their 1 byte: each is a word after the others, its position
-    /// above the value.
+    /// The number of values that are too large for 1 byte. Each takes a word behind the others: the
+    /// value in the lower 16 bits, and the position above them.
     n_large: u16,
 }
 
 /// A type of values that may be packed.
 pub(crate) trait Pack: Scalar {
-    /// The value as a whole number below 2^16, and bits of which one is set when it is none:
-    /// without a branch, so that several are converted at once.
+    /// Returns `(n, 0)` if the value is an integer `n` below 2^16. Otherwise the second number is
+    /// not 0. There is no branch, so that the loop vectorises.
     fn to_whole(self) -> (u32, u64);
 
     /// A whole number as a value.
@@ -69,8 +69,8 @@ macro_rules! pack_float {
         impl Pack for $T {
             #[inline(always)]
             fn to_whole(self) -> (u32, u64) {
-                // Next to 2^23 (2^52) the last bits of a float count ones. What is no whole number
-                // comes back rounded; a negative or large one changes the bits above.
+                // Next to 2^23 (2^52) the last bits of a float count ones. A fraction comes back
+                // rounded; a negative or large number changes the bits above.
                 const SHIFT: $T = $shift;
                 let shifted = self + SHIFT;
                 let whole = shifted.to_bits() ^ SHIFT.to_bits();
@@ -88,7 +88,7 @@ macro_rules! pack_float {
 pack_float!(f32, 8_388_608.0);
 pack_float!(f64, 4_503_599_627_370_496.0);
 
-/// Types that nothing would be gained for.
+/// Types for which packing would gain nothing.
 macro_rules! pack_as_it_is {
     ($($T:ty)*) => { $(
         impl Pack for $T {
@@ -117,7 +117,8 @@ fn words(len: usize, bytes: usize) -> usize {
 }
 
 impl PackedRows {
-    /// No rows yet of a batch of `n_rows`, of a matrix so many columns wide.
+    /// Makes room for the rows of a batch of `n_rows`, of a matrix with `width` columns. No row has
+    /// arrived yet.
     pub(crate) fn new(n_rows: usize, width: usize) -> PackedRows {
         PackedRows {
             narrow: width <= NARROW,
@@ -131,7 +132,7 @@ impl PackedRows {
         if self.narrow { 2 } else { 4 }
     }
 
-    /// Packs a row, in memory of `waiting`; gives the bytes that it takes.
+    /// Packs a row into memory of `waiting`. Returns the bytes that it takes.
     pub(crate) fn put<T: Pack>(
         &mut self,
         row: usize,
@@ -204,7 +205,7 @@ impl PackedRows {
         n_words * 8
     }
 
-    /// Number of elements of a row.
+    /// The number of elements of a row.
     pub(crate) fn len(&self, row: usize) -> usize {
         self.places[row].len as usize
     }
@@ -285,7 +286,7 @@ impl PackedRows {
         }
     }
 
-    /// Gives the memory back.
+    /// Returns the memory to the pool.
     pub(crate) fn release(self, waiting: &WaitingRows) {
         for block in self.blocks {
             waiting.give_block(block);
@@ -293,14 +294,14 @@ impl PackedRows {
     }
 }
 
-/// Position and value of those that are too large for 1 byte.
+/// The positions and values of elements that are too large for 1 byte.
 fn large<T: Pack>(value_part: &[u64], place: PackedRow) -> impl Iterator<Item = (usize, T)> {
     let from = words(place.len as usize, 1);
     let words = value_part[from..].iter().take(place.n_large.into());
     words.map(|&word| ((word >> 16) as usize, T::from_whole(word as u16)))
 }
 
-/// Converts elements one by one, as many as both slices have.
+/// Converts elements one by one, up to the length of the shorter slice.
 fn convert<S: Copy, D>(from: &[S], to: &mut [D], convert: impl Fn(S) -> D) {
     for (to, &from) in to.iter_mut().zip(from) {
         *to = convert(from);
@@ -345,7 +346,7 @@ mod tests {
             let mut values = vec![T::default(); elements.len()];
             packed.read(row, &mut columns, &mut values);
             assert_eq!(columns, expected_columns);
-            // Bit by bit: NaN and negative zero too.
+            // Bit by bit, including NaN and negative zero.
             let bytes = bytemuck::cast_slice::<T, u8>;
             assert_eq!(bytes(&values), bytes(&expected));
             if width <= 1000 {
@@ -369,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_numbers_take_the_bytes_they_need_and_others_stay() {
+    fn packed_rows_shrink_whole_numbers_only() {
         assert_eq!(
             one_value_rows(&[0.0f32, 255.0, 256.0, 65_535.0, 65_536.0, 0.5, -1.0, -0.0]),
             [1, 1, 2, 2, 0, 0, 0, 0],
@@ -393,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn a_few_large_counts_do_not_widen_the_others() {
+    fn packed_rows_stay_narrow_beside_a_few_large_counts() {
         let row = |n_large: u32| {
             let value = |i| {
                 if i % 7 == 3 && i / 7 < n_large {
@@ -404,7 +405,7 @@ mod tests {
             };
             (0..700).map(|i| (i, value(i) as f32)).collect::<Vec<_>>()
         };
-        // A large one costs 8 bytes, the second byte of all values 700.
+        // A large value costs 8 bytes. A second byte for every value would cost 700.
         assert_eq!(
             round_trip(&[row(0), row(3), row(80), row(90)], 1000),
             [1, 1, 1, 2]
@@ -412,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn long_rows_and_wide_matrices_come_back() {
+    fn packed_rows_round_trip_when_long_or_wide() {
         let long: Vec<(u32, f32)> = (0..60_000).map(|i| (i, i as f32 / 2.0)).collect();
         let short = vec![(65_535, 1.0)];
         round_trip(&[short.clone(), long, Vec::new(), short], 65_536);
@@ -421,12 +422,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_rows_come_back(
+        fn packed_rows_round_trip(
             rows in prop::collection::vec(
                 prop::collection::vec((0..500u32, any::<f32>()), 0..40), 0..20),
             wide in any::<bool>(),
         ) {
-            // A dense row holds one value a column.
+            // A dense row holds one value per column.
             let rows: Vec<Vec<(u32, f32)>> = rows
                 .into_iter()
                 .map(|row| row.into_iter().collect::<std::collections::BTreeMap<_, _>>())

@@ -1,4 +1,4 @@
-//! Buffers used again, because memory that was never touched is slow to touch.
+//! Reuses buffers: the first write to fresh memory is slow.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, Weak};
@@ -10,16 +10,16 @@ use crate::batch::matrix::{CsrIndex, Matrix};
 /// Columns and values of sparse rows; no columns for dense ones.
 type Buffers = (Vec<u32>, Values);
 
-/// Buffers that no batch uses.
+/// Spare buffers, which no batch uses.
 ///
 /// Its lock is only ever tried. If it is held, in a forked child possibly for ever, buffers are
 /// allocated and freed as usual.
 #[derive(Debug)]
 pub(crate) struct BufferPool {
     spare: Mutex<Spare>,
-    /// Bytes of rows that wait, in all epochs.
+    /// Bytes of waiting rows, in all epochs.
     waiting: AtomicUsize,
-    /// The most bytes to keep, less those that wait.
+    /// The most bytes to keep, before the waiting bytes are subtracted.
     limit: AtomicUsize,
     /// Bytes of rows before they were packed, and after.
     unpacked: AtomicU64,
@@ -48,12 +48,12 @@ impl BufferPool {
         }
     }
 
-    /// Changes how many bytes to keep at most.
+    /// Sets the most bytes to keep.
     pub(crate) fn set_limit(&self, limit: usize) {
         self.limit.store(limit, Ordering::Relaxed);
     }
 
-    /// `len` elements of any value, and whether all are zero.
+    /// Returns `len` elements with unspecified values, and whether all are zero.
     pub(crate) fn take_dense(&self, dtype: DType, len: usize) -> (Values, bool) {
         match self.take(dtype, len, false) {
             Some((_, values)) => (values, false),
@@ -61,12 +61,13 @@ impl BufferPool {
         }
     }
 
-    /// `len` columns and elements of any value.
+    /// Returns `len` columns and elements with unspecified values.
     pub(crate) fn take_sparse(&self, dtype: DType, len: usize) -> Buffers {
         if let Some(buffers) = self.take(dtype, len, true) {
             return buffers;
         }
-        // Fresh zeros cost no memory before they are written: leave room for longer rows, later.
+        // Fresh zeros cost no memory until they are written, so this leaves room for longer rows
+        // later.
         let room = len + len / 8;
         let (mut columns, mut values) = (vec![0; room], Values::zeros(dtype, room));
         columns.truncate(len);
@@ -74,13 +75,13 @@ impl BufferPool {
         (columns, values)
     }
 
-    /// Spare buffers of this length, if the likeliest ones are large enough.
+    /// Returns spare buffers of this length, if the likeliest ones are large enough.
     fn take(&self, dtype: DType, len: usize, sparse: bool) -> Option<Buffers> {
         let mut spare = self.spare.try_lock().ok()?;
         let alike = |(columns, values): &Buffers| {
             values.dtype() == dtype && (columns.capacity() > 0) == sparse
         };
-        // The last one is the likeliest to be in the processor's cache.
+        // The last buffer is the likeliest to be in the processor's cache.
         let at = spare.buffers.iter().rposition(alike)?;
         let buffers = spare.buffers.swap_remove(at);
         spare.bytes -= n_bytes(&buffers);
@@ -94,7 +95,7 @@ impl BufferPool {
         Some((columns, values))
     }
 
-    /// Takes buffers that nobody uses any more.
+    /// Takes back buffers that are no longer used.
     fn give(&self, buffers: Buffers) {
         self.keep(n_bytes(&buffers), |spare| spare.buffers.push(buffers));
     }
@@ -109,7 +110,7 @@ impl BufferPool {
         }
     }
 
-    /// A block of at least `n_words` words of 8 bytes, of any value.
+    /// Returns a block of at least `n_words` words of 8 bytes, with unspecified contents.
     pub(super) fn take_block(&self, n_words: usize) -> Vec<u64> {
         let found = self.spare.try_lock().ok().and_then(|mut spare| {
             let block = spare.blocks.pop()?;
@@ -124,7 +125,7 @@ impl BufferPool {
         self.keep(block.len() * 8, |spare| spare.blocks.push(block));
     }
 
-    /// Counts bytes that rows begin to wait in: they leave less for spare buffers.
+    /// Counts bytes that rows begin to occupy. They leave less room for spare buffers.
     pub(super) fn add_waiting(&self, bytes: usize) {
         self.waiting.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -139,7 +140,7 @@ impl BufferPool {
         self.packed.fetch_add(packed as u64, Ordering::Relaxed);
     }
 
-    /// Bytes that packed rows take, as a part of what they take at most: what was seen so far.
+    /// The fraction of their largest possible size that packed rows have taken so far.
     pub(crate) fn packing(&self) -> f64 {
         let unpacked = self.unpacked.load(Ordering::Relaxed);
         if unpacked < 1 << 16 {
@@ -149,12 +150,12 @@ impl BufferPool {
     }
 }
 
-/// Where the buffers of a batch go when it is dropped.
+/// The way back to the pool for the buffers of a dropped batch.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PoolHandle(pub(crate) Weak<BufferPool>);
 
 impl PoolHandle {
-    /// Takes the buffers of matrices that nobody will read any more.
+    /// Takes back the buffers of matrices that nobody will read again.
     pub(crate) fn take_back(&self, matrices: &mut Vec<(String, Matrix)>) {
         let Some(pool) = self.0.upgrade() else {
             return;
@@ -199,7 +200,7 @@ mod tests {
         };
         handle.take_back(&mut vec![("X".to_owned(), matrix)]);
         assert_ne!(address(&pool.take_sparse(DType::F64, 90).1), at);
-        // Longer rows fit in the room that was left for them.
+        // Longer rows fit, because room was left for them.
         let (columns, values) = pool.take_sparse(DType::F32, 110);
         assert_eq!((columns.len(), values.len()), (110, 110));
         assert_eq!(address(&values), at);

@@ -1,4 +1,4 @@
-//! One row, joined, converted and put in its place in one pass.
+//! Joins, converts and places one row in a single pass.
 
 use anndata_io::{RowSink, Scalar, Values, ValuesRef, with_dtype};
 use feature_join::{ABSENT, SortScratch, VarMap};
@@ -8,11 +8,11 @@ const COLUMNS_ARE_CHECKED: &str = "a matrix has as many columns as its store has
 /// Writes rows of one matrix of one store.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RowWriter<'a> {
-    /// How columns of the file move to joint ones; `None` when they stay where they are.
+    /// Maps columns of the file to joint columns; `None` when they stay where they are.
     pub(crate) map: Option<&'a VarMap>,
 }
 
-/// One row by itself, dense: all zeros before it is read.
+/// A single dense row. It is all zeros before it is read.
 #[derive(Debug)]
 pub(crate) struct DenseRow<'a> {
     pub(crate) writer: RowWriter<'a>,
@@ -29,7 +29,7 @@ impl RowSink for DenseRow<'_> {
     }
 }
 
-/// What putting the columns of a sparse row in order needs, kept from row to row.
+/// Scratch memory for sorting the columns of a sparse row, kept from row to row.
 #[derive(Debug, Default)]
 pub(crate) struct JoinScratch {
     sort: SortScratch,
@@ -38,7 +38,7 @@ pub(crate) struct JoinScratch {
 
 impl RowWriter<'_> {
     /// Writes a run of a dense row, from its column `start` on, into the row of `out` that begins
-    /// at element `at`. Joint columns that the store lacks are left as they are.
+    /// at element `at`. Leaves joint columns that the store lacks as they are.
     pub(crate) fn dense(self, out: &mut Values, at: usize, start: usize, values: ValuesRef<'_>) {
         with_dtype!(out.dtype(), D => {
             let out = D::as_mut_vec(out).expect("its own type");
@@ -56,8 +56,8 @@ impl RowWriter<'_> {
         });
     }
 
-    /// Writes the elements of a sparse row into the row of `out` that begins at element `at`, where
-    /// the others are left as they are.
+    /// Writes the elements of a sparse row into the row of `out` that begins at element `at`.
+    /// Leaves the others as they are.
     pub(crate) fn scatter(
         self,
         out: &mut Values,
@@ -79,8 +79,8 @@ impl RowWriter<'_> {
         });
     }
 
-    /// Writes the joint columns, ascending, and the converted values of a sparse row; returns how
-    /// many there are.
+    /// Writes the joint columns, ascending, and the converted values of a sparse row. Returns their
+    /// number.
     pub(crate) fn sparse<T: Scalar>(
         self,
         columns: &[u32],
@@ -109,7 +109,7 @@ impl RowWriter<'_> {
         })
     }
 
-    /// As [`sparse`](Self::sparse), but in the file's order: for rows that become dense.
+    /// As [`sparse`](Self::sparse), but in the file's order, for rows that become dense.
     pub(crate) fn sparse_unordered<T: Scalar>(
         self,
         columns: &[u32],

@@ -18,15 +18,15 @@ pub(crate) struct BatchSlots {
     pub(super) store_idx: Vec<u32>,
     pub(super) row_idx: Vec<u32>,
     pub(super) format: BatchFormat,
-    /// One for each matrix of the plan; `None` where no row has it.
+    /// One entry per matrix of the plan; `None` where no row has the matrix.
     matrices: Vec<Option<MatrixSlots>>,
     pool: PoolHandle,
 }
 
 impl BatchSlots {
-    /// Places for rows given by store and row in its file. Nothing is read, and no memory is taken
-    /// before the first row arrives. With `pack`, sparse rows are packed until the batch is
-    /// finished, also when it will be dense.
+    /// Makes places for rows, each a store and a row in its file. Reads nothing, and allocates
+    /// nothing before the first row arrives. With `pack`, sparse rows stay packed until the batch
+    /// is finished, even if it will be dense.
     ///
     /// # Errors
     /// When the stores differ in matrix keys or widths, or the batch is too large to address.
@@ -94,37 +94,37 @@ impl BatchSlots {
         matrices.map(|slots| slots.packed_row_bytes(row)).sum()
     }
 
-    /// The most bytes of all rows that are packed.
+    /// The most bytes that all packed rows may take.
     pub(crate) fn packed_bytes(&self) -> usize {
         (0..self.n_rows())
             .map(|row| self.packed_row_bytes(row))
             .sum()
     }
 
-    /// Bytes that all rows take from the first one on, where they are not packed.
+    /// The bytes that the first row allocates for all rows that are not packed.
     pub(crate) fn placed_bytes(&self) -> usize {
         let matrices = self.matrices.iter().flatten();
         matrices.map(MatrixSlots::placed_bytes).sum()
     }
 
-    /// The bytes that the first row takes beside its own.
+    /// The bytes that the first row takes beyond its own.
     pub(crate) fn begun_bytes(&self) -> usize {
         let matrices = self.matrices.iter().flatten();
         matrices.map(MatrixSlots::begun_bytes).sum()
     }
 
-    /// Bytes of the finished batch.
+    /// The bytes of the finished batch.
     pub(crate) fn finished_bytes(&self) -> usize {
         let matrices = self.matrices.iter().flatten();
         matrices.map(MatrixSlots::finished_bytes).sum()
     }
 
-    /// Takes the memory of all rows that are not packed.
+    /// Allocates the memory of all rows that are not packed.
     pub(crate) fn begin(&self) {
         self.matrices.iter().flatten().for_each(MatrixSlots::begin);
     }
 
-    /// Forgets its rows, and those still to come.
+    /// Discards its rows, and those still to come.
     pub(crate) fn discard(&self) {
         self.matrices
             .iter()
@@ -138,7 +138,7 @@ impl BatchSlots {
         slots.expect("a row's store has the matrix")
     }
 
-    /// The batch: all of its rows have arrived.
+    /// Returns the batch. All of its rows must have arrived.
     ///
     /// # Errors
     /// When an obs column cannot be read.
@@ -166,7 +166,7 @@ impl BatchSlots {
 }
 
 /// # Errors
-/// When the elements of a matrix could not be addressed.
+/// When a matrix has too many elements to address.
 fn check_size(n_rows: usize, width: usize, dtype: DType) -> Result<(), ReadError> {
     let len = n_rows.checked_mul(width);
     let bytes = len.and_then(|len| len.checked_mul(dtype.size()));
@@ -187,7 +187,7 @@ fn all_sparse(plan: &Plan, number: usize, stores: &[usize]) -> bool {
     })
 }
 
-/// Whether a dense row of one of these stores leaves joint variables out, which its store lacks.
+/// Whether one of these stores lacks joint variables, so that its dense rows leave them out.
 fn leaves_gaps(plan: &Plan, number: usize, stores: &[usize]) -> bool {
     stores.iter().any(|&store| {
         let source = plan.stores[store].matrices[number].as_ref();

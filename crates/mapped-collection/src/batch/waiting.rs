@@ -1,4 +1,4 @@
-//! Rows that were read and wait for their batch: how much memory they take.
+//! Counts the memory of rows that were read and wait for their batch.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,15 +10,16 @@ use crate::batch::pool::BufferPool;
 pub(crate) struct WaitingRows {
     pool: Arc<BufferPool>,
     bytes: AtomicUsize,
-    /// Words of a block of packed rows; a longer row has a block of its own.
+    /// Words per block of packed rows; a longer row has a block of its own.
     block_words: usize,
 }
 
-/// Bounds of the bytes of a block: few are wasted at the end of one, and few blocks make a batch.
+/// The bounds of a block's size in bytes. Small enough to waste little at the end, and large enough
+/// that few blocks make a batch.
 const BLOCK_BYTES: std::ops::RangeInclusive<usize> = 512..=64 << 10;
 
 impl WaitingRows {
-    /// For batches of about so many bytes.
+    /// For batches of about `batch_bytes` bytes.
     pub(crate) fn new(pool: &Arc<BufferPool>, batch_bytes: usize) -> WaitingRows {
         let block_bytes = (batch_bytes / 16).next_power_of_two();
         WaitingRows {
@@ -37,18 +38,18 @@ impl WaitingRows {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Bytes of a block of packed rows.
+    /// The bytes of a block of packed rows.
     pub(crate) fn block_bytes(&self) -> usize {
         self.block_words * 8
     }
 
-    /// Counts memory that rows begin to wait in.
+    /// Counts memory that rows begin to occupy.
     pub(crate) fn add(&self, bytes: usize) {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.pool.add_waiting(bytes);
     }
 
-    /// Counts memory that no row waits in any more.
+    /// Counts memory that no row occupies any longer.
     pub(crate) fn remove(&self, bytes: usize) {
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
         self.pool.remove_waiting(bytes);
@@ -59,7 +60,7 @@ impl WaitingRows {
         self.pool.count_packed(unpacked, packed);
     }
 
-    /// At least `n_words` words of 8 bytes, of any value.
+    /// Returns at least `n_words` words of 8 bytes, with unspecified contents.
     pub(crate) fn take_block(&self, n_words: usize) -> Vec<u64> {
         let block = self.pool.take_block(n_words.max(self.block_words));
         self.add(block.len() * 8);

@@ -6,7 +6,7 @@ use label_encoding::EncodingError;
 
 use crate::error::did_you_mean;
 
-/// Why labels cannot be had.
+/// Why labels cannot be merged, encoded or counted.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum LabelsError {
@@ -20,7 +20,7 @@ pub enum LabelsError {
         key: String,
         /// Two stores that differ.
         files: Box<(PathBuf, PathBuf)>,
-        /// What each of them has.
+        /// The kind of label that each of them has.
         kinds: Box<(String, String)>,
     },
     /// The labels of a key cannot be encoded or counted.

@@ -1,7 +1,7 @@
-//! What can go wrong with a collection, by what was being done.
+//! What can go wrong with a collection, by stage.
 //!
-//! Takes nothing from the rest of the crate. Each file has the errors of one stage; [`Error`] is any
-//! of them, and `?` turns each into it.
+//! Uses nothing from the rest of the crate. Each file has the errors of one stage. [`Error`] is any
+//! of them, and `?` converts each into it.
 //!
 //! ```text
 //! options ─▶ open ─▶ labels, read ─▶ state of an epoch
@@ -55,7 +55,7 @@ pub enum Error {
     /// An option makes no sense.
     #[error(transparent)]
     Option(#[from] OptionError),
-    /// An epoch cannot go on from a state.
+    /// An epoch cannot continue from a state.
     #[error(transparent)]
     State(#[from] StateError),
 }
@@ -70,7 +70,7 @@ impl Error {
         OptionError::new(option, expected, found).into()
     }
 
-    /// What is wrong with a file, where that is the reason.
+    /// The error of a file, if that is the cause.
     pub fn file(&self) -> Option<&anndata_io::Error> {
         match self {
             Error::Open(OpenError::File(error)) => Some(error),
@@ -99,7 +99,7 @@ impl Error {
         matches!(self.kind(), Some(ErrorKind::Unsupported { .. }))
     }
 
-    /// Whether a row was asked for that does not exist.
+    /// Whether the error is a request for a row that does not exist.
     pub fn is_out_of_bounds(&self) -> bool {
         matches!(self, Error::Read(ReadError::OutOfBounds { .. }))
     }
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn error_knows_its_file_whatever_the_stage() {
+    fn error_knows_its_file_at_every_stage() {
         let of = |kind| anndata_io::Error::new("a.h5ad", "X", kind);
         let opening = Error::from(OpenError::from(of(ErrorKind::NotFound)));
         assert!(opening.is_not_found() && !opening.is_closed());

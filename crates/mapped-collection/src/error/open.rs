@@ -11,18 +11,19 @@ pub enum OpenError {
     /// No path was given.
     #[error("no paths: a collection needs at least one AnnData file")]
     NoPaths,
-    /// A file cannot be opened or read: says which element, what was expected and what found.
+    /// A file cannot be opened or read. The error names the element, what was expected and what was
+    /// found.
     #[error(transparent)]
     File(#[from] anndata_io::Error),
-    /// A store has more rows than row numbers.
+    /// A store has more rows than can be numbered.
     #[error("{}: expected less than 2^32 rows, found {n_obs}", file.display())]
     TooManyRows {
         /// The store.
         file: PathBuf,
-        /// Its rows.
+        /// The number of its rows.
         n_obs: u64,
     },
-    /// No variable is in every store, so that an inner join would have none.
+    /// No variable is in every store, so that an inner join would be empty.
     #[error(
         "no variable is in every store: join them with .join(Join::Outer), or not, with .join(None)"
     )]

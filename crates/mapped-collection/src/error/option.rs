@@ -1,6 +1,6 @@
 //! Options that make no sense.
 
-/// An option that makes no sense: for the files, or beside other options.
+/// An option that makes no sense for the files or with other options.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{option}: expected {expected}, found {found}")]
 pub struct OptionError {
@@ -27,12 +27,12 @@ impl OptionError {
         self.option
     }
 
-    /// What it may be.
+    /// The values that it may have.
     pub fn expected(&self) -> &str {
         &self.expected
     }
 
-    /// What it is.
+    /// The value that it has.
     pub fn found(&self) -> &str {
         &self.found
     }

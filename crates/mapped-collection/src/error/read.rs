@@ -6,24 +6,24 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// A file cannot be read. The [source](std::error::Error::source) says which element, what was
-    /// expected and what found.
+    /// A file cannot be read. The [source](std::error::Error::source) names the element, what was
+    /// expected and what was found.
     #[error("{}store {store} cannot be read", of_row(row))]
     File {
-        /// Number of the store, from 0.
+        /// The number of the store, from 0.
         store: usize,
-        /// The first row, by its number in the file, that cannot be read; `None` where the reason
-        /// is not a row's.
+        /// The number in the file of the first row that cannot be read; `None` if the cause is not
+        /// a single row.
         row: Option<u32>,
         /// Why.
         source: anndata_io::Error,
     },
-    /// An index is not one of a row.
+    /// An index is out of bounds.
     #[error("row {index} is out of bounds: the collection has {n_obs} rows")]
     OutOfBounds {
-        /// The index asked for.
+        /// The requested index.
         index: i64,
-        /// Number of rows.
+        /// The number of rows.
         n_obs: usize,
     },
     /// Rows cannot form one batch, because their stores differ.
@@ -36,7 +36,7 @@ pub enum ReadError {
         key: String,
         /// Two stores that differ.
         files: Box<(PathBuf, PathBuf)>,
-        /// What each of them has.
+        /// The form of the matrix in each of them.
         found: Box<(String, String)>,
     },
     /// Two entries of a batch have one name.
@@ -47,17 +47,17 @@ pub enum ReadError {
     SameName {
         /// The name.
         name: String,
-        /// What has it.
+        /// The first entry with this name.
         first: String,
-        /// What else has it.
+        /// The second entry with this name.
         second: String,
     },
-    /// A batch would not fit in memory's address range.
+    /// A batch is too large to address.
     #[error("a batch of {n_rows} rows of {row_len} elements is too large")]
     TooLarge {
-        /// Rows asked for.
+        /// The number of requested rows.
         n_rows: usize,
-        /// Elements of one row.
+        /// The number of elements per row.
         row_len: usize,
     },
     /// A thread that prepares batches panicked.
@@ -73,13 +73,13 @@ fn of_row(row: &Option<u32>) -> String {
 }
 
 impl ReadError {
-    /// A store whose file cannot be read.
+    /// An error of a store whose file cannot be read.
     pub(crate) fn file(store: usize, source: anndata_io::Error) -> ReadError {
         let row = None;
         ReadError::File { store, row, source }
     }
 
-    /// The same error, where it is a file's, of a row in it.
+    /// Adds the row in the file, if this is the error of a file.
     pub(crate) fn in_row(mut self, of_file: u32) -> ReadError {
         if let ReadError::File { row, .. } = &mut self {
             *row = Some(of_file);

@@ -1,4 +1,4 @@
-//! The memory of an epoch: what its parts may take.
+//! The memory of an epoch, and the share of each part.
 
 use anndata_io::IoContext;
 
@@ -6,12 +6,13 @@ use crate::batch::slots::BatchSlots;
 use crate::batch::waiting::WaitingRows;
 use crate::error::option::OptionError;
 
-/// At most how many finished batches wait for the caller.
+/// The most finished batches that wait for the caller.
 const MOST_READY: usize = 8;
-/// Part of the rows' share that windows are planned to fill: rows may pack worse than those before.
+/// The fraction of the rows' share that windows are planned to fill: later rows may pack worse than
+/// earlier ones.
 const FILLED: f64 = 0.95;
 
-/// Divides the option `memory`; no other place knows the rule.
+/// Divides the option `memory`. No other code knows the rule.
 ///
 /// ```text
 /// memory = decoded chunks + finished batches        + rows that wait
@@ -19,11 +20,11 @@ const FILLED: f64 = 0.95;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Budget {
-    /// Bytes of rows that may wait for their batches.
+    /// The most bytes of rows that wait for their batches.
     rows: usize,
-    /// Finished batches that may wait for the caller.
+    /// The most finished batches that wait for the caller.
     most_ready: usize,
-    /// The most bytes of a batch, as the first one has it.
+    /// The most bytes of a batch, computed from the first one.
     batch: usize,
 }
 
@@ -46,7 +47,7 @@ impl BatchBytes {
 }
 
 impl Budget {
-    /// Divides `memory` bytes, `cache` of them for decoded chunks, for batches like this one.
+    /// Divides `memory` bytes for batches like this one; `cache` of them are for decoded chunks.
     ///
     /// # Errors
     /// When two batches do not fit.
@@ -72,17 +73,17 @@ impl Budget {
         })
     }
 
-    /// Finished batches that may wait for the caller.
+    /// The most finished batches that wait for the caller.
     pub(crate) fn most_ready(&self) -> usize {
         self.most_ready
     }
 
-    /// The most bytes of a batch, as the first one has it.
+    /// The most bytes of a batch, computed from the first one.
     pub(crate) fn batch(&self) -> usize {
         self.batch
     }
 
-    /// Bytes of spare buffers that may be kept while no row waits. Finished batches have their own
+    /// The most bytes of spare buffers to keep while no row waits. Finished batches have their own
     /// share.
     pub(crate) fn spare(&self) -> usize {
         self.rows
@@ -98,8 +99,8 @@ impl Budget {
         costs <= self.rows
     }
 
-    /// What the rows of a batch take of the budget, when they pack as those before them did. With
-    /// `alone`, no other window shares it.
+    /// The part of the budget that the rows of a batch take if they pack as earlier rows did. With
+    /// `alone`, no other window shares the budget.
     pub(crate) fn cost(&self, slots: &BatchSlots, waiting: &WaitingRows, alone: bool) -> usize {
         let packed = match slots.packed_bytes() {
             0 => 0,
@@ -108,13 +109,13 @@ impl Budget {
                 (bytes as f64 * packing) as usize + waiting.block_bytes()
             }
         };
-        // Packed rows make room one by one, others when their batch is finished: two windows share
-        // the budget then.
+        // Packed rows are freed one by one. Other rows are freed with their batch, so that two
+        // windows share the budget.
         let windows = if alone { 1 } else { 2 };
         packed + windows * slots.placed_bytes()
     }
 
-    /// Bytes of decoded chunks that one of two windows, which are read at a time, may keep.
+    /// The bytes of decoded chunks that a window may keep when two are read at a time.
     pub(crate) fn cache_of_window(io: &IoContext) -> u64 {
         io.options().get_cache_bytes() as u64 / 2
     }
@@ -140,14 +141,14 @@ mod tests {
             let budget = budget(memory, cache, waiting, finished);
             let ready = budget.most_ready() * finished;
             assert_eq!(cache + ready + budget.rows, memory);
-            // One batch may always be ready, then at most an eighth of the rest.
+            // One batch may always be ready. Further batches get at most an eighth of the rest.
             assert!(budget.most_ready() == 1 || ready <= (memory - cache) / 8);
             assert!(budget.has_room(0, 0, budget.batch()) || finished > waiting);
         }
     }
 
     #[test]
-    fn budget_has_room_up_to_the_rows_share() {
+    fn budget_has_room_up_to_the_share_of_rows() {
         let budget = budget(1000, 200, 10, 10);
         let rows = 800 - 8 * 10;
         assert!(budget.has_room(rows - 30, 10, 20));

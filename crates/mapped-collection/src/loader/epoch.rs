@@ -12,8 +12,8 @@ use crate::loader::prefetch::Prefetcher;
 use crate::loader::state::{LoaderState, of_drawn};
 use crate::order::schedule::Part;
 
-/// An epoch: an iterator of batches. After an error it goes on with the next batch; dropping it
-/// stops everything at once.
+/// An epoch: an iterator of batches. After an error it continues with the next batch. Dropping it
+/// stops all work at once.
 #[derive(Debug)]
 #[must_use = "an epoch reads nothing before its first batch is asked for"]
 pub struct Epoch {
@@ -22,7 +22,7 @@ pub struct Epoch {
     start: usize,
     job: Result<Arc<Job>, Error>,
     next: usize,
-    /// Batches up to the last one that was delivered; one that failed after it is none of them.
+    /// The number of batches up to the last delivered one. A failed batch after it does not count.
     had: usize,
     prefetcher: Option<Prefetcher>,
 }
@@ -45,7 +45,7 @@ impl Epoch {
         }
     }
 
-    /// Batches of this epoch, those delivered included.
+    /// The number of batches of this epoch, including those delivered.
     ///
     /// ```
     /// use mapped_collection::LoaderOptions;
@@ -60,10 +60,10 @@ impl Epoch {
         self.job.as_ref().map_or(1, |job| job.schedule.n_batches())
     }
 
-    /// Where the epoch stands: what [`Loader::resume`] takes to go on after the batches
-    /// delivered so far; one that failed is read again, unless a later one was delivered. After
-    /// the last batch, it is the start of the next epoch; but one of
-    /// several [readers](crate::LoaderOptions::reader) stays at the end, while others may still read.
+    /// Where the epoch stands. [`Loader::resume`] takes this state and continues after the batches
+    /// delivered so far. It reads a failed batch again, unless a later one was delivered. After the
+    /// last batch, the state is the start of the next epoch. If there are several
+    /// [readers](crate::LoaderOptions::reader), it stays at the end, because others may still read.
     ///
     /// # Errors
     /// When the obs names that go into its fingerprint cannot be read.
@@ -84,8 +84,8 @@ impl Epoch {
         self.loader.state(epoch, rows)
     }
 
-    /// The number of the epoch and the rows of its order that were had, as [`state`](Self::state)
-    /// has them.
+    /// The number of the epoch and the number of delivered rows of its order, as in
+    /// [`state`](Self::state).
     ///
     /// ```
     /// use mapped_collection::LoaderOptions;
@@ -129,10 +129,10 @@ impl Epoch {
         of_drawn(&self.loader.options().sampler)
     }
 
-    /// Waits until [`next`](Iterator::next) has an answer, at most `timeout`; returns whether it
-    /// has. For callers that have to look up from time to time, for signals say. Without
-    /// [workers](crate::LoaderOptions::workers), the caller does the work meanwhile, at least one step of
-    /// it: rows of one store that lie together are read, say.
+    /// Waits until [`next`](Iterator::next) has an answer, for at most `timeout`. Returns whether
+    /// it has. This is for callers that must check for something, such as a signal, from time to
+    /// time. Without [workers](crate::LoaderOptions::workers), the caller does the work meanwhile,
+    /// at least one step of it. A step reads, for example, adjacent rows of one store.
     ///
     /// ```
     /// use mapped_collection::LoaderOptions;
@@ -161,7 +161,7 @@ impl Epoch {
             return Ok(None);
         }
         let job = self.job.as_ref().map_err(Error::clone)?;
-        // After a fork, the parent's threads are not here: begin anew.
+        // After a fork, the parent's threads are not in this process: begin again.
         let mine = self.prefetcher.take().filter(Prefetcher::is_mine);
         let start = || Prefetcher::start(Job::clone(job), self.next);
         Ok(Some(self.prefetcher.insert(mine.unwrap_or_else(start))))
@@ -191,5 +191,5 @@ impl Iterator for Epoch {
 
 impl ExactSizeIterator for Epoch {}
 
-/// After the last batch, no other one comes.
+/// No batch follows the last one.
 impl FusedIterator for Epoch {}

@@ -1,4 +1,4 @@
-//! What an epoch delivers, and within which bounds.
+//! The batches that an epoch delivers, and its limits.
 
 use std::sync::Arc;
 
@@ -68,13 +68,13 @@ impl Job {
         })
     }
 
-    /// For the rows of an epoch that wait.
+    /// Makes the counter of an epoch's waiting rows.
     pub(crate) fn waiting(&self) -> WaitingRows {
         WaitingRows::new(&self.pool, self.budget.batch())
     }
 
-    /// The places of a batch's rows. Matrices of its stores that are stored by column are turned
-    /// now if they were not: only then is it known how long rows are.
+    /// Makes the places of a batch's rows. First turns the matrices of its stores that are stored
+    /// by column, if that was not done yet: before that, the lengths of the rows are unknown.
     ///
     /// # Errors
     /// When a matrix cannot be read, or the rows do not fit together.
@@ -89,8 +89,8 @@ impl Job {
         new_slots(&self.plan, located, &self.format, mode, waiting).map(Arc::new)
     }
 
-    /// The window that begins at a batch and has so many batches, or as many as fit. With
-    /// `carried`, it goes on with what the window before it began.
+    /// Builds the window that begins at a batch. It has the given number of batches, or as many as
+    /// fit. With `carried`, it continues the batch that the window before it began.
     pub(crate) fn window(
         &self,
         first: usize,
@@ -107,7 +107,8 @@ impl Job {
         Window::build(self, &extent, waiting, carried)
     }
 
-    /// Lanes of tasks. Batches that are read one by one come soonest in their order.
+    /// The number of lanes of tasks. Batches that are read one by one come soonest if they are read
+    /// in order.
     pub(crate) fn n_lanes(&self) -> usize {
         match self.policy.read_mode() {
             ReadMode::ByBatch => 1,
@@ -115,7 +116,8 @@ impl Job {
         }
     }
 
-    /// At most how many batches the window has that begins at batch `first`, after one of `before`.
+    /// The most batches of the window that begins at batch `first`, after a window of `before`
+    /// batches.
     pub(crate) fn window_batches(&self, first: usize, before: usize) -> usize {
         self.policy.window_batches(&self.schedule, first, before)
     }

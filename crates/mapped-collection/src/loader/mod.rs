@@ -1,4 +1,4 @@
-//! Epochs of batches: which rows, how far ahead, within how much memory, and where one goes on.
+//! Epochs of batches: their rows, how far ahead and in how much memory they are read, and resuming.
 //!
 //! Takes a [`Plan`] and [`LoaderOptions`]; returns an [`Epoch`], an iterator of batches.
 //!
@@ -51,7 +51,7 @@ use crate::plan::Plan;
 pub struct Loader {
     plan: Arc<Plan>,
     options: LoaderOptions,
-    /// Buffers outlive an epoch: the next one finds them warm.
+    /// Buffers outlive an epoch, so that the next one finds them warm.
     pool: Arc<BufferPool>,
 }
 
@@ -77,15 +77,15 @@ impl Loader {
             options,
             pool,
         };
-        // The order of a real epoch may be long to make; file order is as good for this check.
+        // A real order may take long to make. File order is as good for this check.
         let job = loader.job(Order::InOrder(plan.n_obs()), 0)?;
         loader.pool.set_limit(job.budget.spare());
         Ok(loader)
     }
 
-    /// The same batches with some options changed: for a rank that becomes known later, say, or
-    /// for rows that a sampler [draws](crate::Sampler::Drawn) for one epoch. Both share their
-    /// spare memory.
+    /// Returns a loader with some options changed, for example for a rank that becomes known later,
+    /// or for rows that a sampler [draws](crate::Sampler::Drawn) for one epoch. Both loaders share
+    /// their spare memory.
     ///
     /// # Errors
     /// As [`MappedCollection::loader`](crate::MappedCollection::loader).
@@ -125,7 +125,7 @@ impl Loader {
         )
     }
 
-    /// The options that they were made with.
+    /// The options of this loader.
     ///
     /// ```
     /// use mapped_collection::LoaderOptions;
@@ -139,7 +139,7 @@ impl Loader {
         &self.options
     }
 
-    /// Batches of a whole epoch.
+    /// The number of batches of a whole epoch.
     ///
     /// ```
     /// use mapped_collection::LoaderOptions;
@@ -152,8 +152,8 @@ impl Loader {
         self.options.n_batches(self.n_rows(), 0)
     }
 
-    /// Rows of a whole epoch, of all ranks; 0 for a sampler that [draws](crate::Sampler::Drawn)
-    /// them later.
+    /// The number of rows of a whole epoch, of all ranks together; 0 for a sampler that
+    /// [draws](crate::Sampler::Drawn) them later.
     ///
     /// ```
     /// use mapped_collection::LoaderOptions;
@@ -167,7 +167,7 @@ impl Loader {
         self.options.sampler.n_rows(self.plan.n_obs())
     }
 
-    /// Where an epoch stands before its first batch. The first call reads some obs names, which
+    /// The state of an epoch before its first batch. The first call reads some obs names, which
     /// become part of the state's fingerprint.
     ///
     /// # Errors
@@ -198,8 +198,8 @@ impl Loader {
         })
     }
 
-    /// An epoch from its first batch on. The order of its rows is a function of the collection,
-    /// the sampler, the shuffle, the seed and the epoch's number alone.
+    /// Starts an epoch at its first batch. The order of its rows depends only on the collection,
+    /// the sampler, the shuffle, the seed and the number of the epoch.
     ///
     /// ```
     /// use mapped_collection::LoaderOptions;
@@ -214,11 +214,11 @@ impl Loader {
         self.begin(epoch, 0)
     }
 
-    /// Goes on with the epoch of a state, at its next batch.
+    /// Continues the epoch of a state at its next batch.
     ///
     /// # Errors
-    /// When the state belongs to another collection, seed, sampler or shuffle, or to other rows
-    /// that a sampler drew; when obs names cannot be read.
+    /// When the state belongs to another collection, seed, sampler or shuffle, or to other drawn
+    /// rows, or when obs names cannot be read.
     ///
     /// ```
     /// use mapped_collection::LoaderOptions;
@@ -250,11 +250,11 @@ impl Loader {
         }
     }
 
-    /// Whether a state belongs to this collection and these options; not whether its sampler
-    /// draws the same rows again.
+    /// Checks that a state belongs to this collection and these options. Does not check that its
+    /// sampler draws the same rows again.
     ///
     /// # Errors
-    /// When it does not, and when obs names cannot be read.
+    /// When it does not, or when obs names cannot be read.
     ///
     /// ```
     /// use mapped_collection::LoaderOptions;
@@ -288,10 +288,11 @@ impl Loader {
         Ok(())
     }
 
-    /// Whether the rows that a sampler drew for an epoch are those of a state in its middle.
+    /// Checks that the rows that a sampler drew for an epoch are those of a state in the middle of
+    /// it.
     ///
     /// # Errors
-    /// When they are others.
+    /// When they are different.
     ///
     /// ```
     /// use mapped_collection::{LoaderOptions, Sampler};
@@ -312,8 +313,8 @@ impl Loader {
         }
     }
 
-    /// The rest of an epoch after the first `rows` rows of its order, as [`Epoch::position`] has
-    /// them: for states that were checked already.
+    /// The rest of an epoch after the first `rows` rows of its order. [`Epoch::position`] returns
+    /// both numbers. For states that were checked already.
     ///
     /// ```
     /// use mapped_collection::LoaderOptions;

@@ -1,4 +1,4 @@
-//! What epochs of batches are like, and what of that makes sense.
+//! The options of a loader, and their check.
 
 use anndata_io::DType;
 
@@ -8,9 +8,9 @@ use crate::order::sampler::Sampler;
 use crate::order::schedule::{Part, Schedule};
 use crate::order::{Order, Shuffle};
 
-/// What epochs of batches are like.
+/// The options of a loader: the form and the order of its batches.
 ///
-/// What is set can be read again by methods that begin with `get_`.
+/// Methods that begin with `get_` return what was set.
 ///
 /// ```
 /// use mapped_collection::{LoaderOptions, Shuffle};
@@ -18,7 +18,7 @@ use crate::order::{Order, Shuffle};
 /// let options = LoaderOptions::new(512).shuffle(Shuffle::Exact).seed(42).workers(4).memory(4 << 30);
 /// assert_eq!((options.get_batch_size(), options.get_seed()), (512, 42));
 /// assert_eq!((options.get_shuffle(), options.get_workers()), (Shuffle::Exact, 4));
-/// assert_eq!((options.get_rank(), options.get_pad()), ((0, 1), true)); // as nobody set them
+/// assert_eq!((options.get_rank(), options.get_pad()), ((0, 1), true)); // the defaults
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 #[must_use]
@@ -37,8 +37,8 @@ pub struct LoaderOptions {
 }
 
 impl LoaderOptions {
-    /// Batches of `batch_size` rows, each row once in file order, dense; the last may be smaller.
-    /// Two threads read ahead within 1 GiB.
+    /// Dense batches of `batch_size` rows, each row once in file order. The last batch may be
+    /// smaller. Two threads read ahead within 1 GiB.
     ///
     /// ```
     /// use mapped_collection::LoaderOptions;
@@ -64,7 +64,7 @@ impl LoaderOptions {
         }
     }
 
-    /// Leaves out a last step that is not full.
+    /// Whether to leave out a last step that is not full. By default, it is kept.
     ///
     /// ```
     /// use mapped_collection::LoaderOptions;
@@ -79,7 +79,7 @@ impl LoaderOptions {
         self
     }
 
-    /// How rows are mixed. By default, not at all.
+    /// How rows are shuffled. By default, not at all.
     ///
     /// ```
     /// use mapped_collection::{LoaderOptions, Shuffle};
@@ -100,7 +100,7 @@ impl LoaderOptions {
         self
     }
 
-    /// Which rows there are. By default, each once.
+    /// The rows of an epoch. By default, each row once.
     ///
     /// ```
     /// use mapped_collection::{LoaderOptions, Sampler};
@@ -166,7 +166,7 @@ impl LoaderOptions {
         self
     }
 
-    /// Element type of all matrices. By default, the collection's.
+    /// The element type of all matrices. By default, that of the collection.
     ///
     /// ```
     /// use mapped_collection::{DType, LoaderOptions};
@@ -182,7 +182,8 @@ impl LoaderOptions {
         self
     }
 
-    /// Threads that read and decode while the caller works. 0: the caller does it. By default, 2.
+    /// The number of threads that read and decode while the caller works. With 0, the caller does
+    /// it. By default, 2.
     ///
     /// ```
     /// use mapped_collection::LoaderOptions;
@@ -198,7 +199,7 @@ impl LoaderOptions {
         self
     }
 
-    /// Bytes for everything at once: rows that wait for their batches, finished batches, and the
+    /// The memory budget in bytes: for rows that wait for their batches, finished batches, and the
     /// collection's cache of chunks. More memory means fewer decodes of an exact shuffle of
     /// compressed files; it never changes the order. By default, 1 GiB.
     ///
@@ -215,7 +216,7 @@ impl LoaderOptions {
         self
     }
 
-    /// The part of this process when `world_size` of them train together: step `s` is rows
+    /// The rank of this process when `world_size` processes train together. Step `s` is rows
     /// `[s * world_size * batch_size, (s + 1) * world_size * batch_size)` of the order, and rank
     /// `r` takes the r-th `batch_size` of them. The ranks divide a last step that is not full
     /// evenly, unless it is [dropped](Self::drop_last).
@@ -238,9 +239,9 @@ impl LoaderOptions {
         self
     }
 
-    /// Whether ranks repeat rows from the start of the order in the last step, fewer than
-    /// `world_size` in all, so that each of them has as many rows and batches as the others.
-    /// Without, no row is repeated, and some ranks have a row, or a batch, less. By default, they
+    /// Whether the ranks repeat rows from the start of the order in the last step, so that all
+    /// ranks have the same number of rows and batches. They repeat fewer than `world_size` rows. If
+    /// not, no row is repeated, and some ranks have one row, or one batch, less. By default, they
     /// do.
     ///
     /// ```
@@ -258,9 +259,9 @@ impl LoaderOptions {
         self
     }
 
-    /// The part of this reader when several of them divide the batches of one rank, as the
-    /// workers of torch's `DataLoader` do: reader `n` delivers batches `n`, `n + of`, … of its
-    /// rank. By default, there is one.
+    /// The number of this reader when `of` readers divide the batches of one rank, as the workers
+    /// of torch's `DataLoader` do. Reader `n` delivers batches `n`, `n + of`, … of its rank. By
+    /// default, there is one reader.
     ///
     /// ```
     /// use mapped_collection::LoaderOptions;
@@ -276,7 +277,7 @@ impl LoaderOptions {
         self
     }
 
-    /// Rows of a batch.
+    /// The number of rows per batch.
     pub fn get_batch_size(&self) -> usize {
         self.batch_size
     }
@@ -301,7 +302,7 @@ impl LoaderOptions {
         self.seed
     }
 
-    /// What [`output`](Self::output), [`missing_code`](Self::missing_code) and
+    /// The format that [`output`](Self::output), [`missing_code`](Self::missing_code) and
     /// [`dtype`](Self::dtype) set.
     pub fn get_format(&self) -> BatchFormat {
         self.format
@@ -327,15 +328,15 @@ impl LoaderOptions {
         self.pad
     }
 
-    /// [`reader`](Self::reader) as set: its number, and how many there are.
+    /// [`reader`](Self::reader) as set: its number, and the number of readers.
     pub fn get_reader(&self) -> (usize, usize) {
         (self.reader.number, self.reader.of)
     }
 }
 
-/// Threads that may read ahead for one epoch.
+/// The most threads that may read ahead for one epoch.
 const MOST_WORKERS: usize = 1024;
-/// Steps of so many rows have numbers of rows that fit in 32 bits.
+/// The most rows per step: their numbers fit in 32 bits.
 const MOST_STEP_ROWS: usize = u32::MAX as usize;
 
 impl LoaderOptions {
@@ -351,12 +352,12 @@ impl LoaderOptions {
         }
     }
 
-    /// Batches of an epoch of `n_rows` rows after the first `had` of them: for rows that a sampler
-    /// [draws](Sampler::Drawn) later, and for epochs that go on.
+    /// The number of batches of an epoch of `n_rows` rows after the first `had` rows. For rows that
+    /// a sampler [draws](Sampler::Drawn) later, and for epochs that are resumed.
     ///
     /// # Panics
-    /// When the batch size, the number of ranks or that of readers is 0, or a step has too many rows
-    /// to count.
+    /// When the batch size, the number of ranks or the number of readers is 0, or a step has too
+    /// many rows to count.
     ///
     /// ```
     /// use mapped_collection::LoaderOptions;

@@ -1,4 +1,4 @@
-//! How far ahead it is worth to look.
+//! Decides how far ahead it is worth reading.
 
 use crate::loader::budget::Budget;
 use crate::loader::window::ends::WindowEnd;
@@ -6,21 +6,22 @@ use crate::order::Locality;
 use crate::order::schedule::Schedule;
 use crate::plan::Plan;
 
-/// Windows grow by this factor, from one batch to what the budget allows: the first batch comes at
-/// once, and few windows are small.
+/// Windows grow by this factor, from one batch to the size that the budget allows. So the first
+/// batch comes at once, and few windows are small.
 const GROWTH: usize = 16;
-/// Batches of a window that gains nothing by being larger: enough to keep the threads busy.
+/// The number of batches of a window that would gain nothing from more: enough to keep the threads
+/// busy.
 const FEW_BATCHES: usize = 4;
-/// A block cuts chunks at both ends, and what is cut is decoded for its neighbours' windows again.
-/// Where that is more than this part of a block, windows as large as the budget allows are worth
+/// A block cuts chunks at both ends, and the windows of its neighbours decode those chunks again.
+/// If they are more than this fraction of a block, windows as large as the budget allows are worth
 /// their memory.
 const CUT: f64 = 0.15;
 
 /// How the rows of a window are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReadMode {
-    /// Each batch by itself: rows are read where they lie, so that neighbours gain nothing from
-    /// each other.
+    /// Each batch by itself. Rows are read without decoding, so neighbours gain nothing from each
+    /// other.
     ByBatch,
     /// All in file order, into their final places.
     Together,
@@ -28,27 +29,27 @@ pub(crate) enum ReadMode {
     Packed,
 }
 
-/// What a larger window is good for: fewer decodes.
+/// How much a larger window helps, by saving decodes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum WindowPolicy {
-    /// Nothing: rows are read without decoding their neighbours. A small window stays in the
+    /// Not at all: rows are read without decoding their neighbours. A small window stays in the
     /// processor's cache.
     Small,
     /// Rows come in file order.
     InOrder {
-        /// [`WithBand`](WindowEnd::WithBand) where the cache would not keep a band of chunks:
-        /// windows are then as large as they are for a shuffle, from the first one on, as its first
-        /// batch takes all chunks of the band anyway.
+        /// [`WithBand`](WindowEnd::WithBand) if the cache would not keep a band of chunks. Windows
+        /// are then as large as for a shuffle, including the first: its first batch needs all
+        /// chunks of the band anyway.
         ends: WindowEnd,
         /// Whether windows are so large that rows wait packed.
         packed: bool,
     },
-    /// Neighbours come within so many positions, and pools of that size follow each other.
+    /// Neighbours come within `rows` positions, and pools of that size follow each other.
     Pool { rows: usize },
     /// Neighbours come anywhere.
     Large {
-        /// Rows of a window that decodes a good part of all chunks already: a larger one costs
-        /// little more.
+        /// The number of rows of a window that decodes a good part of all chunks. A larger window
+        /// costs little more.
         enough: usize,
     },
 }
@@ -62,7 +63,7 @@ impl WindowPolicy {
         if stores().all(|(_, mut sources)| sources.all(|source| source.is_direct())) {
             return WindowPolicy::Small;
         }
-        // Bands of chunks that all rows lie in, and rows of one of them.
+        // The number of bands of chunks, and the mean number of rows per band.
         let n_bands: f64 = stores()
             .map(|(n_rows, sources)| {
                 let rows_per_band = sources.map(|source| source.rows_per_band()).max();
@@ -115,8 +116,8 @@ impl WindowPolicy {
         }
     }
 
-    /// At most how many batches a window has that begins at batch `first`; at least, where it ends
-    /// with a band of chunks. `before` is how many the one before it had.
+    /// The most batches of a window that begins at batch `first`, or the fewest if it ends with a
+    /// band of chunks. `before` is the number of batches of the window before it.
     pub(crate) fn window_batches(self, schedule: &Schedule, first: usize, before: usize) -> usize {
         let step = schedule.step_rows();
         let grown = before.saturating_mul(GROWTH).max(1);
@@ -124,7 +125,8 @@ impl WindowPolicy {
             WindowPolicy::Small | WindowPolicy::InOrder { .. } => grown.min(FEW_BATCHES),
             WindowPolicy::Pool { rows } => {
                 let position = schedule.start + first * step;
-                // To the end of the pool, or of the next when this one is nearly through.
+                // To the end of the pool, or to that of the next pool if this one is nearly
+                // through.
                 let rest = rows - position % rows;
                 let pool = if rest < step { rest + rows } else { rest };
                 grown.min(pool.div_ceil(step))

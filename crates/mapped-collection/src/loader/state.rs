@@ -1,4 +1,4 @@
-//! Where an epoch stands, and what tells whether it can go on there.
+//! Where an epoch stands, and the hash that shows whether it can continue there.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,8 +7,8 @@ use crate::order::Shuffle;
 use crate::order::sampler::Sampler;
 use crate::plan::fingerprint::Hash;
 
-/// Where an epoch stands: enough to go on at the next batch, in another process and with another
-/// batch size or number of ranks. All numbers are below 2^63.
+/// Where an epoch stands. It is enough to continue at the next batch, even in another process or
+/// with another batch size or number of ranks. All numbers are below 2^63.
 ///
 /// ```
 /// use mapped_collection::{LoaderOptions, LoaderState};
@@ -22,13 +22,14 @@ use crate::plan::fingerprint::Hash;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoaderState {
-    /// The epoch.
+    /// The number of the epoch.
     pub epoch: u64,
-    /// Rows of the order that all ranks together have had.
+    /// The number of rows of the order that all ranks together have had.
     pub rows: u64,
     /// The seed of the order.
     pub seed: u64,
-    /// What the order was made of: the data, the sampler, the shuffle. Paths are not part of it.
+    /// A hash of the inputs of the order: the data, the sampler and the shuffle. Paths are not part
+    /// of it.
     pub fingerprint: u64,
     /// A hash of the rows that a sampler [drew](Sampler::Drawn) for this epoch; `None` for other
     /// samplers, and before the first batch.
@@ -36,7 +37,7 @@ pub struct LoaderState {
     pub drawn: Option<u64>,
 }
 
-/// A hash of all that an epoch's order depends on, besides the seed.
+/// A hash of everything that an epoch's order depends on, except the seed.
 pub(crate) fn fingerprint(data: u64, options: &LoaderOptions) -> u64 {
     let mut hash = Hash::new();
     hash.word(data);
@@ -70,7 +71,7 @@ pub(crate) fn fingerprint(data: u64, options: &LoaderOptions) -> u64 {
     hash.finish()
 }
 
-/// A hash of rows that were drawn for one epoch; `None` for samplers that need none.
+/// A hash of the rows that were drawn for one epoch; `None` for other samplers.
 pub(crate) fn of_drawn(sampler: &Sampler) -> Option<u64> {
     let Sampler::Drawn(rows) = sampler else {
         return None;

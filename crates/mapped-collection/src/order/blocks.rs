@@ -2,16 +2,16 @@
 
 use crate::order::shuffle::{Purpose, permutation_for};
 
-/// Rows in the pool that [`Shuffle::Blocks`](crate::Shuffle::Blocks) mixes, at least.
+/// The fewest rows in a pool of [`Shuffle::Blocks`](crate::Shuffle::Blocks).
 const POOL_ROWS: usize = 8192;
 const POOL_BLOCKS: usize = 16;
 
-/// Rows of a pool of blocks of `block` rows.
+/// The number of rows in a pool of blocks of `block` rows.
 pub(crate) fn pool_rows(block: usize) -> usize {
     block.saturating_mul(POOL_BLOCKS.max(POOL_ROWS.div_ceil(block)))
 }
 
-/// The order of `n` rows: blocks are permuted, then the rows of each pool.
+/// The order of `n` rows. Permutes the blocks, then the rows of each pool.
 pub(crate) fn blocks(n: usize, block: usize, seed: u64, epoch: u64) -> Vec<u32> {
     let block = block.min(n.max(1));
     let n_blocks = n.div_ceil(block);

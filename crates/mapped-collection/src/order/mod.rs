@@ -1,13 +1,13 @@
 //! Which rows an epoch has, and when each comes.
 //!
-//! Takes numbers of rows, a sampler, a shuffle, a seed and an epoch; returns rows of the collection.
-//! It knows no file, no batch and no thread: every result is a function of its arguments, the same
-//! on every platform.
+//! Takes numbers of rows, a sampler, a shuffle, a seed and an epoch; returns rows of the
+//! collection. It knows no file, no batch and no thread. Every result is a function of its
+//! arguments alone, the same on every platform.
 //!
 //! ```text
 //! Sampler ─▶ rows ─┐
 //!                  ├─▶ Order ─▶ Schedule ─▶ the rows of batch 0, 1, 2, … of one rank and reader
-//! Shuffle, seed ───┘   4 B a row
+//! Shuffle, seed ───┘   4 B per row
 //! ```
 
 pub(crate) mod blocks;
@@ -24,26 +24,26 @@ use crate::order::sampler::Sampler;
 use crate::order::shuffle::{Purpose, permutation_for};
 use crate::order::weighted::{weighted_with_replacement, weighted_without_replacement};
 
-/// How the rows of an epoch are mixed.
+/// How the rows of an epoch are shuffled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Shuffle {
     /// As they stand in the files.
     #[default]
     None,
-    /// Every permutation equally likely: the order that [`permutation`](crate::permutation) gives
-    /// for the seed and the epoch.
+    /// Every permutation is equally likely: the order that [`permutation`](crate::permutation)
+    /// returns for the seed and the epoch.
     Exact,
     /// Blocks of `rows` adjacent rows in random order, and the rows mixed within pools of
     /// neighbouring blocks: 16 blocks, or as many as make 8,192 rows.
     ///
-    /// For compressed files this costs little more than reading in order, where an exact shuffle
+    /// For compressed files this costs little more than reading in order, while an exact shuffle
     /// with a small memory budget decodes chunks many times. The price is that rows that are
-    /// neighbours in a file tend to share a pool: where a file is sorted by label, batches are less
-    /// mixed than those of an exact shuffle. The label entropy of batches, which
-    /// `mapped-anndata stream --json` reports, tells by how much.
+    /// neighbours in a file tend to share a pool. If a file is sorted by label, batches are less
+    /// mixed than those of an exact shuffle. The label entropy of batches shows by how much;
+    /// `mapped-anndata stream --json` reports it.
     Blocks {
-        /// Rows of a block.
+        /// The number of rows per block.
         rows: usize,
     },
 }
@@ -53,19 +53,19 @@ pub enum Shuffle {
 pub(crate) enum Order {
     /// Row `i` at position `i`.
     InOrder(usize),
-    /// The row at each position: 4 bytes a row.
+    /// The row at each position: 4 bytes per row.
     Rows {
         rows: Arc<[u32]>,
         locality: Locality,
     },
 }
 
-/// Where in an order the rows come that lie together in a file.
+/// Where rows that are neighbours in a file come in an order.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Locality {
     /// One after the other.
     Neighbours,
-    /// Those of one block all within one pool of so many rows; pools follow each other.
+    /// The rows of one block come within one pool of `pool` rows. Pools follow each other.
     Within { block: usize, pool: usize },
     /// Spread over the whole order.
     Anywhere,
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_of_rows_is_shuffled_as_its_positions_are() {
+    fn row_list_is_shuffled_like_its_positions() {
         let list: Arc<[u32]> = [7, 7, 3, 9].into();
         let order = Order::new(20, &Sampler::Rows(list.clone()), Shuffle::Exact, 5, 1);
         let expected = permutation_for(4, 5, 1, Purpose::Rows);

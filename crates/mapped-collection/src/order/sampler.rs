@@ -27,28 +27,28 @@ pub enum Sampler {
     /// Each row once.
     #[default]
     All,
-    /// These rows, by their index in the collection; repeats are fine.
+    /// These rows, by index in the collection. Repeats are fine.
     Rows(Arc<[u32]>),
     /// Rows that a sampler outside of this crate drew for one epoch. They are read as
-    /// [`Rows`](Self::Rows) are; but the next epoch may have others, so a state holds a hash of
-    /// them, which counts only while the epoch is being read.
+    /// [`Rows`](Self::Rows) are. The next epoch may have others, so a state holds a hash of them,
+    /// which counts only in the middle of the epoch.
     Drawn(Arc<[u32]>),
     /// `n_samples` rows (by default, as many as there are), each drawn with a probability
     /// proportional to its weight. The draws come in random order; no shuffle applies.
     Weighted {
-        /// One weight a row, not negative: `[n_obs]`.
+        /// One weight per row, not negative: `[n_obs]`.
         weights: Arc<[f64]>,
-        /// Draws in an epoch. By default, as many as there are rows; without replacement, as many
-        /// as have a positive weight.
+        /// The number of draws per epoch. By default, the number of rows; without replacement, the
+        /// number of rows with a positive weight.
         n_samples: Option<usize>,
-        /// Whether a row may come again. Without, no more rows can be drawn than have a positive
-        /// weight.
+        /// Whether a row may come again. Without replacement, at most all rows with a positive
+        /// weight can be drawn.
         replacement: bool,
     },
 }
 
 impl Sampler {
-    /// Rows of an epoch over a collection of `n_obs` rows.
+    /// The number of rows of an epoch over a collection of `n_obs` rows.
     pub(crate) fn n_rows(&self, n_obs: usize) -> usize {
         match self {
             Sampler::All => n_obs,
@@ -116,7 +116,7 @@ impl Sampler {
                         "infinity",
                     ));
                 }
-                // Smaller ones have too few digits to be compared.
+                // Smaller weights have too few digits to be compared.
                 if sum > 0.0 && !(weights.len() as f64 / sum).is_finite() {
                     return Err(Error::option(
                         "sampler",

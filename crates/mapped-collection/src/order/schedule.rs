@@ -1,4 +1,4 @@
-//! Which rows each batch has: the order of an epoch, cut into steps, and the part of one reader.
+//! The rows of each batch: the order of an epoch, cut into steps, and the part of one reader.
 
 use std::ops::Range;
 
@@ -16,30 +16,30 @@ impl Part {
     pub(crate) const WHOLE: Part = Part { number: 0, of: 1 };
 }
 
-/// The batches of one reader in one epoch, from a row of the order on.
+/// The batches of one reader in one epoch, from a position of the order on.
 ///
-/// A step is `batch_size` rows for each rank. Ranks divide the rows of every step; the readers of one
-/// rank divide its batches: reader `r` of `R` has those of steps `r`, `r + R`, ….
+/// A step is `batch_size` rows for each rank. Ranks divide the rows of every step. The readers of
+/// one rank divide its batches: reader `r` of `R` has the batches of steps `r`, `r + R`, ….
 #[derive(Debug, Clone)]
 pub(crate) struct Schedule {
     pub(crate) order: Order,
-    /// The first position; the epoch goes on from here.
+    /// The first position, where the epoch begins or continues.
     pub(crate) start: usize,
     pub(crate) batch_size: usize,
     pub(crate) drop_last: bool,
-    /// Whether ranks repeat rows so that all have as many in the last step.
+    /// Whether ranks repeat rows, so that all have the same number in the last step.
     pub(crate) pad: bool,
     pub(crate) rank: Part,
     pub(crate) reader: Part,
 }
 
 impl Schedule {
-    /// Positions of the order from one batch of this reader to its next.
+    /// The number of positions from one batch of this reader to its next.
     pub(crate) fn step_rows(&self) -> usize {
         self.batch_size * self.rank.of * self.reader.of
     }
 
-    /// Positions that the ranks divide in one step.
+    /// The number of positions that the ranks divide in one step.
     fn rank_step(&self) -> usize {
         self.batch_size * self.rank.of
     }
@@ -48,13 +48,13 @@ impl Schedule {
         self.order.len().saturating_sub(self.start)
     }
 
-    /// Whether rows come in file order: after a look at all of them only if they do.
+    /// Whether rows come in file order. Stops at the first that does not.
     pub(crate) fn is_ascending(&self) -> bool {
         let rows = (self.start..self.order.len()).map(|at| self.order.row(at));
         rows.is_sorted()
     }
 
-    /// Batches of this reader.
+    /// The number of batches of this reader.
     pub(crate) fn n_batches(&self) -> usize {
         let full = self.rest() / self.rank_step();
         let steps = full + usize::from(!self.last_step().is_empty());
@@ -63,8 +63,8 @@ impl Schedule {
             .div_ceil(self.reader.of)
     }
 
-    /// Positions of this rank in a last step that is not full, relative to its first one. With
-    /// padding they may reach beyond the order's end.
+    /// The positions of this rank in a last step that is not full, relative to the step's first
+    /// one. With padding, they may reach beyond the end of the order.
     fn last_step(&self) -> Range<usize> {
         let rows = self.rest() % self.rank_step();
         let Part { number, of } = self.rank;
@@ -122,7 +122,7 @@ mod tests {
         (0..schedule.n_batches()).map(rows).collect()
     }
 
-    /// What each rank reads.
+    /// The rows that each rank reads.
     fn ranks(schedule: &Schedule, of: usize) -> Vec<Vec<Vec<usize>>> {
         let rank = |number| Part { number, of };
         let of_rank = |number| {
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn readers_divide_the_batches_of_their_rank() {
+    fn schedule_readers_divide_the_batches_of_their_rank() {
         let reader = |number| Schedule {
             reader: Part { number, of: 2 },
             ..schedule(5, 2)
@@ -192,7 +192,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_row_comes_as_often_as_the_options_say(
+        fn schedule_has_every_row_as_often_as_the_options_say(
             n in 0..60usize, start in 0..60usize, batch_size in 1..9usize, world in 1..6usize,
             readers in 1..4usize, drop_last in any::<bool>(), pad in any::<bool>(),
         ) {
@@ -219,7 +219,7 @@ mod tests {
             let sizes = by_rank.iter().map(|batches| batches.concat().len());
             let spread = sizes.clone().max().expect("a rank") - sizes.min().expect("a rank");
             prop_assert!(spread <= usize::from(!pad));
-            // Readers together read what their rank reads without them.
+            // Together, the readers read the rows that their rank reads without them.
             for (number, batches) in by_rank.iter().enumerate() {
                 let rank = Part { number, of: world };
                 for (number, expected) in (0..readers).map(|r| (r, batches.iter().skip(r).step_by(readers))) {

@@ -21,12 +21,12 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
-/// Rows of a full bucket: 128 KiB of 32-bit positions.
+/// The number of rows of a full bucket: 128 KiB of 32-bit positions.
 const BUCKET: u64 = 1 << 15;
 const DOMAIN: &[u8; 16] = b"mapped-anndata 1";
 
-/// What random words are for. Each purpose has streams of its own: the first 2^32 are those of
-/// the order of rows, described above.
+/// The purpose of random words. Each purpose has streams of its own. The first 2^32 are for the
+/// order of rows, described above.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Purpose {
     /// The order of rows.
@@ -42,21 +42,21 @@ pub(crate) enum Purpose {
 }
 
 impl Purpose {
-    /// The stream number `index`, which is below 2^32, of a purpose.
+    /// Stream `index` of a purpose. `index` is below 2^32.
     pub(crate) fn stream(self, index: u64) -> u64 {
         let first = match self {
             Purpose::Rows => 0,
             Purpose::Blocks => 1 << 32,
             Purpose::Draws => 2 << 32,
             Purpose::Split => 3 << 32,
-            // A pool has less than 2^16 buckets.
+            // A pool has fewer than 2^16 buckets.
             Purpose::Pool(number) => (1 << 48) + (u64::from(number) << 16),
         };
         first + index
     }
 }
 
-/// A uniform number from 0 to below 1, in steps of 2^-53.
+/// A uniform number in `[0, 1)`, in steps of 2^-53.
 pub(crate) fn unit(rng: &mut ChaCha8Rng) -> f64 {
     (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64
 }
@@ -100,7 +100,7 @@ pub(crate) fn permutation_for(n: u32, seed: u64, epoch: u64, purpose: Purpose) -
         order.extend(0..n);
         ends[0] = n;
     } else {
-        // Count, then deal: the words are drawn twice rather than kept.
+        // Counts, then deals: drawing the words twice is cheaper than keeping them.
         let bucket = |word: u32| (word >> (32 - bits)) as usize;
         let mut rng = generator(seed, epoch, purpose.stream(0));
         for _ in 0..n {
@@ -137,9 +137,10 @@ pub(crate) fn permutation_for(n: u32, seed: u64, epoch: u64, purpose: Purpose) -
 mod tests {
     use super::*;
 
-    /// Fixed for good. Computed by `fixtures/generate/shuffle.py`, from the description alone.
+    /// These orders must never change. `fixtures/generate/shuffle.py` computed them from the
+    /// description alone.
     #[test]
-    fn the_order_of_a_seed_never_changes() {
+    fn permutation_of_a_seed_never_changes() {
         assert_eq!(permutation(10, 42, 0), [9, 5, 3, 8, 0, 4, 7, 6, 2, 1]);
         assert_eq!(permutation(10, 42, 1), [0, 9, 1, 2, 5, 8, 6, 4, 7, 3]);
         let large = permutation(100_000, 7, 3);
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn every_row_comes_once() {
+    fn permutation_has_every_row_once() {
         for n in [0, 1, 2, 1000, 32_768, 32_769, 200_000] {
             let mut order = permutation(n, 1, 2);
             order.sort_unstable();
@@ -162,10 +163,10 @@ mod tests {
         }
     }
 
-    /// All 24 orders of four rows come about equally often: chi-square with 23 degrees of
-    /// freedom, whose 99.9 % quantile is 49.7.
+    /// All 24 orders of four rows come about equally often. Chi-square with 23 degrees of freedom
+    /// has its 99.9 % quantile at 49.7.
     #[test]
-    fn every_order_is_equally_likely() {
+    fn permutations_are_equally_likely() {
         let mut counts = std::collections::HashMap::new();
         for seed in 0..24_000 {
             *counts.entry(permutation(4, seed, 0)).or_insert(0i32) += 1;
@@ -178,10 +179,10 @@ mod tests {
         assert!(chi_square < 49.7, "{chi_square}");
     }
 
-    /// Where a row ends up in a large shuffle does not depend on where it was: the mean distance
-    /// of two uniform positions is a third.
+    /// In a large shuffle, the new position of a row does not depend on its old one. The mean
+    /// distance of two uniform positions is a third.
     #[test]
-    fn buckets_mix_over_the_whole_range() {
+    fn permutation_mixes_over_the_whole_range() {
         let n = 200_000u32;
         let order = permutation(n, 5, 0);
         let distance: f64 = order

@@ -11,10 +11,11 @@ use crate::order::shuffle::{Purpose, permutation_for};
 pub enum SplitBy {
     /// Each row by itself.
     Rows,
-    /// Each label of an obs key is divided in the same fractions; missing is a label of its own.
+    /// The rows of each label of an obs key are divided by the same fractions. Missing counts as a
+    /// label of its own.
     Stratified(String),
-    /// All rows of one label of an obs key (a donor, say) stay together; rows without a label
-    /// form one group. The fractions are met as well as whole groups allow.
+    /// All rows of one label of an obs key (such as a donor) stay together. Rows without a label
+    /// form one group. The parts meet the fractions as well as whole groups allow.
     Grouped(String),
 }
 
@@ -35,7 +36,8 @@ pub struct SplitOptions {
 }
 
 impl SplitOptions {
-    /// Parts of these shares, which must be positive and sum to at most 1; each row by itself.
+    /// Parts of these shares, with each row by itself. Shares must be positive and sum to at most
+    /// 1.
     pub fn new(fractions: impl IntoIterator<Item = f64>) -> Self {
         SplitOptions {
             fractions: fractions.into_iter().collect(),
@@ -82,11 +84,12 @@ impl SplitBy {
     }
 }
 
-/// Divides `n_obs` rows: one ascending list for each fraction. `labels` has a number for the label
-/// of each row, equal for equal labels; only [`SplitBy::Rows`] needs none.
+/// Divides `n_obs` rows into one ascending list per fraction. `labels` has one number per row,
+/// equal for equal labels. Only [`SplitBy::Rows`] does without it.
 ///
 /// # Errors
-/// When a fraction is not positive, they sum to more than 1, or there are 2^32 rows or more.
+/// When a fraction is not positive, the fractions sum to more than 1, or there are 2^32 rows or
+/// more.
 pub(crate) fn split_rows(
     n_obs: usize,
     options: &SplitOptions,
@@ -139,7 +142,7 @@ fn groups(labels: &[u32], rows: impl IntoIterator<Item = u32>) -> Vec<Vec<u32>> 
     groups.into_values().collect()
 }
 
-/// Cuts a list where the fractions, added up, say.
+/// Cuts a list at the cumulative fractions.
 fn cut(rows: &[u32], fractions: &[f64]) -> Vec<Vec<u32>> {
     let mut sum = 0.0;
     let mut start = 0;
@@ -153,8 +156,8 @@ fn cut(rows: &[u32], fractions: &[f64]) -> Vec<Vec<u32>> {
     fractions.iter().map(part).collect()
 }
 
-/// Gives whole groups, in this order, to the part that is furthest below its share; groups that
-/// would take every part beyond its share are left out when the fractions leave room.
+/// Assigns whole groups, in this order, to the part that is furthest below its share. If the
+/// fractions sum to less than 1, leaves out groups that would take every part beyond its share.
 fn assign(groups: &[Vec<u32>], order: &[u32], fractions: &[f64], n_obs: u32) -> Vec<Vec<u32>> {
     let rest = 1.0 - fractions.iter().sum::<f64>();
     let shares: Vec<f64> = fractions

@@ -6,11 +6,12 @@ use rand_chacha::rand_core::RngCore;
 
 use crate::order::shuffle::{Purpose, generator, unit};
 
-/// Rows drawn with probabilities proportional to their weights, by the alias method: each draw
+/// Draws rows with probabilities proportional to their weights, by the alias method. Each draw
 /// takes the same time, whatever the number of rows.
 ///
 /// # Panics
-/// When no weight is positive, or there are 2^32 rows or more; checked when a loader is made.
+/// When no weight is positive, or there are 2^32 rows or more. The loader checks both when it is
+/// made.
 pub(crate) fn weighted_with_replacement(
     weights: &[f64],
     n: usize,
@@ -24,8 +25,8 @@ pub(crate) fn weighted_with_replacement(
         .collect()
 }
 
-/// Rows drawn one after the other, each among those left, with probabilities proportional to
-/// their weights: the rows with the smallest `-ln(u) / weight`, ascending.
+/// Draws rows one after the other, each from those left, with probabilities proportional to their
+/// weights. These are the rows with the smallest `-ln(u) / weight`, ascending.
 pub(crate) fn weighted_without_replacement(
     weights: &[f64],
     n: usize,
@@ -35,7 +36,7 @@ pub(crate) fn weighted_without_replacement(
     let mut rng = generator(seed, epoch, Purpose::Draws.stream(1));
     let mut keys: Vec<(f64, u32)> = Vec::new();
     for (row, &weight) in weights.iter().enumerate() {
-        // Every row takes a number, so that weights of others do not move it.
+        // Every row draws a number, so that the weights of other rows do not change its own.
         let key = -libm::log(1.0 - unit(&mut rng)) / weight;
         if weight > 0.0 {
             keys.push((key, row as u32));
@@ -51,9 +52,9 @@ pub(crate) fn weighted_without_replacement(
     keys.into_iter().map(|(_, row)| row).collect()
 }
 
-/// Walker's alias table, in 16 bytes a row.
+/// Walker's alias table, in 16 bytes per row.
 struct Alias {
-    /// The chance to stay with the column that was hit, and the row to take otherwise.
+    /// For each column, the chance to stay with it when it is hit, and the row to take otherwise.
     columns: Vec<(f64, u32)>,
 }
 
@@ -79,7 +80,7 @@ impl Alias {
                 small.push(high);
             }
         }
-        // What is left is one, but for rounding; a row of no weight must never be drawn.
+        // The rest is 1 except for rounding. A row without weight must never be drawn.
         let heaviest = (0..weights.len()).max_by(|&a, &b| weights[a].total_cmp(&weights[b]));
         let heaviest = heaviest.expect("a positive weight was found") as u32;
         for row in small.into_iter().chain(large) {
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn draws_follow_the_weights() {
+    fn weighted_draws_follow_the_weights() {
         let weights = [0.5, 0.0, 3.0, 1.0, 0.25, 0.25];
         let n = 200_000;
         let counts = counts(&weighted_with_replacement(&weights, n, 9, 0), 6);
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn without_replacement_no_row_comes_twice_and_heavy_rows_come_first() {
+    fn draws_without_replacement_are_distinct_and_heavy_rows_come_first() {
         let mut weights = vec![1.0; 1000];
         weights[..100].fill(0.0);
         weights[900..].fill(50.0);
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_first_draw_without_replacement_follows_the_weights() {
+    fn first_draw_without_replacement_follows_the_weights() {
         let weights = [1.0, 2.0, 5.0];
         let mut first = [0.0f64; 3];
         (0..20_000).for_each(|seed| {

@@ -9,7 +9,7 @@ use crate::plan::obs::ObsColumn;
 use crate::plan::unmatched::{Candidates, UnmatchedLabel, unmatched};
 
 impl ObsFilter {
-    /// For each of the [keys](Self::keys), what was seen of it before any file.
+    /// The initial state of each of the [keys](Self::keys), before any file was read.
     pub(crate) fn unseen(&self) -> Vec<Seen> {
         let unseen = |(_, allowed): &(String, Vec<FilterValue>)| Seen {
             column: false,
@@ -19,7 +19,7 @@ impl ObsFilter {
         self.columns.iter().map(unseen).collect()
     }
 
-    /// The labels that no file has, of columns that one has.
+    /// The labels that no file has, in columns that some file has.
     pub(crate) fn unmatched(&self, seen: &[Seen]) -> Vec<UnmatchedLabel> {
         let mut found = Vec::new();
         for ((key, allowed), seen) in self.columns.iter().zip(seen) {
@@ -36,8 +36,8 @@ impl ObsFilter {
         found
     }
 
-    /// The rows of a file that pass, ascending, and its columns, one for each of the
-    /// [keys](Self::keys). Notes in `seen` what the file has of the columns and of the labels.
+    /// The rows of a file that pass, ascending, and its columns, one per [key](Self::keys). Records
+    /// in `seen` which of the columns and labels the file has.
     pub(crate) fn rows(
         &self,
         file: &AnnDataFile,
@@ -53,7 +53,7 @@ impl ObsFilter {
                     let labels = column.read_labels()?;
                     let passes = Passes::new(&labels, allowed, seen);
                     rows.retain(|&row| passes.row(&labels, row as usize));
-                    // Labels that are nearly all different are not worth their memory.
+                    // Labels that are nearly all distinct are not worth their memory.
                     Some(match labels.codes {
                         Codes::U32(_) => ObsColumn::Values(column),
                         _ => ObsColumn::labels(&column, labels),
@@ -71,18 +71,18 @@ impl ObsFilter {
     }
 }
 
-/// What files had of one column of a filter.
+/// What the files had of one column of a filter.
 #[derive(Debug)]
 pub(crate) struct Seen {
-    /// Whether one has the column.
+    /// Whether some file has the column.
     pub(crate) column: bool,
-    /// For each value, whether one has it.
+    /// For each value, whether some file has it.
     values: Vec<bool>,
-    /// What they have instead, as long as a value was not found.
+    /// The labels of the files, as long as a value was not found.
     candidates: Candidates,
 }
 
-/// What a filter says of each category of a column.
+/// The verdict of a filter on each category of a column.
 struct Passes {
     categories: Vec<bool>,
     missing: bool,
@@ -127,7 +127,7 @@ impl Passes {
     }
 }
 
-/// Whether a label is the wanted one. As in Python, true is 1 and false is 0.
+/// Whether a label equals the wanted one. As in Python, true is 1 and false is 0.
 fn matches_label(label: &Label, wanted: &LabelMatch) -> bool {
     let as_number = |label: &Label| match label {
         Label::Bool(value) => Label::Int((*value).into()),
@@ -154,7 +154,7 @@ fn matches_label(label: &Label, wanted: &LabelMatch) -> bool {
     }
 }
 
-/// Whether a number is the one written: 0.1 means the float32 nearest to 0.1, too.
+/// Whether a number is the one written. 0.1 also matches the float32 nearest to 0.1.
 fn same_number(label: &Label, wanted: &Label) -> bool {
     match (label, wanted) {
         (Label::Float(found), Label::Float(wanted)) => {
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_are_read_by_the_labels_kind() {
+    fn filter_reads_texts_by_the_kind_of_the_label() {
         let text = |text: &str| LabelMatch::Text(text.to_owned());
         let float = |value, width| Label::float(value, width).expect("not NaN");
         assert!(matches_label(&Label::from(7), &text("7")));
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn exact_labels_keep_their_kind() {
+    fn filter_label_keeps_its_kind() {
         assert!(!matches_label(&Label::from(7), &LabelMatch::from("7")));
         assert!(matches_label(&Label::from(true), &LabelMatch::from(1)));
         assert!(!matches_label(

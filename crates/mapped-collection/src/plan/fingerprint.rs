@@ -1,9 +1,9 @@
-//! A hash that tells one collection's data from another's.
+//! A hash that distinguishes the data of one collection from that of another.
 
 use crate::error::read::ReadError;
 use crate::plan::Plan;
 
-/// Names of at most so many rows tell one collection from another of the same shape.
+/// The most rows whose names are hashed. They distinguish collections of the same shape.
 const NAMES: usize = 1024;
 
 /// FNV-1a.
@@ -24,14 +24,15 @@ impl Hash {
         self.bytes(&word.to_le_bytes());
     }
 
-    /// Below 2^63: many formats of checkpoints have no larger integers.
+    /// Keeps the hash below 2^63: many checkpoint formats have no larger integers.
     pub(crate) fn finish(self) -> u64 {
         self.0 >> 1
     }
 }
 
 impl Plan {
-    /// A hash of the data: shapes, kept rows, and the names of some. The first call reads them.
+    /// A hash of the data: shapes, kept rows, and the names of some rows. The first call reads the
+    /// names.
     ///
     /// # Errors
     /// When obs names cannot be read.

@@ -1,4 +1,4 @@
-//! Labels of one obs key over all stores.
+//! The labels of one obs key over all stores.
 
 use std::borrow::Cow;
 
@@ -9,8 +9,8 @@ use crate::label_values::{cast, labels_of};
 use crate::plan::Rows;
 use crate::plan::obs::ObsColumn;
 
-/// The labels of one obs key, one for each row of a collection: distinct labels and a code a
-/// row, 4 bytes each.
+/// The labels of one obs key, one per row of a collection. Holds the distinct labels and one code
+/// of 4 bytes per row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MergedLabels {
     labels: Vec<Label>,
@@ -18,7 +18,7 @@ pub struct MergedLabels {
 }
 
 impl MergedLabels {
-    /// Number of rows.
+    /// The number of rows.
     pub fn len(&self) -> usize {
         self.codes.len()
     }
@@ -54,11 +54,11 @@ impl MergedLabels {
         &self.codes
     }
 
-    /// Merges the columns of all stores, each with the rows kept of it. A store without the
-    /// column gives missing labels.
+    /// Merges the columns of all stores, each with its kept rows. The labels of a store without the
+    /// column are missing.
     ///
-    /// Where every store has numbers, they are promoted as numpy promotes the arrays when it
-    /// puts them together: 2 beside 2.5 is 2.0.
+    /// If every store has numbers, they are promoted as numpy promotes arrays that it concatenates:
+    /// 2 beside 2.5 is 2.0.
     pub(crate) fn merge<'a>(stores: Vec<(Option<StoreLabels<'a>>, &Rows)>) -> MergedLabels {
         let types = stores.iter().filter_map(|(column, _)| column.as_ref());
         let promoted = types
@@ -105,12 +105,12 @@ impl MergedLabels {
     }
 }
 
-/// The labels of one store: those of its file, whatever they are encoded to.
+/// The labels of one store, as in its file, whatever their codes.
 pub(crate) struct StoreLabels<'a> {
     categories: Cow<'a, ColumnValues>,
     codes: Cow<'a, Codes>,
-    /// The type of the numpy array that the reference would make of them; `None` for an array
-    /// of objects, whose elements keep their own.
+    /// The type of the numpy array that the reference would make of them; `None` for an array of
+    /// objects, whose elements keep their own types.
     array_type: Option<DType>,
 }
 
@@ -137,7 +137,8 @@ impl<'a> StoreLabels<'a> {
         Ok(StoreLabels::new(categories, codes, dtype, nullable))
     }
 
-    /// Those of a column of a plan, whose key may be encoded: read only if they are not in memory.
+    /// The labels of a column of a plan, whose key may be encoded. Reads them only if they are not
+    /// in memory.
     pub(crate) fn of(
         column: &'a ObsColumn,
         encoder: Option<&Encoder>,
@@ -168,7 +169,7 @@ impl<'a> StoreLabels<'a> {
     }
 }
 
-/// The texts that were encoded.
+/// The texts of the encoded labels.
 fn texts_of<'a>(
     encoded: &'a [Option<i64>],
     encoder: &'a Encoder,
@@ -211,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn merged_numbers_are_promoted_as_numpy_does() {
+    fn merged_numbers_are_promoted_as_in_numpy() {
         let ints = || {
             (
                 Some(column(Values::I64(vec![2, 3]), vec![1, 0])),

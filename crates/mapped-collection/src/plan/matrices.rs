@@ -57,8 +57,8 @@ impl Plan {
         stores.any(|store| store.matrices[number].is_some())
     }
 
-    /// The matrices that are stored by column and were not turned into rows yet, each with the
-    /// number of its store.
+    /// The matrices that are stored by column and not yet turned into rows, each with the number of
+    /// its store.
     pub(crate) fn unprepared(&self) -> impl Iterator<Item = (usize, &MatrixSource)> {
         let stores = self.stores.iter().enumerate();
         let matrices = stores.flat_map(|(number, store)| {
@@ -71,7 +71,7 @@ impl Plan {
     /// Makes the matrices of the stores of some rows ready to be read by rows.
     ///
     /// # Errors
-    /// When one cannot be read, or a temporary file cannot be written.
+    /// When a matrix cannot be read, or a temporary file cannot be written.
     pub(crate) fn prepare_stores_of(&self, located: &[(usize, u32)]) -> Result<(), ReadError> {
         if self.all_by_row {
             return Ok(());
@@ -87,7 +87,7 @@ impl Plan {
         Ok(())
     }
 
-    /// How the columns of a matrix of one store move; `None` when they stay where they are.
+    /// The map of the columns of a matrix of one store; `None` when they stay where they are.
     pub(crate) fn var_map(&self, store: usize, key: &MatrixKey) -> Option<&VarMap> {
         let joint = self
             .joint
@@ -96,7 +96,7 @@ impl Plan {
         Some(&*joint.maps()[store]).filter(|map| !map.is_identity())
     }
 
-    /// Shape of one row of a matrix of one store, after the join.
+    /// The shape of one row of a matrix of one store, after the join.
     pub(crate) fn row_shape(
         &self,
         store: usize,
@@ -112,10 +112,10 @@ impl Plan {
         }
     }
 
-    /// The shape that a row of a matrix has in all of these stores; `None` when none has it.
+    /// The shape of a row of a matrix in all of these stores; `None` when no store has the matrix.
     ///
     /// # Errors
-    /// When they differ.
+    /// When the stores differ.
     pub(crate) fn common_row_shape(
         &self,
         number: usize,

@@ -1,4 +1,4 @@
-//! Keys that were asked for and that no store has: most are misspelt.
+//! Requested keys that no store has. Most are misspelt.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -10,13 +10,13 @@ use crate::options::Options;
 use crate::plan::Plan;
 use crate::plan::filter::Seen;
 
-/// A key that no store has: it is left out of every item.
+/// A key that no store has. It is left out of every item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MissingKey {
     /// `layers`, `obsm` or `obs`.
     pub group: &'static str,
-    /// The key that was asked for.
+    /// The requested key.
     pub key: String,
     /// An existing key that resembles it.
     pub nearest: Option<String>,
@@ -33,8 +33,8 @@ impl fmt::Display for MissingKey {
 }
 
 impl Plan {
-    /// The keys that no store has: of the options, and of the filter, where a misspelt one would
-    /// leave no row without a word.
+    /// The keys of the options and of the filter that no store has. In a filter, a misspelt key
+    /// would silently leave no row.
     pub(crate) fn find_missing(
         &self,
         options: &Options,

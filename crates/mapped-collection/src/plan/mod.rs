@@ -1,7 +1,7 @@
-//! What a collection knows once it is open.
+//! The contents of an opened collection.
 //!
-//! Takes the [options](crate::options) and an [`IoContext`]; returns a [`Plan`], which never
-//! changes and which every clone, epoch and thread shares. Opening reads names, labels and row
+//! Takes the [options](crate::options) and an [`IoContext`]; returns a [`Plan`]. A plan never
+//! changes, and every clone, epoch and thread shares it. Opening reads names, labels and row
 //! pointers; matrices stay in their files.
 //!
 //! ```text
@@ -40,23 +40,23 @@ pub(crate) struct Plan {
     /// The files and their cache.
     pub(crate) io: IoContext,
     pub(crate) stores: Vec<StorePlan>,
-    /// Where each store's rows begin; one more at the end.
+    /// The first row of each store, and the end of the last one.
     pub(crate) starts: Vec<usize>,
     pub(crate) matrices: Vec<MatrixKey>,
     pub(crate) obs: Vec<ObsKey>,
     /// The columns that the filter names.
     pub(crate) filter_keys: Vec<String>,
-    /// The element type asked for.
+    /// The requested element type.
     pub(crate) dtype: Option<DType>,
     pub(crate) var_names: Option<Vec<Arc<VarNames>>>,
     pub(crate) joint: Option<JointVars>,
     pub(crate) missing_keys: Vec<MissingKey>,
-    /// Whether batches can be made: an error where two entries would have one name.
+    /// Whether batches can be made. An error if two entries would have one name.
     pub(crate) batch_names: Result<(), ReadError>,
     pub(crate) unmatched_labels: Vec<UnmatchedLabel>,
     /// Whether no matrix is stored by column.
     all_by_row: bool,
-    /// A hash of the data, once it was asked for; no child of a fork waits for it.
+    /// A hash of the data, once it was requested. No child of a fork waits for it.
     fingerprint: OnceBox<u64>,
 }
 
@@ -65,15 +65,15 @@ pub(crate) struct Plan {
 pub(crate) struct StorePlan {
     pub(crate) source: AnnDataSource,
     pub(crate) file: PathBuf,
-    /// Rows of the file, before the filter.
+    /// The number of rows of the file, before the filter.
     pub(crate) n_file_obs: u32,
     pub(crate) n_vars: u64,
     pub(crate) rows: Rows,
-    /// One for each matrix key of the plan; `None` where the store lacks it.
+    /// One entry per matrix key of the plan; `None` if the store lacks it.
     pub(crate) matrices: Vec<Option<MatrixSource>>,
-    /// One for each obs key of the plan.
+    /// One entry per obs key of the plan.
     pub(crate) columns: Vec<Option<ObsColumn>>,
-    /// One for each column that the filter names.
+    /// One entry per column that the filter names.
     pub(crate) filter_columns: Vec<Option<ObsColumn>>,
 }
 
@@ -92,7 +92,7 @@ impl Rows {
         }
     }
 
-    /// Row in the file of kept row `index`.
+    /// The row in the file of kept row `index`.
     #[inline]
     pub(crate) fn get(&self, index: usize) -> u32 {
         match self {
@@ -129,7 +129,7 @@ impl Plan {
         with_rows.map(|(number, _)| number).collect()
     }
 
-    /// Store and row in its file of a row of the collection.
+    /// The store of a row of the collection, and its row in the store's file.
     #[inline]
     pub(crate) fn locate(&self, index: usize) -> (usize, u32) {
         let store = self.starts.partition_point(|&start| start <= index) - 1;
@@ -137,7 +137,7 @@ impl Plan {
         (store, row)
     }
 
-    /// A store's file, opened again for what was not kept of it.
+    /// Opens a store's file again, for data that was not kept.
     pub(crate) fn reopen(&self, number: usize) -> Result<AnnDataFile, ReadError> {
         let store = &self.stores[number];
         let failed = |error| ReadError::file(number, error);
@@ -149,7 +149,7 @@ impl Plan {
         Ok(file)
     }
 
-    /// The obs names of rows of the collection, in the order asked.
+    /// The obs names of rows of the collection, in the given order.
     pub(crate) fn obs_names(&self, rows: &[usize]) -> Result<Vec<String>, ReadError> {
         self.check_open()?;
         let mut of_store: Vec<Vec<(usize, u64)>> = vec![Vec::new(); self.stores.len()];

@@ -1,4 +1,4 @@
-//! The names of what a batch holds: none of them stands for two things.
+//! Checks that no name in a batch stands for two things.
 
 use std::collections::HashMap;
 
@@ -6,22 +6,22 @@ use crate::error::read::ReadError;
 use crate::plan::Plan;
 
 impl Plan {
-    /// Makes sure that every name of a batch stands for one thing. Items are not held to it: there,
-    /// as in the reference, an obs key wins over a matrix of its name.
+    /// Checks that every name of a batch stands for one thing. The rule does not apply to items:
+    /// there, as in the reference, an obs key wins over a matrix of its name.
     ///
     /// # Errors
-    /// When two of its entries have one name; the validity of a column of numbers, `<key>_valid`,
-    /// is an entry too.
+    /// When two entries of a batch have one name. The validity of a column of numbers,
+    /// `<key>_valid`, is an entry too.
     pub(crate) fn check_batch_names(&self) -> Result<(), ReadError> {
         self.batch_names.clone()
     }
 
-    /// What [`check_batch_names`](Self::check_batch_names) tells, found once: small batches are
-    /// read in less time than it takes.
+    /// The result of [`check_batch_names`](Self::check_batch_names), computed once: a small batch
+    /// is read in less time than the check takes.
     pub(crate) fn find_same_name(&self) -> Result<(), ReadError> {
         let mut known: HashMap<String, String> = HashMap::new();
         let mut add = |name: String, what: String| match known.get(&name) {
-            // The same key asked for twice is the same entry.
+            // A key that is requested twice is one entry.
             Some(first) if *first != what => Err(ReadError::SameName {
                 first: first.clone(),
                 second: what,

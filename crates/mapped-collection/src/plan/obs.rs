@@ -1,4 +1,4 @@
-//! The obs columns of items and batches: labels, and how they are encoded.
+//! The obs columns of items and batches: their labels and encoders.
 
 use std::path::{Path, PathBuf};
 
@@ -19,21 +19,22 @@ pub(crate) struct ObsKey {
     pub(crate) name: String,
     /// Present when the key is encoded.
     pub(crate) encoder: Option<Encoder>,
-    /// numpy's promotion over all stores; `None` when any has text, or none the column.
+    /// numpy's promotion over all stores; `None` when a store has text, or when no store has the
+    /// column.
     pub(crate) dtype: Option<DType>,
 }
 
 /// A column of one store.
 #[derive(Debug)]
 pub(crate) enum ObsColumn {
-    /// Categories in memory, and a code a row.
+    /// Categories in memory, and one code per row.
     Labels {
-        /// None when they are texts that the encoder has.
+        /// `None` when they are texts that the encoder holds.
         categories: ColumnValues,
         codes: Codes,
         /// The code of each category in batches, when the key is encoded; `None` for a NaN.
         encoded: Vec<Option<i64>>,
-        /// As the file's [`Column`] has them.
+        /// The codes, as in the file's [`Column`].
         dtype: Option<DType>,
         nullable: bool,
     },
@@ -42,7 +43,7 @@ pub(crate) enum ObsColumn {
 }
 
 impl ObsColumn {
-    /// The values of rows of the file; a missing one is not valid.
+    /// The values of rows of the file. A missing value is not valid.
     ///
     /// # Errors
     /// When the column cannot be read.
@@ -67,7 +68,7 @@ impl ObsColumn {
         }
     }
 
-    /// What was read of a column.
+    /// Keeps a column that was read.
     pub(crate) fn labels(column: &Column, labels: EncodedColumn) -> ObsColumn {
         ObsColumn::Labels {
             categories: labels.categories,
@@ -107,7 +108,7 @@ impl Plan {
     }
 }
 
-/// The obs keys that are to be encoded, unless they turn out to be floats.
+/// The obs keys to encode, unless they turn out to be floats.
 pub(crate) fn encoded_keys(options: &Options) -> Result<Vec<String>, OptionError> {
     let encoded = match &options.encode_labels {
         EncodeLabels::All => options.obs_keys.clone(),
@@ -137,7 +138,7 @@ pub(crate) fn encoded_keys(options: &Options) -> Result<Vec<String>, OptionError
     Ok(encoded)
 }
 
-/// Makes the encoders, and keeps of each store's columns what items need.
+/// Makes the encoders, and keeps the parts of each store's columns that items need.
 pub(crate) fn open_columns(
     options: &Options,
     encoded: &[String],
@@ -192,7 +193,7 @@ pub(crate) fn open_columns(
                 };
                 let code = |label: &Option<Label>| lookup.encode(label.as_ref()?);
                 *encoded = labels.iter().map(code).collect();
-                // The encoder has them, if only by value where they are numbers.
+                // The encoder holds them, but numbers only by value.
                 if let ColumnValues::Texts(texts) = categories {
                     *texts = Default::default();
                 }

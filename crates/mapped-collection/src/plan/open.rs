@@ -1,4 +1,4 @@
-//! Opening: every file is read once, then the variables are joined and the labels united.
+//! Opens a collection: reads every file once, then joins the variables and unites the labels.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::plan::unmatched::unknown_labels;
 use crate::plan::variables::{SharedNames, join_vars};
 use crate::plan::{Plan, Rows, StorePlan};
 
-/// What the files have had so far.
+/// What was read of the files so far.
 struct Opened {
     stores: Vec<StorePlan>,
     /// For each store, the columns of the obs keys.
@@ -25,7 +25,7 @@ struct Opened {
     names: SharedNames,
     /// With a join, the variables of each store.
     var_names: Vec<Arc<VarNames>>,
-    /// What was seen of each column of the filter.
+    /// What the files had of each column of the filter.
     filtered: Vec<Seen>,
 }
 

@@ -1,4 +1,4 @@
-//! Labels that were given and that no store has: most are misspelt.
+//! Labels in the options that no store has. Most are misspelt.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -17,10 +17,10 @@ pub struct UnmatchedLabel {
     pub group: &'static str,
     /// The obs key; `None` for an unknown label of all encoded keys.
     pub key: Option<String>,
-    /// The label as it was given.
+    /// The label as given.
     pub label: Label,
-    /// An existing label that resembles it, maybe one of another kind: the text `1` for the
-    /// number 1.
+    /// An existing label that resembles it. It may be of another kind: the text `1` for the number
+    /// 1.
     pub nearest: Option<Label>,
 }
 
@@ -39,7 +39,7 @@ impl fmt::Display for UnmatchedLabel {
     }
 }
 
-/// Texts in quotes, to tell them from numbers.
+/// A label for a message. Texts are quoted, to distinguish them from numbers.
 fn quoted(label: &Label) -> Cow<'_, str> {
     match label {
         Label::Str(text) => format!("{text:?}").into(),
@@ -47,14 +47,14 @@ fn quoted(label: &Label) -> Cow<'_, str> {
     }
 }
 
-/// Distinct labels of a key that are looked through for a near one.
+/// The most distinct labels of a key that are searched for a near one.
 const MOST_CANDIDATES: usize = 10_000;
-/// The longest text that is: comparing takes the product of two lengths.
+/// The longest text that is compared: the time is the product of two lengths.
 const LONGEST: usize = 200;
-/// Labels of one option and key for which a near one is looked for.
+/// The most labels of one option and key for which a near one is searched.
 const MOST_NEAREST: usize = 20;
 
-/// Labels that one that was given may stand for.
+/// Existing labels that a given label may be meant to be.
 #[derive(Debug, Default)]
 pub(crate) struct Candidates(BTreeSet<Label>);
 
@@ -81,7 +81,7 @@ impl Candidates {
     }
 }
 
-/// Those of the labels that are in no store: each once, and the nearest candidate.
+/// The labels that no store has, each once, with the nearest candidate.
 pub(crate) fn unmatched<'a>(
     group: &'static str,
     key: Option<&str>,
@@ -108,8 +108,8 @@ pub(crate) fn unmatched<'a>(
     found
 }
 
-/// The unknown labels that are no category of their keys. `encoders` has the encoded keys that a
-/// store has.
+/// The unknown labels that are not a category of their keys. `encoders` holds the encoded keys that
+/// some store has.
 pub(crate) fn unknown_labels(
     given: &UnknownLabel,
     encoders: &[(&str, &Encoder)],

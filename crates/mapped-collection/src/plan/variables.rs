@@ -12,7 +12,7 @@ use crate::error::open::OpenError;
 use crate::error::read::ReadError;
 use crate::plan::{Plan, StorePlan};
 
-/// Lists of names that are equal are kept once.
+/// Keeps equal lists of names only once.
 #[derive(Default)]
 pub(crate) struct SharedNames(HashSet<Arc<VarNames>>);
 
@@ -45,7 +45,8 @@ pub(crate) fn join_vars(
 }
 
 impl Plan {
-    /// The variables of every store, in order, equal lists once. Without a join they are read now.
+    /// The variables of every store, in order; equal lists are shared. Without a join, they are
+    /// read now.
     pub(crate) fn var_list(&self) -> Result<Vec<Arc<VarNames>>, Error> {
         if let Some(names) = &self.var_names {
             return Ok(names.clone());

@@ -48,7 +48,7 @@ fn index_error(path: &Path) -> Option<String> {
 }
 
 #[test]
-fn a_long_text_that_fills_a_long_list_is_refused() {
+fn long_text_that_fills_a_long_list_is_refused() {
     let fill = format!(
         r#""filters": [{{"id": "vlen-utf8"}}], "fill_value": "{}""#,
         "a".repeat(1 << 20)
@@ -63,7 +63,7 @@ fn a_long_text_that_fills_a_long_list_is_refused() {
 }
 
 #[test]
-fn an_index_that_is_only_claimed_is_refused() {
+fn claimed_index_is_refused() {
     let rest = r#""filters": null, "fill_value": """#;
     let index = array("[60000000]", "[60000000]", "|S1", rest);
     let documents = [
@@ -74,7 +74,7 @@ fn an_index_that_is_only_claimed_is_refused() {
 }
 
 #[test]
-fn the_width_of_raw_is_not_believed_without_variables() {
+fn raw_width_is_not_trusted_without_variables() {
     let rest = r#""filters": null, "fill_value": 0"#;
     let raw = |path: &Path| {
         let file = AnnDataFile::open(path).expect("the rest is fine");
@@ -104,7 +104,7 @@ fn the_width_of_raw_is_not_believed_without_variables() {
 }
 
 #[test]
-fn a_document_longer_than_any_is_refused() {
+fn overlong_document_is_refused() {
     let attributes = format!("{{{}}}", " ".repeat(17 << 20));
     refused(&[("obs/.zattrs", &attributes)], "at most", index_error);
 }
@@ -136,7 +136,7 @@ fn references(bytes: &[u8]) -> Vec<usize> {
 }
 
 #[test]
-fn attributes_longer_than_the_file_are_refused_before_they_are_copied() {
+fn attributes_longer_than_the_file_are_refused() {
     let (_file, store) = damaged("fixtures/stores/base_a_csr.h5ad", |bytes| {
         for at in references(bytes) {
             bytes[at..at + 4].copy_from_slice(&u32::MAX.to_le_bytes());
@@ -149,7 +149,7 @@ fn attributes_longer_than_the_file_are_refused_before_they_are_copied() {
 }
 
 #[test]
-fn attributes_whose_texts_are_nowhere_are_errors() {
+fn attributes_without_their_texts_are_errors() {
     let (_file, store) = damaged("fixtures/stores/base_a_csr.h5ad", |bytes| {
         for at in references(bytes) {
             bytes[at + 13] = 0x7f;
@@ -162,7 +162,7 @@ fn attributes_whose_texts_are_nowhere_are_errors() {
 }
 
 #[test]
-fn a_group_with_a_name_twice_is_refused() {
+fn group_with_a_repeated_name_is_refused() {
     let (_file, store) = damaged("fixtures/stores/base_a_csr.h5ad", |bytes| {
         let table = bytes.windows(4).position(|part| part == b"SNOD");
         // Entries of 40 bytes begin with the place of their name.
@@ -175,7 +175,7 @@ fn a_group_with_a_name_twice_is_refused() {
 }
 
 #[test]
-fn an_index_of_chunks_out_of_order_is_refused() {
+fn chunk_index_out_of_order_is_refused() {
     let (_file, store) = damaged("fixtures/hdf5/chunks_earliest.h5", |bytes| {
         // A leaf of many chunks of a list: size, mask, two offsets and an address each.
         let is_leaf = |part: &[u8]| part[..6] == *b"TREE\x01\0" && part[6] > 40;
@@ -196,7 +196,7 @@ fn an_index_of_chunks_out_of_order_is_refused() {
 }
 
 #[test]
-fn a_link_to_what_cannot_be_read_is_not_taken_for_absent() {
+fn link_to_an_unreadable_element_is_not_absent() {
     let (_file, store) = damaged("fixtures/hdf5/links_earliest.h5", |bytes| {
         // The table of `data`, which alone has three members, is none.
         let is_table = |part: &[u8]| *part == *b"SNOD\x01\0\x03\0";

@@ -525,7 +525,7 @@ fn check(report: &Report) {
 }
 
 #[test]
-fn every_mutant_gives_an_error_or_data() {
+fn mutants_return_an_error_or_data() {
     let mut report = Report::default();
     for fixture in fixtures() {
         run(&fixture, 1, 0, n_cuts(&fixture) + MUTANTS, &mut report);

@@ -76,7 +76,7 @@ fn decoded(cells: &MappedCollection, options: LoaderOptions) -> u64 {
 }
 
 #[test]
-fn a_band_that_fits_in_memory_is_decoded_once_in_file_order() {
+fn band_that_fits_in_memory_is_decoded_once_in_file_order() {
     let cells = open([tall("a", 2000, chunk(2000, 4))], 1000);
     for workers in 0..4 {
         for batch_size in [1, 7, 50, 300] {
@@ -92,7 +92,7 @@ fn a_band_that_fits_in_memory_is_decoded_once_in_file_order() {
 }
 
 #[test]
-fn a_band_larger_than_memory_is_passed_as_often_as_rows_fit() {
+fn band_larger_than_memory_is_decoded_as_seldom_as_rows_allow() {
     let cells = open([tall("a", 2000, chunk(2000, 4))], 0);
     let band = 2000 * ROW_BYTES;
     for workers in [0, 1, 2] {
@@ -112,7 +112,7 @@ fn a_band_larger_than_memory_is_passed_as_often_as_rows_fit() {
 
 /// Batches that reach from one band, or store, into the next are read by two windows.
 #[test]
-fn ends_of_bands_within_a_batch_cost_no_second_decode() {
+fn band_that_ends_within_a_batch_is_decoded_once() {
     let stores = || {
         [
             tall("a", 900, chunk(400, 4)),
@@ -168,7 +168,7 @@ fn ranks_samplers_and_filters_keep_to_file_order() {
 }
 
 #[test]
-fn shuffles_pass_a_band_as_often_as_rows_fit() {
+fn shuffle_decodes_a_band_as_seldom_as_rows_allow() {
     let cells = open([tall("a", 2000, chunk(2000, 4))], 0);
     let room = memory(&cells, 20, 2000 * ROW_BYTES);
     for shuffle in [Shuffle::Exact, Shuffle::Blocks { rows: 16 }] {
@@ -255,7 +255,7 @@ fn chunks_of_sparse_rows_are_decoded_once_in_file_order() {
 
 /// A storage that fails while a band is read fails those batches; the next epoch is right.
 #[test]
-fn a_band_that_cannot_be_read_fails_its_batches() {
+fn unreadable_band_fails_its_batches() {
     let broken = Arc::new(AtomicBool::new(false));
     let is_broken = broken.clone();
     let store = tall("b", 600, chunk(600, 4)).before_read(move |element| {
@@ -284,7 +284,7 @@ proptest! {
 
     /// Whatever the chunks, the memory and the threads, batches are those of their rows.
     #[test]
-    fn batches_are_their_rows_whatever_the_chunks(
+    fn batches_hold_their_rows_for_any_chunks(
         stores in prop::collection::vec((1..200usize, 1..250u64, 1..45u64, any::<bool>()), 1..5),
         batch_size in 1..40usize,
         workers in 0..4usize,

@@ -95,7 +95,7 @@ pub(crate) fn bad_files() -> Vec<(String, Error)> {
 }
 
 #[test]
-fn every_bad_file_gives_its_error() {
+fn bad_files_fail_with_their_error() {
     let list = list();
     assert!(list.len() >= 50, "only {} files", list.len());
     let mut failures = Vec::new();
@@ -148,7 +148,7 @@ fn error(builder: mapped_collection::MappedCollectionBuilder) -> String {
 }
 
 #[test]
-fn options_that_contradict_each_other_are_refused() {
+fn contradictory_options_are_refused() {
     let cells = || MappedCollection::builder([memory("a", &["x"])]);
     assert!(error(MappedCollection::builder(Vec::<PathBuf>::new())).contains("at least one"));
     assert_eq!(
@@ -163,7 +163,7 @@ fn options_that_contradict_each_other_are_refused() {
 }
 
 #[test]
-fn variables_that_cannot_be_joined_are_refused() {
+fn unjoinable_variables_are_refused() {
     let join = |join, a: &[&str], b: &[&str]| {
         error(MappedCollection::builder([memory("a", a), memory("b", b)]).join(join))
     };
@@ -181,7 +181,7 @@ fn variables_that_cannot_be_joined_are_refused() {
 }
 
 #[test]
-fn labels_of_two_kinds_name_both_stores() {
+fn mixed_label_kinds_name_both_stores() {
     let a = memory("a", &["x"]).categorical("obs/k", vec![0], &["text"]);
     let b = memory("b", &["x"]).array("obs/k", &[1], Values::I64(vec![7]));
     let message = error(MappedCollection::builder([a, b]).obs(["k"]));
@@ -192,7 +192,7 @@ fn labels_of_two_kinds_name_both_stores() {
 }
 
 #[test]
-fn a_row_that_cannot_be_read_is_named() {
+fn unreadable_row_is_named() {
     let rows = |name: &str, columns: Vec<i32>| {
         let values = Values::F32(vec![1.0; 3]);
         MemoryStore::new(name)

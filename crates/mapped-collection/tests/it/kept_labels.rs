@@ -173,7 +173,7 @@ fn labels_of_encoded_keys_are_those_of_the_files_and_read_nothing() {
 }
 
 #[test]
-fn only_plain_columns_that_are_not_encoded_are_read() {
+fn plain_columns_are_read_only_if_not_encoded() {
     let (_, from_files) = collections(|builder| builder)(false);
     let (reads, cells) = collections(|builder| builder.encode_labels(false))(true);
     for key in KEYS {
@@ -223,7 +223,7 @@ fn labels_of_filter_columns_are_in_memory() {
 }
 
 #[test]
-fn files_that_are_gone_are_not_missed() {
+fn kept_labels_outlive_their_files() {
     let names = ["base_a_csr.h5ad", "base_b_csr_v3.zarr", "v07_a_csr.h5ad"];
     let names: Vec<_> = names
         .into_iter()

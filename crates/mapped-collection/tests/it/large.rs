@@ -87,7 +87,7 @@ fn huge(root: &Path, column_type: &str) {
 }
 
 #[test]
-fn more_than_two_billion_nonzeros() {
+fn batch_may_have_more_than_two_billion_nonzeros() {
     for column_type in ["<i4", "<i8"] {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let path = dir.path().join("huge.zarr");

@@ -17,7 +17,7 @@ fn pair() -> MappedCollection {
 }
 
 #[test]
-fn closing_closes_all_clones_and_nothing_else() {
+fn close_closes_all_clones_and_nothing_else() {
     let cells = pair();
     let (clone, fork) = (cells.clone(), cells.fork().expect("the files are there"));
     let first = clone.get(0).expect("open");
@@ -69,7 +69,7 @@ fn indices_count_from_both_ends_and_no_further() {
 }
 
 #[test]
-fn obs_names_come_for_any_rows() {
+fn obs_names_are_read_for_any_rows() {
     let cells = pair();
     let names = cells
         .obs_names(&[7, 0, -1])
@@ -83,7 +83,7 @@ fn obs_names_come_for_any_rows() {
 }
 
 #[test]
-fn three_hundred_stores_read_with_few_open_files() {
+fn collection_of_three_hundred_stores_keeps_few_files_open() {
     let paths = (0..300).map(|i| {
         store(if i % 2 == 0 {
             "base_a_csr.h5ad"
@@ -116,7 +116,7 @@ fn three_hundred_stores_read_with_few_open_files() {
 
 /// Every chunk is decoded once in a call, whatever the order of the rows, with no cache at all.
 #[test]
-fn a_batch_decodes_each_chunk_once() {
+fn batch_decodes_each_chunk_once() {
     let cases = [
         // 12 x 7 elements in chunks of 6 x 4, or 3 x 4.
         ("layouts_v3.zarr", "zstd_checksum", 2 * 2),
@@ -151,7 +151,7 @@ fn a_batch_decodes_each_chunk_once() {
 }
 
 #[test]
-fn neighbours_cost_no_second_decode() {
+fn neighbouring_rows_share_one_decode() {
     let cells = MappedCollection::builder([store("layouts_v3.zarr")])
         .layers(["csr_sharded"])
         .open();
@@ -162,7 +162,7 @@ fn neighbours_cost_no_second_decode() {
 }
 
 #[test]
-fn an_epoch_is_the_permutation_of_its_seed() {
+fn epoch_is_the_permutation_of_its_seed() {
     let cells = pair();
     let options = LoaderOptions::new(4)
         .shuffle(Shuffle::Exact)
@@ -197,7 +197,7 @@ fn an_epoch_is_the_permutation_of_its_seed() {
 }
 
 #[test]
-fn an_empty_collection_is_legal() {
+fn empty_collection_is_legal() {
     let cells = MappedCollection::builder([store("base_a_csr.h5ad")])
         .obs(["cell_type"])
         .filter("cell_type", Vec::<FilterValue>::new())
@@ -258,7 +258,7 @@ fn missing_keys_are_listed_with_the_nearest() {
 }
 
 #[test]
-fn presence_tells_a_filled_zero_from_a_measured_one() {
+fn presence_separates_filled_from_measured_zeros() {
     let cells = |join| {
         let store = |name: &str, vars: &[&str]| {
             let zeros = Values::F32(vec![0.0; vars.len()]);
@@ -279,7 +279,7 @@ fn presence_tells_a_filled_zero_from_a_measured_one() {
 }
 
 #[test]
-fn a_collection_is_shared_between_threads() {
+fn collection_is_shared_between_threads() {
     fn shared<T: Send + Sync + Clone + 'static>(_: &T) {}
     let cells = pair();
     shared(&cells);
@@ -349,7 +349,7 @@ fn narrow_column_numbers_must_not_be_negative() {
 }
 
 #[test]
-fn a_file_that_was_replaced_never_mixes_with_the_old_one() {
+fn replaced_file_never_mixes_with_the_old_one() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let path = dir.path().join("a.h5ad");
     for (name, max_open_files) in [("base_a_csr.h5ad", 64), ("h5_gzip.h5ad", 1)] {

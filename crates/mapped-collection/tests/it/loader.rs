@@ -95,7 +95,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 128, ..Default::default() })]
 
     #[test]
-    fn an_epoch_is_its_order_whatever_delivers_it(
+    fn epoch_delivers_its_order_in_every_way(
         sizes in prop::collection::vec(0..40usize, 1..5),
         shuffle in any_shuffle(),
         batch_size in 1..20usize,
@@ -169,7 +169,7 @@ proptest! {
 }
 
 #[test]
-fn a_state_is_refused_by_another_loader() {
+fn state_is_refused_by_another_loader() {
     let cells = cells(&[10, 10]);
     let loader = |options: LoaderOptions| cells.loader(options).expect("valid");
     let options = || LoaderOptions::new(3).shuffle(Shuffle::Exact).seed(1);
@@ -285,7 +285,7 @@ fn state_of_drawn_rows_needs_the_same_rows_in_the_middle_only() {
 }
 
 #[test]
-fn readers_divide_the_batches_and_go_on_each_by_itself() {
+fn readers_divide_the_batches_and_resume_independently() {
     let cells = cells(&[50]);
     let batches = |number, of| {
         let options = LoaderOptions::new(4)
@@ -341,7 +341,7 @@ fn seeds_and_states_fit_in_63_bits() {
 }
 
 #[test]
-fn samplers_draw_what_they_say() {
+fn samplers_draw_the_rows_of_their_rule() {
     let cells = cells(&[30, 30]);
     let draw = |sampler: Sampler, shuffle| -> Vec<u32> {
         let options = LoaderOptions::new(7)
@@ -423,7 +423,7 @@ fn samplers_draw_what_they_say() {
 }
 
 #[test]
-fn a_budget_too_small_for_two_batches_is_refused_at_once() {
+fn budget_too_small_for_two_batches_is_refused() {
     let cells = cells(&[1000]);
     let error = cells
         .loader(LoaderOptions::new(1000).memory(1000))
@@ -467,7 +467,7 @@ fn batches_never_change_while_they_are_held() {
 }
 
 #[test]
-fn waiting_tells_whether_a_batch_is_there() {
+fn wait_returns_whether_a_batch_is_ready() {
     let cells = cells(&[20]);
     for workers in [0, 1, 3] {
         let options = LoaderOptions::new(5).workers(workers);
@@ -485,7 +485,7 @@ fn waiting_tells_whether_a_batch_is_there() {
 }
 
 #[test]
-fn without_workers_waiting_gets_on_step_by_step() {
+fn wait_without_workers_takes_steps() {
     let cells = chunked_cells(&[20, 20, 20], NonZeroU64::new(4));
     let loader = cells.loader(LoaderOptions::new(60).workers(0));
     let mut epoch = loader.expect("valid").epoch(0);
@@ -499,7 +499,7 @@ fn without_workers_waiting_gets_on_step_by_step() {
 /// Column indices of one row point beyond the genes: only its own batch fails, and the epoch and
 /// the loader go on.
 #[test]
-fn a_bad_row_fails_its_own_batch() {
+fn bad_row_fails_its_own_batch() {
     let n = 200usize;
     let names: Vec<String> = (0..n).map(|i| format!("c{i}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -546,7 +546,7 @@ fn a_bad_row_fails_its_own_batch() {
 }
 
 #[test]
-fn an_epoch_may_be_dropped_at_any_moment() {
+fn epoch_may_be_dropped_at_any_moment() {
     let cells =
         MappedCollection::builder(["base_a_csr.h5ad", "base_b_csr_v3.zarr"].map(store)).open();
     let cells = cells.expect("the fixtures open");
@@ -576,7 +576,7 @@ fn an_epoch_may_be_dropped_at_any_moment() {
 }
 
 #[test]
-fn a_scan_decodes_each_chunk_once() {
+fn scan_decodes_each_chunk_once() {
     let cells = MappedCollection::builder([store("layouts_v3.zarr")])
         .layers(["csr_sharded", "zstd_checksum"])
         .io(IoOptions::new().cache_bytes(0))
@@ -592,7 +592,7 @@ fn a_scan_decodes_each_chunk_once() {
 
 /// Whatever the order of the request, and with a cache that holds a fiftieth of the data.
 #[test]
-fn each_chunk_is_decoded_once_in_a_request() {
+fn request_decodes_each_chunk_once() {
     let (n, chunk_rows, stores) = (500usize, 7, 4);
     let names: Vec<String> = (0..n).map(|i| format!("c{i}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();

@@ -279,7 +279,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..Default::default() })]
 
     #[test]
-    fn agrees_with_the_model(
+    fn collection_agrees_with_the_model(
         stores in prop::collection::vec(any_store(), 1..4),
         options in any_options(),
         picks in prop::collection::vec(any::<prop::sample::Index>(), 0..12),

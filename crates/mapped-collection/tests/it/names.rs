@@ -48,7 +48,7 @@ fn refused(cells: &MappedCollection) -> Option<String> {
 }
 
 #[test]
-fn two_entries_of_one_name_are_refused_and_named() {
+fn batch_entries_of_one_name_are_refused_and_named() {
     let layers = |keys: &[&str]| collection().layers(keys.iter().copied());
     let cases: [(MappedCollectionBuilder, &[&str]); 9] = [
         (collection().obs(["X"]), &["layer \"X\"", "obs key \"X\""]),
@@ -96,7 +96,7 @@ fn two_entries_of_one_name_are_refused_and_named() {
 }
 
 #[test]
-fn what_does_not_meet_is_fine() {
+fn names_that_do_not_meet_are_accepted() {
     let fine = [
         // Encoded keys and texts have no validity beside them.
         collection().obs(["n", "n_valid"]).encode_labels(["n"]),
@@ -116,7 +116,7 @@ fn what_does_not_meet_is_fine() {
 }
 
 #[test]
-fn a_name_of_one_store_alone_counts() {
+fn name_of_a_single_store_counts() {
     let bare = MemoryStore::new("b.h5ad")
         .dataframe("obs", &["d1"])
         .dataframe("var", &["x", "y"])
@@ -129,7 +129,7 @@ fn a_name_of_one_store_alone_counts() {
 }
 
 #[test]
-fn in_an_item_the_obs_key_wins() {
+fn obs_key_wins_in_an_item() {
     let cells = collection().obs(["X", "n"]).open().expect("valid");
     let item = cells.get(1).expect("an item");
     let keys: Vec<_> = item.entries().iter().map(|(key, _)| key.as_str()).collect();

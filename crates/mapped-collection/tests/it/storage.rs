@@ -76,7 +76,7 @@ fn is_matrix(element: &str) -> bool {
 const SHUFFLES: [Shuffle; 3] = [Shuffle::None, Shuffle::Exact, Shuffle::Blocks { rows: 8 }];
 
 #[test]
-fn reads_that_fail_now_and_then_fail_their_batches() {
+fn flaky_storage_fails_only_the_affected_batches() {
     // A storage that fails reports an error, one that was cut short an early end.
     for kind in [io::ErrorKind::Other, io::ErrorKind::UnexpectedEof] {
         for shuffle in SHUFFLES {
@@ -117,7 +117,7 @@ fn reads_that_fail_now_and_then_fail_their_batches() {
 }
 
 #[test]
-fn a_storage_that_fails_for_good_fails_every_batch_and_ends() {
+fn broken_storage_fails_every_batch_and_ends() {
     for workers in [0, 2] {
         let broken = Arc::new(AtomicBool::new(false));
         let is_broken = broken.clone();
@@ -139,7 +139,7 @@ fn a_storage_that_fails_for_good_fails_every_batch_and_ends() {
 }
 
 #[test]
-fn a_storage_that_stalls_is_waited_for_as_long_as_one_wants() {
+fn stalled_storage_delays_wait_by_at_most_its_timeout() {
     let gate = Arc::new((Mutex::new(true), Condvar::new()));
     let waits = gate.clone();
     let cells = open(memory().before_read(move |element| {
@@ -301,7 +301,7 @@ fn count(folder: &str) -> usize {
 
 /// Whatever happens to a file between two batches, what comes is what was there, or an error.
 #[test]
-fn files_that_change_under_an_epoch_give_errors_and_never_a_mixture() {
+fn changing_files_fail_an_epoch_and_never_mix() {
     obey_permissions();
     let changes: [(&str, Change); 5] = [
         ("truncated", truncate),
@@ -372,7 +372,7 @@ fn files_that_change_under_an_epoch_give_errors_and_never_a_mixture() {
 
 /// Epochs that end anywhere leave no thread and no file behind.
 #[test]
-fn ten_thousand_epochs_dropped_anywhere_leave_nothing_behind() {
+fn dropped_epochs_leave_nothing_behind() {
     let stores = ["base_a_csr.h5ad", "base_b_csr_v3.zarr", "h5_gzip.h5ad"].map(store);
     let cells = MappedCollection::builder(stores).join(Join::Outer).open();
     let cells = cells.expect("they open");

@@ -35,7 +35,7 @@ fn filtered(key: &str, values: Vec<FilterValue>) -> Vec<String> {
 }
 
 #[test]
-fn labels_of_a_filter_that_no_store_has() {
+fn filter_labels_that_no_store_has_are_listed() {
     let of = |labels: &[&str]| labels.iter().map(|&label| label.into()).collect();
     // One store is enough, and a label that another lacks is no fault.
     assert_eq!(filtered("kind", of(&["B", "mono"])), [""; 0]);
@@ -53,7 +53,7 @@ fn labels_of_a_filter_that_no_store_has() {
 }
 
 #[test]
-fn the_kind_of_a_label_counts() {
+fn label_kind_counts() {
     let text = filtered("batch", vec!["1".into()]);
     let expected =
         r#"obs_filter: no store has the label "1" in the obs key "batch": did you mean 1?"#;
@@ -68,7 +68,7 @@ fn the_kind_of_a_label_counts() {
 }
 
 #[test]
-fn unknown_labels_that_no_store_has() {
+fn unknown_labels_that_no_store_has_are_listed() {
     let keys = || two().obs(["kind", "batch"]);
     assert_eq!(told(keys().unknown_label("kind", "NK")), [""; 0]);
     assert_eq!(
@@ -94,7 +94,7 @@ fn unknown_labels_that_no_store_has() {
 }
 
 #[test]
-fn long_labels_and_long_lists_take_no_time() {
+fn long_labels_and_long_lists_are_listed() {
     let long = "x".repeat(1 << 20);
     let labels: Vec<FilterValue> = (0..3).map(|i| format!("{long}{i}").into()).collect();
     assert_eq!(filtered("kind", labels).len(), 3);

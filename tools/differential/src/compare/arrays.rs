@@ -1,12 +1,12 @@
-//! Arrays by two readers, element by element.
+//! Compares the arrays of two readers, element by element.
 
 use anndata_io::{Array, Error, Node, Store, ValuesRef};
 
 use super::{Comparison, is_unsupported, shown};
 
-/// Bytes of an array that are compared at a time.
+/// The bytes of an array that are compared at a time.
 const STEP_BYTES: u64 = 8 << 20;
-/// Elements that are shown of an array that differs.
+/// The most elements that are shown of an array that differs.
 const SHOWN: usize = 5;
 /// The end of a name in the fixtures: the array `NAME__plain` holds the values of `NAME`, without a filter or codec that
 /// one of the readers may lack.
@@ -16,7 +16,7 @@ impl Comparison<'_> {
     pub(super) fn array(&mut self, ours: &Store, other: &Store, element: &str) {
         let mut of_ours = ours.array(element);
         let mut of_other = other.array(element);
-        // The twin of what was damaged is not.
+        // The twin of a damaged array is not damaged.
         let refuses = |array: &Result<Array, Error>| array.as_ref().is_err_and(is_unsupported);
         if self.original.is_none() && refuses(&of_ours) != refuses(&of_other) {
             of_ours = or_plain(of_ours, ours, element);
@@ -66,7 +66,7 @@ impl Comparison<'_> {
             let before = before.as_ref().map(|before| before.as_slice());
             let (ours, other) = (ours.as_slice(), other.as_slice());
             self.report.bytes += ours.as_bytes().len() as u64;
-            // Bytes, not values: two NaN may differ.
+            // Compares bytes, not values: two NaN may differ.
             for at in 0..ours.len() {
                 let bytes = at * size..(at + 1) * size;
                 let value = &ours.as_bytes()[bytes.clone()];
@@ -118,7 +118,7 @@ impl Comparison<'_> {
     }
 }
 
-/// The array without what a reader does not support, where it does not and there is one.
+/// Replaces an array that a reader does not support by its twin, if there is one.
 fn or_plain(array: Result<Array, Error>, store: &Store, element: &str) -> Result<Array, Error> {
     let plain = format!("{element}{PLAIN}");
     let is_there = || matches!(store.node(&plain), Ok(Some(Node::Array)));

@@ -11,22 +11,22 @@ use crate::root;
 
 mod arrays;
 
-/// What a reader returns.
+/// The result of a reader.
 type Read<T> = std::result::Result<T, Error>;
 
-/// A group deeper than this is taken for one that holds itself.
+/// A group deeper than this is assumed to contain itself.
 const DEEPEST: usize = 6;
 /// Two readers, as the options of their contexts choose them.
 #[derive(Debug)]
 pub(crate) struct Readers {
     pub(crate) ours: IoContext,
     pub(crate) other: IoContext,
-    /// What the other reader is called in the report.
+    /// The name of the other reader in the report.
     pub(crate) other_name: &'static str,
 }
 
-/// Compares all files. Of damaged copies of an original, only what both readers return can differ, and what is still
-/// as in the original does not.
+/// Compares all files. In damaged copies of an original, only values that both readers return can differ, and a value
+/// that is still as in the original does not.
 pub(crate) fn files(
     files: &[PathBuf],
     readers: &Readers,
@@ -63,7 +63,7 @@ pub(crate) fn stores(
     }
 }
 
-/// Whether a file's name says that our reader may refuse it, by whatever error.
+/// Whether a file's name says that our reader may refuse it, with any error.
 fn is_refused(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy());
     name.is_some_and(|name| name.starts_with("refused_"))
@@ -73,7 +73,7 @@ struct Comparison<'a> {
     /// Its path below the root of the workspace, if it lies there.
     file: String,
     is_refused: bool,
-    /// What the file was before it was damaged.
+    /// The file before it was damaged.
     original: Option<&'a Store>,
     report: &'a mut Report,
 }
@@ -97,14 +97,14 @@ impl Comparison<'_> {
         });
     }
 
-    /// Whether a damaged file still has what it had.
+    /// Whether a value of a damaged file is still as in the original.
     fn is_as_before<T: PartialEq>(&self, value: &T, read: impl Fn(&Store) -> Read<T>) -> bool {
         let before = self.original.map(read);
         before.is_some_and(|before| before.is_ok_and(|before| before == *value))
     }
 
-    /// Whether names are the same. Our reader cannot tell a link to what it refuses from one to nothing. In a damaged
-    /// file, it may find more than the other, and names that were damaged themselves do not count.
+    /// Whether names are the same. To our reader, a link to something that it refuses looks like a link to nothing. In
+    /// a damaged file, it may find more than the other reader, and damaged names do not count.
     fn are_same(
         &self,
         ours: &BTreeSet<String>,
@@ -127,7 +127,7 @@ impl Comparison<'_> {
         }
     }
 
-    /// Both values, when both readers return one. What one or both refuse is noted.
+    /// Both values, if both readers return one. Otherwise records the refusal.
     fn both<T: Debug>(
         &mut self,
         element: &str,
@@ -216,7 +216,7 @@ impl Comparison<'_> {
         let Some((mut of_ours, of_other)) = both else {
             return;
         };
-        // Our reader does not list a name that it cannot read. To ask for a name that is not listed is an error then.
+        // Our reader does not list a name that it cannot read. A request for such a name is an error.
         let unlisted = of_other.difference(&of_ours).cloned();
         let unlisted = unlisted.filter(|name| ours.attribute(element, name).is_err());
         of_ours.extend(unlisted.collect::<Vec<String>>());
@@ -252,12 +252,12 @@ fn is_unsupported(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Unsupported { .. })
 }
 
-/// What went wrong and its causes, without the place.
+/// An error and its causes, without the place.
 fn full(error: &Error) -> String {
     chain(error.kind()).to_string()
 }
 
-/// A value for people; a long one is cut.
+/// A value for people. A long value is cut.
 fn shown(value: &impl Debug) -> String {
     let text = format!("{value:?}");
     match text.char_indices().nth(300) {

@@ -1,4 +1,4 @@
-//! A window in work: which of its tasks were begun, and which of its rows have arrived.
+//! A window in progress: the tasks that were begun, and the rows that have arrived.
 
 use std::sync::Arc;
 
@@ -7,20 +7,21 @@ use crate::loader::prefetch::lanes::TaskLanes;
 use crate::loader::window::Window;
 use crate::loader::window::ends::CarriedBatch;
 
-/// A window in work.
+/// A window in progress.
 #[derive(Debug)]
 pub(super) struct ActiveWindow {
     pub(super) window: Arc<Window>,
     pub(super) first_batch: usize,
-    /// Batches still wanted: the last ones are left to a later window when memory runs out.
+    /// The number of batches still wanted. When memory runs out, the last ones are left to a later
+    /// window.
     pub(super) n_batches: usize,
-    /// Whether the last of them is finished by the next window.
+    /// Whether the next window finishes the last of them.
     pub(super) carries: bool,
     pub(super) lanes: TaskLanes,
-    /// The batches of which a row was given room.
+    /// For each batch, whether one of its rows was given room.
     begun: Vec<bool>,
     pub(super) next_finish: usize,
-    /// For each batch, its rows that have not arrived, and what went wrong.
+    /// For each batch, the number of rows that have not arrived.
     pub(super) missing_rows: Vec<usize>,
     pub(super) errors: Vec<Option<ReadError>>,
 }
@@ -43,36 +44,36 @@ impl ActiveWindow {
         }
     }
 
-    /// The most bytes that a task takes which no other task was given room for.
+    /// The most bytes of a task, without those for which another task was given room.
     pub(super) fn task_bytes(&self, task: usize) -> usize {
         self.window.task_bytes(task, self.n_batches, &self.begun)
     }
 
-    /// Notes that a task was given its room.
+    /// Records that a task was given its room.
     pub(super) fn admit(&mut self, task: usize) {
         for batch in self.window.batches_of(task) {
             self.begun[batch] = true;
         }
     }
 
-    /// Batches that are finished here.
+    /// The number of batches that are finished here.
     pub(super) fn n_own(&self) -> usize {
         self.n_batches - usize::from(self.carries)
     }
 
-    /// Leaves the batch that the next window would finish to that one altogether.
+    /// Leaves the whole of the carried batch to the next window.
     pub(super) fn drop_carried(&mut self) {
         self.carries = false;
         self.n_batches -= 1;
         self.window.discard(self.n_batches);
     }
 
-    /// What the next window goes on with.
+    /// The batch that the next window continues.
     pub(super) fn carried(&self) -> Option<CarriedBatch> {
         self.window.carried().filter(|_| self.carries)
     }
 
-    /// Whether rows that the next window's first batch needs have not arrived.
+    /// Whether the next window's first batch still waits for rows of this one.
     pub(super) fn holds_up_next(&self) -> bool {
         self.carries && self.missing_rows[self.n_own()] > 0
     }

@@ -1,9 +1,9 @@
-//! Which thread takes which task of a window.
+//! Assigns the tasks of a window to threads.
 
 use std::ops::Range;
 
-/// The tasks of a window that nobody has begun, a lane for each thread: neighbouring tasks share a
-/// chunk, which the thread that has just decoded it still holds.
+/// The tasks of a window that nobody has begun, in one lane per thread. Neighbouring tasks share a
+/// chunk, and the thread that has just decoded it still holds it.
 #[derive(Debug)]
 pub(crate) struct TaskLanes(Vec<Range<usize>>);
 
@@ -18,7 +18,8 @@ impl TaskLanes {
         self.0.iter().all(Range::is_empty)
     }
 
-    /// The next task for a thread. One whose lane is empty gets half of the longest one.
+    /// Returns the next task for a thread. A thread whose lane is empty takes half of the longest
+    /// lane.
     pub(crate) fn next(&mut self, thread: usize) -> Option<usize> {
         let own = thread % self.0.len();
         if self.0[own].is_empty() {
@@ -31,7 +32,7 @@ impl TaskLanes {
         self.0[own].next()
     }
 
-    /// Leaves a task for later that [`next`](Self::next) just gave.
+    /// Puts back a task that [`next`](Self::next) just returned.
     pub(crate) fn put_back(&mut self, thread: usize, task: usize) {
         let own = thread % self.0.len();
         self.0[own].start = task;
@@ -43,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_task_is_taken_once_and_threads_help_out() {
+    fn lanes_hand_out_each_task_once_and_threads_help_out() {
         for (n_tasks, n_lanes) in [(0, 1), (1, 3), (10, 3), (100, 4)] {
             let mut lanes = TaskLanes::new(n_tasks, n_lanes);
             let mut taken: Vec<usize> = (0..)
@@ -60,14 +61,14 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_goes_on_beside_its_last_task() {
+    fn lanes_continue_beside_the_last_task_of_a_thread() {
         let mut lanes = TaskLanes::new(10, 2);
         assert_eq!([lanes.next(0), lanes.next(1)], [Some(0), Some(5)]);
         assert_eq!([lanes.next(0), lanes.next(1)], [Some(1), Some(6)]);
         lanes.put_back(1, 6);
         assert_eq!(lanes.next(1), Some(6));
         assert_eq!((2..5).map(|_| lanes.next(0)).last(), Some(Some(4)));
-        // Half of what the other one has left, the half that it is farther from.
+        // The thread takes the far half of what the other thread has left.
         assert_eq!([lanes.next(0), lanes.next(1)], [Some(8), Some(7)]);
     }
 }

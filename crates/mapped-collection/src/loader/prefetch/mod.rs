@@ -9,12 +9,12 @@
 //! caller:  next ◀── ready batches
 //! ```
 //!
-//! Every thread, and the caller when there are no threads, repeats one step: finish the next batch
-//! whose rows have all arrived; otherwise load a task of the oldest window that has one left, if
-//! the budget allows it; otherwise build the next window. The oldest window always gets on: later
-//! ones take what it leaves, and when its own rows take more memory than was expected, its last
-//! batches are left to a later window. The mutex belongs to the process that made it: a forked
-//! child makes a prefetcher of its own.
+//! Every thread, or the caller when there are no threads, repeats one step. It finishes the next
+//! batch whose rows have all arrived. Otherwise, it loads a task of the oldest window that has one
+//! left, if the budget allows it. Otherwise, it builds the next window. The oldest window always
+//! makes progress: later windows take only the memory that it leaves. If its own rows take more
+//! memory than expected, its last batches are left to a later window. The mutex belongs to the
+//! process that made it: a forked child makes a prefetcher of its own.
 
 mod active;
 mod lanes;
@@ -38,12 +38,12 @@ use crate::loader::prefetch::state::{State, Step};
 #[derive(Debug)]
 pub(crate) struct Prefetcher {
     shared: Arc<Shared>,
-    /// With their numbers.
+    /// The threads, with their numbers.
     threads: Vec<(usize, JoinHandle<()>)>,
-    /// For work that the caller does itself.
+    /// Scratch memory for work that the caller does itself.
     scratch: FillScratch,
     pid: u32,
-    /// Then threads are relied on only once they run.
+    /// In a forked process, threads count only once they run.
     is_forked: bool,
 }
 
@@ -56,7 +56,7 @@ struct Shared {
 }
 
 impl Prefetcher {
-    /// Starts at a batch.
+    /// Starts preparing at a batch.
     pub(crate) fn start(job: Job, first_batch: usize) -> Prefetcher {
         let workers = job.workers;
         let state = State::new(first_batch, workers);
@@ -70,7 +70,7 @@ impl Prefetcher {
             .filter_map(|number| {
                 let shared = shared.clone();
                 let name = format!("batches-{number}");
-                // A thread that cannot be started is done without: the caller helps out.
+                // If a thread cannot be started, the others or the caller do its work.
                 let thread = std::thread::Builder::new()
                     .name(name)
                     .spawn(move || shared.work(number));
@@ -92,19 +92,19 @@ impl Prefetcher {
         &self.shared.waiting
     }
 
-    /// Whether this is the process that made it.
+    /// Whether this process made the prefetcher.
     pub(crate) fn is_mine(&self) -> bool {
         self.pid == std::process::id()
     }
 
-    /// Waits until the next batch is there, at most so long, and returns whether it is. Without
+    /// Waits until the next batch is ready, for at most `timeout`. Returns whether it is. Without
     /// threads, the caller does the work meanwhile, at least one step of it.
     pub(crate) fn wait(&mut self, timeout: Duration) -> bool {
         self.lock_when_there(Instant::now().checked_add(timeout))
             .is_some()
     }
 
-    /// The next batch; to be called no more often than there are batches.
+    /// Returns the next batch. Must not be called more often than there are batches.
     pub(crate) fn next(&mut self) -> Result<Batch, ReadError> {
         let Some(mut state) = self.lock_when_there(None) else {
             return Err(ReadError::Worker);
@@ -117,8 +117,9 @@ impl Prefetcher {
         batch
     }
 
-    /// The state when the next batch is there, or nothing more is done for it; `None` when it is
-    /// not by `end`. Without threads, the caller does at least one step.
+    /// Returns the state once the next batch is ready, or once there is no step left to take.
+    /// Returns `None` if that takes longer than until `end`. Without threads, the caller does at
+    /// least one step.
     fn lock_when_there(&mut self, end: Option<Instant>) -> Option<MutexGuard<'_, State>> {
         let shared = &*self.shared;
         let mut state = shared.lock();
@@ -156,17 +157,17 @@ impl Drop for Prefetcher {
         drop(state);
         self.shared.changed.notify_all();
         for (number, thread) in self.threads.drain(..) {
-            // One that never ran has nothing to end, and may never come to it.
+            // A thread that never ran has nothing to stop, and may never run: do not wait for it.
             if self.is_forked && !running[number] {
                 continue;
             }
-            // A panic was reported by the batch that it failed.
+            // The batch that failed has reported the panic.
             let _ = thread.join();
         }
     }
 }
 
-/// Tells the caller when a thread panics, so that it does not wait for ever.
+/// Notifies the caller when a thread panics, so that it does not wait for ever.
 struct PanicGuard<'a>(&'a Shared);
 
 impl Drop for PanicGuard<'_> {
@@ -183,7 +184,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a change, at most so long.
+    /// Waits for a change, for at most the given time.
     fn wait<'a>(
         &self,
         state: MutexGuard<'a, State>,
@@ -201,7 +202,7 @@ impl Shared {
         }
     }
 
-    /// What a thread does.
+    /// The loop of a thread.
     fn work(&self, thread: usize) {
         let _guard = PanicGuard(self);
         let mut scratch = FillScratch::for_scan();
@@ -228,7 +229,7 @@ impl Shared {
         state.choose(&self.job, &self.waiting, thread)
     }
 
-    /// Takes a step, without the lock, and records it.
+    /// Runs a step without the lock, and records it.
     fn run(&self, step: Step, scratch: &mut FillScratch) {
         let plan = &*self.job.plan;
         match step {

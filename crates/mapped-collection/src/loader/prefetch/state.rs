@@ -1,6 +1,6 @@
-//! What is to be done, what is being done, and what is done: which step comes next.
+//! The progress of an epoch, and the choice of the next step.
 //!
-//! Nothing here waits, reads or locks: threads hold the [`State`] only while they take a step or
+//! Nothing here waits, reads or locks. Threads hold the [`State`] only while they choose a step or
 //! record one, so every rule can be tested without a thread.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -17,13 +17,13 @@ use crate::loader::window::ends::CarriedBatch;
 /// The progress of an epoch.
 #[derive(Debug)]
 pub(super) struct State {
-    /// The next batch that no window has.
+    /// The first batch that is in no window yet.
     next_built: usize,
-    /// At most how many batches the last window was built with.
+    /// The most batches with which the last window was built.
     window_batches: usize,
     building: bool,
     windows: VecDeque<ActiveWindow>,
-    /// Bytes that rows which are being loaded may take, at least one for each task.
+    /// The most bytes that the rows being loaded may take, at least one byte per task.
     loading: usize,
     /// Finished batches that wait for the caller.
     ready: BTreeMap<usize, Result<Batch, ReadError>>,
@@ -78,11 +78,11 @@ impl State {
         }
     }
 
-    /// The next step for a thread, if there is one that may be taken now. `waiting` counts
-    /// the rows that wait for their batch.
+    /// Returns the next step for a thread, if one may be taken now. `waiting` counts the rows that
+    /// wait for their batch.
     ///
-    /// Without a step in progress, there is one as long as a batch is to come: `ARCHITECTURE.md`
-    /// has the proof.
+    /// If no step is in progress and a batch is still to come, there always is a step.
+    /// `ARCHITECTURE.md` has the proof.
     pub(super) fn choose(
         &mut self,
         job: &Job,
@@ -100,7 +100,7 @@ impl State {
         }
     }
 
-    /// Finishes a batch if the caller waits for it, or few are ready.
+    /// Finishes a batch if the caller waits for it or few batches are ready.
     fn choose_finish(&mut self, job: &Job) -> Option<Step> {
         let awaited = self.finishing == 0 && !self.ready.contains_key(&self.next_delivered);
         if !awaited && self.ready.len() + self.finishing >= job.budget.most_ready() {
@@ -120,7 +120,7 @@ impl State {
         Some(step)
     }
 
-    /// Loads a task of this window, the oldest with tasks left, if its rows have room.
+    /// Loads a task of this window, the oldest that has tasks left, if there is room for its rows.
     fn choose_load(
         &mut self,
         job: &Job,
@@ -133,8 +133,8 @@ impl State {
         let task = active.lanes.next(thread)?;
         let mut bytes = active.task_bytes(task);
         if bytes > 0 && !budget.has_room(waiting.bytes(), self.loading, bytes) {
-            // A later window takes what the oldest leaves, and that waits for what is being read,
-            // which may take less than it might.
+            // A later window takes only what the oldest leaves. The oldest waits for the tasks
+            // being loaded, which may take less than their most.
             if number > 0 || self.loading > 0 {
                 active.lanes.put_back(thread, task);
                 return None;
@@ -156,7 +156,7 @@ impl State {
         })
     }
 
-    /// Builds the next window if fewer than two are in work.
+    /// Builds the next window if fewer than two are in progress.
     fn choose_build(&mut self, job: &Job) -> Option<Step> {
         let is_last = self.next_built >= job.schedule.n_batches();
         if self.building || is_last || self.windows.len() >= 2 {
@@ -179,7 +179,7 @@ impl State {
         self.ready.insert(number, batch);
     }
 
-    /// Records a task that was loaded: `errors` has the batches of which rows could not be read.
+    /// Records a task that was loaded. `errors` lists the batches with rows that could not be read.
     pub(super) fn loaded(
         &mut self,
         window: &Window,
@@ -188,7 +188,7 @@ impl State {
         errors: Vec<(usize, ReadError)>,
     ) {
         self.loading -= bytes;
-        // A window stays until the batches that are wanted of it have their rows.
+        // A window stays until its wanted batches have their rows.
         let mut windows = self.windows.iter_mut();
         if let Some(active) = windows.find(|active| active.first_batch == first_batch) {
             for batch in window.batches_of(task) {
@@ -200,8 +200,8 @@ impl State {
         }
     }
 
-    /// Records the window that was built from batch `first_batch` on, with or without a batch that
-    /// the one before it `carried` over.
+    /// Records the window that was built from batch `first_batch` on. It may begin with a batch
+    /// that the window before it `carried` over.
     pub(super) fn built(
         &mut self,
         job: &Job,
@@ -212,7 +212,7 @@ impl State {
         self.building = false;
         let carries = self.windows.back().is_some_and(|back| back.carries);
         if self.next_built != first_batch || carries != carried {
-            // Batches before it, or rows of its first one, were left to a later window meanwhile.
+            // Meanwhile, batches before it or rows of its first batch were left to a later window.
             return;
         }
         match window {
@@ -234,15 +234,15 @@ impl State {
         self.panicked || self.ready.contains_key(&self.next_delivered)
     }
 
-    /// The next batch for the caller, if it is ready.
+    /// Returns the next batch for the caller, if it is ready.
     pub(super) fn deliver(&mut self) -> Option<Result<Batch, ReadError>> {
         let batch = self.ready.remove(&self.next_delivered)?;
         self.next_delivered += 1;
         Some(batch)
     }
 
-    /// Leaves the last batch of the last window to a later one, unless it is the next one to be
-    /// finished. Nothing of it may be in work.
+    /// Leaves the last batch of the last window to a later one, unless it is the next to be
+    /// finished. No step of it may be in progress.
     fn discard_last(&mut self) -> bool {
         let is_only = self.windows.len() == 1;
         let Some(last) = self.windows.back_mut() else {
@@ -260,7 +260,7 @@ impl State {
         self.next_built = last.first_batch + last.n_batches;
         if last.n_batches == last.next_finish && !is_only {
             self.windows.pop_back();
-            // That was the batch of which the window before had rows.
+            // That was the batch of which the window before had read rows.
             if let Some(before) = self.windows.back_mut().filter(|before| before.carries) {
                 before.drop_carried();
             }
@@ -268,8 +268,8 @@ impl State {
         true
     }
 
-    /// Lets go of windows whose batches are finished. One that has rows of the next window's first
-    /// batch stays until they have arrived.
+    /// Drops windows whose batches are finished. A window that reads rows of the next window's
+    /// first batch stays until they have arrived.
     fn drop_finished(&mut self) {
         while let Some(front) = self.windows.front_mut()
             && front.next_finish == front.n_own()
@@ -287,7 +287,7 @@ impl State {
         }
     }
 
-    /// The window with the first batch that is not finished, if all rows of it have arrived.
+    /// The window with the first unfinished batch, if all rows of that batch have arrived.
     fn complete(&mut self) -> Option<&mut ActiveWindow> {
         self.drop_finished();
         let mut windows = self.windows.iter();

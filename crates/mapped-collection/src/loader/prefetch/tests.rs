@@ -1,4 +1,4 @@
-//! The state machine against a model, and the memory that its rows take.
+//! Tests the state machine against a model, and the memory that its rows take.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ use crate::order::shuffle::permutation;
 use crate::order::{Locality, Order};
 use crate::testing::{dense_plan, job, schedule, sparse_plan};
 
-/// A step that was done and is not recorded yet.
+/// A step that was taken but is not recorded yet.
 enum Done {
     Finished(usize, Result<Batch, ReadError>),
     Loaded {
@@ -87,7 +87,7 @@ fn record(job: &Job, state: &mut State, done: Done) {
     }
 }
 
-/// The numbers of a batch's rows, by what is in X.
+/// The numbers of a batch's rows, from the values of X.
 fn rows(batch: &Batch) -> Vec<usize> {
     let Some(Matrix::Dense {
         values: Values::F32(values),
@@ -102,9 +102,9 @@ fn rows(batch: &Batch) -> Vec<usize> {
         .collect()
 }
 
-/// Delivers an epoch by `n_threads` threads that take turns as `turns` says: a thread takes a step,
-/// or records the one that it took. Checks that there always is a step, that batches come in order
-/// with the rows of the schedule, and that rows that wait keep within the budget.
+/// Delivers an epoch by `n_threads` threads, in the order of `turns`. In its turn, a thread takes a
+/// step or records the one that it took. Checks that there always is a step, that batches come in
+/// order with the rows of the schedule, and that waiting rows keep within the budget.
 fn deliver(job: &Job, n_threads: usize, turns: &[usize]) {
     let waiting = Arc::new(job.waiting());
     let mut state = State::new(0, n_threads);

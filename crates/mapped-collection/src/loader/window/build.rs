@@ -1,4 +1,4 @@
-//! Which batches a window has, and how its reads are cut into tasks.
+//! Chooses the batches of a window, and cuts its reads into tasks.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,15 +14,15 @@ use crate::loader::window::{Task, Window};
 use crate::plan::Plan;
 use crate::plan::bands::Overlap;
 
-/// Rows that one read takes at least, so that what a read costs besides is small; at most a few
-/// more, to end where a band of chunks does.
+/// The fewest rows per read, so that the overhead of a read is small. A read may take a few more,
+/// to end where a band of chunks ends.
 const TASK_ROWS: usize = 128;
 
-/// Bytes of chunks that one read decodes, about: larger bands are divided between threads.
+/// The approximate bytes of chunks that one read decodes. Larger bands are divided between threads.
 const PART_BYTES: u64 = 16 << 20;
 const MOST_PARTS: u64 = 64;
 
-/// Which batches a window has, if they fit.
+/// The batches that a window has, if they fit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Extent {
     pub(crate) first: usize,
@@ -35,18 +35,20 @@ pub(crate) struct Extent {
 #[derive(Default)]
 struct WindowBuilder {
     batches: Vec<Arc<BatchSlots>>,
-    /// Where the rows of each batch begin, and where those of the last one end.
+    /// Where the rows of each batch begin among those of all batches; `end` is where the last ones
+    /// end.
     starts: Vec<u32>,
     end: u32,
-    /// Row of the collection, and number among the rows of all batches. Rows of the collection
-    /// ascend as stores and their rows do: one integer sorts them.
+    /// The row of the collection, and its number among the rows of all batches. Rows of the
+    /// collection ascend as stores and their rows do, so one integer sorts them.
     rows: Vec<(u32, u32)>,
-    /// Up to which row of the collection the last batch is read, if the next window finishes it.
+    /// The last row of the collection that is read here of the last batch, if the next window
+    /// finishes it.
     carried_until: Option<usize>,
 }
 
 impl WindowBuilder {
-    /// Takes batches as the extent says, as long as their rows fit; at least one. Returns the rows
+    /// Takes batches within `extent` as long as their rows fit, but at least one. Returns the rows
     /// of the batch that follows.
     fn take(
         &mut self,
@@ -62,7 +64,7 @@ impl WindowBuilder {
             let slots = match begun {
                 Some(begun) => begun.slots.clone(),
                 None => match job.slots(&rows, waiting) {
-                    // It fails as the first of a window of its own.
+                    // This batch will fail as the first of its own window.
                     Err(_) if !self.batches.is_empty() => break,
                     slots => slots?,
                 },
@@ -96,7 +98,7 @@ impl WindowBuilder {
         Ok(next)
     }
 
-    /// Adds a batch, of which only some rows of the collection are to be read.
+    /// Adds a batch. Only its rows of the collection in `read` are to be read.
     fn add(&mut self, rows: &[usize], slots: Arc<BatchSlots>, read: Range<usize>) {
         let numbered = rows.iter().zip(self.end..);
         let wanted = numbered.filter(|(row, _)| read.contains(row));
@@ -127,8 +129,8 @@ impl WindowBuilder {
 }
 
 impl Window {
-    /// Takes batches as the extent says, as long as their rows fit; at least one. `carried` is what
-    /// the window before has begun of the first one.
+    /// Takes batches within `extent` as long as their rows fit, but at least one. `carried` is the
+    /// first batch, if the window before has begun it.
     ///
     /// # Errors
     /// When the rows of the first batch do not fit together.
@@ -186,12 +188,12 @@ impl Window {
         }
     }
 
-    /// Cuts where bands end; larger bands into parts.
+    /// Cuts where bands end, and cuts larger bands into parts.
     fn cut(&mut self, plan: &Plan) {
         let mut start = 0;
         while start < self.rows.len() {
             let (store, _) = self.located(start);
-            // A band that two tasks share would be decoded, or waited for, by both.
+            // If two tasks shared a band, both would decode it or wait for it.
             let source = plan.stores[store].costliest();
             let band_of = |row: usize| source.map(|source| source.band(self.located(row).1.into()));
             let mut end = start + 1;

@@ -4,20 +4,22 @@ use std::sync::Arc;
 
 use crate::batch::slots::BatchSlots;
 
-/// Where a window ends, besides where memory does.
+/// Where a window ends, apart from the limit of memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WindowEnd {
-    /// After so many batches, whose neighbours in the files come at any time.
+    /// After a given number of batches. The neighbours of its rows may come at any time.
     Anywhere,
-    /// After so many batches, in file order: the cache keeps a band of chunks that it cuts.
+    /// After a given number of batches, in file order. The cache keeps a band of chunks that the
+    /// end cuts.
     InFileOrder,
-    /// In file order where a band of chunks does, which the cache could not keep; after at least so
-    /// many batches.
+    /// Where a band of chunks ends, in file order, after at least a given number of batches. The
+    /// cache could not keep a band that the end would cut.
     WithBand,
 }
 
-/// A batch that begins in the last band of a window. The window reads its rows up to this one of the
-/// collection, the next window reads the others and finishes it: no band is decoded for both.
+/// A batch that begins in the last band of a window. The window reads its rows up to row `until` of
+/// the collection. The next window reads the others and finishes it. So no band is decoded for
+/// both.
 #[derive(Debug, Clone)]
 pub(crate) struct CarriedBatch {
     pub(crate) slots: Arc<BatchSlots>,

@@ -24,12 +24,13 @@ struct Task {
     n_parts: u64,
 }
 
-/// Consecutive batches of an epoch whose rows are read in file order, each chunk once, and dealt
-/// to their places. Reads are cut into tasks that any number of threads take.
+/// Consecutive batches of an epoch. Their rows are read in file order, each chunk once, and put in
+/// their places. Reads are cut into tasks, which any number of threads take.
 #[derive(Debug)]
 pub(crate) struct Window {
     batches: Vec<Arc<BatchSlots>>,
-    /// Up to which row of the collection the last batch is read here, if the next window finishes it.
+    /// The last row of the collection that is read here of the last batch, if the next window
+    /// finishes it.
     carried_until: Option<usize>,
     /// All rows that are read here, ascending by store and row (within each batch, if they are read
     /// batch by batch).
@@ -37,9 +38,11 @@ pub(crate) struct Window {
     tasks: Vec<Task>,
     /// Whether the window before has begun the first batch.
     goes_on: bool,
-    /// How often tasks read a row of each batch: each part of a row counts.
+    /// For each batch, the number of times that tasks read one of its rows. Each part of a row
+    /// counts.
     n_reads: Vec<usize>,
-    /// The rows, as store and row in its file, that windows before and after this one have next to it.
+    /// The adjacent rows of the windows before and after this one, each a store and a row in its
+    /// file.
     neighbours: [Option<(usize, u32)>; 2],
 }
 
@@ -49,14 +52,14 @@ impl Window {
         self.batches[batch].located(row)
     }
 
-    /// What the next window goes on with.
+    /// The batch that the next window continues.
     pub(crate) fn carried(&self) -> Option<CarriedBatch> {
         let slots = self.batches.last()?.clone();
         self.carried_until
             .map(|until| CarriedBatch { slots, until })
     }
 
-    /// Batches, with the one that the next window finishes.
+    /// The number of batches, including one that the next window finishes.
     pub(crate) fn n_batches(&self) -> usize {
         self.batches.len()
     }
@@ -65,12 +68,12 @@ impl Window {
         self.tasks.len()
     }
 
-    /// For each batch, how often a task reads one of its rows.
+    /// For each batch, the number of times that a task reads one of its rows.
     pub(crate) fn n_reads(&self) -> &[usize] {
         &self.n_reads
     }
 
-    /// Forgets the rows of a batch, and those still to come.
+    /// Discards the rows of a batch, and those still to come.
     pub(crate) fn discard(&self, batch: usize) {
         self.batches[batch].discard();
     }
@@ -84,8 +87,8 @@ impl Window {
         self.goes_on
     }
 
-    /// The most bytes that a task takes, as far as its rows belong to the first `n_batches`: those of
-    /// packed rows, and those that come with the first row of a batch that was not `begun`.
+    /// The most bytes that a task takes for its rows in the first `n_batches`. These are the bytes
+    /// of packed rows, and those that the first row of a batch that was not `begun` allocates.
     pub(crate) fn task_bytes(&self, task: usize, n_batches: usize, begun: &[bool]) -> usize {
         let mut begun = begun.to_vec();
         let mut bytes = 0;
@@ -110,8 +113,8 @@ impl Window {
         self.rows_of(task).iter().map(|row| row.batch)
     }
 
-    /// Reads a task's rows into their places, as far as they belong to the first `n_batches`. Gives
-    /// the batches whose rows could not be read, and why.
+    /// Reads a task's rows into their places, if they belong to the first `n_batches`. Returns the
+    /// batches whose rows could not be read, with the errors.
     pub(crate) fn load(
         &self,
         plan: &Plan,
@@ -146,7 +149,7 @@ impl Window {
         }
         let part = (*part, *n_parts);
         if *n_parts > 1 {
-            // What the other parts will need is counted from now on.
+            // From now on, the bytes that the other parts will need are counted.
             for row in rows.iter() {
                 self.batches[row.batch].begin();
             }
@@ -154,7 +157,7 @@ impl Window {
         if fill(plan, &self.batches, &rows, part, scratch).is_ok() {
             return Vec::new();
         }
-        // One bad row fails its own batch, not those of its neighbours.
+        // A bad row fails its own batch, not those of its neighbours.
         rows.to_mut().sort_by_key(|row| row.batch);
         let mut scratch = FillScratch::default();
         let one = |rows: &[BatchRow]| {
@@ -165,7 +168,7 @@ impl Window {
         by_batch.filter_map(one).collect()
     }
 
-    /// A batch all of whose rows were read.
+    /// Finishes a batch. All of its rows must have been read.
     pub(crate) fn finish(&self, plan: &Plan, batch: usize) -> Result<Batch, ReadError> {
         self.batches[batch].finish(plan)
     }

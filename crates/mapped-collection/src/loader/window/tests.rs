@@ -1,4 +1,4 @@
-//! Windows hold every row of their batches once, and keep the budget.
+//! Tests that windows hold every row of their batches once, and keep within the budget.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ fn windows(job: &Job, batches: usize) -> Vec<Window> {
     windows
 }
 
-/// Every row of the schedule is read once, by the task that says so.
+/// Checks that every row of the schedule is read once, by the task that lists it.
 fn check(job: &Job, batches: usize) {
     let mut read: HashMap<(usize, u32), usize> = HashMap::new();
     for window in windows(job, batches) {
@@ -58,7 +58,7 @@ fn check(job: &Job, batches: usize) {
             );
         }
         assert_eq!(reads, window.n_reads());
-        // A window of one batch may need all there is: the budget has room for two.
+        // A window of one batch may exceed its share: the budget has room for two batches.
         let alone = window.n_batches() - usize::from(window.carried().is_some()) == 1;
         assert!(alone || job.budget.fits(taken), "{taken} bytes");
     }
