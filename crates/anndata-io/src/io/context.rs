@@ -1,5 +1,5 @@
-//! What all stores of a collection share: a bounded set of open files and a bounded cache of
-//! decoded chunks.
+//! The shared state of all stores of a collection: a limited number of open files and a cache of
+//! decoded chunks with a budget.
 
 use std::fs::File;
 use std::io;
@@ -12,14 +12,15 @@ use super::chunk_cache::{Cached, ChunkCache, ChunkKey};
 use super::fork::ForkLocal;
 use super::open_files::{Identity, OpenFiles};
 
-/// Who reads HDF5 files.
+/// The library that reads HDF5 files.
 ///
-/// The C library is part of builds with the feature `libhdf5` only: elsewhere, opening a file by it
-/// is an error that says so. It reads what the default backend refuses (virtual datasets, links
-/// into other files, raw data in external files, the filters nbit and scaleoffset), but its global
-/// lock lets only one thread read at a time, every array keeps its file open, whatever
-/// [`max_open_files`](IoOptions::max_open_files) says, and a forked process gets an error. Links
-/// and virtual datasets lead to whatever files they name: only open those of people you trust.
+/// The C library is part of a build only with the feature `libhdf5`; without it, opening a file
+/// with the C library returns an error that says so. The C library reads what the default backend
+/// refuses (virtual datasets, links into other files, raw data in external files, the filters nbit
+/// and scaleoffset). But its global lock lets only one thread read at a time, every array keeps its
+/// file open regardless of [`max_open_files`](IoOptions::max_open_files), and a forked process gets
+/// an error. Links and virtual datasets lead to whatever files they name: only open files of people
+/// you trust.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Hdf5Backend {
@@ -28,20 +29,20 @@ pub enum Hdf5Backend {
     Pure,
     /// The C library.
     LibHdf5,
-    /// The default one, and where it refuses (its error is
-    /// [`Unsupported`](crate::ErrorKind::Unsupported)) the C library, element by element.
+    /// The default reader; for each element that it refuses with
+    /// [`Unsupported`](crate::ErrorKind::Unsupported), the C library.
     PureThenLibHdf5,
 }
 
-/// Who reads the arrays of zarr stores.
+/// The library that reads the arrays of zarr stores.
 ///
-/// The crate zarrs is part of builds with the feature `zarrs` only: elsewhere, opening a store by
-/// it is an error that says so. It reads what the default backend refuses (the codecs pcodec and
-/// reshape, shards within shards or inside other codecs; with the feature `zarrs-zfp`, which needs
-/// cmake and libclang, zfp), but no tables of records and fewer codecs of numcodecs, and a forked
-/// process gets an error. What metadata claims is checked before zarrs is asked. What a compressed
-/// chunk claims of itself is not, and zarrs takes memory for it: only open stores of people you
-/// trust.
+/// The crate zarrs is part of a build only with the feature `zarrs`; without it, opening a store
+/// with zarrs returns an error that says so. It reads what the default backend refuses (the codecs
+/// pcodec and reshape, shards within shards or inside other codecs; with the feature `zarrs-zfp`,
+/// which needs cmake and libclang, zfp). But it reads no tables of records and fewer codecs of
+/// numcodecs, and a forked process gets an error. This crate checks the claims of metadata before
+/// it calls zarrs. It does not check the claims inside a compressed chunk, and zarrs allocates
+/// memory for them: only open stores of people you trust.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ZarrBackend {
