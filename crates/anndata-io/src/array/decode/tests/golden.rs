@@ -1,4 +1,4 @@
-//! Every codec against chunks that other libraries wrote, and against what became of them.
+//! Every codec against chunks that other libraries wrote, and against their decoded contents.
 
 use crate::array::decode::{Codec, CodecPipeline, Elements, Scratch, Step, StoredType, Sum};
 use crate::dtype::DType;
@@ -12,7 +12,7 @@ struct Sample {
     decoded: Decoded,
 }
 
-/// What `samples/make.py` wrote the samples from.
+/// The data from which `samples/make.py` wrote the samples.
 #[derive(Clone, Copy)]
 enum Decoded {
     Counts,
@@ -147,8 +147,8 @@ const SAMPLES: &[Sample] = samples! {
     "crc32c" [Crc32c] => Counts;
 };
 
-/// Decodes `raw` to `len` bytes, if it does, and fails when anything around them was written to or
-/// more memory was taken than is promised.
+/// Decodes `raw` to `len` bytes; `None` if it does not decode. Panics if the decoder wrote outside
+/// of them, or took more memory than is promised.
 fn guarded(codecs: &[Codec], raw: &[u8], len: usize) -> Option<Vec<u8>> {
     const GUARD: usize = 64;
     let mut around = vec![0xa5; len + 2 * GUARD];
@@ -166,7 +166,7 @@ fn guarded(codecs: &[Codec], raw: &[u8], len: usize) -> Option<Vec<u8>> {
     result.is_ok().then(|| out.to_vec())
 }
 
-/// Whether `codecs` notice any one bit that changes.
+/// Whether `codecs` notice any single bit that changes.
 fn is_checked(codecs: &[Codec]) -> bool {
     codecs
         .last()
@@ -288,7 +288,7 @@ proptest! {
         guarded(&[codec], &raw, len);
     }
 
-    /// Bytes after a Blosc header that lets them through to the library.
+    /// Blosc headers that pass the checks, with any bytes after them, reach the library.
     #[test]
     fn blosc_bears_any_header(
         flags in any::<u8>(),

@@ -79,7 +79,7 @@ fn decode_unsized_finds_the_length() {
 
 #[test]
 fn decode_unsized_takes_no_memory_for_a_claimed_length() {
-    // The ratio of zstd, and more than any chunk of text is made of.
+    // Beyond both the ratio of zstd and the most that a chunk of text may hold.
     let mut raw = encode(Codec::Blosc, &[7; 4000]);
     raw[4..8].copy_from_slice(&(40u32 << 20).to_le_bytes());
     raw.resize(4000, 0);
