@@ -68,7 +68,7 @@ fn values_are_counted() {
     assert!(layouts.eq(expected));
 }
 
-/// Rows that ascend, that do not, and that repeat a column, cut by chunks everywhere.
+/// Rows that ascend, that do not, and that repeat a column; chunk borders fall everywhere.
 #[test]
 fn rows_out_of_order_are_counted_wherever_chunks_end() {
     let rows: [&[i32]; 7] = [
@@ -186,7 +186,7 @@ fn categories_that_repeat_are_faults() {
     };
     assert_eq!(texts(&report.faults), [of("\"a\" 3"), of("\"b\" 2")]);
     assert_eq!(report.notices.len(), 0);
-    // They are one label all the same.
+    // They are still one label.
     let numbers = |values: Values| {
         let n = values.len() as u64;
         cells(2, &["g"])
@@ -209,7 +209,7 @@ fn categories_that_repeat_are_faults() {
     assert_eq!(check(numbers(Values::I32(vec![3, 4]))).notices.len(), 0);
 }
 
-/// Before anndata 0.8, categories are beside the codes.
+/// Before anndata 0.8, categories stand beside the codes.
 #[test]
 fn categories_of_old_files_are_looked_at() {
     let old = cells(2, &["g"])
@@ -221,7 +221,7 @@ fn categories_of_old_files_are_looked_at() {
     assert_eq!(texts(&report.faults), [expected]);
 }
 
-/// anndata writes a key with a slash as groups within groups.
+/// anndata writes a key with a slash as nested groups.
 #[test]
 fn nested_keys_are_looked_at_one_by_one() {
     let values = || Values::F32(vec![1.0, 2.0]);
@@ -296,7 +296,7 @@ fn what_is_not_supported_is_no_fault_unless_it_is_x() {
     assert_eq!(of(&report.faults), ["X"]);
     assert_eq!(of(&report.unsupported), ["obs/o", "layers/l", "obsm/m"]);
     assert_eq!(of(&report.notices), [""; 0]);
-    // What is not asked for is not looked at, and what is and does not exist is told.
+    // Elements that are not requested are not read; requested ones that do not exist are reported.
     let keys = ["raw.X", "k"];
     let some = Check::new().layers(keys).obs([""; 0]).obsm(["n"]);
     let report = check_with(&some, store);
