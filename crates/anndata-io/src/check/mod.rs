@@ -49,7 +49,7 @@ use run::Run;
 /// let faults: Vec<&str> = report.faults.iter().map(|fault| fault.element()).collect();
 /// assert_eq!(faults, ["obs/kind/codes", "X/indices"]); // a code and a column that do not exist
 /// let x = report.elements.iter().find(|element| element.element == "X").expect("it has an X");
-/// a NaN is counted, but is not a fault
+/// assert_eq!((x.stored, x.counts.nan), (2, 1)); // a NaN is no fault, but told
 /// # Ok::<(), anndata_io::Error>(())
 /// ```
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use hdf5_reader::messages::filter_pipeline::FilterPipelineMessage;
 use crate::array::decode::{Codec, CodecPipeline};
 use crate::error::{ErrorKind, LIBRARY_OR_REWRITE};
 
-/// What a filter is called, by its number.
+/// Returns the name of a filter by its number.
 pub(in crate::store) fn filter_name(id: u16) -> Option<&'static str> {
     Some(match id {
         1 => "deflate",
@@ -25,7 +25,7 @@ pub(in crate::store) fn filter_name(id: u16) -> Option<&'static str> {
     })
 }
 
-/// The codecs of a dataset, of which an element takes `item` bytes.
+/// Returns the codecs of a dataset whose elements take `item` bytes.
 pub(super) fn pipeline(
     filters: &FilterPipelineMessage,
     item: usize,

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::array::convert::whole;
 use crate::store::Attribute;
 
-/// The attribute that a value is.
+/// Converts a JSON value to an attribute.
 pub(super) fn attribute(value: &Value) -> Attribute {
     let texts = |values: &[Value]| -> Option<Vec<String>> {
         values
