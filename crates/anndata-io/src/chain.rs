@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn chain_tells_a_cause_once() {
+    fn chain_writes_a_cause_once() {
         let cause = Nested("bad checksum", Some(Box::new(Nested("bit 3", None))));
         let error = Nested("obs/a: bad checksum", Some(Box::new(cause)));
         assert_eq!(chain(&error).to_string(), "obs/a: bad checksum: bit 3");

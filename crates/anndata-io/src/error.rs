@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn nearest_name_is_near() {
+    fn nearest_name_accepts_only_near_names() {
         assert_eq!(
             nearest_name("celltype", ["donor", "cell_type"]),
             Some("cell_type".into())

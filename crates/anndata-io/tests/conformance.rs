@@ -245,7 +245,7 @@ fn fixture(name: &str) -> AnnDataSource {
 }
 
 #[test]
-fn memory_conforms() {
+fn memory_store_conforms() {
     check(memory().into());
 }
 
@@ -266,7 +266,7 @@ fn zarr_conforms() {
 }
 
 #[test]
-fn the_context_is_shared_and_its_clones_are_one() {
+fn context_is_shared_by_its_clones() {
     let context = IoContext::default();
     let clone = context.clone();
     let AnnDataSource::Path(path) = fixture("base_a_csr.h5ad") else {

@@ -87,7 +87,7 @@ fn matrix(file: &AnnDataFile, key: LayerKey) -> MatrixSource {
 
 proptest! {
     #[test]
-    fn columns_turned_are_the_rows(
+    fn csc_columns_turn_into_the_rows(
         (n_rows, n_columns, elements) in (0usize..40, 0usize..20).prop_flat_map(|(n_rows, n_columns)| {
             let row = 0..n_rows.max(1) as u32;
             let column = 0..n_columns.max(1) as u32;
@@ -130,7 +130,7 @@ fn elements(n: u64, n_rows: u64, n_columns: u64) -> Triplets {
 }
 
 #[test]
-fn many_blocks_through_a_file_are_the_rows() {
+fn csc_blocks_through_a_file_are_the_rows() {
     // More elements than one block of rows has.
     let store = store(3000, 40, &elements(2_500_000, 3000, 40));
     let (file, _context) = open(&store, 0);
@@ -151,7 +151,7 @@ fn many_blocks_through_a_file_are_the_rows() {
 }
 
 #[test]
-fn threads_turn_it_once() {
+fn csc_is_turned_once_by_many_threads() {
     let store =
         store(500, 40, &elements(20_000, 500, 40)).chunked(NonZeroU64::new(100).expect("not 0"));
     let (file, context) = open(&store, 1 << 20);
@@ -181,7 +181,7 @@ fn threads_turn_it_once() {
 }
 
 #[test]
-fn a_row_that_does_not_exist_is_named() {
+fn csc_error_names_a_missing_row() {
     let store = MemoryStore::new("cells")
         .dataframe("obs", &["a", "b"])
         .dataframe("var", &["x"])

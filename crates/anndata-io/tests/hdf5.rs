@@ -112,7 +112,7 @@ fn whole_floats_of_attributes_are_integers() {
 }
 
 #[test]
-fn a_named_type_is_no_element() {
+fn named_type_is_not_an_element() {
     let store = open("types_uncommon.h5");
     assert_eq!(store.node("named_type").expect("readable"), None);
     let names = store.children("").expect("readable");
@@ -145,7 +145,7 @@ fn shared_messages_are_followed() {
 }
 
 #[test]
-fn a_damaged_table_of_shared_messages_is_an_error() {
+fn shared_message_table_with_damage_is_an_error() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/hdf5/shared_v110.h5");
     let bytes = std::fs::read(path).expect("a fixture");
     let table = bytes.windows(4).position(|part| part == b"SMTB");
@@ -230,7 +230,7 @@ fn damaged_headers_hide_no_other() {
 
 /// A column whose name was damaged where the group has it, and where the attribute lists it.
 #[test]
-fn a_check_names_what_cannot_be_asked_for() {
+fn check_reports_members_that_cannot_be_named() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/stores/base_a_csr.h5ad");
     let bytes = std::fs::read(path).expect("a fixture");
     let places = bytes.windows(6).enumerate();

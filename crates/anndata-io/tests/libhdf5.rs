@@ -45,7 +45,7 @@ fn read(matrix: &MatrixSource) -> Vec<(usize, usize, Vec<u32>, String)> {
 }
 
 #[test]
-fn both_backends_give_the_same_anndata() {
+fn backends_read_the_same_anndata() {
     let mut n_compared = 0;
     for entry in std::fs::read_dir(fixtures().join("stores")).expect("they are committed") {
         let path = entry.expect("readable").path();
@@ -94,7 +94,7 @@ fn both_backends_give_the_same_anndata() {
 }
 
 #[test]
-fn what_the_default_backend_refuses_is_read() {
+fn library_reads_what_the_default_backend_refuses() {
     let path = fixtures().join("hdf5/refused_virtual.h5");
     let open = |backend| Store::open(&path, &context(backend)).expect("HDF5");
     let pure = open(Hdf5Backend::Pure);
@@ -142,7 +142,7 @@ fn plugin_worker() {
 }
 
 #[test]
-fn the_c_library_loads_no_plugins() {
+fn c_library_loads_no_plugins() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let at = |name: &str| dir.path().join(name);
     std::fs::write(at("plugin.c"), PLUGIN).expect("room");
@@ -193,7 +193,7 @@ fn in_child(body: impl FnOnce() -> bool) -> Option<i32> {
 }
 
 #[test]
-fn the_c_library_is_an_error_in_a_forked_child_and_never_hangs() {
+fn c_library_is_an_error_in_a_forked_child_and_never_hangs() {
     let path = fixtures().join("hdf5/refused_virtual.h5");
     let context = context(Hdf5Backend::LibHdf5);
     let open = || {

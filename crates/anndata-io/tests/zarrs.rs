@@ -155,7 +155,7 @@ fn read_in(dir: &Path, element: &str) -> Result<String, anndata_io::Error> {
 }
 
 #[test]
-fn zarrs_is_asked_for_no_more_than_stored_bytes_can_hold() {
+fn zarrs_reads_no_more_than_stored_bytes_can_hold() {
     let claims: [(&str, &[(&str, &str)]); 4] = [
         // A chunk of 2^46 elements, 2^48 of them in the array.
         (
@@ -198,7 +198,7 @@ fn zarrs_is_asked_for_no_more_than_stored_bytes_can_hold() {
 }
 
 #[test]
-fn zarrs_finds_damaged_chunks() {
+fn zarrs_reports_damaged_chunks() {
     let dir = copy("refused_v3.zarr");
     for (element, chunk) in [
         ("pcodec_f8", "c/0"),
@@ -226,7 +226,7 @@ fn zarrs_finds_damaged_chunks() {
 }
 
 #[test]
-fn zarrs_takes_no_file_that_is_gone_for_a_fill_value() {
+fn zarrs_reports_a_lost_file_instead_of_its_fill_value() {
     let dir = copy("refused_v3.zarr");
     let store = Store::open(dir.path(), &context(ZarrBackend::Zarrs)).expect("a group");
     let array = store.array("pcodec_f8").expect("metadata");

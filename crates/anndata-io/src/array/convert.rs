@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn conversion_of_booleans_of_any_width() {
+    fn conversion_accepts_booleans_of_any_width() {
         let words = Values::I32(vec![0, 1, -1, 256, i32::MIN]);
         let truth = array(words.clone(), &[5]).converted(Conversion::Truth(4));
         let truth = truth.expect("in memory").read_all().expect("readable");

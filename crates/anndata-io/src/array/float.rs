@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn float_layout_of_80_bits() {
+    fn float_layout_of_80_bits_reads_longdouble() {
         assert_eq!(x87(16383, 1 << 63), 1.0);
         assert_eq!(x87(0x8000 | 16383, 3 << 62), -1.5);
         assert_eq!(x87(0, 0).to_bits(), 0);
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn float_layout_of_128_bits() {
+    fn float_layout_of_128_bits_reads_quadruple() {
         assert_eq!(quad(16383, 0), 1.0);
         assert_eq!(quad(0x8000 | 16384, 1 << 111), -3.0);
         assert_eq!(quad(16383, 1 << 60), 1.0 + f64::EPSILON);

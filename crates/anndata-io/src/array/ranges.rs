@@ -172,7 +172,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn ranges_are_read_as_they_are_stored(
+        fn ranges_match_the_stored_elements(
             len in 0..40_u64,
             chunk in 1..12_u64,
             mut ends in prop::collection::vec(0..40_u64, 0..8),

@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn claim_lets_the_threads_that_wait_share_one_chunk() {
+    fn claim_lets_waiting_threads_share_one_chunk() {
         let cache = ChunkCache::new();
         let Cached::Claimed(claim) = cache.get_or_claim(key(0)) else {
             panic!("nothing is kept yet");

@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn context_has_one_thread_decode_a_chunk_for_all() {
+    fn context_lets_one_thread_decode_a_chunk_for_all() {
         let context = IoContext::default();
         let key = ChunkKey { array: 0, chunk: 3 };
         let (decoded, failed) = (AtomicU64::new(0), AtomicU64::new(0));

@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn location_resolves_paths_and_changes_no_more() {
+    fn location_resolves_paths_without_other_changes() {
         let here = std::env::current_dir().expect("there is one");
         let here = here.display();
         assert_eq!(of("a.h5ad"), Ok(format!("{here}/a.h5ad")));

@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn compressed_refuses_pointers_that_are_none() {
+    fn compressed_refuses_invalid_pointers() {
         for (indptr, says) in [
             (vec![1, 1, 3], "row pointers that start at 0, found 1"),
             (vec![0, 3, 1], "do not decrease, found 1 after 3 at row 1"),

@@ -304,7 +304,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn csr_rows_come_canonical_however_they_are_stored(
+        fn csr_rows_are_canonical_whatever_is_stored(
             entries in prop::collection::vec(prop::collection::vec((0..9_u32, any::<i16>()), 0..7), 1..8),
             picks in prop::collection::vec(any::<prop::sample::Index>(), 0..10),
             chunk in prop::option::of(1..7_u64),
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn is_canonical_wants_columns_to_ascend() {
+    fn is_canonical_requires_ascending_columns() {
         assert!(is_canonical(&[]) && is_canonical(&[7]) && is_canonical(&[0, 1, 9]));
         assert!(!is_canonical(&[1, 1]) && !is_canonical(&[0, 9, 1]));
     }

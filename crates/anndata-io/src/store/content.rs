@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn content_says_what_a_file_is_and_what_to_do() {
+    fn content_describes_the_file_and_the_way_out() {
         let mut tar = vec![0; 512];
         tar[..6].copy_from_slice(b"a.h5ad");
         tar[257..262].copy_from_slice(b"ustar");
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn content_of_a_gzip_file_is_looked_at() {
+    fn content_of_a_gzip_file_is_examined() {
         let mut tar = vec![0; 20_000];
         tar[257..262].copy_from_slice(b"ustar");
         let mut hdf5 = HDF5_SIGNATURE.to_vec();

@@ -323,7 +323,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn store_open_looks_at_content_not_at_the_extension() {
+    fn store_open_goes_by_content_not_by_extension() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let open = |name: &str, bytes: &[u8]| {
             let path = dir.path().join(name);

@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn blosc_names_snappy_as_not_read() {
+    fn blosc_error_names_snappy_as_unsupported() {
         let error = decompress(
             include_bytes!("samples/h5-blosc-snappy-shuffle.bin"),
             &mut [0; 4000],

@@ -73,7 +73,7 @@ mod tests {
     use lz4_flex::block::compress;
 
     #[test]
-    fn lz4_blocks_come_back_compressed_or_stored() {
+    fn lz4_blocks_decode_compressed_or_stored() {
         // Every third block of 100 holds bytes that do not compress.
         let data: Vec<u8> = (0..1000_u32)
             .map(|i| if i / 100 % 3 == 0 { i * i % 251 } else { i / 9 % 5 } as u8)

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn lzf_damage_of_every_kind_is_an_error() {
+    fn lzf_decoder_refuses_damage_of_every_kind() {
         let mut out = [0; 8];
         for (source, says) in [
             (&b"\x02ab"[..], "ends within"),

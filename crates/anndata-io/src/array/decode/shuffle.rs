@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shuffle_makes_planes_elements_and_leaves_the_rest() {
+    fn shuffle_turns_planes_into_elements_and_keeps_the_rest() {
         let mut out = [0; 8];
         assert_eq!(undo(b"adbecfXY", 3, &mut out).expect("fits"), 8);
         assert_eq!(&out, b"abcdefXY");

@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn padding_is_taken_off_fixed_texts() {
+    fn fixed_texts_lose_their_padding() {
         let texts = |strings: Strings| strings.iter().map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(
             texts(fixed(Padding::Nulls, b"ab\0\0c\0d\0", 4)),

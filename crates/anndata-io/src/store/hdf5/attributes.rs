@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_ends_with_its_one_zero_byte() {
+    fn attribute_name_ends_at_its_only_zero_byte() {
         assert_eq!(parse(b"kind\0").expect("a name"), b"kind");
         assert_eq!(parse(b"\0").expect("an empty name"), b"");
         for damaged in [&b"kindH"[..], b"ki\0d\0", b"kind\0\0", b""] {

@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn pipeline_names_a_filter_that_is_not_read() {
+    fn pipeline_names_an_unsupported_filter() {
         for (id, says) in [
             (4, "the HDF5 filter szip (4)"),
             (5, "the HDF5 filter nbit (5)"),

@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn link_parse_reads_what_its_flags_say() {
+    fn link_parse_follows_its_flags() {
         let hard = link(0, &[], &7u64.to_le_bytes()).expect("whole");
         assert_eq!((hard.name.as_slice(), hard.order), (&b"a"[..], None));
         assert_eq!(hard.target, Target::Object(7));
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn target_of_path_is_a_path_that_can_be_followed() {
+    fn target_of_path_accepts_only_paths_that_can_be_followed() {
         assert_eq!(
             Target::of_path(b"/obs/a"),
             Target::Path("/obs/a".to_owned())

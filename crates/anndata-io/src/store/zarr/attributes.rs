@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attribute_of_every_kind() {
+    fn attribute_of_every_kind_is_parsed() {
         let of = |text: &str| attribute(&serde_json::from_str(text).expect("valid JSON"));
         assert_eq!(of("\"a\""), Attribute::Text("a".into()));
         assert_eq!(

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn extension_members_are_known_or_may_be_passed_over() {
+    fn extension_members_are_known_or_ignorable() {
         for (more, fine) in [
             (json!({}), true),
             (json!({"attributes": {"any": [1]}}), true),

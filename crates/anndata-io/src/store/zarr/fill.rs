@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn fill_values_of_their_type() {
+    fn fill_values_of_their_type_are_parsed() {
         let both = |dtype, value: Value, bytes: &[u8]| {
             let bytes = Some(bytes.to_vec());
             assert_eq!(
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn fill_values_of_texts() {
+    fn fill_values_of_texts_are_encoded() {
         let of = |encoding: TextEncoding, value: Value| v3(&ItemType::Text(encoding), &value).ok();
         let utf32 = || TextEncoding::Utf32 { chars: 2 };
         let bytes = || TextEncoding::Fixed {

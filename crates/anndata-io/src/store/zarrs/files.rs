@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_chunks_are_listed_once() {
+    fn chunk_files_are_listed_once() {
         let (root, files) = files();
         assert_eq!(files.lens, HashMap::from([("c/0/1".to_owned(), 10)]));
         assert_eq!(files.total(), 10);

@@ -224,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn documents_are_made_as_zarrs_takes_them() {
+    fn documents_are_prepared_for_zarrs() {
         let v2 = json!({
             "shape": [0, 3], "chunks": [0, 3], "dtype": "<f4", "fill_value": null, "compressor": null,
             "dimension_separator": null, "attributes": {}
