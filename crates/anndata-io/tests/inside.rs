@@ -111,7 +111,7 @@ fn reference_within_a_table_leads_below_it() {
         found,
         Some(Attribute::Reference("obs/__categories/kind".to_owned()))
     );
-    // From a group that does not hold what is referred to, too.
+    // A group that does not contain the target of a reference opens too.
     let store = Store::open(&tables().join("archive/of/old/obs/__categories"), &context);
     assert_eq!(
         store.expect("a group").children("").expect("readable"),
@@ -210,7 +210,7 @@ fn zarr_stores_of_several_tables_are_opened() {
                     .iter()
                     .map(|(name, bytes)| (format!("{top}{name}"), bytes.clone()))
                     .collect();
-                // What macOS adds.
+                // macOS adds such an entry.
                 below.insert(format!("__MACOSX/{top}._{}", root.0), vec![0; 8]);
                 fs::write(&path, archive::zip(&below, form)).expect("a small file");
                 places.push(path);
@@ -244,7 +244,8 @@ fn shards_in_deflated_entries_are_read() {
         let path = dir.path().join(name).with_extension("zip");
         for form in [Form::Deflated, Form::Descriptors, Form::Zip64] {
             fs::write(&path, archive::zip(&entries(name), form)).expect("a small file");
-            // Kept where decoded chunks are; held one by one where nothing may be kept.
+            // The cache of decoded chunks keeps it; with an empty cache, readers hold one at a
+            // time.
             for cache_bytes in [64 << 20, 0] {
                 let context = IoContext::new(IoOptions::new().cache_bytes(cache_bytes));
                 let zipped = AnnDataFile::open_in(&path, &context).expect("the archive");

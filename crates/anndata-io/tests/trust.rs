@@ -1,4 +1,4 @@
-//! Zarr metadata is not taken on trust: what a reader does not know, it does not pass over.
+//! Zarr metadata is untrusted: a reader refuses members that it does not know.
 
 mod files;
 
@@ -24,7 +24,7 @@ impl Copy {
         Copy { path, _dir: dir }
     }
 
-    /// Changes a document of it.
+    /// Changes one of its documents.
     fn edit(&self, file: &str, change: impl FnOnce(&mut Value)) {
         let path = self.path.join(file);
         let text = fs::read(&path).expect("a document");
@@ -33,7 +33,7 @@ impl Copy {
         fs::write(&path, document.to_string()).expect("writable");
     }
 
-    /// Reads X, as far as to know its rows.
+    /// Opens X, and returns its number of rows.
     fn x(&self) -> Result<u64, Error> {
         let x = AnnDataFile::open(&self.path)?.layer(&LayerKey::X)?;
         Ok(x.expect("it has an X").n_rows())

@@ -8,7 +8,7 @@
 //!          ┌─────────────────────────────┴───────────┐
 //!       worker 1   …   worker n: each takes the next piece, of any element
 //!          └──────────────────┬──────────────────────┘
-//!                 a queue of what was found ─▶ run.rs ─▶ report.rs
+//!                   a queue of findings ─▶ run.rs ─▶ report.rs
 //! ```
 //!
 //! `members.rs` looks for names that lead nowhere, `names.rs` for names that repeat.

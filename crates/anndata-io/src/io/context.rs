@@ -1,5 +1,5 @@
-//! The shared state of all stores of a collection: a limited number of open files and a cache of
-//! decoded chunks with a budget.
+//! The shared state of all stores of a collection: a limited number of open files, and a cache of
+//! decoded chunks within a budget.
 
 use std::fs::File;
 use std::io;

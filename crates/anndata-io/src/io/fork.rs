@@ -2,7 +2,7 @@
 
 use once_cell::race::OnceBox;
 
-/// The process that made a value: no other process may touch what a lock of that value guards.
+/// The process that made a value: no other process may touch the state behind a lock of that value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Process {
     id: u32,
