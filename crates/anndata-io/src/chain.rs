@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-/// An error with its causes, each after a colon.
+/// Returns an error with its causes, each after a colon.
 ///
 /// ```
 /// use anndata_io::{Error, ErrorKind, chain};
@@ -17,15 +17,15 @@ pub fn chain<'a>(error: &'a (dyn Error + 'a)) -> Chain<'a> {
     Chain { error }
 }
 
-/// An error with its causes, for `Display`: what [`chain`] returns.
+/// An error with its causes, for `Display`; [`chain`] returns it.
 #[derive(Debug, Clone, Copy)]
 pub struct Chain<'a> {
     error: &'a (dyn Error + 'a),
 }
 
 impl<'a> Chain<'a> {
-    /// The message of the error, then those of its causes. Some errors of other crates write their
-    /// cause as well: a message that ends the one before it is left out.
+    /// Returns the message of the error, then those of its causes. Some errors of other crates
+    /// already contain their cause: a message that ends the one before it is left out.
     pub fn messages(self) -> impl Iterator<Item = String> + 'a {
         let errors = std::iter::successors(Some(self.error), |error| cause(*error));
         let mut above = None::<String>;
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn chain_tells_a_cause_once() {
+    fn chain_writes_a_cause_once() {
         let cause = Nested("bad checksum", Some(Box::new(Nested("bit 3", None))));
         let error = Nested("obs/a: bad checksum", Some(Box::new(cause)));
         assert_eq!(chain(&error).to_string(), "obs/a: bad checksum: bit 3");

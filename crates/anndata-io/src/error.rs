@@ -1,14 +1,13 @@
-//! What can go wrong: every error names the file, the element in it, what was expected and what
-//! was found.
+//! Errors: each names the file, the element in it, what was expected and what was found.
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A failure to open or read an AnnData file: where, and what.
+/// A failure to open or read an AnnData file, with its place and its kind.
 ///
-/// `Display` gives `file: element: what`. The cause, where there is one, is the
+/// `Display` writes `file: element: problem`. The cause, if there is one, is the
 /// [`source`](std::error::Error::source).
 #[derive(Debug, Clone)]
 pub struct Error {
@@ -17,7 +16,7 @@ pub struct Error {
     kind: Box<ErrorKind>,
 }
 
-/// What went wrong.
+/// The kind of a failure.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -27,31 +26,31 @@ pub enum ErrorKind {
     /// The path is a URL.
     #[error("remote paths are not supported yet: copy the file to a local disk first")]
     Remote,
-    /// The content is no AnnData store.
+    /// The content is not an AnnData store.
     #[error("not an AnnData store: expected {expected}, found {found}")]
     NotAnnData {
-        /// What an AnnData store would have there.
+        /// The expected content of an AnnData store.
         expected: String,
-        /// What is there.
+        /// The actual content.
         found: String,
     },
     /// The file is compressed as a whole.
     #[error("the file is gzip-compressed as a whole: decompress it first (gunzip)")]
     Gzipped,
-    /// The file ends before the place where it says that it ends.
+    /// The file ends before the place where it claims to end.
     #[error(
         "the file was cut short: expected {expected} bytes, found {found}: copy or download it again"
     )]
     CutShort {
-        /// Bytes that the file says it has.
+        /// The number of bytes that the file claims.
         expected: u64,
-        /// Bytes that it has.
+        /// The number of bytes that it has.
         found: u64,
     },
     /// The element does not exist.
     #[error("no such element{}", did_you_mean(nearest))]
     MissingElement {
-        /// An existing key that resembles the one asked for.
+        /// An existing key that resembles the requested one.
         nearest: Option<String>,
     },
     /// The format is valid, but this crate does not read it.
@@ -59,15 +58,15 @@ pub enum ErrorKind {
     Unsupported {
         /// The encoding, codec, type or layout.
         what: String,
-        /// What the user can do.
+        /// The advice to the user.
         way_out: &'static str,
     },
     /// The content contradicts itself or the format.
     #[error("expected {expected}, found {found}")]
     Invalid {
-        /// What a valid file would hold.
+        /// The expected content of a valid file.
         expected: String,
-        /// What this file holds.
+        /// The actual content of this file.
         found: String,
     },
     /// A chunk does not decode.
@@ -75,35 +74,35 @@ pub enum ErrorKind {
     Decode {
         /// Number of the chunk in the array's grid, row-major.
         chunk: u64,
-        /// What the decoder says.
+        /// The error of the decoder.
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
     /// The structure of the HDF5 file cannot be read.
     #[error("the HDF5 structure cannot be read")]
     Hdf5(#[source] Arc<dyn std::error::Error + Send + Sync>),
-    /// The operating system refused.
+    /// The operating system refused the read.
     #[error("cannot be read")]
     Io(#[source] Arc<io::Error>),
     /// The file is not the one that was opened.
     #[error("the file has changed since it was opened: open the collection again")]
     Changed,
-    /// The files were closed by the caller.
+    /// The caller closed the files.
     #[error("closed: open the collection again to read from it")]
     Closed,
     /// The request itself is wrong.
     #[error("{what} {index} is out of bounds for {len}")]
     OutOfBounds {
-        /// What was asked for: a row, a column.
+        /// The kind of thing requested: a row, a column.
         what: &'static str,
-        /// Its number.
+        /// The requested number.
         index: u64,
-        /// How many there are.
+        /// The number of such things that exist.
         len: u64,
     },
 }
 
 impl ErrorKind {
-    /// An [`Invalid`](ErrorKind::Invalid) of any texts.
+    /// Makes an [`Invalid`](ErrorKind::Invalid) from any texts.
     pub(crate) fn invalid(expected: impl Into<String>, found: impl Into<String>) -> ErrorKind {
         ErrorKind::Invalid {
             expected: expected.into(),
@@ -111,7 +110,7 @@ impl ErrorKind {
         }
     }
 
-    /// An [`Unsupported`](ErrorKind::Unsupported) of any text.
+    /// Makes an [`Unsupported`](ErrorKind::Unsupported) from any text.
     pub(crate) fn unsupported(what: impl Into<String>, way_out: &'static str) -> ErrorKind {
         ErrorKind::Unsupported {
             what: what.into(),
@@ -127,7 +126,7 @@ fn did_you_mean(name: &Option<String>) -> String {
 }
 
 impl Error {
-    /// An error at `element` of `file`; an empty element means the file as a whole.
+    /// Makes an error at `element` of `file`; an empty element means the whole file.
     pub fn new(file: impl AsRef<Path>, element: impl Into<String>, kind: ErrorKind) -> Self {
         Error {
             file: file.as_ref().to_owned(),
@@ -141,12 +140,12 @@ impl Error {
         &self.file
     }
 
-    /// The element in the file, such as `obs/cell_type`; empty for the file as a whole.
+    /// The element in the file, such as `obs/cell_type`; empty for the whole file.
     pub fn element(&self) -> &str {
         &self.element
     }
 
-    /// What went wrong.
+    /// The kind of the failure.
     pub fn kind(&self) -> &ErrorKind {
         &self.kind
     }
@@ -194,28 +193,28 @@ impl std::error::Error for Error {
     }
 }
 
-/// What an external link of HDF5 is called.
+/// The name of an HDF5 external link in errors.
 pub(crate) const LINK_ELSEWHERE: &str = "a link into another file";
 
-/// The way out of values of a type that is not read: anndata would write them again as they are.
+/// The advice for values of an unsupported type: anndata would write them again unchanged.
 pub(crate) const AS_NUMBERS: &str =
     "leave it out, or write it as integers, floats, booleans or texts";
 
-/// The way out of what this reader does not know, and which may be damage.
+/// The advice for content that this reader does not know, and which may be damage.
 pub(crate) const IF_READABLE: &str = "if a current anndata reads the file, let it write the file \
      again; otherwise the file is damaged: copy or download it again";
 
-/// The way out where zarrs may read what the default backend does not.
+/// The advice if zarrs may read what the default backend does not.
 pub(crate) const ZARRS_OR_REWRITE: &str = "open it with zarrs (feature zarrs, \
      ZarrBackend::PureThenZarrs), or read the store with software that knows it, and write it \
      again without it";
 
-/// The way out where the HDF5 C library reads what the default backend does not.
+/// The advice if the HDF5 C library reads what the default backend does not.
 pub(crate) const LIBRARY_OR_REWRITE: &str = "open it with the HDF5 C library (feature libhdf5, \
      Hdf5Backend::PureThenLibHdf5), or rewrite the file with a current anndata (read it, then \
      write it again)";
 
-/// The candidate that is nearest to `name` by edit distance, when it is near at all.
+/// Returns the candidate nearest to `name` by edit distance, if any is near.
 pub fn nearest_name<'a>(
     name: &str,
     candidates: impl IntoIterator<Item = &'a str>,
@@ -266,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn nearest_name_is_near() {
+    fn nearest_name_accepts_only_near_names() {
         assert_eq!(
             nearest_name("celltype", ["donor", "cell_type"]),
             Some("cell_type".into())

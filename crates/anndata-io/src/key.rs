@@ -9,14 +9,14 @@ use std::str::FromStr;
 pub enum LayerKey {
     /// `.X`
     X,
-    /// `.raw.X`, which has variables of its own.
+    /// `.raw.X`, which has its own variables.
     RawX,
     /// `.layers[name]`
     Layer(String),
 }
 
 impl LayerKey {
-    /// Path of the element in a store.
+    /// The path of the element in a store.
     pub fn element(&self) -> String {
         match self {
             LayerKey::X => "X".to_owned(),

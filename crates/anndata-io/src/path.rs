@@ -1,7 +1,7 @@
 //! Paths of elements in a store.
 
-/// The path of a member of a group: `obs/cell_type` for `cell_type` of `obs`. The root is the empty
-/// path.
+/// Returns the path of a member of a group: `obs/cell_type` for `cell_type` of `obs`. The root is
+/// the empty path.
 pub(crate) fn member(group: &str, name: &str) -> String {
     match group {
         "" => name.to_owned(),

@@ -1,4 +1,4 @@
-//! What tests of hostile files need beyond the public interface. No part of it.
+//! Helpers for tests of hostile files. Not part of the public interface.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -48,8 +48,8 @@ fn codec(number: u8) -> Codec {
     }
 }
 
-/// Decodes a chunk to `len` bytes, and once more as one of unknown length; `None` when the first
-/// is an error.
+/// Decodes a chunk to `len` bytes, and once more as a chunk of unknown length; `None` if the first
+/// fails.
 pub fn decode(codecs: &[u8], skip_mask: u32, raw: &[u8], len: usize) -> Option<Vec<u8>> {
     let pipeline = CodecPipeline::new(codecs.iter().copied().map(codec).collect());
     let mut scratch = Scratch::default();
@@ -77,7 +77,7 @@ pub fn read_rows(
     )
 }
 
-/// Where the chunks lie over which a checksum stands: file, place in it.
+/// Returns the places of the chunks that a checksum covers: file, range in it.
 ///
 /// # Errors
 /// When the index of a shard cannot be read.
@@ -98,7 +98,7 @@ pub fn checked_chunks(array: &Array) -> Result<Vec<(PathBuf, Range<u64>)>, Error
     Ok(places)
 }
 
-/// Bytes of a decoded chunk; 0 where that is not known.
+/// Bytes of a decoded chunk; 0 if unknown.
 pub fn chunk_bytes(array: &Array) -> u64 {
     let parts = array.parts();
     let item = match parts.record {

@@ -1,4 +1,4 @@
-//! One suite over every backend: the same AnnData object, whatever stores it, reads the same.
+//! One suite over every backend: the same AnnData object reads the same from any store.
 //!
 //! The stores are `base_a_*` of the fixtures, written by Python anndata; the values below are
 //! the ones that its generator defines.
@@ -69,7 +69,7 @@ fn labels(column: &Column) -> Vec<Option<String>> {
         .collect()
 }
 
-/// `X[i][j]`: columns 1 and 3 are zero, the others count on by a half or one.
+/// `X[i][j]`: columns 1 and 3 are zero, the others increase by a half or one.
 fn x(row: usize) -> [f64; 5] {
     let first = row as f64 * 2.5;
     [first + 0.5, 0.0, first + 1.5, 0.0, first + 2.5]
@@ -221,7 +221,7 @@ fn check(source: AnnDataSource) {
             .contains(&"X_pca".to_owned())
     );
 
-    // What was handed out outlives the file, until the context is closed.
+    // Matrices that were handed out outlive the file, until the context is closed.
     let path = file.path().to_owned();
     drop(file);
     assert_eq!(read(&matrix, &[0]), x(0));
@@ -245,7 +245,7 @@ fn fixture(name: &str) -> AnnDataSource {
 }
 
 #[test]
-fn memory_conforms() {
+fn memory_store_conforms() {
     check(memory().into());
 }
 
@@ -266,7 +266,7 @@ fn zarr_conforms() {
 }
 
 #[test]
-fn the_context_is_shared_and_its_clones_are_one() {
+fn context_is_shared_by_its_clones() {
     let context = IoContext::default();
     let clone = context.clone();
     let AnnDataSource::Path(path) = fixture("base_a_csr.h5ad") else {

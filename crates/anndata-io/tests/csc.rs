@@ -1,4 +1,4 @@
-//! Matrices stored by column give the rows of the same matrix stored by row.
+//! Matrices stored by column return the same rows as those stored by row.
 
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,7 +35,8 @@ fn read(matrix: &MatrixSource, rows: &[u64]) -> Rows {
 /// Elements as row, column, value.
 type Triplets = Vec<(u32, u32, i16)>;
 
-/// Pointers, indices and values by the first number of each element; order within one is kept.
+/// Pointers, indices and values, grouped by the first number of each element; the order within a
+/// group is kept.
 fn compressed(n_major: usize, elements: &[(u32, u32, i16)]) -> (Vec<i64>, Vec<i32>, Vec<i16>) {
     let mut sorted = elements.to_vec();
     sorted.sort_by_key(|&(major, ..)| major);
@@ -52,7 +53,7 @@ fn names(n: usize) -> Vec<String> {
     (0..n).map(|i| i.to_string()).collect()
 }
 
-/// One file with the matrix as X by column, and by row as a layer.
+/// One store with the matrix as X by column, and by row as a layer.
 fn store(n_rows: usize, n_columns: usize, elements: &Triplets) -> MemoryStore {
     let (obs, var) = (names(n_rows), names(n_columns));
     let refs = |names: &[String]| -> Vec<&'static str> {
@@ -87,11 +88,11 @@ fn matrix(file: &AnnDataFile, key: LayerKey) -> MatrixSource {
 
 proptest! {
     #[test]
-    fn columns_turned_are_the_rows(
+    fn csc_columns_turn_into_the_rows(
         (n_rows, n_columns, elements) in (0usize..40, 0usize..20).prop_flat_map(|(n_rows, n_columns)| {
             let row = 0..n_rows.max(1) as u32;
             let column = 0..n_columns.max(1) as u32;
-            // Explicit zeros and repeated elements among them.
+            // Includes explicit zeros and repeated elements.
             let element = (row, column, -3i16..4);
             let most = if n_rows == 0 || n_columns == 0 { 0 } else { 300 };
             (Just(n_rows), Just(n_columns), prop::collection::vec(element, 0..=most))
@@ -130,8 +131,8 @@ fn elements(n: u64, n_rows: u64, n_columns: u64) -> Triplets {
 }
 
 #[test]
-fn many_blocks_through_a_file_are_the_rows() {
-    // More elements than one block of rows has.
+fn csc_blocks_through_a_file_are_the_rows() {
+    // More elements than fit one block of rows.
     let store = store(3000, 40, &elements(2_500_000, 3000, 40));
     let (file, _context) = open(&store, 0);
     let by_column = matrix(&file, LayerKey::X);
@@ -151,7 +152,7 @@ fn many_blocks_through_a_file_are_the_rows() {
 }
 
 #[test]
-fn threads_turn_it_once() {
+fn csc_is_turned_once_by_many_threads() {
     let store =
         store(500, 40, &elements(20_000, 500, 40)).chunked(NonZeroU64::new(100).expect("not 0"));
     let (file, context) = open(&store, 1 << 20);
@@ -171,7 +172,7 @@ fn threads_turn_it_once() {
         }
     });
     assert_eq!(turned.into_inner(), 1);
-    // Row numbers are read twice, values once; row pointers were read when it was opened.
+    // Row numbers are read twice, values once; row pointers were read at opening.
     let n_pointers = 41u64.div_ceil(100) + 501u64.div_ceil(100);
     assert!(
         context.decoded_chunks() <= 200 * 3 + n_pointers,
@@ -181,7 +182,7 @@ fn threads_turn_it_once() {
 }
 
 #[test]
-fn a_row_that_does_not_exist_is_named() {
+fn csc_error_names_a_missing_row() {
     let store = MemoryStore::new("cells")
         .dataframe("obs", &["a", "b"])
         .dataframe("var", &["x"])

@@ -1,5 +1,5 @@
-//! What HDF5 files may hold beside the common: types that are read as others, messages that objects
-//! share, and names that are no text. The files are written by `fixtures/generate/hdf5_layouts.py`.
+//! Unusual content of HDF5 files: types that are converted when read, messages that objects share,
+//! and names that are not text. `fixtures/generate/hdf5_layouts.py` writes the files.
 
 use std::path::Path;
 
@@ -30,11 +30,11 @@ fn floats_of_other_layouts_are_converted() {
         ("wide32", DType::F64, 20),
         ("wide64", DType::F64, 48),
     ] {
-        // Bits 0101..., as many as the mantissa has, behind the leading one.
+        // Bits 0101..., to the length of the mantissa, behind the leading one.
         let bits = 0x5A5A_5A5A_5A5A_5A5A_5A5A_5A5A_5A5Au128;
         let kept = if name == "x87" { 64 } else { digits };
         let mantissa = bits >> (112 - kept) >> 1;
-        // Rounded to 64 bits first, which loses nothing that a float64 has.
+        // Rounding to 64 bits first loses nothing that a float64 holds.
         let fraction = (mantissa as f64) / 2f64.powi(digits);
         let numbers = (-4..5).map(|exponent| (1.0 + fraction) * 2f64.powi(exponent));
         let mut expected: Vec<f64> = numbers.collect();
@@ -112,7 +112,7 @@ fn whole_floats_of_attributes_are_integers() {
 }
 
 #[test]
-fn a_named_type_is_no_element() {
+fn named_type_is_not_an_element() {
     let store = open("types_uncommon.h5");
     assert_eq!(store.node("named_type").expect("readable"), None);
     let names = store.children("").expect("readable");
@@ -145,7 +145,7 @@ fn shared_messages_are_followed() {
 }
 
 #[test]
-fn a_damaged_table_of_shared_messages_is_an_error() {
+fn shared_message_table_with_damage_is_an_error() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/hdf5/shared_v110.h5");
     let bytes = std::fs::read(path).expect("a fixture");
     let table = bytes.windows(4).position(|part| part == b"SMTB");
@@ -168,7 +168,7 @@ fn names_in_another_encoding_hide_no_other() {
         for (group, count) in [("few", 2), ("many", 30)] {
             let mut names = store.children(group).expect("readable");
             names.sort_unstable();
-            // A link to such a name is no text either.
+            // The name of a link to such a name is not text either.
             let mut expected: Vec<String> = (0..count).map(|i| format!("member {i}")).collect();
             expected.push("to member".to_owned());
             expected.sort_unstable();
@@ -205,7 +205,7 @@ fn damaged_headers_hide_no_other() {
         let file = tempfile::NamedTempFile::new().expect("a temporary file");
         std::fs::write(file.path(), bytes).expect("room for a file");
         let store = Store::open(file.path(), &IoContext::default()).expect("its head is fine");
-        // The root's, or the group's own.
+        // The damage hit the root's header, or the group's own.
         let Ok(names) = store.children("many") else {
             continue;
         };
@@ -228,9 +228,9 @@ fn damaged_headers_hide_no_other() {
     assert_eq!(n_damaged, 31);
 }
 
-/// A column whose name was damaged where the group has it, and where the attribute lists it.
+/// A column whose name was damaged: once in the group, once in the attribute that lists it.
 #[test]
-fn a_check_names_what_cannot_be_asked_for() {
+fn check_reports_members_that_cannot_be_named() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/stores/base_a_csr.h5ad");
     let bytes = std::fs::read(path).expect("a fixture");
     let places = bytes.windows(6).enumerate();

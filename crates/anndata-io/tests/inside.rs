@@ -73,7 +73,7 @@ fn counting(start: u64, n_genes: u64) -> Vec<Vec<f64>> {
 }
 
 #[test]
-fn a_table_inside_an_hdf5_file() {
+fn table_inside_an_hdf5_file_is_opened() {
     for (inner, start, n_genes) in [
         ("mod/rna", 0, 4),
         ("mod/atac", 100, 2),
@@ -91,7 +91,7 @@ fn a_table_inside_an_hdf5_file() {
 }
 
 #[test]
-fn two_tables_of_a_file_share_a_context() {
+fn tables_of_one_file_share_a_context() {
     let context = IoContext::new(IoOptions::new().max_open_files(1).cache_bytes(1 << 20));
     let open = |inner: &str| AnnDataFile::open_in(tables().join(inner), &context).expect("a table");
     let (rna, atac) = (open("rna"), open("atac"));
@@ -103,7 +103,7 @@ fn two_tables_of_a_file_share_a_context() {
 }
 
 #[test]
-fn a_reference_within_a_table_leads_below_it() {
+fn reference_within_a_table_leads_below_it() {
     let context = IoContext::default();
     let store = Store::open(&tables().join("archive/of/old"), &context).expect("a group");
     let found = store.attribute("obs/kind", "categories").expect("readable");
@@ -111,7 +111,7 @@ fn a_reference_within_a_table_leads_below_it() {
         found,
         Some(Attribute::Reference("obs/__categories/kind".to_owned()))
     );
-    // From a group that does not hold what is referred to, too.
+    // A group that does not contain the target of a reference opens too.
     let store = Store::open(&tables().join("archive/of/old/obs/__categories"), &context);
     assert_eq!(
         store.expect("a group").children("").expect("readable"),
@@ -120,7 +120,7 @@ fn a_reference_within_a_table_leads_below_it() {
 }
 
 #[test]
-fn errors_name_the_path_of_the_table() {
+fn error_names_the_path_of_the_table() {
     let file = AnnDataFile::open(tables().join("rna")).expect("a table");
     let error = file
         .layer(&LayerKey::Layer("none".into()))
@@ -138,7 +138,7 @@ fn errors_name_the_path_of_the_table() {
 }
 
 #[test]
-fn what_is_not_there_is_named() {
+fn missing_table_is_named() {
     let kind = |path: &Path| {
         let error = AnnDataFile::open(path).expect_err("no table");
         (error.to_string(), error.kind().clone())
@@ -177,7 +177,7 @@ fn entries(name: &str) -> Entries {
 }
 
 #[test]
-fn zarr_stores_of_several_tables() {
+fn zarr_stores_of_several_tables_are_opened() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     for (version, root) in [
         ("v2", (".zgroup", r#"{"zarr_format": 2}"#)),
@@ -210,7 +210,7 @@ fn zarr_stores_of_several_tables() {
                     .iter()
                     .map(|(name, bytes)| (format!("{top}{name}"), bytes.clone()))
                     .collect();
-                // What macOS adds.
+                // macOS adds such an entry.
                 below.insert(format!("__MACOSX/{top}._{}", root.0), vec![0; 8]);
                 fs::write(&path, archive::zip(&below, form)).expect("a small file");
                 places.push(path);
@@ -237,14 +237,15 @@ fn zarr_stores_of_several_tables() {
 }
 
 #[test]
-fn shards_in_deflated_entries() {
+fn shards_in_deflated_entries_are_read() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     for name in ["now_a_v3.zarr", "now_b_v3.zarr"] {
         let whole = AnnDataFile::open(stores().join(name)).expect("the folder");
         let path = dir.path().join(name).with_extension("zip");
         for form in [Form::Deflated, Form::Descriptors, Form::Zip64] {
             fs::write(&path, archive::zip(&entries(name), form)).expect("a small file");
-            // Kept where decoded chunks are; held one by one where nothing may be kept.
+            // The cache of decoded chunks keeps it; with an empty cache, readers hold one at a
+            // time.
             for cache_bytes in [64 << 20, 0] {
                 let context = IoContext::new(IoOptions::new().cache_bytes(cache_bytes));
                 let zipped = AnnDataFile::open_in(&path, &context).expect("the archive");
@@ -259,7 +260,7 @@ fn shards_in_deflated_entries() {
 }
 
 #[test]
-fn an_entry_that_is_not_what_it_claims_is_an_error() {
+fn zip_entry_with_false_claims_is_an_error() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let path = dir.path().join("a.zip");
     for form in [Form::Bomb, Form::WrongSum, Form::WrongLength] {
@@ -270,7 +271,7 @@ fn an_entry_that_is_not_what_it_claims_is_an_error() {
 }
 
 #[test]
-fn archives_of_something_else_are_named() {
+fn archives_of_other_content_are_described() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let path = dir.path().join("a.zip");
     let of = |names: &[&str]| {

@@ -1,4 +1,5 @@
-//! The C library's backend gives what the default one gives, and reads what that one refuses.
+//! The C library's backend reads the same as the default one, and also the files that that one
+//! refuses.
 #![cfg(feature = "libhdf5")]
 
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ fn context(hdf5: Hdf5Backend) -> IoContext {
     IoContext::new(IoOptions::new().hdf5(hdf5))
 }
 
-/// Everything that comes, as it comes.
+/// All rows, in the form and order in which they arrive.
 #[derive(Default, PartialEq, Debug)]
 struct Rows(Vec<(usize, usize, Vec<u32>, Vec<f64>)>);
 
@@ -45,7 +46,7 @@ fn read(matrix: &MatrixSource) -> Vec<(usize, usize, Vec<u32>, String)> {
 }
 
 #[test]
-fn both_backends_give_the_same_anndata() {
+fn backends_read_the_same_anndata() {
     let mut n_compared = 0;
     for entry in std::fs::read_dir(fixtures().join("stores")).expect("they are committed") {
         let path = entry.expect("readable").path();
@@ -54,7 +55,7 @@ fn both_backends_give_the_same_anndata() {
         }
         let open = |backend| AnnDataFile::open_in(&path, &context(backend));
         let pure = open(Hdf5Backend::Pure).expect("a fixture");
-        // Filters that the library lacks are refused by it.
+        // The library refuses filters that it lacks.
         let library = match open(Hdf5Backend::LibHdf5) {
             Err(error) if matches!(error.kind(), ErrorKind::Unsupported { .. }) => continue,
             library => library.expect("a fixture"),
@@ -94,7 +95,7 @@ fn both_backends_give_the_same_anndata() {
 }
 
 #[test]
-fn what_the_default_backend_refuses_is_read() {
+fn library_reads_what_the_default_backend_refuses() {
     let path = fixtures().join("hdf5/refused_virtual.h5");
     let open = |backend| Store::open(&path, &context(backend)).expect("HDF5");
     let pure = open(Hdf5Backend::Pure);
@@ -130,7 +131,7 @@ __attribute__((constructor)) static void mark(void) {
 }
 "#;
 
-/// Reads a file whose filter only a plugin would have. Only as a child of the test below.
+/// Reads a file whose filter only a plugin would have. Runs only as a child of the test below.
 #[test]
 #[ignore = "a child process of another test"]
 fn plugin_worker() {
@@ -142,7 +143,7 @@ fn plugin_worker() {
 }
 
 #[test]
-fn the_c_library_loads_no_plugins() {
+fn c_library_loads_no_plugins() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let at = |name: &str| dir.path().join(name);
     std::fs::write(at("plugin.c"), PLUGIN).expect("room");
@@ -170,10 +171,10 @@ fn the_c_library_loads_no_plugins() {
     }
 }
 
-/// The wait status of a child that runs `body`, or nothing when it returned true.
+/// The wait status of a child that runs `body`; `None` if it returned true.
 fn in_child(body: impl FnOnce() -> bool) -> Option<i32> {
-    // SAFETY: the child allocates, which glibc allows after a fork, and leaves by `_exit`. That the crate's own code
-    // takes no lock of another thread is what the test is for.
+    // SAFETY: the child allocates, which glibc allows after a fork, and leaves by `_exit`. The test
+    // checks that the crate's own code takes no lock of another thread.
     match unsafe { libc::fork() } {
         -1 => panic!("cannot fork: {}", std::io::Error::last_os_error()),
         0 => {
@@ -193,7 +194,7 @@ fn in_child(body: impl FnOnce() -> bool) -> Option<i32> {
 }
 
 #[test]
-fn the_c_library_is_an_error_in_a_forked_child_and_never_hangs() {
+fn c_library_is_an_error_in_a_forked_child_and_never_hangs() {
     let path = fixtures().join("hdf5/refused_virtual.h5");
     let context = context(Hdf5Backend::LibHdf5);
     let open = || {
@@ -205,7 +206,8 @@ fn the_c_library_is_an_error_in_a_forked_child_and_never_hangs() {
     let is_refused = |error: anndata_io::Error| {
         matches!(error.kind(), ErrorKind::Unsupported { .. }) && error.to_string().contains("fork")
     };
-    // Opened beforehand: between the forks, only the other thread takes the library's lock, and mostly holds it.
+    // Opened beforehand: between the forks, only the other thread takes the library's lock, and
+    // holds it most of the time.
     let opened: Vec<(Store, Array)> = (0..50).map(|_| open()).collect();
     let done = AtomicBool::new(false);
     let failures: Vec<i32> = std::thread::scope(|threads| {

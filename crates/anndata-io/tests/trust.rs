@@ -1,4 +1,4 @@
-//! Zarr metadata is not taken on trust: what a reader does not know, it does not pass over.
+//! Zarr metadata is untrusted: a reader refuses members that it does not know.
 
 mod files;
 
@@ -24,7 +24,7 @@ impl Copy {
         Copy { path, _dir: dir }
     }
 
-    /// Changes a document of it.
+    /// Changes one of its documents.
     fn edit(&self, file: &str, change: impl FnOnce(&mut Value)) {
         let path = self.path.join(file);
         let text = fs::read(&path).expect("a document");
@@ -33,7 +33,7 @@ impl Copy {
         fs::write(&path, document.to_string()).expect("writable");
     }
 
-    /// Reads X, as far as to know its rows.
+    /// Opens X, and returns its number of rows.
     fn x(&self) -> Result<u64, Error> {
         let x = AnnDataFile::open(&self.path)?.layer(&LayerKey::X)?;
         Ok(x.expect("it has an X").n_rows())
@@ -41,7 +41,7 @@ impl Copy {
 }
 
 #[test]
-fn unknown_members_of_a_group_or_array() {
+fn unknown_members_of_a_group_or_array_are_refused_unless_ignorable() {
     for (file, element) in [
         ("zarr.json", ""),
         ("X/zarr.json", "X"),
@@ -69,7 +69,7 @@ fn unknown_members_of_a_group_or_array() {
 }
 
 #[test]
-fn unknown_members_in_consolidated_metadata() {
+fn unknown_members_in_consolidated_metadata_are_refused_unless_ignorable() {
     let with = |extra: Value| {
         let copy = Copy::of("base_a_dense_v3.zarr");
         let array = fs::read(copy.path.join("X/zarr.json")).expect("a document");
@@ -89,7 +89,7 @@ fn unknown_members_in_consolidated_metadata() {
 }
 
 #[test]
-fn a_fill_value_of_another_type() {
+fn fill_value_of_another_type_is_an_error() {
     for name in ["base_a_dense_v2.zarr", "base_a_dense_v3.zarr"] {
         let file = if name.contains("v2") {
             "X/.zarray"
@@ -120,7 +120,7 @@ fn a_fill_value_of_another_type() {
 }
 
 #[test]
-fn a_fill_value_is_what_never_written_chunks_hold() {
+fn fill_value_fills_chunks_that_were_never_written() {
     let copy = Copy::of("base_a_dense_v3.zarr");
     copy.edit("X/zarr.json", |document| {
         document["fill_value"] = json!("0x7fc00001")
@@ -146,7 +146,7 @@ fn a_fill_value_is_what_never_written_chunks_hold() {
 }
 
 #[test]
-fn what_is_neither_file_nor_folder_is_not_opened() {
+fn path_of_neither_file_nor_folder_is_not_opened() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let pipe = dir.path().join("pipe.h5ad");
     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;

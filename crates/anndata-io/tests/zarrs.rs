@@ -1,4 +1,4 @@
-//! zarrs reads what the default backend refuses, and says no where it must not go on.
+//! zarrs reads arrays that the default backend refuses, and refuses where it must not go on.
 #![cfg(feature = "zarrs")]
 
 use std::path::{Path, PathBuf};
@@ -62,7 +62,7 @@ fn zarrs_reads_refused_arrays_as_their_plain_twins() {
     assert!(n_read > 25, "only {n_read} arrays");
 }
 
-/// Everything that comes, as it comes.
+/// All rows, in the form and order in which they arrive.
 #[derive(Default, PartialEq, Debug)]
 struct Rows(Vec<(usize, usize, Vec<u32>, Vec<f64>)>);
 
@@ -155,9 +155,9 @@ fn read_in(dir: &Path, element: &str) -> Result<String, anndata_io::Error> {
 }
 
 #[test]
-fn zarrs_is_asked_for_no_more_than_stored_bytes_can_hold() {
+fn zarrs_reads_no_more_than_stored_bytes_can_hold() {
     let claims: [(&str, &[(&str, &str)]); 4] = [
-        // A chunk of 2^46 elements, 2^48 of them in the array.
+        // A chunk of 2^46 elements, in an array of 2^48.
         (
             "pcodec_f8",
             &[
@@ -173,12 +173,12 @@ fn zarrs_is_asked_for_no_more_than_stored_bytes_can_hold() {
                 ("\"chunk_shape\":[24]", "\"chunk_shape\":[13194139533312]"),
             ],
         ),
-        // A shape that cannot be counted.
+        // A shape whose elements cannot be counted.
         (
             "pcodec_f8",
             &[("\"shape\":[37]", "\"shape\":[18446744073709551615]")],
         ),
-        // A chunk without extent.
+        // A chunk of extent 0.
         (
             "pcodec_f8",
             &[("\"chunk_shape\":[10]", "\"chunk_shape\":[0]")],
@@ -198,7 +198,7 @@ fn zarrs_is_asked_for_no_more_than_stored_bytes_can_hold() {
 }
 
 #[test]
-fn zarrs_finds_damaged_chunks() {
+fn zarrs_reports_damaged_chunks() {
     let dir = copy("refused_v3.zarr");
     for (element, chunk) in [
         ("pcodec_f8", "c/0"),
@@ -208,7 +208,7 @@ fn zarrs_finds_damaged_chunks() {
     ] {
         let path = dir.path().join(element).join(chunk);
         let bytes = std::fs::read(&path).expect("a chunk");
-        // An index that leads out of the shard, or whose sums overflow; noise; nothing at all.
+        // An index that leads out of the shard, or whose sums overflow; noise; an empty file.
         let mut far = bytes.clone();
         let end = far.len().saturating_sub(4);
         far[end.saturating_sub(16)..end].fill(0xfe);
@@ -226,7 +226,7 @@ fn zarrs_finds_damaged_chunks() {
 }
 
 #[test]
-fn zarrs_takes_no_file_that_is_gone_for_a_fill_value() {
+fn zarrs_reports_a_lost_file_instead_of_its_fill_value() {
     let dir = copy("refused_v3.zarr");
     let store = Store::open(dir.path(), &context(ZarrBackend::Zarrs)).expect("a group");
     let array = store.array("pcodec_f8").expect("metadata");

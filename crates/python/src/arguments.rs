@@ -1,4 +1,4 @@
-//! Arguments as the package's Python half hands them over, one form each.
+//! Arguments in the one form in which the package's Python half passes them.
 
 use mapped_anndata::io::ByteSize;
 use mapped_anndata::{DType, FilterValue, LabelMatch, MappedCollectionBuilder, MatrixFormat};
@@ -16,7 +16,7 @@ pub(crate) enum Encode {
     Keys(Vec<String>),
 }
 
-/// `unknown_label`: one for each key, or one for all.
+/// `unknown_label`: one per key, or one for all.
 #[derive(FromPyObject)]
 pub(crate) enum Unknown<'py> {
     Keys(Vec<(String, Bound<'py, PyAny>)>),
@@ -26,7 +26,7 @@ pub(crate) enum Unknown<'py> {
 /// `obs_filter`: columns and the values that they may have.
 pub(crate) type Filter<'py> = Vec<(String, Vec<Bound<'py, PyAny>>)>;
 
-/// The element type of a name; `TypeError` otherwise, as numpy has it.
+/// Returns the element type of a name; otherwise raises `TypeError`, as numpy does.
 pub(crate) fn dtype(name: Option<&str>) -> PyResult<Option<DType>> {
     let parse = |name: &str| {
         name.parse()
@@ -35,7 +35,7 @@ pub(crate) fn dtype(name: Option<&str>) -> PyResult<Option<DType>> {
     name.map(parse).transpose()
 }
 
-/// The layout of a name.
+/// Returns the layout of a name.
 pub(crate) fn output(name: &str) -> PyResult<MatrixFormat> {
     match name {
         "dense" => Ok(MatrixFormat::Dense),
@@ -46,7 +46,7 @@ pub(crate) fn output(name: &str) -> PyResult<MatrixFormat> {
     }
 }
 
-/// An index as Python objects give it; one beyond 64 bits is out of bounds like any other.
+/// Converts an index from a Python object; an index beyond 64 bits is out of bounds like any other.
 pub(crate) fn index_of(index: &Bound<'_, PyAny>, n_obs: usize) -> PyResult<i64> {
     index.extract::<i64>().map_err(|error| {
         if error.is_instance_of::<PyOverflowError>(index.py()) {
@@ -59,14 +59,15 @@ pub(crate) fn index_of(index: &Bound<'_, PyAny>, n_obs: usize) -> PyResult<i64> 
     })
 }
 
-/// The number of bytes that a text such as `1 GiB` means; `None` when it means none.
+/// Returns the number of bytes that a text such as `1 GiB` means; `None` if it is not a size.
 #[pyfunction]
 pub(crate) fn byte_size(text: &str) -> Option<u64> {
     text.parse().ok().map(|ByteSize(bytes)| bytes)
 }
 
-/// The row numbers, none negative, of a list or tuple of plain integers that are all in bounds:
-/// what is asked for most. `None` for everything else, which the Python half converts or refuses.
+/// Returns the non-negative row numbers of a list or tuple of plain integers that are all in
+/// bounds: the most common request. `None` for everything else, which the Python half converts or
+/// refuses.
 #[pyfunction]
 pub(crate) fn row_numbers<'py>(
     value: &Bound<'py, PyAny>,
@@ -74,7 +75,7 @@ pub(crate) fn row_numbers<'py>(
 ) -> Option<Bound<'py, PyArray1<i64>>> {
     let n_obs = i64::try_from(n_obs).ok()?;
     let number = |item: Bound<'py, PyAny>| {
-        // A boolean is an instance of a subclass.
+        // A boolean is an instance of a subclass of int.
         let row = item.cast_exact::<PyInt>().ok()?.extract::<i64>().ok()?;
         let row = if row < 0 { row + n_obs } else { row };
         (0..n_obs).contains(&row).then_some(row)

@@ -8,8 +8,8 @@ use numpy::npyffi::{self, PY_ARRAY_API, npy_intp};
 use numpy::{PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
-/// What arrays view, kept until the last of them is gone. Nothing looks into it: what numpy
-/// writes there is nobody else's concern.
+/// The owner of the memory that arrays view, kept until the last of them is gone. No Rust code
+/// reads that memory again, so numpy may write to it.
 #[pyclass(frozen)]
 pub(crate) struct Owner {
     _kept: Box<dyn Any + Send + Sync>,
@@ -25,7 +25,7 @@ impl Owner {
     }
 }
 
-/// A place in memory with the type and the shape of what is there, row-major.
+/// A place in memory, with the type and shape of its elements, row-major.
 #[derive(Debug, Clone)]
 pub(crate) struct View {
     pub(crate) dtype: DType,
@@ -34,7 +34,7 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// The elements of a vector, which stays where it is when its owner moves.
+    /// Views the elements of a vector, which stays in place when its owner moves.
     pub(crate) fn of_values(values: &mut Values, shape: Vec<usize>) -> View {
         let dtype = values.dtype();
         let data = with_dtype!(dtype, T => {
@@ -45,7 +45,7 @@ impl View {
         View { dtype, shape, data }
     }
 
-    /// The elements of a vector of one dimension.
+    /// Views the elements of a vector in one dimension.
     pub(crate) fn of_vec<T>(dtype: DType, elements: &mut Vec<T>) -> View {
         debug_assert_eq!(dtype.size(), size_of::<T>());
         View {
@@ -55,7 +55,7 @@ impl View {
         }
     }
 
-    /// Row `row` of this view, which has that many.
+    /// Returns row `row` of this view, which has at least `row + 1` rows.
     pub(crate) fn row(&self, row: usize) -> View {
         assert!(row < self.shape[0], "row {row} of {}", self.shape[0]);
         let shape = self.shape[1..].to_vec();
@@ -68,11 +68,11 @@ impl View {
         }
     }
 
-    /// A numpy array that views this place and keeps the owner alive.
+    /// Returns a numpy array that views this place and keeps the owner alive.
     ///
     /// # Safety
-    /// The place must lie in vectors that `owner` keeps, and that nothing else reads, writes,
-    /// grows or takes while it does.
+    /// The place must lie in vectors that `owner` keeps, and that nothing else reads, writes, grows
+    /// or takes while it does.
     pub(crate) unsafe fn array<'py>(
         &self,
         owner: &Bound<'py, Owner>,
@@ -80,8 +80,8 @@ impl View {
         let py = owner.py();
         let mut dims: Vec<npy_intp> = self.shape.iter().map(|&n| n as npy_intp).collect();
         // SAFETY: `descr` is a new reference that the call takes, `dims` has `nd` entries, and
-        // without strides numpy takes the place for row-major, as it is. That the place stays
-        // valid is what the caller promises; the owner becomes the base of the array.
+        // without strides numpy assumes the row-major order that the place has. The caller promises
+        // that the place stays valid; the owner becomes the base of the array.
         unsafe {
             let array = PY_ARRAY_API.PyArray_NewFromDescr(
                 py,
@@ -104,7 +104,7 @@ impl View {
     }
 }
 
-/// An array of its own memory: the elements of a vector, not copied.
+/// Returns an array that owns its memory: the elements of a vector, not copied.
 pub(crate) fn from_values<'py>(
     py: Python<'py>,
     mut values: Values,
@@ -112,17 +112,17 @@ pub(crate) fn from_values<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let view = View::of_values(&mut values, shape);
     let owner = Owner::new(py, values)?;
-    // SAFETY: the owner has the vector, and looks at it no more.
+    // SAFETY: the owner has the vector, and never reads it again.
     unsafe { view.array(&owner) }
 }
 
-/// Where the elements of an array lie.
+/// Returns the address of the elements of an array.
 pub(crate) fn data(array: &Bound<'_, PyUntypedArray>) -> *const u8 {
-    // SAFETY: the pointer is that of a live array object, of which one field is read.
+    // SAFETY: the pointer is that of a live array object, and only one of its fields is read.
     unsafe { (*array.as_array_ptr()).fields.data.cast_const().cast() }
 }
 
-/// numpy's description of a type.
+/// Returns numpy's description of a type.
 fn descr(py: Python<'_>, dtype: DType) -> Bound<'_, PyArrayDescr> {
     match dtype {
         DType::Bool => numpy::dtype::<bool>(py),
@@ -140,7 +140,7 @@ fn descr(py: Python<'_>, dtype: DType) -> Bound<'_, PyArrayDescr> {
     }
 }
 
-/// A numpy scalar of a type.
+/// Returns a numpy scalar of a type.
 pub(crate) fn scalar(
     py: Python<'_>,
     dtype: DType,

@@ -10,12 +10,12 @@ use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use crate::arrays::{Owner, View, data, scalar};
 use crate::item::{STORE, nan};
 
-/// The key of a batch that tells each row's number in its store's file.
+/// The key of a batch for each row's number in its store's file.
 const ROW: &str = "_row_idx";
-/// What is added to the key of a column of numbers for the array that tells which are there.
+/// The suffix of the key of a column of numbers, for the array that marks which numbers are there.
 const VALID: &str = "_valid";
 
-/// Where the parts of a batch lie.
+/// The place of a part of a batch.
 enum Part {
     Dense(View),
     Csr {
@@ -41,8 +41,8 @@ fn of_indices(indices: &mut CsrIndex) -> View {
     }
 }
 
-/// Where everything lies, by key: matrices, then obs. `copy` keeps the small columns at hand too,
-/// for those who look at single values.
+/// Returns the place of every part, by key: matrices, then obs. `copy` also keeps the small columns
+/// at hand, for reads of single values.
 fn parts(batch: &mut Batch, copy: bool) -> Vec<(String, Part)> {
     let mut parts = Vec::with_capacity(batch.matrices.len() + batch.obs.len());
     for (key, matrix) in &mut batch.matrices {
@@ -92,9 +92,9 @@ fn parts(batch: &mut Batch, copy: bool) -> Vec<(String, Part)> {
     parts
 }
 
-/// A batch as a dict. Arrays view the batch's own memory, which goes back to its pool when the
-/// last of them is gone; a sparse matrix is a tuple `(data, indices, indptr, shape)`, texts are a
-/// list. `store_idx` and `row_idx` come first, as int64.
+/// Returns a batch as a dict. Arrays view the batch's own memory, which returns to its pool when
+/// the last of them is gone. A sparse matrix is a tuple `(data, indices, indptr, shape)`; texts are
+/// a list. `store_idx` and `row_idx` come first, as int64.
 pub(crate) fn to_dict(py: Python<'_>, mut batch: Batch) -> PyResult<Bound<'_, PyDict>> {
     let dict = located(py, &batch)?;
     let parts = parts(&mut batch, false);
@@ -118,8 +118,8 @@ fn located<'py>(py: Python<'py>, batch: &Batch) -> PyResult<Bound<'py, PyDict>> 
     Ok(dict)
 }
 
-/// Puts a part into the dict of its batch. `owner` has the batch, whose vectors nobody touches any
-/// more: that is what makes the views below sound.
+/// Puts a part into the dict of its batch. `owner` has the batch, and nothing else touches its
+/// vectors any more: this makes the views below sound.
 fn set(dict: &Bound<'_, PyDict>, key: &str, part: &Part, owner: &Bound<'_, Owner>) -> PyResult<()> {
     let py = dict.py();
     // SAFETY: all views are of vectors of the batch that the owner has.
@@ -148,10 +148,10 @@ fn set(dict: &Bound<'_, PyDict>, key: &str, part: &Part, owner: &Bound<'_, Owner
     }
 }
 
-/// The rows of a dense batch as items whose arrays view it, and the batch as a dict.
+/// Returns the rows of a dense batch as items whose arrays view it, and the batch as a dict.
 ///
-/// Only for a collection that [is uniform](mapped_anndata::MappedCollection::is_uniform): there
-/// the items are those that would be read one by one.
+/// Only for a collection that [is uniform](mapped_anndata::MappedCollection::is_uniform): there the
+/// items equal those that would be read one by one.
 pub(crate) fn to_items<'py>(
     py: Python<'py>,
     mut batch: Batch,
@@ -207,8 +207,8 @@ pub(crate) fn to_items<'py>(
     Ok((PyList::new(py, items)?, block))
 }
 
-/// Whether the rows of an array are, one after the other, what the items have under a key: the
-/// same places in memory, so that the array may stand for them.
+/// Whether the rows of an array are, in order, the values of the items under a key: the same places
+/// in memory, so that the array may replace them.
 #[pyfunction]
 pub(crate) fn rows_of(
     block: &Bound<'_, PyUntypedArray>,
@@ -239,7 +239,7 @@ pub(crate) fn rows_of(
     Ok(true)
 }
 
-/// A tuple of an array of int64 for each store.
+/// Returns a tuple of one int64 array per store.
 pub(crate) fn per_store<'py>(
     py: Python<'py>,
     arrays: Vec<Vec<i64>>,

@@ -1,4 +1,4 @@
-//! The collection, as the package's Python half drives it.
+//! The collection, as the package's Python half uses it.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -24,14 +24,14 @@ use crate::{batch, item};
 #[derive(Debug)]
 pub(crate) struct Collection {
     cells: MappedCollection,
-    /// The number of each store as the numpy scalar that items have.
+    /// The number of each store, as the numpy scalar in items.
     store_numbers: Vec<Py<PyAny>>,
     uniform: bool,
-    /// What a missing encoded label of an item is; `nan` without.
+    /// The code of a missing encoded label in items; `nan` without one.
     missing_code: Option<i64>,
 }
 
-/// Distinct labels, the position of each row's, and the numpy type of an array of the labels.
+/// Distinct labels, the position of each row's label, and the numpy type of an array of the labels.
 type Merged<'py> = (Bound<'py, PyList>, Bound<'py, PyArray1<i64>>, &'static str);
 
 /// An obs key and its encoder's labels and codes.
@@ -47,7 +47,7 @@ type Unmatched<'a, 'py> = (
 
 #[pymethods]
 impl Collection {
-    /// Opens files. The Python half has put every argument into one form.
+    /// Opens files. The Python half has already put every argument into one form.
     #[new]
     #[pyo3(signature = (paths, layers, obs, obsm, filter, join, encode, unknown, dtype, *, cache_bytes=None, max_open_files=None, mmap=None, csc_bytes=None, missing_code=None))]
     #[expect(
@@ -118,14 +118,15 @@ impl Collection {
         self.cells.close();
     }
 
-    /// The absolute paths of the files, as text that `os.fsdecode` gives.
+    /// The absolute paths of the files, as texts in the form of `os.fsdecode`.
     #[getter]
     fn paths(&self) -> Vec<&OsStr> {
         self.cells.paths().map(Path::as_os_str).collect()
     }
 
-    /// Turns matrices stored by column into rows; `progress` is called with the part that is done.
-    /// What it raises ends the calls, and is raised when the matrix at hand is ready.
+    /// Turns matrices stored by column into rows; calls `progress` with the fraction that is done.
+    /// If it raises, it is not called again, and its exception is raised when the current matrix is
+    /// ready.
     fn prepare(&self, py: Python<'_>, progress: Option<Py<PyAny>>) -> PyResult<()> {
         let mut raised = Ok(());
         let prepared = py.detach(|| {
@@ -204,7 +205,7 @@ impl Collection {
             .map_err(to_python)
     }
 
-    /// For each store, the rows that passed the filter: int64.
+    /// Returns the rows of each store that passed the filter, as int64.
     fn kept_rows<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let rows = |store| self.cells.kept_rows(store).map(i64::from).collect();
         batch::per_store(py, (0..self.cells.n_stores()).map(rows).collect())
@@ -224,14 +225,14 @@ impl Collection {
             .collect()
     }
 
-    /// `[(group, key, nearest)]` of the keys that no store has.
+    /// Returns `[(group, key, nearest)]` of the keys that no store has.
     fn missing_keys(&self) -> Vec<(&'static str, &str, Option<&str>)> {
         let keys = self.cells.missing_keys().iter();
         keys.map(|key| (key.group, &*key.key, key.nearest.as_deref()))
             .collect()
     }
 
-    /// `[(option, key, label, nearest)]` of the labels that no store has.
+    /// Returns `[(option, key, label, nearest)]` of the labels that no store has.
     fn unmatched_labels<'py>(&self, py: Python<'py>) -> PyResult<Vec<Unmatched<'_, 'py>>> {
         let found = self.cells.unmatched_labels().iter().map(|found| {
             let label = labels::to_python(py, &found.label)?;
@@ -247,8 +248,8 @@ impl Collection {
         found.collect()
     }
 
-    /// The distinct labels of a key, the position of each row's in them as int64 (one past the
-    /// last when it is missing), and the numpy type of an array of them.
+    /// Returns the distinct labels of a key, the position of each row's label in them as int64 (one
+    /// past the last if it is missing), and the numpy type of an array of them.
     fn merged_labels<'py>(&self, py: Python<'py>, key: &str) -> PyResult<Merged<'py>> {
         let merged = py
             .detach(|| self.cells.merged_labels(key))
@@ -278,7 +279,7 @@ impl Collection {
         PyList::new(py, values.collect::<PyResult<Vec<_>>>()?)
     }
 
-    /// One weight a row, float64.
+    /// Returns one weight per row, as float64.
     #[pyo3(signature = (keys, scaler))]
     fn label_weights<'py>(
         &self,
@@ -295,7 +296,7 @@ impl Collection {
         from_values(py, Values::F64(weights), shape)
     }
 
-    /// `[(class, weight)]`, in order of first appearance.
+    /// Returns `[(class, weight)]`, in order of first appearance.
     #[pyo3(signature = (keys, scaler))]
     fn class_weights(
         &self,
@@ -329,7 +330,8 @@ impl Collection {
         })
     }
 
-    /// The items of many rows of a [uniform](Self::uniform) collection, and the block they view.
+    /// Returns the items of many rows of a [uniform](Self::uniform) collection, and the block that
+    /// they view.
     fn items<'py>(
         &self,
         py: Python<'py>,
@@ -359,7 +361,7 @@ impl Collection {
         batch::to_dict(py, read.map_err(to_python)?)
     }
 
-    /// One int64 array of rows for each fraction.
+    /// Returns one int64 array of rows per fraction.
     fn split<'py>(
         &self,
         py: Python<'py>,

@@ -1,4 +1,4 @@
-//! Errors as the exceptions that a Python user expects.
+//! Converts errors to the exceptions that a Python user expects.
 
 use mapped_anndata::io::{ErrorKind, chain};
 use mapped_anndata::{Error, LabelsError, OpenError, ReadError};
@@ -7,11 +7,11 @@ use pyo3::exceptions::{
 };
 use pyo3::prelude::*;
 
-/// The errno of a file that does not exist: the same on all systems that are built for.
+/// The errno of a file that does not exist: the same on all supported systems.
 const ENOENT: i32 = 2;
 
-/// The exception for an error: the class goes by what was being done and why it failed; the
-/// messages are lamindb's and numpy's where they have one for it.
+/// Returns the exception for an error. The failed operation and the cause decide its class; its
+/// message is that of lamindb or numpy if they have one for it.
 pub(crate) fn to_python(error: Error) -> PyErr {
     // A file's error names the file and the element; the number of its store adds nothing.
     if let Some(error) = error.file() {
@@ -42,13 +42,13 @@ const ENCODE_LABELS: &str = "All elements of `encode_labels` should be in `obs_k
 const UNKNOWN_LABEL: &str =
     "All keys of `unknown_label` should be in `encode_labels` and `obs_keys`.";
 
-/// numpy's message for an index that is not one of a row.
+/// numpy's message for an index that is out of bounds.
 fn out_of_bounds(index: i64, n_obs: usize) -> String {
     format!("index {index} is out of bounds for axis 0 with size {n_obs}")
 }
 
-/// What the file system or a damaged file is to blame for is an `OSError`, as with h5py; what is
-/// readable and yet not right or not supported is a `ValueError`.
+/// An `OSError` if the file system or a damaged file is the cause, as in h5py; a `ValueError` if
+/// the file is readable but wrong or not supported.
 fn file_error(error: &mapped_anndata::io::Error, text: String) -> PyErr {
     match error.kind() {
         ErrorKind::NotFound if error.element().is_empty() => {
@@ -56,7 +56,7 @@ fn file_error(error: &mapped_anndata::io::Error, text: String) -> PyErr {
             PyFileNotFoundError::new_err((ENOENT, error.kind().to_string(), file))
         }
         ErrorKind::NotFound => PyFileNotFoundError::new_err((ENOENT, text)),
-        // Python picks the subclass, such as `PermissionError`, by the number.
+        // Python selects the subclass, such as `PermissionError`, by this number.
         ErrorKind::Io(cause) => match cause.raw_os_error() {
             Some(number) => PyOSError::new_err((number, text)),
             None => PyOSError::new_err(text),

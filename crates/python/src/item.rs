@@ -8,10 +8,10 @@ use pyo3::types::{PyDict, PyString};
 
 use crate::arrays::{from_values, scalar};
 
-/// The key of an item that tells which store it is from.
+/// The key of an item for the number of its store.
 pub(crate) const STORE: &str = "_store_idx";
 
-/// The object `numpy.nan` itself: what a missing label is.
+/// Returns the object `numpy.nan` itself, which stands for a missing label.
 pub(crate) fn nan(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static NAN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let nan = NAN.get_or_try_init(py, || {
@@ -20,8 +20,8 @@ pub(crate) fn nan(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     Ok(nan.bind(py))
 }
 
-/// An item as lamindb has it. `store` is the number of its store, as a numpy scalar; `missing` is
-/// the code of a missing label of a key, if it has one.
+/// Returns an item as a dict in lamindb's form. `store` is the number of its store, as a numpy
+/// scalar; `missing` is the code of a missing label of a key, if it has one.
 pub(crate) fn to_dict<'py>(
     py: Python<'py>,
     item: Item,

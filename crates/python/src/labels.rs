@@ -1,4 +1,4 @@
-//! Labels on their way from and to Python.
+//! Labels, converted from and to Python.
 
 use mapped_anndata::labels::{FloatWidth, Label};
 use pyo3::IntoPyObjectExt;
@@ -6,8 +6,8 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyString};
 
-/// A label as the package's Python half hands it over: a plain text, number or boolean, or `None`
-/// for a missing one.
+/// Converts a label from the package's Python half: a plain text, number or boolean, or `None` for
+/// a missing label.
 pub(crate) fn from_python(value: &Bound<'_, PyAny>) -> PyResult<Option<Label>> {
     if value.is_none() {
         Ok(None)
@@ -27,12 +27,12 @@ pub(crate) fn from_python(value: &Bound<'_, PyAny>) -> PyResult<Option<Label>> {
     }
 }
 
-/// As [`from_python`], where a missing label makes no sense.
+/// As [`from_python`], but refuses a missing label.
 pub(crate) fn present(value: &Bound<'_, PyAny>) -> PyResult<Label> {
     from_python(value)?.ok_or_else(|| PyValueError::new_err("a missing label is no label"))
 }
 
-/// A label as a plain Python value.
+/// Returns a label as a plain Python value.
 pub(crate) fn to_python<'py>(py: Python<'py>, label: &Label) -> PyResult<Bound<'py, PyAny>> {
     match label {
         Label::Bool(value) => value.into_bound_py_any(py),
@@ -42,7 +42,7 @@ pub(crate) fn to_python<'py>(py: Python<'py>, label: &Label) -> PyResult<Bound<'
     }
 }
 
-/// The numpy type of an array that holds all of these labels, and no missing one.
+/// Returns the numpy type of an array that holds all of these labels, none of which is missing.
 pub(crate) fn array_type(labels: &[Label]) -> &'static str {
     let all = |is: fn(&Label) -> bool| !labels.is_empty() && labels.iter().all(is);
     let widest = |width: FloatWidth| {

@@ -1,10 +1,10 @@
-//! What of the Python package `mapped_anndata` is Rust: the module `mapped_anndata._core`.
+//! The Rust part of the Python package `mapped_anndata`: the module `mapped_anndata._core`.
 //!
-//! It opens collections and turns items and batches into dicts of numpy arrays that view the
-//! memory they were read into. Everything that only arranges arguments and results is Python, in
-//! `python/mapped_anndata`; users see nothing of this module.
+//! It opens collections and turns items and batches into dicts of numpy arrays that view the memory
+//! they were read into. Python code in `python/mapped_anndata` arranges arguments and results;
+//! users never see this module.
 //!
-//! Every call that reads a file lets go of the interpreter's lock.
+//! Every call that reads a file releases the interpreter's lock.
 
 mod arguments;
 mod arrays;

@@ -14,7 +14,7 @@ use crate::batch::to_dict;
 use crate::collection::Collection;
 use crate::errors::to_python;
 
-/// Who reads: `(rank, world_size, reader, readers)`.
+/// The part that a process reads: `(rank, world_size, reader, readers)`.
 type Division = (usize, usize, usize, usize);
 
 fn divided(options: LoaderOptions, (rank, world_size, reader, readers): Division) -> LoaderOptions {
@@ -31,8 +31,8 @@ pub(crate) struct PyLoader {
 
 #[pymethods]
 impl PyLoader {
-    /// `block` is 0 for an exact shuffle and `None` without one. Of `rows`, `weights`, `balanced`
-    /// (an obs key) and `drawn`, at most one is set; with `drawn`, each epoch is given its rows.
+    /// `block` is 0 for an exact shuffle and `None` without one. At most one of `rows`, `weights`,
+    /// `balanced` (an obs key) and `drawn` is set; with `drawn`, each epoch receives its rows.
     #[new]
     #[expect(clippy::too_many_arguments, reason = "an argument an option")]
     fn new(
@@ -98,18 +98,18 @@ impl PyLoader {
         })
     }
 
-    /// Rows of a whole epoch of all ranks.
+    /// The number of rows of a whole epoch, of all ranks together.
     #[getter]
     fn n_rows(&self) -> usize {
         self.loader.n_rows()
     }
 
-    /// Batches of an epoch of `n_rows` rows after the first `had` of them.
+    /// The number of batches left in an epoch of `n_rows` rows after the first `had` of them.
     fn n_batches(&self, division: Division, n_rows: usize, had: usize) -> usize {
         divided(self.loader.options().clone(), division).n_batches(n_rows, had)
     }
 
-    /// What a state says of the data and the options.
+    /// A hash by which a state recognises the data and the options.
     fn fingerprint(&self, py: Python<'_>) -> PyResult<u64> {
         let state = py
             .detach(|| self.loader.epoch_start(0))
@@ -117,7 +117,7 @@ impl PyLoader {
         Ok(state.fingerprint)
     }
 
-    /// An error when a state with this seed and fingerprint belongs to something else.
+    /// Raises an error if a state with this seed and fingerprint belongs to other data or options.
     fn check_state(&self, py: Python<'_>, seed: u64, fingerprint: u64) -> PyResult<()> {
         let state = LoaderState {
             epoch: 0,
@@ -130,7 +130,7 @@ impl PyLoader {
             .map_err(to_python)
     }
 
-    /// The same options with another seed.
+    /// Returns the same options with another seed.
     fn with_seed(&self, py: Python<'_>, seed: u64) -> PyResult<PyLoader> {
         let loader = py.detach(|| self.loader.with(|options| options.seed(seed)));
         Ok(PyLoader {
@@ -139,8 +139,8 @@ impl PyLoader {
         })
     }
 
-    /// An epoch after the first `had` rows of its order. `rows` are those that a sampler drew,
-    /// and `drawn` is the hash of those it had drawn when the state was taken.
+    /// Begins an epoch after the first `had` rows of its order. `rows` are those that a sampler
+    /// drew, and `drawn` is the hash of the rows that it had drawn when the state was taken.
     #[pyo3(signature = (epoch, had, division, rows, drawn))]
     fn begin(
         &self,
@@ -172,8 +172,8 @@ impl PyLoader {
     }
 }
 
-/// How long a signal (Ctrl-C) may wait: Python looks at signals only while its main thread runs
-/// Python, and a batch may take seconds.
+/// The longest that a signal (Ctrl-C) may wait: Python handles signals only while its main thread
+/// runs Python code, and a batch may take seconds.
 const SLICE: Duration = Duration::from_millis(50);
 
 /// An iterator of the batches of an epoch, as dicts.
@@ -185,14 +185,14 @@ pub(crate) struct Epoch {
 
 /// Returns free memory to the system when the last user of a loader's memory is gone.
 ///
-/// glibc keeps what is freed between blocks that live on. Without this, loaders of 1 GiB that were
-/// made one after the other left 2 GB with the process.
+/// glibc keeps freed memory between blocks that are still in use. Without this, loaders of 1 GiB
+/// that were made one after the other left 2 GB with the process.
 #[derive(Debug)]
 struct TrimmedHeap;
 
 impl Drop for TrimmedHeap {
     fn drop(&mut self) {
-        // SAFETY: it takes a number, and touches no memory that is in use.
+        // SAFETY: it takes a number, and touches no memory in use.
         #[cfg(all(target_os = "linux", target_env = "gnu"))]
         unsafe {
             libc::malloc_trim(0);
@@ -201,7 +201,8 @@ impl Drop for TrimmedHeap {
 }
 
 impl Epoch {
-    /// Never waited for: whoever holds it may wait for the interpreter's lock, which is here.
+    /// Never waits for the lock: its holder may wait for the interpreter's lock, which this thread
+    /// has.
     fn lock(&self) -> PyResult<MutexGuard<'_, mapped_anndata::Epoch>> {
         match self.epoch.try_lock() {
             Ok(epoch) => Ok(epoch),
@@ -231,13 +232,13 @@ impl Epoch {
         batch.map(|batch| to_dict(py, batch)).transpose()
     }
 
-    /// Batches to come.
+    /// The number of batches to come.
     fn __len__(&self) -> PyResult<usize> {
         Ok(self.lock()?.len())
     }
 
-    /// The number of the epoch and the rows of its order that were had; after the last batch, the
-    /// next epoch and 0.
+    /// Returns the number of the epoch and how many rows of its order were delivered; after the
+    /// last batch, the next epoch and 0.
     fn position(&self) -> PyResult<(u64, usize)> {
         Ok(self.lock()?.position())
     }

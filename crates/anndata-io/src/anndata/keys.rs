@@ -1,5 +1,5 @@
-//! The keys of a group of elements, also those with a slash in them, which anndata writes as groups
-//! within groups.
+//! The keys of a group of elements, including keys with a slash, which anndata writes as nested
+//! groups.
 
 use super::AnnDataFile;
 use crate::error::Error;
@@ -7,22 +7,22 @@ use crate::limits::{MAX_KEY_GROUPS, MAX_UNREADABLE_DEPTH, MAX_UNREADABLE_GROUPS}
 use crate::path::member;
 use crate::store::Node;
 
-/// The members of elements that are groups. A group that has one is an element, or was.
+/// The members that mark a group as an element. A group that has one is an element, or once was.
 const CSR: [&str; 3] = ["data", "indices", "indptr"];
 const CATEGORICAL: [&str; 2] = ["codes", "categories"];
 const NULLABLE: [&str; 2] = ["values", "mask"];
 
-/// What a group of elements holds.
+/// The contents of a group of elements.
 #[derive(Debug, Default)]
 pub(crate) struct Keys {
-    /// The elements, sorted, by their paths from the group on.
+    /// The paths of the elements below the group, sorted.
     pub(crate) keys: Vec<String>,
-    /// The group, and those below it that stand for a part of a key.
+    /// The group itself, and the groups below it that stand for a part of a key.
     pub(crate) groups: Vec<String>,
 }
 
 impl AnnDataFile {
-    /// What is wrong with the members of all groups that cannot be read at all.
+    /// Returns the errors of members, in all groups, that cannot be read at all.
     pub(crate) fn unreadable(&self) -> Vec<Error> {
         let mut errors = Vec::new();
         let mut groups = vec![(String::new(), 0)];
@@ -32,7 +32,7 @@ impl AnnDataFile {
                 Ok(errors) => errors,
                 Err(error) => vec![error],
             });
-            // A group may hold itself.
+            // A group may contain itself.
             if depth == MAX_UNREADABLE_DEPTH {
                 continue;
             }
@@ -48,7 +48,7 @@ impl AnnDataFile {
         errors
     }
 
-    /// The keys of a group, such as `a/b` for element `b` of a group `a` that is no element.
+    /// The keys of a group, such as `a/b` for element `b` of a group `a` that is not an element.
     pub(crate) fn keys(&self, group: &str) -> Result<Keys, Error> {
         let mut keys = Vec::new();
         let mut groups = vec![group.to_owned()];
@@ -74,8 +74,8 @@ impl AnnDataFile {
         Ok(Keys { keys, groups })
     }
 
-    /// Whether something is an element, and those of its members that are not parts of it. What cannot be
-    /// read is an element: it fails when it is opened.
+    /// Whether a path is an element, and its members that are not parts of it. An unreadable path
+    /// counts as an element: opening it then fails.
     fn below(&self, element: &str) -> (bool, Vec<String>) {
         if !matches!(self.store.node(element), Ok(Some(Node::Group))) {
             return (true, Vec::new());

@@ -1,7 +1,7 @@
-//! AnnData files: which elements there are, and how to open them.
+//! AnnData files: their elements, and how to open them.
 //!
-//! Takes a path or a store. Returns an [`AnnDataFile`], from which matrices, columns and names are
-//! opened by their keys.
+//! Takes a path or a store. Returns an [`AnnDataFile`], which opens matrices, columns and names by
+//! their keys.
 //!
 //! ```text
 //! AnnDataSource ─▶ Store ─▶ AnnDataFile ─┬─ layer, obsm  ─▶ MatrixSource
@@ -9,8 +9,8 @@
 //!                                        └─ keys.rs: which keys there are
 //! ```
 //!
-//! The lengths of `obs` and `var` come from their indexes (`tables.rs`); everything else is compared
-//! with them.
+//! The lengths of `obs` and `var` come from their indexes (`tables.rs`); everything else is
+//! compared with them.
 
 use std::path::Path;
 
@@ -34,8 +34,8 @@ use tables::{index, index_name, is_categories, what_it_is};
 
 /// An opened AnnData object.
 ///
-/// Matrices and columns that it hands out stay valid without it; it is meant to be dropped once
-/// they are taken.
+/// The matrices and columns that it returns stay valid without it. Drop it after you have taken
+/// them.
 #[derive(Debug)]
 pub struct AnnDataFile {
     store: Store,
@@ -44,10 +44,10 @@ pub struct AnnDataFile {
 }
 
 impl AnnDataFile {
-    /// Opens a `.h5ad` file, a `.zarr` directory or a `.zarr.zip` archive with a context of its own.
+    /// Opens a `.h5ad` file, a `.zarr` directory or a `.zarr.zip` archive with its own context.
     ///
     /// # Errors
-    /// When there is no such file, or it is no AnnData.
+    /// When no such file exists, or it is not AnnData.
     pub fn open(path: impl AsRef<Path>) -> Result<AnnDataFile, Error> {
         AnnDataFile::open_in(path, &IoContext::default())
     }
@@ -60,7 +60,7 @@ impl AnnDataFile {
         AnnDataFile::from_store(Store::open(path.as_ref(), context)?)
     }
 
-    /// Takes a store that is open already.
+    /// Takes a store that is already open.
     ///
     /// # Errors
     /// When it lacks the tables `obs` and `var`.
@@ -69,7 +69,7 @@ impl AnnDataFile {
             return Err(what_it_is(&store, "mod", "a MuData file".to_owned()));
         }
         let (obs, var) = (index(&store, "obs")?, index(&store, "var")?);
-        // Everything else is compared with these two lengths: they must be written, not claimed.
+        // Everything else is compared with these two lengths, so they must be written, not claimed.
         obs.rows_array().check_index_written()?;
         var.rows_array().check_index_written()?;
         let (n_obs, n_vars) = (obs.len(), var.len());
@@ -80,22 +80,22 @@ impl AnnDataFile {
         })
     }
 
-    /// The file or directory.
+    /// The path of the file or directory.
     pub fn path(&self) -> &Path {
         self.store.path()
     }
 
-    /// Number of observations (cells).
+    /// The number of observations (cells).
     pub fn n_obs(&self) -> u64 {
         self.n_obs
     }
 
-    /// Number of variables (genes) of X and the layers.
+    /// The number of variables (genes) of X and the layers.
     pub fn n_vars(&self) -> u64 {
         self.n_vars
     }
 
-    /// The names of the variables. Numbers become their text.
+    /// Returns the names of the variables. Numbers become their text.
     ///
     /// # Errors
     /// When the index of `var` cannot be read.
@@ -103,7 +103,7 @@ impl AnnDataFile {
         self.names("var")
     }
 
-    /// The names of the rows of a table.
+    /// Returns the names of the rows of a table.
     pub(crate) fn names(&self, table: &str) -> Result<Strings, Error> {
         let index = index(&self.store, table)?;
         let rows: Vec<u64> = match index.read_plain_texts()? {
@@ -113,7 +113,7 @@ impl AnnDataFile {
         index.read_names(&rows)
     }
 
-    /// The members of a group that have a name and nothing behind it, and what stands there.
+    /// Returns the names of a group's members that lead nowhere, and where they point.
     pub(crate) fn dangling(&self, group: &str) -> Vec<(String, String)> {
         match self.store.node(group) {
             Ok(Some(Node::Group)) => self.store.dangling(group).unwrap_or_default(),
@@ -121,17 +121,17 @@ impl AnnDataFile {
         }
     }
 
-    /// Whether the file says that a process writes it.
+    /// Whether the file states that a process is writing it.
     pub(crate) fn has_writer(&self) -> bool {
         self.store.has_writer()
     }
 
-    /// Whether something stands at a path, readable or not.
+    /// Whether a path exists, readable or not.
     pub(crate) fn has_element(&self, element: &str) -> bool {
         !matches!(self.store.node(element), Ok(None))
     }
 
-    /// Where the categories of a categorical column are.
+    /// The path of the categories of a categorical column.
     pub(crate) fn categories_element(&self, column: &str) -> String {
         let beside = match (self.store.node(column), column.split_once('/')) {
             (Ok(Some(Node::Array)), Some((table, name))) => {
@@ -142,12 +142,12 @@ impl AnnDataFile {
         beside.unwrap_or_else(|| member(column, "categories"))
     }
 
-    /// The column of var names.
+    /// Opens the column of var names.
     pub(crate) fn var_index(&self) -> Result<Column, Error> {
         index(&self.store, "var")
     }
 
-    /// The obs names column: `_index` as an obs key.
+    /// Opens the column of obs names: `_index` as an obs key.
     ///
     /// # Errors
     /// When the index of `obs` cannot be opened.
@@ -155,11 +155,10 @@ impl AnnDataFile {
         index(&self.store, "obs")
     }
 
-    /// Opens `X`, `raw.X` or a layer; `None` when the file has none.
+    /// Opens `X`, `raw.X` or a layer; `None` if the file does not have it.
     ///
     /// # Errors
-    /// When it cannot be read, or its shape is not `[n_obs, n_vars]` (`raw.X` has columns of
-    /// its own).
+    /// When it cannot be read, or its shape is not `[n_obs, n_vars]` (`raw.X` has its own columns).
     pub fn layer(&self, key: &LayerKey) -> Result<Option<MatrixSource>, Error> {
         let Some((element, var)) = self.matrix_element(key)? else {
             return Ok(None);
@@ -191,8 +190,8 @@ impl AnnDataFile {
         Ok(Some(matrix))
     }
 
-    /// Refuses rows of which nothing else in the file says how wide they are, where they are too
-    /// wide to be believed.
+    /// Refuses rows that are too wide to be believed, if nothing else in the file confirms their
+    /// width.
     fn check_width(&self, element: &str, matrix: &MatrixSource) -> Result<(), Error> {
         if matrix.row_len() <= MAX_UNVOUCHED_ROW_ELEMENTS {
             return Ok(());
@@ -203,7 +202,8 @@ impl AnnDataFile {
             .invalid(element, expected, matrix.row_len().to_string()))
     }
 
-    /// Where a matrix is, and its variables if they are not `var`; `None` when there is no raw.
+    /// Returns the path of a matrix, and that of its variables if they are not `var`; `None` if
+    /// there is no raw.
     fn matrix_element(
         &self,
         key: &LayerKey,
@@ -215,12 +215,12 @@ impl AnnDataFile {
         if self.store.node("raw")? == Some(Node::Group) {
             return Ok(Some((key.element(), Some("raw/var"))));
         }
-        // Before anndata 0.7, its parts stand side by side.
+        // Before anndata 0.7, the parts of raw stand side by side.
         let is_there = self.store.node("raw.X")?.is_some();
         Ok(is_there.then(|| ("raw.X".to_owned(), Some("raw.var"))))
     }
 
-    /// Opens an element of obsm; `None` when the file has none of that name.
+    /// Opens an element of obsm; `None` if the file has none of that name.
     ///
     /// # Errors
     /// When it cannot be read, or has another number of rows.
@@ -238,8 +238,8 @@ impl AnnDataFile {
         Ok(Some(matrix))
     }
 
-    /// Opens a column of obs; `None` when the file has none of that name. `_index` is the
-    /// column of obs names, whatever its name in the file.
+    /// Opens a column of obs; `None` if the file has none of that name. `_index` is the column of
+    /// obs names, whatever its name in the file.
     ///
     /// # Errors
     /// When it cannot be read, or has another number of rows.
@@ -258,15 +258,15 @@ impl AnnDataFile {
         Ok(Some(column.of_known_length()))
     }
 
-    /// The names of the obs columns, sorted, the index excluded.
+    /// Returns the names of the obs columns, sorted, without the index.
     ///
     /// # Errors
     /// When the members of `obs`, or their attributes, cannot be read.
     pub fn obs_keys(&self) -> Result<Vec<String>, Error> {
         let index = index_name(&self.store, "obs")?;
         let mut keys = self.keys("obs")?.keys;
-        // The groups of a key may lack what tells them from other folders. An order that cannot be read
-        // hides no other column.
+        // The groups of a key may lack the marks that distinguish them from other folders. An
+        // unreadable column order hides no other column.
         for name in self.column_order("obs").unwrap_or_default() {
             if !keys.contains(&name) && self.store.node(&member("obs", &name))?.is_some() {
                 keys.push(name);
@@ -277,12 +277,12 @@ impl AnnDataFile {
         Ok(keys)
     }
 
-    /// Where the index of a table is.
+    /// Returns the path of the index of a table.
     pub(crate) fn index_element(&self, frame: &str) -> Result<String, Error> {
         Ok(member(frame, &index_name(&self.store, frame)?))
     }
 
-    /// The columns of a table as it lists them itself; none where it does not.
+    /// Returns the columns of a table in the order that the table lists; empty if it lists none.
     pub(crate) fn column_order(&self, table: &str) -> Result<Vec<String>, Error> {
         match self.store.attribute(table, "column-order")? {
             Some(Attribute::Texts(names)) => Ok(names),
@@ -290,7 +290,7 @@ impl AnnDataFile {
         }
     }
 
-    /// The names of the obsm elements, sorted.
+    /// Returns the names of the obsm elements, sorted.
     ///
     /// # Errors
     /// When the members of `obsm` cannot be read.
@@ -298,10 +298,10 @@ impl AnnDataFile {
         Ok(self.keys("obsm")?.keys)
     }
 
-    /// `X`, `raw.X` and the layers that exist, in this order, the layers sorted.
+    /// Returns `X`, `raw.X` and the layers that exist, in this order, the layers sorted.
     ///
     /// # Errors
-    /// When what stands there, or the members of `layers`, cannot be read.
+    /// When an element, or the members of `layers`, cannot be read.
     pub fn layers_keys(&self) -> Result<Vec<LayerKey>, Error> {
         let mut keys = Vec::new();
         if self.has_matrix("X")? {

@@ -1,4 +1,4 @@
-//! Where an AnnData object is.
+//! The place of an AnnData object.
 
 use std::path::{Path, PathBuf};
 
@@ -8,20 +8,20 @@ use crate::io::context::IoContext;
 use crate::io::location::Location;
 use crate::store::{MemoryStore, Store};
 
-/// Where an AnnData object is: a path, or memory.
+/// The place of an AnnData object: a path, or memory.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AnnDataSource {
-    /// A `.h5ad` file, a `.zarr` directory or a `.zarr.zip` archive; the content decides. A table
-    /// inside a file is named by a path below it: `cells.h5mu/mod/rna`. A `file:` URL is a path.
+    /// A `.h5ad` file, a `.zarr` directory or a `.zarr.zip` archive; the content decides. A path
+    /// below a file names a table inside it: `cells.h5mu/mod/rna`. A `file:` URL is a path.
     Path(PathBuf),
-    /// A path that was resolved: another current folder does not change what it leads to.
+    /// A resolved path: its target stays the same when the current folder changes.
     At(Location),
     /// A store in memory.
     Memory(MemoryStore),
 }
 
 impl AnnDataSource {
-    /// Opens it.
+    /// Opens the AnnData object.
     ///
     /// # Errors
     /// As [`AnnDataFile::open`].
@@ -37,10 +37,10 @@ impl AnnDataSource {
         }
     }
 
-    /// The same source with its path resolved against the current folder.
+    /// Returns the same source with its path resolved against the current folder.
     ///
     /// # Errors
-    /// When the path is a URL of something remote, or is empty.
+    /// When the path is a remote URL, or is empty.
     pub fn resolved(self) -> Result<AnnDataSource, Error> {
         match self {
             AnnDataSource::Path(path) => Location::resolve(&path).map(AnnDataSource::At),

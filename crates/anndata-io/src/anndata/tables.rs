@@ -1,11 +1,11 @@
-//! The tables `obs` and `var`: their indexes, and what a store without them is.
+//! The tables `obs` and `var`: their indexes, and errors for stores without them.
 
 use crate::column::Column;
 use crate::error::{Error, ErrorKind};
 use crate::store::container;
 use crate::store::{Node, Store};
 
-/// Whether a member of a table holds the categories of its columns, as in anndata 0.7.
+/// Whether a member of a table holds the categories of its columns, as anndata 0.7 wrote them.
 pub(super) fn is_categories(key: &str) -> bool {
     key.split('/').next() == Some("__categories")
 }

@@ -1,5 +1,5 @@
-//! Refuses what stored bytes cannot hold: no length of a file is believed beyond the best ratio of
-//! the codecs that it names.
+//! Refuses arrays that claim more than their stored bytes can hold: no length in a file is believed
+//! beyond the best ratio of the codecs that the file names.
 
 use super::Array;
 use super::chunks::{BlockReader, Chunks};
@@ -12,8 +12,8 @@ impl Array {
         self.check_written_but(FREE_ARRAY_BYTES)
     }
 
-    /// The same for an index, by which everything else is judged: names differ, so that hardly any
-    /// are made of nothing.
+    /// The same for an index, with which everything else is compared: names differ, so nearly every
+    /// one has stored bytes.
     pub(crate) fn check_index_written(&self) -> Result<(), Error> {
         self.check_written_but(FREE_INDEX_BYTES)
     }
@@ -21,7 +21,7 @@ impl Array {
     fn check_written_but(&self, free: u64) -> Result<(), Error> {
         let item = match (&self.inner.record, self.inner.stored_size()) {
             (Some(record), _) => record.len as u64,
-            // A text of variable length is stored with its length, in four bytes.
+            // A text of variable length is stored with a length of four bytes.
             (None, 0) => 4,
             (None, size) => size as u64,
         };
@@ -42,7 +42,7 @@ impl Array {
         Ok(())
     }
 
-    /// The bytes stored for a chunk, `None` when it was never written. Refuses a chunk whose
+    /// Returns the stored bytes of a chunk; `None` if it was never written. Refuses a chunk whose
     /// `len` bytes cannot come from them.
     pub(super) fn check_block(
         &self,

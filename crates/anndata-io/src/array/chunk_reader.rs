@@ -1,4 +1,4 @@
-//! Reads chunks of arrays: from the last one read, from the cache, or from the file, decoded.
+//! Reads chunks of arrays: the last one again, one from the cache, or one from the file, decoded.
 //!
 //! ```text
 //! stored bytes ─▶ codecs ─▶ field of a record ─▶ byte order ─▶ conversion ─▶ order of axes
@@ -17,15 +17,15 @@ use crate::io::buffers::AlignedBytes;
 use crate::io::chunk_cache::{Cached, ChunkKey};
 use crate::limits::FREE_CHUNK_BYTES;
 
-/// Which chunks a [`ChunkReader`] shares with others through the cache of the context.
+/// The chunks that a [`ChunkReader`] shares with others through the cache of the context.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) enum CachePolicy {
     /// All of them.
     #[default]
     All,
-    /// In a scan, those that a scan beside it needs too.
+    /// In a scan, the chunks that an adjacent scan needs too.
     Only([Range<u64>; 2]),
-    /// None: no chunk is needed a second time.
+    /// No chunks: each is needed only once.
     Nothing,
 }
 
@@ -39,11 +39,12 @@ impl CachePolicy {
     }
 }
 
-/// The last chunk decoded, so that ascending reads decode each chunk once whatever the
-/// cache's budget, and the buffers that decoding needs. One for each thread.
+/// The last decoded chunk, so that ascending reads decode each chunk once with any cache budget,
+/// and the buffers that decoding needs. One per thread.
 #[derive(Debug, Default)]
 pub(crate) struct ChunkReader {
-    /// Array and number of the chunk; no bytes where it was never written.
+    /// Array and number of the chunk, and its bytes; `None` for the bytes of a chunk that was never
+    /// written.
     last: Option<(ChunkKey, Option<Arc<AlignedBytes>>)>,
     policy: CachePolicy,
     /// Whether the file was just found unchanged, so that its memory map may be read.
@@ -55,7 +56,7 @@ pub(crate) struct ChunkReader {
 }
 
 impl ChunkReader {
-    /// A reader that reads files, but no memory map of them.
+    /// Makes a reader that reads files, but not through memory maps.
     pub(crate) fn new(policy: CachePolicy) -> ChunkReader {
         ChunkReader {
             policy,
@@ -63,31 +64,31 @@ impl ChunkReader {
         }
     }
 
-    /// Begins a bulk of reads of one array. Elements that lie in its file as they are may be read
-    /// through a memory map until the next bulk.
+    /// Begins a bulk of reads of one array. Until the next bulk, elements that are stored as they
+    /// are in memory may be read through a memory map.
     ///
     /// # Errors
-    /// When they are, and the file is no longer the one that was opened.
+    /// When elements may be mapped, but the file is no longer the one that was opened.
     pub(crate) fn begin(&mut self, array: &Array, policy: CachePolicy) -> Result<(), Error> {
         self.policy = policy;
         self.mapped = array.check_unchanged()?;
         Ok(())
     }
 
-    /// Whether reads of elements that lie as they are cost no system call.
+    /// Whether reads of unencoded elements cost no system call.
     pub(crate) fn is_mapped(&self) -> bool {
         self.mapped
     }
 
-    /// Lets go of the chunk that was read last.
+    /// Releases the chunk that was read last.
     pub(crate) fn forget(&mut self) {
         if let Some((_, Some(bytes))) = self.last.take() {
             self.spare = Some(bytes);
         }
     }
 
-    /// Returns a buffer of `len` bytes with unspecified contents. It is the spare one, unless
-    /// somebody else holds that: its pages are there already.
+    /// Returns a buffer of `len` bytes with unspecified contents. Takes the spare one unless
+    /// another holder remains: its pages are already mapped.
     fn take_spare(&mut self, len: usize) -> AlignedBytes {
         let spare = self.spare.take().and_then(Arc::into_inner);
         let mut out = spare.unwrap_or_default();
@@ -95,7 +96,7 @@ impl ChunkReader {
         out
     }
 
-    /// A decoded chunk, native-endian and row-major; `None` when it was never written.
+    /// Returns a decoded chunk, native-endian and row-major; `None` if it was never written.
     pub(super) fn chunk(
         &mut self,
         array: &Array,
@@ -112,7 +113,7 @@ impl ChunkReader {
             let cached = shared.then(|| context.cached_chunk(key));
             let bytes = match cached {
                 Some(Cached::Chunk(bytes)) => Some(bytes),
-                // A claim is held until the chunk is kept.
+                // The claim lasts until the chunk is kept.
                 claim @ (None | Some(Cached::Claimed(_))) => match self.read(array, chunk)? {
                     None => None,
                     Some((decoded, stored)) => {
@@ -132,7 +133,8 @@ impl ChunkReader {
         Ok(self.last.as_ref().and_then(|(_, bytes)| bytes.as_deref()))
     }
 
-    /// A chunk from its file and the bytes that it takes there; `None` when it was never written.
+    /// Reads a chunk from its file; returns it with its stored length. `None` if it was never
+    /// written.
     fn read(&mut self, array: &Array, chunk: u64) -> Result<Option<(AlignedBytes, u64)>, Error> {
         if let Chunks::Library(library) = &array.inner.chunks {
             return self.read_by_library(array, chunk, library.as_ref());
@@ -144,7 +146,7 @@ impl ChunkReader {
         Ok(Some((decoded, location.len)))
     }
 
-    /// As [`read`](Self::read), of elements that another library decodes.
+    /// As [`read`](Self::read), for elements that another library decodes.
     fn read_by_library(
         &mut self,
         array: &Array,
@@ -180,11 +182,11 @@ impl ChunkReader {
         let len = decoded_len(array, chunk, location)?;
         array.read_raw(location, &mut self.raw)?;
         if parts.record.is_some() && parts.pipeline.is_empty() {
-            // The last block of a table that lies in one piece may be shorter.
+            // The last block of a table cut from one piece may be shorter.
             self.raw.resize(len as usize, 0);
         }
         if parts.conversion.is_some() && parts.pipeline.is_empty() {
-            // So may that of an array which lies in one piece, and was cut to be converted.
+            // So may the last block of an array in one piece that was cut for conversion.
             let rows = parts.grid.rows_within(chunk) * (len / parts.grid.chunk_rows());
             if location.len >= rows {
                 self.raw.resize(len as usize, 0);
@@ -214,7 +216,7 @@ impl ChunkReader {
         Ok(out)
     }
 
-    /// The bytes of a chunk whose decoded length is not known beforehand.
+    /// Decodes a chunk whose decoded length is not known beforehand.
     pub(super) fn decode_unsized(
         &mut self,
         array: &Array,
@@ -227,7 +229,7 @@ impl ChunkReader {
         decoded.map_err(|source| decode_error(array, chunk, source))
     }
 
-    /// Fills `out` with elements of a chunk that is stored as it is, from element `within` on.
+    /// Fills `out` with elements of an unencoded chunk, from element `within` on.
     pub(super) fn read_direct(
         &self,
         array: &Array,
@@ -256,7 +258,7 @@ impl ChunkReader {
     }
 }
 
-/// Bytes that the codecs of a chunk decode to. Refuses more than its stored bytes can hold.
+/// Returns the decoded length of a chunk in bytes. Refuses more than its stored bytes can hold.
 fn decoded_len(array: &Array, chunk: u64, location: &ChunkLocation<'_>) -> Result<u64, Error> {
     let parts = &*array.inner;
     let limit = location
@@ -277,7 +279,7 @@ fn decoded_len(array: &Array, chunk: u64, location: &ChunkLocation<'_>) -> Resul
     })
 }
 
-/// The elements of a chunk, converted. Of a list, those beyond its end are not.
+/// Converts the elements of a chunk, except those beyond the end of a 1-D array.
 fn converted(
     array: &Array,
     chunk: u64,
@@ -359,7 +361,7 @@ mod tests {
             let n_shared = shared.len() as u64;
             let counts = (context.decoded_chunks(), context.cache_hits());
             assert_eq!(counts, (10 - n_shared, n_shared), "{policy:?}");
-            // What was shared is in the cache.
+            // Shared chunks are in the cache.
             let mut reader = ChunkReader::default();
             for chunk in shared {
                 let before = context.cache_hits();
@@ -376,7 +378,7 @@ mod tests {
         read(&mut reader, &array, 3);
         reader.forget();
         assert_eq!(reader.take_spare(2).as_slice(), [6, 7], "the same memory");
-        // One that somebody else holds is left alone.
+        // A buffer that another holder still uses is left alone.
         read(&mut reader, &array, 3);
         let held = reader.last.as_ref().and_then(|(_, bytes)| bytes.clone());
         reader.forget();
@@ -386,7 +388,7 @@ mod tests {
 
     #[test]
     fn decoded_len_refuses_more_than_stored_bytes_can_hold() {
-        // A checksum expands nothing, and 1 MiB may be made of nothing.
+        // A checksum expands nothing, and 1 MiB may come without stored bytes.
         let grid = Grid::single(vec![(1 << 20) + 100]).expect("small");
         let mut parts = chunked_parts("a", grid, ItemType::Number(DType::U8), &vec![0; 1 << 21]);
         let Chunks::Table { entries, .. } = &mut parts.chunks else {

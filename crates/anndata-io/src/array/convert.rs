@@ -1,5 +1,5 @@
-//! Elements that are stored as other bytes than those of their type in memory: floats of other
-//! layouts, wide booleans, whole numbers that stand as floats.
+//! Elements whose stored bytes differ from their type in memory: floats of other layouts, wide
+//! booleans, whole numbers stored as floats.
 
 use super::chunks::{Chunks, TableEntry};
 use super::float::FloatLayout;
@@ -9,14 +9,14 @@ use crate::dtype::{DType, f16};
 use crate::error::{Error, ErrorKind};
 use crate::io::buffers::AlignedBytes;
 
-/// How stored elements become those of an array.
+/// How stored elements become the elements of an array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Conversion {
     /// Floats of a layout that no element type has.
     Float(FloatLayout),
-    /// Integers of so many bytes: whether they are not zero.
+    /// Integers of this many bytes, as booleans: whether they are not zero.
     Truth(usize),
-    /// Integers of so many bytes: whether they are this one.
+    /// Integers of this many bytes, as booleans: whether they equal this one.
     Equals(usize, u64),
     /// Floats of this type that are whole numbers, as int64.
     Whole(DType),
@@ -32,7 +32,7 @@ impl Conversion {
         }
     }
 
-    /// The type of the elements that it makes.
+    /// The type of the converted elements.
     pub(crate) fn dtype(self) -> DType {
         match self {
             Conversion::Float(layout) => layout.dtype(),
@@ -41,8 +41,8 @@ impl Conversion {
         }
     }
 
-    /// One element, from little-endian bytes to native-endian ones; the text of a number that is
-    /// not whole.
+    /// Converts one element, from little-endian bytes to native-endian ones. The error is the text
+    /// of a number that is not whole.
     fn element(self, stored: &[u8], out: &mut [u8]) -> Result<(), String> {
         let integer = || {
             let bytes = stored.iter().rev();
@@ -52,7 +52,7 @@ impl Conversion {
             Conversion::Float(layout) => {
                 let value = layout.read(stored);
                 match layout.dtype() {
-                    // Exact: the type was chosen so.
+                    // Exact: `dtype` chooses float32 only if it holds every number.
                     DType::F32 => out.copy_from_slice(&(value as f32).to_ne_bytes()),
                     _ => out.copy_from_slice(&value.to_ne_bytes()),
                 }
@@ -75,8 +75,8 @@ impl Conversion {
         Ok(())
     }
 
-    /// Converts the first `count` elements of a chunk. The others lie outside the array, and may
-    /// be anything.
+    /// Converts the first `count` elements of a chunk. The others lie outside the array and may be
+    /// anything.
     pub(super) fn chunk(self, stored: &AlignedBytes, count: usize) -> Result<AlignedBytes, String> {
         let (from, to) = (self.stored_size(), self.dtype().size());
         let mut out = AlignedBytes::zeroed(stored.len() / from * to);
@@ -89,18 +89,18 @@ impl Conversion {
     }
 }
 
-/// A float as the integer that it is, when it is one.
+/// Returns a float as an integer, if it is one.
 pub(crate) fn whole(value: f64) -> Option<i64> {
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
     (value.fract() == 0.0 && (-LIMIT..LIMIT).contains(&value)).then_some(value as i64)
 }
 
-/// Bytes of the blocks of rows into which an array that lies in one piece is cut, where it is
-/// converted or is a field of records: a row is then read without all others.
+/// Bytes per block of rows, when an array in one piece is cut because it is converted or is a field
+/// of records: one row is then read without all the others.
 pub(crate) const BLOCK_BYTES: u64 = 1 << 20;
 
 impl ArrayParts {
-    /// Bytes of a stored element; 0 when they differ in length.
+    /// Bytes of a stored element; 0 if the lengths differ.
     pub(crate) fn stored_size(&self) -> usize {
         match self.conversion {
             Some(conversion) => conversion.stored_size(),
@@ -108,13 +108,13 @@ impl ArrayParts {
         }
     }
 
-    /// The same elements, converted. An array that lies in one piece is cut into blocks of rows,
-    /// so that one row is read without all others.
+    /// Returns the same elements, converted. An array in one piece is cut into blocks of rows, so
+    /// that one row is read without all the others.
     pub(crate) fn converted(mut self, conversion: Conversion) -> Result<ArrayParts, Error> {
         if !self.fill.is_empty() {
             let mut fill = vec![0; conversion.dtype().size()];
             if conversion.element(&self.fill, &mut fill).is_err() {
-                // No number that anything counts or indexes: an error only where it is needed.
+                // Nothing counts or indexes with this number: it is an error only where it is used.
                 fill.copy_from_slice(&i64::MIN.to_ne_bytes());
             }
             self.fill = fill;
@@ -149,7 +149,7 @@ impl ArrayParts {
     }
 }
 
-/// The table of blocks of `rows` rows each of what lies in one piece.
+/// Returns the table of blocks, of `rows` rows each, of an array in one piece.
 pub(crate) fn table_of(offset: u64, n_rows: u64, rows: u64, row_bytes: u64) -> Vec<TableEntry> {
     let block = |chunk: u64| TableEntry {
         chunk,
@@ -157,7 +157,7 @@ pub(crate) fn table_of(offset: u64, n_rows: u64, rows: u64, row_bytes: u64) -> V
         len: (rows.min(n_rows - chunk * rows) * row_bytes) as u32,
         skip_mask: 0,
     };
-    // Rows without bytes lie nowhere: however many a file claims, none is listed.
+    // Rows without bytes have no place: the table lists no block, however many a file claims.
     let n_blocks = match row_bytes {
         0 => 0,
         _ => n_rows.div_ceil(rows),
@@ -166,7 +166,7 @@ pub(crate) fn table_of(offset: u64, n_rows: u64, rows: u64, row_bytes: u64) -> V
 }
 
 impl Array {
-    /// The same array with elements converted.
+    /// Returns the same array with its elements converted.
     pub(crate) fn converted(self, conversion: Conversion) -> Result<Array, Error> {
         match std::sync::Arc::try_unwrap(self.inner) {
             Ok(parts) => parts.converted(conversion).map(Array::new),
@@ -177,11 +177,11 @@ impl Array {
         }
     }
 
-    /// An array where integers are expected: floats count when they are whole numbers, which is
-    /// seen as they are read.
+    /// Returns an array where integers are expected. Floats are accepted if they are whole numbers,
+    /// which is checked as they are read.
     ///
     /// # Errors
-    /// When it holds neither.
+    /// When it holds neither integers nor floats.
     pub(crate) fn into_integers(self) -> Result<Array, Error> {
         match self.dtype() {
             Some(dtype) if dtype.is_integer() => Ok(self),
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn conversion_of_booleans_of_any_width() {
+    fn conversion_accepts_booleans_of_any_width() {
         let words = Values::I32(vec![0, 1, -1, 256, i32::MIN]);
         let truth = array(words.clone(), &[5]).converted(Conversion::Truth(4));
         let truth = truth.expect("in memory").read_all().expect("readable");

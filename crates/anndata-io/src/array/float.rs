@@ -1,5 +1,5 @@
-//! Floats of any layout, made float64: x86's 80 bits, IEEE 754's 128, bfloat16, and others that
-//! have a sign, an exponent and a mantissa.
+//! Floats of any layout, converted to float64: x86's 80 bits, IEEE 754's 128, bfloat16, and others
+//! that have a sign, an exponent and a mantissa.
 
 use crate::dtype::DType;
 
@@ -8,15 +8,15 @@ use crate::dtype::DType;
 pub(crate) struct FloatLayout {
     /// Bytes of one number.
     pub(crate) size: usize,
-    /// The bit of the sign.
+    /// The position of the sign bit.
     pub(crate) sign: u32,
     /// First bit and number of bits of the exponent.
     pub(crate) exponent: (u32, u32),
     /// First bit and number of bits of the mantissa.
     pub(crate) mantissa: (u32, u32),
-    /// What is added to the exponent where it is stored.
+    /// The amount by which the stored exponent is too large.
     pub(crate) bias: u32,
-    /// Whether the first bit of a number, which IEEE 754 leaves out, is stored.
+    /// Whether the leading bit of a number, which IEEE 754 leaves out, is stored.
     pub(crate) leading_bit: bool,
 }
 
@@ -26,7 +26,7 @@ const MOST_EXPONENT: u32 = 20;
 const MOST_MANTISSA: u32 = 120;
 
 impl FloatLayout {
-    /// What IEEE 754 has for 2, 4 and 8 bytes.
+    /// The layout of IEEE 754 for 2, 4 and 8 bytes.
     pub(crate) fn ieee(size: usize) -> Option<FloatLayout> {
         let (exponent_len, mantissa_len, bias) = match size {
             2 => (5, 10, 15),
@@ -44,8 +44,9 @@ impl FloatLayout {
         })
     }
 
-    /// Whether the parts lie within the number and apart, and numbers are not too wide to be read.
-    /// Those of less than 16 bits are not read: some use the largest exponent for numbers.
+    /// Whether the parts lie within the number and do not overlap, and the number is not too wide
+    /// to be read. Numbers below 16 bits are refused: some use the largest exponent for ordinary
+    /// numbers.
     pub(crate) fn is_readable(&self) -> bool {
         let bits = (8 * self.size) as u64;
         let apart = |(a, a_len): (u32, u32), (b, b_len): (u32, u32)| {
@@ -64,8 +65,8 @@ impl FloatLayout {
             && (1..=MOST_MANTISSA).contains(&self.mantissa.1)
     }
 
-    /// The type that numbers are read as: float32 where it holds every one of them exactly, and
-    /// otherwise float64.
+    /// The type that numbers are read as: float32 if it holds every one of them exactly, otherwise
+    /// float64.
     pub(crate) fn dtype(&self) -> DType {
         let ieee = FloatLayout::ieee(self.size);
         let bias = i64::from(self.bias);
@@ -79,8 +80,8 @@ impl FloatLayout {
         }
     }
 
-    /// The number that little-endian bytes hold, rounded to the nearest float64, and to the even
-    /// one of two.
+    /// Returns the number that little-endian bytes hold, rounded to the nearest float64; a tie goes
+    /// to the even one.
     pub(crate) fn read(&self, bytes: &[u8]) -> f64 {
         let mut word = [0; 16];
         word[..self.size].copy_from_slice(&bytes[..self.size]);
@@ -89,7 +90,7 @@ impl FloatLayout {
         let (exponent, mantissa) = (part(self.exponent), part(self.mantissa));
         let digits = self.mantissa.1 - u32::from(self.leading_bit);
         let leading = 1u128 << digits;
-        // Of what stands behind the leading bit.
+        // The bits behind the leading bit.
         let fraction = mantissa & (leading - 1);
         let has_leading = !self.leading_bit || mantissa & leading != 0;
         let magnitude = if exponent == (1 << self.exponent.1) - 1 {
@@ -98,11 +99,12 @@ impl FloatLayout {
                 _ => f64::NAN,
             }
         } else {
-            // The smallest numbers have no leading bit, and the exponent of those above them.
+            // The smallest numbers have no leading bit, and share the exponent of the next larger
+            // ones.
             let scale = exponent.max(1) as i64 - i64::from(self.bias) - i64::from(digits);
             match exponent {
                 0 => rounded(mantissa, scale),
-                // x86 calls a number whose leading bit is left out invalid.
+                // x86 treats a number without its leading bit as invalid.
                 _ if !has_leading => f64::NAN,
                 _ => rounded(fraction | leading, scale),
             }
@@ -114,7 +116,7 @@ impl FloatLayout {
     }
 }
 
-/// `digits` times two to the power of `scale`.
+/// Returns `digits` times two to the power of `scale`.
 fn rounded(digits: u128, scale: i64) -> f64 {
     if digits == 0 {
         return 0.0;
@@ -123,10 +125,10 @@ fn rounded(digits: u128, scale: i64) -> f64 {
     if exponent > 1023 {
         return f64::INFINITY;
     }
-    // What the last bit of the float64 is worth.
+    // The exponent of the last bit of the float64.
     let last = (exponent - 52).max(-1074);
     let kept = match last - scale {
-        // No more bits than float64 has.
+        // At most as many bits as float64 has.
         shift @ ..=0 => digits << -shift,
         // Less than half of the smallest number.
         shift if shift > i64::from(MOST_MANTISSA) + 2 => 0,
@@ -136,7 +138,7 @@ fn rounded(digits: u128, scale: i64) -> f64 {
             kept + u128::from(rest > half || rest == half && kept % 2 == 1)
         }
     };
-    // A bit that rounding carried out of the mantissa adds one to the exponent, as it should.
+    // If rounding carries out of the mantissa, it adds one to the exponent, as it should.
     let stored = (last + 1074) as u64;
     f64::from_bits((stored << 52) + kept as u64)
 }
@@ -202,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn float_layout_of_80_bits() {
+    fn float_layout_of_80_bits_reads_longdouble() {
         assert_eq!(x87(16383, 1 << 63), 1.0);
         assert_eq!(x87(0x8000 | 16383, 3 << 62), -1.5);
         assert_eq!(x87(0, 0).to_bits(), 0);
@@ -210,7 +212,7 @@ mod tests {
         assert_eq!(x87(0x7fff, 1 << 63), f64::INFINITY);
         assert_eq!(x87(0xffff, 1 << 63), f64::NEG_INFINITY);
         assert!(x87(0x7fff, 3 << 62).is_nan());
-        // Below what float64 has, and above it.
+        // Below and above the range of float64.
         assert_eq!(x87(0, 1), 0.0);
         assert_eq!(x87(1, 1 << 63), 0.0);
         assert_eq!(x87(0x7ffe, u64::MAX), f64::INFINITY);
@@ -218,10 +220,10 @@ mod tests {
         assert_eq!(x87(16383 + 1023, !0 << 11), f64::MAX);
         assert_eq!(x87(16383 + 1023, (!0 << 11) | 0x3ff), f64::MAX);
         assert_eq!(x87(16383 + 1023, (!0 << 11) | 0x400), f64::INFINITY);
-        // Invalid ones.
+        // Invalid numbers.
         assert!(x87(16383, 1).is_nan());
         assert!(x87(0x7fff, 0).is_nan());
-        // Bits that no number has are not looked at.
+        // Padding bits, which belong to no number, are ignored.
         let padded = u128::from(1u64 << 63) | 16383 << 64 | 0xabcd << 80;
         assert_eq!(X87.read(&padded.to_le_bytes()), 1.0);
     }
@@ -240,18 +242,18 @@ mod tests {
         ] {
             assert_eq!(x87(16383, one | behind), expected, "{behind:#x}");
         }
-        // Of the smallest numbers: half of the smallest, a bit more, one and a half of it.
+        // Around the smallest number: half of it, a bit more, one and a half times it.
         let tiny = f64::from_bits(1);
         let exponent = 16383 - 1075;
         assert_eq!(x87(exponent, one), 0.0);
         assert_eq!(x87(exponent, one | 1), tiny);
         assert_eq!(x87(exponent + 1, one | one >> 1), f64::from_bits(2));
-        // The largest of those without a leading bit rounds to the first one that has it.
+        // The largest number without a leading bit rounds to the first number that has one.
         assert_eq!(x87(16383 - 1023, !0), f64::MIN_POSITIVE);
     }
 
     #[test]
-    fn float_layout_of_128_bits() {
+    fn float_layout_of_128_bits_reads_quadruple() {
         assert_eq!(quad(16383, 0), 1.0);
         assert_eq!(quad(0x8000 | 16384, 1 << 111), -3.0);
         assert_eq!(quad(16383, 1 << 60), 1.0 + f64::EPSILON);
@@ -282,7 +284,7 @@ mod tests {
                 ..QUAD
             },
             FloatLayout { size: 17, ..QUAD },
-            // Eight bits, all exponents of which may be numbers.
+            // Eight bits, where every exponent may be that of an ordinary number.
             FloatLayout {
                 size: 1,
                 sign: 7,

@@ -2,8 +2,8 @@
 
 use crate::limits::{MAX_ARRAY_ELEMENTS, MAX_CHUNK_ELEMENTS};
 
-/// An array's shape cut into chunks of one shape, numbered row-major. Every chunk is stored
-/// whole, also where the shape cuts it.
+/// The shape of an array, cut into chunks of one shape, numbered row-major. Every chunk is stored
+/// whole, even where it crosses the edge of the array.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Grid {
     pub(crate) shape: Vec<u64>,
@@ -11,8 +11,8 @@ pub(crate) struct Grid {
 }
 
 impl Grid {
-    /// `None` when the ranks differ, a chunk extent is 0, or a chunk or the whole array has
-    /// more elements than can be counted.
+    /// `None` if the ranks differ, a chunk extent is 0, or a chunk or the whole array has more
+    /// elements than can be counted.
     pub(crate) fn new(shape: Vec<u64>, chunk: Vec<u64>) -> Option<Grid> {
         let product = |dims: &[u64]| dims.iter().try_fold(1u64, |n, &d| n.checked_mul(d.max(1)));
         let fits = product(&shape).is_some_and(|n| n <= MAX_ARRAY_ELEMENTS)
@@ -21,7 +21,7 @@ impl Grid {
         valid.then_some(Grid { shape, chunk })
     }
 
-    /// One chunk that is the whole array.
+    /// Makes a grid of one chunk, the whole array.
     pub(crate) fn single(shape: Vec<u64>) -> Option<Grid> {
         let chunk = shape.iter().map(|&extent| extent.max(1)).collect();
         let product = shape.iter().try_fold(1u64, |n, &d| n.checked_mul(d.max(1)));
@@ -30,22 +30,22 @@ impl Grid {
             .then_some(Grid { shape, chunk })
     }
 
-    /// Elements of the array.
+    /// The number of elements of the array.
     pub(crate) fn len(&self) -> u64 {
         self.shape.iter().product()
     }
 
-    /// Elements of one chunk.
+    /// The number of elements of one chunk.
     pub(crate) fn chunk_len(&self) -> u64 {
         self.chunk.iter().product()
     }
 
-    /// Chunks along an axis.
+    /// The number of chunks along an axis.
     pub(crate) fn count(&self, axis: usize) -> u64 {
         self.shape[axis].div_ceil(self.chunk[axis])
     }
 
-    /// Chunks along every axis.
+    /// The number of chunks along every axis.
     pub(crate) fn counts(&self) -> Vec<u64> {
         (0..self.shape.len()).map(|axis| self.count(axis)).collect()
     }
@@ -62,19 +62,19 @@ impl Grid {
         Some(number)
     }
 
-    /// Rows of a chunk; 1 in a scalar.
+    /// The number of rows of a chunk; 1 for a scalar.
     pub(crate) fn chunk_rows(&self) -> u64 {
         self.chunk.first().copied().unwrap_or(1)
     }
 
-    /// Rows of a chunk that lie within the array.
+    /// The number of rows of a chunk that lie within the array.
     pub(crate) fn rows_within(&self, chunk: u64) -> u64 {
         let start = self.start(chunk).first().copied().unwrap_or(0);
         let n_rows = self.shape.first().copied().unwrap_or(1);
         n_rows.saturating_sub(start).min(self.chunk_rows())
     }
 
-    /// Where the first element of a chunk stands in the array.
+    /// The position of a chunk's first element in the array.
     pub(crate) fn start(&self, number: u64) -> Vec<u64> {
         let coords = self.coords(number);
         coords.iter().zip(&self.chunk).map(|(c, n)| c * n).collect()

@@ -7,7 +7,7 @@ use super::{ArrayParts, ItemType};
 use crate::io::bytes::{ByteSource, Memory};
 use crate::io::context::IoContext;
 
-/// An array over bytes in memory, row-major and native-endian, cut into chunks of any shape.
+/// Makes an array over bytes in memory, row-major and native-endian, cut into chunks of any shape.
 pub(crate) fn memory_parts(
     element: &str,
     grid: Grid,
@@ -36,7 +36,7 @@ pub(crate) fn memory_parts(
     }
 }
 
-/// An array cut into chunks, each followed by its checksum.
+/// Makes an array cut into chunks, each followed by its checksum.
 pub(crate) fn chunked_parts(element: &str, grid: Grid, item: ItemType, bytes: &[u8]) -> ArrayParts {
     let size = item.size();
     let (mut stored, mut entries) = (Vec::new(), Vec::new());
@@ -61,7 +61,8 @@ pub(crate) fn chunked_parts(element: &str, grid: Grid, item: ItemType, bytes: &[
     parts
 }
 
-/// Copies what a chunk has of an array, axis by axis: `(shape, chunk, start)` are those left.
+/// Copies the part of an array that a chunk holds, axis by axis: `(shape, chunk, start)` are those
+/// of the remaining axes.
 fn copy_block(
     (shape, chunk, start): (&[u64], &[u64], &[u64]),
     size: usize,

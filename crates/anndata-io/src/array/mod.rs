@@ -1,4 +1,4 @@
-//! Arrays of any store: shape, type, where the bytes of each chunk lie, and reads of sets of rows.
+//! Arrays of any store: shape, type, the place of each chunk's bytes, and reads of sets of rows.
 //!
 //! Takes the [`ArrayParts`] that a backend found when it opened an array. Returns elements in the
 //! type of the file, native-endian and row-major. Knows no file format.
@@ -9,8 +9,9 @@
 //!                        cache, buffers      └─▶ decode ─▶ reorder, convert ─▶ elements
 //! ```
 //!
-//! An array whose elements lie in the file as they are in memory ([`is_direct`](Array::is_direct))
-//! is read in place, without a chunk in between. `bounds` refuses what stored bytes cannot hold.
+//! An array whose file holds the elements as they are in memory ([`is_direct`](Array::is_direct))
+//! is read in place, without a chunk in between. `bounds` refuses arrays that claim more than their
+//! stored bytes can hold.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -48,7 +49,7 @@ pub struct Array {
     inner: Arc<ArrayParts>,
 }
 
-/// What a backend knows of an array when it has opened it.
+/// The description of an array that a backend returns when it opens one.
 #[derive(Debug)]
 pub(crate) struct ArrayParts {
     pub(crate) context: IoContext,
@@ -58,36 +59,36 @@ pub(crate) struct ArrayParts {
     pub(crate) item: ItemType,
     pub(crate) big_endian: bool,
     pub(crate) pipeline: CodecPipeline,
-    /// For chunks that are not stored row-major: which axis of the array each stored axis is.
+    /// For chunks that are not stored row-major: the axis of the array for each stored axis.
     pub(crate) stored_axes: Option<Vec<usize>>,
     pub(crate) chunks: Chunks,
-    /// One element, native-endian, of what was never written. Empty: zero bytes.
+    /// The value of an element that was never written, native-endian. Empty: zero bytes.
     pub(crate) fill: Vec<u8>,
-    /// For a field of a table: where it lies in the records that are stored.
+    /// For a field of a table: its place in the stored records.
     pub(crate) record: Option<Record>,
-    /// For elements that are stored as other bytes than those of their type.
+    /// For elements whose stored bytes differ from their type in memory.
     pub(crate) conversion: Option<Conversion>,
-    /// For R's logicals, which are integers here: the one that stands for a missing value.
+    /// For R's logicals, which are integers here: the integer that means missing.
     pub(crate) missing: Option<u64>,
     pub(crate) id: u64,
 }
 
-/// Records of a table, of which an array is one field.
+/// The records of a table; an array is one of their fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Record {
     /// Bytes of a record.
     pub(crate) len: usize,
-    /// Where the field begins.
+    /// The offset of the field in the record.
     pub(crate) offset: usize,
 }
 
-/// Bytes of the longest single read of adjacent rows or elements.
+/// The longest single read of adjacent rows or elements, in bytes.
 const READ_BYTES: usize = 1 << 20;
 
-/// Elements of 1-D arrays that are looked at together, where a read is a system call.
+/// Elements of 1-D arrays that are read together if each read is a system call.
 pub(crate) const STEP_ELEMENTS: u64 = 64 << 10;
 
-/// What an array's elements are.
+/// The kind of an array's elements.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum ItemType {
     Number(DType),
@@ -95,7 +96,7 @@ pub(crate) enum ItemType {
 }
 
 impl ItemType {
-    /// Bytes of one stored element; 0 when they differ in length.
+    /// Bytes of one stored element; 0 if the lengths differ.
     pub(crate) fn size(&self) -> usize {
         match self {
             ItemType::Number(dtype) => dtype.size(),
@@ -112,17 +113,17 @@ impl Array {
         }
     }
 
-    /// Extent along each axis.
+    /// The extent along each axis.
     pub fn shape(&self) -> &[u64] {
         &self.inner.grid.shape
     }
 
-    /// Number of elements.
+    /// The number of elements.
     pub fn len(&self) -> u64 {
         self.inner.grid.len()
     }
 
-    /// Whether there are no elements.
+    /// Whether the array has no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -140,17 +141,17 @@ impl Array {
         &self.inner.grid.chunk
     }
 
-    /// Path of the file or directory.
+    /// The path of the file or directory.
     pub fn file(&self) -> &Path {
         &self.inner.file
     }
 
-    /// Path of the array within the file, such as `X/data`.
+    /// The path of the array within the file, such as `X/data`.
     pub fn element(&self) -> &str {
         &self.inner.element
     }
 
-    /// The array under another name, which its errors have; for its only owner.
+    /// Returns the array under another name, which its errors then use. Only for its sole owner.
     pub(crate) fn named(mut self, file: PathBuf, element: &str) -> Array {
         if let Some(parts) = Arc::get_mut(&mut self.inner) {
             parts.file = file;
@@ -171,14 +172,14 @@ impl Array {
         Error::invalid(&self.inner.file, &self.inner.element, expected, found)
     }
 
-    /// The number type, or an error for text.
+    /// Returns the number type, or an error for text.
     pub(crate) fn number_type(&self) -> Result<DType, Error> {
         self.dtype()
             .ok_or_else(|| self.invalid("an array of numbers or booleans", "text"))
     }
 
-    /// Whether the elements lie in one file as they are, so that a memory map of it may be read
-    /// for the next bulk of rows. Mapped bytes give no error when they change: the file is
+    /// Whether the elements lie in one file as they are in memory, so that its memory map may be
+    /// read for the next bulk of rows. A change of mapped bytes raises no error, so the file is
     /// compared with the one that was opened before each bulk.
     fn check_unchanged(&self) -> Result<bool, Error> {
         match &self.inner.chunks {
@@ -192,7 +193,7 @@ impl Array {
         }
     }
 
-    /// Whether elements can be read where they lie, without decoding a whole chunk.
+    /// Whether elements can be read in place, without decoding a whole chunk.
     pub(crate) fn is_direct(&self) -> bool {
         let inner = &*self.inner;
         let by_library = matches!(inner.chunks, Chunks::Library(_));
@@ -203,7 +204,7 @@ impl Array {
             && !by_library
     }
 
-    /// Where a chunk lies; `None` when it was never written.
+    /// Returns the place of a chunk; `None` if it was never written.
     fn locate(&self, chunk: u64) -> Result<Option<ChunkLocation<'_>>, Error> {
         if self.inner.context.is_closed() {
             return Err(self.error(ErrorKind::Closed));
@@ -218,7 +219,7 @@ impl Array {
         self.locate(chunk).map(|location| location.is_some())
     }
 
-    /// The stored bytes of a chunk, as they are.
+    /// Reads the stored bytes of a chunk, still encoded.
     pub(crate) fn read_raw(
         &self,
         location: &ChunkLocation<'_>,
@@ -242,7 +243,7 @@ impl Array {
             .map_err(|error| self.at(error))
     }
 
-    /// Puts this array's name into an error of the file layer.
+    /// Adds this array's name to an error of the file layer.
     fn at(&self, error: Error) -> Error {
         self.error(error.kind().clone())
     }
@@ -253,7 +254,7 @@ impl Array {
         self.inner.grid.chunk_len().saturating_mul(item)
     }
 
-    /// Bytes of the units that a big-endian array swaps.
+    /// Bytes of the units whose byte order a big-endian array reverses.
     fn swap_unit(&self) -> usize {
         match &self.inner.item {
             ItemType::Text(TextEncoding::Utf32 { .. }) => 4,
@@ -261,7 +262,7 @@ impl Array {
         }
     }
 
-    /// Fills `out` with elements that were never written.
+    /// Fills `out` with the value of elements that were never written.
     fn fill(&self, out: &mut [u8]) {
         if self.inner.fill.is_empty() {
             out.fill(0);

@@ -49,8 +49,8 @@ impl Array {
         Ok(())
     }
 
-    /// The elements of a range of a 1-D array: where they lie in a decoded chunk, if one holds them
-    /// all; otherwise copied to `buffer`.
+    /// Returns the elements of a range of a 1-D array: borrowed from a decoded chunk, if one holds
+    /// them all; otherwise copied to `buffer`.
     pub(crate) fn read_or_view<'a>(
         &self,
         range: Range<u64>,
@@ -82,8 +82,8 @@ impl Array {
         })
     }
 
-    /// Appends the elements of ascending ranges of a 1-D array of numbers to `out`, which must
-    /// be of this array's type. Ranges that touch are read as one.
+    /// Appends the elements of ascending ranges of a 1-D array of numbers to `out`, which must have
+    /// the type of this array. Ranges that touch are read as one.
     pub(crate) fn read_ranges(
         &self,
         ranges: impl IntoIterator<Item = Range<u64>>,
@@ -108,9 +108,9 @@ impl Array {
         pending.map_or(Ok(()), read)
     }
 
-    /// All elements of a 1-D (or scalar) array of numbers.
+    /// Returns all elements of a 1-D (or scalar) array of numbers.
     ///
-    /// Memory follows what decodes, not what the file claims.
+    /// Memory grows with the bytes that decode, not with the claims of the file.
     ///
     /// # Errors
     /// When the array holds texts, has several dimensions, claims more elements than its stored
@@ -120,8 +120,8 @@ impl Array {
         self.read_all_of_known_length()
     }
 
-    /// As [`read_all`](Self::read_all) for an array whose length other, written data vouch for:
-    /// zarr does not write chunks that are all fill value, so few bytes may stand for many
+    /// As [`read_all`](Self::read_all), for an array whose length is confirmed by other, written
+    /// data: zarr leaves out chunks that hold only the fill value, so few bytes may stand for many
     /// elements.
     pub(crate) fn read_all_of_known_length(&self) -> Result<Values, Error> {
         let dtype = self.number_type()?;
@@ -155,7 +155,7 @@ mod tests {
     use crate::dtype::DType;
     use proptest::prelude::*;
 
-    /// Elements that are their own numbers, in chunks and in one piece.
+    /// Arrays in which each element equals its index, in chunks and in one piece.
     fn arrays(len: u64, chunk: u64) -> [Array; 2] {
         let bytes: Vec<u8> = (0..len as u32).flat_map(u32::to_ne_bytes).collect();
         let item = ItemType::Number(DType::U32);
@@ -172,7 +172,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn ranges_are_read_as_they_are_stored(
+        fn ranges_match_the_stored_elements(
             len in 0..40_u64,
             chunk in 1..12_u64,
             mut ends in prop::collection::vec(0..40_u64, 0..8),

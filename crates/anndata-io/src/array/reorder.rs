@@ -10,7 +10,7 @@ pub(crate) fn swap_bytes(bytes: &mut [u8], unit: usize) {
     }
 }
 
-/// One field of every record.
+/// Returns one field of every record.
 pub(super) fn fields(records: &AlignedBytes, record: Record, field_len: usize) -> AlignedBytes {
     let records = records.as_slice().chunks_exact(record.len);
     let mut out = AlignedBytes::zeroed(records.len() * field_len);
@@ -20,7 +20,7 @@ pub(super) fn fields(records: &AlignedBytes, record: Record, field_len: usize) -
     out
 }
 
-/// A chunk whose axes are stored in another order, made row-major.
+/// Makes a chunk row-major whose axes are stored in another order.
 pub(super) fn transposed(
     stored: &AlignedBytes,
     shape: &[u64],
@@ -28,7 +28,7 @@ pub(super) fn transposed(
     item: usize,
 ) -> AlignedBytes {
     let rank = shape.len();
-    // Distance between neighbours along each axis of the array, in the stored order.
+    // The distance between neighbours along each axis of the array, in the stored order.
     let mut stride = vec![0usize; rank];
     let mut step = item;
     for &axis in axes.iter().rev() {
@@ -119,7 +119,7 @@ mod tests {
         #[test]
         fn transposed_agrees_with_indices((shape, axes) in shape_and_axes(), item in 1..9_usize) {
             let count = shape.iter().product::<u64>() as usize;
-            // What stands at an index says which one: the row-major number of the element.
+            // Each element equals its row-major number, so that its value shows its index.
             let stored_shape: Vec<u64> = axes.iter().map(|&axis| shape[axis]).collect();
             let number = |index: &[u64]| {
                 let places = index.iter().zip(&shape);

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::io::buffers::AlignedBytes;
 use crate::limits::MAX_ROW_RANGE_BYTES;
 
-/// What reads of rows need, and whoever reads keeps.
+/// The buffers that reads of rows need; the caller keeps them.
 pub(crate) struct Buffers<'a> {
     pub(crate) reader: &'a mut ChunkReader,
     pub(crate) bytes: &'a mut AlignedBytes,
@@ -34,11 +34,9 @@ impl Array {
     }
 
     /// Reads rows of an array of any rank and hands them out in runs of adjacent elements.
-    ///
-    /// `rows` ascend (repeats are fine). `visit(i, start, run)` gets the elements of row
-    /// `rows[i]` from flattened position `start` within the row; the runs of one row cover it
-    /// once. Each chunk is decoded once in a call. Of each band of chunks, only those numbered `part`
-    /// are read.
+    /// `rows` ascend (repeats are fine). `visit(i, start, run)` gets the elements of row `rows[i]`
+    /// from flattened position `start` within the row; the runs of one row cover it once. A call
+    /// decodes each chunk once. Of each band of chunks, only the chunks numbered `part` are read.
     pub(crate) fn read_rows(
         &self,
         rows: &[u64],
@@ -79,8 +77,8 @@ impl Array {
         Ok(())
     }
 
-    /// Hands out the elements of a chunk that lie in some rows of its band, in runs of adjacent
-    /// ones. `rows` are those of the array.
+    /// Hands out the elements of one chunk for rows within its band, in runs of adjacent elements.
+    /// `rows` are row numbers of the array.
     pub(crate) fn read_chunk_rows(
         &self,
         chunk: u64,
@@ -96,7 +94,7 @@ impl Array {
         })
     }
 
-    /// The part of `rows`, all in one band of chunks, that lies in one chunk.
+    /// Reads the part of `rows`, all in one band of chunks, that lies in one chunk.
     fn read_block(
         &self,
         block: &Block,
@@ -126,7 +124,7 @@ impl Array {
         if let Some(location) = location
             .filter(|location| wanted < location.len / 4 || location.len > READ_BYTES as u64)
         {
-            // Read only the rows asked for, adjacent ones together.
+            // Read only the requested rows, adjacent ones together.
             let most = (READ_BYTES / (row_len as usize * item)).max(1);
             let mut i = 0;
             while i < rows.len() {
@@ -169,8 +167,8 @@ impl Array {
         Ok(())
     }
 
-    /// All elements of some rows, row-major, whatever their type: for tools that compare stores. Of
-    /// a scalar, row 0 is its element.
+    /// Returns all elements of a range of rows, row-major, as bytes of any type: for tools that
+    /// compare stores. A scalar has one element, in row 0.
     ///
     /// # Errors
     /// When the array holds texts, a row is out of bounds, the rows take more than 64 MiB, or they
@@ -228,8 +226,8 @@ impl Block {
         }
     }
 
-    /// The runs of adjacent elements of row `row` of the chunk: position in the flattened row
-    /// of the array, position in the chunk, length.
+    /// Visits the runs of adjacent elements of row `row` of the chunk: position in the flattened
+    /// row of the array, position in the chunk, length.
     fn runs(&self, grid: &Grid, row: u64, mut visit: impl FnMut(usize, usize, usize)) {
         let (shape, chunk) = (&grid.shape[1..], &grid.chunk[1..]);
         let row_len: u64 = chunk.iter().product();
@@ -283,7 +281,7 @@ mod tests {
         })
     }
 
-    /// Elements that are their own numbers, in chunks or in one piece.
+    /// Arrays in which each element equals its index, in chunks and in one piece.
     fn arrays(grid: &Grid) -> [Array; 2] {
         let bytes: Vec<u8> = (0..grid.len() as u16).flat_map(u16::to_ne_bytes).collect();
         let item = ItemType::Number(DType::U16);

@@ -5,12 +5,12 @@ use crate::chain::chain;
 use crate::error::Error;
 use crate::limits::MAX_LISTED_FAULTS;
 
-/// What an error of an element is.
+/// How an error of an element is reported.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Severity {
-    /// A fault, whatever its kind: nothing can be done without the element.
+    /// A fault, whatever its kind: nothing works without the element.
     Fault,
-    /// A fault, unless the element is only not supported.
+    /// A fault, unless the element is merely unsupported.
     FaultIfSupported,
     /// A notice.
     Notice,
@@ -20,10 +20,11 @@ pub(super) enum Severity {
 pub(super) struct Entry {
     pub(super) severity: Severity,
     pub(super) report: Option<ElementReport>,
-    /// The piece in which each was found, and its text.
+    /// Each fault: the piece in which it was found, its text, and the error.
     pub(super) faults: Vec<(u64, String, Error)>,
     pub(super) more_faults: u64,
-    /// What reading it at once failed of: a fault, unless its pieces say more precisely which.
+    /// The error of reading the element as a whole: a fault, unless its pieces report more precise
+    /// ones.
     pub(super) otherwise: Option<Error>,
 }
 

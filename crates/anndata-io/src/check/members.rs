@@ -1,4 +1,4 @@
-//! Members of groups that have a name and nothing behind it.
+//! Members of groups whose names lead nowhere.
 
 use std::collections::HashSet;
 
@@ -11,8 +11,8 @@ use crate::key::LayerKey;
 use crate::path::member;
 
 impl Run {
-    /// Lists the members that are named and not there, of those that were asked for. To a reader
-    /// they would be absent.
+    /// Lists the requested members that are named but do not exist. To a reader they would seem
+    /// absent.
     pub(super) fn dangling(&mut self, check: &Check, file: &AnnDataFile) {
         let wants_layer = |key: LayerKey| {
             let wanted = check.layers.as_ref();
@@ -47,7 +47,7 @@ impl Run {
         };
         let mut groups = vec![String::new(), "var".to_owned(), "raw".to_owned()];
         for group in ["obs", "layers", "obsm"] {
-            // A group that cannot be listed is reported with its keys.
+            // A group that cannot be listed is reported together with its keys.
             groups.extend(file.keys(group).unwrap_or_default().groups);
         }
         let mut told = HashSet::new();

@@ -1,4 +1,4 @@
-//! A file read from end to end: every fault in it, and what its elements hold.
+//! Reads a file from end to end: finds every fault, and describes the elements.
 //!
 //! Takes an open file. Returns a [`CheckReport`].
 //!
@@ -8,10 +8,10 @@
 //!          ┌─────────────────────────────┴───────────┐
 //!       worker 1   …   worker n: each takes the next piece, of any element
 //!          └──────────────────┬──────────────────────┘
-//!                 a queue of what was found ─▶ run.rs ─▶ report.rs
+//!                   a queue of findings ─▶ run.rs ─▶ report.rs
 //! ```
 //!
-//! `members.rs` looks for names with nothing behind them, `names.rs` for names that repeat.
+//! `members.rs` looks for names that lead nowhere, `names.rs` for names that repeat.
 
 use crate::anndata::{AnnDataFile, AnnDataSource};
 use crate::io::context::IoContext;
@@ -29,11 +29,11 @@ mod sparse;
 pub use report::{CheckReport, ElementCounts, ElementLayout, ElementReport};
 use run::Run;
 
-/// Reads everything in a file that a model could be given, and says what is wrong with it.
+/// Reads everything in a file that a model could use, and reports every fault.
 ///
-/// Every chunk is decoded, so that checksums and codecs are tried; every code, column index and
-/// text is looked at. One fault does not hide the others: what follows it is read all the same.
-/// Memory stays bounded by a chunk of each array for each thread, the row pointers, and the names.
+/// Every chunk is decoded, which tests checksums and codecs; every code, column index and text is
+/// checked. One fault does not hide the others: reading continues after it. Memory stays within one
+/// chunk of each array per thread, the row pointers, and the names.
 ///
 /// ```
 /// use anndata_io::{AnnDataFile, Check, MemoryStore, Values};
@@ -67,7 +67,7 @@ impl Default for Check {
 }
 
 impl Check {
-    /// A check of everything, by two threads.
+    /// Makes a check of everything, by two threads.
     pub fn new() -> Check {
         Check {
             layers: None,
@@ -77,31 +77,31 @@ impl Check {
         }
     }
 
-    /// Of the matrices `X`, `raw.X` and layers, only these. None is legal.
+    /// Checks only these of `X`, `raw.X` and the layers. The list may be empty.
     pub fn layers<K: Into<LayerKey>>(mut self, keys: impl IntoIterator<Item = K>) -> Self {
         self.layers = Some(keys.into_iter().map(Into::into).collect());
         self
     }
 
-    /// Of the columns of obs, only these, and the index.
+    /// Checks only these columns of obs, and the index.
     pub fn obs<K: Into<String>>(mut self, keys: impl IntoIterator<Item = K>) -> Self {
         self.obs = Some(keys.into_iter().map(Into::into).collect());
         self
     }
 
-    /// Of obsm, only these elements.
+    /// Checks only these elements of obsm.
     pub fn obsm<K: Into<String>>(mut self, keys: impl IntoIterator<Item = K>) -> Self {
         self.obsm = Some(keys.into_iter().map(Into::into).collect());
         self
     }
 
-    /// Threads that read; at least one does.
+    /// The number of threads that read; at least one does.
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers;
         self
     }
 
-    /// Opens a file and checks it. `progress` is told pieces done and pieces to do.
+    /// Opens a file and checks it. `progress` receives pieces done and pieces to do.
     pub fn check_source(
         &self,
         source: &AnnDataSource,
@@ -121,7 +121,7 @@ impl Check {
         }
     }
 
-    /// Checks a file that is open. `progress` is told pieces done and pieces to do.
+    /// Checks an open file. `progress` receives pieces done and pieces to do.
     pub fn check_file(
         &self,
         file: &AnnDataFile,

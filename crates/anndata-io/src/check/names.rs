@@ -1,4 +1,4 @@
-//! Names and categories that stand twice.
+//! Names and categories that occur twice.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -8,8 +8,8 @@ use crate::array::text::Strings;
 use crate::column::{ColumnValues, has_nan, number_key, text_of};
 use crate::error::Error;
 
-/// What is wrong with the names of a table: a join of genes needs each once, and cells that share a
-/// name cannot be told apart by it.
+/// Returns the faults in the names of a table: a join of genes needs each name once, and cells that
+/// share a name cannot be distinguished by it.
 pub(super) fn repeated_names(file: &AnnDataFile, table: &str) -> Result<Option<Error>, Error> {
     let names = file.names(table)?;
     let Some((first, times, n_names)) = repeated(&names) else {
@@ -26,9 +26,9 @@ pub(super) fn repeated_names(file: &AnnDataFile, table: &str) -> Result<Option<E
     Ok(Some(Error::invalid(file.path(), table, expected, found)))
 }
 
-/// The first of the names that repeat, how often it is there, and how many such names there are.
+/// Returns the first name that repeats, how often it occurs, and the number of such names.
 fn repeated(names: &Strings) -> Option<(&str, u64, usize)> {
-    // Few names repeat, so that only hashes of all are kept.
+    // Few names repeat, so only the hashes of all names are kept.
     let state = RandomState::new();
     let mut hashes: Vec<u64> = names.iter().map(|name| state.hash_one(name)).collect();
     hashes.sort_unstable();
@@ -48,8 +48,9 @@ fn repeated(names: &Strings) -> Option<(&str, u64, usize)> {
     Some((first, times[first], n_names))
 }
 
-/// What is wrong with categories: anndata reads no column whose categories repeat, or are missing.
-/// Here those that repeat are one label, and a label whose category is NaN is missing.
+/// Returns the faults in categories: anndata reads no column whose categories repeat or are
+/// missing. This crate treats repeated categories as one label, and a NaN category as a missing
+/// label.
 pub(super) fn categories(
     file: &AnnDataFile,
     column: &str,
@@ -77,7 +78,7 @@ pub(super) fn categories(
     (faults.collect(), has_nan(categories).then(nan))
 }
 
-/// Where those that repeat stand first, and how often they occur; `None` never counts.
+/// Returns the first position of each repeated key, and how often it occurs; `None` never counts.
 fn repeats<K: Eq + Hash>(keys: impl Iterator<Item = Option<K>>) -> Vec<(usize, u64)> {
     let mut times: HashMap<K, (usize, u64)> = HashMap::new();
     for (number, key) in keys.enumerate() {

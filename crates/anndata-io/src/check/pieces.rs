@@ -1,4 +1,4 @@
-//! Reads the pieces of all elements, by several threads, and puts what they found into a report.
+//! Reads the pieces of all elements with several threads, and puts their findings into a report.
 
 use std::thread;
 

@@ -1,4 +1,4 @@
-//! What a check found.
+//! The findings of a check.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,48 +6,49 @@ use std::path::PathBuf;
 use crate::dtype::DType;
 use crate::error::Error;
 
-/// What was found in a file.
+/// The findings in a file.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct CheckReport {
     /// The file or directory.
     pub path: PathBuf,
-    /// Cells and genes; `None` when the file could not be opened, which is its only fault then.
+    /// Cells and genes; `None` if the file could not be opened, which is then its only fault.
     pub shape: Option<[u64; 2]>,
-    /// What was read, in the order obs, var, matrices, obsm.
+    /// The elements that were read, in the order obs, var, matrices, obsm.
     pub elements: Vec<ElementReport>,
-    /// What a model would ask for and cannot get, or what contradicts itself: at most 100 for each
+    /// Elements that a model would ask for but cannot read, and contradictions: at most 100 per
     /// element.
     pub faults: Vec<Error>,
-    /// Elements that are [not supported](crate::ErrorKind::Unsupported), which is no fault of the file.
-    /// `X` and the indexes, without which nothing can be done, are among the faults.
+    /// Elements that are [not supported](crate::ErrorKind::Unsupported), which is not a fault of
+    /// the file. `X` and the indexes are listed among the faults instead: nothing works without
+    /// them.
     pub unsupported: Vec<Error>,
-    /// What is worth knowing, and no fault: names that repeat, a flag that a writer left set, keys
-    /// that were asked for and do not exist.
+    /// Findings that are not faults: names that repeat, a flag that a writer left set, requested
+    /// keys that do not exist.
     pub notices: Vec<Error>,
 }
 
-/// What was found in an element.
+/// The findings in an element.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ElementReport {
-    /// Its path in the file, such as `X` or `obs/cell_type`.
+    /// The path of the element in the file, such as `X` or `obs/cell_type`.
     pub element: String,
-    /// Extent along each axis.
+    /// The extent along each axis.
     pub shape: Vec<u64>,
-    /// The type of its numbers, of the categories where there are any; `None` for text.
+    /// The type of its numbers, or of its categories if it has any; `None` for text.
     pub dtype: Option<DType>,
-    /// How it is stored.
+    /// The layout in which it is stored.
     pub layout: ElementLayout,
-    /// Elements that are stored: all but for sparse matrices.
+    /// The number of stored elements: all of them, except in sparse matrices.
     pub stored: u64,
-    /// What of them is worth knowing.
+    /// Counts of notable values.
     pub counts: ElementCounts,
-    /// Faults of the element that [`CheckReport::faults`] does not list.
+    /// The number of faults of the element that [`CheckReport::faults`] does not list.
     pub more_faults: u64,
 }
 
-/// How an element is stored.
+/// The layout in which an element is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ElementLayout {
@@ -57,18 +58,18 @@ pub enum ElementLayout {
     Csr,
     /// Compressed sparse columns.
     Csc,
-    /// One array a column.
+    /// One array per column.
     Table,
-    /// Categories, and a code a row.
+    /// Categories, and one code per row.
     Categorical,
     /// Values, and a mask of those that are missing.
     Nullable,
-    /// A value a row.
+    /// One value per row.
     Column,
 }
 
 impl ElementLayout {
-    /// Its name in lower case.
+    /// The name of the layout in lower case.
     pub fn name(self) -> &'static str {
         match self {
             ElementLayout::Dense => "dense",
@@ -88,7 +89,7 @@ impl fmt::Display for ElementLayout {
     }
 }
 
-/// What is worth knowing of the values of an element. None of it is a fault.
+/// Counts of notable values in an element. They are not faults.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ElementCounts {
@@ -102,13 +103,13 @@ pub struct ElementCounts {
     pub explicit_zeros: u64,
     /// Rows of CSR, columns of CSC, whose indices are unsorted or repeat.
     pub unordered: u64,
-    /// Elements that a sparse matrix stores behind its last row.
+    /// Elements that a sparse matrix stores after its last row.
     pub unused: u64,
     /// Labels that are missing: a code of -1, or masked.
     pub missing: u64,
     /// Chunks that were never written, whose elements are the fill value: zarr leaves out chunks
-    /// of nothing else. A copy that was cut short looks the same. Those of masks are not counted:
-    /// one where nothing is missing is never written.
+    /// that hold only this value. A copy that was cut short looks the same. Chunks of masks are not
+    /// counted: zarr never writes one in which nothing is missing.
     pub unwritten: u64,
 }
 
@@ -126,7 +127,7 @@ impl ElementCounts {
 }
 
 impl CheckReport {
-    /// Faults, also those that are not listed.
+    /// The number of faults, including those that are not listed.
     pub fn n_faults(&self) -> u64 {
         let more = self.elements.iter().map(|element| element.more_faults);
         self.faults.len() as u64 + more.sum::<u64>()

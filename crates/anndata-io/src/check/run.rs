@@ -1,4 +1,4 @@
-//! A check on its way: opens the elements of a file, and puts together what was found.
+//! A check in progress: opens the elements of a file, and collects the findings.
 
 use std::collections::HashSet;
 
@@ -14,12 +14,12 @@ use crate::key::LayerKey;
 use crate::matrix::{MatrixParts, MatrixSource};
 use crate::path::member;
 
-/// A check on its way.
+/// A check in progress.
 #[derive(Default)]
 pub(super) struct Run {
     pub(super) entries: Vec<Entry>,
     pub(super) sources: Vec<(usize, Source)>,
-    /// Elements that have a name and nothing behind it.
+    /// Elements whose names lead nowhere.
     pub(super) dangling: HashSet<String>,
 }
 
@@ -87,7 +87,8 @@ impl Run {
         }
     }
 
-    /// Members of groups that nothing can ask for, but for those that are faults of an element already.
+    /// Reports members of groups that no key can name, except those that are already faults of an
+    /// element.
     fn unreadable(&mut self, file: &AnnDataFile) {
         for error in file.unreadable() {
             let mut known = self.entries.iter().flat_map(|entry| &entry.faults);
@@ -97,7 +98,7 @@ impl Run {
         }
     }
 
-    /// The keys that were asked for, or all.
+    /// Returns the requested keys, or all keys.
     fn keys(
         &mut self,
         wanted: &Option<Vec<String>>,
@@ -130,7 +131,7 @@ impl Run {
         self.entries.len() - 1
     }
 
-    /// A key that was asked for and does not exist.
+    /// Reports a requested key that does not exist.
     fn absent(
         &mut self,
         file: &AnnDataFile,
@@ -151,14 +152,15 @@ impl Run {
         self.entry(Severity::Notice, None, vec![error]);
     }
 
-    /// Whether an element has a name and nothing behind it, or lies below one that has.
+    /// Whether the name of an element leads nowhere, or the element lies below such a name.
     fn is_dangling(&self, element: &str) -> bool {
         let ends = element.match_indices('/').map(|(at, _)| at);
         let mut paths = ends.chain([element.len()]).map(|end| &element[..end]);
         paths.any(|path| self.dangling.contains(path))
     }
 
-    /// Columns that a table lists and does not have: Python's anndata does not open such a file.
+    /// Reports columns that a table lists but does not have: Python's anndata does not open such a
+    /// file.
     fn order(&mut self, file: &AnnDataFile, table: &str) {
         let names = self.keys(&None, || file.column_order(table));
         for name in names {
@@ -171,7 +173,7 @@ impl Run {
         }
     }
 
-    /// The index of a table, whose names may be there once each.
+    /// Checks the index of a table, in which each name may occur once.
     fn index(&mut self, file: &AnnDataFile, table: &str, index: Result<Column, Error>) {
         let index = index.and_then(|index| Ok((file.index_element(table)?, index)));
         let entry = self.entries.len();
@@ -198,7 +200,7 @@ impl Run {
         }
     }
 
-    /// A column of a table, or its index.
+    /// Checks a column of a table, or its index.
     fn column(
         &mut self,
         file: &AnnDataFile,

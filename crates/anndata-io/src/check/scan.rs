@@ -1,4 +1,4 @@
-//! What there is to read of an element, in pieces that threads take in any order.
+//! The readable parts of an element, in pieces that threads take in any order.
 
 use std::ops::Range;
 
@@ -24,7 +24,7 @@ pub(super) enum Source {
     Sparse(Sparse),
     /// Numbers in one dimension.
     Numbers(Array),
-    /// Numbers of which some are masked: what stands there is anything.
+    /// Numbers, some of which are masked: masked ones may have any value.
     Masked(Array),
     /// True where a value is missing.
     Mask(Array),
@@ -35,7 +35,7 @@ pub(super) enum Source {
     Texts(Array),
 }
 
-/// Buffers of one thread, and the chunks that it decoded last.
+/// The buffers of one thread, and the chunks that it decoded last.
 pub(super) struct Scratch {
     pub(super) first: ChunkReader,
     pub(super) second: ChunkReader,
@@ -44,8 +44,8 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    /// No chunk is needed twice: none goes into the cache. Files are read, not mapped, so that a
-    /// disk that fails gives an error.
+    /// Makes buffers for a scan that needs each chunk once, so none goes into the cache. Files are
+    /// read, not mapped, so that a failing disk causes an error.
     pub(super) fn new() -> Scratch {
         Scratch {
             first: ChunkReader::new(CachePolicy::Nothing),
@@ -56,12 +56,12 @@ impl Scratch {
     }
 }
 
-/// What was found in a piece.
+/// The findings in a piece.
 #[derive(Default)]
 pub(super) struct Findings {
     pub(super) counts: ElementCounts,
     pub(super) faults: Vec<Error>,
-    /// Faults that are not listed.
+    /// The number of faults that are not listed.
     pub(super) more_faults: u64,
 }
 
@@ -74,7 +74,7 @@ impl Findings {
         }
     }
 
-    /// Counts a chunk that was never written. One that cannot be found fails when it is read.
+    /// Counts a chunk that was never written. A chunk that cannot be located fails when it is read.
     fn look_for(&mut self, array: &Array, chunk: u64) {
         if let Ok(false) = array.is_written(chunk) {
             self.counts.unwritten += 1;
@@ -120,7 +120,7 @@ impl Findings {
 }
 
 impl Source {
-    /// How many pieces there are.
+    /// The number of pieces.
     pub(super) fn n_pieces(&self) -> u64 {
         match self {
             Source::Dense(array) => {
@@ -136,7 +136,7 @@ impl Source {
         }
     }
 
-    /// Reads a piece. An error ends no more than the reading of one chunk.
+    /// Reads a piece. An error ends only the reading of one chunk.
     pub(super) fn scan(&self, piece: u64, scratch: &mut Scratch) -> Findings {
         let mut found = Findings::default();
         if let Source::Numbers(array) | Source::Masked(array) | Source::Codes { codes: array, .. } =
@@ -188,7 +188,7 @@ impl Source {
     }
 }
 
-/// The same error, with the row in which it is.
+/// Returns the same error with its row.
 fn in_row(error: Error, row: u64) -> Error {
     match error.kind() {
         ErrorKind::Invalid { expected, found } => Error::invalid(
@@ -201,7 +201,7 @@ fn in_row(error: Error, row: u64) -> Error {
     }
 }
 
-/// Elements of a 1-D array from one border to the next: those of a chunk, where chunks are
+/// The number of elements of a 1-D array between two borders: those of a chunk, if chunks are
 /// decoded.
 pub(super) fn border(array: &Array) -> u64 {
     match array.is_direct() {
@@ -215,8 +215,8 @@ fn range_of(array: &Array, piece: u64) -> Range<u64> {
     start..start.saturating_add(border(array)).min(array.len())
 }
 
-/// Rows of a part of a chunk, and the number of parts: more than one where rows can be read
-/// without the rest.
+/// The rows of a part of a chunk, and the number of parts: more than one if rows can be read
+/// separately.
 fn parts_of_chunk(array: &Array) -> (u64, u64) {
     let chunk = array.chunk_shape();
     let Some((&n_rows, row)) = chunk.split_first() else {
@@ -282,7 +282,7 @@ fn scan_texts(array: &Array, range: Range<u64>, found: &mut Findings) {
     if !array.is_direct() || !matches!(error.kind(), ErrorKind::Invalid { .. }) {
         return found.fault(|| error);
     }
-    // Which ones, of those that can be read one by one.
+    // Find the faulty rows among those that can be read one by one.
     for &row in &rows {
         if let Err(error) = array.read_string_rows(&[row]) {
             found.fault(|| in_row(error, row));

@@ -12,18 +12,19 @@ use crate::dtype::ValuesRef;
 use crate::error::Error;
 use crate::matrix::compressed::{AXES, Compressed};
 
-/// The column of the element before or behind a border.
+/// The column of the element before or after a border.
 enum BorderMinor {
     Before(i64),
     After(i64),
 }
 
-/// A CSR or CSC matrix as it is in the file. Pieces end where chunks do, wherever rows end.
+/// A CSR or CSC matrix as it is in the file. Pieces end where chunks end, even within a row.
 pub(super) struct Sparse {
     parts: Compressed,
-    /// Rows (columns of CSC) whose elements do not ascend, one bit each.
+    /// Rows (columns of CSC) whose elements do not ascend, one bit per row.
     unordered: Vec<AtomicU64>,
-    /// The columns on either side of a border of pieces that divides a row, until both are known.
+    /// The columns on either side of a border between pieces that divides a row, until both are
+    /// known.
     borders: Mutex<HashMap<u64, BorderMinor>>,
 }
 
@@ -37,17 +38,18 @@ impl Sparse {
         }
     }
 
-    /// Elements that rows have.
+    /// The number of elements that belong to rows.
     pub(super) fn n_elements(&self) -> u64 {
         self.parts.indptr.last().copied().unwrap_or_default()
     }
 
-    /// Elements that are stored and no row has.
+    /// The number of stored elements that belong to no row.
     pub(super) fn n_unused(&self) -> u64 {
         self.parts.data.len() - self.n_elements()
     }
 
-    /// Rows (columns of CSC) with elements that do not ascend, once all pieces were read.
+    /// The number of rows (columns of CSC) whose elements do not ascend, after all pieces were
+    /// read.
     pub(super) fn n_unordered(&self) -> u64 {
         let words = self.unordered.iter();
         words
@@ -59,7 +61,7 @@ impl Sparse {
         border(&self.parts.indices).max(border(&self.parts.data))
     }
 
-    /// Which row (column of CSC) has an element.
+    /// Returns the row (column of CSC) of an element.
     fn major(&self, element: u64) -> usize {
         let behind = self.parts.indptr.partition_point(|&start| start <= element);
         behind.saturating_sub(1)
@@ -78,7 +80,7 @@ impl Sparse {
             found.look_for_range(array, &(start..end));
         }
         let mut failed = [None; 2];
-        // The column of the last element, where it was read.
+        // The column of the last element, if it was read.
         let mut before = None;
         let mut at = start;
         while at < end {
@@ -125,7 +127,7 @@ impl Sparse {
         }
     }
 
-    /// Tells the column on one side of a border; when both are known they are compared.
+    /// Records the column on one side of a border; compares the two once both are known.
     fn tell(&self, border: u64, side: BorderMinor) {
         if border == 0 || border >= self.n_elements() {
             return;
@@ -148,7 +150,7 @@ impl Sparse {
         }
     }
 
-    /// Looks at the columns of elements from `start` on; `before` is the one before them.
+    /// Checks the columns of elements from `start` on; `before` is the column before them.
     fn check_minors(&self, start: u64, minors: &[i64], before: Option<i64>, found: &mut Findings) {
         let n_minor = i64::try_from(self.parts.n_minor()).unwrap_or(i64::MAX);
         let indptr = &self.parts.indptr;
@@ -167,7 +169,7 @@ impl Sparse {
                 }
             }
             at = end;
-            // Rows without elements are passed over.
+            // Skip rows without elements.
             while at < stop && indptr[major + 1] <= at {
                 major += 1;
             }
@@ -182,7 +184,7 @@ impl Sparse {
     }
 }
 
-/// A range within one chunk; `None` when it cannot be read. A chunk that failed is not tried
+/// Reads a range within one chunk; `None` if it cannot be read. A chunk that failed is not tried
 /// again.
 fn read<'a>(
     array: &Array,

@@ -32,7 +32,7 @@ fn texts(errors: &[Error]) -> Vec<String> {
 }
 
 #[test]
-fn values_are_counted() {
+fn check_counts_notable_values() {
     let (nan, inf) = (f32::NAN, f32::INFINITY);
     let values = vec![nan, -inf, 0.0, -1.0, 2.0, -0.0];
     let indptr = vec![0, 3, 6];
@@ -68,9 +68,9 @@ fn values_are_counted() {
     assert!(layouts.eq(expected));
 }
 
-/// Rows that ascend, that do not, and that repeat a column, cut by chunks everywhere.
+/// Rows that ascend, that do not, and that repeat a column; chunk borders fall everywhere.
 #[test]
-fn rows_out_of_order_are_counted_wherever_chunks_end() {
+fn check_counts_rows_out_of_order_across_chunks() {
     let rows: [&[i32]; 7] = [
         &[0, 1, 3],
         &[],
@@ -101,7 +101,7 @@ fn rows_out_of_order_are_counted_wherever_chunks_end() {
 }
 
 #[test]
-fn columns_are_looked_at_as_they_are_stored() {
+fn check_reads_columns_as_they_are_stored() {
     let store = cells(3, &["a", "b"]).csc(
         "X",
         [3, 2],
@@ -124,7 +124,7 @@ fn columns_are_looked_at_as_they_are_stored() {
 }
 
 #[test]
-fn every_fault_is_listed_up_to_a_limit() {
+fn check_lists_every_fault_up_to_a_limit() {
     let n = 150;
     let ones = Values::F32(vec![1.0; n]);
     let indptr: Vec<i64> = (0..=n as i64).collect();
@@ -157,7 +157,7 @@ fn every_fault_is_listed_up_to_a_limit() {
 }
 
 #[test]
-fn names_that_repeat_are_noticed() {
+fn repeated_names_are_notices() {
     let report = check(cells(1, &["a", "b", "a", "b2"]));
     let expected = "cells: var: expected distinct names, for a join, found \"a\" 2 times";
     assert_eq!(texts(&report.notices), [expected]);
@@ -176,7 +176,7 @@ fn names_that_repeat_are_noticed() {
 }
 
 #[test]
-fn categories_that_repeat_are_faults() {
+fn repeated_categories_are_faults() {
     let store = cells(2, &["g"])
         .categorical("obs/kind", vec![0, 2], &["a", "b", "a", "c", "b", "a"])
         .categorical("obs/fine", vec![0, 1], &["a", "A"]);
@@ -186,7 +186,7 @@ fn categories_that_repeat_are_faults() {
     };
     assert_eq!(texts(&report.faults), [of("\"a\" 3"), of("\"b\" 2")]);
     assert_eq!(report.notices.len(), 0);
-    // They are one label all the same.
+    // They are still one label.
     let numbers = |values: Values| {
         let n = values.len() as u64;
         cells(2, &["g"])
@@ -209,9 +209,9 @@ fn categories_that_repeat_are_faults() {
     assert_eq!(check(numbers(Values::I32(vec![3, 4]))).notices.len(), 0);
 }
 
-/// Before anndata 0.8, categories are beside the codes.
+/// Before anndata 0.8, categories stand beside the codes.
 #[test]
-fn categories_of_old_files_are_looked_at() {
+fn categories_of_old_files_are_checked() {
     let old = cells(2, &["g"])
         .array("obs/kind", &[2], Values::I8(vec![0, 1]))
         .group("obs/__categories")
@@ -221,9 +221,9 @@ fn categories_of_old_files_are_looked_at() {
     assert_eq!(texts(&report.faults), [expected]);
 }
 
-/// anndata writes a key with a slash as groups within groups.
+/// anndata writes a key with a slash as nested groups.
 #[test]
-fn nested_keys_are_looked_at_one_by_one() {
+fn nested_keys_are_checked_one_by_one() {
     let values = || Values::F32(vec![1.0, 2.0]);
     let store = cells(2, &["g"])
         .group("layers/a")
@@ -262,7 +262,7 @@ fn nested_keys_are_looked_at_one_by_one() {
 }
 
 #[test]
-fn an_element_that_lost_its_encoding_is_a_fault() {
+fn element_without_its_encoding_is_a_fault() {
     let store = cells(2, &["g"])
         .group("layers/l")
         .array("layers/l/indptr", &[3], Values::I64(vec![0, 0, 0]))
@@ -275,7 +275,7 @@ fn an_element_that_lost_its_encoding_is_a_fault() {
 }
 
 #[test]
-fn what_is_not_supported_is_no_fault_unless_it_is_x() {
+fn unsupported_element_is_a_fault_only_if_it_is_x() {
     let encoding = || Attribute::Text("awkward-array".into());
     let strange = |store: MemoryStore, element: &str| {
         store
@@ -296,7 +296,7 @@ fn what_is_not_supported_is_no_fault_unless_it_is_x() {
     assert_eq!(of(&report.faults), ["X"]);
     assert_eq!(of(&report.unsupported), ["obs/o", "layers/l", "obsm/m"]);
     assert_eq!(of(&report.notices), [""; 0]);
-    // What is not asked for is not looked at, and what is and does not exist is told.
+    // Elements that are not requested are not read; requested ones that do not exist are reported.
     let keys = ["raw.X", "k"];
     let some = Check::new().layers(keys).obs([""; 0]).obsm(["n"]);
     let report = check_with(&some, store);
@@ -305,7 +305,7 @@ fn what_is_not_supported_is_no_fault_unless_it_is_x() {
 }
 
 #[test]
-fn a_broken_part_of_a_layer_is_a_fault() {
+fn layer_with_a_broken_part_is_a_fault() {
     let csr = Attribute::Text("csr_matrix".into());
     let store = cells(1, &["a"])
         .group("layers/l")
@@ -317,7 +317,7 @@ fn a_broken_part_of_a_layer_is_a_fault() {
 }
 
 #[test]
-fn pointers_are_named_as_they_are() {
+fn pointer_faults_name_the_pointers() {
     let values = Values::F32(vec![1.0; 4]);
     let store = cells(3, &["a"]).csr("X", [3, 1], vec![0, -1, 4, 4], vec![0; 4], values);
     let report = check(store);
@@ -327,7 +327,7 @@ fn pointers_are_named_as_they_are() {
 }
 
 #[test]
-fn columns_that_obs_lists_must_be_there() {
+fn columns_that_obs_lists_must_exist() {
     let order = ["a/b", "gone"].map(str::to_owned).to_vec();
     let store = cells(2, &["g"])
         .attribute("obs", "column-order", Attribute::Texts(order))
@@ -342,7 +342,7 @@ fn columns_that_obs_lists_must_be_there() {
 }
 
 #[test]
-fn a_table_of_more_than_numbers_is_valid_but_not_read() {
+fn table_of_more_than_numbers_is_valid_but_unsupported() {
     let order = ["x", "kind"].map(str::to_owned).to_vec();
     let store = cells(1, &["g"])
         .dataframe("obsm/t", &["c0"])

@@ -8,18 +8,18 @@ use crate::array::Array;
 use crate::dtype::{Bool8, NumericValue, Scalar, Values};
 use crate::error::Error;
 
-/// A column as distinct values and, for each row, which of them it has.
+/// A column as distinct values, and the value of each row as a code.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EncodedColumn {
-    /// The categories of a categorical column as they stand in the file, used or not; the
-    /// distinct values, in order of appearance, of any other.
+    /// For a categorical column, its categories as they stand in the file, used or not; for any
+    /// other column, its distinct values in order of appearance.
     pub categories: ColumnValues,
-    /// One code a row.
+    /// One code per row.
     pub codes: Codes,
 }
 
-/// One category number a row, in the narrowest integers that hold them. The largest number of
-/// each type stands for a missing label.
+/// One category number per row, in the narrowest integers that hold them. The largest number of
+/// each type means a missing label.
 #[derive(Debug, Clone, PartialEq, Eq)]
 // Exhaustive: loops are written for each width.
 pub enum Codes {
@@ -27,7 +27,7 @@ pub enum Codes {
     U8(Vec<u8>),
     /// Up to 65,535 categories.
     U16(Vec<u16>),
-    /// Any more.
+    /// More categories.
     U32(Vec<u32>),
 }
 
@@ -48,7 +48,7 @@ impl Codes {
         }
     }
 
-    /// Number of rows.
+    /// The number of rows.
     pub fn len(&self) -> usize {
         match self {
             Codes::U8(codes) => codes.len(),
@@ -62,7 +62,7 @@ impl Codes {
         self.len() == 0
     }
 
-    /// The category of a row; `None` when its label is missing.
+    /// The category of a row; `None` if its label is missing.
     ///
     /// # Panics
     /// When `row` is out of bounds.
@@ -79,7 +79,7 @@ impl Codes {
         }
     }
 
-    /// Bytes in memory.
+    /// The number of bytes in memory.
     pub fn n_bytes(&self) -> usize {
         match self {
             Codes::U8(codes) => codes.len(),
@@ -90,10 +90,10 @@ impl Codes {
 }
 
 impl Column {
-    /// The whole column as categories and codes. NaN is missing.
+    /// Reads the whole column as categories and codes. NaN is missing.
     ///
     /// # Errors
-    /// When it cannot be read, or a code is no category.
+    /// When it cannot be read, or a code has no category.
     pub fn read_labels(&self) -> Result<EncodedColumn, Error> {
         match &self.kind {
             Kind::Categorical {
@@ -151,10 +151,10 @@ impl Column {
     }
 }
 
-/// A code that stands in a file, `None` for a missing label.
+/// Checks a code from a file; returns `None` for a missing label.
 ///
 /// # Errors
-/// When there is no such category.
+/// When the code has no category.
 pub(crate) fn check_code(
     array: &Array,
     code: i64,
@@ -172,7 +172,7 @@ pub(crate) fn check_code(
     }
 }
 
-/// The codes of rows, checked against the categories. A code whose category is NaN is missing.
+/// Checks the codes of rows against the categories. A code whose category is NaN is missing.
 pub(super) fn check_codes(
     array: &Array,
     stored: &Values,
@@ -194,7 +194,7 @@ pub(super) fn check_codes(
     Ok(codes)
 }
 
-/// Whether one of the categories is NaN, which no label is.
+/// Whether one of the categories is NaN, which is never a label.
 pub(crate) fn has_nan(categories: &ColumnValues) -> bool {
     (0..categories.len()).any(|i| is_nan(categories, i))
 }
@@ -206,7 +206,7 @@ fn is_nan(categories: &ColumnValues, i: usize) -> bool {
     }
 }
 
-/// Numbers by value: what tells two of them apart. `None` for NaN.
+/// Returns a key by which two numbers compare as equal; `None` for NaN.
 pub(crate) fn number_key(value: NumericValue) -> Option<u64> {
     match value {
         NumericValue::Bool(value) => Some(value.into()),
@@ -218,7 +218,7 @@ pub(crate) fn number_key(value: NumericValue) -> Option<u64> {
     }
 }
 
-/// DistinctValues values in order of appearance, and the code of each row.
+/// Distinct values in order of appearance, and the code of each row.
 struct DistinctValues<K> {
     numbers: HashMap<K, u32>,
     values: Vec<K>,
@@ -236,7 +236,7 @@ impl<K> Default for DistinctValues<K> {
 }
 
 impl<K: Copy + Eq + Hash> DistinctValues<K> {
-    /// Adds a row; true when its value is new.
+    /// Adds a row; returns true if its value is new.
     fn push(&mut self, key: Option<K>) -> bool {
         let Some(key) = key else {
             self.rows.push(u32::MAX);

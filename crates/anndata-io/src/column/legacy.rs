@@ -1,5 +1,5 @@
-//! Columns as they were written before anndata 0.8, and by R: categories apart from codes, and
-//! logicals that are integers.
+//! Columns written before anndata 0.8, and by R: categories apart from codes, and logicals stored
+//! as integers.
 
 use super::ColumnValues;
 use super::labels::check_codes;
@@ -10,8 +10,8 @@ use crate::error::Error;
 use crate::path::member;
 use crate::store::{Attribute, Node, Store};
 
-/// Where the categories of a column are that keeps its codes apart from them, as those written
-/// before anndata 0.8 do; `None` when it has none.
+/// Returns the path of the categories of a column that are stored apart from its codes, as before
+/// anndata 0.8; `None` if it has none.
 pub(crate) fn legacy_categories(
     store: &Store,
     frame: &str,
@@ -36,7 +36,7 @@ pub(crate) fn legacy_categories(
     }
 }
 
-/// Before anndata 0.7, categories of obs and of var are in `uns` under the name of the column.
+/// Before anndata 0.7, the categories of obs and var are in `uns` under the name of the column.
 fn table_categories(
     store: &Store,
     frame: &str,
@@ -48,8 +48,8 @@ fn table_categories(
     if store.node(&categories)?.is_none() || !codes.dtype().is_some_and(DType::is_integer) {
         return Ok(None);
     }
-    // When both tables have such a column, they are those of the one whose codes they fit, obs
-    // before var: what anndata does.
+    // If both tables have such a column, the categories belong to the table whose codes they fit,
+    // obs before var. anndata does the same.
     if frame == "obs" && store.node(&member("var", name))?.is_some() {
         let values = read_categories(store, &categories)?;
         if check_codes(&codes, &codes.read_all()?, &values).is_err() {
@@ -59,7 +59,8 @@ fn table_categories(
     Ok(Some(categories))
 }
 
-/// The categories of a column: an array, or the values of a nullable one, none of them missing.
+/// Reads the categories of a column: an array, or the values of a nullable array in which none is
+/// missing.
 pub(super) fn read_categories(store: &Store, element: &str) -> Result<ColumnValues, Error> {
     let (array, mask) = match store.node(element)? {
         Some(Node::Group) => {
@@ -78,7 +79,7 @@ pub(super) fn read_categories(store: &Store, element: &str) -> Result<ColumnValu
             return Err(mask.invalid("categories without missing ones", "a missing category"));
         }
     }
-    // A single one may be a scalar.
+    // A single category may be a scalar.
     if array.shape().len() > 1 {
         return Err(array.invalid("a list of categories", format!("shape {:?}", array.shape())));
     }
@@ -88,7 +89,7 @@ pub(super) fn read_categories(store: &Store, element: &str) -> Result<ColumnValu
     }
 }
 
-/// R's logicals as booleans; other arrays as they are.
+/// Returns R's logicals as booleans, and other arrays unchanged.
 pub(super) fn truth(array: Array) -> Result<Array, Error> {
     let size = array.parts().stored_size();
     match array.parts().missing {
@@ -97,7 +98,7 @@ pub(super) fn truth(array: Array) -> Result<Array, Error> {
     }
 }
 
-/// Which of R's logicals are missing; `None` for other arrays. `again` opens the same array.
+/// Returns the mask of R's missing logicals; `None` for other arrays. `again` opens the same array.
 pub(super) fn missing(
     array: &Array,
     again: impl FnOnce() -> Result<Array, Error>,

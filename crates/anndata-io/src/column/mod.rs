@@ -1,9 +1,9 @@
-//! Columns of obs and var: one label or number a row.
+//! Columns of obs and var: one label or number per row.
 //!
-//! Takes a store and the name of a column. Returns a [`Column`], from which labels are read as
-//! categories and codes (`labels.rs`) or the values of some rows as they are (`values.rs`).
-//! `legacy.rs` finds the categories of files written before anndata 0.8, and reads R's logicals:
-//! nothing above a column knows the age of a file.
+//! Takes a store and the name of a column. Returns a [`Column`], which reads labels as categories
+//! and codes (`labels.rs`) or the values of some rows as they are (`values.rs`). `legacy.rs` finds
+//! the categories of files written before anndata 0.8, and reads R's logicals: no layer above knows
+//! the age of a file.
 //!
 //! ```text
 //! in the file                           in memory once opened    on demand
@@ -31,7 +31,7 @@ use legacy::{missing, read_categories, truth};
 pub(crate) use values::text_of;
 pub use values::{ColumnRows, ColumnValues};
 
-/// The way out of what is no column: anndata would write it again as it is.
+/// The advice for an element that is not a column: anndata would write it again unchanged.
 const AS_COLUMN: &str = "leave it out, or write it as numbers, booleans, texts or a categorical";
 
 /// A column of a table, opened. Categories and codes are in memory; numbers and texts are read
@@ -40,11 +40,11 @@ const AS_COLUMN: &str = "leave it out, or write it as numbers, booleans, texts o
 pub struct Column {
     len: u64,
     kind: Kind,
-    /// Whether other, written data vouch for the length.
+    /// Whether other, written data confirm the length.
     known_length: bool,
 }
 
-/// What a column is made of in the file.
+/// The parts of a column in the file.
 #[derive(Debug, Clone)]
 pub(crate) enum Kind {
     Categorical {
@@ -58,7 +58,7 @@ pub(crate) enum Kind {
 }
 
 impl Column {
-    /// Opens column `name` of the table at `frame`; `None` when it has no such column.
+    /// Opens column `name` of the table at `frame`; `None` if it has no such column.
     pub(crate) fn open(store: &Store, frame: &str, name: &str) -> Result<Option<Column>, Error> {
         let element = member(frame, name);
         if name == "__categories" {
@@ -138,7 +138,7 @@ impl Column {
         }
     }
 
-    /// Number of rows.
+    /// The number of rows.
     pub fn len(&self) -> u64 {
         self.len
     }
@@ -148,7 +148,7 @@ impl Column {
         self.len == 0
     }
 
-    /// The same column, whose length was found to be that of the written index.
+    /// Returns the same column, whose length was found to be that of the written index.
     pub(crate) fn of_known_length(mut self) -> Column {
         self.known_length = true;
         self
@@ -162,19 +162,18 @@ impl Column {
         }
     }
 
-    /// What it is made of in the file.
+    /// The parts of the column in the file.
     pub(crate) fn kind(&self) -> &Kind {
         &self.kind
     }
 
-    /// The array with one element a row, for errors.
+    /// The array with one element per row, for errors.
     pub(crate) fn rows_array(&self) -> &Array {
         let (Kind::Categorical { codes: rows, .. } | Kind::Plain { values: rows, .. }) = &self.kind;
         rows
     }
 
-    /// The type of the numbers: of a plain column's values, or of the categories. `None` for
-    /// text.
+    /// The type of the numbers: of a plain column's values, or of the categories. `None` for text.
     pub fn dtype(&self) -> Option<DType> {
         match &self.kind {
             Kind::Categorical {
@@ -191,8 +190,8 @@ impl Column {
         matches!(self.kind, Kind::Categorical { .. })
     }
 
-    /// Whether a missing value of this column is no number of the column's own type: true but
-    /// for plain float columns, whose missing value is NaN.
+    /// Whether a missing value of this column needs a mark outside the column's own number type.
+    /// True except for plain float columns, whose missing value is NaN.
     pub fn is_nullable(&self) -> bool {
         match &self.kind {
             Kind::Plain { values, mask: None } => !values.dtype().is_some_and(DType::is_float),
@@ -200,7 +199,7 @@ impl Column {
         }
     }
 
-    /// All texts of a column that is nothing but text; `None` for any other.
+    /// Reads all texts of a column of plain text; `None` for any other column.
     pub(crate) fn read_plain_texts(&self) -> Result<Option<Strings>, Error> {
         match &self.kind {
             Kind::Plain { values, mask: None } if values.dtype().is_none() => {
@@ -210,8 +209,8 @@ impl Column {
         }
     }
 
-    /// The texts of some rows, in the order of `rows`: obs names. Numbers become their text,
-    /// missing values `nan`.
+    /// Returns the texts of some rows, in the order of `rows`, for obs names. Numbers become their
+    /// text, missing values `nan`.
     ///
     /// # Errors
     /// As [`read_rows`](Self::read_rows).
@@ -219,10 +218,10 @@ impl Column {
         Ok(self.read_rows(rows)?.into_texts())
     }
 
-    /// The values of some rows, in the order of `rows`, which need not ascend.
+    /// Returns the values of some rows, in the order of `rows`, which need not ascend.
     ///
     /// # Errors
-    /// When a row is out of bounds, the column cannot be read, or a code is no category.
+    /// When a row is out of bounds, the column cannot be read, or a code has no category.
     pub fn read_rows(&self, rows: &[u64]) -> Result<ColumnRows, Error> {
         match &self.kind {
             Kind::Categorical {
@@ -251,7 +250,7 @@ impl Column {
     }
 }
 
-/// Single elements of a 1-D array, in the order of `rows`.
+/// Reads single elements of a 1-D array, in the order of `rows`.
 fn read_at(array: &Array, rows: &[u64]) -> Result<Values, Error> {
     let mut out = Values::new(array.number_type()?);
     let ranges = rows.iter().map(|&row| row..row.saturating_add(1));

@@ -1,4 +1,4 @@
-//! Values of a column as they are: numbers or texts, of which some may be missing.
+//! Values of a column as they are: numbers or texts, some of which may be missing.
 
 use numpy_text::{FloatWidth, float_text};
 
@@ -15,7 +15,7 @@ pub enum ColumnValues {
 }
 
 impl ColumnValues {
-    /// Number of values.
+    /// The number of values.
     pub fn len(&self) -> usize {
         match self {
             ColumnValues::Numbers(values) => values.len(),
@@ -23,7 +23,7 @@ impl ColumnValues {
         }
     }
 
-    /// Whether there are none.
+    /// Whether there are no values.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -32,15 +32,15 @@ impl ColumnValues {
 /// Some rows of a column as they are.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ColumnRows {
-    /// One value a row; anything where it is missing.
+    /// One value per row; unspecified if it is missing.
     pub values: ColumnValues,
-    /// Whether each row has a value; `None` when all have. A NaN of a float column is a value
+    /// Whether each row has a value; `None` if all have. A NaN of a float column counts as a value
     /// here.
     pub valid: Option<Vec<bool>>,
 }
 
 impl ColumnRows {
-    /// The values that codes stand for.
+    /// Returns the values for codes.
     pub fn of_codes(
         categories: &ColumnValues,
         codes: impl ExactSizeIterator<Item = Option<u32>> + Clone,
@@ -64,12 +64,12 @@ impl ColumnRows {
         }
     }
 
-    /// Whether row number `index` of these has a value.
+    /// Whether position `index` of these rows has a value.
     pub fn is_valid(&self, index: usize) -> bool {
         self.valid.as_ref().is_none_or(|valid| valid[index])
     }
 
-    /// The values as texts. Numbers become theirs, missing values `nan`.
+    /// Converts the values to texts. Numbers become their text, missing values `nan`.
     pub(super) fn into_texts(self) -> Strings {
         match (self.values, &self.valid) {
             (ColumnValues::Texts(texts), None) => texts,
@@ -94,7 +94,7 @@ impl ColumnRows {
     }
 }
 
-/// A number of a label, as text: numpy's.
+/// Returns the text of a number in a label, as numpy writes it.
 pub(crate) fn text_of(numbers: ValuesRef<'_>, row: usize) -> String {
     let width = match numbers.dtype() {
         DType::F16 => FloatWidth::F16,

@@ -7,17 +7,17 @@ use bytemuck::Pod;
 use super::values::{Values, ValuesRef};
 use super::{DType, f16};
 
-/// A boolean as it is stored: one byte, true when it is not zero.
+/// A stored boolean: one byte, true if it is not zero.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(transparent)]
 pub struct Bool8(pub u8);
 
-/// A Rust type that stores elements of one [`DType`], convertible to every other as
-/// numpy's `astype` does it.
+/// A Rust type that stores elements of one [`DType`] and converts them to every other type as
+/// numpy's `astype` does.
 ///
-/// Integers wrap. Floats are truncated towards zero; those that the target cannot hold
-/// give what numpy gives on x86-64 (0 in 8 and 16 bits, the smallest integer in signed 32
-/// and 64 bits). Anything but zero becomes `true`.
+/// Integers wrap. Floats are truncated towards zero; those that the target cannot hold become the
+/// values of numpy on x86-64 (0 in 8 and 16 bits, the smallest integer in signed 32 and 64 bits).
+/// Anything but zero becomes `true`.
 pub trait Scalar: Pod + Default + PartialEq + fmt::Debug + Send + Sync {
     /// The numpy type.
     const DTYPE: DType;
@@ -25,19 +25,19 @@ pub trait Scalar: Pod + Default + PartialEq + fmt::Debug + Send + Sync {
     /// Converts from any other element type.
     fn cast_from<S: Scalar>(value: S) -> Self;
 
-    /// The value as a wide number that holds every value of this type.
+    /// Returns the value as a wide number that holds every value of this type.
     fn wide(self) -> NumericValue;
 
     /// Adds, with wrap-around for integers and "or" for booleans, as scipy sums duplicates.
     fn add(self, other: Self) -> Self;
 
-    /// The vector, when its type is this one.
+    /// Returns the vector if it has this type.
     fn from_values(values: Values) -> Option<Vec<Self>>;
 
-    /// The elements, when their type is this one.
+    /// Returns the elements if they have this type.
     fn from_slice(values: ValuesRef<'_>) -> Option<&[Self]>;
 
-    /// The vector itself, when its type is this one.
+    /// Returns the vector itself if it has this type.
     fn as_mut_vec(values: &mut Values) -> Option<&mut Vec<Self>>;
 
     /// Wraps a vector.
@@ -50,8 +50,8 @@ pub trait Scalar: Pod + Default + PartialEq + fmt::Debug + Send + Sync {
     }
 }
 
-/// The widest form of each kind of element: the common ground of all conversions, which
-/// the compiler folds away.
+/// The widest form of each kind of element: the common form of all conversions, which the compiler
+/// optimises away.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum NumericValue {
@@ -62,7 +62,7 @@ pub enum NumericValue {
     F64(f64),
 }
 
-/// A float to a 32-bit integer as the x86 instruction does it.
+/// Converts a float to a 32-bit integer as the x86 instruction does.
 #[inline]
 fn float_to_i32(value: f64) -> i32 {
     if value > -2_147_483_649.0 && value < 2_147_483_648.0 {
@@ -72,7 +72,7 @@ fn float_to_i32(value: f64) -> i32 {
     }
 }
 
-/// A float to a 64-bit integer as the x86 instruction does it.
+/// Converts a float to a 64-bit integer as the x86 instruction does.
 #[inline]
 fn float_to_i64(value: f64) -> i64 {
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
@@ -237,7 +237,7 @@ mod tests {
     use super::*;
     use crate::dtype::ValuesRef;
 
-    /// What numpy 2.4 gives on x86-64 for `np.array([v]).astype(t)`.
+    /// The results of numpy 2.4 on x86-64 for `np.array([v]).astype(t)`.
     #[test]
     fn cast_from_is_numpys_astype() {
         let source = ValuesRef::F64(&[300.0, -1.0, 3e9, 70000.5, 5e10, 1e19, f64::INFINITY]);

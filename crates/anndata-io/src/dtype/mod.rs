@@ -19,7 +19,7 @@ mod values;
 pub use cast::{Bool8, NumericValue, Scalar};
 pub use values::{Values, ValuesRef};
 
-/// The element type of a numeric array, named as numpy names it.
+/// The element type of a numeric array, with numpy's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs, reason = "the names are numpy's own")]
 pub enum DType {
@@ -111,7 +111,7 @@ const NAMES: [(DType, &str, usize); 12] = [
 ];
 
 impl DType {
-    /// Size of one element in bytes.
+    /// The size of one element in bytes.
     pub fn size(self) -> usize {
         NAMES[self as usize].2
     }
@@ -135,7 +135,7 @@ impl DType {
         matches!(self, DType::I8 | DType::I16 | DType::I32 | DType::I64)
     }
 
-    /// The type that numpy's promotion gives two arrays of these types (`numpy.result_type`).
+    /// The type to which numpy promotes two arrays of these types (`numpy.result_type`).
     pub fn promote(self, other: DType) -> DType {
         use DType::*;
         let (a, b) = (self.min(other), self.max(other));
@@ -143,8 +143,8 @@ impl DType {
             return b;
         }
         if b.is_float() {
-            // A float holds an integer type when its mantissa does: 8 bits in float16,
-            // 16 in float32, everything else in float64.
+            // A float holds an integer type if its mantissa does: 8 bits in float16, 16 in float32,
+            // everything else in float64.
             let need = match a {
                 I8 | U8 | F16 => F16,
                 I16 | U16 | F32 => F32,
@@ -170,7 +170,7 @@ impl fmt::Display for DType {
     }
 }
 
-/// A text that names no [`DType`].
+/// The error for a text that names no [`DType`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "unknown dtype {0:?}: expected one of bool, int8, uint8, int16, uint16, int32, uint32, int64, uint64, float16, float32, float64"

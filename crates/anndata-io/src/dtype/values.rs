@@ -24,11 +24,11 @@ macro_rules! typed {
         }
 
         impl Values {
-            /// An empty vector of a type.
+            /// Makes an empty vector of a type.
             pub fn new(dtype: DType) -> Self {
                 match dtype { $(DType::$variant => Values::$variant(Vec::new())),* }
             }
-            /// `len` zeros of a type.
+            /// Makes `len` zeros of a type.
             pub fn zeros(dtype: DType, len: usize) -> Self {
                 match dtype { $(DType::$variant => Values::$variant(vec![<$T>::default(); len])),* }
             }
@@ -47,12 +47,12 @@ macro_rules! typed {
             pub fn dtype(&self) -> DType {
                 match self { $(ValuesRef::$variant(_) => DType::$variant),* }
             }
-            /// Reads native-endian bytes as elements. `bytes` must be aligned to the
-            /// element and a whole number of them.
+            /// Reads native-endian bytes as elements. `bytes` must be aligned to the element and
+            /// hold a whole number of them.
             pub(crate) fn from_bytes(dtype: DType, bytes: &'a [u8]) -> Self {
                 match dtype { $(DType::$variant => ValuesRef::$variant(bytemuck::cast_slice(bytes))),* }
             }
-            /// The elements `start..end`.
+            /// Returns the elements `start..end`.
             ///
             /// # Panics
             /// When the range is out of bounds.
@@ -79,12 +79,12 @@ typed!(
 );
 
 impl Values {
-    /// Number of elements.
+    /// The number of elements.
     pub fn len(&self) -> usize {
         each!(Values, self, v => v.len())
     }
 
-    /// Elements that there is memory for.
+    /// The number of elements that the allocated memory holds.
     pub fn capacity(&self) -> usize {
         each!(Values, self, v => v.capacity())
     }
@@ -94,7 +94,7 @@ impl Values {
         self.len() == 0
     }
 
-    /// Drops all elements, keeping the memory.
+    /// Drops all elements, but keeps the memory.
     pub fn clear(&mut self) {
         each!(Values, self, v => v.clear());
     }
@@ -109,7 +109,7 @@ impl Values {
         each!(Values, self, v => v.fill(Default::default()));
     }
 
-    /// Appends `count` zeros and gives their bytes, to be filled.
+    /// Appends `count` zeros and returns their bytes, to be filled.
     pub(crate) fn extend_zeroed(&mut self, count: usize) -> &mut [u8] {
         each!(Values, self, v => {
             let start = v.len();
@@ -118,8 +118,8 @@ impl Values {
         })
     }
 
-    /// All elements converted as [`Scalar::cast_from`] does it; the same vector when it is
-    /// of that type already.
+    /// Converts all elements as [`Scalar::cast_from`] does; returns the same vector if it already
+    /// has that type.
     pub fn cast(self, dtype: DType) -> Values {
         if self.dtype() == dtype {
             return self;
@@ -129,7 +129,7 @@ impl Values {
 }
 
 impl ValuesRef<'_> {
-    /// Number of elements.
+    /// The number of elements.
     pub fn len(&self) -> usize {
         each!(ValuesRef, self, v => v.len())
     }
@@ -139,12 +139,12 @@ impl ValuesRef<'_> {
         self.len() == 0
     }
 
-    /// The elements' native-endian bytes.
+    /// The native-endian bytes of the elements.
     pub fn as_bytes(&self) -> &[u8] {
         each!(ValuesRef, self, v => bytemuck::cast_slice(v))
     }
 
-    /// Element `index` in its widest form.
+    /// Returns element `index` in its widest form.
     ///
     /// # Panics
     /// When `index` is out of bounds.
@@ -152,7 +152,7 @@ impl ValuesRef<'_> {
         each!(ValuesRef, self, v => v[index].wide())
     }
 
-    /// All elements, converted as [`Scalar::cast_from`] does it.
+    /// Returns all elements, converted as [`Scalar::cast_from`] does.
     pub fn to_vec<T: Scalar>(&self) -> Vec<T> {
         each!(ValuesRef, self, v => v.iter().map(|&x| T::cast_from(x)).collect())
     }

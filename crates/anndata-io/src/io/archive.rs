@@ -1,4 +1,5 @@
-//! A zip archive as the folder of a store: its entries by name, read in place or inflated.
+//! A zip archive as the folder of a store: finds entries by name, reads them in place or inflates
+//! them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -21,7 +22,7 @@ use crate::limits::DEFLATE_RATIO;
 #[derive(Debug)]
 pub(crate) struct Archive {
     source: FileSource,
-    /// What comes before the names: archives often hold one folder that holds everything.
+    /// The prefix of all names: archives often hold one folder that contains everything.
     prefix: String,
     entries: BTreeMap<String, Entry>,
 }
@@ -39,8 +40,9 @@ pub(super) struct Entry {
 /// Bytes of the fixed part of the header that precedes each entry.
 const HEADER_LEN: u64 = 30;
 impl Archive {
-    /// The archive at a path, seen from the folder in it that `inner` names, or else the uppermost
-    /// one that holds one of `roots`. Where there is none, or several, what it is instead.
+    /// Opens the archive at a path, seen from the folder in it that `inner` names; without `inner`,
+    /// from the uppermost folder that holds one of `roots`. If there is no such folder, or there
+    /// are several, returns a description of the archive instead.
     pub(super) fn open(
         path: &Path,
         inner: &str,
@@ -60,7 +62,7 @@ impl Archive {
         let mut entries = BTreeMap::new();
         for number in 0..archive.len() {
             let entry = archive.by_index_data(number).map_err(broken)?;
-            // Names of zarr are UTF-8; one that is not is none of them.
+            // Zarr names are UTF-8, so an entry with another name is not part of a store.
             let Ok(name) = std::str::from_utf8(entry.name_raw()) else {
                 continue;
             };
@@ -73,7 +75,7 @@ impl Archive {
                     compression: entry.compression(),
                     encrypted: entry.encrypted(),
                 };
-                // The last of several entries of a name counts, as it does for Python.
+                // The last of several entries with one name counts, as in Python.
                 entries.insert(name.to_owned(), entry);
             }
         }
@@ -99,7 +101,7 @@ impl Archive {
         };
         let mut names: Vec<String> = Vec::new();
         let mut from = Bound::Included(within.clone());
-        // From each name, the search goes on after everything below it.
+        // After each name, the search continues past everything below it.
         while let Some((name, _)) = self.entries.range((from, Bound::Unbounded)).next()
             && let Some(rest) = name.strip_prefix(&within)
         {
@@ -144,7 +146,7 @@ impl Archive {
         Error::unsupported(self.source.path(), name, what, way_out)
     }
 
-    /// Where the bytes of an entry begin, all of which are within the archive.
+    /// Returns where the bytes of an entry begin. All of them lie within the archive.
     fn data_offset(&self, name: &str, entry: Entry) -> Result<u64, Error> {
         if entry.encrypted {
             let what = "an encrypted entry of a zip archive".to_owned();
@@ -166,8 +168,8 @@ impl Archive {
         Ok(offset)
     }
 
-    /// The bytes of a deflated entry: no more than deflate makes of those that are stored, nor than
-    /// there is memory for.
+    /// Inflates a deflated entry. Refuses a length above what deflate can make of the stored bytes,
+    /// or above the memory that is free.
     pub(super) fn inflate(&self, name: &str, entry: Entry) -> Result<AlignedBytes, Error> {
         let offset = self.data_offset(name, entry)?;
         if entry.len / DEFLATE_RATIO as u64 > entry.stored {
@@ -201,7 +203,7 @@ impl Archive {
     }
 }
 
-/// What comes before the names of the store that a path in an archive means.
+/// Returns the prefix of the names of the store that a path in an archive refers to.
 fn prefix(
     path: &Path,
     entries: &BTreeMap<String, Entry>,
@@ -248,7 +250,7 @@ fn prefix(
     }
 }
 
-/// What an archive is that holds no zarr.
+/// Describes an archive that holds no zarr store.
 fn without_zarr(entries: &BTreeMap<String, Entry>) -> String {
     let mut names = entries.keys().filter(|name| !name.starts_with("__MACOSX/"));
     if let Some(file) = names.clone().find(|name| {
@@ -264,7 +266,7 @@ fn without_zarr(entries: &BTreeMap<String, Entry>) -> String {
     "a zip archive without zarr.json or .zgroup".to_owned()
 }
 
-/// A file as the zip reader wants it.
+/// A file in the form that the zip reader expects.
 struct Reader<'a> {
     source: &'a FileSource,
     at: u64,

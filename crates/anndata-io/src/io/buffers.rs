@@ -22,7 +22,7 @@ impl AlignedBytes {
         }
     }
 
-    /// Sets the length; what was there is kept, new bytes are of no known value.
+    /// Sets the length. Keeps the present bytes; new bytes have unspecified values.
     pub(crate) fn resize(&mut self, len: usize) {
         self.words.resize(len.div_ceil(8), 0);
         self.len = len;

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 /// A number of bytes, read from a text such as `1073741824`, `1e9`, `500 MB` or `1 GiB`.
 ///
-/// `k`, `M`, `G` and `T`, with or without `B`, are powers of 1000; `KiB`, `MiB`, `GiB` and `TiB` are
-/// powers of 1024. Upper and lower case are the same; a part of a byte is left out.
+/// `k`, `M`, `G` and `T`, with or without `B`, are powers of 1000; `KiB`, `MiB`, `GiB` and `TiB`
+/// are powers of 1024. Upper and lower case are the same. Fractions of a byte are dropped.
 ///
 /// ```
 /// use anndata_io::ByteSize;

@@ -1,4 +1,4 @@
-//! Where the bytes of an array come from: a file, or memory.
+//! Sources of an array's bytes: a file, or memory.
 
 use std::io;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use super::buffers::AlignedBytes;
 use super::file::FileSource;
 use crate::error::Error;
 
-/// Sources of the bytes of arrays: a file, or memory.
+/// The source of an array's bytes: a file, or memory.
 #[derive(Debug, Clone)]
 pub(crate) enum ByteSource {
     File(FileSource),
@@ -21,7 +21,7 @@ pub(crate) struct Memory {
     before_read: Option<BeforeRead>,
 }
 
-/// What is called before bytes are read, and may refuse.
+/// A function that runs before bytes are read, and may refuse the read.
 pub(crate) type BeforeRead = Arc<dyn Fn() -> io::Result<()> + Send + Sync>;
 
 impl Memory {
@@ -32,7 +32,7 @@ impl Memory {
         }
     }
 
-    /// Memory that others hold too.
+    /// Wraps memory that others hold too.
     pub(crate) fn shared(bytes: Arc<AlignedBytes>) -> Memory {
         Memory {
             bytes,
@@ -40,7 +40,7 @@ impl Memory {
         }
     }
 
-    /// The same memory, whose reads begin with a call.
+    /// Returns the same memory with a function that runs before each read.
     pub(crate) fn before_read(mut self, call: BeforeRead) -> Memory {
         self.before_read = Some(call);
         self
@@ -65,7 +65,7 @@ impl ByteSource {
         }
     }
 
-    /// As [`read_exact_at`](Self::read_exact_at), through a memory map where there is one.
+    /// As [`read_exact_at`](Self::read_exact_at), through a memory map if there is one.
     pub(crate) fn read_in_place(&self, offset: u64, out: &mut [u8]) -> Result<(), Error> {
         match self {
             ByteSource::File(file) => file.read_in_place(offset, out),

@@ -1,13 +1,13 @@
 //! Decoded chunks that threads share, within a budget of bytes.
 //!
-//! A chunk that is missing is decoded by the first thread that asks for it; the others wait:
+//! The first thread that asks for a missing chunk decodes it; the others wait:
 //!
 //! ```text
 //! thread 1: get_or_claim ─▶ Claimed ─▶ decode ─▶ put ─▶ drop the claim
 //! thread 2: get_or_claim ─▶ waits ───────────────────────▶ Chunk
 //! ```
 //!
-//! A claim that is dropped without a `put` passes to one of those that wait.
+//! If a claim is dropped without a `put`, one of the waiting threads takes it over.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,20 +17,20 @@ use lru::LruCache;
 
 use super::buffers::AlignedBytes;
 
-/// A chunk of an array of this process.
+/// The key of a chunk: an array of this process, and the number of the chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct ChunkKey {
     pub(crate) array: u64,
     pub(crate) chunk: u64,
 }
 
-/// Numbers arrays so that their chunks can share a cache.
+/// Returns a new number for an array, so that arrays can share a cache.
 pub(crate) fn next_array_id() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// The decoded chunks of one process. The least recently used goes first.
+/// The decoded chunks of one process. The least recently used chunk is evicted first.
 pub(super) struct ChunkCache {
     state: Mutex<State>,
     /// Notified when a claim ends.
@@ -40,18 +40,18 @@ pub(super) struct ChunkCache {
 struct State {
     chunks: LruCache<ChunkKey, Arc<AlignedBytes>>,
     bytes: usize,
-    /// Chunks that a thread is decoding for all.
+    /// Chunks that one thread is decoding for all.
     claimed: HashSet<ChunkKey>,
 }
 
 /// A chunk in the cache, or the right to decode it.
 pub(crate) enum Cached<'a> {
     Chunk(Arc<AlignedBytes>),
-    /// Nobody else decodes the chunk as long as this is held.
+    /// No other thread decodes the chunk while this is held.
     Claimed(#[allow(dead_code, reason = "its drop is what counts")] Claim<'a>),
 }
 
-/// A chunk that this thread decodes while others wait for it. Drop it when the chunk is kept.
+/// A chunk that this thread decodes while others wait for it. Drop it after the chunk is kept.
 pub(crate) struct Claim<'a> {
     cache: &'a ChunkCache,
     key: ChunkKey,
@@ -81,8 +81,8 @@ impl ChunkCache {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The chunk, if it is in the cache or another thread is just decoding it; otherwise the right
-    /// to decode it.
+    /// Returns the chunk if it is in the cache or another thread is decoding it right now;
+    /// otherwise returns the right to decode it.
     pub(super) fn get_or_claim(&self, key: ChunkKey) -> Cached<'_> {
         let mut state = self.lock();
         loop {
@@ -97,7 +97,7 @@ impl ChunkCache {
         }
     }
 
-    /// Keeps a chunk within `budget` bytes. Returns a chunk that had to go, whose memory can be
+    /// Keeps a chunk within `budget` bytes. Returns an evicted chunk, so that its memory can be
     /// used again.
     pub(super) fn put(
         &self,
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn claim_lets_the_threads_that_wait_share_one_chunk() {
+    fn claim_lets_waiting_threads_share_one_chunk() {
         let cache = ChunkCache::new();
         let Cached::Claimed(claim) = cache.get_or_claim(key(0)) else {
             panic!("nothing is kept yet");

@@ -1,5 +1,5 @@
-//! What all stores of a collection share: a bounded set of open files and a bounded cache of
-//! decoded chunks.
+//! The shared state of all stores of a collection: a limited number of open files, and a cache of
+//! decoded chunks within a budget.
 
 use std::fs::File;
 use std::io;
@@ -12,14 +12,15 @@ use super::chunk_cache::{Cached, ChunkCache, ChunkKey};
 use super::fork::ForkLocal;
 use super::open_files::{Identity, OpenFiles};
 
-/// Who reads HDF5 files.
+/// The library that reads HDF5 files.
 ///
-/// The C library is part of builds with the feature `libhdf5` only: elsewhere, opening a file by it
-/// is an error that says so. It reads what the default backend refuses (virtual datasets, links
-/// into other files, raw data in external files, the filters nbit and scaleoffset), but its global
-/// lock lets only one thread read at a time, every array keeps its file open, whatever
-/// [`max_open_files`](IoOptions::max_open_files) says, and a forked process gets an error. Links
-/// and virtual datasets lead to whatever files they name: only open those of people you trust.
+/// The C library is part of a build only with the feature `libhdf5`; without it, opening a file
+/// with the C library returns an error that says so. The C library reads what the default backend
+/// refuses (virtual datasets, links into other files, raw data in external files, the filters nbit
+/// and scaleoffset). But its global lock lets only one thread read at a time, every array keeps its
+/// file open regardless of [`max_open_files`](IoOptions::max_open_files), and a forked process gets
+/// an error. Links and virtual datasets lead to whatever files they name: only open files of people
+/// you trust.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Hdf5Backend {
@@ -28,20 +29,20 @@ pub enum Hdf5Backend {
     Pure,
     /// The C library.
     LibHdf5,
-    /// The default one, and where it refuses (its error is
-    /// [`Unsupported`](crate::ErrorKind::Unsupported)) the C library, element by element.
+    /// The default reader; for each element that it refuses with
+    /// [`Unsupported`](crate::ErrorKind::Unsupported), the C library.
     PureThenLibHdf5,
 }
 
-/// Who reads the arrays of zarr stores.
+/// The library that reads the arrays of zarr stores.
 ///
-/// The crate zarrs is part of builds with the feature `zarrs` only: elsewhere, opening a store by
-/// it is an error that says so. It reads what the default backend refuses (the codecs pcodec and
-/// reshape, shards within shards or inside other codecs; with the feature `zarrs-zfp`, which needs
-/// cmake and libclang, zfp), but no tables of records and fewer codecs of numcodecs, and a forked
-/// process gets an error. What metadata claims is checked before zarrs is asked. What a compressed
-/// chunk claims of itself is not, and zarrs takes memory for it: only open stores of people you
-/// trust.
+/// The crate zarrs is part of a build only with the feature `zarrs`; without it, opening a store
+/// with zarrs returns an error that says so. It reads what the default backend refuses (the codecs
+/// pcodec and reshape, shards within shards or inside other codecs; with the feature `zarrs-zfp`,
+/// which needs cmake and libclang, zfp). But it reads no tables of records and fewer codecs of
+/// numcodecs, and a forked process gets an error. This crate checks the claims of metadata before
+/// it calls zarrs. It does not check the claims inside a compressed chunk, and zarrs allocates
+/// memory for them: only open stores of people you trust.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ZarrBackend {
@@ -50,12 +51,12 @@ pub enum ZarrBackend {
     Pure,
     /// The crate zarrs.
     Zarrs,
-    /// The default one, and where it refuses (its error is
-    /// [`Unsupported`](crate::ErrorKind::Unsupported)) zarrs, array by array.
+    /// The default reader; for each array that it refuses with
+    /// [`Unsupported`](crate::ErrorKind::Unsupported), zarrs.
     PureThenZarrs,
 }
 
-/// Limits of an [`IoContext`], and who reads files.
+/// The limits of an [`IoContext`], and the libraries that read files.
 ///
 /// ```
 /// use anndata_io::{IoContext, IoOptions};
@@ -75,8 +76,8 @@ pub struct IoOptions {
 }
 
 impl IoOptions {
-    /// 64 MiB of chunks, 64 open files, memory maps, 512 MiB of matrices that were turned, no
-    /// other library.
+    /// Defaults: 64 MiB of chunks, 64 open files, memory maps, 512 MiB of matrices turned into
+    /// rows, no other library.
     pub fn new() -> IoOptions {
         IoOptions {
             cache_bytes: 64 << 20,
@@ -88,14 +89,14 @@ impl IoOptions {
         }
     }
 
-    /// Bytes of decoded chunks to keep. The chunk in use is held even when it is larger. By
-    /// default, 64 MiB.
+    /// Bytes of decoded chunks to keep. The chunk in use is held even if it is larger. Default: 64
+    /// MiB.
     pub fn cache_bytes(mut self, bytes: usize) -> Self {
         self.cache_bytes = bytes;
         self
     }
 
-    /// At most how many files are kept open; the least recently read is closed first. By default,
+    /// The largest number of files to keep open; the least recently read is closed first. Default:
     /// 64.
     pub fn max_open_files(mut self, files: usize) -> Self {
         self.max_open_files = files;
@@ -103,62 +104,62 @@ impl IoOptions {
     }
 
     /// Whether uncompressed bytes of files on local Linux file systems are read through a memory
-    /// map, which spares a system call a row. The process is killed (SIGBUS) when another one
-    /// truncates a file while it is being read; switch it off for files that others may change.
-    /// Before each bulk of rows the file's size and time are compared with those at opening. By
-    /// default, they are.
+    /// map, which saves one system call per row. If another process truncates a file during a read,
+    /// the system kills this process (SIGBUS); switch maps off for files that others may change.
+    /// Before each bulk of rows the file's size and time are compared with those at opening.
+    /// Default: true.
     pub fn mmap(mut self, mmap: bool) -> Self {
         self.mmap = mmap;
         self
     }
 
-    /// Bytes of memory for matrices that are stored by column (CSC) and were turned into rows, all
-    /// of them together. One that no longer fits goes to a temporary file without a name, in the
+    /// Bytes of memory for all matrices together that are stored by column (CSC) and were turned
+    /// into rows. A matrix that no longer fits goes to a temporary file without a name, in the
     /// folder that `TMPDIR` names, and is read through a memory map. Turning takes up to 64 MiB
-    /// more while it lasts. By default, 512 MiB.
+    /// more while it lasts. Default: 512 MiB.
     pub fn csc_bytes(mut self, bytes: usize) -> Self {
         self.csc_bytes = bytes;
         self
     }
 
-    /// Who reads HDF5 files. By default, this crate itself.
+    /// Selects the reader of HDF5 files. Default: this crate itself.
     pub fn hdf5(mut self, backend: Hdf5Backend) -> Self {
         self.hdf5 = backend;
         self
     }
 
-    /// Who reads the arrays of zarr stores. By default, this crate itself.
+    /// Selects the reader of the arrays of zarr stores. Default: this crate itself.
     pub fn zarr(mut self, backend: ZarrBackend) -> Self {
         self.zarr = backend;
         self
     }
 
-    /// [`cache_bytes`](Self::cache_bytes) as set.
+    /// Returns the value of [`cache_bytes`](Self::cache_bytes).
     pub fn get_cache_bytes(&self) -> usize {
         self.cache_bytes
     }
 
-    /// [`max_open_files`](Self::max_open_files) as set.
+    /// Returns the value of [`max_open_files`](Self::max_open_files).
     pub fn get_max_open_files(&self) -> usize {
         self.max_open_files
     }
 
-    /// [`mmap`](Self::mmap) as set.
+    /// Returns the value of [`mmap`](Self::mmap).
     pub fn get_mmap(&self) -> bool {
         self.mmap
     }
 
-    /// [`csc_bytes`](Self::csc_bytes) as set.
+    /// Returns the value of [`csc_bytes`](Self::csc_bytes).
     pub fn get_csc_bytes(&self) -> usize {
         self.csc_bytes
     }
 
-    /// [`zarr`](Self::zarr) as set.
+    /// Returns the value of [`zarr`](Self::zarr).
     pub fn get_zarr(&self) -> ZarrBackend {
         self.zarr
     }
 
-    /// [`hdf5`](Self::hdf5) as set.
+    /// Returns the value of [`hdf5`](Self::hdf5).
     pub fn get_hdf5(&self) -> Hdf5Backend {
         self.hdf5
     }
@@ -184,7 +185,7 @@ struct Inner {
     options: IoOptions,
     closed: AtomicBool,
     counts: Counts,
-    /// Bytes of [`IoOptions::csc_bytes`] in use.
+    /// Bytes in use, of those that [`IoOptions::csc_bytes`] allows.
     csc_bytes: AtomicUsize,
     local: ForkLocal<Local>,
 }
@@ -195,13 +196,13 @@ struct Counts {
     cache_hits: AtomicU64,
     bytes_read: AtomicU64,
 }
-/// What one process has open and decoded.
+/// The open files and decoded chunks of one process.
 struct Local {
     files: OpenFiles,
     chunks: ChunkCache,
 }
 
-/// A part of the memory for CSC matrices, free again when this is dropped.
+/// A part of the memory for CSC matrices; dropping it frees the part.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     context: IoContext,
@@ -216,7 +217,7 @@ impl Drop for Reservation {
 }
 
 impl IoContext {
-    /// A context with nothing open.
+    /// Makes a context with nothing open.
     pub fn new(options: IoOptions) -> Self {
         let local = ForkLocal::new(|| Local {
             files: OpenFiles::new(),
@@ -247,32 +248,32 @@ impl IoContext {
         self.inner.closed.load(Ordering::Acquire)
     }
 
-    /// How many chunks were decoded so far, in this process and those it was forked from.
+    /// The number of chunks decoded so far, in this process and its forked ancestors.
     pub fn decoded_chunks(&self) -> u64 {
         self.inner.counts.decoded_chunks.load(Ordering::Relaxed)
     }
 
-    /// How many times a chunk was found decoded.
+    /// The number of times that a chunk was already decoded.
     pub fn cache_hits(&self) -> u64 {
         self.inner.counts.cache_hits.load(Ordering::Relaxed)
     }
 
-    /// Bytes of arrays read so far, as they are stored.
+    /// The number of stored bytes of arrays read so far.
     pub fn bytes_read(&self) -> u64 {
         self.inner.counts.bytes_read.load(Ordering::Relaxed)
     }
 
-    /// The limits that the context was made with.
+    /// Returns the options that the context was made with.
     pub fn options(&self) -> IoOptions {
         self.inner.options
     }
 
-    /// Files open at this moment.
+    /// The number of files open at this moment.
     pub fn open_files(&self) -> usize {
         self.inner.local.get().files.len()
     }
 
-    /// The file at `path`, opened now if it was not, and which file it is.
+    /// Returns the file at `path` and its identity. Opens it if it is not open.
     pub(super) fn file(&self, path: &Path) -> io::Result<(Arc<File>, Identity)> {
         let files = &self.inner.local.get().files;
         files.open(path, self.inner.options.max_open_files, || {
@@ -280,8 +281,8 @@ impl IoContext {
         })
     }
 
-    /// The chunk, if it is in the cache or another thread is just decoding it; otherwise the right
-    /// to decode it.
+    /// Returns the chunk if it is in the cache or another thread is decoding it right now;
+    /// otherwise returns the right to decode it.
     pub(crate) fn cached_chunk(&self, key: ChunkKey) -> Cached<'_> {
         let cached = self.inner.local.get().chunks.get_or_claim(key);
         if matches!(cached, Cached::Chunk(_)) {
@@ -290,12 +291,12 @@ impl IoContext {
         cached
     }
 
-    /// Whether a chunk of so many bytes can be kept.
+    /// Whether a chunk of this many bytes can be kept.
     pub(crate) fn can_keep(&self, bytes: u64) -> bool {
         bytes <= self.inner.options.cache_bytes as u64
     }
 
-    /// A part of the memory for CSC matrices; `None` when as much is no longer free.
+    /// Reserves a part of the memory for CSC matrices; `None` if less than that is free.
     pub(crate) fn reserve_csc(&self, bytes: u64) -> Option<Reservation> {
         let bytes = usize::try_from(bytes).ok()?;
         let used = &self.inner.csc_bytes;
@@ -308,7 +309,7 @@ impl IoContext {
         taken.is_ok().then_some(Reservation { context, bytes })
     }
 
-    /// Counts bytes that were read where they lie.
+    /// Counts bytes that were read in place.
     pub(crate) fn count_read(&self, bytes: u64) {
         self.inner
             .counts
@@ -328,7 +329,8 @@ impl IoContext {
             .fetch_add(stored, Ordering::Relaxed);
     }
 
-    /// Keeps a chunk as long as the budget allows. Gives one that had to go, for its memory.
+    /// Keeps a chunk as long as the budget allows. Returns an evicted chunk, so that its memory can
+    /// be used again.
     pub(crate) fn keep_chunk(
         &self,
         key: ChunkKey,
@@ -379,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn context_has_one_thread_decode_a_chunk_for_all() {
+    fn context_lets_one_thread_decode_a_chunk_for_all() {
         let context = IoContext::default();
         let key = ChunkKey { array: 0, chunk: 3 };
         let (decoded, failed) = (AtomicU64::new(0), AtomicU64::new(0));

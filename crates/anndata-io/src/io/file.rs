@@ -13,16 +13,16 @@ use super::context::IoContext;
 use super::open_files::Identity;
 use crate::error::{Error, ErrorKind};
 
-/// A file that can be read at any position from any thread. It holds no descriptor of its own:
-/// the context opens and closes as its limit allows, and a file that was opened again must be
-/// the same as at first.
+/// A file that can be read at any position from any thread. It holds no descriptor of its own: the
+/// context opens and closes the file within its limit. A file that was reopened must be the same
+/// one as at first.
 #[derive(Debug, Clone)]
 pub(crate) struct FileSource {
     context: IoContext,
     path: Arc<Path>,
     identity: Identity,
-    /// The whole file, mapped when its bytes are first wanted as they lie; empty where it cannot
-    /// or may not be.
+    /// The whole file, mapped when a read in place first needs it; empty if it cannot or may not be
+    /// mapped.
     map: Arc<OnceBox<Option<Mmap>>>,
 }
 
@@ -42,12 +42,12 @@ impl FileSource {
         &self.path
     }
 
-    /// Length in bytes.
+    /// The length in bytes.
     pub(crate) fn len(&self) -> u64 {
         self.identity.len
     }
 
-    /// An error when the file at the path is no longer the one that was opened.
+    /// Returns an error if the file at the path is no longer the one that was opened.
     pub(crate) fn check_unchanged(&self) -> Result<(), Error> {
         let meta = std::fs::metadata(&self.path);
         let meta = meta.map_err(|error| Error::io(&self.path, "", error))?;
@@ -57,8 +57,8 @@ impl FileSource {
         Err(Error::new(&self.path, "", ErrorKind::Changed))
     }
 
-    /// Fills `out` with the bytes at `offset`, from a map of the file where there is one. Whoever
-    /// calls it has [checked](Self::check_unchanged) the file not long before.
+    /// Fills `out` with the bytes at `offset`, from a map of the file if there is one. The caller
+    /// has [checked](Self::check_unchanged) the file shortly before.
     pub(super) fn read_in_place(&self, offset: u64, out: &mut [u8]) -> Result<(), Error> {
         let map = self.map.get_or_init(|| Box::new(self.map_file()));
         let range = usize::try_from(offset)
@@ -82,9 +82,10 @@ impl FileSource {
             return None;
         }
         // SAFETY: the map is read-only and its bytes are only ever copied out, as plain bytes of
-        // which every value is valid. What remains is that another process changes the file: its
-        // size and time are compared before each bulk of reads, and the risk that is left (SIGBUS
-        // when it is truncated in between) is documented on `IoOptions::mmap`, which turns it off.
+        // which every value is valid. One risk remains: another process may change the file. Its
+        // size and time are compared before each bulk of reads; the rest of the risk (SIGBUS when
+        // the file is truncated in between) is documented on `IoOptions::mmap`, which turns maps
+        // off.
         unsafe { Mmap::map(&*file).ok() }
     }
 
@@ -117,7 +118,7 @@ impl FileSource {
     }
 }
 
-/// Whether a file lies on a local file system, of a kind that is known.
+/// Whether a file lies on a local file system of a known kind.
 #[cfg(target_os = "linux")]
 fn is_local(file: &File) -> bool {
     // ext2 to ext4, xfs, btrfs, tmpfs, overlayfs, zfs, f2fs, bcachefs.

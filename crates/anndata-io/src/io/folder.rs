@@ -13,15 +13,15 @@ use super::file::FileSource;
 use super::location::is_absence;
 use crate::error::{Error, ErrorKind};
 
-/// Files by name, the parts of which are joined by `/`. A name cannot lead out of it: callers
-/// check theirs, and an archive has nothing but its entries.
+/// Files by name; `/` joins the parts of a name. A name cannot lead out of the folder: callers
+/// check the names that they pass, and an archive holds nothing but its entries.
 #[derive(Debug, Clone)]
 pub(crate) enum Folder {
     Disk(PathBuf),
     Zip(Arc<Archive>),
 }
 
-/// Where the bytes of a file lie.
+/// The place of a file's bytes.
 #[derive(Debug, Clone)]
 pub(crate) struct FileBytes {
     pub(crate) source: ByteSource,
@@ -30,7 +30,7 @@ pub(crate) struct FileBytes {
 }
 
 impl FileBytes {
-    /// A file that was inflated as a whole.
+    /// Wraps a file that was inflated as a whole.
     pub(crate) fn in_memory(bytes: Arc<AlignedBytes>) -> FileBytes {
         FileBytes {
             len: bytes.len() as u64,
@@ -41,8 +41,9 @@ impl FileBytes {
 }
 
 impl Folder {
-    /// The zip archive at a path, seen from the folder in it that `inner` names, or else the
-    /// uppermost one that holds one of `roots`. Where there is none, or several, what it is instead.
+    /// Opens the zip archive at a path, seen from the folder in it that `inner` names; without
+    /// `inner`, from the uppermost folder that holds one of `roots`. If there is no such folder, or
+    /// there are several, returns a description of the archive instead.
     pub(crate) fn open_zip(
         path: &Path,
         inner: &str,
@@ -53,7 +54,7 @@ impl Folder {
         Ok(archive.map(|archive| Folder::Zip(Arc::new(archive))))
     }
 
-    /// The directory or archive.
+    /// The path of the directory or archive.
     pub(crate) fn path(&self) -> &Path {
         match self {
             Folder::Disk(root) => root,
@@ -61,7 +62,7 @@ impl Folder {
         }
     }
 
-    /// The length of a file; `None` when there is none of that name.
+    /// The length of a file; `None` if no file has that name.
     pub(crate) fn len(&self, name: &str) -> Result<Option<u64>, Error> {
         match self {
             Folder::Disk(root) => match std::fs::metadata(root.join(name)) {
@@ -73,8 +74,8 @@ impl Folder {
         }
     }
 
-    /// The names of the files and folders in a folder, in no particular order; none when it does
-    /// not exist.
+    /// The names of the files and folders in a folder, in no particular order; empty if the folder
+    /// does not exist.
     pub(crate) fn names(&self, folder: &str) -> Result<Vec<String>, Error> {
         match self {
             Folder::Disk(root) => {
@@ -86,7 +87,7 @@ impl Folder {
                 };
                 let mut names = Vec::new();
                 for entry in entries {
-                    // A name that is no UTF-8 is none of zarr's.
+                    // Zarr names are UTF-8, so other names are skipped.
                     names.extend(entry.map_err(io_error)?.file_name().into_string());
                 }
                 Ok(names)
@@ -95,8 +96,8 @@ impl Folder {
         }
     }
 
-    /// The names, escaped, of the folders in a folder of which no element can be named: those that
-    /// are not UTF-8.
+    /// The escaped names of the folders in a folder that are not UTF-8, and so cannot be named as
+    /// elements.
     pub(crate) fn unreadable_folders(&self, folder: &str) -> Result<Vec<String>, Error> {
         let Folder::Disk(root) = self else {
             return Ok(Vec::new());
@@ -111,7 +112,7 @@ impl Folder {
         Ok(entries.filter_map(|entry| escaped(entry.ok()?)).collect())
     }
 
-    /// A whole file; `None` when there is none of that name.
+    /// Reads a whole file; `None` if no file has that name.
     pub(crate) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
         match self {
             Folder::Disk(root) => match std::fs::read(root.join(name)) {
@@ -131,7 +132,7 @@ impl Folder {
         }
     }
 
-    /// The bytes of a deflated entry of an archive, inflated; `None` where a file lies as it is.
+    /// Inflates a deflated entry of an archive; `None` for a file that is stored uncompressed.
     pub(crate) fn inflate(&self, name: &str) -> Result<Option<AlignedBytes>, Error> {
         match self {
             Folder::Zip(archive) if self.is_deflated(name) => {
@@ -152,7 +153,7 @@ impl Folder {
         }
     }
 
-    /// Where the bytes of a file lie. A compressed entry of an archive is decompressed.
+    /// Returns where the bytes of a file lie. Inflates a compressed entry of an archive.
     pub(crate) fn open(&self, context: &IoContext, name: &str) -> Result<FileBytes, Error> {
         match self {
             Folder::Disk(root) => {

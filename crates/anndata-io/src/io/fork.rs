@@ -2,21 +2,21 @@
 
 use once_cell::race::OnceBox;
 
-/// The process that made something: what sits behind a lock must not be touched by another one.
+/// The process that made a value: no other process may touch the state behind a lock of that value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Process {
     id: u32,
 }
 
 impl Process {
-    /// This process.
+    /// Returns this process.
     pub(crate) fn current() -> Process {
         Process {
             id: std::process::id(),
         }
     }
 
-    /// Whether this is a child that was forked from the process.
+    /// Whether the current process is a forked child of this one.
     pub(crate) fn is_forked(self) -> bool {
         self != Process::current()
     }
@@ -24,11 +24,11 @@ impl Process {
 
 /// A value made anew in every process that uses it.
 ///
-/// A fork copies memory but only the calling thread: a lock that another thread held stays
-/// locked in the child for ever, and what it guarded may be half changed. So whatever sits
-/// behind a lock lives in a `ForkLocal`: the child sees that the process id differs, leaves
-/// the parent's value untouched (never locks it, never drops it), and makes its own. Nothing
-/// here blocks: racing threads each make a value, and one of them wins.
+/// A fork copies memory but only the calling thread: a lock that another thread held stays locked
+/// in the child for ever, and the state that it guarded may be half changed. So all state behind a
+/// lock lives in a `ForkLocal`: the child sees that the process id differs, leaves the parent's
+/// value untouched (never locks it, never drops it), and makes its own. Nothing here blocks: racing
+/// threads each make a value, and one of them wins.
 pub(crate) struct ForkLocal<T> {
     make: fn() -> T,
     first: Slot<T>,
@@ -48,7 +48,7 @@ impl<T> ForkLocal<T> {
         }
     }
 
-    /// The value of this process.
+    /// Returns the value of this process.
     pub(crate) fn get(&self) -> &T {
         let process = Process::current();
         let mut slot = &self.first;
@@ -74,7 +74,7 @@ impl<T> Slot<T> {
 impl<T> Drop for Slot<T> {
     fn drop(&mut self) {
         if self.process.is_forked() {
-            // Another process's value may be half changed: leak it.
+            // The value of another process may be half changed: leak it.
             std::mem::forget(self.value.take());
         }
     }
@@ -101,7 +101,7 @@ mod tests {
         assert_eq!(*local.get().lock().expect("no holder panicked"), 7);
     }
 
-    /// A value that another process's thread holds locked for ever.
+    /// A value that a thread of another process holds locked for ever.
     #[test]
     fn fork_local_leaves_the_value_of_another_process_alone() {
         let mut local = ForkLocal::new(|| Mutex::new(0));

@@ -1,4 +1,4 @@
-//! Where a store is: a path of the user's made absolute, and the part of it that lies in a file.
+//! The place of a store: a user's path made absolute, and the part of it that lies within a file.
 
 use std::fs::Metadata;
 use std::io;
@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind};
 
-/// A path that was resolved: what it is called, and where it leads, whatever folder is current then.
+/// A resolved path: its name for users, and its target, which stays the same when the current
+/// folder changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location {
     name: PathBuf,
@@ -15,14 +16,14 @@ pub struct Location {
 }
 
 impl Location {
-    /// Resolves a path, or a `file:` URL of one, against the current folder. Links are left as they
-    /// are, and so is `~`, which is the shell's business.
+    /// Resolves a path, or a `file:` URL of one, against the current folder. Keeps symbolic links
+    /// as they are, and also `~`, which only a shell expands.
     ///
     /// # Errors
-    /// When the path is a URL of another kind, or is empty.
+    /// When the path is a URL of another kind, or empty.
     pub fn resolve(given: &Path) -> Result<Location, Error> {
         let path = absolute(given)?;
-        // People know it by the name that they gave.
+        // Users know the store by the name that they passed.
         let name = match without_scheme(given.as_os_str().as_bytes()) {
             Some(_) => path.clone(),
             None => given.components().collect(),
@@ -30,7 +31,7 @@ impl Location {
         Ok(Location { name, path })
     }
 
-    /// The path as it was given, without a slash at the end; that of a URL is its absolute path.
+    /// The path as the user passed it, without a trailing slash; for a URL, its absolute path.
     pub fn name(&self) -> &Path {
         &self.name
     }
@@ -41,11 +42,11 @@ impl Location {
     }
 }
 
-/// The absolute path of what a user names, resolved against the current folder. `file:` URLs are
-/// paths; links are left as they are, and so is `~`, which is the shell's business.
+/// Returns the absolute path of a user's path, resolved against the current folder. Accepts `file:`
+/// URLs. Keeps symbolic links as they are, and also `~`, which only a shell expands.
 ///
 /// # Errors
-/// When the path is a URL of another kind, or is empty.
+/// When the path is a URL of another kind, or empty.
 fn absolute(path: &Path) -> Result<PathBuf, Error> {
     let local = match without_scheme(path.as_os_str().as_bytes()) {
         Some(rest) => Some(local_part(rest).ok_or(ErrorKind::Remote)),
@@ -59,17 +60,17 @@ fn absolute(path: &Path) -> Result<PathBuf, Error> {
         return Err(Error::new(path, "", ErrorKind::NotFound));
     }
     let absolute = std::path::absolute(&local).map_err(|error| Error::io(path, "", error))?;
-    // Without a slash at the end.
+    // `components` drops the trailing slash.
     Ok(absolute.components().collect())
 }
 
-/// What follows `file:` where that is followed by an absolute path.
+/// Returns the rest after `file:` if it is an absolute path.
 fn without_scheme(path: &[u8]) -> Option<&[u8]> {
     let (scheme, rest) = path.split_at_checked(5)?;
     (scheme.eq_ignore_ascii_case(b"file:") && rest.starts_with(b"/")).then_some(rest)
 }
 
-/// The path of a `file:` URL, decoded; `None` when it names another machine.
+/// Decodes the path of a `file:` URL; `None` if it names another machine.
 fn local_part(rest: &[u8]) -> Option<PathBuf> {
     let path = match rest.strip_prefix(b"//") {
         None => rest,
@@ -85,7 +86,7 @@ fn local_part(rest: &[u8]) -> Option<PathBuf> {
     Some(std::ffi::OsString::from_vec(percent_decoded(path)).into())
 }
 
-/// Bytes with `%20` and the like decoded; a `%` that is followed by anything else stays.
+/// Decodes `%20` and the like; keeps any other `%`.
 fn percent_decoded(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
@@ -117,20 +118,20 @@ fn is_url(path: &Path) -> bool {
         })
 }
 
-/// What exists of a path.
+/// The part of a path that exists.
 #[derive(Debug)]
 pub(crate) struct Existing {
     pub(crate) path: PathBuf,
     pub(crate) meta: Metadata,
-    /// What is left of the path: names in the file, joined by `/`.
+    /// The rest of the path: names in the file, joined by `/`.
     pub(crate) inner: String,
 }
 
-/// The longest part of an absolute path that exists; `None` when what is left cannot be names in a
-/// file.
+/// Returns the longest part of an absolute path that exists; `None` if the rest cannot be names in
+/// a file.
 ///
 /// # Errors
-/// When the file system refuses.
+/// When the file system refuses access.
 pub(crate) fn existing(path: &Path) -> Result<Option<Existing>, Error> {
     for part in path.ancestors() {
         match std::fs::metadata(part) {
@@ -150,7 +151,7 @@ pub(crate) fn existing(path: &Path) -> Result<Option<Existing>, Error> {
     Ok(None)
 }
 
-/// Whether an error says that there is no such file.
+/// Whether an error means that there is no such file.
 pub(crate) fn is_absence(error: &io::Error) -> bool {
     use io::ErrorKind::{NotADirectory, NotFound};
     matches!(error.kind(), NotFound | NotADirectory)
@@ -195,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn location_resolves_paths_and_changes_no_more() {
+    fn location_resolves_paths_without_other_changes() {
         let here = std::env::current_dir().expect("there is one");
         let here = here.display();
         assert_eq!(of("a.h5ad"), Ok(format!("{here}/a.h5ad")));

@@ -1,6 +1,6 @@
 //! Files and their bytes: the only place that touches a file system.
 //!
-//! Takes paths, and positions in files. Returns bytes, and decoded chunks that were put here
+//! Takes paths, and positions in files. Returns bytes, and decoded chunks that callers stored here
 //! before. Knows nothing of arrays or formats.
 //!
 //! ```text
@@ -14,7 +14,7 @@
 //! ```
 //!
 //! `location` resolves paths, `folder` finds the files of a store in a directory or a zip archive,
-//! `fork` keeps what sits behind a lock apart from that of a parent process.
+//! `fork` keeps state behind locks apart from that of a parent process.
 
 mod archive;
 pub(crate) mod buffers;

@@ -1,4 +1,4 @@
-//! The files that a process has open, a bounded number of them.
+//! The open files of a process, limited in number.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -25,10 +25,10 @@ impl OpenFiles {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The file at `path`, opened now if it was not, and which file it is. Closes others when more
-    /// than `max_open` would be open. A file that was just opened stays open only if `keep` allows
-    /// it, which is asked under the lock: so nothing is left open by a race with
-    /// [`clear`](Self::clear).
+    /// Returns the file at `path` and its identity. Opens it if it is not open, and closes others
+    /// if more than `max_open` would be open. A file that was just opened stays open only if `keep`
+    /// allows it. `keep` is called under the lock, so that no race with [`clear`](Self::clear)
+    /// leaves a file open.
     pub(super) fn open(
         &self,
         path: &Path,
@@ -50,7 +50,7 @@ impl OpenFiles {
         Ok((file, identity))
     }
 
-    /// Number of files open.
+    /// The number of open files.
     pub(super) fn len(&self) -> usize {
         self.lock().len()
     }
@@ -61,7 +61,7 @@ impl OpenFiles {
     }
 }
 
-/// Identity and extent of a file, to notice when it is another one.
+/// The identity and extent of a file, to notice when it was replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Identity {
     device: u64,

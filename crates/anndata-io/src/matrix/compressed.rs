@@ -1,4 +1,4 @@
-//! What rows and columns, compressed, have in common.
+//! The common part of CSR and CSC matrices.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::store::{Attribute, Store};
 #[derive(Debug, Clone)]
 pub(crate) struct Compressed {
     pub(crate) shape: [u64; 2],
-    /// The axis that the pointers are of: 0 for rows, 1 for columns.
+    /// The axis of the pointers: 0 for rows, 1 for columns.
     pub(crate) major: usize,
     pub(crate) indptr: Arc<Vec<u64>>,
     pub(crate) indices: Array,
@@ -62,7 +62,8 @@ impl Compressed {
             return Err(indptr.invalid(expected, indptr.len().to_string()));
         }
         let indptr = pointers(&indptr, data.len(), name)?;
-        // A row or column may be as long as these: they must be able to hold what they claim.
+        // A row or column may be as long as these arrays, so they must hold as many elements as
+        // they claim.
         for array in [&indices, &data] {
             array.check_written()?;
         }
@@ -91,8 +92,8 @@ impl Compressed {
         self.indices.dtype().expect("checked when it was opened")
     }
 
-    /// The columns of a row (the rows of a column) as 32-bit integers; one that is negative or
-    /// wider becomes one that no matrix has. Only integers of other widths are copied.
+    /// Returns the columns of a row (the rows of a column) as 32-bit integers. A negative or wider
+    /// integer becomes one that no matrix has. Only integers of other widths are copied.
     pub(super) fn minors<'a>(
         &self,
         raw: &'a [u8],
@@ -133,7 +134,7 @@ impl Compressed {
         })
     }
 
-    /// Refuses the largest column of a row when the matrix does not have it.
+    /// Refuses a row whose largest column the matrix does not have.
     pub(super) fn check_minor(&self, largest: Option<&u32>) -> Result<(), Error> {
         match largest {
             Some(&minor) if u64::from(minor) >= self.n_minor() => {
@@ -143,8 +144,8 @@ impl Compressed {
         }
     }
 
-    /// `minor` is as [`minors`](Self::minors) gives it: a negative number of 32 bits or less stands
-    /// beyond 2^31.
+    /// `minor` is as [`minors`](Self::minors) returns it: a negative number of 32 bits or less
+    /// appears as one of at least 2^31.
     pub(super) fn no_such_minor(&self, minor: u64) -> Error {
         let name = AXES[1 - self.major];
         let number = match self.minor_type() {
@@ -157,7 +158,7 @@ impl Compressed {
     }
 }
 
-/// The pointers, which must start at 0, not decrease, and stay within the entries.
+/// Reads the pointers, which must start at 0, not decrease, and stay within the entries.
 fn pointers(array: &Array, n_entries: u64, name: &str) -> Result<Vec<u64>, Error> {
     let indptr = match array.read_all()? {
         Values::U64(values) => values,
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn compressed_refuses_pointers_that_are_none() {
+    fn compressed_refuses_invalid_pointers() {
         for (indptr, says) in [
             (vec![1, 1, 3], "row pointers that start at 0, found 1"),
             (vec![0, 3, 1], "do not decrease, found 1 after 3 at row 1"),

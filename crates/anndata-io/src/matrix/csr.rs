@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::store::Store;
 use crate::with_dtype;
 
-/// A CSR matrix: row pointers in memory (8 bytes a row), the rest in the file.
+/// A CSR matrix: row pointers in memory (8 bytes per row), the rest in the file.
 #[derive(Debug, Clone)]
 pub(super) struct CsrMatrix {
     parts: Compressed,
@@ -42,7 +42,7 @@ impl CsrMatrix {
         self.parts.is_direct()
     }
 
-    /// Elements of a band: chunks of indices and of data may differ.
+    /// Elements per band: chunks of indices and of data may differ.
     fn band_len(&self) -> u64 {
         self.parts.data.chunk_shape()[0].max(self.parts.indices.chunk_shape()[0])
     }
@@ -79,7 +79,7 @@ impl CsrMatrix {
         let (Some(&first), Some(&last)) = (rows.first(), rows.last()) else {
             return Ok(());
         };
-        // The chunks at both ends of the piece may hold rows of its neighbours.
+        // The chunks at both ends of the piece may also hold rows of its neighbours.
         let (start, end) = (
             self.parts.indptr[first as usize],
             self.parts.indptr[last as usize + 1],
@@ -116,9 +116,9 @@ impl CsrMatrix {
         let column_size = self.parts.minor_type().size();
         let mut summed = SummedRow::default();
         let range = |row: u64| self.parts.indptr[row as usize]..self.parts.indptr[row as usize + 1];
-        // A read of a file costs a system call: neighbours are read together.
+        // Each file read costs a system call, so neighbours are read together.
         let together = self.is_direct() && !(column_reader.is_mapped() && value_reader.is_mapped());
-        // Elements that lie in the file as they do in memory need no copy on the way.
+        // Elements that are stored as they are in memory are read without an extra copy.
         let in_place = self.is_direct() && !together && column_size == 4;
         let mut first = 0;
         while first < rows.len() {
@@ -155,7 +155,7 @@ impl CsrMatrix {
                 .data
                 .read_or_view(start..end, value_reader, raw_values)?;
             let values: &[T] = bytemuck::cast_slice(values);
-            // A row that is asked for again may lie in two chunks: it is read once.
+            // A row may lie in two chunks: if it is requested again, it is still read once.
             let again = rows[next..].iter().take_while(|&&row| row == rows[first]);
             let copies = 1 + if next == first + 1 { again.count() } else { 0 };
             for (i, &row) in rows[first..next].iter().enumerate() {
@@ -182,7 +182,7 @@ impl CsrMatrix {
     }
 }
 
-/// A row whose columns were made to ascend, the values of repeated ones summed.
+/// A row with ascending columns, in which the values of repeated columns were summed.
 #[derive(Default)]
 struct SummedRow<T> {
     columns: Vec<u32>,
@@ -217,7 +217,7 @@ fn slice<T: Scalar>(values: &[T]) -> crate::dtype::ValuesRef<'_> {
 /// Whether columns ascend and none repeats.
 #[inline]
 fn is_canonical(columns: &[u32]) -> bool {
-    // Without a way out in the middle, several are compared at once.
+    // Without an early exit, the compiler compares several at once.
     let next = columns.get(1..).unwrap_or_default();
     let pairs = columns.iter().zip(next);
     pairs.fold(true, |ascend, (a, b)| ascend & (a < b))
@@ -234,7 +234,7 @@ mod tests {
     use crate::matrix::Room;
     use crate::store::MemoryStore;
 
-    /// Rows as columns and values; some of them are read in place.
+    /// Rows as columns and values; some rows are read in place.
     #[derive(Default)]
     struct Rows {
         rows: Vec<(Vec<u32>, Vec<i16>)>,
@@ -262,7 +262,7 @@ mod tests {
         }
     }
 
-    /// Entries of each row as they are stored: columns in any order, some of them twice.
+    /// The stored entries of each row: columns in any order, some of them twice.
     type Entries = Vec<Vec<(u32, i16)>>;
 
     fn matrix(entries: &Entries, n_columns: u64, chunk: Option<u64>) -> CsrMatrix {
@@ -292,7 +292,7 @@ mod tests {
         sink
     }
 
-    /// Columns that ascend, the values of each summed.
+    /// Returns ascending columns, the values of each summed.
     fn canonical(row: &[(u32, i16)]) -> (Vec<u32>, Vec<i16>) {
         let mut sums = std::collections::BTreeMap::<u32, i16>::new();
         for &(column, value) in row {
@@ -304,7 +304,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn csr_rows_come_canonical_however_they_are_stored(
+        fn csr_rows_are_canonical_whatever_is_stored(
             entries in prop::collection::vec(prop::collection::vec((0..9_u32, any::<i16>()), 0..7), 1..8),
             picks in prop::collection::vec(any::<prop::sample::Index>(), 0..10),
             chunk in prop::option::of(1..7_u64),
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn is_canonical_wants_columns_to_ascend() {
+    fn is_canonical_requires_ascending_columns() {
         assert!(is_canonical(&[]) && is_canonical(&[7]) && is_canonical(&[0, 1, 9]));
         assert!(!is_canonical(&[1, 1]) && !is_canonical(&[0, 9, 1]));
     }

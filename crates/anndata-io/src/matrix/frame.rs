@@ -9,10 +9,10 @@ use crate::error::Error;
 use crate::path::member;
 use crate::store::{Attribute, Node, Store};
 
-/// The way out of a table with other columns.
+/// The advice for a table with other columns.
 const NUMBERS_ONLY: &str = "leave the element out, or write it with columns of numbers alone";
 
-/// The numeric columns of a DataFrame, in its order. The index is no column.
+/// The numeric columns of a DataFrame, in its order. The index does not count as a column.
 #[derive(Debug, Clone)]
 pub(super) struct Frame {
     shape: [u64; 2],

@@ -1,4 +1,5 @@
-//! Matrices with one row a cell: dense, CSR, CSC, or a table of numbers, all read by bulks of rows.
+//! Matrices with one row per cell: dense, CSR, CSC, or a table of numbers, all read by bulks of
+//! rows.
 //!
 //! Takes a store and the path of an element. Returns a [`MatrixSource`], which reads ascending rows
 //! and pushes them, in the type of the file, into a [`RowSink`].
@@ -45,7 +46,7 @@ pub struct MatrixSource {
 
 #[derive(Debug, Clone)]
 enum MatrixLayout {
-    /// Of any rank; a list is one column.
+    /// An array of any rank; a list is one column.
     Dense(Array),
     /// A list that is one row.
     Row(Array),
@@ -54,21 +55,21 @@ enum MatrixLayout {
     Frame(Frame),
 }
 
-/// What a matrix is made of in the file.
+/// The parts of a matrix in the file.
 #[derive(Debug, Clone)]
 pub(crate) enum MatrixParts {
     Dense(Array),
-    /// Rows or columns.
+    /// Compressed rows or columns.
     Compressed(Compressed),
-    /// One array a column.
+    /// One array per column.
     Table(Vec<Array>),
 }
 
-/// The way out of what is no matrix: anndata would write it again as it is.
+/// The advice for an element that is not a matrix: anndata would write it again unchanged.
 const AS_MATRIX: &str = "leave it out, or write it as an array, a CSR or a CSC matrix of numbers";
 
 impl MatrixSource {
-    /// Opens the matrix at `element` of a store of so many rows; `None` when there is none, or when it
+    /// Opens the matrix at `element` of a store of this many rows; `None` if it does not exist or
     /// is anndata's null.
     ///
     /// # Errors
@@ -83,7 +84,7 @@ impl MatrixSource {
         };
         let encoding = match store.text_attribute(element, "encoding-type")? {
             Some(encoding) => Some(encoding),
-            // Before anndata 0.7.
+            // Files written before anndata 0.7.
             None => store
                 .text_attribute(element, "h5sparse_format")?
                 .map(|format| format!("{format}_matrix")),
@@ -96,7 +97,7 @@ impl MatrixSource {
                 let array = store.array(element)?;
                 let dtype = array.number_type()?;
                 match *array.shape() {
-                    // A matrix of one dimension is one column, or all there is of the only row.
+                    // A matrix of one dimension is one column, or the whole of the only row.
                     [len] if n_obs == 1 && len > 1 => {
                         (vec![1, len], dtype, MatrixLayout::Row(array))
                     }
@@ -159,7 +160,7 @@ impl MatrixSource {
         }))
     }
 
-    /// The same matrix with so many columns, where a list without elements says nothing of them.
+    /// Returns the matrix with this many columns, if a list without elements does not state them.
     pub(crate) fn with_columns(mut self, n_columns: u64) -> MatrixSource {
         if let MatrixLayout::Dense(array) = &self.layout
             && array.shape() == [0]
@@ -169,7 +170,7 @@ impl MatrixSource {
         self
     }
 
-    /// What it is made of in the file.
+    /// The parts of the matrix in the file.
     pub(crate) fn parts(&self) -> MatrixParts {
         match &self.layout {
             MatrixLayout::Dense(array) | MatrixLayout::Row(array) => {
@@ -186,28 +187,28 @@ impl MatrixSource {
         &self.shape
     }
 
-    /// Number of rows.
+    /// The number of rows.
     pub fn n_rows(&self) -> u64 {
         self.shape[0]
     }
 
-    /// Elements of one row, all its dimensions multiplied.
+    /// The number of elements of one row, all its dimensions multiplied.
     pub fn row_len(&self) -> usize {
         self.shape[1..].iter().product::<u64>() as usize
     }
 
-    /// The element type as stored; numpy's promotion of the columns for a table.
+    /// The stored element type; for a table, numpy's promotion of its columns.
     pub fn dtype(&self) -> DType {
         self.dtype
     }
 
-    /// Whether rows come sparse.
+    /// Whether rows are read as sparse rows.
     pub fn is_sparse(&self) -> bool {
         matches!(self.layout, MatrixLayout::Csr(_) | MatrixLayout::Csc(_))
     }
 
-    /// Whether a row is read where it lies, without decoding what is around it: reading rows in
-    /// file order then gains nothing.
+    /// Whether a row is read in place, without decoding its neighbours: reading rows in file order
+    /// then has no advantage.
     pub fn is_direct(&self) -> bool {
         match &self.layout {
             MatrixLayout::Dense(array) => array.is_direct(),
@@ -217,14 +218,14 @@ impl MatrixSource {
         }
     }
 
-    /// Reads rows, each chunk of the file once, and hands them to `sink` in no fixed order.
+    /// Reads rows and hands them to `sink` in no fixed order. Reads each chunk of the file once.
     ///
-    /// `rows` ascend; repeats are fine. Memory beyond the sink's stays within one chunk of
-    /// each array, and one MiB.
+    /// `rows` ascend; repeats are fine. Memory besides the sink stays within one chunk of each
+    /// array plus one MiB.
     ///
     /// # Errors
-    /// When a row is out of bounds, or what the file holds is invalid. The sink may have had
-    /// rows by then.
+    /// When a row is out of bounds, or the file is invalid there. The sink may already have
+    /// received rows.
     pub fn read_rows(
         &self,
         rows: &[u64],
@@ -234,10 +235,10 @@ impl MatrixSource {
         self.read_part(rows, (0, 1), scratch, sink)
     }
 
-    /// Reads the part `number` of `n_parts` of some rows, so that threads can divide a band of
-    /// chunks that is too large for one of them. The parts together are what
-    /// [`read_rows`](Self::read_rows) reads; each chunk is in one of them. Only dense rows of
-    /// several chunks can be divided: of others, all is in the first part.
+    /// Reads part `number` of `n_parts` of some rows, so that threads can divide a band of chunks
+    /// that is too large for one of them. The parts together are the same as
+    /// [`read_rows`](Self::read_rows) reads; each chunk is in one part. Only dense rows of several
+    /// chunks can be divided; otherwise the first part holds everything.
     ///
     /// # Errors
     /// As [`read_rows`](Self::read_rows).
@@ -271,8 +272,9 @@ impl MatrixSource {
         }
     }
 
-    /// The chunks of the first and the last band of some rows that a neighbouring piece of a scan
-    /// needs too. Bands that the cache cannot keep would only drive others out of it.
+    /// Returns the chunks in the first and the last band of some rows that a neighbouring piece of
+    /// a scan also needs. A band that the cache cannot keep is left out: it would only evict
+    /// others.
     fn shared_chunks(&self, rows: &[u64], neighbours: [Option<u64>; 2]) -> [Range<u64>; 2] {
         let ends = [rows.first(), rows.last()];
         let fits = !self.is_direct() && self.can_keep(self.band_bytes());
@@ -292,7 +294,7 @@ impl MatrixSource {
         }
     }
 
-    /// Chunks of a dense matrix that lie side by side in a band; 1 for others.
+    /// The number of chunks of a dense matrix side by side in a band; 1 for other matrices.
     pub fn chunks_per_band(&self) -> u64 {
         match &self.layout {
             MatrixLayout::Dense(array) => {
@@ -304,8 +306,8 @@ impl MatrixSource {
         }
     }
 
-    /// Bytes of the decoded chunks of one band: what must be kept so that the rows of a band can be
-    /// read in several pieces and each chunk is decoded once. 0 when rows are read without
+    /// Bytes of the decoded chunks of one band. If a cache keeps this much, the rows of a band can
+    /// be read in several pieces and each chunk is still decoded once. 0 if rows are read without
     /// decoding others.
     pub fn band_bytes(&self) -> u64 {
         match &self.layout {
@@ -318,12 +320,12 @@ impl MatrixSource {
         }
     }
 
-    /// Makes the matrix ready to be read by rows. Only one that is stored by column (CSC) is not:
-    /// it is turned, which reads all of it twice. Otherwise that happens when rows are first read;
-    /// afterwards they cost what those of CSR cost.
+    /// Makes the matrix ready to be read by rows. Only a matrix that is stored by column (CSC)
+    /// needs this: it is turned, which reads all of it twice. Without preparation, the first read
+    /// of rows turns it; afterwards rows cost the same as those of CSR.
     ///
-    /// What it takes is bounded by [`IoOptions::csc_bytes`](crate::IoOptions::csc_bytes). Clones,
-    /// and children of a fork, share what is ready. `progress` is told steps done and steps to do.
+    /// [`IoOptions::csc_bytes`](crate::IoOptions::csc_bytes) limits the memory. Clones and forked
+    /// children share a matrix that is ready. `progress` receives steps done and steps to do.
     ///
     /// # Errors
     /// When the matrix cannot be read, or a temporary file cannot be written.
@@ -342,9 +344,9 @@ impl MatrixSource {
         }
     }
 
-    /// The most elements that a row may have stored: its entries for CSR, and for CSC that is
-    /// [prepared](Self::prepare); all for others. Of CSC that is not prepared, only the mean of all
-    /// rows is known. `None` past the last row.
+    /// The most elements that a row may have stored: its entries for CSR and for
+    /// [prepared](Self::prepare) CSC; its full length for others. For CSC that is not prepared, the
+    /// mean of all rows. `None` past the last row.
     pub fn stored_len(&self, row: u64) -> Option<u64> {
         if row >= self.n_rows() {
             return None;
@@ -359,8 +361,8 @@ impl MatrixSource {
         }
     }
 
-    /// About how many rows a band of chunks holds: a scan's pieces should end where bands do. 1
-    /// when rows are read without decoding others.
+    /// The approximate number of rows in a band of chunks: a scan's pieces should end where bands
+    /// do. 1 if rows are read without decoding others.
     pub fn rows_per_band(&self) -> u64 {
         match &self.layout {
             _ if self.is_direct() => 1,
@@ -381,7 +383,7 @@ impl MatrixSource {
     }
 }
 
-/// The only row of a matrix that is a list, as often as it is asked for.
+/// Reads the only row of a matrix that is a list, as often as `rows` request it.
 fn read_row(
     array: &Array,
     rows: &[u64],

@@ -1,10 +1,10 @@
-//! Buffers that reads of rows need.
+//! Buffers for reads of rows.
 
 use crate::array::chunk_reader::ChunkReader;
 use crate::io::buffers::AlignedBytes;
 
-/// What reading needs besides a matrix, kept from one call to the next: buffers, the last chunks,
-/// decompressors. One for each thread.
+/// The buffers, last chunks and decompressors that reads need, kept from one call to the next. One
+/// per thread.
 #[derive(Debug, Default)]
 pub struct ReadScratch {
     pub(super) scan: bool,
@@ -17,8 +17,8 @@ pub struct ReadScratch {
 }
 
 impl ReadScratch {
-    /// For reads that pass over a file once, in pieces that follow each other: only chunks that
-    /// neighbouring pieces share are put into the cache.
+    /// For reads that pass over a file once, in consecutive pieces: only chunks that neighbouring
+    /// pieces share go into the cache.
     pub fn for_scan() -> Self {
         ReadScratch {
             scan: true,
@@ -26,14 +26,14 @@ impl ReadScratch {
         }
     }
 
-    /// For the next piece of a scan: the row before it and the row after it, of the same matrices,
-    /// that other pieces have. Bands of dense chunks in which these lie go into the cache, if they
-    /// fit.
+    /// Prepares the next piece of a scan. `before` and `after` are the adjacent rows of the same
+    /// matrices that belong to other pieces. Bands of dense chunks that contain them go into the
+    /// cache, if they fit.
     pub fn set_neighbours(&mut self, before: Option<u64>, after: Option<u64>) {
         self.neighbours = [before, after];
     }
 
-    /// Lets go of the chunks that were read last, so that only the cache holds chunks.
+    /// Releases the chunks that were read last, so that only the cache holds chunks.
     pub fn release_chunks(&mut self) {
         self.indices.forget();
         self.data.forget();

@@ -1,16 +1,16 @@
-//! What every file format has to offer.
+//! The interface that every file format implements.
 
 use std::fmt::{self, Debug};
 
 use crate::array::Array;
 use crate::error::Error;
 
-/// What stands at a path in a store.
+/// The kind of object at a path in a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Node {
     /// A group of named elements.
     Group,
-    /// An array of records: its fields are arrays below it, as a group's members are.
+    /// An array of records: its fields are arrays below it, like the members of a group.
     Table,
     /// An array.
     Array,
@@ -25,9 +25,9 @@ pub enum Attribute {
     Texts(Vec<String>),
     /// One or more integers; booleans are 0 and 1.
     Integers(Vec<i64>),
-    /// An HDF5 object reference: the path of what it refers to.
+    /// An HDF5 object reference: the path of its target.
     Reference(String),
-    /// Anything else, described.
+    /// Any other value, described in words.
     Other(String),
 }
 
@@ -43,20 +43,20 @@ impl fmt::Display for Attribute {
     }
 }
 
-/// What a file format has to offer. `Ok(None)` means that there is no such thing, `Err` that it
+/// The interface of a file format. `Ok(None)` means that there is no such object, `Err` that it
 /// could not be read. Paths are relative to the root, joined by `/`.
 pub(crate) trait Backend: Debug + Send + Sync {
     fn node(&self, element: &str) -> Result<Option<Node>, Error>;
     fn children(&self, group: &str) -> Result<Vec<String>, Error>;
-    /// Members of a group that cannot be asked for, by a name that is no text: an error each.
+    /// Returns an error per member of a group that cannot be named, since its name is not text.
     fn unreadable(&self, group: &str) -> Result<Vec<Error>, Error>;
     fn attribute_names(&self, element: &str) -> Result<Vec<String>, Error>;
     fn attribute(&self, element: &str, name: &str) -> Result<Option<Attribute>, Error>;
     fn array(&self, element: &str) -> Result<Array, Error>;
 
-    /// The members of a group that have a name and nothing behind it, and what stands there.
+    /// The names of a group's members that lead nowhere, and where they point.
     fn dangling(&self, group: &str) -> Result<Vec<(String, String)>, Error>;
 
-    /// Whether the file says that a process writes it.
+    /// Whether the file states that a process is writing it.
     fn has_writer(&self) -> bool;
 }

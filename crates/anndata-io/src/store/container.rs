@@ -1,24 +1,24 @@
-//! Files that hold tables of cells without being one: MuData, SpatialData, and what else is taken
-//! for AnnData.
+//! Files that hold tables of cells without being one: MuData, SpatialData, and other files that
+//! users mistake for AnnData.
 
 use crate::error::ErrorKind;
 use crate::limits::{MAX_LISTED_TABLES, MAX_TABLES};
 use crate::store::{Attribute, Node, Store};
 
-/// Whether a store is a MuData file, which has tables obs and var of its own.
+/// Whether a store is a MuData file, which has its own tables obs and var.
 pub(crate) fn is_mudata(store: &Store) -> bool {
     if !is_group(store, "mod") {
         return false;
     }
     match store.attribute("", "encoding-type") {
         Ok(Some(Attribute::Text(encoding))) => encoding == "MuData",
-        // Early ones say it nowhere.
+        // Early files do not state it.
         Ok(None) => !is_there(store, "X") && !tables_in(store, "mod").is_empty(),
         _ => false,
     }
 }
 
-/// The tables in a store, by their paths in it.
+/// Returns the paths of the tables in a store.
 pub(crate) fn tables(store: &Store) -> Vec<String> {
     let mut found = Vec::new();
     for name in members(store, "") {
@@ -37,8 +37,8 @@ fn tables_in(store: &Store, group: &str) -> Vec<String> {
     paths.filter(|path| is_table(store, path)).collect()
 }
 
-/// What a store is that lacks a table obs or var, or is not one table; `None` when nothing is known
-/// of it.
+/// Describes a store that lacks a table obs or var, or is not one table; `None` if nothing is known
+/// about it.
 pub(crate) fn what_it_is(store: &Store) -> Option<ErrorKind> {
     let expected = "tables obs and var".to_owned();
     let is = |found: &str| {
@@ -71,7 +71,7 @@ pub(crate) fn what_it_is(store: &Store) -> Option<ErrorKind> {
     }
 }
 
-/// Tables of a store in words, with the way to name one.
+/// Lists the tables of a store in words, with the way to name one.
 pub(crate) fn listed(store: &Store, tables: &[String]) -> String {
     let names: Vec<&str> = tables
         .iter()
@@ -106,7 +106,7 @@ fn is_table(store: &Store, group: &str) -> bool {
     is_frame("obs") && is_frame("var")
 }
 
-/// The members of a group, sorted.
+/// Returns the members of a group, sorted.
 fn members(store: &Store, group: &str) -> Vec<String> {
     if !is_group(store, group) {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! What a file is, told by its first bytes.
+//! The kind of a file, recognised by its first bytes.
 
 use std::fs::{File, Metadata};
 use std::io::Read;
@@ -10,17 +10,17 @@ use libdeflater::Decompressor;
 use crate::error::Error;
 use crate::limits::{MAX_FOLDER_NAMES, MAX_GZIP_HEAD_BYTES, MAX_HEAD_BYTES};
 
-/// What a file holds, as far as that decides how it is opened.
+/// The content of a file, as far as it decides how the file is opened.
 pub(super) enum Content {
     Hdf5,
     Gzip,
     Zip,
-    /// Neither: what it is, and what to do about it.
+    /// Neither: a description of the file, and advice.
     Other(String),
 }
 
 const HDF5_SIGNATURE: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
-/// Reads the head of a file and tells what it is.
+/// Reads the head of a file and returns the kind of its content.
 pub(super) fn sniff(path: &Path) -> Result<Content, Error> {
     let io_error = |error| Error::io(path, "", error);
     let mut head = Vec::new();
@@ -31,7 +31,7 @@ pub(super) fn sniff(path: &Path) -> Result<Content, Error> {
     Ok(content(&head))
 }
 
-/// What a folder is that is no zarr store.
+/// Describes a folder that is not a zarr store.
 pub(super) fn folder(path: &Path) -> String {
     let names = std::fs::read_dir(path).into_iter().flatten().flatten();
     let names = names.take(MAX_FOLDER_NAMES).map(|entry| entry.file_name());
@@ -51,7 +51,7 @@ pub(super) fn folder(path: &Path) -> String {
     format!("a directory without zarr.json or .zgroup{what}")
 }
 
-/// What is neither a file nor a folder.
+/// Describes a path that is neither a file nor a folder.
 pub(super) fn special(meta: &Metadata) -> &'static str {
     let kind = meta.file_type();
     if kind.is_fifo() {
@@ -64,7 +64,7 @@ pub(super) fn special(meta: &Metadata) -> &'static str {
 }
 
 fn content(head: &[u8]) -> Content {
-    // The signature may stand behind a user block of 512, 1024, 2048, ... bytes.
+    // The signature may follow a user block of 512, 1024, 2048, ... bytes.
     let user_blocks = std::iter::successors(Some(512usize), |n| n.checked_mul(2));
     let mut offsets = std::iter::once(0)
         .chain(user_blocks)
@@ -84,10 +84,10 @@ fn content(head: &[u8]) -> Content {
     }
 }
 
-/// What a gzip file holds where that is known to be no AnnData.
+/// Describes the content of a gzip file, if it is known not to be AnnData.
 fn in_gzip(head: &[u8]) -> Option<String> {
     let mut inflated = vec![0; MAX_GZIP_HEAD_BYTES];
-    // More than fits is an error, after what fits was written.
+    // A longer content is an error, but by then the buffer is filled.
     let _ = Decompressor::new().gzip_decompress(head, &mut inflated);
     let known = binary(&inflated).or_else(|| text(trimmed_of_zeros(&inflated)));
     known
@@ -166,13 +166,13 @@ fn binary(head: &[u8]) -> Option<&'static str> {
 const R_DATA: &str = "a file of R (RDS or RData): convert it in R (anndataR::write_h5ad or \
      zellkonverter::writeH5AD)";
 
-/// Texts, by how they begin.
+/// Describes a text by its beginning.
 fn text(head: &[u8]) -> Option<&'static str> {
     let head = &head[..head.len().min(4096)];
     let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
     let head = match std::str::from_utf8(head) {
         Ok(text) => text,
-        // The end may cut a character.
+        // The end of the head may divide a character.
         Err(error) if error.error_len().is_none() => {
             std::str::from_utf8(&head[..error.valid_up_to()]).ok()?
         }
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn content_says_what_a_file_is_and_what_to_do() {
+    fn content_describes_the_file_and_the_way_out() {
         let mut tar = vec![0; 512];
         tar[..6].copy_from_slice(b"a.h5ad");
         tar[257..262].copy_from_slice(b"ustar");
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn content_of_a_gzip_file_is_looked_at() {
+    fn content_of_a_gzip_file_is_examined() {
         let mut tar = vec![0; 20_000];
         tar[257..262].copy_from_slice(b"ustar");
         let mut hdf5 = HDF5_SIGNATURE.to_vec();

@@ -1,4 +1,4 @@
-//! HDF5 files by the default backend, and what it refuses by the C library, element by element.
+//! HDF5 files read by the default backend, with the C library for each element that it refuses.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,8 @@ use crate::array::Array;
 use crate::error::{Error, ErrorKind};
 use crate::io::context::IoContext;
 
-/// Opens a file by the default backend, or as a whole by the library when that one refuses it.
+/// Opens a file with the default backend, or the whole file with the library if that backend
+/// refuses it.
 pub(crate) fn open(path: &Path, context: &IoContext) -> Result<Box<dyn Backend>, Error> {
     match Hdf5Store::open(path, context) {
         Err(error) if is_refusal(&error) => Ok(Box::new(LibHdf5Store::open(path, context)?)),
@@ -28,7 +29,7 @@ struct Fallback {
     context: IoContext,
     path: PathBuf,
     pure: Hdf5Store,
-    /// Opened when it is first needed.
+    /// The library's store, opened when first needed.
     library: OnceBox<LibHdf5Store>,
 }
 
@@ -40,7 +41,7 @@ impl std::fmt::Debug for Fallback {
     }
 }
 
-/// Whether the file is valid, and only this backend does not read it.
+/// Whether the file is valid, and merely unsupported by this backend.
 fn is_refusal(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Unsupported { .. })
 }

@@ -1,4 +1,4 @@
-//! A store in memory: for tests, and for data that never was in a file.
+//! A store in memory: for tests, and for data that was never in a file.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -40,7 +40,7 @@ pub struct MemoryStore {
     context: IoContext,
 }
 
-/// Given the path of an array.
+/// Receives the path of an array.
 type ReadHook = dyn Fn(&str) -> io::Result<()> + Send + Sync;
 
 impl std::fmt::Debug for MemoryStore {
@@ -52,7 +52,7 @@ impl std::fmt::Debug for MemoryStore {
     }
 }
 
-/// Equal in name and content; [`before_read`](MemoryStore::before_read) is the same function.
+/// Equal in name and content, with the same [`before_read`](MemoryStore::before_read) function.
 impl PartialEq for MemoryStore {
     fn eq(&self, other: &Self) -> bool {
         let same_hook = match (&self.before_read, &other.before_read) {
@@ -76,7 +76,7 @@ enum Contents {
 }
 
 impl MemoryStore {
-    /// An empty store; the name is what errors show as the file.
+    /// Makes an empty store; errors show the name as the file.
     pub fn new(name: impl Into<PathBuf>) -> Self {
         MemoryStore {
             name: name.into(),
@@ -88,23 +88,23 @@ impl MemoryStore {
         }
     }
 
-    /// Stores arrays of numbers in chunks of so many rows, each with a checksum, so that they are
-    /// decoded as those of compressed files are.
+    /// Stores arrays of numbers in chunks of this many rows, each with a checksum, so that they are
+    /// decoded like those of compressed files.
     pub fn chunked(mut self, rows: NonZeroU64) -> Self {
         self.chunk_rows = Some(rows);
         self
     }
 
     /// Stores one array of numbers in chunks of this shape, each with a checksum. Opening it panics
-    /// when the array has another number of dimensions.
+    /// if the array has another number of dimensions.
     pub fn chunks(mut self, element: &str, shape: &[NonZeroU64]) -> Self {
         let shape = shape.iter().map(|extent| extent.get()).collect();
         self.chunks.insert(element.to_owned(), shape);
         self
     }
 
-    /// Calls `hook` with the path of an array before bytes of it are read: a storage that is slow,
-    /// or fails.
+    /// Calls `hook` with the path of an array before bytes of it are read, to simulate slow or
+    /// failing storage.
     pub fn before_read(
         mut self,
         hook: impl Fn(&str) -> io::Result<()> + Send + Sync + 'static,
@@ -113,7 +113,7 @@ impl MemoryStore {
         self
     }
 
-    /// The store with its chunks in the cache of a context, and counted there.
+    /// Returns the store with its chunks in the cache of a context, and counted there.
     pub(crate) fn in_context(mut self, context: &IoContext) -> Self {
         self.context = context.clone();
         self
@@ -129,7 +129,7 @@ impl MemoryStore {
         self
     }
 
-    /// Adds a group, and those above it.
+    /// Adds a group, and the groups above it.
     pub fn group(self, element: &str) -> Self {
         self.put(element, Contents::Group)
     }
@@ -137,7 +137,7 @@ impl MemoryStore {
     /// Adds an array of numbers, row-major.
     ///
     /// # Panics
-    /// When the shape does not have as many elements as there are values.
+    /// When the number of values differs from that of the shape.
     pub fn array(self, element: &str, shape: &[u64], values: Values) -> Self {
         assert_eq!(
             shape.iter().product::<u64>(),
@@ -155,7 +155,7 @@ impl MemoryStore {
         array: ndarray::ArrayView<'_, T, D>,
     ) -> Self {
         let shape: Vec<u64> = array.shape().iter().map(|&extent| extent as u64).collect();
-        // In the order of the elements' indices, however the array lies in memory.
+        // In the order of the elements' indices, whatever the memory layout of the array.
         let values = array.iter().copied().collect();
         self.array(element, &shape, T::into_values(values))
     }

@@ -1,7 +1,7 @@
 //! Stores: groups, arrays and attributes, whatever the file format.
 //!
-//! Takes a path and the context. Returns a [`Store`], from which arrays and attributes are opened by
-//! their paths. One backend a format; each makes the same [`Array`]s:
+//! Takes a path and the context. Returns a [`Store`], which opens arrays and attributes by their
+//! paths. There is one backend per format; all make the same [`Array`]s:
 //!
 //! ```text
 //! location ─▶ content.rs: what it is ─┬─ hdf5/    (libhdf5, fallback: the C library)
@@ -40,8 +40,7 @@ use subgroup::Subgroup;
 
 /// An opened store: an HDF5 file, a zarr directory or a zip archive of one, or memory.
 ///
-/// It is meant to be short-lived: take the [`Array`]s that you need, which stay valid, and
-/// drop it.
+/// It is meant to be short-lived: take the [`Array`]s that you need, which stay valid, and drop it.
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
@@ -49,7 +48,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens a file or directory, by its content: the extension does not matter. A group inside a
+    /// Opens a file or directory by its content: the extension does not matter. A group inside a
     /// file is a store as well, named by a path below the file: `cells.h5mu/mod/rna`.
     ///
     /// # Errors
@@ -85,7 +84,7 @@ impl Store {
 
     fn open_absolute(given: &Path, path: PathBuf, context: &IoContext) -> Result<Store, Error> {
         let fail = |kind| Err(Error::new(&path, "", kind));
-        // What does not exist is looked for under the name that was given.
+        // Errors name a missing path as the user gave it.
         let not_found = || Error::new(given, "", ErrorKind::NotFound);
         let not_anndata = |found: String| {
             let expected = "an HDF5 file, a zarr directory or a zip archive of one".to_owned();
@@ -103,7 +102,7 @@ impl Store {
                 None => return Err(not_found()),
             }
         } else if !meta.is_file() {
-            // A pipe would be waited for.
+            // Opening a pipe would block.
             let found = content::special(&meta).to_owned();
             return fail(not_anndata(found));
         } else {
@@ -126,8 +125,8 @@ impl Store {
         Ok(Store { path, backend })
     }
 
-    /// The group `inner` of an HDF5 file as a store; of a MuData file, also that of a table's name.
-    /// `None` where the file has neither.
+    /// Opens the group `inner` of an HDF5 file as a store; in a MuData file, also by the name of a
+    /// table. `None` if the file has neither.
     fn below(
         file: PathBuf,
         backend: Box<dyn Backend>,
@@ -168,20 +167,21 @@ impl Store {
         Store { path, backend }
     }
 
-    /// The file or directory as it was named; of a table inside a file, with its path in it.
+    /// The file or directory as the user named it; for a table inside a file, with its path in it.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What stands at a path; `None` when nothing does.
+    /// Returns the kind of object at a path; `None` if there is none.
     ///
     /// # Errors
-    /// When it cannot be told: a damaged link, metadata that does not parse.
+    /// When it cannot be determined: a damaged link, metadata that does not parse.
     pub fn node(&self, element: &str) -> Result<Option<Node>, Error> {
         self.backend.node(element)
     }
 
-    /// The names in a group, in no particular order; the fields of a table, in theirs.
+    /// Returns the names in a group, in no particular order; for a table, its fields in their
+    /// order.
     ///
     /// # Errors
     /// When there is no such group, or its members cannot be listed.
@@ -189,8 +189,8 @@ impl Store {
         self.backend.children(group)
     }
 
-    /// What is wrong with the members of a group that cannot be read at all: names that are no
-    /// text, damaged headers. [`children`](Self::children) lists the others.
+    /// Returns an error per member of a group that cannot be read at all: names that are not text,
+    /// damaged headers. [`children`](Self::children) lists the others.
     ///
     /// # Errors
     /// When the members of the group cannot be listed.
@@ -202,7 +202,7 @@ impl Store {
         Ok(errors)
     }
 
-    /// The names of the attributes of a group or array, in no particular order.
+    /// Returns the names of the attributes of a group or array, in no particular order.
     ///
     /// # Errors
     /// When the attributes cannot be read.
@@ -210,7 +210,7 @@ impl Store {
         self.backend.attribute_names(element)
     }
 
-    /// An attribute of a group or array; `None` when it has none of that name.
+    /// Returns an attribute of a group or array; `None` if it has none of that name.
     ///
     /// # Errors
     /// When the attributes cannot be read.
@@ -218,25 +218,25 @@ impl Store {
         self.backend.attribute(element, name)
     }
 
-    /// Opens an array: finds where all of its chunks lie.
+    /// Opens an array: locates all of its chunks.
     ///
     /// # Errors
-    /// When there is no such array, or it is not one that this crate reads.
+    /// When there is no such array, or this crate does not support it.
     pub fn array(&self, element: &str) -> Result<Array, Error> {
         self.backend.array(element)
     }
 
-    /// The members of a group that have a name and nothing behind it, and what stands there.
+    /// Returns the names of a group's members that lead nowhere, and where they point.
     pub(crate) fn dangling(&self, group: &str) -> Result<Vec<(String, String)>, Error> {
         self.backend.dangling(group)
     }
 
-    /// Whether the file says that a process writes it.
+    /// Whether the file states that a process is writing it.
     pub(crate) fn has_writer(&self) -> bool {
         self.backend.has_writer()
     }
 
-    /// The text of an attribute; `None` when there is no such attribute.
+    /// Returns the text of an attribute; `None` if there is no such attribute.
     pub(crate) fn text_attribute(
         &self,
         element: &str,
@@ -267,7 +267,7 @@ impl Store {
     }
 }
 
-/// The backend that the context's options ask for.
+/// Opens the HDF5 backend that the context's options select.
 fn open_hdf5(path: &Path, context: &IoContext) -> Result<Box<dyn Backend>, Error> {
     match context.options().hdf5 {
         Hdf5Backend::Pure => Ok(Box::new(hdf5::Hdf5Store::open(path, context)?)),
@@ -286,7 +286,7 @@ fn open_hdf5(path: &Path, context: &IoContext) -> Result<Box<dyn Backend>, Error
     }
 }
 
-/// The backend of zarr that the context's options ask for.
+/// Opens the zarr backend that the context's options select.
 fn by_zarr(store: zarr::ZarrStore, context: &IoContext) -> Result<Box<dyn Backend>, Error> {
     match context.options().zarr {
         ZarrBackend::Pure => Ok(Box::new(store)),
@@ -304,7 +304,8 @@ fn by_zarr(store: zarr::ZarrStore, context: &IoContext) -> Result<Box<dyn Backen
     }
 }
 
-/// The zarr directory that a path leads to; of a directory of MuData, also by a table's name.
+/// Returns the zarr directory to which a path leads; in a MuData directory, also by the name of a
+/// table.
 fn zarr_directory(
     directory: &Path,
     inner: &str,
@@ -322,7 +323,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn store_open_looks_at_content_not_at_the_extension() {
+    fn store_open_goes_by_content_not_by_extension() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let open = |name: &str, bytes: &[u8]| {
             let path = dir.path().join(name);

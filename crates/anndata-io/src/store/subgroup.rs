@@ -1,5 +1,5 @@
-//! One group of a store, seen as a store of its own: a table of a MuData file, say. That of the root
-//! is the same store under another name.
+//! One group of a store, seen as a store of its own: for example, a table of a MuData file. For the
+//! root, this is the same store under another name.
 
 use std::path::PathBuf;
 
@@ -7,18 +7,18 @@ use super::{Attribute, Backend, Node};
 use crate::array::Array;
 use crate::error::Error;
 
-/// What lies below a group. Its errors have another name for the file.
+/// The contents of a group. Its errors use another name for the file.
 #[derive(Debug)]
 pub(super) struct Subgroup {
     pub(super) backend: Box<dyn Backend>,
-    /// Path of the group in the file; empty for the root.
+    /// The path of the group in the file; empty for the root.
     pub(super) group: String,
     /// The name of the file and the path of the group in it.
     pub(super) path: PathBuf,
 }
 
 impl Subgroup {
-    /// An element's name in the file. What a reference leads to begins with a slash.
+    /// Returns an element's name in the file. The target of a reference begins with a slash.
     fn full(&self, element: &str) -> String {
         match element.strip_prefix('/') {
             Some(full) => full.to_owned(),
@@ -28,7 +28,7 @@ impl Subgroup {
         }
     }
 
-    /// The name below the group of an element of the file; where it lies elsewhere, its path in the
+    /// Returns the name of a file's element below the group; if it lies elsewhere, its path in the
     /// file.
     fn relative(&self, full: &str) -> String {
         if self.group.is_empty() {

@@ -1,4 +1,4 @@
-"""Collections of AnnData files (h5ad, zarr) for a model, as they are on disk.
+"""Feeds collections of AnnData files (h5ad, zarr) to a model, as they are on disk.
 
 `MappedCollection` has the interface of lamindb's class of that name: only the import changes. Its
 `loader` returns epochs of batches that threads read ahead. `collate` is for torch's `DataLoader`.

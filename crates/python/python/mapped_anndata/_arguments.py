@@ -1,6 +1,6 @@
-"""Arguments in the many forms that users have them, put into the one that the core takes.
+"""Converts arguments in the many forms that users pass to the one that the core takes.
 
-Errors name the argument: a `TypeError` where the type is wrong, a `ValueError` where the value is.
+Errors name the argument: a `TypeError` if the type is wrong, a `ValueError` if the value is.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def paths(value: object) -> Sequence[PathLike]:
     if isinstance(value, Sequence):
         return value
     try:
-        # The keys of a map, or the groups of an open file, would be taken for paths.
+        # The keys of a map, or the groups of an open file, would be mistaken for paths.
         if not isinstance(value, Mapping) and not _way_out(value):
             iterable: Any = value
             return list(iterable)
@@ -54,19 +54,19 @@ def path(position: int, value: PathLike) -> str:
         return os.path.expanduser(os.fsdecode(value))
     except TypeError:
         pass
-    # Classes for remote paths refuse to be file system paths, and print as URLs.
+    # Remote path classes refuse conversion to file system paths, and print as URLs.
     if "://" in (text := _text(value)):
         return text
     raise TypeError(f"path_list[{position}]: expected a path, found {_described(value)}")
 
 
 def _text(value: object) -> str:
-    """Returns what a class for paths prints, and an empty text for anything else."""
+    """Returns the printed form of a path object, and an empty text for anything else."""
     return str(value) if hasattr(value, "parts") or hasattr(value, "joinpath") else ""
 
 
 def _described(value: object) -> str:
-    """Returns the type of a value that is not a path, and what to give instead of it."""
+    """Returns the type of a value that is not a path, and what to pass instead."""
     kind = type(value)
     name = (
         kind.__qualname__
@@ -77,7 +77,7 @@ def _described(value: object) -> str:
 
 
 def _way_out(value: object) -> str:
-    """Says what to give instead of an object that people have where a path is wanted."""
+    """Returns what to pass instead of an object that users often pass as a path."""
     package = type(value).__module__.partition(".")[0]
     if package in ("anndata", "mudata", "spatialdata"):
         return ": write it to a file, and give the path of that"
@@ -120,10 +120,10 @@ def encode_labels(value: object) -> bool | list[str]:
 
 
 def label(name: str, value: object) -> Label | None:
-    """Returns a label as a plain Python value; None where it is missing (NaN, None, NA, NaT)."""
+    """Returns a label as a plain Python value; None if it is missing (NaN, None, NA, NaT)."""
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
-    # pandas need not be installed for its missing values to be known.
+    # Recognises the missing values of pandas without importing it.
     if value is None or type(value).__name__ in ("NAType", "NaTType") or _is_nat(value):
         return None
     if isinstance(value, str):
@@ -149,7 +149,7 @@ def _is_nat(value: object) -> bool:
 
 
 def labels(name: str, values: object) -> list[Label | None]:
-    """Returns a list of labels, given one or any iterable of them."""
+    """Returns a list of labels from one label or any iterable of them."""
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         return [label(name, values)]
     if isinstance(values, np.ndarray) and values.ndim == 0:
@@ -158,7 +158,7 @@ def labels(name: str, values: object) -> list[Label | None]:
 
 
 def obs_filter(value: object) -> dict[str, list[Label | None]] | None:
-    """Returns columns and the labels that rows may have in them, given a dict or a pair."""
+    """Returns columns and the labels that rows may have in them, from a dict or a pair."""
     if value is None:
         return None
     if not isinstance(value, Mapping):
@@ -223,7 +223,7 @@ def code(name: str, value: object) -> int:
 
 def _integer(name: str, value: Any) -> int:
     try:
-        # A boolean is an integer to Python, and a mistake here.
+        # A boolean is an integer in Python, but a mistake here.
         if not _is_bool(value):
             return operator.index(value)
     except TypeError:
@@ -257,14 +257,14 @@ def several(name: str, value: object) -> list[Any]:
 
 
 def flag(name: str, value: object) -> bool:
-    """Returns True or False, as Python has them."""
+    """Returns a flag as True or False."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name}: expected True or False, found {_shown(value)}")
     return bool(value)
 
 
 def choice(name: str, value: object, choices: tuple[T, ...]) -> T:
-    """Returns one of some texts, or None where that is one of the choices."""
+    """Returns one of the given texts, or None if that is among the choices."""
     for known in choices:
         if value is known or (isinstance(value, str) and value == known):
             return known
@@ -283,7 +283,7 @@ def on_host(value: Any) -> Array:
 
 
 def weights(name: str, value: object) -> FloatArray:
-    """Returns one number for each row: `[n]` float64."""
+    """Returns one number per row: `[n]` float64."""
     try:
         found = on_host(value)
         if found.dtype.kind not in "biufO":
@@ -326,7 +326,7 @@ def n_bytes(name: str, value: object) -> int:
 
 
 def _shown(value: object) -> str:
-    """Returns a value for people; a long one by its type and its beginning."""
+    """Returns a value as text for errors; a long one as its type and its beginning."""
     text = repr(value)
     return text if len(text) <= 40 else f"{type(value).__name__} {text[:37]}..."
 

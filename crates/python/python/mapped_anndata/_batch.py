@@ -1,4 +1,4 @@
-"""Batches as the core returns them, finished for numpy or for torch."""
+"""Converts the batches of the core for numpy or torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def finish(batch: dict[str, Any], as_torch: bool) -> dict[str, Any]:
-    """Makes a `CsrMatrix` of sparse matrices and, with `as_torch`, tensors of arrays.
+    """Turns sparse matrices into `CsrMatrix` and, with `as_torch`, arrays into tensors.
 
     Tensors view the memory of the arrays.
     """

@@ -1,4 +1,4 @@
-"""Items put together to a batch, also where torch's `default_collate` fails."""
+"""Combines items into a batch, even where torch's `default_collate` fails."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MISSING_CODE = -100
 
 
 class BulkItem(dict[str, Any]):
-    """An item that was read with others; `_torch` registers how torch's collate handles it."""
+    """An item that was read with others; `_torch` registers it with torch's collate."""
 
 
 class BulkItems(list[dict[str, Any]]):
@@ -47,15 +47,15 @@ class BulkItems(list[dict[str, Any]]):
 def collate(
     items: Sequence[dict[str, Any]], *, as_torch: bool = True, missing_code: int | None = None
 ) -> dict[str, Any]:
-    """Puts items together: a `collate_fn` for torch's `DataLoader`.
+    """Combines items into a batch: a `collate_fn` for torch's `DataLoader`.
 
     Rows of matrices become one matrix. If a `DataLoader` reads a whole batch at once
-    (`__getitems__`), that is the memory that was read into, not a copy. Encoded labels become
-    int64. Numbers become an array, and a second array under `<key>_valid` says which are there.
+    (`__getitems__`), that matrix is the memory of the read, not a copy. Encoded labels become
+    int64. Numbers become an array, and a second array under `<key>_valid` marks which are there.
     Texts become a list, with None where one is missing.
 
-    Where items differ, nothing is made up: a matrix that some items lack, or have at another
-    width, becomes a list with an entry (or None) for each item. A label column in which a batch
+    If items differ, no values are invented: a matrix that some items lack, or have at another
+    width, becomes a list with one entry (or None) per item. A label column in which a batch
     has only missing values is treated as an encoded one.
 
     Parameters
@@ -65,8 +65,8 @@ def collate(
     as_torch
         Whether arrays become tensors.
     missing_code
-        What a missing label becomes. By default, what it is in the collection that the items were
-        read from together, otherwise -100.
+        The code of a missing label. By default, that of the collection from which the items were
+        read together, otherwise -100.
 
     Returns
     -------
@@ -129,14 +129,14 @@ def collate(
 
 
 def _matrix(rows: list[Any]) -> Array | list[Array | None]:
-    """Returns rows as one matrix, or as they are where they differ in width or one is missing."""
+    """Returns rows as one matrix; unchanged if they differ in width or one is missing."""
     if len({row.shape if isinstance(row, np.ndarray) else None for row in rows}) == 1:
         return np.stack(rows)
     return [row if isinstance(row, np.ndarray) else None for row in rows]
 
 
 def _numbers(key: str, values: list[Any], types: set[Any]) -> dict[str, Array]:
-    """Returns the numbers of a column, and which are there."""
+    """Returns the numbers of a column, and a mask of those that are there."""
     filled = [0 if value is np.nan else value for value in values]
     valid = [value is not np.nan for value in values]
     return {

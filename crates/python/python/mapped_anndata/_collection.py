@@ -39,16 +39,16 @@ class MappedCollection(Variables, Labels):
     encoded. Nothing is converted or loaded beforehand. A collection may be pickled, and used from
     threads and from forked or spawned processes, without any preparation.
 
-    A key that no file has is left out of all items, with a `UserWarning`. There is also a warning
-    for a label of `obs_filter`, and for an `unknown_label`, that no file has.
+    A key that no file has is left out of all items, with a `UserWarning`. A label of `obs_filter`
+    or an `unknown_label` that no file has also causes a warning.
 
     Parameters
     ----------
     path_list
         Paths of `.h5ad` files, `.zarr` folders and `.zarr.zip` archives, in the order of their
-        rows; or a single path. The content of each says what it is. A path below a file names a
+        rows; or a single path. The content of each decides its kind. A path below a file names a
         table inside it, such as `cells.h5mu/mod/rna`. `~` and `file://` are understood. Relative
-        paths are resolved now: changing the current folder later does no harm.
+        paths are resolved now, against the current folder.
     layers_keys
         Matrices to read: `X`, `raw.X` or names of layers. By default, `X`. An empty list reads
         no matrix.
@@ -62,27 +62,27 @@ class MappedCollection(Variables, Labels):
     join
         How variables are joined: `"inner"`, `"outer"`, or not at all (None).
     encode_labels
-        Which obs keys become integers: all except plain floating-point columns (True), no key
+        The obs keys that become integers: all except plain floating-point columns (True), no key
         (False), or a list.
     unknown_label
-        The label that is encoded as -1: one for all keys, or a dict with one for each.
+        The label that is encoded as -1: one for all keys, or a dict with one per key.
     cache_categories
         Accepted because lamindb's class has it. It has no effect.
     parallel
         Accepted because lamindb's class has it. Every collection may be used in parallel.
     dtype
-        The element type of all matrices. By default, an item has that of its file.
+        The element type of all matrices. By default, each item has the type of its file.
     missing_code
-        What a missing encoded label becomes, in items and in batches, so that torch's
+        The code of a missing encoded label, in items and in batches, so that torch's
         `default_collate` and other frameworks get integers. By default, it is `nan` in items and
         -100 in batches.
     io
-        Bounds on what reading takes.
+        Limits on the resources of reading.
 
     Attributes
     ----------
     path_list, layers_keys, obs_keys, obsm_keys, unknown_label, parallel, missing_code
-        As given, single values as a list of one.
+        As passed; a single value becomes a list of one.
     encode_labels : list of str or False
         The obs keys that are encoded.
     encoders : dict
@@ -90,20 +90,20 @@ class MappedCollection(Variables, Labels):
     filtered : bool
         Whether there is an `obs_filter`.
     n_obs : int
-        Rows of all stores that passed the filter.
+        The number of rows, of all stores, that passed the filter.
     n_obs_list : list of int
-        These rows for each store.
+        The number of these rows in each store.
     n_vars : int or None
-        Joint variables; None without a join.
+        The number of joint variables; None without a join.
     n_vars_list : list of int or None
-        Variables of each store; None without a join.
+        The number of variables of each store; None without a join.
     join_vars : {"inner", "outer"} or None
         The join in effect: None without one, and when all stores have equal variables.
 
     Raises
     ------
     FileNotFoundError
-        A path leads nowhere.
+        A path does not exist.
     OSError
         A file cannot be read, or is damaged.
     TypeError
@@ -170,7 +170,7 @@ class MappedCollection(Variables, Labels):
 
     @cached_property
     def indices_list(self) -> list[IntArray]:
-        """For each store, the rows that passed the filter, as int64.
+        """The rows of each store that passed the filter, as int64.
 
         Examples
         --------
@@ -183,7 +183,7 @@ class MappedCollection(Variables, Labels):
 
     @cached_property
     def indices(self) -> IntArray:
-        """For each row, its number in the file of its store: `[n_obs]` int64.
+        """The number of each row in the file of its store: `[n_obs]` int64.
 
         Examples
         --------
@@ -195,7 +195,7 @@ class MappedCollection(Variables, Labels):
 
     @cached_property
     def storage_idx(self) -> IntArray:
-        """For each row, the number of its store: `[n_obs]` int64.
+        """The number of each row's store: `[n_obs]` int64.
 
         Examples
         --------
@@ -216,8 +216,9 @@ class MappedCollection(Variables, Labels):
         Returns
         -------
         dict
-            Of one row: `_store_idx`, matrices as rows, `obsm_<key>`, labels. What its store lacks
-            is left out. A missing label is `numpy.nan` itself, or the collection's `missing_code`.
+            Of one row: `_store_idx`, matrices as rows, `obsm_<key>`, labels. Keys that its
+            store lacks are left out. A missing label is `numpy.nan` itself, or the collection's
+            `missing_code`.
             Of several rows: as `get_batch` returns it.
 
         Raises
@@ -241,11 +242,11 @@ class MappedCollection(Variables, Labels):
         return self.get_batch(cast(RowsLike, idx))
 
     def __getitems__(self, indices: RowsLike) -> list[dict[str, Any]]:
-        """Returns many rows as items: what torch's `DataLoader` asks for a whole batch.
+        """Returns many rows as items: torch's `DataLoader` calls this for a whole batch.
 
         They are read at once, and their arrays are rows of one block, which `collate` and torch's
-        `default_collate` hand on without a copy. Where stores differ in keys, widths or types,
-        rows are read one by one.
+        `default_collate` pass on without a copy. If stores differ in keys, widths or types, rows
+        are read one by one.
 
         Parameters
         ----------
@@ -292,7 +293,7 @@ class MappedCollection(Variables, Labels):
         missing_code: int | None = None,
         as_torch: bool = False,
     ) -> dict[str, Any]:
-        """Returns rows, read at once, as a dict of batched arrays, in the order asked.
+        """Returns rows, read at once, as a dict of batched arrays, in the order of `indices`.
 
         Parameters
         ----------
@@ -389,19 +390,19 @@ class MappedCollection(Variables, Labels):
 
         A batch is a dict: `_store_idx` and `_row_idx` (the row in its file), int64; each matrix as
         one array, or as `CsrMatrix`; each encoded key as int64 codes; numbers as an array, with
-        `<key>_valid` beside it; texts as a list, None where missing. Arrays view the memory that
-        was read into, and are the caller's: no later batch changes them.
+        `<key>_valid` beside it; texts as a list, None where missing. Arrays view the memory of the
+        read and belong to the caller: no later batch changes them.
 
         Parameters
         ----------
         batch_size
-            Rows of a batch, for each rank.
+            The number of rows per batch and rank.
         shuffle
             None (file order), `"exact"` (or True), or `"blocks:N"`: blocks of N neighbouring rows,
             mixed in pools, which saves decoding where files are compressed.
         sampler
             The rows of an epoch: rows in any form that `get_batch` takes; `Weighted`, `Balanced`
-            or torch's `WeightedRandomSampler`; or another sampler object, which is asked for its
+            or torch's `WeightedRandomSampler`; or another sampler object, which draws its
             rows anew in each epoch. By default, each row once.
         seed
             Fixes the order; less than 2^63. None draws a seed, which `state_dict` holds; with
@@ -419,20 +420,20 @@ class MappedCollection(Variables, Labels):
         missing_code
             The code of a missing label. By default, the collection's, or -100.
         workers
-            Threads that read and decode. With 0, the caller does.
+            The number of threads that read and decode. With 0, the caller does.
         memory
-            Bytes for everything that reading ahead keeps, as a number or a text such as
+            Bytes for all data that is read ahead, as a number or a text such as
             `"1 GiB"`.
         rank, world_size
-            Which part of each step this process reads. By default, as `torch.distributed` or the
-            variables `RANK` and `WORLD_SIZE` say when reading begins.
+            The part of each step that this process reads. By default, from `torch.distributed` or
+            the variables `RANK` and `WORLD_SIZE` when reading begins.
         as_torch
             Return torch tensors over the same memory, sparse ones as `torch.sparse_csr`.
 
         Returns
         -------
         Loader
-            To be iterated, once for each epoch.
+            An iterable: each iteration is one epoch.
 
         Raises
         ------
@@ -474,7 +475,7 @@ class MappedCollection(Variables, Labels):
 
 
 def _unmatched(labels: Sequence[tuple[str, str | None, object, object]]) -> list[str]:
-    """Returns warnings of labels that no store has; of many, of the first ten."""
+    """Returns warnings about labels that no store has, at most the first ten."""
 
     def text(group: str, key: str | None, label: object, nearest: object) -> str:
         where = "any encoded obs key" if key is None else f"the obs key {key!r}"

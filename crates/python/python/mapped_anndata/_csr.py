@@ -28,7 +28,7 @@ class CsrMatrix:
     indices
         The column of each element: `[nnz]` int32, or int64 from 2^31 elements on.
     indptr
-        Where each row begins, and the end: `[n_obs + 1]`, of the type of `indices`.
+        The start of each row, and the end: `[n_obs + 1]`, of the type of `indices`.
     shape
         `(n_obs, n_vars)`.
 
@@ -63,7 +63,7 @@ class CsrMatrix:
 
     @property
     def nnz(self) -> int:
-        """The number of elements that are stored.
+        """The number of stored elements.
 
         Examples
         --------
@@ -136,7 +136,7 @@ class CsrMatrix:
         return matrix
 
     def toarray(self) -> Array:
-        """Returns all elements, zeros too.
+        """Returns all elements, including zeros.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""One epoch: where it stands, and the iterator of its batches."""
+"""One epoch: its place, and the iterator of its batches."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where reading goes on."""
+    """The place where reading continues."""
 
     epoch: int
     rows: int = 0
-    """The rows that were delivered of it."""
+    """The number of its rows that were delivered."""
     drawn: int | None = None
     """A hash of its rows, if a sampler object drew them."""
 
 
 @dataclass(slots=True)
 class Place:
-    """Where an epoch stands.
+    """The place of an epoch.
 
-    The loader keeps this and not the epoch, whose threads and memory go when a loop is left.
+    The loader keeps only this place, so that leaving a loop frees the epoch's threads and memory.
     """
 
     position: Position
 
 
 class Batches:
-    """The batches of one epoch, which begins with the first of them."""
+    """The batches of one epoch, which begins when the first is read."""
 
     def __init__(self, loader: Reading) -> None:
         self._loader = loader

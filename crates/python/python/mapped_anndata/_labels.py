@@ -13,7 +13,7 @@ from .types import Array, FloatArray, IntArray, Label
 
 
 class Labels(Opened):
-    """What a collection knows of the labels of its rows.
+    """The labels of a collection's rows.
 
     No file is opened for an obs key that is encoded or categorical, nor for a column of the filter
     with at most 65,535 labels: these are in memory. For other keys, each call reads the column of
@@ -43,18 +43,18 @@ class Labels(Opened):
         scaler: float | None = None,
         return_categories: bool = False,
     ) -> FloatArray | dict[str, float]:
-        """Returns how rare the label of each row is.
+        """Returns a weight for each row: the rarer its label, the higher.
 
         The weight of a row is `1 / n`, where `n` rows share its label, or `scaler / (scaler + n)`.
 
         Parameters
         ----------
         obs_keys
-            A key of obs, or several. With several, rows count by the combination of their labels.
+            A key of obs, or several. With several, the combination of labels counts.
         scaler
             See above.
         return_categories
-            Return the weight of each label instead of one for each row.
+            Return the weight of each label instead of one per row.
 
         Returns
         -------
@@ -118,7 +118,7 @@ class Labels(Opened):
         return table[codes]
 
     def get_merged_categories(self, label_key: str) -> list[Label]:
-        """Returns the sorted labels of a key over all stores: of whole files, whatever the filter.
+        """Returns the sorted labels of a key over all stores: the filter is ignored.
 
         Parameters
         ----------
@@ -163,7 +163,7 @@ class Labels(Opened):
         group
             A key of obs: all rows of one of its labels stay together.
         seed
-            Fixes the outcome.
+            Fixes the result.
 
         Returns
         -------

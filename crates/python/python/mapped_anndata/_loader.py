@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 class Loader(Reading):
     """Epochs of batches of a collection: made by `MappedCollection.loader`.
 
-    Iterating yields dicts of batched arrays. Each iteration is the next epoch, which has an order
-    of its own; it begins with its first batch. `set_epoch` chooses which epoch comes next. The
-    order depends on the collection, the sampler, the shuffle, the seed and the epoch alone.
+    Iterating yields dicts of batched arrays. Each iteration is the next epoch, which has its own
+    order and begins when its first batch is read. `set_epoch` chooses the next epoch. The order
+    depends only on the collection, the sampler, the shuffle, the seed and the epoch.
 
     Ranks that train together divide each step; workers of a `DataLoader` around the loader divide
     the batches of their rank. The loader finds the part of this process when reading begins, or
@@ -64,8 +64,8 @@ class Loader(Reading):
     def set_epoch(self, epoch: int) -> None:
         """Chooses the epoch that begins next, from its first batch on.
 
-        A place in this epoch that `load_state_dict` has just set is kept, no other. An epoch that
-        is being read goes on.
+        A place in this epoch that `load_state_dict` has just set is kept; any other is dropped. An
+        epoch that is being read continues.
 
         Parameters
         ----------
@@ -94,10 +94,11 @@ class Loader(Reading):
         self._place = None
 
     def state_dict(self) -> LoaderState:
-        """Returns where the epoch stands after the batches delivered so far.
+        """Returns the place of the epoch after the batches delivered so far.
 
         After the last batch, it is the start of the next epoch. In a worker of a `DataLoader`, it
-        is the worker's own. The first call reads some obs names, by which a state knows its data.
+        is the worker's own. The first call reads some obs names, by which a state recognises its
+        data.
 
         Returns
         -------
@@ -124,14 +125,14 @@ class Loader(Reading):
         if position.rows and position.drawn is not None:
             state["drawn"] = position.drawn
         if not self._agreed:
-            # Each of several ranks may have drawn its own.
+            # Each of several ranks may have drawn its own seed.
             state["agreed"] = 0
         if _ranks.in_worker():
             state["worker"], state["workers"] = _ranks.worker()
         return state
 
     def load_state_dict(self, state: LoaderState | Mapping[str, int]) -> None:
-        """Makes the next iteration go on where another loader stood.
+        """Makes the next iteration continue from the place of another loader.
 
         The loader must have the same data, sampler and shuffle, and the same seed or `seed=None`,
         which takes that of the state. Batch size and number of ranks may differ.
@@ -139,7 +140,7 @@ class Loader(Reading):
         Parameters
         ----------
         state
-            What `state_dict` returned.
+            The result of `state_dict`.
 
         Raises
         ------
@@ -195,7 +196,7 @@ class Loader(Reading):
 
     @property
     def dataset(self) -> EpochRows:
-        """The rows of an epoch one by one, for `collate_fn`.
+        """The rows of an epoch, one by one, for `collate_fn`.
 
         Examples
         --------
@@ -207,7 +208,7 @@ class Loader(Reading):
 
     @property
     def sampler(self) -> LoaderSampler:
-        """The order: its `set_epoch` is the loader's.
+        """The order of the rows: its `set_epoch` is the loader's.
 
         Examples
         --------
@@ -220,7 +221,7 @@ class Loader(Reading):
 
     @property
     def batch_size(self) -> int:
-        """Rows of a batch.
+        """The number of rows of a batch.
 
         Examples
         --------
@@ -244,7 +245,7 @@ class Loader(Reading):
 
     @property
     def collate_fn(self) -> Callable[..., dict[str, Any]]:
-        """Puts rows of `dataset` together as the loader's batches.
+        """Combines rows of `dataset` into the loader's batches.
 
         Examples
         --------
@@ -257,7 +258,7 @@ class Loader(Reading):
         """
         return batch_of
 
-    # As of a `DataLoader` without workers. Trainers would take a missing one for something else.
+    # As in a `DataLoader` without workers. Trainers would misread a missing attribute.
     num_workers = 0
     prefetch_factor = None
     batch_sampler = None

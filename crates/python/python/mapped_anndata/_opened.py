@@ -1,4 +1,4 @@
-"""Files that are open together: the part of a collection that all others build on."""
+"""Open files: the part of a collection on which all others build."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .types import Join, Label, LabelLike, PathLike
 
 
 class Opened:
-    """Open files, and the attributes that are known from then on."""
+    """Open files, and the attributes that are known once they are open."""
 
     _options: CollectionOptions
     _core: _core.Collection
@@ -49,7 +49,7 @@ class Opened:
             missing_code=options.missing_code,
             **dataclasses.asdict(options.io),
         )
-        # A pickle is opened from the same files, whatever folder is current then.
+        # A pickle opens the same files, whatever the current folder is then.
         self._options = dataclasses.replace(options, paths=core.paths)
         self.path_list = options.path_list
         self.layers_keys = options.layers_keys
@@ -74,13 +74,13 @@ class Opened:
     def prepare(self, progress: Callable[[float], object] | None = None) -> None:
         """Turns matrices that are stored by column (CSC) into rows.
 
-        Otherwise that happens to each when its rows are first read, which then takes long. Call it
-        before workers are forked, so that they share the result.
+        Otherwise, the first read of a matrix turns it, and takes long. Call this before workers are
+        forked, so that they share the result.
 
         Parameters
         ----------
         progress
-            Called with the part that is done, from 0 to 1. What it raises is raised here.
+            Called with the fraction that is done, from 0 to 1. Its exceptions are raised here.
 
         Raises
         ------
@@ -111,7 +111,7 @@ class Opened:
 
     @property
     def original_shapes(self) -> list[tuple[int, int]]:
-        """For each store, its rows that passed the filter and its variables.
+        """The shape of each store: its rows that passed the filter, and its variables.
 
         Examples
         --------

@@ -1,4 +1,4 @@
-"""What users asked for, every argument in one form."""
+"""The arguments of users, each in one form."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from .types import ByteSize, DTypeLike, Join, Label, LabelLike, Output, PathLike
 
 @dataclass(frozen=True, kw_only=True)
 class IoOptions:
-    """Bounds on what reading takes: `io` of a collection.
+    """Limits on the resources of reading: `io` of a collection.
 
     Parameters
     ----------
     cache_bytes
         Bytes of decoded chunks to keep between reads. By default, 64 MiB.
     max_open_files
-        How many files are kept open at most. By default, 64.
+        The largest number of files to keep open. By default, 64.
     mmap
         Whether uncompressed files on local file systems are read through memory maps. By default,
-        they are. A file that is cut short while it is mapped ends the process.
+        they are. If a file is cut short while it is mapped, the process is killed.
     csc_bytes
         Bytes of memory for matrices that are stored by column and were turned into rows. By
         default, 512 MiB. Those that no longer fit go to temporary files (in `TMPDIR`).
@@ -56,7 +56,7 @@ class IoOptions:
         }
         for name, check in checks.items():
             if (value := getattr(self, name)) is not None:
-                # The way of a frozen dataclass to set its own fields.
+                # A frozen dataclass sets its own fields this way.
                 object.__setattr__(self, name, check(name, value))
 
 
@@ -66,7 +66,7 @@ class CollectionOptions:
 
     path_list: Sequence[PathLike]
     paths: list[str]
-    """`path_list` as texts; once the files were opened, as absolute ones."""
+    """`path_list` as texts; absolute after the files were opened."""
     layers_keys: list[str]
     obs_keys: list[str] | None
     obsm_keys: list[str] | None
@@ -74,7 +74,7 @@ class CollectionOptions:
     join: Join | None
     encode_labels: bool | list[str]
     unknown_label: LabelLike | Mapping[str, LabelLike]
-    """As it was given."""
+    """As the user passed it."""
     parallel: bool
     dtype: str | None
     missing_code: int | None
@@ -83,7 +83,7 @@ class CollectionOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class LoaderOptions:
-    """The arguments of a loader, as they were given."""
+    """The arguments of a loader, as the user passed them."""
 
     batch_size: int
     shuffle: bool | str | None

@@ -1,4 +1,4 @@
-"""Who reads what: ranks that train together, and the workers of a `DataLoader`."""
+"""The division of rows: among ranks that train together, and workers of a `DataLoader`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Rank(NamedTuple):
-    """A process of those that train together, and how many there are."""
+    """The number of a process among those that train together, and their number."""
 
     rank: int
     world_size: int
@@ -22,12 +22,12 @@ class Rank(NamedTuple):
 
 ALONE = Rank(0, 1)
 
-# Names of classes that divide what they are given among ranks, by the module that has them.
+# Names of classes that divide their rows among ranks, by the module that defines them.
 _DIVIDERS = {"accelerate.data_loader": ("DataLoaderDispatcher", "IterableDatasetShard")}
 
 
 def distributed() -> Any | None:
-    """Returns torch.distributed where it is initialised. If it was never imported, it cannot be."""
+    """Returns torch.distributed if it is initialised: it cannot be if it was never imported."""
     module = sys.modules.get("torch.distributed")
     return (
         module if module is not None and module.is_available() and module.is_initialized() else None
@@ -35,12 +35,12 @@ def distributed() -> Any | None:
 
 
 def find(sent: Rank | None = None) -> Rank | None:
-    """Returns the rank of this process; None where nothing says that there are others.
+    """Returns the rank of this process; None if nothing says that there are others.
 
     Parameters
     ----------
     sent
-        What the process that sent the loader here had found.
+        The rank that the process that sent the loader here had found.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def find(sent: Rank | None = None) -> Rank | None:
 
 
 def world_size(sent: Rank | None = None) -> int:
-    """Returns the number of ranks, which may be known before the rank of this process is."""
+    """Returns the number of ranks, which may be known before the rank of this process."""
     if (torch := distributed()) is not None:
         n_ranks: int = torch.get_world_size()
         return n_ranks
@@ -91,14 +91,14 @@ def _from_environment(name: str, least: int) -> int | None:
 
 
 def worker() -> Rank:
-    """Returns the worker of torch's `DataLoader` that this process is, and how many there are."""
+    """Returns the number of this `DataLoader` worker, and the number of workers."""
     data = sys.modules.get("torch.utils.data")
     info = data and data.get_worker_info()
     return ALONE if info is None else Rank(info.id, info.num_workers)
 
 
 def is_starting_worker() -> bool:
-    """Tells whether something is being pickled for a process that is being started."""
+    """Returns whether an object is being pickled for a process that is being started."""
     context = sys.modules.get("multiprocessing.context")
     return context is not None and context.get_spawning_popen() is not None
 
@@ -109,13 +109,13 @@ def random_seed() -> int:
 
 
 def in_worker() -> bool:
-    """Tells whether this process is a worker of a `DataLoader`."""
+    """Returns whether this process is a worker of a `DataLoader`."""
     data = sys.modules.get("torch.utils.data")
     return data is not None and data.get_worker_info() is not None
 
 
 def check_undivided(checked: bool) -> None:
-    """Refuses a caller that divides what it reads among ranks: rows would be divided twice.
+    """Refuses a caller that divides its rows among ranks itself: rows would be divided twice.
 
     Parameters
     ----------
@@ -140,13 +140,13 @@ def check_undivided(checked: bool) -> None:
                 "or give it rank and world_size (0 and 1 if accelerate's `prepare` was given the "
                 "DataLoader)"
             )
-        # A forked worker's callers go on with those of its parent.
+        # Above the callers of a forked worker are those of its parent.
         unseen = unseen and module != "multiprocessing.popen_fork"
         frame = frame.f_back
 
 
 def from_first(value: int) -> int:
-    """Returns the value that rank 0 has. All ranks call it together."""
+    """Returns the value of rank 0. All ranks call it together."""
     torch = distributed()
     if torch is None or in_worker():
         raise RuntimeError(
@@ -159,7 +159,7 @@ def from_first(value: int) -> int:
 
 
 def of_all(value: T, rank: Rank) -> Sequence[T] | None:
-    """Returns the values of all ranks, which call it together; None where they cannot be asked."""
+    """Returns the values of all ranks, which call it together; None if they cannot communicate."""
     torch = distributed()
     if torch is None or in_worker() or rank != (torch.get_rank(), torch.get_world_size()):
         return None

@@ -1,4 +1,4 @@
-"""How a loader reads: which part of which rows, and from where on."""
+"""What a loader reads: its rows, the part of them for this process, and the place to begin."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Reading:
         # The largest numbers of a state fit in 63 bits.
         self._seed = _ranks.random_seed() if seed is None else arguments.count("seed", seed)
         self._agreed = seed is not None
-        # Each worker that makes a loader would draw a seed of its own.
+        # Each worker that makes a loader would draw its own seed.
         self._made_in_worker = _ranks.worker().world_size > 1
         self._core = self._open(options)
         self._next = Position(0)
@@ -73,7 +73,7 @@ class Reading:
         )
 
     def _rank(self) -> Rank | None:
-        """Returns the rank of this process; None where nothing says that there are others."""
+        """Returns the rank of this process; None if nothing says that there are others."""
         if self._sampler.n_replicas is not None:
             return _ranks.ALONE
         return self._explicit or _ranks.find(self._sent)
@@ -85,7 +85,7 @@ class Reading:
 
     @property
     def n_rows(self) -> int:
-        """Rows of a whole epoch, of all ranks.
+        """The number of rows of a whole epoch, of all ranks together.
 
         Raises
         ------
@@ -114,7 +114,7 @@ class Reading:
         return self._core.n_batches((*rank, *reader), self.n_rows, position.rows)
 
     def _begin(self) -> tuple[_core.Epoch, Place]:
-        """Begins the next epoch, or goes on with one."""
+        """Begins the next epoch, or continues one."""
         rank = self._rank() or _ranks.ALONE
         self._check_ranks(rank)
         position, rows = self._next, None
@@ -129,7 +129,7 @@ class Reading:
         return epoch, self._place
 
     def _check_ranks(self, rank: Rank) -> None:
-        """Makes sure that ranks, and workers, divide the same rows, and once."""
+        """Checks that ranks and workers divide the same rows, and only once."""
         if not self._agreed and self._made_in_worker:
             raise RuntimeError(
                 "seed: workers of a DataLoader need one seed, and each that makes a loader would "
@@ -164,17 +164,17 @@ class Reading:
         self._core = self._core.with_seed(seed)
 
     def _position(self) -> Position:
-        """Returns where the running epoch stands; without one, where the next begins."""
+        """Returns the place of the running epoch; without one, the start of the next."""
         return self._next if self._place is None else self._place.position
 
     def __reduce__(self) -> tuple[Any, ...]:
         sent = None
         if self._explicit is None and self._sampler.n_replicas is None:
-            # The process that it is sent to may be a worker, which cannot find out.
+            # The receiving process may be a worker, which cannot find the rank.
             try:
                 sent = _ranks.find(self._sent)
             except RuntimeError:
-                # Reading there will find the rank, or say that there is no telling.
+                # Reading there will find the rank, or raise an error if it cannot.
                 sent = None
         position = self._position()
         if _ranks.is_starting_worker():

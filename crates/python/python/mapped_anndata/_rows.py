@@ -1,4 +1,4 @@
-"""Rows by index, in the many forms that users have them, as one array of row numbers."""
+"""Converts row indices, in the many forms that users pass, to one array of row numbers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .types import Array, IntArray
 
 
 def is_rows(value: object) -> bool:
-    """Tells whether a value names rows by itself; a sampler may draw others at each iteration."""
+    """Returns whether a value names fixed rows; a sampler may draw others at each iteration."""
     return isinstance(value, (slice, range, list, tuple)) or _is_array(value)
 
 
 def is_one(value: Any) -> TypeGuard[SupportsIndex]:
-    """Tells whether a value is a single row number.
+    """Returns whether a value is a single row number.
 
     Raises
     ------
@@ -43,12 +43,12 @@ def rows(name: str, value: Any, n_obs: int) -> IntArray:
     Parameters
     ----------
     name
-        The argument as errors call it.
+        The name of the argument in errors.
     value
-        Integers of any type, of which negative ones count from the end, in a list, array, tensor,
+        Integers of any type (negative ones count from the end) in a list, array, tensor,
         Series, range or iterator; a slice; or a mask of `n_obs` booleans.
     n_obs
-        How many rows there are.
+        The number of rows.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def rows(name: str, value: Any, n_obs: int) -> IntArray:
     IndexError
         A row is out of bounds, or a mask has another length.
     """
-    # Lists of plain integers are what samplers give: they are converted where it is fast.
+    # Samplers return lists of plain integers: the core converts these fast.
     if (numbers := _core.row_numbers(value, n_obs)) is not None:
         return numbers
     if isinstance(value, slice):
@@ -89,7 +89,7 @@ def rows(name: str, value: Any, n_obs: int) -> IntArray:
 
 
 def _is_array(value: object) -> bool:
-    """Tells whether a value is an array or scalar of numpy, a tensor, a Series or an Index."""
+    """Returns whether a value is an array or scalar of numpy, a tensor, a Series or an Index."""
     return hasattr(value, "__array__") and hasattr(value, "ndim")
 
 
@@ -120,10 +120,10 @@ def _from_array(name: str, value: Any, n_obs: int) -> Array:
             name, f"an array of shape {array.shape}" if array.ndim else type(value).__name__
         )
     if array.dtype == object:
-        # Of pandas, for example: its own types of integers and booleans know missing values.
+        # For example, pandas: its own integer and boolean types have missing values.
         return _from_list(name, array.tolist(), n_obs)
     if array.dtype.kind == "f" and array.size == 0:
-        # numpy's type of no elements.
+        # numpy's type of an empty list.
         return np.empty(0, dtype=np.int64)
     if array.dtype.kind not in "iub":
         raise _unexpected(name, f"{array.dtype} elements")
@@ -132,7 +132,7 @@ def _from_array(name: str, value: Any, n_obs: int) -> Array:
 
 def _from_list(name: str, values: list[Any], n_obs: int) -> Array:
     types = set(map(type, values))
-    # Of one type, since numpy makes floats of signed and unsigned integers together.
+    # Of one type, since numpy turns mixed signed and unsigned integers into floats.
     if len(types) == 1 and issubclass(types.pop(), (bool, np.bool_, np.integer)):
         return _from_array(name, np.array(values), n_obs)
     plain = [_element(name, value) for value in values]
@@ -147,7 +147,7 @@ def _from_list(name: str, values: list[Any], n_obs: int) -> Array:
 
 
 def _element(name: str, value: Any) -> int | bool:
-    """Returns an element of a list as an integer or a boolean of Python's."""
+    """Returns an element of a list as a Python integer or boolean."""
     if _is_array(value) and not isinstance(value, np.generic):
         if value.ndim:
             raise _unexpected(name, f"an element of shape {tuple(value.shape)}")

@@ -1,4 +1,4 @@
-"""The rows of an epoch: what users give as `sampler`."""
+"""The rows of an epoch: the argument `sampler`."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from .types import FloatArray, Sampler, SamplerLike
 class Weighted:
     """Draws rows with probabilities proportional to weights: a `sampler` of a loader.
 
-    A loader treats torch's `WeightedRandomSampler` as one of these: it takes its weights, number
+    A loader treats torch's `WeightedRandomSampler` in the same way: it takes its weights, number
     of samples and replacement, and ignores its generator.
 
     Parameters
     ----------
     weights
-        One for each row, not negative, in an array, tensor or list.
+        One per row, not negative, in an array, tensor or list.
     num_samples
-        Draws in an epoch. By default, as many as there are rows; without replacement, as many as
-        have a positive weight, which is also the most.
+        The number of draws per epoch. By default, the number of rows; without replacement, the
+        number of rows with a positive weight, which is also the maximum.
     replacement
         Whether a row may be drawn again.
 
@@ -49,16 +49,16 @@ class Weighted:
 
 @dataclass(frozen=True)
 class Balanced:
-    """Draws rows so that every label comes equally often: a `sampler` of a loader.
+    """Draws rows so that every label occurs equally often: a `sampler` of a loader.
 
     Rows are drawn with replacement. Rows without a label are never drawn.
 
     Parameters
     ----------
     key
-        A key of obs. The collection need not have been asked for it.
+        A key of obs. It need not be one of the collection's `obs_keys`.
     num_samples
-        Draws in an epoch. By default, as many as there are rows.
+        The number of draws per epoch. By default, the number of rows.
 
     Examples
     --------
@@ -82,15 +82,15 @@ class CoreSampler:
     rows: npt.NDArray[np.uint32] | None = None
     weights: FloatArray | None = None
     balanced: str | None = None
-    """The key of the labels that come equally often."""
+    """The key of the labels that occur equally often."""
     drawing: Sampler | None = None
-    """An object that is asked anew for the rows of each epoch."""
+    """An object that draws the rows of each epoch anew."""
     n_samples: int | None = None
     replacement: bool = True
 
     @classmethod
     def of(cls, sampler: SamplerLike | None, n_obs: int) -> CoreSampler:
-        """Returns the form of a user's sampler."""
+        """Returns the core's form of a user's sampler."""
         if sampler is None:
             return cls()
         if isinstance(sampler, Balanced):
@@ -121,11 +121,11 @@ class CoreSampler:
 
     @property
     def n_replicas(self) -> int | None:
-        """Among how many ranks it divides the rows itself, as `DistributedSampler` does."""
+        """The number of ranks among which it divides the rows, as `DistributedSampler` does."""
         return getattr(self.drawing, "num_replicas", None)
 
     def n_rows(self) -> int | None:
-        """Returns how many rows `drawing` will draw; None if nobody knows."""
+        """Returns the number of rows that `drawing` will draw; None if unknown."""
         try:
             return len(cast(Any, self.drawing))
         except TypeError:
@@ -139,10 +139,10 @@ class CoreSampler:
         return rows("sampler", list(drawing), n_obs).astype(np.uint32)
 
     def check_repeats(self, drawn: npt.NDArray[np.uint32], epoch: int, n_obs: int) -> None:
-        """Refuses a sampler that draws other rows each time it is asked.
+        """Refuses a sampler that draws other rows at each iteration.
 
-        Where several processes each ask their own, and cannot compare what they draw, some rows
-        would be lost and others repeated.
+        If several processes each iterate their own, and cannot compare the draws, some rows would
+        be lost and others repeated.
         """
         if not np.array_equal(drawn, self.draw(epoch, n_obs)):
             raise RuntimeError(
@@ -159,7 +159,7 @@ def _num_samples(value: object) -> int | None:
 
 
 def _torch(name: str) -> Any:
-    """Returns a class of torch.utils.data; if torch was never imported, a class of no object."""
+    """Returns a class of torch.utils.data; a class without instances if torch is not imported."""
     return getattr(sys.modules.get("torch.utils.data"), name, _NoClass)
 
 

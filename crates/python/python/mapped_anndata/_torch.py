@@ -1,6 +1,6 @@
-"""How torch's `default_collate` gets batches without a copy.
+"""Batches for torch's `default_collate`, without a copy.
 
-Imported only where torch is.
+Imported only if torch is.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def _default(items: Any, *, collate_fn_map: Any = None) -> dict[str, Any]:
-    """Returns what `default_collate` makes of items, without copying matrices that are there."""
+    """Returns the result of `default_collate`, without copying matrices that exist already."""
     items = items if isinstance(items, BulkItems) else BulkItems(items)
     batch: dict[str, Any] = {}
     for key in items[0]:

@@ -1,9 +1,9 @@
 """The attributes that trainers look for in a loader, as in torch's `DataLoader`.
 
-Some put a `DataLoader` of their own around `dataset`, with the loader's `batch_size` and
-`collate_fn` (accelerate's `skip_first_batches` does): that one delivers the loader's batches.
-Others would rebuild a map-style `dataset` under a sampler of theirs (Ray Train does), which loses
-the loader's order: to them, `dataset` is an `IterableDataset`.
+Some put their own `DataLoader` around `dataset`, with the loader's `batch_size` and `collate_fn`
+(accelerate's `skip_first_batches` does): that one delivers the loader's batches. Others would
+rebuild a map-style `dataset` under their own sampler (Ray Train does), which loses the loader's
+order: to them, `dataset` is an `IterableDataset`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 def register(*classes: type) -> None:
-    """Tells torch, if it was imported, that classes are iterable datasets."""
+    """Registers classes as iterable datasets with torch, if it was imported."""
     if (data := sys.modules.get("torch.utils.data")) is not None:
         for of_ours in classes:
             data.IterableDataset.register(of_ours)
 
 
 class Row(NamedTuple):
-    """A row of a batch, only to be put together with the others again."""
+    """A row of a batch; it serves only to combine the batch again."""
 
     batch: dict[str, Any]
     number: int
@@ -51,7 +51,7 @@ class EpochRows:
 
 
 def batch_of(rows: Sequence[Row]) -> dict[str, Any]:
-    """Returns the batch that rows were taken from."""
+    """Returns the batch from which rows were taken."""
     batch = rows[0].batch
     if [(id(batch), n) for n in range(len(batch["_row_idx"]))] != [
         (id(row.batch), row.number) for row in rows
@@ -81,8 +81,8 @@ class LoaderSampler:
 def sampler_of(loader: Loader, in_order: bool) -> LoaderSampler:
     """Returns the sampler of a loader.
 
-    In file order, it is a `SequentialSampler` of torch, so that trainers know that they need not
-    turn a shuffle off.
+    In file order, it is a `SequentialSampler` of torch, so that trainers know that there is no
+    shuffle to turn off.
     """
     if in_order and "torch.utils.data" in sys.modules:
         from ._torch import InOrder

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Variables(Opened):
-    """What a collection knows of its variables."""
+    """The variables of a collection."""
 
     @cached_property
     def var_joint(self) -> pd.Index[Any] | Array | None:
@@ -38,7 +38,7 @@ class Variables(Opened):
     def var_list(self) -> list[pd.Index[Any] | Array] | None:
         """The variables of each store; None without a join.
 
-        Set it to None to have it read again when it is next needed.
+        Set it to None to read it again when it is next needed.
 
         Examples
         --------
@@ -62,7 +62,7 @@ class Variables(Opened):
 
     @cached_property
     def var_indices(self) -> list[IntArray] | None:
-        """Where the joint variables are, as one array for each store.
+        """The positions of the joint variables, as one array per store.
 
         With an inner join, the positions of the joint variables in each store; with an outer join,
         the joint positions of each store's variables. None without a join in effect.
@@ -78,7 +78,7 @@ class Variables(Opened):
         return None if indices is None else list(indices)
 
     def presence(self, store: int) -> BoolArray | None:
-        """Tells which joint variables a store has.
+        """Returns which joint variables a store has.
 
         A variable that a store lacks is 0 in its rows, like one that was measured as 0.
 
@@ -108,7 +108,7 @@ class Variables(Opened):
         return self._core.presence(arguments.count("store", store, most=most))
 
     def check_vars_sorted(self, ascending: bool = True) -> bool:
-        """Tells whether the variables of every store are sorted.
+        """Returns whether the variables of every store are sorted.
 
         Parameters
         ----------
@@ -129,7 +129,7 @@ class Variables(Opened):
         return self._core.check_vars_sorted(arguments.flag("ascending", ascending))
 
     def check_vars_non_aligned(self, vars: Iterable[object]) -> list[int]:
-        """Finds the stores whose variables are not the given ones, in this order.
+        """Returns the stores whose variables differ from the given ones, or are in another order.
 
         Parameters
         ----------

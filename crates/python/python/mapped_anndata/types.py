@@ -1,7 +1,7 @@
 """Types of arguments and results, for annotations.
 
-Nothing here is needed to use the package. `Batch`, `Item` and `LoaderState` are plain dicts when
-the program runs.
+The package works without these types. `Batch`, `Item` and `LoaderState` are plain dicts at run
+time.
 """
 
 from __future__ import annotations
@@ -77,13 +77,13 @@ Output: TypeAlias = Literal["dense", "csr"]
 """The layout of a batch's matrices."""
 
 Label: TypeAlias = str | int | float | bool
-"""A label as Python has it."""
+"""A label as a Python value."""
 
 LabelLike: TypeAlias = Label | np.generic | None
 """A label as an argument; None and `nan` stand for a missing one."""
 
 FilterLike: TypeAlias = Mapping[str, "LabelLike | Iterable[LabelLike]"]
-"""Columns of obs and the label, or the labels, that a row must have there."""
+"""Columns of obs, and for each the label or labels that a row may have there."""
 
 
 class SupportsArray(Protocol):
@@ -110,9 +110,9 @@ class Sampler(Protocol):
 
     A loader iterates it anew for each epoch. It may also have
 
-    - `__len__`: how many rows it draws, so that the loader has a length;
+    - `__len__`: the number of rows that it draws, so that the loader has a length;
     - `set_epoch(epoch)`: called with the number of each epoch before it is iterated;
-    - `num_replicas`: says that it divides the rows among ranks by itself.
+    - `num_replicas`: a sign that it divides the rows among ranks itself.
 
     Examples
     --------
@@ -140,11 +140,11 @@ class Sampler(Protocol):
 
 
 SamplerLike: TypeAlias = "RowsLike | Weighted | Balanced | Sampler"
-"""Whatever a loader takes as `sampler`."""
+"""Any value that a loader takes as `sampler`."""
 
 
 class Batch(TypedDict):
-    """The entries that every batch has. The others go by the keys that a collection was asked for.
+    """The entries that every batch has. The others are named by the keys of the collection.
 
     Methods that return batches are annotated with `dict[str, Any]`, since type checkers reject
     any other key of a `TypedDict`. Extend this class with your own keys, and cast to it.
@@ -171,7 +171,7 @@ class Batch(TypedDict):
 
 
 class Item(TypedDict):
-    """The entry that every item has. The others go by the keys that a collection was asked for.
+    """The entry that every item has. The others are named by the keys of the collection.
 
     Examples
     --------
@@ -185,7 +185,7 @@ class Item(TypedDict):
 
 
 class LoaderState(TypedDict):
-    """Where a loader stands: integers from 0 to below 2^63.
+    """The place of a loader: integers from 0 to below 2^63.
 
     Examples
     --------
@@ -198,7 +198,7 @@ class LoaderState(TypedDict):
     epoch: int
     """The number of the epoch."""
     rows: int
-    """The rows of it that were delivered, on all ranks together."""
+    """The number of its rows that were delivered, on all ranks together."""
     seed: int
     """The seed of the order."""
     fingerprint: int
@@ -208,6 +208,6 @@ class LoaderState(TypedDict):
     agreed: NotRequired[int]
     """0 if the ranks have not agreed on one seed yet."""
     worker: NotRequired[int]
-    """The worker of a `DataLoader` that the state was taken in."""
+    """The worker of a `DataLoader` in which the state was taken."""
     workers: NotRequired[int]
-    """How many workers there were."""
+    """The number of workers."""

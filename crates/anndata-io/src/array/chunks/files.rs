@@ -1,4 +1,4 @@
-//! One file a chunk (or shard), named by coordinates, as zarr has it.
+//! One file per chunk (or shard), named by coordinates, as zarr stores them.
 
 use crate::array::grid::Grid;
 use crate::error::Error;
@@ -13,12 +13,12 @@ pub(crate) struct ChunkFiles {
     pub(crate) folder: Folder,
     /// The folder of the array.
     pub(crate) element: String,
-    /// What comes before the coordinates: `c` in zarr v3's default encoding.
+    /// The part of a name before the coordinates: `c` in zarr v3's default encoding.
     pub(crate) prefix: &'static str,
     pub(crate) separator: char,
-    /// The files that exist, by the number of the chunk (or shard), ascending.
+    /// The numbers of the chunks (or shards) whose files exist, ascending.
     pub(crate) present: Vec<u64>,
-    /// Their bytes.
+    /// The total bytes of these files.
     pub(crate) stored: u64,
 }
 
@@ -43,7 +43,7 @@ impl ChunkFiles {
         if key.is_empty() { "0".to_owned() } else { key }
     }
 
-    /// Lists the files that exist of an array. Unknown names are passed over, as zarr does.
+    /// Lists the existing files of an array. Unknown names are passed over, as zarr does.
     pub(crate) fn list(
         context: &IoContext,
         folder: &Folder,
@@ -116,7 +116,7 @@ impl ChunkFiles {
         Ok(())
     }
 
-    /// An error of the file at these coordinates.
+    /// Makes an error about the file at these coordinates.
     pub(super) fn invalid(
         &self,
         coords: &[u64],

@@ -1,8 +1,8 @@
-//! Where the bytes of each chunk of an array lie.
+//! The place of each chunk's bytes.
 //!
-//! Takes the number of a chunk in the array's grid. Returns a [`ChunkLocation`]: which bytes of
-//! which source, or that the chunk was never written. A backend makes the list when it opens an
-//! array, and it never changes.
+//! Takes the number of a chunk in the array's grid. Returns a [`ChunkLocation`] (a source and a
+//! range of its bytes), or `None` if the chunk was never written. A backend makes the list when it
+//! opens an array, and it never changes.
 //!
 //! ```text
 //! Chunks ─┬─ Contiguous, Table     one source, offsets known
@@ -28,12 +28,12 @@ pub(crate) use shards::{Inflated, ShardFiles};
 /// The stored bytes of one chunk.
 #[derive(Debug, Clone)]
 pub(crate) struct ChunkLocation<'a> {
-    /// Borrowed where it is known already: a copy would count references, which threads contend
-    /// for.
+    /// Borrowed if it exists already: a copy would count references, and threads contend for the
+    /// count.
     pub(crate) source: Cow<'a, ByteSource>,
     pub(crate) offset: u64,
     pub(crate) len: u64,
-    /// Bit `i` set: codec `i` was not applied to this chunk.
+    /// If bit `i` is set, codec `i` was not applied to this chunk.
     pub(crate) skip_mask: u32,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct TableEntry {
     pub(crate) skip_mask: u32,
 }
 
-/// Where every chunk lies: found once when the array is opened, and never changed.
+/// The place of every chunk: found once when the array is opened, and never changed.
 ///
 /// A chunk without a place was never written: its elements are the fill value.
 #[derive(Debug)]
@@ -60,11 +60,11 @@ pub(crate) enum Chunks {
         source: ByteSource,
         entries: Vec<TableEntry>,
     },
-    /// One file a chunk.
+    /// One file per chunk.
     Files(ChunkFiles),
-    /// One file a shard, each holding many chunks and an index of them.
+    /// One file per shard, each with many chunks and an index of them.
     Shards(ShardFiles),
-    /// Wherever another library finds them: it hands out decoded elements.
+    /// The chunks of another library, which finds them itself and hands out decoded elements.
     #[cfg_attr(
         not(any(feature = "libhdf5", feature = "zarrs")),
         expect(dead_code, reason = "its only sources")
@@ -74,13 +74,13 @@ pub(crate) enum Chunks {
 
 /// A library that reads and decodes blocks of an array itself.
 pub(crate) trait BlockReader: Debug + Send + Sync {
-    /// At most how many bytes are stored for the whole array.
+    /// The most bytes that are stored for the whole array.
     fn stored_bytes(&self) -> u64;
 
-    /// How many bytes one stored byte may become, in good faith.
+    /// The most bytes that an honest stored byte may become.
     fn best_ratio(&self) -> u64;
 
-    /// Bytes stored for the chunk whose first element is at `start`; `None` when it was never
+    /// Bytes stored for the chunk whose first element is at `start`; `None` if it was never
     /// written.
     fn stored_bytes_at(&self, start: &[u64]) -> Result<Option<u64>, Error>;
 
@@ -104,7 +104,7 @@ pub(crate) trait BlockReader: Debug + Send + Sync {
 }
 
 impl Chunks {
-    /// Where a chunk lies, `None` when it was never written.
+    /// Returns the place of a chunk; `None` if it was never written.
     pub(crate) fn locate(
         &self,
         chunk: u64,
@@ -112,7 +112,7 @@ impl Chunks {
         item: u64,
     ) -> Result<Option<ChunkLocation<'_>>, Error> {
         match self {
-            // Nothing lies where it could be read without the library.
+            // These have no bytes that could be read without the library.
             Chunks::Unallocated | Chunks::Library(_) => Ok(None),
             Chunks::Contiguous { source, offset } => Ok(Some(ChunkLocation {
                 source: Cow::Borrowed(source),
@@ -161,8 +161,8 @@ impl Chunks {
         }
     }
 
-    /// Bytes stored, as far as that is known without a read: no more can be decoded from
-    /// them than a codec's best ratio allows.
+    /// Stored bytes, as far as they are known without a read: a codec's best ratio limits how much
+    /// can be decoded from them.
     pub(crate) fn stored_bytes(&self, grid: &Grid, item: u64) -> u64 {
         match self {
             Chunks::Unallocated => 0,

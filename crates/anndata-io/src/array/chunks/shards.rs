@@ -14,34 +14,34 @@ use crate::io::folder::FileBytes;
 use crate::io::fork::ForkLocal;
 
 /// Zarr v3's sharding: each file holds a block of chunks and, at its end or start, an index of
-/// their offsets and lengths. An index is read when first needed and kept; two threads that
-/// need it at once both read it, so nothing waits and a fork can leave nothing locked.
+/// their offsets and lengths. An index is read when first needed and kept. If two threads need it
+/// at once, both read it, so that no thread waits and a fork leaves nothing locked.
 #[derive(Debug)]
 pub(crate) struct ShardFiles {
-    /// Named by shard.
+    /// The files, named by shard.
     pub(crate) files: ChunkFiles,
     /// The array cut into shards.
     pub(crate) shards: Grid,
     /// Whether the index stands at the end of the file, and whether a crc32c follows it.
     pub(crate) index_at_end: bool,
     pub(crate) index_checksum: bool,
-    /// The index of each shard of `files.present`.
+    /// The index of each shard in `files.present`.
     pub(crate) indexes: Vec<OnceBox<Shard>>,
     /// Shards of a zip archive that had to be inflated.
     pub(crate) inflated: Inflated,
 }
 
-/// The shards that were inflated as a whole: they are kept where decoded chunks are. The last one is
-/// held even when it is larger than all that may be kept there, or it would be inflated again for
+/// Shards that were inflated as a whole. The cache of decoded chunks keeps them. The last one is
+/// held even if it is larger than the budget of the cache; otherwise it would be inflated again for
 /// each of its chunks.
 #[derive(Debug)]
 pub(crate) struct Inflated {
-    /// What they are called in the cache.
+    /// Their array id in the cache.
     id: u64,
     last: ForkLocal<Mutex<InflatedShard>>,
 }
 
-/// A shard's number and its bytes.
+/// The number of a shard and its bytes.
 type InflatedShard = Option<(u64, Arc<AlignedBytes>)>;
 
 impl Default for Inflated {
@@ -53,18 +53,18 @@ impl Default for Inflated {
     }
 }
 
-/// A shard file and the `(offset, length)` of its chunks, row-major; both `u64::MAX` where a
-/// chunk was never written.
+/// A shard file and the `(offset, length)` of its chunks, row-major; both are `u64::MAX` for a
+/// chunk that was never written.
 #[derive(Debug)]
 pub(crate) struct Shard {
-    /// `None` where it has to be inflated.
+    /// `None` if the file has to be inflated.
     file: Option<FileBytes>,
     len: u64,
     chunks: Vec<(u64, u64)>,
 }
 
 impl ShardFiles {
-    /// Where a chunk lies, `None` when it was never written.
+    /// Returns the place of a chunk; `None` if it was never written.
     pub(super) fn locate(
         &self,
         chunk: u64,
@@ -112,7 +112,7 @@ impl ShardFiles {
         }))
     }
 
-    /// The bytes of a shard, and whether they lie in a file.
+    /// Returns the bytes of a shard, and whether they lie in a file.
     fn open(&self, at: usize, shard_coords: &[u64]) -> Result<(FileBytes, bool), Error> {
         let name = self.files.name(shard_coords);
         let (context, folder) = (&self.files.context, &self.files.folder);
@@ -123,7 +123,7 @@ impl ShardFiles {
         let key = ChunkKey { array, chunk };
         let bytes = match context.cached_chunk(key) {
             Cached::Chunk(bytes) => bytes,
-            // Nobody else inflates the shard until the claim is dropped.
+            // No other thread inflates the shard until the claim is dropped.
             _claim @ Cached::Claimed(_) => {
                 let last = || {
                     let last = self.inflated.last.get();

@@ -1,8 +1,8 @@
 //! Blosc 1 buffers, decoded by the C library.
 //!
 //! A buffer has a header of 16 bytes: format version, compressor's version, flags, element size,
-//! then decoded length, block length and stored length as little-endian u32. What the library does
-//! not check itself is checked here before it sees the buffer.
+//! then decoded length, block length and stored length as little-endian u32. This module checks
+//! what the library does not check itself, before the library sees the buffer.
 
 use super::lz4::has_endless_length;
 use super::{DecodeError, check_len, head_of};
@@ -15,16 +15,16 @@ const BLOSCLZ: u8 = blosc_src::BLOSC_BLOSCLZ_FORMAT as u8;
 const SNAPPY: u8 = blosc_src::BLOSC_SNAPPY_FORMAT as u8;
 const ZSTD: u8 = blosc_src::BLOSC_ZSTD_FORMAT as u8;
 
-/// Decodes one whole buffer into the front of `out`: how many bytes that gave.
+/// Decodes one whole buffer into the front of `out`. Returns the decoded length.
 ///
-/// The call needs no initialisation, starts no thread and takes no lock: the one thing it shares
-/// is a table of functions, chosen by a `pthread_once` of some nanoseconds at the first shuffled
-/// buffer. A forked child may therefore go on using it.
+/// The call needs no initialisation, starts no thread and takes no lock. It shares only a table of
+/// functions, which a `pthread_once` of some nanoseconds fills at the first shuffled buffer. A
+/// forked child may therefore go on using it.
 pub(super) fn decompress(source: &[u8], out: &mut [u8]) -> Result<usize, DecodeError> {
     check_header(source)?;
     let mut len = 0;
-    // SAFETY: the call reads the header alone, and only after it has found `source.len()` to be
-    // at least that long; `len` is a place for one `usize`.
+    // SAFETY: the call reads only the header, and only after it has found `source.len()` to be at
+    // least that long; `len` is a place for one `usize`.
     let valid = unsafe {
         blosc_src::blosc_cbuffer_validate(source.as_ptr().cast(), source.len(), &raw mut len)
     };
@@ -44,12 +44,12 @@ pub(super) fn decompress(source: &[u8], out: &mut [u8]) -> Result<usize, DecodeE
         unsafe { blosc_src::blosc_decompress_ctx(source.as_ptr().cast(), target, out.len(), 1) };
     let found = usize::try_from(found)
         .map_err(|_| DecodeError::corrupt(NAME, "a block in it does not decode"))?;
-    // Blocks that do not come out whole leave holes in `out`: this is the check for that.
+    // Blocks that do not decode fully leave holes in `out`: this check finds them.
     check_len(NAME, len, found)?;
     Ok(len)
 }
 
-/// Refuses what the library would not name, or not survive.
+/// Refuses headers that the library would not explain, or not survive.
 fn check_header(source: &[u8]) -> Result<(), DecodeError> {
     let &[version, _, flags, ..] = source else {
         return Err(DecodeError::corrupt(NAME, "it ends within its header"));
@@ -64,7 +64,7 @@ fn check_header(source: &[u8]) -> Result<(), DecodeError> {
         return Ok(());
     }
     let compressor = flags >> 5;
-    // Snappy is the one compressor that would need a C++ compiler.
+    // Snappy is the only compressor that would need a C++ compiler.
     if compressor > ZSTD || compressor == SNAPPY {
         let inner = match compressor {
             SNAPPY => "snappy".to_owned(),
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn blosc_names_snappy_as_not_read() {
+    fn blosc_error_names_snappy_as_unsupported() {
         let error = decompress(
             include_bytes!("samples/h5-blosc-snappy-shuffle.bin"),
             &mut [0; 4000],
@@ -152,7 +152,7 @@ mod tests {
         for number in [BLOCK + 1, BLOCK + 1, 24 + BLOCK, 20, BLOCK] {
             raw.extend(number.to_le_bytes());
         }
-        // One literal, then a run of it: 7 bytes, and 255 for each 0xff that follows.
+        // One literal, then a run of it: 7 bytes, and 255 per 0xff byte that follows.
         raw.extend([0, 7, 0xe0]);
         raw.resize(raw.len() + (1 << 31) / 255 + 1, 0xff);
         raw.resize(24 + BLOCK as usize, 0);

@@ -1,5 +1,5 @@
-//! Checksums beside the bytes they are of, 4 bytes, little-endian: HDF5's and zarr's after them,
-//! numcodecs' after or before them.
+//! Checksums stored beside their bytes, in 4 bytes, little-endian: after them in HDF5 and zarr,
+//! after or before them in numcodecs.
 
 use hdf5_reader::checksum::jenkins_lookup3;
 
@@ -8,10 +8,10 @@ use super::DecodeError;
 /// Bytes that a checksum adds to a chunk.
 pub(super) const CHECKSUM_LEN: usize = 4;
 
-/// The bytes before an HDF5 Fletcher-32 checksum, once it holds.
+/// Verifies an HDF5 Fletcher-32 checksum. Returns the bytes before it.
 ///
-/// The HDF5 library before 1.6.3 wrote the two bytes of each half the other way round on
-/// little-endian machines, and every later one accepts that too; so does this.
+/// The HDF5 library before 1.6.3 swapped the two bytes of each half on little-endian machines.
+/// Every later version accepts that order too, and so does this function.
 pub(super) fn fletcher32(source: &[u8]) -> Result<&[u8], DecodeError> {
     let (data, stored) = split("fletcher32", source)?;
     let computed = fletcher32_of(data);
@@ -26,7 +26,7 @@ pub(super) fn fletcher32(source: &[u8]) -> Result<&[u8], DecodeError> {
     })
 }
 
-/// The bytes before a CRC-32C, once it holds.
+/// Verifies a CRC-32C. Returns the bytes before it.
 pub(super) fn crc32c(source: &[u8]) -> Result<&[u8], DecodeError> {
     Sum::Crc32c.verified(source, false)
 }
@@ -63,7 +63,7 @@ impl Sum {
         }
     }
 
-    /// The bytes beside the checksum, once it holds.
+    /// Verifies the checksum. Returns the bytes beside it.
     pub(super) fn verified(self, source: &[u8], at_start: bool) -> Result<&[u8], DecodeError> {
         let (data, stored) = if at_start {
             let (stored, data) = source
@@ -100,16 +100,17 @@ fn split<'a>(codec: &'static str, source: &'a [u8]) -> Result<(&'a [u8], u32), D
     Ok((data, u32::from_le_bytes(*stored)))
 }
 
-/// Words that are summed before the sums are reduced: weights up to this fit 16 bits, and
-/// `BLOCK * BLOCK / 2 * 0xffff` fits 32.
+/// The number of words that are summed before the sums are reduced: weights up to this fit 16 bits,
+/// and `BLOCK * BLOCK / 2 * 0xffff` fits 32.
 const BLOCK: usize = 256;
 
-/// Fletcher's checksum over big-endian 16-bit words, an odd last byte being the upper half of one.
+/// Fletcher's checksum over big-endian 16-bit words; an odd last byte is the upper half of a word.
 ///
 /// The textbook keeps a sum of words and a sum of those sums, one word after the other. Over a
-/// block of `n` words the second is also `n * first + sum((n - i) * word[i])`: two sums without
-/// order, which the compiler turns into vector code. Sums are kept modulo 0xffff as the original
-/// does by adding the carry back: 0 only when every word is 0, else 1 to 0xffff.
+/// block of `n` words the second is also `n * first + sum((n - i) * word[i])`. The order of these
+/// two sums does not matter, so the compiler turns them into vector code. Sums are kept modulo
+/// 0xffff, as the original does by adding the carry back: 0 only if every word is 0, otherwise 1 to
+/// 0xffff.
 fn fletcher32_of(data: &[u8]) -> u32 {
     let mut sums = (0_u64, 0_u64);
     let (blocks, rest) = data.as_chunks::<{ 2 * BLOCK }>();
@@ -137,7 +138,7 @@ fn add(sums: &mut (u64, u64), words: u64, plain: u64, weighted: u64) {
     sums.0 = fold(sums.0 + plain);
 }
 
-/// `sum` modulo 0xffff, 0 for 0 alone.
+/// Returns `sum` modulo 0xffff, but 0 only for 0.
 fn fold(sum: u64) -> u64 {
     match sum % 0xffff {
         0 if sum != 0 => 0xffff,
@@ -145,7 +146,7 @@ fn fold(sum: u64) -> u64 {
     }
 }
 
-/// The sum as HDF5's own documentation of it goes: word by word, carries added back.
+/// The sum by HDF5's own documentation: word by word, with carries added back.
 #[cfg(test)]
 pub(super) fn word_by_word(data: &[u8]) -> u32 {
     let (mut first, mut second) = (0_u32, 0_u32);

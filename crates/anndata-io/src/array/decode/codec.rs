@@ -1,4 +1,5 @@
-//! The codecs, by name: what each undoes, how long its output is, and how much it expands.
+//! The codecs, by name: the encoding that each undoes, the length of its output, and its best
+//! ratio.
 
 use super::checksum::{self, CHECKSUM_LEN, Sum};
 use super::elements::{self, Elements};
@@ -15,7 +16,7 @@ pub(crate) enum Codec {
     Gzip,
     /// Byte `k` of every element, for each `k` in turn.
     Shuffle {
-        /// Bytes an element; 0 and 1 leave the data as they are.
+        /// Bytes per element; 0 and 1 leave the data unchanged.
         element_size: usize,
     },
     /// HDF5's checksum, in the last 4 bytes.
@@ -26,11 +27,11 @@ pub(crate) enum Codec {
     Lzf,
     /// Zstandard frames.
     Zstd,
-    /// LZ4 blocks as HDF5's registered filter 32004 frames them.
+    /// LZ4 blocks in the framing of HDF5's registered filter 32004.
     Lz4Hdf5,
-    /// One LZ4 block after its decoded size, as numcodecs frames it.
+    /// One LZ4 block after its decoded size, in the framing of numcodecs.
     Lz4Numcodecs,
-    /// A version 1 Blosc buffer, whatever compressor and shuffle it names.
+    /// A version 1 Blosc buffer with any compressor and shuffle.
     Blosc,
     /// One bzip2 stream.
     Bz2,
@@ -38,14 +39,14 @@ pub(crate) enum Codec {
     Xz,
     /// A checksum of numcodecs.
     Checksum {
-        /// Which.
+        /// The kind of checksum.
         sum: Sum,
-        /// Whether it is in the first 4 bytes instead of the last.
+        /// Whether the checksum is in the first 4 bytes instead of the last.
         at_start: bool,
     },
     /// Elements converted by numcodecs' `delta`, `fixedscaleoffset`, `astype` or `quantize`.
     Elements(Elements),
-    /// Booleans as bits, after the number of bits that were added at the end.
+    /// Booleans as bits, after the number of padding bits at the end.
     PackBits,
 }
 
@@ -78,7 +79,7 @@ impl Codec {
         )
     }
 
-    /// The length that this codec turns `decoded` bytes into, where that is known beforehand.
+    /// The length into which this codec encodes `decoded` bytes, if it is known beforehand.
     pub(super) fn encoded_len(self, decoded: usize) -> Option<usize> {
         match self {
             Self::Shuffle { .. } => Some(decoded),
@@ -89,7 +90,7 @@ impl Codec {
         }
     }
 
-    /// The decoded length that encoded bytes give for themselves.
+    /// The decoded length that the encoded bytes claim.
     pub(super) fn claimed_len(self, source: &[u8]) -> Option<usize> {
         let word = |at: usize| {
             let bytes = source.get(at..at.checked_add(4)?)?;
@@ -112,7 +113,7 @@ impl Codec {
         }
     }
 
-    /// More than this codec expands in good faith.
+    /// A ratio above any that this codec reaches in good faith.
     pub(super) fn best_ratio(self) -> usize {
         match self {
             Self::Shuffle { .. } | Self::Fletcher32 | Self::Crc32c | Self::Checksum { .. } => 1,
@@ -125,7 +126,7 @@ impl Codec {
         }
     }
 
-    /// The bytes before the checksum, verified, when this codec is one: nothing has to move.
+    /// If this codec is a checksum, verifies it and returns the bytes before it, in place.
     pub(super) fn without_checksum(self, source: &[u8]) -> Option<Result<&[u8], DecodeError>> {
         match self {
             Self::Fletcher32 => Some(checksum::fletcher32(source)),
@@ -135,7 +136,8 @@ impl Codec {
         }
     }
 
-    /// Decodes `source` into the front of `out`: how many bytes that gave, never more than fit.
+    /// Decodes `source` into the front of `out`. Returns the decoded length, which never exceeds
+    /// `out`.
     pub(super) fn undo(
         self,
         source: &[u8],

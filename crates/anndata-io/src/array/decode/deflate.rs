@@ -44,7 +44,7 @@ mod tests {
     use libdeflater::{CompressionLvl, Compressor};
 
     #[test]
-    fn deflate_that_does_not_fit_is_an_error_that_says_so() {
+    fn deflate_output_that_does_not_fit_is_an_error() {
         let mut compressor = Compressor::new(CompressionLvl::default());
         let mut stream = vec![0; compressor.zlib_compress_bound(100)];
         let len = compressor

@@ -1,6 +1,6 @@
-//! Codecs of numcodecs that change elements instead of bytes: `delta`, `fixedscaleoffset`,
-//! `astype` and `quantize` (which differ in what they lose, not in what decodes them), `packbits`.
-//! They calculate as numpy does, wrap-around and rounding included.
+//! Codecs of numcodecs that change elements instead of bytes: `delta`, `fixedscaleoffset`, `astype`
+//! and `quantize` (which lose different information but decode alike), `packbits`. They calculate
+//! as numpy does, including wrap-around and rounding.
 
 use super::{DecodeError, head_of};
 use crate::array::reorder::swap_bytes;
@@ -14,17 +14,17 @@ pub(crate) struct StoredType {
     pub(crate) big_endian: bool,
 }
 
-/// What is done to elements to decode them.
+/// The operation that decodes elements.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Elements {
-    /// As they are encoded.
+    /// The type of the encoded elements.
     pub(crate) from: StoredType,
-    /// As they are decoded.
+    /// The type of the decoded elements.
     pub(crate) to: StoredType,
     pub(crate) step: Step,
 }
 
-/// What is done to each element besides the conversion.
+/// The operation on each element besides the conversion.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Step {
     /// Nothing.
@@ -35,7 +35,7 @@ pub(crate) enum Step {
     Scale { scale: f64, offset: f64 },
 }
 
-/// Elements that are decoded at a time.
+/// The number of elements that are decoded at a time.
 const BLOCK: usize = 4096;
 
 impl Elements {
@@ -47,12 +47,12 @@ impl Elements {
         }
     }
 
-    /// Bytes that so many decoded ones are encoded as.
+    /// The encoded length of this many decoded bytes.
     pub(super) fn encoded_len(self, decoded: usize) -> Option<usize> {
         (decoded / self.to.dtype.size()).checked_mul(self.from.dtype.size())
     }
 
-    /// Bytes that so many encoded ones are decoded to.
+    /// The decoded length of this many encoded bytes.
     pub(super) fn decoded_len(self, encoded: usize) -> Option<usize> {
         (encoded / self.from.dtype.size()).checked_mul(self.to.dtype.size())
     }
@@ -72,7 +72,7 @@ impl Elements {
         Ok(len)
     }
 
-    /// Decodes block by block, so that little memory is needed besides.
+    /// Decodes block by block, so that it needs little extra memory.
     fn decode<T: Scalar>(self, source: &[u8], out: &mut [u8]) {
         let (from, to) = (self.from.dtype.size(), self.to.dtype.size());
         let blocks = source.chunks(BLOCK * from);
@@ -102,7 +102,8 @@ impl Elements {
     }
 }
 
-/// `values / scale + offset`: floats of up to 4 bytes in their own type, all others as float64.
+/// Returns `values / scale + offset`: floats of up to 4 bytes in their own type, all others as
+/// float64.
 fn scaled<T: Scalar>(values: ValuesRef<'_>, scale: f64, offset: f64) -> Vec<T> {
     match values {
         ValuesRef::F16(values) => {
@@ -130,7 +131,8 @@ fn scaled<T: Scalar>(values: ValuesRef<'_>, scale: f64, offset: f64) -> Vec<T> {
     }
 }
 
-/// The number of booleans in packed bits: the first byte says how many bits at the end are padding.
+/// The number of booleans in packed bits: the first byte holds the number of padding bits at the
+/// end.
 pub(super) fn packed_len(source: &[u8]) -> Option<usize> {
     let (&padding, bits) = source.split_first()?;
     let padding = usize::from(padding);
@@ -202,7 +204,7 @@ mod tests {
             to: stored(to),
             step: Step::Scale { scale, offset },
         };
-        // What numpy 2.4 gives for `enc / scale + offset`.
+        // The results of numpy 2.4 for `enc / scale + offset`.
         let ten = scale(DType::U8, DType::F32, 10.0, 1000.0);
         assert_eq!(
             f32s(&decode(ten, &[0, 1, 7, 100])),

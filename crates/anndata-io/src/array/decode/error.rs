@@ -1,26 +1,26 @@
-//! Why bytes do not decode.
+//! Reasons why bytes do not decode.
 
 use thiserror::Error;
 
-/// Why the bytes of a chunk could not be decoded.
+/// The reason why the bytes of a chunk could not be decoded.
 #[derive(Debug, Error)]
 pub(crate) enum DecodeError {
-    /// The bytes are not what the codec writes.
+    /// The bytes are not valid output of the codec.
     #[error("the {codec} data is corrupt: {detail}")]
     Corrupt {
-        /// The codec that met them.
+        /// The codec that found them.
         codec: &'static str,
-        /// What is wrong with them.
+        /// The fault in them.
         detail: String,
     },
-    /// The bytes decode, to another length than the chunk has.
+    /// The bytes decode to another length than that of the chunk.
     #[error("the {codec} data is {found} bytes long where {expected} were expected")]
     Length {
-        /// The codec whose output it is; `stored` for a chunk without codecs.
+        /// The codec that produced the output; `stored` for a chunk without codecs.
         codec: &'static str,
-        /// Bytes that the chunk should have here.
+        /// The expected number of bytes.
         expected: usize,
-        /// Bytes that it has, or says that it has.
+        /// The number of bytes that it has or claims.
         found: usize,
     },
     /// The bytes changed after they were written.
@@ -28,12 +28,12 @@ pub(crate) enum DecodeError {
     Checksum {
         /// The checksum's name.
         codec: &'static str,
-        /// What the file says.
+        /// The checksum in the file.
         stored: u32,
-        /// What its bytes give.
+        /// The checksum of the bytes.
         computed: u32,
     },
-    /// A container codec names a compressor that it is not known to have.
+    /// A container codec names a compressor that it does not support here.
     #[error("{codec} data compressed with {inner}, which this build does not read")]
     UnsupportedInner {
         /// The container.

@@ -6,9 +6,9 @@ const NAME: &str = "lz4";
 
 /// Decodes the framing of HDF5's registered filter 32004 into the front of `out`.
 ///
-/// It is, big-endian: the decoded length as u64, the block length as u32, then each block as its
-/// stored length in u32 and its bytes. The last block may be shorter; a block whose stored length
-/// is its decoded length was not compressed.
+/// The framing, big-endian: the decoded length as u64, the block length as u32, then for each block
+/// its stored length as u32 and its bytes. The last block may be shorter; a block whose stored
+/// length equals its decoded length is not compressed.
 pub(super) fn hdf5(source: &[u8], out: &mut [u8]) -> Result<usize, DecodeError> {
     let truncated = || DecodeError::corrupt(NAME, "it ends within a block");
     let (total, source) = source.split_first_chunk().ok_or_else(truncated)?;
@@ -33,7 +33,7 @@ pub(super) fn hdf5(source: &[u8], out: &mut [u8]) -> Result<usize, DecodeError> 
     Ok(total)
 }
 
-/// Decodes what numcodecs writes, the decoded length as little-endian u32 and one block, into the
+/// Decodes the format of numcodecs, the decoded length as little-endian u32 and one block, into the
 /// front of `out`.
 pub(super) fn numcodecs(source: &[u8], out: &mut [u8]) -> Result<usize, DecodeError> {
     let (total, block) = source
@@ -44,7 +44,7 @@ pub(super) fn numcodecs(source: &[u8], out: &mut [u8]) -> Result<usize, DecodeEr
     Ok(total)
 }
 
-/// Decodes one raw block, which has to fill `out`.
+/// Decodes one raw block, which must fill `out`.
 fn block_into(block: &[u8], out: &mut [u8]) -> Result<(), DecodeError> {
     if has_endless_length(block) {
         return Err(DecodeError::corrupt(NAME, "a length in it is beyond 2 GiB"));
@@ -54,12 +54,12 @@ fn block_into(block: &[u8], out: &mut [u8]) -> Result<(), DecodeError> {
     super::check_len(NAME, out.len(), found)
 }
 
-/// Whether `data` has a run of 0xff bytes so long that, added up as LZ formats add up a length, it
-/// could pass 2^31. Nothing writes one, and the decoders that this crate relies on do not all
-/// check that their sums fit: BloscLZ's would turn negative, and then be copied.
+/// Whether `data` has a run of 0xff bytes so long that its sum, as LZ formats add up a length,
+/// could pass 2^31. No writer makes one, and not all decoders that this crate uses check that their
+/// sums fit: BloscLZ's sum would turn negative and then serve as a length to copy.
 ///
-/// A run of twice `PIECE` covers a whole one of the pieces looked at, and 255 times as much still
-/// fits. Each look ends at its first other byte, so that none of this costs anything.
+/// A run of twice `PIECE` covers at least one whole piece, and 255 times as much still fits. Each
+/// check of a piece ends at its first other byte, so that the whole costs almost nothing.
 pub(super) fn has_endless_length(data: &[u8]) -> bool {
     const PIECE: usize = 4_000_000;
     data.chunks_exact(PIECE)
@@ -73,8 +73,8 @@ mod tests {
     use lz4_flex::block::compress;
 
     #[test]
-    fn lz4_blocks_come_back_compressed_or_stored() {
-        // Every third block of 100 is of bytes that do not shrink.
+    fn lz4_blocks_decode_compressed_or_stored() {
+        // Every third block of 100 holds bytes that do not compress.
         let data: Vec<u8> = (0..1000_u32)
             .map(|i| if i / 100 % 3 == 0 { i * i % 251 } else { i / 9 % 5 } as u8)
             .collect();

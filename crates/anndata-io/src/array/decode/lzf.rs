@@ -1,15 +1,15 @@
 //! LibLZF's format, which h5py calls `lzf`.
 //!
-//! A control byte below 32 precedes that many literal bytes and one. Any other is a copy of
-//! earlier output: three bits of length, five upper bits of distance, then a byte more of length
-//! when the three bits are all set, then the lower eight bits of distance.
+//! A control byte below 32 precedes literal bytes: one more than its value. Any other control byte
+//! is a copy of earlier output: three bits of length, five upper bits of distance, then one more
+//! byte of length if all three bits are set, then the lower eight bits of distance.
 
 use super::DecodeError;
 
-/// Literals and most copies are moved this many bytes at once where there is room to.
+/// Literals and most copies are moved this many bytes at once if there is room.
 const WIDE: usize = 32;
 
-/// Decompresses all of `source` into the front of `out`: how many bytes that gave.
+/// Decompresses all of `source` into the front of `out`. Returns the decoded length.
 pub(super) fn decompress(source: &[u8], out: &mut [u8]) -> Result<usize, DecodeError> {
     let truncated = || DecodeError::corrupt("lzf", "it ends within an instruction");
     let room = out.len();
@@ -55,8 +55,8 @@ pub(super) fn decompress(source: &[u8], out: &mut [u8]) -> Result<usize, DecodeE
     Ok(to)
 }
 
-/// Copies `len` bytes from `start` to `to`, which is after it and may be less than `len` after.
-/// What lies up to `WIDE` bytes beyond them may be overwritten: it is still to be decoded.
+/// Copies `len` bytes from `start` to the later position `to`, which may lie less than `len` after
+/// it. May overwrite up to `WIDE` bytes beyond the copy: they are still to be decoded.
 #[inline]
 fn repeat(out: &mut [u8], start: usize, to: usize, len: usize) {
     let distance = to - start;
@@ -76,8 +76,8 @@ fn repeat(out: &mut [u8], start: usize, to: usize, len: usize) {
             out.copy_within(start + at..start + at + 8, to + at);
         }
     } else {
-        // The bytes so near repeat as often as they fit a word, and so does the word: of equal
-        // elements one after the other.
+        // Bytes at such a short distance repeat as often as they fit a word, and so does the word:
+        // this is a run of equal elements.
         let (word, _) = out[start..]
             .split_first_chunk()
             .expect("there is room for `WIDE` bytes");
@@ -90,8 +90,8 @@ fn repeat(out: &mut [u8], start: usize, to: usize, len: usize) {
     }
 }
 
-/// For each distance below 8: what repeats that many bytes through a word, and how many of the
-/// word's bytes are then whole repeats.
+/// For each distance below 8: the factor that repeats that many bytes through a word, and the
+/// number of the word's bytes that are then whole repeats.
 const REPEATS: [(u64, usize); 8] = [
     (0, 8),
     (0x0101_0101_0101_0101, 8),
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn lzf_damage_of_every_kind_is_an_error() {
+    fn lzf_decoder_refuses_damage_of_every_kind() {
         let mut out = [0; 8];
         for (source, says) in [
             (&b"\x02ab"[..], "ends within"),

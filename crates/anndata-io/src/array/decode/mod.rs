@@ -1,17 +1,17 @@
 //! Undoes what a writer did to the bytes of one chunk: HDF5 filters, zarr codecs.
 //!
-//! Bytes go in, exactly as many decoded bytes as the caller's slice holds come out. One codec a
-//! file; `codec.rs` lists them, `pipeline.rs` undoes several in turn:
+//! Takes encoded bytes. Fills the caller's slice with exactly as many decoded bytes as it holds.
+//! Each codec has its own file; `codec.rs` lists them, `pipeline.rs` undoes several in turn:
 //!
 //! ```text
 //! stored bytes ─▶ codec n ─▶ scratch a ─▶ codec n-1 ─▶ scratch b ─▶ … ─▶ codec 0 ─▶ output
 //! ```
 //!
-//! The bytes are a stranger's: every length in them is compared with the expected one before it is
+//! The bytes are untrusted: every length in them is compared with the expected one before it is
 //! used, and nothing is allocated beyond the expected size and its checksums. Two compressors in a
-//! row have a bound of their own, see [`CodecPipeline::decode`]. The Blosc library takes a buffer of
-//! two blocks for the time of a call, and refuses a block longer than the output; bzip2 takes up to
-//! 4 MiB, xz up to 64 MiB.
+//! row have a limit of their own, see [`CodecPipeline::decode`]. The Blosc library takes a buffer
+//! of two blocks during a call, and refuses a block longer than the output; bzip2 takes up to 4
+//! MiB, xz up to 64 MiB.
 
 mod blosc;
 mod checksum;
@@ -46,7 +46,7 @@ fn check_len(codec: &'static str, expected: usize, found: usize) -> Result<(), D
     })
 }
 
-/// The first `found` bytes of `out`, or an error when it has fewer.
+/// Returns the first `found` bytes of `out`, or an error if it has fewer.
 fn head_of<'a>(
     codec: &'static str,
     out: &'a mut [u8],

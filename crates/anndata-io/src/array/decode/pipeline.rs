@@ -11,7 +11,7 @@ pub(crate) struct CodecPipeline {
     codecs: Vec<Codec>,
 }
 
-/// Which buffer holds the bytes that the next step reads.
+/// The buffer from which the next step reads.
 #[derive(Clone, Copy)]
 enum Buffer {
     Raw,
@@ -20,41 +20,42 @@ enum Buffer {
 }
 
 impl CodecPipeline {
-    /// A pipeline of `codecs`, in the order of writing.
+    /// Makes a pipeline of `codecs`, in the order of writing.
     pub(crate) fn new(codecs: Vec<Codec>) -> Self {
         Self { codecs }
     }
 
-    /// Whether chunks are stored as they are.
+    /// Whether chunks are stored unencoded.
     pub(crate) fn is_empty(&self) -> bool {
         self.codecs.is_empty()
     }
 
-    /// Whether a checksum stands over all stored bytes of a chunk with this mask.
+    /// Whether a checksum covers all stored bytes of a chunk with this mask.
     pub(crate) fn ends_in_checksum(&self, skip_mask: u32) -> bool {
         let mut applied = (0..self.codecs.len()).filter(|&i| is_applied(i, skip_mask));
         let last = applied.next_back().map(|i| self.codecs[i]);
         last.is_some_and(Codec::is_checksum)
     }
 
-    /// How many bytes one stored byte may become, in good faith.
+    /// The most bytes that an honest stored byte may become.
     pub(crate) fn best_ratio(&self) -> u64 {
         let ratios = self.codecs.iter().map(|codec| codec.best_ratio() as u64);
         ratios.fold(1, u64::saturating_mul).min(MAX_PIPELINE_RATIO)
     }
 
-    /// Decodes the stored bytes `raw` of one chunk into `out`, whose length is the chunk's.
+    /// Decodes the stored bytes `raw` of one chunk into `out`, whose length is that of the chunk.
     ///
-    /// Bit `i` of `skip_mask` says that codec `i` was not applied to this chunk. The codec undone
-    /// last writes straight into `out`; what others write goes to `scratch`. After an error `out`
-    /// holds anything.
+    /// If bit `i` of `skip_mask` is set, codec `i` was not applied to this chunk. The codec that is
+    /// undone last writes straight into `out`; the others write into `scratch`. After an error the
+    /// contents of `out` are unspecified.
     ///
-    /// Undoing a codec gives a known length, unless another compressor was applied before it: the
-    /// outer one may then decode to no more than twice the length of `out`, or 4 KiB if that is
-    /// more. (A compressor that makes its input longer than that is not one to wrap in another.)
+    /// The length after a codec is undone is known, unless another compressor was applied before
+    /// it: the outer one may then decode to no more than twice the length of `out`, or 4 KiB if
+    /// that is more. (A compressor that makes its input longer than that is not one to wrap in
+    /// another.)
     ///
     /// # Errors
-    /// Any [`DecodeError`], when `raw` is not what the codecs make of that many bytes.
+    /// Any [`DecodeError`], when `raw` is not the encoded form of that many bytes.
     pub(crate) fn decode(
         &self,
         raw: &[u8],
@@ -99,11 +100,11 @@ impl CodecPipeline {
 
     /// Decodes a chunk whose length is not known beforehand.
     ///
-    /// What the bytes say of their own length is believed up to the best ratio of their codec, and
-    /// up to that of deflate where that makes more than [`FREE_TEXT_CHUNK_BYTES`].
+    /// The length that the bytes claim is believed up to the best ratio of their codec, but not
+    /// beyond that of deflate plus [`FREE_TEXT_CHUNK_BYTES`].
     ///
     /// # Errors
-    /// Any [`DecodeError`], when `raw` is not what the codecs make.
+    /// Any [`DecodeError`], when `raw` is not valid output of the codecs.
     pub(crate) fn decode_unsized(
         &self,
         raw: &[u8],
@@ -126,7 +127,7 @@ impl CodecPipeline {
                         out.truncate(found);
                         break out;
                     }
-                    // A zlib stream says nothing: try with more room.
+                    // A zlib stream does not state its length: try with more room.
                     Err(_) if claimed.is_none() && len < limit => {
                         len = len.saturating_mul(8).min(limit);
                     }
@@ -137,7 +138,7 @@ impl CodecPipeline {
         Ok(data)
     }
 
-    /// The length that the data had before codec `i` was applied to it, where it is known.
+    /// The length of the data before codec `i` was applied, if it is known.
     fn len_before(&self, i: usize, skip_mask: u32, decoded: usize) -> Option<usize> {
         let before = self.codecs[..i].iter().enumerate();
         before
@@ -146,7 +147,7 @@ impl CodecPipeline {
     }
 }
 
-/// Whether codec `i` was applied to a chunk; a mask has no bit for the 33rd and further ones.
+/// Whether codec `i` was applied to a chunk; a mask has no bit for codecs from the 33rd on.
 fn is_applied(i: usize, skip_mask: u32) -> bool {
     i >= 32 || skip_mask >> i & 1 == 0
 }

@@ -1,4 +1,4 @@
-//! What decoding needs besides its input and output, kept from one chunk to the next.
+//! Buffers and decompressors that decoding needs, kept from one chunk to the next.
 
 use super::DecodeError;
 use super::streams::{Xz, new_xz};
@@ -6,7 +6,7 @@ use libdeflater::Decompressor as Inflater;
 use std::fmt;
 use zstd::bulk::Decompressor as ZstdDecompressor;
 
-/// Buffers and decompressors for one thread; nothing in it is made before a chunk needs it.
+/// Buffers and decompressors of one thread; each is made when a chunk first needs it.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     pub(super) a: Vec<u8>,
@@ -14,7 +14,7 @@ pub(crate) struct Scratch {
     pub(super) tools: Tools,
 }
 
-/// The decompressors that have a state worth keeping.
+/// The decompressors whose state is worth keeping.
 #[derive(Default)]
 pub(super) struct Tools {
     inflater: Option<Inflater>,
@@ -31,8 +31,8 @@ impl Tools {
         self.xz.get_or_insert_with(new_xz)
     }
 
-    /// Decompresses the Zstandard frames `source` into the front of `out`; a frame that says it
-    /// is longer than `out` is an error, not an allocation.
+    /// Decompresses the Zstandard frames `source` into the front of `out`. A frame that claims to
+    /// be longer than `out` is an error, not an allocation.
     pub(super) fn zstd(&mut self, source: &[u8], out: &mut [u8]) -> Result<usize, DecodeError> {
         let corrupt = |error| DecodeError::corrupt("zstd", error);
         let zstd = match &mut self.zstd {
@@ -53,7 +53,7 @@ impl fmt::Debug for Tools {
     }
 }
 
-/// The first `len` bytes of a buffer that only ever grows.
+/// Returns the first `len` bytes of a buffer that only ever grows.
 pub(super) fn room(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
     if buffer.len() < len {
         buffer.reserve_exact(len - buffer.len());

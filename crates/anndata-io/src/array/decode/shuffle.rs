@@ -1,11 +1,12 @@
 //! The byte shuffle of HDF5 and numcodecs, undone.
 //!
 //! `n` elements of `size` bytes are stored as `size` planes of `n` bytes: byte 0 of every element,
-//! then byte 1 of every element, and so on. Bytes that make no whole element follow as they are.
+//! then byte 1 of every element, and so on. Trailing bytes that fill no whole element follow
+//! unchanged.
 
 use super::{DecodeError, head_of};
 
-/// Writes the elements whose planes `source` holds to the front of `out`.
+/// Writes the elements whose planes are in `source` to the front of `out`.
 pub(super) fn undo(
     source: &[u8],
     element_size: usize,
@@ -30,14 +31,14 @@ pub(super) fn undo(
     Ok(source.len())
 }
 
-/// Bytes of a plane that are moved at once.
+/// The number of bytes of a plane that are moved at once.
 const LANES: usize = 16;
 
-/// Interleaves planes of `SIZE` bytes an element, a power of two.
+/// Interleaves planes with `SIZE` bytes per element, a power of two.
 ///
-/// Sixteen bytes of each plane are as many rows. Interleaving row `k` with row `k + SIZE / 2`, for
-/// every `k` of the first half, is one step of a perfect shuffle; after as many steps as halvings
-/// lead from `SIZE` to 1, the rows lie end to end as elements.
+/// Sixteen bytes of each plane form one row. Interleaving row `k` with row `k + SIZE / 2`, for
+/// every `k` of the first half, is one step of a perfect shuffle. After log2(`SIZE`) steps, the
+/// rows lie end to end as elements.
 fn interleave<const SIZE: usize>(planes: &[u8], elements: &mut [u8]) {
     const { assert!(SIZE.is_power_of_two()) };
     let n = elements.len() / SIZE;
@@ -62,10 +63,10 @@ fn interleave<const SIZE: usize>(planes: &[u8], elements: &mut [u8]) {
     interleave_from(n / LANES * LANES, planes, SIZE, elements);
 }
 
-/// The bytes of `a` and `b` in turns: those of the first halves, those of the second.
+/// Returns the bytes of `a` and `b` in turns: those of the first halves, then those of the second.
 ///
-/// The same in plain Rust is taken apart into single bytes and put together again: 6 GB/s instead
-/// of 40 for elements of four bytes.
+/// The compiler takes plain Rust code for this apart into single bytes: 6 GB/s instead of 40 for
+/// elements of four bytes.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 fn zip(a: [u8; LANES], b: [u8; LANES]) -> [[u8; LANES]; 2] {
@@ -76,7 +77,7 @@ fn zip(a: [u8; LANES], b: [u8; LANES]) -> [[u8; LANES]; 2] {
     unsafe { [cast(_mm_unpacklo_epi8(a, b)), cast(_mm_unpackhi_epi8(a, b))] }
 }
 
-/// The bytes of `a` and `b` in turns: those of the first halves, those of the second.
+/// Returns the bytes of `a` and `b` in turns: those of the first halves, then those of the second.
 #[cfg(not(target_arch = "x86_64"))]
 #[inline]
 fn zip(a: [u8; LANES], b: [u8; LANES]) -> [[u8; LANES]; 2] {
@@ -111,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shuffle_makes_planes_elements_and_leaves_the_rest() {
+    fn shuffle_turns_planes_into_elements_and_keeps_the_rest() {
         let mut out = [0; 8];
         assert_eq!(undo(b"adbecfXY", 3, &mut out).expect("fits"), 8);
         assert_eq!(&out, b"abcdefXY");

@@ -6,7 +6,7 @@ use xz4rust::{XzDecoder, XzNextBlockResult};
 use super::DecodeError;
 use crate::limits::MAX_XZ_DICTIONARY_BYTES;
 
-/// Room of an output that is full, to see that a stream ends there.
+/// Extra room beyond a full output, to see whether the stream ends there.
 const PROBE: usize = 1;
 
 /// Decompresses one bzip2 stream into the front of `out`.

@@ -9,22 +9,22 @@ use crate::error::Error;
 use crate::io::bytes::ByteSource;
 use crate::limits::{FREE_ARRAY_BYTES, HEAP_CACHE_BYTES};
 
-/// The collections that a read of texts has met.
+/// The heap collections that a read of texts has met.
 #[derive(Default)]
 pub(super) struct Heaps {
-    /// By address.
+    /// The collections by address.
     heaps: HashMap<u64, Arc<Heap>>,
-    /// Bytes that elements claimed of them.
+    /// Bytes of text that elements refer to so far.
     referred: u64,
     /// The collection of the last text.
     last: Option<Arc<Heap>>,
 }
 
 impl Heaps {
-    /// The text that an element of an array refers to.
+    /// Returns the text that an element of an array refers to.
     ///
     /// # Errors
-    /// When there is no such text, or elements refer to more text than a file can hold.
+    /// When no such text exists, or elements refer to more text than a file can hold.
     pub(super) fn text(
         &mut self,
         array: &Array,
@@ -59,8 +59,8 @@ impl Heaps {
                 heap
             }
         };
-        // Every text that was written has a place of its own: if many refer to one, they are
-        // forged.
+        // Every text that was written has its own place: if many elements refer to one long text,
+        // the file is forged.
         self.referred += len as u64;
         if self.referred > source.len().saturating_add(FREE_ARRAY_BYTES) {
             let expected = format!("texts that fit in {} bytes", source.len());
@@ -85,7 +85,7 @@ impl Heaps {
 /// One collection of HDF5's global heap, which holds variable-length elements.
 struct Heap {
     bytes: Vec<u8>,
-    /// Number, start and end of the objects, ascending; the collection numbers them from 1.
+    /// Number, start and end of each object, ascending; the collection numbers them from 1.
     objects: Vec<(u64, usize, usize)>,
 }
 
@@ -139,7 +139,7 @@ impl Heap {
     }
 
     fn object(&self, index: u64) -> Option<&[u8]> {
-        // Seldom is a number left out.
+        // A number is seldom left out.
         let likely = usize::try_from(index).ok()?.checked_sub(1)?;
         let at = match self.objects.get(likely) {
             Some(object) if object.0 == index => likely,
@@ -169,7 +169,7 @@ mod tests {
         heap.extend([1, 0, 1, 0, 0, 0, 0, 0]);
         heap.extend(u64::from(LEN).to_le_bytes());
         heap.resize(heap.len() + LEN as usize, b'a');
-        // A heap at address 0 would be none.
+        // A heap at address 0 would count as missing.
         heap.splice(0..0, [0; 8]);
         let read = |n: usize| {
             let mut element = LEN.to_le_bytes().to_vec();

@@ -36,7 +36,7 @@ pub(crate) enum TextEncoding {
     Vlen,
     /// Zarr's `json2` chunks: a JSON list of the elements, numpy's type and the shape.
     Json,
-    /// Texts of variable length that a [`BlockReader`](super::chunks::BlockReader) gives.
+    /// Texts of variable length that a [`BlockReader`](super::chunks::BlockReader) returns.
     #[cfg_attr(
         not(any(feature = "libhdf5", feature = "zarrs")),
         expect(dead_code, reason = "its only sources")
@@ -51,7 +51,7 @@ impl PartialEq for TextEncoding {
     }
 }
 
-/// What follows the text in a fixed-length element.
+/// The padding after the text in a fixed-length element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Padding {
     /// Anything, after a zero byte.
@@ -63,7 +63,7 @@ pub(crate) enum Padding {
 }
 
 impl Padding {
-    /// The element without what follows its text.
+    /// Returns the element without its padding.
     pub(crate) fn strip(self, element: &[u8]) -> &[u8] {
         let end = match self {
             Padding::NullTerminated => element.iter().position(|&b| b == 0),
@@ -80,7 +80,7 @@ impl Padding {
 }
 
 impl TextEncoding {
-    /// Bytes of one element where it is stored; 0 when they differ.
+    /// Bytes of one stored element; 0 if the lengths differ.
     pub(crate) fn item_size(&self) -> usize {
         match self {
             TextEncoding::Fixed { size, .. } => *size,
@@ -91,7 +91,7 @@ impl TextEncoding {
     }
 }
 
-/// A little-endian integer of up to 8 bytes.
+/// Decodes a little-endian integer of up to 8 bytes.
 fn le_uint(bytes: &[u8]) -> u64 {
     bytes
         .iter()

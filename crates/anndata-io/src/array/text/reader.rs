@@ -11,12 +11,12 @@ use crate::array::{Array, ItemType};
 use crate::error::{Error, ErrorKind};
 use crate::limits::FREE_ARRAY_BYTES;
 
-/// Bytes of elements read at a time.
+/// Bytes of elements that one step reads.
 const STEP_BYTES: u64 = 1 << 20;
-/// Texts that another library reads at a time.
+/// Texts that another library reads in one step.
 const STEP_TEXTS: u64 = 4096;
 impl Array {
-    /// All texts of a 1-D (or scalar) array of text.
+    /// Returns all texts of a 1-D (or scalar) array of text.
     ///
     /// # Errors
     /// When the array holds numbers, or its texts cannot be read.
@@ -24,12 +24,12 @@ impl Array {
         self.read_string_ranges(std::iter::once(0..self.len()))
     }
 
-    /// The texts of the given rows of a 1-D array of text, in the order of `rows`.
+    /// Returns the texts of the given rows of a 1-D array of text, in the order of `rows`.
     ///
     /// # Errors
     /// As [`read_strings`](Self::read_strings), and when a row is out of bounds.
     pub fn read_string_rows(&self, rows: &[u64]) -> Result<Strings, Error> {
-        // Rows that follow each other are read as one.
+        // Consecutive rows are read as one range.
         let adjacent = rows.chunk_by(|&a, &b| a.checked_add(1) == Some(b));
         self.read_string_ranges(adjacent.map(|run| run[0]..run[run.len() - 1].saturating_add(1)))
     }
@@ -204,7 +204,7 @@ impl TextReader<'_> {
         Ok(())
     }
 
-    /// A chunk of variable-length text; `None` when it was never written.
+    /// Reads a chunk of variable-length text; `None` if it was never written.
     fn vlen_chunk(&mut self, number: u64) -> Result<Option<&VlenChunk>, Error> {
         if self
             .vlen
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn padding_is_taken_off_fixed_texts() {
+    fn fixed_texts_lose_their_padding() {
         let texts = |strings: Strings| strings.iter().map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(
             texts(fixed(Padding::Nulls, b"ab\0\0c\0d\0", 4)),

@@ -1,6 +1,6 @@
 //! A list of texts in one buffer.
 
-/// A list of texts in one buffer: 8 bytes each beyond the text itself.
+/// A list of texts in one buffer: each takes 8 bytes more than its text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Strings {
     text: String,
@@ -8,17 +8,17 @@ pub struct Strings {
 }
 
 impl Strings {
-    /// Number of texts.
+    /// The number of texts.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether there are none.
+    /// Whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// Text number `index`; `None` when out of bounds.
+    /// The text number `index`; `None` when out of bounds.
     pub fn get(&self, index: usize) -> Option<&str> {
         let end = *self.ends.get(index)?;
         let start = if index == 0 { 0 } else { self.ends[index - 1] };

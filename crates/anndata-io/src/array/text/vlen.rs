@@ -14,7 +14,7 @@ pub(super) struct VlenChunk {
 }
 
 impl VlenChunk {
-    /// Its number in the grid of the array.
+    /// The number of the chunk in the grid of the array.
     pub(super) fn number(&self) -> u64 {
         self.number
     }
@@ -50,7 +50,7 @@ impl VlenChunk {
         })
     }
 
-    /// The bytes of some elements.
+    /// Returns the bytes of a range of elements.
     ///
     /// # Errors
     /// When one of them reaches past the end of the chunk.
@@ -66,7 +66,7 @@ impl VlenChunk {
     }
 }
 
-/// Where the elements of a `vlen-utf8` chunk lie, up to the first that reaches past the end.
+/// Finds the elements of a `vlen-utf8` chunk, up to the first that reaches past the end.
 fn vlen_elements(bytes: &[u8]) -> Vec<Range<usize>> {
     let mut elements = Vec::new();
     let mut at = 4;
@@ -82,8 +82,8 @@ fn vlen_elements(bytes: &[u8]) -> Vec<Range<usize>> {
     elements
 }
 
-/// The elements of a `json2` chunk: their text, and where in it each lies. What follows them are
-/// numpy's type and the shape.
+/// Finds the elements of a `json2` chunk: returns their text, and the place of each in it. numpy's
+/// type and the shape follow the elements.
 fn json_elements(bytes: &[u8]) -> Option<(Vec<u8>, Vec<Range<usize>>)> {
     let values: Vec<serde_json::Value> = serde_json::from_slice(bytes).ok()?;
     let n_elements = values.len().checked_sub(2)?;

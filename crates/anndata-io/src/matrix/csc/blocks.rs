@@ -1,4 +1,4 @@
-//! Turning by way of a temporary file: entries are sorted by blocks of rows, then each block by rows.
+//! Turning through a temporary file: sorts entries by blocks of rows, then each block by rows.
 
 use std::fs::File;
 use std::io;
@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::limits::{CSC_SORT_BYTES, MIN_CSC_BLOCK_BYTES};
 
 impl CscMatrix {
-    /// All columns, then all values, in an unlinked file, mapped.
+    /// Writes all columns, then all values, to an unlinked file, and maps it.
     pub(super) fn in_file<T: Word>(
         &self,
         starts: &[u64],
@@ -30,7 +30,7 @@ impl CscMatrix {
         let blocks = Blocks::new(starts, 2 * (8 + size_of::<T>() as u64));
         let (parts, sorted) = (tempfile::tempfile(), tempfile::tempfile());
         let (parts, sorted) = (parts.map_err(temporary)?, sorted.map_err(temporary)?);
-        // By blocks of rows.
+        // First pass: sort by blocks of rows.
         let mut writers = blocks.writers::<T>(&parts, starts);
         let report = &mut |done| progress(n_entries + done, 3 * n_entries);
         self.for_each(report, |row, column, value: T| {
@@ -49,7 +49,7 @@ impl CscMatrix {
             }
         }
         drop(writers);
-        // By rows.
+        // Second pass: sort each block by rows.
         let (mut bytes, mut columns, mut values) = (Vec::new(), Vec::new(), Vec::<T>::new());
         for rows in &blocks.rows {
             let first = starts[rows.start];
@@ -66,7 +66,7 @@ impl CscMatrix {
             {
                 let place = &mut next[entry.row as usize - rows.start];
                 let at = (*place - first) as usize;
-                // A row with more entries than were counted would reach beyond its block.
+                // If a row has more entries than were counted, it would reach beyond its block.
                 if at >= n_in_block {
                     return Err(self.changed());
                 }
@@ -81,7 +81,7 @@ impl CscMatrix {
             progress(2 * n_entries + starts[rows.end], 3 * n_entries);
         }
         // SAFETY: the map is read-only, and its bytes are only ever copied out. The file has no
-        // name, so that nobody else can change it.
+        // name, so nobody else can change it.
         unsafe { Mmap::map(&sorted) }.map_err(temporary)
     }
 }
@@ -105,14 +105,14 @@ impl<T: Word> Entry<T> {
     }
 }
 
-/// Rows in blocks that fit into memory.
+/// The rows, divided into blocks that fit into memory.
 struct Blocks {
     rows: Vec<Range<usize>>,
     of_row: Vec<u32>,
 }
 
 impl Blocks {
-    /// Blocks of entries of `entry_bytes` bytes each; a row is never divided.
+    /// Divides rows into blocks of `entry_bytes` bytes per entry; no row is divided.
     fn new(starts: &[u64], entry_bytes: u64) -> Blocks {
         let most = CSC_SORT_BYTES / entry_bytes;
         let n_rows = starts.len() - 1;
@@ -169,7 +169,7 @@ impl Writer<'_> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        // Another block begins there: the file changed.
+        // Another block begins there, so the file changed.
         if self.at + self.buffer.len() as u64 > self.end {
             return Err(io::Error::other("the file changed while it was read"));
         }

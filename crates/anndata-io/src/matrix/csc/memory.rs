@@ -1,4 +1,4 @@
-//! Turning in memory: each entry goes to its place at once.
+//! Turning in memory: writes each entry straight to its place.
 
 use std::io;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::io::context::Reservation;
 
 impl CscMatrix {
-    /// All columns, and all values, by rows.
+    /// Reads all columns and all values, ordered by rows.
     pub(super) fn in_memory<T: Word>(
         &self,
         starts: &[u64],
@@ -57,9 +57,9 @@ impl AsRef<[u8]> for Mapped {
     }
 }
 
-/// Memory of zeros for at least so many bytes, in large pages where the system has them: entries
-/// are written far from each other, and finding each in a table of small pages takes longer than
-/// writing it.
+/// Allocates at least this many zero bytes, in large pages if the system has them: entries are
+/// written far from each other, and with small pages the lookup of an address takes longer than the
+/// write.
 fn pages(n_bytes: u64) -> io::Result<MmapMut> {
     let len = usize::try_from(n_bytes).map_err(|_| io::ErrorKind::OutOfMemory)?;
     let map = MmapMut::map_anon(len.next_multiple_of(8).max(8))?;

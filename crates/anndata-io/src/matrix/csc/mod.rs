@@ -1,9 +1,9 @@
-//! Compressed sparse columns, turned into rows when they are first read.
+//! Compressed sparse columns, turned into rows on the first read.
 //!
-//! Two passes over the file: one counts the entries of each row, one puts them in their places.
-//! Where the rows do not fit into the memory that is left for them, the second pass sorts the
-//! entries by blocks of rows into a temporary file, from which each block is then put in order
-//! and written to another one. Either way columns are passed in order, so those of each row ascend.
+//! Two passes over the file: one counts the entries of each row, one puts them in their places. If
+//! the rows do not fit into the free part of the memory budget, the second pass sorts the entries
+//! by blocks of rows into a temporary file; each block is then put in order and written to another
+//! file. Both ways visit the columns in order, so those of each row ascend.
 //!
 //! ```text
 //! columns in the file ─▶ row_starts: counts ─▶ where each row begins
@@ -38,11 +38,11 @@ mod memory;
 
 use memory::Mapped;
 
-/// How far a preparation is: entries done, and entries to do. A matrix counts several times,
-/// once for each pass.
+/// The progress of a preparation: entries done, and entries to do. Each entry of a matrix counts
+/// several times, once per pass.
 pub(super) type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 
-/// A CSC matrix: column pointers in memory, and the same matrix by rows once it was read.
+/// A CSC matrix: column pointers in memory, and the same matrix by rows after it was turned.
 #[derive(Debug, Clone)]
 pub(super) struct CscMatrix {
     columns: Compressed,
@@ -52,8 +52,8 @@ pub(super) struct CscMatrix {
 #[derive(Debug)]
 struct ByRow {
     ready: OnceBox<CsrMatrix>,
-    /// Held by the thread that turns the matrix. A forked child has one of its own, and what is
-    /// ready by then is ready in the child.
+    /// Held by the thread that turns the matrix. A forked child has its own lock; a matrix that was
+    /// turned before the fork is ready in the child too.
     turning: ForkLocal<Mutex<()>>,
 }
 
@@ -73,7 +73,7 @@ impl CscMatrix {
         })
     }
 
-    /// As it is in the file.
+    /// The parts as they are in the file.
     pub(super) fn parts(&self) -> &Compressed {
         &self.columns
     }
@@ -91,7 +91,7 @@ impl CscMatrix {
         self.by_row.ready.get()
     }
 
-    /// The matrix by rows, turned now if it was not.
+    /// Returns the matrix by rows. Turns it now if it was not turned yet.
     pub(super) fn rows(&self, progress: Progress<'_>) -> Result<&CsrMatrix, Error> {
         if let Some(rows) = self.ready() {
             return Ok(rows);
@@ -147,10 +147,10 @@ impl CscMatrix {
         self.columns.shape[0] as usize
     }
 
-    /// Where the entries of each row begin, and the end.
+    /// Returns the start of each row's entries, and the end of the last.
     fn row_starts(&self, progress: &mut dyn FnMut(u64)) -> Result<Vec<u64>, Error> {
         let mut scratch = self.scratch()?;
-        // Counts stand one place on, so that their sums are the starts.
+        // Counts stand one place later, so that their sums are the starts.
         let mut starts = vec![0u64; self.n_rows() + 1];
         for range in self.steps() {
             let raw = self.columns.indices.read_or_view(
@@ -174,7 +174,7 @@ impl CscMatrix {
         Ok(starts)
     }
 
-    /// Ranges of entries that lie in one chunk of the row numbers.
+    /// Returns ranges of entries, each within one chunk of the row numbers.
     fn steps(&self) -> impl Iterator<Item = Range<u64>> + use<> {
         let n_entries = self.n_entries();
         let chunk = match self.columns.is_direct() {
@@ -191,7 +191,7 @@ impl CscMatrix {
 
     fn scratch(&self) -> Result<ReadScratch, Error> {
         let mut scratch = ReadScratch::for_scan();
-        // No chunk is wanted a second time in a pass.
+        // A pass needs each chunk only once.
         let (indices, data) = (&self.columns.indices, &self.columns.data);
         scratch.indices.begin(indices, CachePolicy::Nothing)?;
         scratch.data.begin(data, CachePolicy::Nothing)?;
@@ -222,7 +222,7 @@ impl CscMatrix {
             let values: &[T] = bytemuck::cast_slice(values);
             let mut at = range.start;
             while at < range.end {
-                // Columns without entries are passed over.
+                // Skip columns without entries.
                 while indptr[column + 1] <= at {
                     column += 1;
                 }
@@ -238,12 +238,12 @@ impl CscMatrix {
         Ok(())
     }
 
-    /// What a second pass finds when the file changed after the first.
+    /// The error of a second pass when the file changed after the first.
     fn changed(&self) -> Error {
         self.columns.indices.error(ErrorKind::Changed)
     }
 
-    /// The array of all entries at a place, under the name of the one in the file.
+    /// Makes an array of all entries at a place, named as the one in the file.
     fn array(
         &self,
         of_file: &Array,
@@ -274,7 +274,7 @@ impl CscMatrix {
     }
 }
 
-/// Values by their bits.
+/// Types that hold values by their bits.
 trait Word: AnyBitPattern + NoUninit + Default + Send + Sync {}
 impl Word for u8 {}
 impl Word for u16 {}

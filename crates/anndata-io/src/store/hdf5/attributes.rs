@@ -1,5 +1,5 @@
-//! Attributes of HDF5 objects, each read by itself: one that is damaged hides no other. Texts are
-//! read as those of any array.
+//! Attributes of HDF5 objects. Each is read by itself, so that a damaged one hides no other. Texts
+//! are read like those of any array.
 
 use hdf5_reader::error::Error as Hdf5Error;
 use hdf5_reader::io::Cursor;
@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::io::bytes::{ByteSource, Memory};
 use crate::store::Attribute;
 
-/// An attribute message, as far as its name.
+/// An attribute message, parsed up to its name.
 pub(super) struct StoredAttribute {
     pub(super) name: Vec<u8>,
     message: Vec<u8>,
@@ -30,18 +30,18 @@ pub(super) struct StoredAttribute {
 #[derive(Default)]
 pub(super) struct Attributes {
     pub(super) stored: Vec<StoredAttribute>,
-    /// Why the names of others are not known: any name may be theirs.
+    /// The reason why other names are not known: any name may be among them.
     nameless: Option<Hdf5Error>,
 }
 
-/// An attribute and what it holds, as bytes.
+/// An attribute and its value, as bytes.
 struct Value {
     datatype: Datatype,
     space: DataspaceMessage,
     bytes: Vec<u8>,
 }
 
-/// What stands before the name in an attribute message.
+/// The part of an attribute message before the name.
 struct Head {
     version: u8,
     flags: u8,
@@ -56,7 +56,7 @@ impl Head {
         let mut len = || cursor.read_u16_le().map(usize::from);
         let head = Head {
             version,
-            // The first version knows none.
+            // The first version has no flags.
             flags: if version == 1 { 0 } else { flags },
             name_len: len()?,
             datatype_len: len()?,
@@ -64,12 +64,12 @@ impl Head {
         };
         match version {
             1 | 2 => Ok(head),
-            3 => cursor.skip(1).map(|()| head), // what the name is encoded in
+            3 => cursor.skip(1).map(|()| head), // the character encoding of the name
             version => Err(Hdf5Error::UnsupportedAttributeVersion(version)),
         }
     }
 
-    /// A part of the message, which the first version pads.
+    /// Returns a part of the message; the first version pads parts.
     fn part<'a>(&self, cursor: &mut Cursor<'a>, len: usize) -> Result<&'a [u8], Hdf5Error> {
         let part = cursor.read_bytes(len)?;
         if self.version == 1 {
@@ -83,7 +83,8 @@ impl StoredAttribute {
     fn parse(message: Vec<u8>) -> Result<StoredAttribute, Hdf5Error> {
         let mut cursor = Cursor::new(&message);
         let head = Head::parse(&mut cursor)?;
-        // A name that does not end where it says is damaged: its attribute would be absent under its right name.
+        // A name that does not end where it should is damaged: its attribute would seem absent
+        // under its right name.
         let name = match head.part(&mut cursor, head.name_len)? {
             [name @ .., 0] if !name.contains(&0) => name.to_vec(),
             name => {
@@ -99,7 +100,7 @@ impl StoredAttribute {
 }
 
 impl Hdf5Store {
-    /// The attributes of a group or dataset; a field of a table has none of its own.
+    /// Returns the attributes of a group or dataset; a field of a table has no attributes.
     pub(super) fn attributes(&self, element: &str) -> Result<Attributes, Error> {
         self.storage.begin();
         let fail = |error| failure(&self.path, element, error);
@@ -120,7 +121,7 @@ impl Hdf5Store {
                         contents.and_then(|bytes| StoredAttribute::parse(bytes.into_owned())),
                     );
                 }
-                // Attributes that do not stand in the object's header: more than eight, or long.
+                // Attributes outside of the object's header: more than eight, or long ones.
                 MSG_ATTRIBUTE_INFO => {
                     if let HdfMessage::AttributeInfo(info) = self.parsed(message)? {
                         let heap = info.fractal_heap_address;
@@ -147,7 +148,7 @@ impl Hdf5Store {
         Ok(attributes)
     }
 
-    /// An attribute of an element; `None` when it has none of that name.
+    /// Returns an attribute of an element; `None` if it has none of that name.
     pub(super) fn attribute_of(
         &self,
         element: &str,
@@ -173,7 +174,7 @@ impl Hdf5Store {
         let mut cursor = Cursor::new(&stored.message);
         let head = Head::parse(&mut cursor)?;
         head.part(&mut cursor, head.name_len)?;
-        // Each may stand elsewhere.
+        // Each of them may be stored elsewhere.
         let part = |cursor: &mut Cursor<'_>, len, flag, kind| {
             let bytes = head.part(cursor, len)?;
             match head.flags & flag != 0 {
@@ -208,7 +209,7 @@ impl Hdf5Store {
             DataspaceType::Simple => space.dims.iter().fold(1, |n: u64, &d| n.saturating_mul(d)),
         };
         if n == 0 {
-            // An empty list is stored as one of numbers.
+            // An empty list is stored as a list of numbers.
             return Ok(Attribute::Texts(Vec::new()));
         }
         let is_scalar = space.dataspace_type == DataspaceType::Scalar;
@@ -240,7 +241,7 @@ impl Hdf5Store {
         }
     }
 
-    /// The `n` texts of an attribute.
+    /// Returns the `n` texts of an attribute.
     fn texts(&self, element: &str, name: &str, n: u64, value: Value) -> Result<Vec<String>, Error> {
         let element = format!("{element} attribute {name}");
         let item = self.item(&element, &value.datatype)?.item;
@@ -278,7 +279,7 @@ impl Hdf5Store {
 mod tests {
     use super::*;
 
-    /// A message of the second version with a name, and no more.
+    /// Parses a message of the second version with only a name.
     fn parse(name: &[u8]) -> Result<Vec<u8>, Hdf5Error> {
         let mut message = vec![2, 0, name.len() as u8, 0, 0, 0, 0, 0];
         message.extend(name);
@@ -286,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_ends_with_its_one_zero_byte() {
+    fn attribute_name_ends_at_its_only_zero_byte() {
         assert_eq!(parse(b"kind\0").expect("a name"), b"kind");
         assert_eq!(parse(b"\0").expect("an empty name"), b"");
         for damaged in [&b"kindH"[..], b"ki\0d\0", b"kind\0\0", b""] {

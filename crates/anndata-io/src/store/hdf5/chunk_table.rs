@@ -1,4 +1,4 @@
-//! Where the chunks of a dataset lie: the index of them that the file has, as a table.
+//! The places of a dataset's chunks: the index in the file, turned into a table.
 
 use hdf5_reader::chunk_index::{self, ChunkEntry};
 use hdf5_reader::error::Error as Hdf5Error;
@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::io::bytes::ByteSource;
 
 impl Hdf5Store {
-    /// The entries of the index.
+    /// Returns the entries of the index.
     pub(super) fn chunk_entries(
         &self,
         space: &DataspaceMessage,
@@ -36,7 +36,7 @@ impl Hdf5Store {
         if is_undefined(*address, offset_size) || shape.contains(&0) {
             return Ok(Vec::new());
         }
-        // Where an index is an array, chunks are numbered within the shape that there may be.
+        // If an index is an array, chunks are numbered within the largest possible shape.
         let may_be = space
             .max_dims
             .as_deref()
@@ -92,7 +92,7 @@ impl Hdf5Store {
                 None,
             ),
             Some(ChunkIndexing::Implicit) => {
-                // Of the chunks that there may be once it has grown, those that are there now.
+                // Of all chunks in the largest possible shape, keep those that exist now.
                 let grid = Grid::new(shape.to_vec(), dims.iter().map(|&n| n.into()).collect());
                 let counts = grid.map(|grid| grid.counts()).unwrap_or_default();
                 let last: Vec<u64> = counts.iter().map(|n| n.saturating_sub(1)).collect();
@@ -138,7 +138,7 @@ impl Hdf5Store {
         Ok(entries)
     }
 
-    /// Where the chunks lie, absolutely, by their number in the grid.
+    /// Returns the absolute places of the chunks, by their number in the grid.
     pub(super) fn table(
         &self,
         element: &str,
@@ -156,7 +156,7 @@ impl Hdf5Store {
                 .zip(&entry.offsets)
                 .map(|(extent, offset)| (offset % extent == 0).then_some(offset / extent))
                 .collect();
-            // A tree's offsets end with one within the element.
+            // The offsets in a tree end with one within the element.
             let rest = entry.offsets.get(grid.chunk.len()..);
             let fits = rest.is_some_and(|rest| rest.iter().all(|&offset| offset == 0));
             let Some(coords) = coords.filter(|_| fits) else {
@@ -168,7 +168,7 @@ impl Hdf5Store {
                     found,
                 ));
             };
-            // A chunk outside the shape is left over from before the array was shrunk.
+            // A chunk outside the shape remains from before the array was shrunk.
             let Some(chunk) = grid.number(&coords) else {
                 continue;
             };
@@ -206,7 +206,7 @@ impl Hdf5Store {
     }
 }
 
-/// A chunk's extents; newer layouts list the element's size after them.
+/// Returns a chunk's extents; newer layouts list the element's size after them.
 pub(super) fn chunk_extents<'a>(dims: &'a [u32], shape: &[u64]) -> &'a [u32] {
     if dims.len() == shape.len() + 1 {
         &dims[..shape.len()]

@@ -1,6 +1,6 @@
-//! Datasets: what their headers say, and arrays of them.
+//! Datasets: their headers, and arrays of them.
 //!
-//! An array is opened in stages, each of which takes what the one before it found:
+//! An array is opened in stages; each takes the result of the one before it:
 //!
 //! ```text
 //! header ─▶ Described ─▶ Elements ─▶ grid, fill value ─▶ chunks ─▶ codecs ─▶ Array
@@ -29,7 +29,7 @@ use crate::array::{Array, ArrayParts};
 use crate::error::{Error, LIBRARY_OR_REWRITE};
 use crate::io::bytes::{ByteSource, Memory};
 
-/// What a dataset's header says of its elements and where they are.
+/// The header of a dataset: its elements and their place.
 struct Described {
     datatype: Datatype,
     space: DataspaceMessage,
@@ -70,7 +70,7 @@ impl Hdf5Store {
                     HdfMessage::FilterPipeline(message) => filters = Some(message),
                     HdfMessage::FillValue(message) => {
                         let value = message.value.unwrap_or_default();
-                        // Old files have it twice, in two forms.
+                        // Old files contain the value twice, in two forms.
                         if !fill.is_empty() && !value.is_empty() && fill != value {
                             let found = format!("{fill:02x?} and {value:02x?}");
                             let expected = "one fill value";
@@ -103,7 +103,7 @@ impl Hdf5Store {
         })
     }
 
-    /// Opens an array: finds where all of its chunks lie.
+    /// Opens an array: locates all of its chunks.
     pub(super) fn open_array(&self, element: &str) -> Result<Array, Error> {
         let fail = |kind| Error::new(&self.path, element, kind);
         let (header, field) = self.located(element)?;
@@ -146,7 +146,7 @@ impl Hdf5Store {
         }))
     }
 
-    /// Where the chunks of a dataset lie.
+    /// Locates the chunks of a dataset.
     fn chunks(
         &self,
         element: &str,
@@ -177,7 +177,7 @@ impl Hdf5Store {
             DataLayout::Contiguous { address, .. } => {
                 let offset = superblock.base_address.saturating_add(*address);
                 let end = offset.checked_add(bytes);
-                // The file's own head stands at its base.
+                // The file's own header stands at its base.
                 if *address == 0 || end.is_none_or(|end| end > self.source.len()) {
                     let len = self.source.len();
                     let found = format!("a file of {len} bytes, data at {offset}");
@@ -194,13 +194,13 @@ impl Hdf5Store {
         })
     }
 
-    /// What elements of a type are read as.
+    /// Returns the type as which elements of a datatype are read.
     pub(super) fn item(&self, element: &str, datatype: &Datatype) -> Result<Item, Error> {
         let item = datatype.item(|| self.heap());
         item.map_err(|(what, way_out)| Error::unsupported(&self.path, element, what, way_out))
     }
 
-    /// Where texts of variable length lie.
+    /// The place of variable-length texts.
     fn heap(&self) -> TextEncoding {
         let superblock = self.file.superblock();
         TextEncoding::Heap {

@@ -1,6 +1,6 @@
-//! Datatypes: what the elements of arrays and attributes are in an HDF5 file.
+//! Datatypes: the types of array elements and attributes in an HDF5 file.
 //!
-//! `hdf5-reader` keeps no more of a number than its size and order; HDF5 also knows integers of ten
+//! `hdf5-reader` keeps only the size and byte order of a number; HDF5 also knows integers of ten
 //! bits within sixteen, and floats of any layout.
 
 use hdf5_reader::error::Error as Hdf5Error;
@@ -19,9 +19,9 @@ pub(super) struct Datatype {
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Class {
-    /// Whole numbers, and bit fields, which are unsigned ones.
+    /// Whole numbers, and bit fields, which are unsigned integers.
     Integer(Integer),
-    /// `None`: laid out in a way that is not read.
+    /// `None`: a layout that is not supported.
     Float {
         layout: Option<FloatLayout>,
         big_endian: bool,
@@ -41,7 +41,7 @@ pub(super) enum Class {
     },
     /// A reference to an object.
     Reference,
-    /// Anything else, described.
+    /// Any other type, described in words.
     Other(&'static str),
 }
 
@@ -50,7 +50,7 @@ pub(super) struct Integer {
     pub(super) size: usize,
     pub(super) signed: bool,
     pub(super) big_endian: bool,
-    /// Bits that are not the number's: below it, and its own.
+    /// The unused bits below the number, and the bits of the number.
     pub(super) offset: u16,
     pub(super) precision: u16,
 }
@@ -69,7 +69,7 @@ impl Datatype {
         datatype(&mut Cursor::new(message), 0)
     }
 
-    /// The fields of a table; `None` for anything else, complex numbers among it.
+    /// Returns the fields of a table; `None` for any other type, including complex numbers.
     pub(super) fn fields(&self) -> Option<&[Field]> {
         match &self.class {
             Class::Records(fields) => {
@@ -85,7 +85,7 @@ fn invalid(what: &str) -> Hdf5Error {
     Hdf5Error::InvalidData(what.to_owned())
 }
 
-/// A name and the zero byte after it, which old versions pad.
+/// Reads a name and the zero byte after it, which old versions pad.
 fn name(cursor: &mut Cursor<'_>, version: u32) -> Result<Vec<u8>, Hdf5Error> {
     let rest = cursor.slice_from(cursor.position())?;
     let len = rest.iter().position(|&byte| byte == 0);
@@ -179,13 +179,13 @@ fn datatype(cursor: &mut Cursor<'_>, depth: usize) -> Result<Datatype, Hdf5Error
     Ok(Datatype { size, class })
 }
 
-/// The layout of a float; `None` where it cannot be described.
+/// Returns the layout of a float; `None` if it cannot be described.
 fn float(
     cursor: &mut Cursor<'_>,
     size: usize,
     flags: u32,
 ) -> Result<Option<FloatLayout>, Hdf5Error> {
-    // How many bits there are in all is not needed: all parts are located.
+    // The total number of bits is not needed: the parts have their own positions.
     cursor.skip(4)?;
     let mut byte = || cursor.read_u8().map(u32::from);
     let (exponent, mantissa) = ((byte()?, byte()?), (byte()?, byte()?));
@@ -197,7 +197,8 @@ fn float(
         bias: cursor.read_u32_le()?,
         leading_bit: flags >> 4 & 3 == 0,
     };
-    // Bit 6 tells of VAX's order of bytes; 2 of a leading bit that is left out, 0 of none.
+    // Bit 6 means VAX's byte order. In the next two, 2 means an omitted leading bit, 0 no leading
+    // bit.
     let is_known = flags & 0x40 == 0 && matches!(flags >> 4 & 3, 0 | 2);
     Ok(is_known.then_some(layout))
 }
@@ -217,7 +218,7 @@ fn fields(
     for _ in 0..n_fields {
         let name = name(cursor, version)?;
         let offset = cursor.read_uvar(offset_len)?;
-        // An old form of arrays as fields, which nothing wrote that writes AnnData.
+        // An old form of array fields, which no writer of AnnData uses.
         let mut rank = 0;
         if version == 1 {
             rank = cursor.read_u8()?;
@@ -256,7 +257,7 @@ mod tests {
         for len in 0..records.len() {
             Datatype::parse(&records[..len]).expect_err("it is cut");
         }
-        // Arrays within arrays.
+        // Nested arrays.
         let deep = [0x3a, 0, 0, 0, 4, 0, 0, 0, 1, 1, 0, 0, 0].repeat(40);
         Datatype::parse(&deep).expect_err("too deep");
     }

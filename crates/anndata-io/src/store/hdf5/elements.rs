@@ -1,5 +1,5 @@
-//! What the elements of a dataset are, or those of a field of a table, and the grid that they lie
-//! in: plain data of the messages in, plain data out.
+//! The elements of a dataset or of a field of a table, and their grid: takes parsed messages,
+//! returns plain data.
 
 use hdf5_reader::messages::dataspace::{DataspaceMessage, DataspaceType};
 use hdf5_reader::messages::layout::DataLayout;
@@ -16,21 +16,21 @@ use crate::error::{ErrorKind, LIBRARY_OR_REWRITE};
 use crate::io::bytes::ByteSource;
 use crate::limits::MAX_RECORD_BYTES;
 
-/// The elements of a dataset, or of a field of one that is a table.
+/// The elements of a dataset, or of one field if it is a table.
 #[derive(Debug)]
 pub(super) struct Elements {
     pub(super) item: Item,
-    /// Bytes of one where it is stored.
+    /// Bytes of one stored element.
     size: usize,
     /// The axes of a field that is an array itself.
     field_shape: Vec<u64>,
-    /// Where the field lies.
+    /// The place of the field.
     pub(super) record: Option<Record>,
 }
 
 impl Elements {
-    /// The elements of a dataset of this type and shape; `heap` is where texts of variable length
-    /// lie.
+    /// Describes the elements of a dataset of this type and shape; `heap` is the place of
+    /// variable-length texts.
     pub(super) fn new(
         of_dataset: &Datatype,
         field: Option<&Field>,
@@ -38,7 +38,7 @@ impl Elements {
         heap: impl FnOnce() -> TextEncoding,
     ) -> Result<Elements, ErrorKind> {
         let datatype = field.map_or(of_dataset, |field| &field.datatype);
-        // Fields may be arrays themselves.
+        // A field may itself be an array.
         let (datatype, field_shape) = match &datatype.class {
             Class::Array { base, shape } if field.is_some() => (&**base, &shape[..]),
             _ => (datatype, &[][..]),
@@ -67,12 +67,13 @@ impl Elements {
         })
     }
 
-    /// Bytes of what is stored for one element: those of a record for a field of it.
+    /// Bytes stored per element: for a field, those of its record.
     pub(super) fn stored_len(&self) -> usize {
         self.record.map_or(self.size, |record| record.len)
     }
 
-    /// The fill value of one element, native-endian, from that of the dataset; empty for zeros.
+    /// Returns the fill value of one element, native-endian, from that of the dataset; empty for
+    /// zeros.
     pub(super) fn fill(&self, mut of_dataset: Vec<u8>) -> Vec<u8> {
         if of_dataset.len() == self.stored_len()
             && let Some(record) = self.record
@@ -87,7 +88,7 @@ impl Elements {
         of_dataset
     }
 
-    /// The dataset cut into chunks, without the axes of a field.
+    /// Returns the grid of the dataset, without the axes of a field.
     pub(super) fn grid(
         &self,
         space: &DataspaceMessage,
@@ -102,7 +103,7 @@ impl Elements {
                 let extents = chunk_extents(dims, &shape).iter().map(|&n| n.into());
                 Grid::new(shape.clone(), extents.collect())
             }
-            // Of a table, blocks: a field is wanted without all others.
+            // A table is cut into blocks, so that a field is read without reading all rows.
             _ if self.record.is_some() && shape.len() == 1 => {
                 let rows = (BLOCK_BYTES / self.stored_len() as u64).max(1);
                 Grid::new(shape.clone(), vec![rows])
@@ -112,7 +113,7 @@ impl Elements {
         grid.ok_or_else(|| ErrorKind::invalid("a shape that can be stored", format!("{shape:?}")))
     }
 
-    /// The grid with the axes of a field that is an array, which come after those of the table.
+    /// Appends the axes of a field that is an array to the grid of the table.
     pub(super) fn with_field_axes(&self, grid: Grid) -> Result<Grid, ErrorKind> {
         let found = format!("{:?} of {:?}", grid.shape, self.field_shape);
         let with_field = |of_table: Vec<u64>| [of_table, self.field_shape.clone()].concat();
@@ -121,7 +122,7 @@ impl Elements {
     }
 }
 
-/// Where a field of this offset, element size and shape lies in the records of its table.
+/// Returns the place of a field of this offset, element size and shape in the records of its table.
 fn record(
     record_len: u64,
     table_shape: &[u64],
@@ -149,7 +150,7 @@ fn record(
     })
 }
 
-/// The chunks of a dataset that lies in one piece; a table in blocks of records.
+/// Returns the chunks of a dataset in one piece; a table is cut into blocks of records.
 pub(super) fn one_piece(
     source: ByteSource,
     offset: u64,
@@ -172,7 +173,7 @@ mod tests {
     use crate::array::ItemType;
     use crate::dtype::DType;
 
-    /// A signed integer of so many bytes.
+    /// A signed integer of this many bytes.
     fn integer(size: u8, big_endian: bool) -> Datatype {
         let flags = 8 | u8::from(big_endian);
         let message = [0x10, flags, 0, 0, size, 0, 0, 0, 0, 0, size * 8, 0];

@@ -1,4 +1,4 @@
-//! Where a file says that it ends, and whether a writer still has it.
+//! The end that a file claims, and whether a writer still has the file open.
 
 use std::path::Path;
 
@@ -7,17 +7,17 @@ use hdf5_reader::superblock::Superblock;
 use crate::error::{Error, ErrorKind};
 use crate::io::file::FileSource;
 
-/// Refuses a file that is shorter than it says: a copy or a download that was cut short. Its first
-/// half reads well, and what is missing may be chunks that are read much later. A longer file is
-/// fine.
+/// Refuses a file that is shorter than it claims: a copy or a download that was cut short. Its
+/// first half reads well, and the missing part may be chunks that are read much later. A longer
+/// file is accepted.
 pub(super) fn check(
     path: &Path,
     source: &FileSource,
     superblock: &Superblock,
 ) -> Result<(), Error> {
     let written_at = recorded_base(source, superblock)?;
-    // The end is counted from the start of the file as it was written. A user block that was put
-    // before it since, or taken away, moves it.
+    // The end is counted from the start of the file as it was written. A user block that was added
+    // or removed since then moves it.
     let moved = i128::from(superblock.base_address) - i128::from(written_at);
     let end = i128::from(superblock.eof_address) + moved;
     let found = source.len();
@@ -32,7 +32,8 @@ pub(super) fn check(
     ))
 }
 
-/// The base address as it stands in the file; `hdf5-reader` tells where the superblock was found.
+/// Returns the base address recorded in the file; `hdf5-reader` reports where it found the
+/// superblock.
 fn recorded_base(source: &FileSource, superblock: &Superblock) -> Result<u64, Error> {
     let at = match superblock.version {
         0 => 24,
@@ -45,8 +46,8 @@ fn recorded_base(source: &FileSource, superblock: &Superblock) -> Result<u64, Er
     Ok(u64::from_le_bytes(bytes))
 }
 
-/// Whether a process writes the file, or one that did never closed it. Only the third version of
-/// the superblock has flags of that meaning: of a writer, and of one that others read along with.
+/// Whether a process writes the file, or a writer never closed it. Only the third version of the
+/// superblock has such flags: one for a writer, one for a writer with concurrent readers.
 pub(super) fn has_writer(superblock: &Superblock) -> bool {
     superblock.version >= 3 && superblock.consistency_flags & 0b101 != 0
 }
@@ -64,7 +65,7 @@ mod tests {
         std::fs::read(PathBuf::from(folder).join(name)).expect("it is committed")
     }
 
-    /// Bytes that the file is expected to have, when it does not open for being too short.
+    /// Returns the expected length of the file, if it fails to open because it is too short.
     fn cut_short(bytes: &[u8]) -> Option<u64> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("a.h5");
@@ -74,7 +75,7 @@ mod tests {
                 assert_eq!(*found, bytes.len() as u64);
                 Some(*expected)
             }
-            // Addresses of 4 bytes: refused when their length was found to be right.
+            // Addresses of 4 bytes are refused only after the length was found to be right.
             ErrorKind::Unsupported { .. } => None,
             other => panic!("{other}"),
         }
@@ -96,7 +97,7 @@ mod tests {
             assert_eq!(cut_short(&bytes), None, "{name}");
             assert_eq!(cut_short(&[&bytes[..], b"more"].concat()), None, "{name}");
             assert_eq!(cut_short(&bytes[..bytes.len() - 1]), Some(len), "{name}");
-            // A user block that was put before it moves the end.
+            // A user block that was added later moves the end.
             let moved = [&[b'#'; 512][..], &bytes].concat();
             assert_eq!(cut_short(&moved), None, "{name}");
             assert_eq!(
@@ -107,7 +108,7 @@ mod tests {
         }
     }
 
-    /// Where the user block was there from the start, the end counts it.
+    /// If the user block was there from the start, the end includes it.
     #[test]
     fn end_includes_a_user_block() {
         let mut bytes = fixture("superblock_earliest.h5");
@@ -117,7 +118,7 @@ mod tests {
         let whole = [&[b'#'; 512][..], &bytes].concat();
         assert_eq!(cut_short(&whole), None);
         assert_eq!(cut_short(&whole[..whole.len() - 1]), Some(end));
-        // Taken away since.
+        // The user block was removed later.
         assert_eq!(cut_short(&bytes), None);
         assert_eq!(cut_short(&bytes[..bytes.len() - 9]), Some(end - 512));
     }

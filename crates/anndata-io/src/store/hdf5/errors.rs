@@ -1,4 +1,4 @@
-//! Errors of `hdf5-reader` as those of this crate.
+//! Converts errors of `hdf5-reader` into those of this crate.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,10 +7,10 @@ use hdf5_reader::error::Error as Hdf5Error;
 
 use crate::error::{Error, ErrorKind, IF_READABLE, LIBRARY_OR_REWRITE, LINK_ELSEWHERE};
 
-/// The number that the format gives to links into other files.
+/// The number of external links, which lead into other files, in the format.
 const EXTERNAL_LINK: u8 = 64;
 
-/// The way out of such a link, whether or not the other file is there.
+/// The advice for such a link, whether or not the other file exists.
 const LINK_WAY_OUT: &str = "put the other file where the link leads, then open this one with the \
      HDF5 C library (feature libhdf5, Hdf5Backend::PureThenLibHdf5), or rewrite it with a current \
      anndata (read it, then write it again)";
@@ -19,12 +19,12 @@ pub(super) fn invalid(what: impl Into<String>) -> Hdf5Error {
     Hdf5Error::InvalidData(what.into())
 }
 
-/// Whether an address is the one that stands for none.
+/// Whether an address is the special value for "undefined".
 pub(super) fn is_undefined(address: u64, offset_size: u8) -> bool {
     hdf5_reader::io::Cursor::is_undefined_offset(address, offset_size)
 }
 
-/// An error of an element.
+/// Makes an error about an element.
 pub(super) fn failure(path: &Path, element: &str, error: Hdf5Error) -> Error {
     let mut root = &error;
     while let Hdf5Error::Context { source, .. } = root {
@@ -46,7 +46,7 @@ pub(super) fn failure(path: &Path, element: &str, error: Hdf5Error) -> Error {
         | Hdf5Error::UnsupportedLinkType(_)
         | Hdf5Error::UnsupportedChunkIndexType(_)
         | Hdf5Error::UnsupportedEncoding(_) => {
-            // What it is, without saying twice that it is not supported.
+            // Names the feature without repeating that it is not supported.
             let text = root.to_string();
             let what = text.strip_prefix("unsupported ").unwrap_or(&text);
             let what = what.strip_prefix("encoding: ").unwrap_or(what);

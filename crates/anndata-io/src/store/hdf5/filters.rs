@@ -5,7 +5,7 @@ use hdf5_reader::messages::filter_pipeline::FilterPipelineMessage;
 use crate::array::decode::{Codec, CodecPipeline};
 use crate::error::{ErrorKind, LIBRARY_OR_REWRITE};
 
-/// What a filter is called, by its number.
+/// Returns the name of a filter by its number.
 pub(in crate::store) fn filter_name(id: u16) -> Option<&'static str> {
     Some(match id {
         1 => "deflate",
@@ -25,7 +25,7 @@ pub(in crate::store) fn filter_name(id: u16) -> Option<&'static str> {
     })
 }
 
-/// The codecs of a dataset, of which an element takes `item` bytes.
+/// Returns the codecs of a dataset whose elements take `item` bytes.
 pub(super) fn pipeline(
     filters: &FilterPipelineMessage,
     item: usize,
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn pipeline_names_a_filter_that_is_not_read() {
+    fn pipeline_names_an_unsupported_filter() {
         for (id, says) in [
             (4, "the HDF5 filter szip (4)"),
             (5, "the HDF5 filter nbit (5)"),

@@ -1,6 +1,6 @@
-//! Object headers: the messages that say what an object is, each kept as it stands in the file, so
-//! that one that is damaged fails only what it is needed for. Messages that objects share lie
-//! elsewhere, and are looked up where they are wanted.
+//! Object headers: the messages that describe an object. Each is kept as it stands in the file, so
+//! that a damaged message fails only the reads that need it. Messages that objects share lie
+//! elsewhere, and are looked up when they are needed.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -27,12 +27,12 @@ pub(super) struct Header {
 #[derive(Debug)]
 pub(super) struct Message {
     pub(super) kind: u16,
-    /// Whether it says where the message is, instead of being it.
+    /// Whether it holds a reference to the message instead of the message itself.
     is_shared: bool,
     bytes: Vec<u8>,
 }
 
-/// What an object is.
+/// The kind of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ObjectKind {
     Group,
@@ -78,7 +78,7 @@ pub(super) struct Headers {
 }
 
 impl Hdf5Store {
-    /// The header at an address. It is read once.
+    /// Returns the header at an address. Reads it once.
     pub(super) fn header(&self, address: u64) -> Result<Arc<Header>, Hdf5Error> {
         let lock = || self.headers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(header) = lock().by_address.get(&address) {
@@ -97,13 +97,13 @@ impl Hdf5Store {
     fn read_header(&self, address: u64) -> Result<Header, Hdf5Error> {
         let storage = self.file.storage();
         let head = storage.read_range(address, 16)?;
-        // The first piece: where it begins and ends, without a checksum behind it.
+        // The first piece: its start and length, without the checksum after it.
         let (is_new, ordered, start, len) = if head.starts_with(b"OHDR") {
             let (version, flags) = (head[4], head[5]);
             if version != 2 {
                 return Err(Hdf5Error::UnsupportedObjectHeaderVersion(version));
             }
-            // Times, and limits of attributes, where they are.
+            // Times, and limits of attributes, if present.
             let start = 6 + 16 * (flags >> 5 & 1) as usize + 4 * (flags >> 4 & 1) as usize;
             let width = 1 << (flags & 3);
             let head = storage.read_range(address, start + width)?;
@@ -166,7 +166,7 @@ impl Hdf5Store {
         Ok(header)
     }
 
-    /// What a message says, wherever it stands.
+    /// Returns the contents of a message, wherever they are stored.
     pub(super) fn contents<'a>(&self, message: &'a Message) -> Result<Cow<'a, [u8]>, Hdf5Error> {
         match message.is_shared {
             false => Ok(Cow::Borrowed(&message.bytes)),
@@ -174,7 +174,7 @@ impl Hdf5Store {
         }
     }
 
-    /// A message, parsed.
+    /// Returns a parsed message.
     pub(super) fn parsed(&self, message: &Message) -> Result<HdfMessage, Hdf5Error> {
         let (_, offset_size, length_size) = self.structure();
         let bytes = self.contents(message)?;
@@ -182,8 +182,8 @@ impl Hdf5Store {
         messages::parse_message(message.kind, len, &mut cursor, offset_size, length_size)
     }
 
-    /// The message of a kind that `reference` leads to: in the header of another object, or in the
-    /// file's heap of such messages.
+    /// Returns the message of a kind that `reference` leads to: in the header of another object, or
+    /// in the file's heap of shared messages.
     pub(super) fn shared(&self, kind: u16, reference: &[u8]) -> Result<Vec<u8>, Hdf5Error> {
         let (_, offset_size, length_size) = self.structure();
         let (mut cursor, len) = (Cursor::new(reference), reference.len());
@@ -199,7 +199,7 @@ impl Hdf5Store {
         }
     }
 
-    /// A message in the file's heap of shared ones, by its place there.
+    /// Returns a message in the file's heap of shared messages, by its heap id.
     pub(super) fn shared_object(&self, kind: u16, heap_id: &[u8]) -> Result<Vec<u8>, Hdf5Error> {
         let (storage, offset_size, length_size) = self.structure();
         let heap = self.shared_heap(kind)?;
@@ -207,8 +207,8 @@ impl Hdf5Store {
         heap.get_object_storage(heap_id, storage, offset_size, length_size)
     }
 
-    /// The heap of shared messages of a kind. A heap identifies its messages by itself: the lists
-    /// and trees beside it only serve to find equal ones.
+    /// Returns the heap of shared messages of a kind. The heap alone identifies its messages: the
+    /// lists and trees beside it only serve to find equal ones.
     fn shared_heap(&self, kind: u16) -> Result<u64, Hdf5Error> {
         let (storage, offset_size, _) = self.structure();
         let extension = self.file.superblock().extension_address;
@@ -217,13 +217,13 @@ impl Hdf5Store {
         let header = self.header(extension.ok_or_else(absent)?)?;
         let is_table = |message: &&Message| message.kind == messages::MSG_SHARED_TABLE;
         let message = header.messages.iter().find(is_table).ok_or_else(absent)?;
-        // A version, where the table is, and how many indexes it has.
+        // A version, the address of the table, and its number of indexes.
         let mut cursor = Cursor::new(&message.bytes);
         cursor.skip(1)?;
         let table = cursor.read_offset(offset_size)?;
         let n_indexes = usize::from(cursor.read_u8()?);
-        // Of each index: version, kind of list, kinds of messages, smallest message, two limits,
-        // number of messages, then where the list and the heap are.
+        // Per index: version, kind of list, kinds of messages, smallest message, two limits, number
+        // of messages, then the addresses of the list and the heap.
         let entry_len = 14 + 2 * usize::from(offset_size);
         let len = 4 + n_indexes * entry_len;
         let bytes = storage.read_range(table, len + 4)?;
@@ -255,7 +255,7 @@ impl Hdf5Store {
     }
 }
 
-/// The messages of a piece of a header.
+/// Reads the messages of one piece of a header.
 fn read_messages(
     bytes: &[u8],
     is_new: bool,

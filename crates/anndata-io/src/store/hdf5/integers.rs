@@ -1,9 +1,9 @@
-//! Integers as HDF5 stores them, in types, enumerations and attributes.
+//! Integers in HDF5 datatypes, enumerations and attributes.
 
 use crate::array::convert::whole;
 use crate::dtype::DType;
 
-/// Floats as the integers that they are; `Err` describes them when one is none.
+/// Converts floats that are whole numbers to integers; `Err` describes the first that is not whole.
 pub(in crate::store) fn whole_numbers(values: &[f64]) -> Result<Vec<i64>, String> {
     let whole = values.iter().map(|&value| whole(value));
     whole
@@ -11,7 +11,7 @@ pub(in crate::store) fn whole_numbers(values: &[f64]) -> Result<Vec<i64>, String
         .ok_or_else(|| format!("{values:?}"))
 }
 
-/// The type of integers of so many bytes.
+/// Returns the type of integers of this many bytes.
 pub(in crate::store) fn integer_type(size: usize, signed: bool) -> Option<DType> {
     Some(match (size, signed) {
         (1, true) => DType::I8,
@@ -26,15 +26,16 @@ pub(in crate::store) fn integer_type(size: usize, signed: bool) -> Option<DType>
     })
 }
 
-/// An enumeration of truth values: h5py's booleans are FALSE and TRUE, R's logicals have NA, too.
+/// An enumeration of truth values: h5py's booleans have FALSE and TRUE, R's logicals also have NA.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::store) struct Truth {
-    /// What NA is, when there is one: its bits.
+    /// The bits of NA, if it exists.
     pub(in crate::store) missing: Option<u64>,
 }
 
 impl Truth {
-    /// Of an enumeration's names and little-endian values; `None` when it is another one.
+    /// Recognises an enumeration by its names and little-endian values; `None` if it is of another
+    /// kind.
     pub(in crate::store) fn of<'a>(
         members: impl Iterator<Item = (&'a [u8], Vec<u8>)>,
     ) -> Option<Truth> {
@@ -55,7 +56,7 @@ impl Truth {
     }
 }
 
-/// The integers of an attribute; those past 64 bits signed wrap.
+/// Returns the integers of an attribute; those beyond signed 64 bits wrap.
 pub(in crate::store) fn integers(
     bytes: &[u8],
     size: usize,

@@ -1,20 +1,20 @@
-//! Links: the names of a group, and where each leads.
+//! Links: the names in a group, and their targets.
 
 use hdf5_reader::error::Error as Hdf5Error;
 use hdf5_reader::io::Cursor;
 
 use super::errors::invalid;
 
-/// Where a name leads.
+/// The target of a name.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Target {
-    /// To the object at an address.
+    /// The object at an address.
     Object(u64),
-    /// To a path.
+    /// A path.
     Path(String),
-    /// By a link of this type, which is not followed.
+    /// A link of this type, which is not followed.
     Unsupported(u8),
-    /// Nowhere: what is wrong with it.
+    /// Nowhere: the fault of the link.
     Damaged(&'static str),
 }
 
@@ -26,7 +26,7 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Reads a link message, as far as its name at least; addresses take `offset_size` bytes.
+    /// Reads a link message, at least up to its name; addresses take `offset_size` bytes.
     pub(super) fn parse(bytes: &[u8], offset_size: u8) -> Result<Link, Hdf5Error> {
         let mut cursor = Cursor::new(bytes);
         if cursor.read_u8()? != 1 {
@@ -36,7 +36,7 @@ impl Link {
         let kind = if flags & 8 != 0 { cursor.read_u8()? } else { 0 };
         let order = (flags & 4 != 0).then(|| cursor.read_u64_le()).transpose()?;
         if flags & 16 != 0 {
-            cursor.skip(1)?; // what the name is encoded in; all is read as UTF-8
+            cursor.skip(1)?; // the character encoding of the name; all are read as UTF-8
         }
         let len = cursor.read_uvar(1 << (flags & 3))?;
         let len = usize::try_from(len).map_err(|_| invalid("a link with a name too long"))?;
@@ -60,11 +60,11 @@ impl Link {
 }
 
 impl Target {
-    /// A link to a path.
+    /// Returns the target of a link to a path.
     pub(super) fn of_path(path: &[u8]) -> Target {
-        // A path in a header ends where it says, and may hold a zero byte.
+        // The message states the length of a path, so the path may contain a zero byte.
         match std::str::from_utf8(path) {
-            // To the C library it leads to the group itself.
+            // The C library follows it to the group itself.
             Ok("") => Target::Damaged("a link to an empty path"),
             Ok(path) if !path.contains('\0') => Target::Path(path.to_owned()),
             _ => Target::Damaged("a link to a path that is not UTF-8"),
@@ -76,14 +76,14 @@ impl Target {
 mod tests {
     use super::*;
 
-    /// A link named `a`, with what follows the name.
+    /// A link named `a`, with the given bytes after the name.
     fn link(flags: u8, before: &[u8], after: &[u8]) -> Result<Link, Hdf5Error> {
         let bytes = [&[1, flags], before, &[1, b'a'], after].concat();
         Link::parse(&bytes, 8)
     }
 
     #[test]
-    fn link_parse_reads_what_its_flags_say() {
+    fn link_parse_follows_its_flags() {
         let hard = link(0, &[], &7u64.to_le_bytes()).expect("whole");
         assert_eq!((hard.name.as_slice(), hard.order), (&b"a"[..], None));
         assert_eq!(hard.target, Target::Object(7));
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn target_of_path_is_a_path_that_can_be_followed() {
+    fn target_of_path_accepts_only_paths_that_can_be_followed() {
         assert_eq!(
             Target::of_path(b"/obs/a"),
             Target::Path("/obs/a".to_owned())

@@ -1,4 +1,4 @@
-//! Groups: the names in them and where each leads, whatever is wrong with what they name.
+//! Groups: their names and the targets of these, even if the named objects are damaged.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
@@ -21,17 +21,17 @@ use super::links::{Link, Target};
 /// The members of a group.
 #[derive(Debug, Default)]
 pub(super) struct Members {
-    /// In the order of their creation where that is known.
+    /// In the order of creation, if it is known.
     pub(super) names: Vec<String>,
     pub(super) targets: HashMap<String, Target>,
-    /// Members whose names cannot be asked for: the name, escaped, and what is wrong with it.
+    /// Members whose names cannot be asked for: the escaped name, and the fault.
     pub(super) unreadable: Vec<(String, &'static str)>,
-    /// Whether there are members whose names are not known at all: any name may be theirs.
+    /// Whether there are members of unknown name: any name may be theirs.
     nameless: bool,
 }
 
 impl Members {
-    /// Where a name leads; `None` when the group does not have it.
+    /// Returns the target of a name; `None` if the group does not have it.
     pub(super) fn target(&self, name: &str) -> Result<Option<&Target>, Hdf5Error> {
         let target = self.targets.get(name);
         if target.is_none() && self.nameless {
@@ -42,7 +42,7 @@ impl Members {
         Ok(target)
     }
 
-    /// The path that a member leads to, if it is a link to one.
+    /// Returns the path to which a member leads, if it is a link to a path.
     pub(super) fn linked_path(&self, name: &str) -> Option<&str> {
         match self.targets.get(name) {
             Some(Target::Path(path)) => Some(path),
@@ -54,13 +54,14 @@ impl Members {
         let escaped = name.escape_ascii().to_string();
         match String::from_utf8(name) {
             Err(_) => self.unreadable.push((escaped, "a name that is not UTF-8")),
-            // The C library would see a part of it.
+            // The C library would see only a part of it.
             Ok(name) if name.contains('\0') => {
                 self.unreadable.push((escaped, "a name with a zero byte"));
             }
             Ok(name) => {
                 if self.targets.insert(name.clone(), target).is_some() {
-                    // Where a name was damaged into another, one would be taken for the other.
+                    // If damage turned one name into another, one member would be mistaken for the
+                    // other.
                     return Err(invalid(format!("the group has the name {name} twice")));
                 }
                 self.names.push(name);
@@ -71,7 +72,8 @@ impl Members {
 }
 
 impl Hdf5Store {
-    /// The members of the group at an address; `None` when it is none. They are read once.
+    /// Returns the members of the group at an address; `None` if it is not a group. Reads them
+    /// once.
     pub(super) fn members(&self, address: u64) -> Result<Option<Arc<Members>>, Hdf5Error> {
         let lock = || self.members.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(members) = lock().get(&address) {
@@ -120,7 +122,7 @@ impl Hdf5Store {
         Ok(Some(members))
     }
 
-    /// The members in the table of an old group.
+    /// Returns the members in the table of an old group.
     fn members_of_table(
         &self,
         table: &SymbolTableMessage,
@@ -176,8 +178,8 @@ impl Hdf5Store {
         Ok(())
     }
 
-    /// Hands out the links or attributes that a heap holds and a tree lists. Of an attribute that is
-    /// shared, that is its place in the heap of such messages.
+    /// Hands out the links or attributes that a heap holds and a tree lists. For a shared
+    /// attribute, this is its id in the heap of shared messages.
     pub(super) fn objects_of_heap(
         &self,
         heap: u64,
@@ -216,10 +218,10 @@ impl Hdf5Store {
     }
 }
 
-/// What an entry of an old group holds when it leads to a path.
+/// The kind of an old group's entry that leads to a path.
 const PATH: u32 = 2;
 
-/// A text in the heap of an old group's names.
+/// Returns a text in the heap of an old group's names.
 fn text_at(segment: &[u8], offset: u64) -> Option<&[u8]> {
     let start = usize::try_from(offset).ok()?;
     let rest = segment.get(start..)?;

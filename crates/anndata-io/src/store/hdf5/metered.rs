@@ -1,10 +1,9 @@
-//! A bound on what `hdf5-reader` reads in one call, and so on the memory and the time that it
-//! takes.
+//! Limits the bytes that `hdf5-reader` reads in one call, and so its memory and time.
 //!
 //! It checks every length against the file, and refuses trees that lead back into themselves. But
 //! many references may lead to one block: index blocks to one data block, nodes to one table of
-//! names, names to one long text. What is kept of such a file grows with the square of its length.
-//! No file written in good faith makes a reader pass over all of it several times.
+//! names, names to one long text. The memory for such a file grows with the square of its length.
+//! No honest file makes a reader pass over all of it several times.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,21 +16,21 @@ use crate::limits::{
     FREE_CHUNK_INDEX_BYTES, FREE_STRUCTURE_BYTES, STRUCTURE_CACHE, STRUCTURE_READ_COST,
 };
 
-/// A file that keeps count.
+/// A file that counts the bytes read from it.
 pub(super) struct Metered {
     storage: BlockCacheStorage,
     meter: Mutex<Meter>,
 }
 
-/// What is left for this call.
+/// The rest of the limits of this call.
 #[derive(Default)]
 struct Meter {
     left: u64,
-    /// Bytes of the names of the group that is being read, once its heap was seen.
+    /// Bytes of the names of the current group, after its heap was seen.
     segment: Option<u64>,
     /// The longest name in them.
     longest: u64,
-    /// Members whose names are still to be found there.
+    /// Members whose names are still to be found in them.
     waiting: u64,
 }
 
@@ -55,7 +54,7 @@ impl Metered {
         );
     }
 
-    /// Begins to read the index of an array's chunks.
+    /// Begins a read of the chunk index of an array.
     pub(super) fn begin_index(&self) {
         self.allow(
             self.len()
@@ -74,18 +73,18 @@ impl Metered {
 }
 
 impl Meter {
-    /// What these bytes cost: their length, and the names that they ask for.
+    /// Returns the cost of these bytes: their length, and the names that they refer to.
     fn cost(&mut self, bytes: &[u8]) -> u64 {
         let mut cost = bytes.len() as u64 + STRUCTURE_READ_COST;
         match bytes {
-            // The heap of an old group's names; how wide its numbers are shows in its length.
+            // The heap of an old group's names; its length reveals the width of its numbers.
             [b'H', b'E', b'A', b'P', _, _, _, _, size @ ..] => {
                 let width = if bytes.len() < 28 { 4 } else { 8 };
                 let size = size.iter().take(width).rev();
                 let size = size.fold(0, |n, &byte| n << 8 | u64::from(byte));
                 (self.segment, self.longest, self.waiting) = (Some(size), 0, 0);
             }
-            // A node of its members; without them, when only its head is read.
+            // A node of its members, unless only its head is read.
             [b'S', b'N', b'O', b'D', _, _, low, high, _, ..] if bytes.len() > 24 => {
                 let members = u64::from(u16::from_le_bytes([*low, *high]));
                 if self.segment.is_some() {

@@ -1,14 +1,14 @@
-//! HDF5 files. The structure is read by code of ours over the parsers of the `hdf5-reader` crate; the
-//! bytes of arrays are located here once and read by [`Array`].
+//! HDF5 files. This module reads the structure with the parsers of the `hdf5-reader` crate; it
+//! locates the bytes of arrays once, and [`Array`] reads them.
 //!
 //! ```text
 //! path ─▶ groups, links ─▶ headers ─▶ messages ─┬─ attributes
 //!                                               └─ dataset: datatype, elements, chunk_table,
-//! metered: bounds what one call reads                       filters ─▶ Array
+//! metered: limits what one call reads                       filters ─▶ Array
 //! ```
 //!
-//! An [`Hdf5Store`] holds locks, so none outlives the opening of a file: what remains are chunk
-//! tables.
+//! An [`Hdf5Store`] holds locks, so it does not outlive the opening of a file: only chunk tables
+//! remain.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -78,7 +78,8 @@ impl Hdf5Store {
         end::check(path, &source, file.superblock())?;
         let length_size = file.superblock().length_size;
         if length_size != 8 {
-            // Variable-length attributes are found wrongly in them, and nobody writes them.
+            // `hdf5-reader` misplaces variable-length attributes in such files, and nobody writes
+            // them.
             let what = format!("an HDF5 file of {length_size}-byte lengths");
             return Err(Error::unsupported(path, "", what, LIBRARY_OR_REWRITE));
         }
@@ -93,7 +94,8 @@ impl Hdf5Store {
         })
     }
 
-    /// What structures are parsed from: the storage, and bytes of its offsets and lengths.
+    /// Returns the arguments for parsing structures: the storage, and the byte widths of its
+    /// offsets and lengths.
     fn structure(&self) -> (&dyn Storage, u8, u8) {
         let superblock = self.file.superblock();
         let (offset_size, length_size) = (superblock.offset_size, superblock.length_size);
@@ -105,7 +107,8 @@ impl Hdf5Store {
         Error::new(&self.path, element, kind)
     }
 
-    /// The dataset of an array; of a field of a table, that of the table, and the field.
+    /// Returns the dataset of an array; for a field of a table, the dataset of the table, and the
+    /// field.
     fn located(&self, element: &str) -> Result<(Arc<Header>, Option<Field>), Error> {
         let fail = |error| failure(&self.path, element, error);
         match self.address(element).map_err(fail)? {
@@ -123,7 +126,7 @@ impl Hdf5Store {
         }
     }
 
-    /// The table that an element is a field of, and the field.
+    /// Returns the table of which an element is a field, and the field.
     fn field(&self, element: &str) -> Result<(Arc<Header>, Field), Error> {
         let fail = |error| failure(&self.path, element, error);
         let absent = || self.missing(element);
@@ -139,7 +142,7 @@ impl Hdf5Store {
         Ok((header, field.ok_or_else(absent)?))
     }
 
-    /// The type of a dataset.
+    /// Returns the type of a dataset.
     fn datatype(&self, header: &Header) -> Result<Datatype, Hdf5Error> {
         let mut found = header.messages.iter();
         let message = found.find(|message| message.kind == messages::MSG_DATATYPE);
@@ -148,7 +151,7 @@ impl Hdf5Store {
         Datatype::parse(&self.contents(message)?)
     }
 
-    /// What stands at a path, within the bounds of the call that asks.
+    /// Returns the kind of the object at a path, within the limits of the current call.
     fn node_at(&self, element: &str) -> Result<Option<Node>, Error> {
         let fail = |error| failure(&self.path, element, error);
         let Some(address) = self.address(element).map_err(fail)? else {
@@ -164,13 +167,13 @@ impl Hdf5Store {
             ObjectKind::Other => None,
             ObjectKind::Dataset => match self.datatype(&header) {
                 Ok(datatype) if datatype.fields().is_some() => Some(Node::Table),
-                // It is there, whatever is wrong with it.
+                // It exists, even if it is damaged.
                 _ => Some(Node::Array),
             },
         })
     }
 
-    /// The members of a group.
+    /// Returns the members of a group.
     fn group(&self, element: &str) -> Result<Option<Arc<Members>>, Error> {
         let fail = |error| failure(&self.path, element, error);
         match self.address(element).map_err(fail)? {
@@ -196,7 +199,7 @@ impl Backend for Hdf5Store {
             return Ok(Vec::new());
         };
         let links = members.names.iter().filter_map(|name| {
-            // A link that cannot be followed is not one to nothing.
+            // A link that cannot be followed is not a link to nothing.
             let path = members.linked_path(name)?;
             let is_nowhere = matches!(self.node_at(&member(group, name)), Ok(None));
             is_nowhere.then(|| (name.clone(), format!("a link to {path}, where nothing is")))
@@ -215,7 +218,7 @@ impl Backend for Hdf5Store {
             return Ok(names.collect());
         };
         let mut names = members.names.clone();
-        // What is there and cannot be read is there. A name of nothing, or of a type, is not.
+        // Unreadable members exist, so keep them. Drop names that lead nowhere or to a type.
         names.retain(|name| !matches!(self.node_at(&member(group, name)), Ok(None)));
         Ok(names)
     }

@@ -1,4 +1,4 @@
-//! Paths: which object each leads to.
+//! Paths, and the objects to which they lead.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,7 @@ use crate::limits::{MAX_LINK_DEPTH, MAX_LINKS};
 use crate::path::member;
 
 impl Hdf5Store {
-    /// The address of the object at a path; `None` when there is none.
+    /// Returns the address of the object at a path; `None` if there is no object.
     pub(super) fn address(&self, path: &str) -> Result<Option<u64>, Hdf5Error> {
         let root = self.file.superblock().root_object_header_address()?;
         match path {
@@ -64,7 +64,8 @@ impl Hdf5Store {
         Ok(Some(at))
     }
 
-    /// The path of the object at an address: in the group `likely`, or else anywhere.
+    /// Returns the path of the object at an address: searches the group `likely` first, then the
+    /// whole file.
     pub(super) fn path_of(&self, address: u64, likely: &str) -> Result<Option<String>, Hdf5Error> {
         let of = |members: &Members| {
             let leads_there = |name: &&String| matches!(members.targets.get(*name), Some(Target::Object(found)) if *found == address);

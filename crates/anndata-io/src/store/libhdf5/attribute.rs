@@ -11,7 +11,7 @@ use super::ffi;
 use crate::array::float::FloatLayout;
 use crate::error::Error;
 
-/// What the library returns of an attribute.
+/// The value of an attribute, from the library.
 enum Value {
     /// No elements.
     Empty,
@@ -20,19 +20,19 @@ enum Value {
     /// Elements of fixed length.
     Fixed(Type, Vec<u8>),
     Texts(Vec<Vec<u8>>),
-    /// Anything else, described.
+    /// Any other value, described in words.
     Other(String),
 }
 
-/// Reads an attribute, and whether it is one element without a shape. No more elements are read than fit in `most`
-/// bytes. `None` when the object has no such attribute.
+/// Reads an attribute, and whether it is one element without a shape. Reads no more elements than
+/// fit in `most` bytes. `None` if the object has no such attribute.
 fn read(object: &Location, name: &str, most: u64) -> Result<Option<(Value, bool)>> {
     if !ffi::has_attribute(object, name)? {
         return Ok(None);
     }
     let attribute = object.attr(name)?;
     let extents = attribute.space()?.extents()?;
-    // An empty list is stored as one of numbers.
+    // An empty list is stored as a list of numbers.
     if extents.is_null() || extents.dims().contains(&0) {
         return Ok(Some((Value::Empty, false)));
     }
@@ -116,7 +116,7 @@ impl LibHdf5Store {
     }
 }
 
-/// The numbers of an attribute, when they are whole.
+/// Returns the numbers of an attribute, if they are whole.
 fn numbers(described: &Type, bytes: &[u8]) -> Attribute {
     match described {
         Type::Integer { size, signed } | Type::Enum { size, signed, .. } => {

@@ -1,4 +1,4 @@
-//! Blocks of a dataset, filled with elements by the library.
+//! Blocks of a dataset, which the library fills with elements.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -12,10 +12,11 @@ use crate::array::chunks::BlockReader;
 use crate::error::Error;
 use crate::io::file::FileSource;
 
-/// Bytes of the blocks in which a dataset without chunks is read.
+/// Bytes per block, when a dataset without chunks is read.
 const BLOCK_BYTES: u64 = 1 << 20;
 
-/// Blocks of whole rows of about [`BLOCK_BYTES`], or of parts of a row where one is longer.
+/// Returns a block shape of whole rows of about [`BLOCK_BYTES`], or of a part of a row if a row is
+/// longer.
 pub(super) fn block_shape(shape: &[u64], item: u64) -> Vec<u64> {
     let mut room = (BLOCK_BYTES / item.max(1)).max(1);
     let mut block = vec![1; shape.len()];
@@ -29,31 +30,32 @@ pub(super) fn block_shape(shape: &[u64], item: u64) -> Vec<u64> {
     block
 }
 
-/// An open dataset: the chunks that it has, or blocks of a shape of ours.
+/// An open dataset: its own chunks, or blocks of a chosen shape.
 #[derive(Debug)]
 pub(super) struct Blocks {
     /// File and element, for errors.
     pub(super) place: (PathBuf, String),
-    /// Axes of the dataset: a field of its records may have more.
+    /// The number of axes of the dataset: a field of its records may have more.
     pub(super) rank: usize,
-    /// The file that the dataset lies in.
+    /// The file that contains the dataset.
     pub(super) source: FileSource,
     pub(super) dataset: Held<Dataset>,
     pub(super) memory_type: Held<Datatype>,
     pub(super) layout: Layout,
-    /// Bytes stored of each chunk that was written, by its first element.
+    /// Stored bytes of each written chunk, by the position of its first element.
     pub(super) chunk_sizes: HashMap<Vec<u64>, u64>,
     /// Bytes of one block.
     pub(super) block: u64,
-    /// Bytes that all elements take where they are stored, at the most.
+    /// The most bytes that all elements take in the file.
     pub(super) stored: u64,
-    /// How many bytes one stored byte may become.
+    /// The most bytes that one stored byte may become.
     pub(super) ratio: u64,
 }
 
 impl Blocks {
-    /// Runs calls on the dataset, once its file is known to be the one that was opened. `count` elements along each
-    /// axis from `start` on become the first corner of a block of shape `within`.
+    /// Runs calls on the dataset, after its file was found to be the one that was opened. `count`
+    /// elements along each axis from `start` on become the first corner of a block of shape
+    /// `within`.
     fn call(
         &self,
         [start, count, within]: [&[u64]; 3],
@@ -68,7 +70,7 @@ impl Blocks {
     }
 }
 
-/// The selection in memory and in the file.
+/// Returns the selections in memory and in the file.
 fn spaces(dataset: &Dataset, start: &[u64], count: &[u64], within: &[u64]) -> Result<ffi::Spaces> {
     let file = dataset.space()?;
     let rank = within.len();
@@ -87,7 +89,7 @@ fn spaces(dataset: &Dataset, start: &[u64], count: &[u64], within: &[u64]) -> Re
     })
 }
 
-/// The block of shape `count` at `start`.
+/// Selects the block of shape `count` at `start`.
 fn slab(start: &[u64], count: &[u64]) -> Hyperslab {
     let axes = start.iter().zip(count);
     let axes: Vec<SliceOrIndex> = axes
@@ -113,13 +115,13 @@ impl BlockReader for Blocks {
     fn stored_bytes_at(&self, start: &[u64]) -> std::result::Result<Option<u64>, Error> {
         match self.layout {
             Layout::Chunked => {
-                // The library lists some chunks of arrays that grow along a later axis where they are
-                // not: a chunk that is not listed may be any.
+                // For arrays that grow along a later axis, the library lists some chunks in the
+                // wrong place: a chunk that is not listed may still exist.
                 let size = self.chunk_sizes.get(&start[..self.rank]).copied();
                 let size = size.or((!self.chunk_sizes.is_empty()).then_some(self.stored));
                 Ok(size.map(|size| size.min(self.source.len())))
             }
-            // Never more than a block: nothing is made of nothing.
+            // At most a block: a virtual dataset cannot create elements out of nothing.
             Layout::Virtual => Ok(Some(self.block)),
             Layout::Compact | Layout::Contiguous if self.stored == 0 => Ok(None),
             Layout::Compact | Layout::Contiguous => Ok(Some(self.block)),

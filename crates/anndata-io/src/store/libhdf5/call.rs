@@ -1,19 +1,19 @@
-//! Who may call the C library, and how its errors are told.
+//! Access to the C library: who may call it, and its errors.
 //!
-//! Every call holds the library's global lock. The library does not survive a fork: another thread may have held
-//! that lock, or have half changed the data behind it. So a process that did not start the library gets an error
-//! instead of a call.
+//! Every call holds the library's global lock. The library does not survive a fork: another thread
+//! may have held that lock, or have half changed the data behind it. So a process that did not
+//! start the library gets an error instead of a call.
 
 use std::fmt::{self, Debug};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Why a call returned nothing.
+/// The reason why a call failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(super) enum CallError {
     /// The process was forked from the one that started the library.
     #[error("the HDF5 C library does not survive a fork")]
     Forked,
-    /// What the library says, outermost call first.
+    /// The library's error texts, outermost call first.
     #[error("{0}")]
     Library(String),
 }
@@ -21,7 +21,7 @@ pub(super) enum CallError {
 pub(super) type Result<T> = std::result::Result<T, CallError>;
 
 impl CallError {
-    /// An error with what each of the nested calls says.
+    /// Makes an error from the texts of the nested calls.
     pub(super) fn of_calls(mut lines: Vec<String>) -> CallError {
         lines.dedup();
         if lines.is_empty() {
@@ -64,7 +64,7 @@ fn is_own_process() -> bool {
     }
 }
 
-/// A handle that outlives a call. In a forked child it can be neither used nor closed.
+/// A handle that outlives a call. A forked child can neither use nor close it.
 pub(super) struct Held<T>(Option<T>);
 
 impl<T> Held<T> {
@@ -82,14 +82,14 @@ impl<T> Held<T> {
 impl<T> Drop for Held<T> {
     fn drop(&mut self) {
         if !is_own_process() {
-            // To close it would take the lock. Only the memory of the copy is lost.
+            // Closing it would take the lock. Only the memory of the copy is lost.
             std::mem::forget(self.0.take());
         }
     }
 }
 
 impl<T> Debug for Held<T> {
-    // The crate's own form asks the library.
+    // The crate's own implementation calls the library.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(std::any::type_name::<T>())
     }

@@ -19,12 +19,12 @@ use crate::array::{Array, ArrayParts, ItemType};
 use crate::dtype::DType;
 use crate::error::Error;
 
-/// What the elements of a dataset are, or those of a field of it.
+/// The elements of a dataset, or those of one of its fields.
 struct Elements {
     described: Type,
     /// The shape of a field that is an array itself.
     shape: Vec<u64>,
-    /// The type to read them as; `None` where there is no such type.
+    /// The type to read them as; `None` if there is no such type.
     memory_type: Option<Held<Datatype>>,
 }
 
@@ -134,7 +134,7 @@ impl LibHdf5Store {
         }))
     }
 
-    /// What elements are read as.
+    /// Returns the type as which elements are read.
     fn item_type(&self, element: &str, described: &Type) -> std::result::Result<ItemType, Error> {
         let integer = |size: usize, signed| {
             let dtype = integer_type(size, signed).map(ItemType::Number);

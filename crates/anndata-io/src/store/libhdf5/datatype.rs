@@ -1,4 +1,4 @@
-//! What a datatype is, and the type that its elements are read as.
+//! A datatype, and the type as which its elements are read.
 
 use hdf5::Datatype;
 use hdf5::datatype::ByteOrder;
@@ -19,11 +19,11 @@ pub(super) enum Type {
         size: usize,
         signed: bool,
     },
-    /// Bits, which are unsigned integers.
+    /// Bit fields, which are unsigned integers.
     Bits {
         size: usize,
     },
-    /// `None`: laid out in a way that is not read.
+    /// `None`: a layout that is not supported.
     Float(Option<FloatLayout>),
     /// An enumeration over integers: names and the little-endian bytes of their values.
     Enum {
@@ -38,9 +38,9 @@ pub(super) enum Type {
     VariableText,
     /// Records, by the names of their fields.
     Record(Vec<Vec<u8>>),
-    /// An array of a shape in each element.
+    /// An array of this shape in each element.
     Array(Vec<u64>),
-    /// Anything else, described.
+    /// Any other type, described in words.
     Other(&'static str),
 }
 
@@ -78,11 +78,11 @@ impl Type {
         })
     }
 
-    /// The type to read elements as: little-endian, whatever the file has; `None` where there is no such type.
-    /// `stored` is the type that this describes.
+    /// Returns the type to read elements as: little-endian, whatever the file's byte order; `None`
+    /// if there is no such type. `stored` is the type that this describes.
     pub(super) fn memory_type(&self, stored: &Datatype) -> Result<Option<Datatype>> {
         let standard = match self {
-            // The values of an enumeration are read as the integers that they are.
+            // The values of an enumeration are read as integers.
             Type::Integer { size, signed } | Type::Enum { size, signed, .. } => {
                 let Some(size) = IntSize::from_int(*size) else {
                     return Ok(None);
@@ -98,7 +98,7 @@ impl Type {
                 DType::F32 => TypeDescriptor::Float(FloatSize::U4),
                 _ => TypeDescriptor::Float(FloatSize::U8),
             },
-            // Neither a byte nor a text has an order.
+            // Bytes and texts have no byte order.
             Type::FixedText { .. } | Type::Bits { size: 1 } => return Ok(Some(stored.clone())),
             Type::Bits { .. } => return ffi::little_endian(stored).map(Some),
             Type::VariableText => stored.to_descriptor()?,
@@ -109,7 +109,7 @@ impl Type {
         Ok(Some(Datatype::from_descriptor(&standard)?))
     }
 
-    /// The fields of a table; `None` for anything else, complex numbers among it.
+    /// Returns the fields of a table; `None` for any other type, including complex numbers.
     pub(super) fn table_fields(&self) -> Option<&[Vec<u8>]> {
         match self {
             Type::Record(fields) if !fields.is_empty() && fields[..] != [b"r", b"i"] => {
@@ -119,7 +119,7 @@ impl Type {
         }
     }
 
-    /// What truth values an enumeration has; `None` for anything else.
+    /// Returns the truth values of an enumeration; `None` for any other type.
     pub(super) fn truth(&self) -> Option<Truth> {
         let Type::Enum { members, .. } = self else {
             return None;
@@ -129,7 +129,7 @@ impl Type {
     }
 }
 
-/// Names and values of an enumeration over integers in an order of bytes.
+/// Returns the names and values of an enumeration over integers in the given byte order.
 fn members(datatype: &Datatype, order: ByteOrder) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
     let names = ffi::member_names(datatype)?.into_iter().enumerate();
     names

@@ -1,9 +1,10 @@
-//! HDF5 files through the C library, for what `hdf5` refuses: virtual datasets, external links, raw data in files of
-//! their own, and the filters nbit and scaleoffset.
+//! HDF5 files through the C library, for features that `hdf5` refuses: virtual datasets, external
+//! links, raw data in separate files, and the filters nbit and scaleoffset.
 //!
-//! Only the bytes come from the library: its arrays have the same grid, cache and errors as all others. Its global
-//! lock lets one thread read at a time, each array holds its dataset (and with it a file descriptor) open as long as
-//! it lives, and none of it survives a fork: a forked child gets an error.
+//! The library supplies only the bytes: its arrays have the same grid, cache and errors as all
+//! others. Its global lock lets one thread read at a time. Each array holds its dataset (and with
+//! it a file descriptor) open as long as the array lives. None of this survives a fork: a forked
+//! child gets an error.
 //!
 //! ```text
 //! path ─▶ object.rs ─▶ dataset.rs ─▶ storage.rs ─▶ blocks.rs ─▶ elements
@@ -60,7 +61,7 @@ impl LibHdf5Store {
         move |error| failure(&self.path, element, error)
     }
 
-    /// What stands at a path; `None` when nothing does.
+    /// Returns the object at a path; `None` if there is none.
     fn object(&self, element: &str) -> Result<Option<Object>, Error> {
         Object::open(&self.root, element).map_err(self.fail(element))
     }
@@ -92,7 +93,7 @@ fn failure(path: &Path, element: &str, error: CallError) -> Error {
 }
 
 impl Backend for LibHdf5Store {
-    /// Its links are looked through by our own reader alone.
+    /// Only this crate's own reader examines links.
     fn dangling(&self, _: &str) -> Result<Vec<(String, String)>, Error> {
         Ok(Vec::new())
     }

@@ -1,4 +1,4 @@
-//! What stands at a path: an object of the file, or a field of a table.
+//! The object at a path: an object of the file, or a field of a table.
 
 use hdf5::{CommittedDatatype, Dataset, Group, Location, LocationType};
 
@@ -17,8 +17,8 @@ pub(super) enum Object {
 }
 
 impl Object {
-    /// Opens what stands at a path below `root`, through links of every kind; `None` when nothing does, also where a
-    /// link leads nowhere. An empty path is `root` itself.
+    /// Opens the object at a path below `root`, through links of every kind; `None` if there is
+    /// none, even if a link leads nowhere. An empty path is `root` itself.
     pub(super) fn open(root: &Held<Group>, path: &str) -> Result<Option<Object>> {
         root.with(|root| {
             if path.is_empty() {
@@ -39,7 +39,7 @@ impl Object {
         })
     }
 
-    /// Calls the library with an object; `None` when this is a field, which is no object.
+    /// Calls the library with an object; `None` if this is a field, which is not an object.
     pub(super) fn with<R>(&self, calls: impl FnOnce(&Location) -> Result<R>) -> Result<Option<R>> {
         match self {
             Object::Group(group) => group.with(|group| calls(group)),
@@ -51,9 +51,10 @@ impl Object {
     }
 }
 
-/// What a path leads to through links.
+/// Follows a path through links.
 fn at(root: &Group, path: &str) -> Result<Option<Object>> {
-    // An error: there is no such link, or it leads nowhere, or through what is no group.
+    // An error: the link does not exist, leads nowhere, or passes through an object that is not a
+    // group.
     let Ok(kind) = root.loc_type_by_name(path) else {
         return Ok(None);
     };
@@ -67,13 +68,13 @@ fn at(root: &Group, path: &str) -> Result<Option<Object>> {
     })
 }
 
-/// The names of the fields of a table; `None` for any other dataset.
+/// Returns the names of the fields of a table; `None` for any other dataset.
 pub(super) fn fields(dataset: &Dataset) -> Result<Option<Vec<Vec<u8>>>> {
     let described = Type::of(&dataset.dtype()?)?;
     Ok(described.table_fields().map(<[_]>::to_vec))
 }
 
-/// The names of the members of a group that are groups or datasets.
+/// Returns the names of the members of a group that are groups or datasets.
 pub(super) fn members(group: &Group) -> Result<Vec<String>> {
     let mut names = texts(ffi::link_names(group)?);
     names.retain(|name| {
@@ -83,7 +84,7 @@ pub(super) fn members(group: &Group) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// The names that are text.
+/// Keeps the names that are text.
 pub(super) fn texts(names: Vec<Vec<u8>>) -> Vec<String> {
     let names = names.into_iter();
     names

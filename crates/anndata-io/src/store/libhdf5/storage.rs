@@ -1,4 +1,4 @@
-//! How a dataset is stored, and how much its blocks may hold in good faith.
+//! The storage of a dataset, and the most that its blocks may hold in good faith.
 
 use std::collections::HashMap;
 use std::ffi::{OsString, c_int};
@@ -17,12 +17,12 @@ use super::{LibHdf5Store, ffi};
 use crate::error::Error;
 use crate::io::file::FileSource;
 
-/// More than any filter expands: all of a chunk of equal values can vanish in scaleoffset.
+/// Above the ratio of any filter: scaleoffset can remove all bytes of a chunk of equal values.
 const BEST_RATIO: u64 = 1 << 20;
-/// More than gzip expands.
+/// Above the ratio of gzip.
 const BEST_RATIO_OF_GZIP: u64 = 1032;
 
-/// How a dataset is stored.
+/// The storage of a dataset.
 #[derive(Debug)]
 pub(super) struct Storage {
     layout: Layout,
@@ -30,9 +30,9 @@ pub(super) struct Storage {
     pub(super) chunk: Option<Vec<u64>>,
     /// The numbers of its filters, and whether this build of the library has each.
     filters: Vec<(c_int, bool)>,
-    /// Names of files with its raw data; empty when it has its own.
+    /// Names of files with its raw data; empty if it has its own.
     external: Vec<Vec<u8>>,
-    /// Names of files that it is put together from.
+    /// Names of the files that make up a virtual dataset.
     virtual_files: Vec<Vec<u8>>,
 }
 
@@ -57,8 +57,8 @@ impl Storage {
 }
 
 impl LibHdf5Store {
-    /// A reader of the blocks of the dataset at `path`, of `block` bytes each. Errors name `element`: the dataset, or
-    /// a field of it.
+    /// Makes a reader of the blocks of the dataset at `path`, of `block` bytes each. Errors name
+    /// `element`: the dataset, or a field of it.
     pub(super) fn blocks(
         &self,
         (element, path): (&str, &str),
@@ -68,8 +68,8 @@ impl LibHdf5Store {
         block: u64,
     ) -> std::result::Result<Blocks, Error> {
         let fail = self.fail(element);
-        // Names of raw files are relative to the HDF5 file when there is such a file beside it. Otherwise, as by the
-        // library's default, they are relative to the working directory.
+        // Names of raw files are relative to the HDF5 file if the named file exists beside it.
+        // Otherwise, as by the library's default, they are relative to the working directory.
         let beside = |name: &Vec<u8>| {
             let name = String::from_utf8_lossy(name);
             let folder = self.path.parent();
@@ -81,7 +81,8 @@ impl LibHdf5Store {
         }
         let is_text = memory_type.with(ffi::is_variable_text).map_err(fail)?;
         if !is_text {
-            // The library keeps decoded chunks only for texts, which are read in smaller pieces than chunks.
+            // Only texts need the library's cache of decoded chunks: they are read in pieces
+            // smaller than chunks.
             access.chunk_cache(1, 0, 1.0);
         }
         let opened = self.root.with(|root| {
@@ -130,7 +131,8 @@ impl LibHdf5Store {
         })
     }
 
-    /// How many bytes one stored byte may become; an error names a filter that is missing.
+    /// Returns the most bytes that one stored byte may become; an error names a filter that is
+    /// missing.
     fn best_ratio(
         &self,
         element: &str,
@@ -152,7 +154,7 @@ impl LibHdf5Store {
     }
 }
 
-/// Bytes of the files that a dataset is put together from.
+/// Returns the total bytes of the files that make up a dataset.
 fn bytes_of_files(own: &FileSource, names: &[Vec<u8>]) -> u64 {
     let mut names: Vec<&Vec<u8>> = names.iter().collect();
     names.sort_unstable();
@@ -165,7 +167,7 @@ fn bytes_of_files(own: &FileSource, names: &[Vec<u8>]) -> u64 {
         let name = String::from_utf8_lossy(name);
         match &*name {
             "." => own.len(),
-            // One file a block: as many as there are.
+            // One file per block: count the files that exist.
             name if name.contains("%b") => (0..1 << 16)
                 .map_while(|block| len(&name.replace("%b", &format!("{block}"))))
                 .fold(0, u64::saturating_add),
@@ -175,7 +177,8 @@ fn bytes_of_files(own: &FileSource, names: &[Vec<u8>]) -> u64 {
     lens.fold(0, u64::saturating_add)
 }
 
-/// The file that a name in another one leads to: beside that file, or otherwise as the name says.
+/// Returns the file to which a name in another file leads: beside that file, otherwise the name
+/// itself.
 fn found(own: &FileSource, name: &str) -> PathBuf {
     let beside = own.path().parent().map(|folder| folder.join(name));
     beside

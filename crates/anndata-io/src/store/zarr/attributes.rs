@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::array::convert::whole;
 use crate::store::Attribute;
 
-/// The attribute that a value is.
+/// Converts a JSON value to an attribute.
 pub(super) fn attribute(value: &Value) -> Attribute {
     let texts = |values: &[Value]| -> Option<Vec<String>> {
         values
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attribute_of_every_kind() {
+    fn attribute_of_every_kind_is_parsed() {
         let of = |text: &str| attribute(&serde_json::from_str(text).expect("valid JSON"));
         assert_eq!(of("\"a\""), Attribute::Text("a".into()));
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Codecs by their names: those of a zarr v3 chain, and numcodecs' in both formats.
+//! Codecs by name: those of a zarr v3 chain, and numcodecs' in both formats.
 
 use serde_json::Value;
 
@@ -17,19 +17,19 @@ pub(super) struct Chain<'a> {
     pub(super) codecs: Vec<Codec>,
 }
 
-/// What a chain has come to.
+/// The form of the data at a point in a chain.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Data {
-    /// Elements; of numbers, their type.
+    /// Elements, with their type if they are numbers.
     Array(Option<DType>),
     Bytes,
 }
 
 const PREFIX: &str = "numcodecs.";
-/// Codecs of bytes that mean the same with the prefix and without.
+/// Codecs of bytes that mean the same with and without the prefix.
 const BARE: [&str; 6] = ["blosc", "gzip", "lz4", "shuffle", "zlib", "zstd"];
 
-/// Whether a codec is read, in the right place.
+/// Whether a codec is supported, in its right place.
 fn is_known(id: &str) -> bool {
     let to_bytes = [
         "transpose",
@@ -66,7 +66,7 @@ impl<'a> Chain<'a> {
         }
     }
 
-    /// Adds the next codec of the chain, and returns what it makes of the data.
+    /// Adds the next codec of the chain, and returns the form of its output.
     fn add(
         &mut self,
         codec: Extension<'a>,
@@ -117,7 +117,7 @@ impl<'a> Chain<'a> {
                         self.codecs.extend(step);
                         Ok(Data::Array(Some(dtype)))
                     }
-                    // Others of numcodecs have meanings of their own without its prefix.
+                    // Other codecs of numcodecs mean something else without its prefix.
                     (Data::Bytes, id)
                         if (name != id && !is_of_elements(id)) || BARE.contains(&id) =>
                     {
@@ -144,7 +144,7 @@ impl<'a> Chain<'a> {
             return invalid("order: a permutation of the axes", value);
         }
         let order: Vec<usize> = order.iter().map(|&axis| axis as usize).collect();
-        // Transposes add up: each permutes the axes that the one before left.
+        // Transposes combine: each permutes the axes that the one before left.
         let axes = match self.stored_axes.take() {
             None => order,
             Some(before) => order.iter().map(|&axis| before[axis]).collect(),
@@ -154,21 +154,21 @@ impl<'a> Chain<'a> {
     }
 }
 
-/// A codec of numcodecs, as format 2 has it; `None` for one that leaves nothing to undo.
+/// Parses a codec of numcodecs in the notation of format 2; `None` if there is nothing to undo.
 pub(super) fn numcodec(value: &Value) -> Parsed<Option<Codec>> {
     let get = |key: &str| &value[key];
     match value["id"].as_str() {
         Some(id) if is_of_elements(id) => Ok(of_elements(id, &get, None)?.0),
-        // What numcodecs takes for the size of elements where there is none.
+        // The element size that numcodecs assumes if there is none.
         Some(id) => of_bytes(id, &get, 4).map(Some),
         None => invalid("a codec with an id", value),
     }
 }
 
-/// Values of a configuration by their keys.
+/// Returns a value of a configuration by its key.
 type Get<'g, 'v> = &'g dyn Fn(&str) -> &'v Value;
 
-/// The keys in the configuration of a codec of numcodecs.
+/// Returns the keys in the configuration of a codec of numcodecs.
 fn keys_of(id: &str) -> &'static [&'static str] {
     match id {
         "blosc" => &["typesize", "cname", "clevel", "shuffle", "blocksize"],
@@ -188,7 +188,7 @@ fn keys_of(id: &str) -> &'static [&'static str] {
     }
 }
 
-/// A codec of bytes by the name that numcodecs has for it.
+/// Parses a codec of bytes by its name in numcodecs.
 fn of_bytes(id: &str, get: Get<'_, '_>, element_size: u64) -> Parsed<Codec> {
     let checksum = |sum, at_start: bool| {
         let at_start = match get("location") {
@@ -207,7 +207,7 @@ fn of_bytes(id: &str, get: Get<'_, '_>, element_size: u64) -> Parsed<Codec> {
         "lz4" => Codec::Lz4Numcodecs,
         "bz2" => Codec::Bz2,
         "lzma" => match get("format").as_u64() {
-            // Of itself, or found out: both are xz for what numcodecs writes.
+            // The container is explicit or detected: both are xz for data that numcodecs writes.
             None | Some(0 | 1) => Codec::Xz,
             Some(format) => return unsupported(format!("the format {format} of the codec lzma")),
         },
@@ -254,9 +254,9 @@ fn is_of_elements(id: &str) -> bool {
     .contains(&id)
 }
 
-/// A codec of elements, `None` where there is nothing to undo, and what type it makes of them.
+/// Parses a codec of elements (`None` if there is nothing to undo), and the type of its output.
 ///
-/// In format 3, `dtype` is the type that it has to be for; in format 2, bytes are taken for any.
+/// In format 3, the codec must be for the type `dtype`; in format 2, it accepts bytes of any type.
 fn of_elements(id: &str, get: Get<'_, '_>, dtype: Option<DType>) -> Parsed<(Option<Codec>, DType)> {
     let stored = |key: &str, default: Option<StoredType>| {
         let value = get(key);
@@ -265,7 +265,7 @@ fn of_elements(id: &str, get: Get<'_, '_>, dtype: Option<DType>) -> Parsed<(Opti
             value => value.as_str().and_then(stored_type),
         };
         match found {
-            // Zarr v3 leaves the order of bytes to another codec.
+            // Zarr v3 leaves the byte order to another codec.
             Some(found) if dtype.is_none() || !found.big_endian => Ok(found),
             _ => invalid(
                 &format!("{key}: the type of elements of the codec {id}"),
@@ -319,7 +319,7 @@ fn number(id: &str, key: &str, get: Get<'_, '_>) -> Parsed<f64> {
     )
 }
 
-/// A type as numpy spells it: `<f4`, or `float32`.
+/// Parses a type in numpy's notation: `<f4`, or `float32`.
 fn stored_type(text: &str) -> Option<StoredType> {
     let big_endian = text.starts_with('>');
     let name = text.trim_start_matches(['<', '>', '|', '=']);

@@ -1,5 +1,5 @@
-//! What a `zarr.json` may say: members that are known, and extensions, each a name with a
-//! configuration. What a reader does not know it must not pass over: the format may mean anything.
+//! The content of a `zarr.json`: known members, and extensions, each a name with a configuration. A
+//! reader must refuse members that it does not know: they may change the meaning of everything.
 
 use serde_json::{Map, Value};
 
@@ -20,7 +20,7 @@ const OF_ARRAY: [&str; 11] = [
     "dimension_names",
     "storage_transformers",
 ];
-/// Members of the document of a group: the last is zarr-python's.
+/// Members of the document of a group: the last is zarr-python's own.
 const OF_GROUP: [&str; 4] = [
     "zarr_format",
     "node_type",
@@ -28,8 +28,8 @@ const OF_GROUP: [&str; 4] = [
     "consolidated_metadata",
 ];
 
-/// Whether a `zarr.json` is that of an array, once all of its members are known, or say that they
-/// may be passed over.
+/// Whether a `zarr.json` describes an array. Refuses a document with unknown members that do not
+/// declare that they may be ignored.
 pub(super) fn is_array(document: &Value) -> Parsed<bool> {
     if document["zarr_format"] != 3 {
         return invalid("zarr_format 3 in zarr.json", &document["zarr_format"]);
@@ -56,8 +56,8 @@ pub(super) fn is_array(document: &Value) -> Parsed<bool> {
     }
 }
 
-/// The first error of the copies of other documents that zarr-python keeps in that of a group, and
-/// the path of its element.
+/// Returns the first error in the copies of other documents that zarr-python keeps in that of a
+/// group, and the path of its element.
 pub(super) fn check_consolidated(document: &Value) -> Result<(), (String, ErrorKind)> {
     let copies = document["consolidated_metadata"]["metadata"].as_object();
     for (path, copy) in copies.into_iter().flatten() {
@@ -77,7 +77,7 @@ fn must_understand(what: String) -> ErrorKind {
 /// An extension: a data type, a chunk grid, a codec.
 #[derive(Debug)]
 pub(super) struct Extension<'a> {
-    /// What kind of extension it is.
+    /// The kind of the extension.
     point: &'static str,
     pub(super) name: &'a str,
     configuration: Option<&'a Map<String, Value>>,
@@ -115,13 +115,13 @@ impl<'a> Extension<'a> {
         })
     }
 
-    /// A value of the configuration; null where there is none.
+    /// Returns a value of the configuration; null if it is absent.
     pub(super) fn get(&self, key: &str) -> &'a Value {
         let value = self.configuration.and_then(|members| members.get(key));
         value.unwrap_or(&Value::Null)
     }
 
-    /// Refuses a configuration of more than these keys.
+    /// Refuses a configuration with other keys than these.
     pub(super) fn allow(&self, keys: &[&str]) -> Parsed<()> {
         let mut members = self.configuration.into_iter().flatten();
         match members.find(|(key, _)| !keys.contains(&key.as_str())) {
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn extension_members_are_known_or_may_be_passed_over() {
+    fn extension_members_are_known_or_ignorable() {
         for (more, fine) in [
             (json!({}), true),
             (json!({"attributes": {"any": [1]}}), true),

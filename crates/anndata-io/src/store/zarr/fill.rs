@@ -1,5 +1,5 @@
-//! Fill values: what never written elements are. One that is no value of its array's type would be
-//! read as wrong numbers.
+//! Fill values: the values of elements that were never written. A value of another type than its
+//! array's would be read as wrong numbers.
 
 use serde_json::Value;
 
@@ -10,12 +10,12 @@ use crate::dtype::{DType, Scalar, Values, f16};
 use crate::error::ErrorKind;
 use crate::with_dtype;
 
-/// One element of the fill value of a `.zarray`, native-endian; empty for zeros. None is given by
-/// null.
+/// Returns one element of the fill value of a `.zarray`, native-endian; empty for zeros, and for
+/// null, which means no fill value.
 pub(super) fn v2(item: &ItemType, value: &Value) -> Parsed<Vec<u8>> {
     match (item, value) {
         (_, Value::Null) => Ok(Vec::new()),
-        // Booleans and texts that are nothing were written as 0.
+        // Old writers stored an absent fill value of booleans and texts as 0.
         (ItemType::Number(DType::Bool), Value::Number(number)) => match number.as_u64() {
             Some(bit @ (0 | 1)) => Ok(vec![bit as u8]),
             _ => wrong(item, value),
@@ -25,7 +25,7 @@ pub(super) fn v2(item: &ItemType, value: &Value) -> Parsed<Vec<u8>> {
     }
 }
 
-/// One element of the fill value of a `zarr.json`, native-endian; empty for zeros.
+/// Returns one element of the fill value of a `zarr.json`, native-endian; empty for zeros.
 pub(super) fn v3(item: &ItemType, value: &Value) -> Parsed<Vec<u8>> {
     let ItemType::Number(dtype) = item else {
         return element(item, value);
@@ -34,7 +34,7 @@ pub(super) fn v3(item: &ItemType, value: &Value) -> Parsed<Vec<u8>> {
     let Some(hex) = hex.filter(|_| dtype.is_float()) else {
         return element(item, value);
     };
-    // The bits of a float, for NaNs that are not the usual one.
+    // The bits of a float, for unusual NaNs.
     let digits = hex.len() == 2 * dtype.size() && hex.bytes().all(|b| b.is_ascii_hexdigit());
     match u64::from_str_radix(hex, 16) {
         Ok(bits) if digits => Ok(bits.to_ne_bytes()[..dtype.size()].to_vec()),
@@ -42,7 +42,7 @@ pub(super) fn v3(item: &ItemType, value: &Value) -> Parsed<Vec<u8>> {
     }
 }
 
-/// What both formats have in common.
+/// The common part of both formats.
 fn element(item: &ItemType, value: &Value) -> Parsed<Vec<u8>> {
     let bytes = match item {
         ItemType::Number(DType::Bool) => value.as_bool().map(|value| vec![u8::from(value)]),
@@ -75,7 +75,7 @@ fn float(dtype: DType, value: &Value) -> Option<Vec<u8>> {
         },
         _ => return None,
     };
-    // A number that would become infinite is none of the type.
+    // A number that would become infinite does not fit the type.
     let fits = match dtype {
         DType::F16 => f16::from_f64(wide).is_finite(),
         DType::F32 => (wide as f32).is_finite(),
@@ -85,7 +85,7 @@ fn float(dtype: DType, value: &Value) -> Option<Vec<u8>> {
 }
 
 fn integer(dtype: DType, value: &Value) -> Option<Vec<u8>> {
-    // A whole number with a point is one too.
+    // A number with a point may be whole too.
     let whole = |number: f64| {
         let is_exact = number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0;
         is_exact.then_some(number as i128)
@@ -112,7 +112,7 @@ fn bytes_of(dtype: DType, values: &Values) -> Vec<u8> {
     with_dtype!(dtype, T => cast::<T>(values))
 }
 
-/// A text as it is stored; `None` where it does not fit.
+/// Encodes a text as it is stored; `None` if it does not fit.
 fn in_encoding(encoding: &TextEncoding, text: &str) -> Option<Vec<u8>> {
     let padded = |mut bytes: Vec<u8>, size: usize| {
         let fits = bytes.len() <= size;
@@ -125,14 +125,14 @@ fn in_encoding(encoding: &TextEncoding, text: &str) -> Option<Vec<u8>> {
             let bytes = text.chars().flat_map(|c| u32::from(c).to_ne_bytes());
             padded(bytes.collect(), chars * 4)
         }
-        // Old zarr-python wrote this for nothing.
+        // Old zarr-python wrote this for an empty value.
         TextEncoding::Fixed { .. } if text == "0" => Some(Vec::new()),
         TextEncoding::Fixed { size, .. } => padded(base64(text)?, *size),
         _ => Some(text.as_bytes().to_vec()),
     }
 }
 
-/// The bytes of a text in base64; `None` where it is none.
+/// Decodes a text in base64; `None` if it is not base64.
 fn base64(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim_end_matches('=');
     let well_formed = text.len().is_multiple_of(4) && text.len() - digits.len() <= 2;
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn fill_values_of_their_type() {
+    fn fill_values_of_their_type_are_parsed() {
         let both = |dtype, value: Value, bytes: &[u8]| {
             let bytes = Some(bytes.to_vec());
             assert_eq!(
@@ -198,7 +198,7 @@ mod tests {
             numbers(DType::F32, bits),
             [None, Some(0x7fc0_0001u32.to_ne_bytes().to_vec())]
         );
-        // Only format 2 has no value at all, and booleans as numbers.
+        // Only format 2 allows no value at all, and booleans as numbers.
         assert_eq!(numbers(DType::I8, json!(null)), [Some(vec![]), None]);
         assert_eq!(numbers(DType::Bool, json!(1)), [Some(vec![1]), None]);
     }
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn fill_values_of_texts() {
+    fn fill_values_of_texts_are_encoded() {
         let of = |encoding: TextEncoding, value: Value| v3(&ItemType::Text(encoding), &value).ok();
         let utf32 = || TextEncoding::Utf32 { chars: 2 };
         let bytes = || TextEncoding::Fixed {

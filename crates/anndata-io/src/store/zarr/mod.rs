@@ -1,7 +1,7 @@
 //! Zarr directories and zip archives of them, format 2 and 3.
 //!
-//! Takes a folder, on disk or in an archive. Only metadata is read here; chunks and shards become the
-//! same [`Chunks`] that HDF5 has, and go through the same decoders. Nothing is cached between calls: a
+//! Takes a folder, on disk or in an archive. Reads only metadata; chunks and shards become the same
+//! [`Chunks`] as in HDF5, and go through the same decoders. Nothing is cached between calls: a
 //! store is opened, asked for arrays, and dropped.
 //!
 //! ```text
@@ -9,7 +9,7 @@
 //!            ├─ codecs.rs: the pipeline       ├─▶ ArrayParts ─▶ Array
 //!            ├─ fill.rs: the fill value       │
 //!            └─ names of files ───▶ Chunks ───┘
-//! attributes.rs · extension.rs: what a reader must not pass over · parsed.rs: errors
+//! attributes.rs · extension.rs: unknown members are refused · parsed.rs: errors
 //! ```
 
 use std::path::{Component, Path};
@@ -51,13 +51,13 @@ enum Format {
 }
 
 impl ZarrStore {
-    /// `None` when the directory holds no zarr.
+    /// Opens a directory; `None` if it holds no zarr.
     pub(crate) fn open(root: &Path, context: &IoContext) -> Result<Option<Self>, Error> {
         ZarrStore::of_folder(Folder::Disk(root.to_owned()), context)
     }
 
-    /// The store in a zip archive, or the part of it that `inner` names; where there is none, what
-    /// the archive is instead.
+    /// Opens the store in a zip archive, or the part of it that `inner` names; if there is none,
+    /// describes the archive instead.
     pub(crate) fn open_zip(
         path: &Path,
         inner: &str,
@@ -114,7 +114,7 @@ impl ZarrStore {
         self.folder.path()
     }
 
-    /// The name of a file of an element; `None` where it would lead out of the store.
+    /// Returns the name of a file of an element; `None` if it would lead out of the store.
     fn file(&self, element: &str, name: &str) -> Option<String> {
         let inside = |component| matches!(component, Component::Normal(_));
         if !Path::new(element).components().all(inside) {
@@ -130,7 +130,7 @@ impl ZarrStore {
         }
     }
 
-    /// A metadata document of an element; `None` when there is none.
+    /// Reads a metadata document of an element; `None` if there is none.
     fn document(&self, element: &str, name: &str) -> Result<Option<Value>, Error> {
         if self.context.is_closed() {
             return Err(Error::new(self.path(), element, ErrorKind::Closed));
@@ -165,7 +165,7 @@ impl ZarrStore {
         Error::invalid(self.path(), element, expected, found)
     }
 
-    /// For a field of a table: the table, the field, and the document of the table.
+    /// For a field of a table, returns the table, the field, and the document of the table.
     fn table_of<'a>(&self, element: &'a str) -> Result<Option<(&'a str, &'a str, Value)>, Error> {
         let Some((table, field)) = element.rsplit_once('/') else {
             return Ok(None);
@@ -178,7 +178,7 @@ impl ZarrStore {
         Ok(document.map(|document| (table, field, document)))
     }
 
-    /// The metadata of an array as it stands, for another reader of it.
+    /// Returns the metadata of an array unchanged, for another reader of it.
     #[cfg(feature = "zarrs")]
     pub(super) fn array_document(&self, element: &str) -> Result<Value, Error> {
         let is_array = self.node(element)? == Some(Node::Array);
@@ -226,7 +226,7 @@ impl ZarrStore {
 
 /// The document of a group or an array in format 3.
 const ROOT_V3: &str = "zarr.json";
-/// Documents that tell of format 2.
+/// Documents that are signs of format 2.
 const ROOTS_V2: [&str; 3] = [".zgroup", ".zarray", ".zmetadata"];
 
 impl Backend for ZarrStore {
@@ -266,7 +266,7 @@ impl Backend for ZarrStore {
                 Format::V3 => &[ROOT_V3],
                 Format::V2 => &ROOTS_V2[..2],
             };
-            // What is there and cannot be read is there.
+            // An unreadable document still exists.
             let mut documents = documents.iter();
             if documents.any(|name| self.has_file(&element, name).unwrap_or(true)) {
                 names.push(name);
@@ -327,7 +327,7 @@ impl Backend for ZarrStore {
                 ErrorKind::MissingElement { nearest: None },
             )
         };
-        // The element whose chunks hold the array's.
+        // The element whose chunks hold those of the array.
         let mut stored = element;
         let parsed = match self.format {
             Format::V3 => {

@@ -15,10 +15,10 @@ use crate::array::chunks::BlockReader;
 use crate::array::grid::Grid;
 use crate::error::{Error, ErrorKind};
 
-/// Bytes of texts that were never written.
+/// The most bytes of texts that were never written.
 const MOST_FILLED: u64 = 64 << 20;
 
-/// An array of zarrs. Its blocks are the chunks of an array, or those within its shards.
+/// An array opened with zarrs. Its blocks are the chunks of the array, or those within its shards.
 pub(super) struct Blocks {
     /// File and element, for errors.
     place: (PathBuf, String),
@@ -27,7 +27,7 @@ pub(super) struct Blocks {
     bounds: Bounds,
     zarrs: Own<Opened>,
     fill: Vec<u8>,
-    /// The last chunk of texts, since they are asked for in parts of one.
+    /// The last chunk of texts: reads request parts of a chunk in turn.
     texts: Mutex<Option<(u64, Arc<ArrayBytes<'static>>)>>,
 }
 
@@ -49,7 +49,7 @@ impl Blocks {
         fill: &[u8],
         (files, bounds, zarrs): (Arc<Files>, Bounds, Own<Opened>),
     ) -> Result<Blocks, Error> {
-        // Numbers are filled in where they are wanted, but each text takes memory.
+        // Numbers are filled in when they are read, but each text takes memory.
         let filled = grid.len().saturating_mul(fill.len() as u64);
         if matches!(item, ItemType::Text(_)) && filled > MOST_FILLED {
             let found = format!(
@@ -79,7 +79,7 @@ impl Blocks {
         Error::new(&self.place.0, &self.place.1, kind)
     }
 
-    /// The error of a chunk.
+    /// Makes the error of a chunk.
     fn failure(&self, chunk: u64, error: CallError) -> Error {
         match error {
             CallError::Forked => failure(error, |kind| self.at(kind)),
@@ -98,12 +98,12 @@ impl Blocks {
             .collect()
     }
 
-    /// The number of the chunk that an element lies in.
+    /// Returns the number of the chunk that contains an element.
     fn chunk(&self, start: &[u64]) -> u64 {
         self.grid.number(&self.coords(start)).unwrap_or_default()
     }
 
-    /// Bytes of the file that a chunk lies in; `None` when it was never written.
+    /// Returns the bytes of the file that contains a chunk; `None` if it was never written.
     fn stored(&self, start: &[u64]) -> Result<Option<u64>, CallError> {
         let array = &self.zarrs.get()?.array;
         let shape = array
@@ -127,7 +127,7 @@ impl Blocks {
         Ok(Some(stored))
     }
 
-    /// The elements of a chunk.
+    /// Returns the elements of a chunk.
     fn decoded(&self, start: &[u64]) -> Result<ArrayBytes<'static>, CallError> {
         let Opened {
             array,
@@ -142,10 +142,10 @@ impl Blocks {
         decoded.map_err(CallError::of)
     }
 
-    /// The texts of a chunk.
+    /// Returns the texts of a chunk.
     fn texts(&self, start: &[u64]) -> Result<Arc<ArrayBytes<'static>>, CallError> {
         let chunk = self.chunk(start);
-        // Only ever locked by the process that made it.
+        // Only the process that made the lock ever takes it.
         self.zarrs.get()?;
         let mut last = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
@@ -172,7 +172,8 @@ impl BlockReader for Blocks {
         call(|| self.stored(start)).map_err(|error| self.failure(self.chunk(start), error))
     }
 
-    /// `within` is the shape of a whole chunk, which zarrs decodes also where the array's end cuts it.
+    /// `within` is the shape of a whole chunk: zarrs decodes it whole even where the array's end
+    /// cuts it.
     fn read(
         &self,
         start: &[u64],

@@ -1,24 +1,25 @@
-//! What the codecs of an array can make of stored bytes: zarrs believes what metadata claims, so it is asked for nothing that
-//! goes beyond this.
+//! Limits on the output of an array's codecs: zarrs believes the claims of metadata, so no read
+//! asks it for more than these limits.
 
 use serde_json::Value;
 
-/// How much a chunk and its shard may claim.
+/// The most that a chunk and its shard may claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Bounds {
-    /// How many bytes one stored byte may become.
+    /// The most bytes that one stored byte may become.
     pub(super) ratio: u64,
-    /// Bytes of the indexes of a shard that are read for one of its chunks.
+    /// Bytes of a shard's indexes that are read for one of its chunks.
     pub(super) index: u64,
 }
 
-/// More than any codec expands.
+/// Above the ratio of any codec.
 const BEST_RATIO: u64 = 1 << 20;
-/// What may be made of next to nothing.
+/// The most that may be made of almost no stored bytes.
 const FREE_BYTES: u64 = 1 << 20;
 
 impl Bounds {
-    /// Of a chain of codecs, as zarr v3 spells them, for chunks (or shards) of so many elements.
+    /// Returns the limits of a chain of codecs, in the notation of zarr v3, for chunks (or shards)
+    /// of this many elements.
     pub(super) fn of(codecs: &Value, elements: u64) -> Bounds {
         let mut bounds = Bounds { ratio: 1, index: 0 };
         for codec in codecs.as_array().into_iter().flatten() {
@@ -41,7 +42,8 @@ impl Bounds {
         bounds
     }
 
-    /// Whether a shard file of so many bytes can hold its index, which zarrs reads uncompressed only.
+    /// Whether a shard file of this many bytes can hold its index, which zarrs reads only
+    /// uncompressed.
     pub(super) fn has_room_for_index(&self, stored: u64) -> bool {
         self.index <= stored.saturating_add(FREE_BYTES)
     }
@@ -50,13 +52,13 @@ impl Bounds {
 fn best_ratio(codec: &str) -> u64 {
     match codec.strip_prefix("numcodecs.").unwrap_or(codec) {
         "bytes" | "transpose" | "bitround" | "shuffle" | "crc32c" | "adler32" | "fletcher32" => 1,
-        // A text takes four bytes where it is stored, and sixteen here.
+        // A text takes four bytes in the file, and sixteen in memory.
         "vlen-utf8" => 4,
-        // From a bit to eight bytes.
+        // From one bit to eight bytes.
         "packbits" => 64,
         "gzip" | "zlib" => 1032,
         "zstd" | "blosc" => 1 << 16,
-        // Of chunks in a shard that were never written, nothing is stored.
+        // A chunk of a shard that was never written has no stored bytes.
         _ => BEST_RATIO,
     }
 }

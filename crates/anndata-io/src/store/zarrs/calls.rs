@@ -1,4 +1,4 @@
-//! Calls of zarrs: none in a forked child, and no panic of it gets out.
+//! Calls of zarrs: refused in a forked child, and guarded against its panics.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use once_cell::race::OnceBox;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-/// Why a call returned nothing.
+/// The reason why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CallError {
     /// The process was forked from the one that used zarrs first.
@@ -16,7 +16,7 @@ pub(super) enum CallError {
     /// A check of zarrs itself failed.
     #[error("zarrs panicked: {0}")]
     Panicked(String),
-    /// What zarrs says.
+    /// An error of zarrs.
     #[error(transparent)]
     Zarrs(Box<dyn std::error::Error + Send + Sync>),
 }
@@ -27,7 +27,7 @@ impl CallError {
     }
 }
 
-/// Whether this process is the one that used zarrs first, or may be it now.
+/// Whether this process is the one that used zarrs first, or may become it now.
 fn is_own_process() -> bool {
     static OWNER: AtomicU32 = AtomicU32::new(0);
     let me = std::process::id();
@@ -42,13 +42,14 @@ pub(super) fn call<T>(work: impl FnOnce() -> Result<T, CallError>) -> Result<T, 
     if !is_own_process() {
         return Err(CallError::Forked);
     }
-    // What a panic leaves half done are locks of zarrs, which it finds poisoned and panics at again.
+    // A panic leaves only locks of zarrs half done; zarrs finds them poisoned and panics again.
     catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|panic| Err(CallError::Panicked(text(&*panic))))
 }
 
-/// Calls zarrs on the one thread of a pool of our own, for calls that zarrs would otherwise give to rayon's pool of the
-/// whole process: another user of that one may have started it before a fork, and a child would wait for its threads for ever.
+/// Calls zarrs on a pool of one thread that belongs to this crate, for calls that zarrs would
+/// otherwise run on rayon's pool of the whole process. Another user of that pool may have started
+/// it before a fork, and a child would wait for its threads for ever.
 pub(super) fn call_in_pool<T: Send>(
     work: impl FnOnce() -> Result<T, CallError> + Send,
 ) -> Result<T, CallError> {
@@ -69,7 +70,8 @@ fn text(panic: &(dyn Any + Send)) -> String {
     text.unwrap_or("without a message").to_owned()
 }
 
-/// A value of zarrs, which a forked child neither uses nor drops: another thread of its parent may have been changing it.
+/// A value of zarrs that a forked child neither uses nor drops: another thread of its parent may
+/// have been changing it.
 pub(super) struct Own<T>(Option<T>);
 
 impl<T> Own<T> {

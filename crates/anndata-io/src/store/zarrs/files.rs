@@ -1,4 +1,4 @@
-//! The files of one array, as zarrs asks for them.
+//! The files of one array, in the form that zarrs requests.
 
 use std::collections::HashMap;
 
@@ -11,8 +11,9 @@ use crate::error::Error;
 use crate::io::context::IoContext;
 use crate::io::folder::{FileBytes, Folder};
 
-/// The chunks (or shards) of an array, listed once: a file that was there then and is gone later is an error, and not taken
-/// for one that was never written. Keys are names below the folder of the array, and nothing else can be asked for.
+/// The chunks (or shards) of an array, listed once. A listed file that later disappears is an
+/// error; it is not treated as never written. Keys are names below the folder of the array; other
+/// keys are refused.
 #[derive(Debug)]
 pub(super) struct Files {
     context: IoContext,
@@ -22,7 +23,7 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Lists the files of an array of so many dimensions.
+    /// Lists the files of an array of this many dimensions.
     pub(super) fn list(
         context: &IoContext,
         folder: &Folder,
@@ -35,7 +36,7 @@ impl Files {
             element: element.to_owned(),
             lens: HashMap::new(),
         };
-        // A prefix may come before the coordinates.
+        // A prefix may precede the coordinates.
         files.walk("", rank + 1)?;
         Ok(files)
     }
@@ -58,7 +59,7 @@ impl Files {
         Ok(())
     }
 
-    /// The name in the store of what a key stands for.
+    /// Returns the name in the store of a key's file.
     fn name(&self, key: &str) -> String {
         match (&*self.element, key) {
             (element, "") => element.to_owned(),
@@ -67,12 +68,12 @@ impl Files {
         }
     }
 
-    /// Bytes of a file; `None` when it was never written.
+    /// Returns the length of a file; `None` if it was never written.
     pub(super) fn len(&self, key: &StoreKey) -> Option<u64> {
         self.lens.get(key.as_str()).copied()
     }
 
-    /// Bytes of all files.
+    /// Returns the total bytes of all files.
     pub(super) fn total(&self) -> u64 {
         self.lens
             .values()
@@ -88,7 +89,7 @@ impl Files {
     }
 }
 
-/// Whether a file or folder may be part of a chunk's name: `c`, and coordinates.
+/// Whether a file or folder may be part of a chunk's name: `c`, or coordinates.
 fn is_of_chunk(name: &str) -> bool {
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     name.split('.')
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_chunks_are_listed_once() {
+    fn chunk_files_are_listed_once() {
         let (root, files) = files();
         assert_eq!(files.lens, HashMap::from([("c/0/1".to_owned(), 10)]));
         assert_eq!(files.total(), 10);

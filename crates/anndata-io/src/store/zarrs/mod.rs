@@ -1,9 +1,10 @@
-//! Zarr through the crate zarrs, for what `zarr.rs` refuses: the codecs pcodec, zfp and reshape, shards within shards or
-//! inside other codecs, big-endian indexes of shards.
+//! Zarr through the crate zarrs, for features that `zarr.rs` refuses: the codecs pcodec, zfp and
+//! reshape, shards within shards or inside other codecs, big-endian indexes of shards.
 //!
-//! Only elements come from zarrs. The hierarchy and attributes are JSON, and read by our own code; so are the files, whether
-//! they lie in a folder or in a zip archive. What zarrs decodes has the same grid, cache and errors as all other arrays. zarrs
-//! keeps a pool of threads, which does not survive a fork: a forked child gets an error.
+//! zarrs supplies only elements. This crate's own code reads the hierarchy and attributes, which
+//! are JSON, and the files, in a folder or in a zip archive. Arrays that zarrs decodes have the
+//! same grid, cache and errors as all others. zarrs keeps a pool of threads, which does not survive
+//! a fork: a forked child gets an error.
 
 use super::zarr::ZarrStore;
 use super::{Attribute, Backend, Node};

@@ -1,4 +1,4 @@
-//! Opens an array by zarrs: its metadata as zarrs takes it, its type and its grid.
+//! Opens an array with zarrs: prepares its metadata for zarrs, finds its type and its grid.
 
 use std::sync::Arc;
 
@@ -22,11 +22,12 @@ use crate::dtype::DType;
 use crate::error::{AS_NUMBERS, Error, ErrorKind};
 use crate::store::zarr::ZarrStore;
 
-/// An array as zarrs has it.
+/// An array that zarrs has opened.
 pub(super) struct Opened {
     pub(super) array: zarrs::array::Array<Files>,
-    /// The indexes of shards that were read, where chunks within shards are read one by one. Of a shard that other codecs
-    /// made something else of, it would hold all bytes: such a shard is read as one chunk.
+    /// The indexes of shards that were read, if chunks within shards are read one by one. For a
+    /// shard that other codecs encoded as a whole, it would hold all bytes: such a shard is read as
+    /// one chunk.
     pub(super) cache: Option<ArrayShardedReadableExtCache>,
     pub(super) options: CodecOptions,
 }
@@ -80,7 +81,7 @@ pub(super) fn array(store: &ZarrStore, element: &str) -> Result<Array, Error> {
     }))
 }
 
-/// What a failed call is to the reader of an array.
+/// Converts a failed call to an error of the array.
 pub(super) fn failure(error: CallError, at: impl Fn(ErrorKind) -> Error) -> Error {
     let expected = "metadata that zarrs can read".to_owned();
     at(match error {
@@ -95,8 +96,9 @@ pub(super) fn failure(error: CallError, at: impl Fn(ErrorKind) -> Error) -> Erro
     })
 }
 
-/// A document without what zarrs takes for damage and our own reader does not: members that are null, and chunks without
-/// extent along axes without extent, as anndata has written them.
+/// Removes parts of a document that zarrs refuses as damage although this crate's own reader
+/// accepts them: null members, and chunks of extent 0 along empty axes, as anndata has written
+/// them.
 fn prepared(mut document: Value) -> Value {
     let shape = extents(&document["shape"]);
     if document["zarr_format"].is_null() {
@@ -127,7 +129,7 @@ fn extents(value: &Value) -> Vec<u64> {
         .collect()
 }
 
-/// The array, what its codecs can make of stored bytes, and the shape of the chunks that are read at once.
+/// Returns the array, the limits of its codecs, and the shape of the chunks that are read at once.
 fn opened(files: Arc<Files>, document: &Value) -> Result<(Opened, Bounds, Vec<u64>), ErrorKind> {
     let invalid = |found: String| ErrorKind::Invalid {
         expected: "metadata that zarrs can read".to_owned(),
@@ -181,7 +183,7 @@ fn opened(files: Arc<Files>, document: &Value) -> Result<(Opened, Bounds, Vec<u6
             .as_ref()
             .map(|_| ArrayShardedReadableExtCache::new(&array)),
         array,
-        // Whoever reads has threads of its own.
+        // The callers of a read already run in parallel threads.
         options: CodecOptions::default()
             .with_concurrent_target(1)
             .with_chunk_concurrent_minimum(1),
@@ -195,7 +197,7 @@ fn unsupported(what: String) -> ErrorKind {
     ErrorKind::Unsupported { what, way_out }
 }
 
-/// What the elements are, as zarrs hands them out.
+/// Returns the type of the elements that zarrs returns.
 fn item_type(data_type: &DataType) -> Result<ItemType, ErrorKind> {
     let name = data_type.name(ZarrVersion::V3).unwrap_or_default();
     Ok(match (&*name, data_type.fixed_size()) {
@@ -222,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn documents_are_made_as_zarrs_takes_them() {
+    fn documents_are_prepared_for_zarrs() {
         let v2 = json!({
             "shape": [0, 3], "chunks": [0, 3], "dtype": "<f4", "fill_value": null, "compressor": null,
             "dimension_separator": null, "attributes": {}

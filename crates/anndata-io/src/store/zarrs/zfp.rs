@@ -13,7 +13,7 @@ use crate::io::context::{IoContext, IoOptions, ZarrBackend};
 use crate::store::Store;
 
 #[test]
-fn zfp_that_loses_nothing_is_read_as_it_was_written() {
+fn zfp_without_loss_decodes_to_the_written_values() {
     let metadata = json!({
         "zarr_format": 3, "node_type": "array", "shape": [7, 5], "data_type": "float32", "fill_value": 0.0,
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [4, 5]}},

@@ -1,11 +1,11 @@
-//! What the tests write with: an encoder for every codec, none of them in a hurry.
+//! An encoder per codec, for the tests. They favour clarity over speed.
 
 use crate::array::decode::{Codec, checksum};
 use libdeflater::{CompressionLvl, Compressor};
 use std::ffi::CStr;
 use std::io::Read;
 
-/// What `codecs`, less those that `skip_mask` names, make of `data`.
+/// Encodes `data` with `codecs`, except those that `skip_mask` names.
 pub(in crate::array::decode) fn encode_all(
     codecs: &[Codec],
     skip_mask: u32,
@@ -18,7 +18,7 @@ pub(in crate::array::decode) fn encode_all(
         .fold(data.to_vec(), |data, (_, &codec)| encode(codec, &data))
 }
 
-/// What `codec` makes of `data`.
+/// Encodes `data` with `codec`.
 pub(in crate::array::decode) fn encode(codec: Codec, data: &[u8]) -> Vec<u8> {
     match codec {
         Codec::Deflate => {
@@ -116,7 +116,7 @@ fn lzf(data: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The framing of HDF5's filter 32004; blocks that do not shrink are stored.
+/// The framing of HDF5's filter 32004; blocks that do not shrink are stored unencoded.
 pub(in crate::array::decode) fn lz4_hdf5(data: &[u8], block_len: u32) -> Vec<u8> {
     let mut out = (data.len() as u64).to_be_bytes().to_vec();
     out.extend(block_len.to_be_bytes());
@@ -133,7 +133,7 @@ pub(in crate::array::decode) fn lz4_hdf5(data: &[u8], block_len: u32) -> Vec<u8>
     out
 }
 
-/// What the Blosc library makes of `data`.
+/// Encodes `data` with the Blosc library.
 pub(in crate::array::decode) fn blosc(
     data: &[u8],
     compressor: &CStr,
@@ -142,7 +142,7 @@ pub(in crate::array::decode) fn blosc(
     element_size: usize,
 ) -> Vec<u8> {
     let mut out = vec![0; data.len() + blosc_src::BLOSC_MAX_OVERHEAD as usize];
-    // SAFETY: both slices are as long as is said, and `compressor` ends in a zero byte.
+    // SAFETY: both slices have the stated lengths, and `compressor` ends in a zero byte.
     let len = unsafe {
         blosc_src::blosc_compress_ctx(
             level,

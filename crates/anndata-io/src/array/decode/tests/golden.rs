@@ -1,4 +1,4 @@
-//! Every codec against chunks that other libraries wrote, and against what became of them.
+//! Every codec against chunks that other libraries wrote, and against their decoded contents.
 
 use crate::array::decode::{Codec, CodecPipeline, Elements, Scratch, Step, StoredType, Sum};
 use crate::dtype::DType;
@@ -12,7 +12,7 @@ struct Sample {
     decoded: Decoded,
 }
 
-/// What `samples/make.py` wrote the samples from.
+/// The data from which `samples/make.py` wrote the samples.
 #[derive(Clone, Copy)]
 enum Decoded {
     Counts,
@@ -147,8 +147,8 @@ const SAMPLES: &[Sample] = samples! {
     "crc32c" [Crc32c] => Counts;
 };
 
-/// Decodes `raw` to `len` bytes, if it does, and fails when anything around them was written to or
-/// more memory was taken than is promised.
+/// Decodes `raw` to `len` bytes; `None` if it does not decode. Panics if the decoder wrote outside
+/// of them, or took more memory than is promised.
 fn guarded(codecs: &[Codec], raw: &[u8], len: usize) -> Option<Vec<u8>> {
     const GUARD: usize = 64;
     let mut around = vec![0xa5; len + 2 * GUARD];
@@ -166,7 +166,7 @@ fn guarded(codecs: &[Codec], raw: &[u8], len: usize) -> Option<Vec<u8>> {
     result.is_ok().then(|| out.to_vec())
 }
 
-/// Whether `codecs` notice any one bit that changes.
+/// Whether `codecs` notice any single bit that changes.
 fn is_checked(codecs: &[Codec]) -> bool {
     codecs
         .last()
@@ -201,7 +201,7 @@ fn decode_accepts_samples_of_the_original_writers() {
 }
 
 #[test]
-fn blosc_samples_hold_the_compressors_that_their_names_say() {
+fn blosc_samples_hold_the_compressors_of_their_names() {
     for Sample { name, raw, .. } in SAMPLES {
         let compressors = ["-blosclz-", "-lz4", "-snappy-", "-zlib-", "-zstd-"];
         if let Some(rest) = name.strip_prefix("h5-blosc") {
@@ -233,7 +233,7 @@ fn decode_of_a_chunk_cut_short_is_an_error() {
 }
 
 #[test]
-fn decode_bears_a_flipped_bit() {
+fn decode_survives_a_flipped_bit() {
     for Sample {
         name,
         raw,
@@ -258,7 +258,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(20_000))]
 
     #[test]
-    fn decode_bears_any_damage(
+    fn decode_survives_any_damage(
         sample in 0..SAMPLES.len(),
         changes in prop::collection::vec((any::<Index>(), any::<u8>()), 1..6),
         header in prop::collection::vec((0..24_usize, select(&[0, 1, 2, 4, 0x7f, 0x80, 0xff][..])), 0..4),
@@ -277,7 +277,7 @@ proptest! {
     }
 
     #[test]
-    fn decode_bears_any_bytes(
+    fn decode_survives_any_bytes(
         codec in select(vec![
             Deflate, Gzip, shuffle(4), Fletcher32, Crc32c, Lzf, Zstd, Lz4Hdf5, Lz4Numcodecs, Bz2, Xz,
             PackBits, sum(Sum::Adler32, true), elements(DType::I16, DType::F64, Step::Sum, true),
@@ -288,9 +288,9 @@ proptest! {
         guarded(&[codec], &raw, len);
     }
 
-    /// Bytes after a Blosc header that lets them through to the library.
+    /// Blosc headers that pass the checks, with any bytes after them, reach the library.
     #[test]
-    fn blosc_bears_any_header(
+    fn blosc_survives_any_header(
         flags in any::<u8>(),
         element_size in select(&[1, 2, 3, 4, 8, 16, 17, 255][..]),
         block_len in select(&[1_u32, 8, 127, 128, 500, 512, 1000, 1 << 31, u32::MAX][..]),

@@ -1,4 +1,5 @@
-//! Tests of several codecs at once, and what they write with. Those of one stand in its file.
+//! Tests of several codecs at once, and the encoders for them. Tests of one codec stand in its
+//! file.
 
 pub(super) mod encode;
 mod golden;

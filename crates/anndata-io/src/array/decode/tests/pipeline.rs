@@ -38,7 +38,7 @@ fn any_codec() -> impl Strategy<Value = Codec> {
 }
 
 #[test]
-fn pipeline_without_codecs_copies_as_many_bytes_as_there_are() {
+fn pipeline_without_codecs_copies_all_bytes() {
     assert!(CodecPipeline::default().is_empty());
     assert_eq!(decode(&[], b"abc", 0, 3).expect("as long"), b"abc");
     for len in [2, 4] {
@@ -79,7 +79,7 @@ fn decode_unsized_finds_the_length() {
 
 #[test]
 fn decode_unsized_takes_no_memory_for_a_claimed_length() {
-    // The ratio of zstd, and more than any chunk of text is made of.
+    // Beyond both the ratio of zstd and the most that a chunk of text may hold.
     let mut raw = encode(Codec::Blosc, &[7; 4000]);
     raw[4..8].copy_from_slice(&(40u32 << 20).to_le_bytes());
     raw.resize(4000, 0);
@@ -144,7 +144,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn pipeline_undoes_what_any_codecs_make(
+    fn pipeline_undoes_any_codecs(
         codecs in prop::collection::vec(any_codec(), 0..5),
         skip_mask in any::<u32>(),
         data in prop_oneof![

@@ -1,7 +1,8 @@
-//! What the elements of a datatype are read as: the types that numpy has, some of them converted.
+//! The types as which elements of a datatype are read: numpy's types, some of them after a
+//! conversion.
 //!
-//! Takes a parsed [`Datatype`], plain data. Returns an [`Item`], or why the type is not read and what
-//! to do about it.
+//! Takes a parsed [`Datatype`]. Returns an [`Item`], or the reason why the type is not supported,
+//! with advice.
 //!
 //! ```text
 //! integers, IEEE floats ─▶ as they are          enumerations ─▶ booleans, or their integers
@@ -17,7 +18,7 @@ use crate::array::text::TextEncoding;
 use crate::dtype::DType;
 use crate::error::{AS_NUMBERS, LIBRARY_OR_REWRITE};
 
-/// What the elements of an array are read as.
+/// The type as which the elements of an array are read.
 #[derive(Debug)]
 pub(super) struct Item {
     pub(super) item: ItemType,
@@ -26,16 +27,16 @@ pub(super) struct Item {
     pub(super) missing: Option<u64>,
 }
 
-/// Why a type is not read, and what to do.
+/// The reason why a type is not supported, and advice.
 pub(super) type Refusal = (String, &'static str);
 
-/// The way out of floats that nothing here reads: writing them again with anndata would not change
+/// The advice for floats that cannot be read: writing them again with anndata would not change
 /// their type.
 const CONVERT: &str =
     "convert the elements to float64 (x.astype(\"float64\")) and write them again";
 
 impl Datatype {
-    /// What elements of this type are read as; `heap` is where texts of variable length lie.
+    /// Returns the type as which elements are read; `heap` is the place of variable-length texts.
     pub(super) fn item(&self, heap: impl FnOnce() -> TextEncoding) -> Result<Item, Refusal> {
         let plain = |item, big_endian| Item {
             item,
@@ -110,7 +111,7 @@ impl Datatype {
         })
     }
 
-    /// The numbers of an attribute, when they are whole; `Err` describes anything else.
+    /// Returns the numbers of an attribute if they are whole; `Err` describes any other content.
     pub(super) fn integers(&self, bytes: &[u8]) -> Result<Vec<i64>, String> {
         let elements = bytes.chunks_exact(self.size.max(1));
         match &self.class {

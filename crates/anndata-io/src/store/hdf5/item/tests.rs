@@ -12,7 +12,7 @@ fn dtype(message: &[u8]) -> Option<DType> {
     }
 }
 
-/// An integer of so many bytes.
+/// An integer of this many bytes.
 fn integer(size: u8, flags: u8) -> Vec<u8> {
     vec![0x10, flags, 0, 0, size, 0, 0, 0, 0, 0, size * 8, 0]
 }
@@ -37,11 +37,11 @@ fn float(size: u8, flags: [u8; 2], parts: [u8; 4], bias: u32) -> Vec<u8> {
 }
 
 #[test]
-fn integers_of_every_width_and_order() {
+fn integers_of_every_width_and_order_are_recognised() {
     assert_eq!(dtype(&integer(2, 8)), Some(DType::I16));
     assert_eq!(dtype(&integer(4, 0)), Some(DType::U32));
     assert!(item(&integer(8, 1)).is_ok_and(|item| item.big_endian));
-    // A bit field has a sign for no bit.
+    // A bit field uses the sign bit as an ordinary bit.
     let bits = [0x14, 8, 0, 0, 2, 0, 0, 0, 0, 0, 16, 0];
     assert_eq!(dtype(&bits), Some(DType::U16));
     let error = item(&integer(3, 0)).expect_err("numpy has none");
@@ -52,7 +52,7 @@ fn integers_of_every_width_and_order() {
 }
 
 #[test]
-fn booleans_have_two_names_and_any_width() {
+fn enumeration_of_two_truth_names_is_boolean_at_any_width() {
     for size in [1, 2, 4, 8] {
         for big_endian in [0, 1] {
             let mut one = vec![0; usize::from(size)];
@@ -73,7 +73,7 @@ fn booleans_have_two_names_and_any_width() {
 }
 
 #[test]
-fn other_enumerations_are_their_integers() {
+fn enumeration_of_other_names_is_read_as_integers() {
     let base = integer(1, 0);
     for members in [
         &[("FALSE", &[1][..]), ("TRUE", &[0])][..],
@@ -90,12 +90,12 @@ fn other_enumerations_are_their_integers() {
 }
 
 #[test]
-fn logicals_tell_what_is_missing() {
+fn logicals_record_the_missing_value() {
     let members: [(&str, &[u8]); 3] = [("FALSE", &[0]), ("TRUE", &[1]), ("NA", &[2])];
     let found = item(&enumeration(&integer(1, 0), &members)).expect("read");
     assert_eq!(found.item, ItemType::Number(DType::U8));
     assert_eq!(found.missing, Some(2));
-    // R's own is the smallest integer, here most significant byte first.
+    // R itself uses the smallest integer; here, the most significant byte is first.
     let members: [(&str, &[u8]); 3] = [
         ("NA", &[128, 0, 0, 0]),
         ("FALSE", &[0; 4]),
@@ -107,7 +107,7 @@ fn logicals_tell_what_is_missing() {
 }
 
 #[test]
-fn floats_are_what_their_layout_says() {
+fn floats_follow_their_layout() {
     let ieee = float(4, [0x20, 31], [23, 8, 0, 23], 127);
     assert_eq!(dtype(&ieee), Some(DType::F32));
     assert!(item(&ieee).is_ok_and(|item| item.conversion.is_none()));
@@ -116,7 +116,7 @@ fn floats_are_what_their_layout_says() {
     let x87 = float(16, [0, 79], [64, 15, 0, 64], 16383);
     assert_eq!(dtype(&x87), Some(DType::F64));
     assert!(item(&x87).is_ok_and(|item| item.conversion.is_some()));
-    // VAX's order, a leading bit that is always one, a sign within the mantissa, eight bits.
+    // VAX's byte order, a leading bit that is always one, a sign within the mantissa, eight bits.
     for refused in [
         float(8, [0x61, 63], [52, 11, 0, 52], 1023),
         float(8, [0x10, 63], [52, 11, 0, 52], 1023),
@@ -130,7 +130,7 @@ fn floats_are_what_their_layout_says() {
 }
 
 #[test]
-fn attribute_integers_of_every_width() {
+fn attribute_integers_of_every_width_are_read() {
     assert_eq!(integers(&[255, 1], 1, true, false), [-1, 1]);
     assert_eq!(integers(&[255, 255], 2, false, false), [65535]);
     assert_eq!(integers(&[0, 0, 1, 0], 4, true, true), [256]);

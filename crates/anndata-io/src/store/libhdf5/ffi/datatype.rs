@@ -1,4 +1,4 @@
-//! The parts of datatypes, and types to read as.
+//! The parts of datatypes, and the types to read elements as.
 
 use std::ffi::{CStr, c_uint};
 
@@ -25,16 +25,16 @@ pub(crate) fn class(datatype: &Datatype) -> Result<H5T_class_t> {
 
 /// Whether an integer has a sign.
 pub(crate) fn is_signed(datatype: &Datatype) -> Result<bool> {
-    // SAFETY: the id is open; another class than integers gives an error, not a sign.
+    // SAFETY: the id is open; a class other than integers causes an error, not a sign.
     locked(|| Ok(unsafe { H5Tget_sign(datatype.id()) } == H5T_sign_t::H5T_SGN_2))
 }
 
-/// The layout of a float; `None` where it is not one that is read.
+/// Returns the layout of a float; `None` if it is not supported.
 pub(crate) fn float(datatype: &Datatype) -> Result<Option<FloatLayout>> {
     let id = datatype.id();
     let [mut sign, mut exponent, mut exponent_bits] = [0; 3];
     let [mut mantissa, mut mantissa_bits] = [0; 2];
-    // SAFETY: the id is open; another class than floats is an error.
+    // SAFETY: the id is open; a class other than floats is an error.
     call(|| unsafe {
         let (sign, exponent) = (&mut sign, &mut exponent);
         H5Tget_fields(
@@ -46,7 +46,7 @@ pub(crate) fn float(datatype: &Datatype) -> Result<Option<FloatLayout>> {
             &mut mantissa_bits,
         )
     })?;
-    // SAFETY: the id is one of a float, or the call above had failed.
+    // SAFETY: the id is that of a float, or the call above would have failed.
     let (bias, norm, order) =
         locked(|| Ok(unsafe { (H5Tget_ebias(id), H5Tget_norm(id), H5Tget_order(id)) }))?;
     let layout = FloatLayout {
@@ -61,12 +61,12 @@ pub(crate) fn float(datatype: &Datatype) -> Result<Option<FloatLayout>> {
     Ok(Some(layout).filter(|layout| is_known && layout.is_readable()))
 }
 
-/// The names of the fields of a record or the members of an enumeration.
+/// Returns the names of the fields of a record or the members of an enumeration.
 pub(crate) fn member_names(datatype: &Datatype) -> Result<Vec<Vec<u8>>> {
-    // SAFETY: the id is open; another class is an error.
+    // SAFETY: the id is open; any other class is an error.
     let count = call(|| unsafe { H5Tget_nmembers(datatype.id()) })?;
     let name = |member| {
-        // SAFETY: the member exists; the name is a copy for the caller, which is given back.
+        // SAFETY: the member exists; the name is a copy for the caller, which frees it.
         locked(|| unsafe {
             let name = H5Tget_member_name(datatype.id(), member);
             if name.is_null() {
@@ -80,30 +80,31 @@ pub(crate) fn member_names(datatype: &Datatype) -> Result<Vec<Vec<u8>>> {
     (0..count as c_uint).map(name).collect()
 }
 
-/// The bytes of the value of a member of an enumeration, in the order of the file.
+/// Returns the bytes of the value of an enumeration's member, in the byte order of the file.
 pub(crate) fn member_value(datatype: &Datatype, member: usize) -> Result<Vec<u8>> {
     let mut value = vec![0u8; datatype.size()];
     let bytes = value.as_mut_ptr().cast();
-    // SAFETY: the id is open, and a value has as many bytes as its type; a member that does not exist is an error.
+    // SAFETY: the id is open, and a value has as many bytes as its type; a missing member is an
+    // error.
     call(|| unsafe { H5Tget_member_value(datatype.id(), member as c_uint, bytes) })?;
     Ok(value)
 }
 
-/// The type of a field of a record.
+/// Returns the type of a field of a record.
 pub(crate) fn field_type(record: &Datatype, field: usize) -> Result<Datatype> {
-    // SAFETY: the id is open; a field that does not exist is an error.
+    // SAFETY: the id is open; a missing field is an error.
     owned(|| unsafe { H5Tget_member_type(record.id(), field as c_uint) })
 }
 
-/// The type of the elements of an array type, or of the values of an enumeration.
+/// Returns the type of the elements of an array type, or of the values of an enumeration.
 pub(crate) fn base_type(datatype: &Datatype) -> Result<Datatype> {
     // SAFETY: the id is open; a type without a base is an error.
     owned(|| unsafe { H5Tget_super(datatype.id()) })
 }
 
-/// The shape of an array type.
+/// Returns the shape of an array type.
 pub(crate) fn array_shape(array: &Datatype) -> Result<Vec<u64>> {
-    // SAFETY: the id is open; another class is an error.
+    // SAFETY: the id is open; any other class is an error.
     let rank = call(|| unsafe { H5Tget_array_ndims(array.id()) })?;
     let mut shape = vec![0; rank as usize];
     // SAFETY: `shape` has room for every axis.
@@ -111,7 +112,7 @@ pub(crate) fn array_shape(array: &Datatype) -> Result<Vec<u64>> {
     Ok(shape)
 }
 
-/// What follows a text of fixed length.
+/// Returns the padding after a fixed-length text.
 pub(crate) fn padding(text: &Datatype) -> Result<Padding> {
     // SAFETY: the id is open and of a datatype.
     let padding = locked(|| Ok(unsafe { H5Tget_strpad(text.id()) }))?;
@@ -122,8 +123,8 @@ pub(crate) fn padding(text: &Datatype) -> Result<Padding> {
     })
 }
 
-/// Whether elements are texts of variable length, one pointer each: the texts themselves, or records of one such
-/// field.
+/// Whether elements are texts of variable length, one pointer each: the texts themselves, or
+/// records with one such field.
 pub(crate) fn is_variable_text(datatype: &Datatype) -> Result<bool> {
     let is_text = |datatype: &Datatype| {
         // SAFETY: the id is open and of a datatype.
@@ -136,7 +137,7 @@ pub(crate) fn is_variable_text(datatype: &Datatype) -> Result<bool> {
     Ok(fields.len() == 1 && is_text(&field_type(datatype, 0)?)?)
 }
 
-/// The same type in little-endian order.
+/// Returns the same type in little-endian order.
 pub(crate) fn little_endian(datatype: &Datatype) -> Result<Datatype> {
     // SAFETY: the id is open.
     let copy = owned(|| unsafe { H5Tcopy(datatype.id()) })?;
@@ -145,19 +146,19 @@ pub(crate) fn little_endian(datatype: &Datatype) -> Result<Datatype> {
     Ok(copy)
 }
 
-/// Records of a single field, which is an array of `shape` of these items unless the shape is empty. Reading as this
-/// type takes the field out of every record.
+/// Makes a record type with a single field: `item`, or an array of `shape` of it unless the shape
+/// is empty. Reading as this type extracts the field from every record.
 pub(crate) fn record_of(name: &str, item: &Datatype, shape: &[u64]) -> Result<Datatype> {
     let name = c_text(name)?;
     let field = match shape {
         [] => item.clone(),
         shape => {
             let (rank, shape) = (shape.len() as c_uint, shape.as_ptr());
-            // SAFETY: the id is open, and `shape` has as many numbers as it says.
+            // SAFETY: the id is open, and `shape` has the stated number of axes.
             owned(|| unsafe { H5Tarray_create2(item.id(), rank, shape) })?
         }
     };
-    // SAFETY: no more than a class and a size.
+    // SAFETY: the arguments are only a class and a size.
     let record = owned(|| unsafe { H5Tcreate(H5T_class_t::H5T_COMPOUND, field.size()) })?;
     // SAFETY: the ids are open, the name ends in a zero byte.
     call(|| unsafe { H5Tinsert(record.id(), name.as_ptr(), 0, field.id()) })?;

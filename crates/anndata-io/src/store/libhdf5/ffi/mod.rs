@@ -1,16 +1,17 @@
-//! Calls of the C library that the safe interface of the crate `hdf5` lacks, or does not make safely for a file
-//! that a stranger wrote. Each takes the lock, and is safe to call.
+//! Calls of the C library that the safe interface of the crate `hdf5` lacks, or that it does not
+//! make safely for an untrusted file. Each takes the lock, and is safe to call.
 //!
-//! The crate's own calls are left out for these reasons:
+//! This crate avoids these parts of the crate `hdf5`:
 //!
-//! * Names. The crate takes the names of fields and files for UTF-8 without a check, and opens only paths that are
-//!   UTF-8. To list members and attributes, it reads the kind of a link and the character set of a name as Rust
-//!   enumerations, of which a file may hold other values.
-//! * Datatypes. Its descriptors have no layout of floats, no padding of texts and no arrays of several dimensions,
-//!   and the value of an enumeration's member is written into 8 bytes, however long it is.
+//! * Names. The crate assumes that the names of fields and files are UTF-8 without a check, and
+//!   opens only paths that are UTF-8. To list members and attributes, it reads the kind of a link
+//!   and the character set of a name as Rust enumerations, though a file may hold other values.
+//! * Datatypes. Its descriptors have no layout of floats, no padding of texts and no arrays of
+//!   several dimensions, and it writes the value of an enumeration's member into 8 bytes, however
+//!   long the value is.
 //! * Filters. Its list panics at a filter with more than 32 parameters.
-//! * Reading. Its readers allocate what a file claims, and know only types of Rust.
-//! * It opens no dataset with an access list, and does not turn plugins off.
+//! * Reading. Its readers allocate the size that a file claims, and know only types of Rust.
+//! * Opening. It opens no dataset with an access list, and does not turn plugins off.
 
 use std::ffi::{CStr, CString, c_char, c_uint, c_void};
 use std::os::unix::ffi::OsStrExt;
@@ -45,10 +46,10 @@ fn call<T: Copy + Into<i64>>(call: impl FnOnce() -> T) -> Result<T> {
     })
 }
 
-/// What a failed call left on the error stack. To be called under the lock.
+/// Returns the errors that a failed call left on the error stack. Call it under the lock.
 fn last_error() -> CallError {
     unsafe extern "C" fn note(_: c_uint, error: *const H5E_error2_t, lines: *mut c_void) -> herr_t {
-        // SAFETY: the library hands over a valid error, and the list that the walk was given.
+        // SAFETY: the library passes a valid error, and the list that the walk received.
         let (error, lines) = unsafe { (&*error, &mut *lines.cast::<Vec<String>>()) };
         if !error.desc.is_null() {
             // SAFETY: the description is a text that ends in a zero byte.
@@ -59,7 +60,7 @@ fn last_error() -> CallError {
     }
     let mut lines: Vec<String> = Vec::new();
     let list = (&raw mut lines).cast();
-    // SAFETY: `note` has the form that the walk calls, and `lines` outlives it.
+    // SAFETY: `note` has the signature that the walk calls, and `lines` outlives it.
     unsafe {
         H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, Some(note), list);
         H5Eclear2(H5E_DEFAULT);
@@ -71,7 +72,8 @@ fn c_text(text: impl Into<Vec<u8>>) -> Result<CString> {
     CString::new(text).map_err(|_| CallError::Library("a name with a zero byte".to_owned()))
 }
 
-/// A text of the library, asked for twice: for its length, and for itself. To be called under the lock.
+/// Returns a text of the library, which is requested twice: for its length, then for its bytes.
+/// Call it under the lock.
 fn text(mut get: impl FnMut(*mut c_char, usize) -> isize) -> Result<Vec<u8>> {
     let len = usize::try_from(get(null_mut(), 0)).map_err(|_| last_error())?;
     let mut bytes = vec![0u8; len + 1];
@@ -82,7 +84,8 @@ fn text(mut get: impl FnMut(*mut c_char, usize) -> isize) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Opens a file to read it, and its root, which keeps it open. No lock is put on it: nothing is written, and read-only file systems often refuse locks.
+/// Opens a file for reading, and its root, which keeps it open. Puts no lock on the file: nothing
+/// is written, and read-only file systems often refuse locks.
 pub(crate) fn open_root(path: &Path) -> Result<Group> {
     let path = c_text(path.as_os_str().as_bytes())?;
     refuse_plugins()?;
@@ -97,11 +100,11 @@ pub(crate) fn open_root(path: &Path) -> Result<Group> {
     })
 }
 
-/// Keeps the library from loading code that a file's filters or the environment name. To be called before anything
-/// else: two variables are followed as soon as the library starts.
+/// Prevents the library from loading code that a file's filters or the environment name. Call it
+/// before anything else: the library follows two variables as soon as it starts.
 fn refuse_plugins() -> Result<()> {
     unsafe extern "C" {
-        /// `hdf5_sys` has it with a pointer for its number.
+        /// `hdf5_sys` declares it with a pointer in place of the number.
         fn H5PLset_loading_state(mask: c_uint) -> herr_t;
     }
     for name in ["HDF5_VOL_CONNECTOR", "HDF5_DRIVER"] {
@@ -110,12 +113,12 @@ fn refuse_plugins() -> Result<()> {
             return Err(CallError::Library(what));
         }
     }
-    // SAFETY: it takes a set of bits, of which none is set.
+    // SAFETY: it takes a set of bits, all of them zero here.
     call(|| unsafe { H5PLset_loading_state(0) })?;
     Ok(())
 }
 
-/// Opens a dataset with a list of how it is accessed.
+/// Opens a dataset with an access list.
 pub(crate) fn open_dataset(root: &Group, path: &str, access: &DatasetAccess) -> Result<Dataset> {
     let path = c_text(path)?;
     // SAFETY: the ids are open, the path ends in a zero byte, and nothing else owns the dataset's id.
@@ -125,48 +128,51 @@ pub(crate) fn open_dataset(root: &Group, path: &str, access: &DatasetAccess) -> 
     }
 }
 
-/// The path of the file that holds an object: behind an external link, another one than was opened.
+/// Returns the path of the file that holds an object: behind an external link, this is not the
+/// opened file.
 pub(crate) fn file_of(object: &Object) -> Result<Vec<u8>> {
-    // SAFETY: the id is open, and the call writes no more than the length that it is given.
+    // SAFETY: the id is open, and the call writes at most the given length.
     locked(|| text(|buffer, len| unsafe { H5Fget_name(object.id(), buffer, len) }))
 }
 
-/// The path of an object in its file.
+/// Returns the path of an object in its file.
 pub(crate) fn path_of(object: &Object) -> Result<Vec<u8>> {
-    // SAFETY: the id is open, and the call writes no more than the length that it is given.
+    // SAFETY: the id is open, and the call writes at most the given length.
     locked(|| text(|buffer, len| unsafe { H5Iget_name(object.id(), buffer, len) }))
 }
 
-/// Whether an object has an attribute of a name.
+/// Whether an object has an attribute of this name.
 pub(crate) fn has_attribute(object: &Location, name: &str) -> Result<bool> {
     let name = c_text(name)?;
     // SAFETY: the id is open, the name ends in a zero byte.
     call(|| unsafe { H5Aexists(object.id(), name.as_ptr()) }).map(|found| found > 0)
 }
 
-/// Appends a name to the list that an iteration was given. `I` describes what bears the name; it is not read.
+/// Appends a name to the list that an iteration received. `I` describes the named object; it is not
+/// read.
 unsafe extern "C" fn note_name<I>(
     _: hid_t,
     name: *const c_char,
     _: *const I,
     names: *mut c_void,
 ) -> herr_t {
-    // SAFETY: the library hands over a text that ends in a zero byte, and the list of names below.
+    // SAFETY: the library passes a text that ends in a zero byte, and the list of names below.
     let (name, names) = unsafe { (CStr::from_ptr(name), &mut *names.cast::<Vec<Vec<u8>>>()) };
     names.push(name.to_bytes().to_vec());
     0
 }
 
-/// The names of the links of a group, whatever they lead to.
+/// Returns the names of the links of a group, whatever their targets.
 pub(crate) fn link_names(group: &Group) -> Result<Vec<Vec<u8>>> {
     let mut names: Vec<Vec<u8>> = Vec::new();
     let (list, (index, order)) = ((&raw mut names).cast(), (H5_INDEX_NAME, H5_ITER_NATIVE));
-    // SAFETY: the id is open, `note_name` has the form that is called, and `names` outlives the call.
+    // SAFETY: the id is open, `note_name` has the expected signature, and `names` outlives the
+    // call.
     call(|| unsafe { H5Literate2(group.id(), index, order, null_mut(), Some(note_name), list) })?;
     Ok(names)
 }
 
-/// The names of the attributes of an object.
+/// Returns the names of the attributes of an object.
 pub(crate) fn attribute_names(object: &Location) -> Result<Vec<Vec<u8>>> {
     let mut names: Vec<Vec<u8>> = Vec::new();
     let (list, (index, order)) = ((&raw mut names).cast(), (H5_INDEX_NAME, H5_ITER_NATIVE));

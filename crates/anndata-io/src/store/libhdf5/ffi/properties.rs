@@ -1,4 +1,4 @@
-//! What a dataset was created with: filters, fill value, and other files.
+//! The creation properties of a dataset: filters, fill value, and other files.
 
 use std::ffi::{c_int, c_uint};
 use std::ptr::null_mut;
@@ -10,14 +10,14 @@ use hdf5_sys::h5p::*;
 use super::super::call::{Result, locked};
 use super::{call, text};
 
-/// The numbers of the filters of a dataset.
+/// Returns the numbers of the filters of a dataset.
 pub(crate) fn filters(creation: &DatasetCreate) -> Result<Vec<c_int>> {
     // SAFETY: the id is open.
     let count = call(|| unsafe { H5Pget_nfilters(creation.id()) })?;
     (0..count as c_uint)
         .map(|filter| {
             let mut values = 0;
-            // SAFETY: the id is open; no parameters and no name are asked for.
+            // SAFETY: the id is open; the call requests no parameters and no name.
             call(|| unsafe {
                 H5Pget_filter2(
                     creation.id(),
@@ -34,7 +34,8 @@ pub(crate) fn filters(creation: &DatasetCreate) -> Result<Vec<c_int>> {
         .collect()
 }
 
-/// One element of what was never written, `size` bytes of the type that is read; `None` when there is no such value.
+/// Returns the value of an element that was never written, `size` bytes in the type that is read;
+/// `None` if there is no such value.
 pub(crate) fn fill(
     creation: &DatasetCreate,
     memory_type: &Datatype,
@@ -50,7 +51,7 @@ pub(crate) fn fill(
     filled.ok().map(|_| value)
 }
 
-/// The names of the files with the raw data of a dataset; empty when it has its own.
+/// Returns the names of the files with the raw data of a dataset; empty if it has its own.
 pub(crate) fn external_files(creation: &DatasetCreate) -> Result<Vec<Vec<u8>>> {
     const LONGEST: usize = 4096;
     // SAFETY: the id is open.
@@ -60,7 +61,7 @@ pub(crate) fn external_files(creation: &DatasetCreate) -> Result<Vec<Vec<u8>>> {
             let mut name = vec![0u8; LONGEST + 1];
             let (mut offset, mut size) = (0, 0);
             let buffer = name.as_mut_ptr().cast();
-            // SAFETY: no more than the length given is written; the last byte stays zero.
+            // SAFETY: the call writes at most the given length; the last byte stays zero.
             call(|| unsafe {
                 H5Pget_external(creation.id(), file, LONGEST, buffer, &mut offset, &mut size)
             })?;
@@ -71,7 +72,7 @@ pub(crate) fn external_files(creation: &DatasetCreate) -> Result<Vec<Vec<u8>>> {
         .collect()
 }
 
-/// The names of the files that a virtual dataset is put together from, as they stand there.
+/// Returns the names of the files that make up a virtual dataset, as the dataset lists them.
 pub(crate) fn virtual_files(creation: &DatasetCreate) -> Result<Vec<Vec<u8>>> {
     let mut count = 0;
     // SAFETY: the id is open.
@@ -79,7 +80,7 @@ pub(crate) fn virtual_files(creation: &DatasetCreate) -> Result<Vec<Vec<u8>>> {
     locked(|| {
         (0..count)
             .map(|part| {
-                // SAFETY: the part exists; no more than the length given is written.
+                // SAFETY: the part exists; the call writes at most the given length.
                 text(|buffer, len| unsafe {
                     H5Pget_virtual_filename(creation.id(), part, buffer, len)
                 })

@@ -1,4 +1,4 @@
-//! Elements of datasets and attributes, read into memory that the caller has measured.
+//! Reads elements of datasets and attributes into memory that the caller has measured.
 
 use std::ffi::{CStr, c_char};
 use std::ptr::null_mut;
@@ -18,7 +18,7 @@ pub(crate) struct Spaces {
     pub(crate) file: Dataspace,
 }
 
-/// Reads elements into `out`, which holds all of the space in memory.
+/// Reads elements into `out`, which holds the whole space in memory.
 pub(crate) fn read(
     dataset: &Dataset,
     memory_type: &Datatype,
@@ -33,7 +33,7 @@ pub(crate) fn read(
     unsafe { read_into(dataset, memory_type, spaces, out.as_mut_ptr()) }
 }
 
-/// Reads texts of variable length, and hands each on.
+/// Reads variable-length texts, and hands each on.
 pub(crate) fn read_texts(
     dataset: &Dataset,
     memory_type: &Datatype,
@@ -41,7 +41,7 @@ pub(crate) fn read_texts(
     visit: impl FnMut(&[u8]),
 ) -> Result<()> {
     let mut texts = Texts::new(&spaces.memory, memory_type)?;
-    // SAFETY: one pointer for each element, as the type has it.
+    // SAFETY: there is one pointer per element, as the type requires.
     unsafe { read_into(dataset, memory_type, spaces, texts.pointers.as_mut_ptr())? };
     texts.visit(visit);
     Ok(())
@@ -57,13 +57,13 @@ unsafe fn read_into<T>(
 ) -> Result<()> {
     let (dataset, item) = (dataset.id(), memory_type.id());
     let (memory, file) = (memory.id(), file.id());
-    // SAFETY: the ids are open; the library refuses selections that do not lie within their spaces, and the caller
-    // promises the rest.
+    // SAFETY: the ids are open; the library refuses selections outside of their spaces, and the
+    // caller promises the rest.
     call(|| unsafe { H5Dread(dataset, item, memory, file, H5P_DEFAULT, out.cast()) })?;
     Ok(())
 }
 
-/// The elements of an attribute, when they are no more than `most` bytes.
+/// Reads the elements of an attribute, if they take at most `most` bytes.
 pub(crate) fn read_attribute(
     attribute: &Attribute,
     memory_type: &Datatype,
@@ -79,7 +79,8 @@ pub(crate) fn read_attribute(
     Ok(out)
 }
 
-/// The texts of variable length of an attribute, when the references to them are no more than `most` bytes.
+/// Reads the variable-length texts of an attribute, if the references to them take at most `most`
+/// bytes.
 pub(crate) fn read_attribute_texts(
     attribute: &Attribute,
     memory_type: &Datatype,
@@ -89,7 +90,7 @@ pub(crate) fn read_attribute_texts(
     let mut texts = Texts::new(&space, memory_type)?;
     if space.size() > 0 {
         let pointers = texts.pointers.as_mut_ptr().cast();
-        // SAFETY: one pointer for each element, as the type has it.
+        // SAFETY: there is one pointer per element, as the type requires.
         call(|| unsafe { H5Aread(attribute.id(), memory_type.id(), pointers) })?;
     }
     let mut all = Vec::with_capacity(space.size());
@@ -97,7 +98,7 @@ pub(crate) fn read_attribute_texts(
     Ok(all)
 }
 
-/// The space of an attribute, when its elements of `size` bytes are no more than `most` bytes.
+/// Returns the space of an attribute, if its elements of `size` bytes take at most `most` bytes.
 fn measured(attribute: &Attribute, size: usize, most: u64) -> Result<Dataspace> {
     let space = attribute.space()?;
     match space.size().checked_mul(size) {
@@ -110,16 +111,16 @@ fn measured(attribute: &Attribute, size: usize, most: u64) -> Result<Dataspace> 
     }
 }
 
-/// Pointers to texts that the library made, given back when dropped.
+/// Pointers to texts that the library allocated; dropping this frees them.
 struct Texts<'a> {
-    /// One for each element of the space, null or the library's.
+    /// One per element of the space, null or the library's.
     pointers: Vec<*mut c_char>,
     memory_type: &'a Datatype,
     space: Dataspace,
 }
 
 impl<'a> Texts<'a> {
-    /// Room for all elements of a space, of a type that has texts of variable length.
+    /// Makes room for all elements of a space, in a type with variable-length texts.
     fn new(space: &Dataspace, memory_type: &'a Datatype) -> Result<Self> {
         if !is_variable_text(memory_type)? {
             return Err(CallError::Library("no texts of variable length".to_owned()));
@@ -148,7 +149,7 @@ impl Drop for Texts<'_> {
     fn drop(&mut self) {
         let (item, space) = (self.memory_type.id(), self.space.id());
         let pointers = self.pointers.as_mut_ptr().cast();
-        // SAFETY: the pointers are null or the library's, one for each element of the space.
+        // SAFETY: the pointers are null or the library's, one per element of the space.
         let _ = locked(|| Ok(unsafe { H5Treclaim(item, space, H5P_DEFAULT, pointers) }));
     }
 }

@@ -1,7 +1,7 @@
 //! The metadata documents of zarr arrays: `.zarray` (format 2) and `zarr.json` (format 3).
 //!
-//! Takes a parsed JSON document. Returns an [`ArrayMetadata`]: the same for both formats, or what is
-//! wrong with the document.
+//! Takes a parsed JSON document. Returns an [`ArrayMetadata`], the same for both formats, or the
+//! fault of the document.
 //!
 //! ```text
 //! .zarray   ─▶ v2.rs ─┐
@@ -22,7 +22,7 @@ mod v3;
 
 pub(super) use types::field_names;
 
-/// Everything that a metadata document says of how an array is stored.
+/// The description of a stored array in a metadata document.
 pub(super) struct ArrayMetadata {
     pub(super) grid: Grid,
     pub(super) item: ItemType,
@@ -37,7 +37,7 @@ pub(super) struct ArrayMetadata {
     pub(super) sharding: Option<Sharding>,
 }
 
-/// How chunks are packed into shards.
+/// The packing of chunks into shards.
 pub(super) struct Sharding {
     pub(super) shards: Grid,
     pub(super) index_at_end: bool,
@@ -45,7 +45,7 @@ pub(super) struct Sharding {
 }
 
 fn grid(shape: &[u64], chunk: Vec<u64>, value: &Value) -> Parsed<Grid> {
-    // Writers give empty axes chunks of no extent.
+    // Writers store a chunk extent of 0 for an empty axis.
     let chunk = chunk
         .iter()
         .zip(shape)

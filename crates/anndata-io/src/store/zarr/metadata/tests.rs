@@ -23,7 +23,7 @@ fn from_v2_reads_a_document() {
 }
 
 #[test]
-fn from_v2_names_what_is_not_read() {
+fn from_v2_names_unsupported_content() {
     let error =
         v2(r#"{"shape":[5],"chunks":[2],"dtype":"<i4","order":"C","compressor":{"id":"zfpy"}}"#);
     assert!(
@@ -45,7 +45,7 @@ fn from_v2_names_what_is_not_read() {
     assert!(matches!(error.err(), Some(ErrorKind::Invalid { .. })));
 }
 
-/// A document with some members replaced; null takes one out.
+/// A document with some members replaced; null removes a member.
 fn changed(document: &Value, changes: Value) -> Value {
     let mut document = document.clone();
     for (name, value) in changes.as_object().expect("members") {

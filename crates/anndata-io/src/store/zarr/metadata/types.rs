@@ -9,7 +9,7 @@ use crate::limits::{MAX_FIXED_TEXT_BYTES, MAX_FIXED_TEXT_LEN, MAX_RECORD_BYTES};
 use crate::store::zarr::extension::Extension;
 use crate::store::zarr::parsed::{Parsed, invalid, shown, unknown, unsupported_type};
 
-/// The names of the fields when an array of this type is a table; empty when it is none.
+/// Returns the names of the fields if an array of this type is a table; empty otherwise.
 pub(in crate::store::zarr) fn field_names(dtype: &Value) -> Vec<String> {
     let fields = dtype.as_array().into_iter().flatten();
     let names = fields.filter_map(|field| field[0].as_str());
@@ -26,8 +26,8 @@ pub(super) struct Field<'a> {
     pub(super) offset: usize,
 }
 
-/// The fields of numpy's type of a record, and its bytes: what is of no type that is read here
-/// has no field.
+/// Returns the fields of numpy's record type, and its bytes. Fields of unsupported types are left
+/// out.
 pub(super) fn record_type(dtype: &Value) -> Parsed<(Vec<Field<'_>>, usize)> {
     let mut fields = Vec::new();
     let mut len = 0usize;
@@ -62,7 +62,7 @@ pub(super) fn record_type(dtype: &Value) -> Parsed<(Vec<Field<'_>>, usize)> {
     }
 }
 
-/// A numpy type string, such as `<f4`.
+/// Parses a numpy type string, such as `<f4`.
 pub(super) fn numpy_type(value: &Value) -> Parsed<(ItemType, bool)> {
     let refuse = || unsupported_type(format!("the zarr dtype {}", shown(value)));
     let Some(text) = value.as_str() else {
@@ -90,7 +90,7 @@ pub(super) fn numpy_type(value: &Value) -> Parsed<(ItemType, bool)> {
     Ok((item, big_endian))
 }
 
-/// A data type of format 3.
+/// Parses a data type of format 3.
 pub(super) fn v3_type(value: &Value) -> Parsed<ItemType> {
     let data_type = Extension::of(value, "data type")?;
     let length = data_type
@@ -108,7 +108,7 @@ pub(super) fn v3_type(value: &Value) -> Parsed<ItemType> {
             ItemType::Text(TextEncoding::Fixed { size, padding })
         }
         (name, _) => match name.parse() {
-            // Not the other names that numpy has for it.
+            // Only this name: numpy's aliases are not valid here.
             Ok(dtype) if DType::name(dtype) == name => ItemType::Number(dtype),
             _ => return unknown(format!("the zarr data type {}", shown(value))),
         },

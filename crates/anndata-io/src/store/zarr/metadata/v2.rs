@@ -13,7 +13,7 @@ use crate::store::zarr::fill;
 use crate::store::zarr::parsed::{Parsed, extents, invalid, unsupported};
 
 impl ArrayMetadata {
-    /// Reads a `.zarray` document; that of a table for one of its fields.
+    /// Reads a `.zarray` document; for a field of a table, the document of the table.
     pub(in crate::store::zarr) fn from_v2(
         document: &Value,
         field: Option<&str>,
@@ -73,7 +73,7 @@ impl ArrayMetadata {
             "dimension_separator . or /",
         )?;
         let fill = match (&document["fill_value"], record) {
-            // Of a table, a record in base64: that of zeros is all A.
+            // For a table, a record in base64: zeros are all A.
             (Value::String(text), Some(_)) if text.bytes().all(|b| b"A=".contains(&b)) => vec![],
             (Value::Null, _) => vec![],
             (_, Some(_)) => return unsupported("a fill_value of records that is not zero"),

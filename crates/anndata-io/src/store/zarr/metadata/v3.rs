@@ -63,7 +63,8 @@ impl ArrayMetadata {
     }
 }
 
-/// What the codec `sharding_indexed` says: the chunks within a shard, and how they are stored.
+/// Reads the configuration of the codec `sharding_indexed`: the chunks within a shard, and their
+/// storage.
 fn shards<'a>(
     codec: &Extension<'a>,
     shards: Grid,
@@ -109,9 +110,9 @@ fn shards<'a>(
     Ok((inner, chain, sharding))
 }
 
-/// What comes before the coordinates in the names of chunks, and between them.
+/// Returns the prefix of the names of chunks, and the separator between coordinates.
 fn chunk_keys(value: &Value) -> Parsed<(&'static str, char)> {
-    // An early form has the separator beside the name.
+    // An early form puts the separator beside the name.
     let beside = match value.as_object() {
         Some(members) if members.len() == 2 => value.get("separator"),
         _ => None,
@@ -130,7 +131,7 @@ fn chunk_keys(value: &Value) -> Parsed<(&'static str, char)> {
     Ok((prefix, separator(found, default, "separator . or /")?))
 }
 
-/// Names of dimensions mean nothing here, but a damaged list may stand for more damage.
+/// Names of dimensions have no meaning here, but a damaged list may be a sign of more damage.
 fn check_dimension_names(value: &Value, rank: usize) -> Parsed<()> {
     let is_name = |name: &Value| name.is_string() || name.is_null();
     match value {
