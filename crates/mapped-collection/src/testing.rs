@@ -9,8 +9,9 @@ use crate::batch::BatchFormat;
 use crate::batch::pool::BufferPool;
 use crate::loader::job::Job;
 use crate::options::Options;
-use crate::order::Order;
 use crate::order::schedule::{Part, Schedule};
+use crate::order::shuffle::permutation;
+use crate::order::{Locality, Order};
 use crate::plan::Plan;
 
 /// Dense stores with the given numbers of rows and 4 variables, in chunks of all rows and 2
@@ -60,6 +61,14 @@ fn open(stores: Vec<MemoryStore>) -> Arc<Plan> {
     let mut options = Options::new(stores.into_iter().map(Into::into).collect());
     options.io = IoOptions::new().cache_bytes(0);
     Arc::new(Plan::open(&options).expect("the stores fit together"))
+}
+
+/// `n` rows in the random order of a seed.
+pub(crate) fn shuffled(n: usize, seed: u64) -> Order {
+    Order::Rows {
+        rows: permutation(n as u32, seed, 0).into(),
+        locality: Locality::Anywhere,
+    }
 }
 
 /// The batches of one rank and one reader.

@@ -172,7 +172,7 @@ impl Store {
         &self.path
     }
 
-    /// Returns the kind of object at a path; `None` if there is none.
+    /// Returns the kind of object at a path; `None` if nothing is there.
     ///
     /// # Errors
     /// When it cannot be determined: a damaged link, metadata that does not parse.

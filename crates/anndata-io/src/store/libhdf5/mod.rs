@@ -61,7 +61,7 @@ impl LibHdf5Store {
         move |error| failure(&self.path, element, error)
     }
 
-    /// Returns the object at a path; `None` if there is none.
+    /// Returns the object at a path; `None` if nothing is there.
     fn object(&self, element: &str) -> Result<Option<Object>, Error> {
         Object::open(&self.root, element).map_err(self.fail(element))
     }

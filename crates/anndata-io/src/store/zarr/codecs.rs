@@ -159,7 +159,7 @@ pub(super) fn numcodec(value: &Value) -> Parsed<Option<Codec>> {
     let get = |key: &str| &value[key];
     match value["id"].as_str() {
         Some(id) if is_of_elements(id) => Ok(of_elements(id, &get, None)?.0),
-        // The element size that numcodecs assumes if there is none.
+        // The element size that numcodecs assumes by default.
         Some(id) => of_bytes(id, &get, 4).map(Some),
         None => invalid("a codec with an id", value),
     }

@@ -130,7 +130,7 @@ impl ZarrStore {
         }
     }
 
-    /// Reads a metadata document of an element; `None` if there is none.
+    /// Reads a metadata document of an element; `None` if the element has no such document.
     fn document(&self, element: &str, name: &str) -> Result<Option<Value>, Error> {
         if self.context.is_closed() {
             return Err(Error::new(self.path(), element, ErrorKind::Closed));

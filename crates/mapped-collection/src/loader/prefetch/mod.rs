@@ -19,6 +19,7 @@
 mod active;
 mod lanes;
 mod state;
+mod step;
 #[cfg(test)]
 mod tests;
 
@@ -32,7 +33,8 @@ use crate::batch::waiting::WaitingRows;
 use crate::error::read::ReadError;
 use crate::fork::is_forked;
 use crate::loader::job::Job;
-use crate::loader::prefetch::state::{State, Step};
+use crate::loader::prefetch::state::State;
+use crate::loader::prefetch::step::Step;
 
 /// Batches being prepared.
 #[derive(Debug)]
@@ -231,45 +233,8 @@ impl Shared {
 
     /// Runs a step without the lock, and records it.
     fn run(&self, step: Step, scratch: &mut FillScratch) {
-        let plan = &*self.job.plan;
-        match step {
-            Step::Finish {
-                window,
-                first_batch,
-                batch,
-                error,
-            } => {
-                let result = match (plan.check_open(), error) {
-                    (Err(error), _) | (Ok(()), Some(error)) => Err(error),
-                    (Ok(()), None) => window.finish(plan, batch),
-                };
-                self.lock().finished(first_batch + batch, result);
-            }
-            Step::Load {
-                window,
-                first_batch,
-                n_batches,
-                task,
-                bytes,
-            } => {
-                let errors = window.load(plan, task, n_batches, scratch);
-                self.lock()
-                    .loaded(&window, first_batch, (task, bytes), errors);
-            }
-            Step::Build {
-                first_batch,
-                n_batches,
-                carried,
-            } => {
-                let carried = carried.as_ref();
-                let window = self
-                    .job
-                    .window(first_batch, n_batches, &self.waiting, carried);
-                let is_carried = carried.is_some();
-                self.lock()
-                    .built(&self.job, first_batch, is_carried, window);
-            }
-        }
+        let done = step.run(&self.job, &self.waiting, scratch);
+        self.lock().record(&self.job, done);
         self.changed.notify_all();
     }
 }

@@ -4,15 +4,14 @@
 //! record one, so every rule can be tested without a thread.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
 use crate::batch::Batch;
 use crate::batch::waiting::WaitingRows;
 use crate::error::read::ReadError;
 use crate::loader::job::Job;
 use crate::loader::prefetch::active::ActiveWindow;
+use crate::loader::prefetch::step::{Done, Step};
 use crate::loader::window::Window;
-use crate::loader::window::ends::CarriedBatch;
 
 /// The progress of an epoch.
 #[derive(Debug)]
@@ -33,32 +32,6 @@ pub(super) struct State {
     pub(super) panicked: bool,
     /// Which threads have begun to run.
     pub(super) running: Vec<bool>,
-}
-
-/// One step of work.
-#[derive(Debug)]
-pub(super) enum Step {
-    /// Finish a batch whose rows have all arrived.
-    Finish {
-        window: Arc<Window>,
-        first_batch: usize,
-        batch: usize,
-        error: Option<ReadError>,
-    },
-    /// Load the rows of a task.
-    Load {
-        window: Arc<Window>,
-        first_batch: usize,
-        n_batches: usize,
-        task: usize,
-        bytes: usize,
-    },
-    /// Build the window that begins at a batch.
-    Build {
-        first_batch: usize,
-        n_batches: usize,
-        carried: Option<CarriedBatch>,
-    },
 }
 
 impl State {
@@ -173,14 +146,33 @@ impl State {
         })
     }
 
+    /// Records a step that was run.
+    pub(super) fn record(&mut self, job: &Job, done: Done) {
+        match done {
+            Done::Finish { number, batch } => self.finished(number, batch),
+            Done::Load {
+                window,
+                first_batch,
+                task,
+                bytes,
+                errors,
+            } => self.loaded(&window, first_batch, (task, bytes), errors),
+            Done::Build {
+                first_batch,
+                carried,
+                window,
+            } => self.built(job, first_batch, carried, window),
+        }
+    }
+
     /// Records a batch that was finished.
-    pub(super) fn finished(&mut self, number: usize, batch: Result<Batch, ReadError>) {
+    fn finished(&mut self, number: usize, batch: Result<Batch, ReadError>) {
         self.finishing -= 1;
         self.ready.insert(number, batch);
     }
 
     /// Records a task that was loaded. `errors` lists the batches with rows that could not be read.
-    pub(super) fn loaded(
+    fn loaded(
         &mut self,
         window: &Window,
         first_batch: usize,
@@ -202,7 +194,7 @@ impl State {
 
     /// Records the window that was built from batch `first_batch` on. It may begin with a batch
     /// that the window before it `carried` over.
-    pub(super) fn built(
+    fn built(
         &mut self,
         job: &Job,
         first_batch: usize,

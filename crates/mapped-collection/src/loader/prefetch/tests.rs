@@ -9,83 +9,12 @@ use proptest::prelude::*;
 use crate::batch::Batch;
 use crate::batch::fill::FillScratch;
 use crate::batch::matrix::Matrix;
-use crate::batch::waiting::WaitingRows;
-use crate::error::read::ReadError;
 use crate::loader::job::Job;
 use crate::loader::prefetch::Prefetcher;
-use crate::loader::prefetch::state::{State, Step};
-use crate::order::shuffle::permutation;
-use crate::order::{Locality, Order};
-use crate::testing::{dense_plan, job, schedule, sparse_plan};
-
-/// A step that was taken but is not recorded yet.
-enum Done {
-    Finished(usize, Result<Batch, ReadError>),
-    Loaded {
-        window: Arc<crate::loader::window::Window>,
-        first_batch: usize,
-        task: (usize, usize),
-        errors: Vec<(usize, ReadError)>,
-    },
-    Built {
-        first_batch: usize,
-        carried: bool,
-        window: Result<crate::loader::window::Window, ReadError>,
-    },
-}
-
-fn run(job: &Job, waiting: &Arc<WaitingRows>, step: Step) -> Done {
-    let mut scratch = FillScratch::for_scan();
-    match step {
-        Step::Finish {
-            window,
-            first_batch,
-            batch,
-            error,
-        } => {
-            let result = error.map_or_else(|| window.finish(&job.plan, batch), Err);
-            Done::Finished(first_batch + batch, result)
-        }
-        Step::Load {
-            window,
-            first_batch,
-            n_batches,
-            task,
-            bytes,
-        } => Done::Loaded {
-            errors: window.load(&job.plan, task, n_batches, &mut scratch),
-            window,
-            first_batch,
-            task: (task, bytes),
-        },
-        Step::Build {
-            first_batch,
-            n_batches,
-            carried,
-        } => Done::Built {
-            first_batch,
-            carried: carried.is_some(),
-            window: job.window(first_batch, n_batches, waiting, carried.as_ref()),
-        },
-    }
-}
-
-fn record(job: &Job, state: &mut State, done: Done) {
-    match done {
-        Done::Finished(number, batch) => state.finished(number, batch),
-        Done::Loaded {
-            window,
-            first_batch,
-            task,
-            errors,
-        } => state.loaded(&window, first_batch, task, errors),
-        Done::Built {
-            first_batch,
-            carried,
-            window,
-        } => state.built(job, first_batch, carried, window),
-    }
-}
+use crate::loader::prefetch::state::State;
+use crate::loader::prefetch::step::Done;
+use crate::order::Order;
+use crate::testing::{dense_plan, job, schedule, shuffled, sparse_plan};
 
 /// The numbers of a batch's rows, from the values of X.
 fn rows(batch: &Batch) -> Vec<usize> {
@@ -108,15 +37,18 @@ fn rows(batch: &Batch) -> Vec<usize> {
 fn deliver(job: &Job, n_threads: usize, turns: &[usize]) {
     let waiting = Arc::new(job.waiting());
     let mut state = State::new(0, n_threads);
+    let mut scratch = FillScratch::for_scan();
     let mut in_progress: Vec<Option<Done>> = (0..n_threads).map(|_| None).collect();
     let (mut delivered, mut turn) = (0, 0);
     while delivered < job.schedule.n_batches() {
         let thread = turns[turn % turns.len()] % n_threads;
         turn += 1;
         match in_progress[thread].take() {
-            Some(done) => record(job, &mut state, done),
+            Some(done) => state.record(job, done),
             None => match state.choose(job, &waiting, thread) {
-                Some(step) => in_progress[thread] = Some(run(job, &waiting, step)),
+                Some(step) => {
+                    in_progress[thread] = Some(step.run(job, &waiting, &mut scratch));
+                }
                 None => {
                     let is_idle = in_progress.iter().all(Option::is_none);
                     assert!(
@@ -140,14 +72,6 @@ fn deliver(job: &Job, n_threads: usize, turns: &[usize]) {
             assert_eq!(rows(&batch), job.schedule.rows(delivered).expect("a batch"));
             delivered += 1;
         }
-    }
-}
-
-/// Rows in random order.
-fn shuffled(n: usize, seed: u64) -> Order {
-    Order::Rows {
-        rows: permutation(n as u32, seed, 0).into(),
-        locality: Locality::Anywhere,
     }
 }
 

@@ -90,22 +90,19 @@ impl Window {
     /// The most bytes that a task takes for its rows in the first `n_batches`. These are the bytes
     /// of packed rows, and those that the first row of a batch that was not `begun` allocates.
     pub(crate) fn task_bytes(&self, task: usize, n_batches: usize, begun: &[bool]) -> usize {
-        let mut begun = begun.to_vec();
-        let mut bytes = 0;
-        for row in self
-            .rows_of(task)
-            .iter()
-            .filter(|row| row.batch < n_batches)
-        {
-            if !std::mem::replace(&mut begun[row.batch], true) {
-                bytes += self.batches[row.batch].begun_bytes();
-            }
-            // Sparse rows are in the first part.
-            if self.tasks[task].part == 0 {
-                bytes += self.batches[row.batch].packed_row_bytes(row.row);
-            }
-        }
-        bytes
+        let rows = self.rows_of(task).iter();
+        let rows = rows.filter(|row| row.batch < n_batches);
+        let mut new: Vec<usize> = rows.clone().map(|row| row.batch).collect();
+        new.retain(|&batch| !begun[batch]);
+        new.sort_unstable();
+        new.dedup();
+        // Sparse rows are in the first part.
+        let packed = rows.filter(|_| self.tasks[task].part == 0);
+        let packed = packed.map(|row| self.batches[row.batch].packed_row_bytes(row.row));
+        let new = new
+            .into_iter()
+            .map(|batch| self.batches[batch].begun_bytes());
+        new.chain(packed).sum()
     }
 
     /// The batch of every row of a task.

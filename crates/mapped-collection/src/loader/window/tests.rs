@@ -9,9 +9,8 @@ use crate::batch::fill::FillScratch;
 use crate::loader::job::Job;
 use crate::loader::window::Window;
 use crate::loader::window::ends::CarriedBatch;
-use crate::order::shuffle::permutation;
-use crate::order::{Locality, Order};
-use crate::testing::{dense_plan, job, schedule, sparse_plan};
+use crate::order::Order;
+use crate::testing::{dense_plan, job, schedule, shuffled, sparse_plan};
 
 /// Builds the windows of an epoch one after the other, each of at most `batches` batches.
 fn windows(job: &Job, batches: usize) -> Vec<Window> {
@@ -86,10 +85,7 @@ proptest! {
         let plan = if sparse { sparse_plan(&sizes, 16) } else { dense_plan(&sizes) };
         let order = match seed {
             None => Order::InOrder(plan.n_obs()),
-            Some(seed) => Order::Rows {
-                rows: permutation(plan.n_obs() as u32, seed, 0).into(),
-                locality: Locality::Anywhere,
-            },
+            Some(seed) => shuffled(plan.n_obs(), seed),
         };
         let memory = 2 * batch_size * 4 * 8 + 4096 + spare;
         check(&job(&plan, schedule(order, batch_size), 2, memory), batches);
