@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use mapped_anndata::io::{Scalar, ValuesRef, with_dtype};
 use mapped_anndata::{
     Batch, BatchColumn, LoaderOptions, MISSING_CODE, MappedCollection, Matrix, MatrixFormat,
-    Shuffle,
+    RowLocation, Shuffle,
 };
 use serde::Serialize;
 
@@ -256,7 +256,10 @@ fn write_batch(cells: &MappedCollection, batch: &Batch, out: &mut impl Write) ->
             let label = label_text(cells, name, column, row);
             format!(", {} {label}", escape(name))
         });
-        let (store, in_file) = (batch.store_idx[row], batch.row_idx[row]);
+        let RowLocation {
+            store,
+            row: in_file,
+        } = batch.location(row);
         writeln!(
             out,
             "  store {store}, row {in_file}{}",

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::{ABSENT, Join, JoinError, VarMap, VarNames};
+use crate::{FileColumn, Join, JoinError, JointColumn, VarMap, VarNames};
 
 /// The variables of several stores, joined.
 ///
@@ -55,12 +55,11 @@ impl JointVars {
             Join::Outer => outer(&distinct),
         };
         let n_joint = column_count(names.len())?;
-        let joint_idx: HashMap<&str, u32> = names.iter().zip(0..n_joint).collect();
+        let columns = (0..n_joint).map(JointColumn);
+        let columns: HashMap<&str, JointColumn> = names.iter().zip(columns).collect();
         let map = |store: &&Arc<VarNames>| {
-            let to_joint = store
-                .iter()
-                .map(|name| joint_idx.get(name).copied().unwrap_or(ABSENT))
-                .collect();
+            let column = |name| columns.get(name).copied().unwrap_or(JointColumn::ABSENT);
+            let to_joint = store.iter().map(column).collect();
             Arc::new(VarMap::from_table(to_joint, names.len()))
         };
         let maps = expand(distinct.iter().map(map).collect());
@@ -105,13 +104,17 @@ impl JointVars {
     /// `None` without an [`effective`](Self::effective) join, or if there is no such store.
     pub fn indices(&self, store: usize) -> Option<Vec<i64>> {
         let map = self.maps.get(store)?;
-        let columns = match self.effective? {
-            Join::Inner => map.joint_to_file(),
-            Join::Outer => (0..map.n_file())
-                .map(|column| map.to_joint(column as u32).unwrap_or(ABSENT))
-                .collect(),
-        };
-        Some(columns.into_iter().map(i64::from).collect())
+        Some(match self.effective? {
+            Join::Inner => {
+                let columns = map.joint_to_file().into_iter().flatten();
+                columns.map(|column| column.0.into()).collect()
+            }
+            Join::Outer => {
+                let columns = (0..map.n_file() as u32).map(FileColumn);
+                let columns = columns.filter_map(|column| map.to_joint(column));
+                columns.map(|column| column.0.into()).collect()
+            }
+        })
     }
 }
 

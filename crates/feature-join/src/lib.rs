@@ -14,8 +14,8 @@
 //!
 //! - [`VarNames`]: the names of one store, in one allocation. Share it with [`Arc`](std::sync::Arc) between stores that
 //!   list the same genes: then thousands of stores cost one list and one map.
-//! - [`JointVars`]: the joint names, and one [`VarMap`] a store.
-//! - [`VarMap`]: file column -> joint column, with the loops that move rows. A store that needs no moving has the
+//! - [`JointVars`]: the joint names, and one [`VarMap`] per store.
+//! - [`VarMap`]: [`FileColumn`] to [`JointColumn`], with the loops that move rows. A store that needs no moving has the
 //!   identity map, which is a straight copy.
 //!
 //! # Example
@@ -71,6 +71,6 @@ mod var_names;
 pub use error::JoinError;
 pub use join::Join;
 pub use joint_vars::JointVars;
-pub use scatter::SortScratch;
-pub use var_map::{ABSENT, VarMap};
+pub use scatter::{RemappedEntry, SortScratch};
+pub use var_map::{FileColumn, JointColumn, VarMap};
 pub use var_names::{Iter, VarNames};

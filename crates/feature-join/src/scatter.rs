@@ -1,6 +1,15 @@
 //! Moves rows: the loops that fill a joint row from a row of one store.
 
-use crate::{ABSENT, JoinError, VarMap};
+use crate::{JoinError, JointColumn, VarMap};
+
+/// An entry of a sparse row, in the joint table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RemappedEntry {
+    /// The joint column of the entry.
+    pub column: JointColumn,
+    /// The position of its value among those of the row.
+    pub position: u32,
+}
 
 /// Scratch memory for [`VarMap::remap_distinct`], kept from row to row: about 5 bytes per joint variable.
 #[derive(Debug, Clone, Default)]
@@ -48,9 +57,9 @@ impl VarMap {
             }
             Some(to_joint) => {
                 let to_joint = to_joint.get(run).ok_or_else(out_of_range)?;
-                for (&joint_col, &value) in to_joint.iter().zip(src) {
+                for (column, &value) in to_joint.iter().zip(src) {
                     // One bounds check covers both: `ABSENT` is never below `n_joint`.
-                    if let Some(slot) = dst_row.get_mut(joint_col as usize) {
+                    if let Some(slot) = dst_row.get_mut(column.index()) {
                         *slot = convert(value);
                     }
                 }
@@ -120,10 +129,10 @@ impl VarMap {
             }
             Some(to_joint) => {
                 for (&col, &value) in cols.iter().zip(values) {
-                    let Some(&joint_col) = to_joint.get(col as usize) else {
+                    let Some(column) = to_joint.get(col as usize) else {
                         return Err(self.out_of_range(col));
                     };
-                    if let Some(slot) = dst_row.get_mut(joint_col as usize) {
+                    if let Some(slot) = dst_row.get_mut(column.index()) {
                         put(slot, value);
                     }
                 }
@@ -134,9 +143,8 @@ impl VarMap {
 
     /// Translates the columns of one sparse row, for a joint row that stays sparse.
     ///
-    /// Replaces the contents of `out` by one pair (joint column, position in `cols`) for each column that the joint
-    /// table has, ascending. `cols` are file columns in any order. If a column is listed twice, its pairs are adjacent,
-    /// the earlier position first. Sorts only if the result is not ascending already: ascending columns through a
+    /// Replaces the contents of `out` by one entry for each column that the joint table has, ascending. `cols` are file
+    /// columns in any order. If a column is listed twice, its entries are adjacent, the earlier position first. Sorts only if the result is not ascending already: ascending columns through a
     /// [monotonic](Self::is_monotonic) map are never sorted. Reuse `out` from row to row.
     ///
     /// # Errors
@@ -144,32 +152,36 @@ impl VarMap {
     /// [`JoinError::ColumnOutOfRange`] for the first column that the store does not have, and
     /// [`JoinError::TooManyVars`] if `cols` is longer than `u32::MAX`; `out` is useless in that case.
     #[inline]
-    pub fn remap_sorted(&self, cols: &[u32], out: &mut Vec<(u32, u32)>) -> Result<(), JoinError> {
+    pub fn remap_sorted(
+        &self,
+        cols: &[u32],
+        out: &mut Vec<RemappedEntry>,
+    ) -> Result<(), JoinError> {
         out.clear();
         let n_cols =
             u32::try_from(cols.len()).map_err(|_| JoinError::TooManyVars { n_vars: cols.len() })?;
         out.reserve(cols.len());
         let to_joint = self.file_to_joint();
         let mut ascending = true;
-        let mut previous = 0;
+        let mut previous = JointColumn(0);
         for (&col, position) in cols.iter().zip(0..n_cols) {
-            let joint_col = match to_joint {
-                None if (col as usize) < self.n_joint() => col,
+            let column = match to_joint {
+                None if (col as usize) < self.n_joint() => JointColumn(col),
                 None => return Err(self.out_of_range(col)),
                 Some(to_joint) => match to_joint.get(col as usize) {
-                    Some(&ABSENT) => continue,
-                    Some(&joint_col) => joint_col,
+                    Some(&JointColumn::ABSENT) => continue,
+                    Some(&column) => column,
                     None => return Err(self.out_of_range(col)),
                 },
             };
-            ascending &= previous <= joint_col;
-            previous = joint_col;
-            out.push((joint_col, position));
+            ascending &= previous <= column;
+            previous = column;
+            out.push(RemappedEntry { column, position });
         }
         if !ascending {
-            // One integer compares faster than a pair.
-            out.sort_unstable_by_key(|&(joint_col, position)| {
-                u64::from(joint_col) << 32 | u64::from(position)
+            // One integer compares faster than two.
+            out.sort_unstable_by_key(|entry| {
+                u64::from(entry.column.0) << 32 | u64::from(entry.position)
             });
         }
         Ok(())
@@ -187,7 +199,7 @@ impl VarMap {
         &self,
         cols: &[u32],
         scratch: &mut SortScratch,
-        out: &mut Vec<(u32, u32)>,
+        out: &mut Vec<RemappedEntry>,
     ) -> Result<(), JoinError> {
         let (Some(to_joint), false) = (self.file_to_joint(), self.is_monotonic()) else {
             return self.remap_sorted(cols, out);
@@ -201,25 +213,28 @@ impl VarMap {
         marks.resize(self.n_joint().div_ceil(64), 0);
         positions.resize(self.n_joint(), 0);
         for (&col, position) in cols.iter().zip(0u32..) {
-            let Some(&joint_col) = to_joint.get(col as usize) else {
+            let Some(&column) = to_joint.get(col as usize) else {
                 return Err(self.out_of_range(col));
             };
-            if joint_col == ABSENT {
+            if column == JointColumn::ABSENT {
                 continue;
             }
-            let (word, bit) = (joint_col as usize / 64, 1u64 << (joint_col % 64));
+            let (word, bit) = (column.index() / 64, 1u64 << (column.0 % 64));
             if marks[word] & bit != 0 {
                 return self.remap_sorted(cols, out);
             }
             marks[word] |= bit;
-            positions[joint_col as usize] = position;
+            positions[column.index()] = position;
         }
         out.clear();
         for (word, &mark) in marks.iter().enumerate() {
             let mut rest = mark;
             while rest != 0 {
-                let joint_col = word * 64 + rest.trailing_zeros() as usize;
-                out.push((joint_col as u32, positions[joint_col]));
+                let column = word * 64 + rest.trailing_zeros() as usize;
+                out.push(RemappedEntry {
+                    column: JointColumn(column as u32),
+                    position: positions[column],
+                });
                 rest &= rest - 1;
             }
         }
@@ -232,7 +247,7 @@ impl VarMap {
         assert_eq!(
             dst_row.len(),
             self.n_joint(),
-            "a destination row must have one slot a joint variable"
+            "a destination row must have one slot per joint variable"
         );
     }
 
@@ -249,9 +264,12 @@ impl VarMap {
 mod tests {
     use super::*;
 
+    const ABSENT: u32 = JointColumn::ABSENT.0;
+
     /// Four file columns: the second is dropped, the others swap places in a table of four joint columns.
     fn swapped() -> VarMap {
-        VarMap::from_table([3, ABSENT, 0, 1].into(), 4)
+        let to_joint = [3, ABSENT, 0, 1].map(JointColumn);
+        VarMap::from_table(to_joint.into(), 4)
     }
 
     fn out_of_range<T>(column: usize, n_file: usize) -> Result<T, JoinError> {
@@ -347,19 +365,23 @@ mod tests {
 
     #[test]
     fn remapped_columns_ascend() {
-        let mut out = vec![(9, 9)];
+        let entry = |(column, position)| RemappedEntry {
+            column: JointColumn(column),
+            position,
+        };
+        let mut out = vec![entry((9, 9))];
         swapped().remap_sorted(&[0, 1, 2, 3], &mut out).unwrap();
-        assert_eq!(out, [(0, 2), (1, 3), (3, 0)]);
+        assert_eq!(out, [(0, 2), (1, 3), (3, 0)].map(entry));
         VarMap::identity(4)
             .remap_sorted(&[3, 1, 3], &mut out)
             .unwrap();
-        assert_eq!(out, [(1, 1), (3, 0), (3, 2)]);
+        assert_eq!(out, [(1, 1), (3, 0), (3, 2)].map(entry));
         swapped().remap_sorted(&[], &mut out).unwrap();
         assert_eq!(out, []);
     }
 
     #[test]
-    #[should_panic(expected = "one slot a joint variable")]
+    #[should_panic(expected = "one slot per joint variable")]
     fn row_of_another_width_panics() {
         let _ = swapped().scatter_dense(0, &[1_u8], &mut [0_u8; 3], |v| v);
     }

@@ -1,13 +1,30 @@
 //! How the columns of one store move into the joint table.
 
-/// The entry of [`VarMap::file_to_joint`] for a file column that the joint table does not have.
-pub const ABSENT: u32 = u32::MAX;
+/// A column of a matrix as its store has it: 0 is the store's first variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(transparent)]
+pub struct FileColumn(pub u32);
+
+/// A column of the joint table: 0 is the first joint variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(transparent)]
+pub struct JointColumn(pub u32);
+
+impl JointColumn {
+    /// The entry of [`VarMap::file_to_joint`] for a file column that the joint table does not have. It is greater than
+    /// every joint column.
+    pub const ABSENT: JointColumn = JointColumn(u32::MAX);
+
+    #[inline]
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
 
 /// Where each column of one store lies in the joint table.
 ///
-/// A *file column* counts the store's own variables, a *joint column* those of the joint table. An inner join drops
-/// file columns; an outer join leaves joint columns that no file column fills. The methods that move rows check every
-/// column and allocate nothing, so their input may come straight from a file.
+/// An inner join drops file columns; an outer join leaves joint columns that no file column fills. The methods that move
+/// rows check every column and allocate nothing, so their input may come straight from a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VarMap {
     n_joint: usize,
@@ -18,9 +35,9 @@ pub struct VarMap {
 enum Columns {
     /// The file columns are the joint ones, in the same order.
     Identity,
-    /// `to_joint[file column]`: a joint column below `n_joint`, each at most once, or `ABSENT`.
+    /// One entry per file column: a joint column below `n_joint`, each at most once, or `ABSENT`.
     Table {
-        to_joint: Box<[u32]>,
+        to_joint: Box<[JointColumn]>,
         monotonic: bool,
     },
 }
@@ -34,12 +51,15 @@ impl VarMap {
         }
     }
 
-    /// The map that moves file column `i` to `to_joint[i]`: below `n_joint`, each at most once, or [`ABSENT`].
-    pub(crate) fn from_table(to_joint: Box<[u32]>, n_joint: usize) -> Self {
-        if to_joint.len() == n_joint && to_joint.iter().copied().eq(0..n_joint as u32) {
+    /// The map that moves file column `i` to `to_joint[i]`: below `n_joint`, each at most once, or `ABSENT`.
+    pub(crate) fn from_table(to_joint: Box<[JointColumn]>, n_joint: usize) -> Self {
+        let in_place = to_joint.iter().zip(0..).all(|(column, i)| column.0 == i);
+        if to_joint.len() == n_joint && in_place {
             return VarMap::identity(n_joint);
         }
-        let kept = to_joint.iter().filter(|&&column| column != ABSENT);
+        let kept = to_joint
+            .iter()
+            .filter(|&&column| column != JointColumn::ABSENT);
         let monotonic = kept.is_sorted();
         VarMap {
             n_joint,
@@ -83,35 +103,39 @@ impl VarMap {
 
     /// The joint column of a file column; `None` if it is dropped or if the store has no such column.
     #[inline]
-    pub fn to_joint(&self, file_col: u32) -> Option<u32> {
+    pub fn to_joint(&self, column: FileColumn) -> Option<JointColumn> {
         match &self.columns {
-            Columns::Identity => Some(file_col).filter(|&column| (column as usize) < self.n_joint),
+            Columns::Identity => {
+                Some(JointColumn(column.0)).filter(|column| column.index() < self.n_joint)
+            }
             Columns::Table { to_joint, .. } => to_joint
-                .get(file_col as usize)
+                .get(column.0 as usize)
                 .copied()
-                .filter(|&column| column != ABSENT),
+                .filter(|&column| column != JointColumn::ABSENT),
         }
     }
 
-    /// The table `[n_file] u32` of joint columns, [`ABSENT`] for dropped ones; `None` for the identity, which needs no
-    /// table.
+    /// The joint column of each file column, `[n_file]`, [`JointColumn::ABSENT`] for dropped ones; `None` for the
+    /// identity, which needs no table.
     #[inline]
-    pub fn file_to_joint(&self) -> Option<&[u32]> {
+    pub fn file_to_joint(&self) -> Option<&[JointColumn]> {
         match &self.columns {
             Columns::Identity => None,
             Columns::Table { to_joint, .. } => Some(to_joint),
         }
     }
 
-    /// The file column of each joint column, `[n_joint] u32`, [`ABSENT`] where the store lacks it.
-    pub fn joint_to_file(&self) -> Vec<u32> {
+    /// The file column of each joint column, `[n_joint]`; `None` where the store lacks it.
+    pub fn joint_to_file(&self) -> Vec<Option<FileColumn>> {
         match &self.columns {
-            Columns::Identity => (0..self.n_joint as u32).collect(),
+            Columns::Identity => (0..self.n_joint as u32)
+                .map(|column| Some(FileColumn(column)))
+                .collect(),
             Columns::Table { to_joint, .. } => {
-                let mut to_file = vec![ABSENT; self.n_joint];
-                for (file_col, &joint_col) in (0_u32..).zip(to_joint) {
-                    if let Some(slot) = to_file.get_mut(joint_col as usize) {
-                        *slot = file_col;
+                let mut to_file = vec![None; self.n_joint];
+                for (file_column, joint_column) in (0..).zip(to_joint) {
+                    if let Some(slot) = to_file.get_mut(joint_column.index()) {
+                        *slot = Some(FileColumn(file_column));
                     }
                 }
                 to_file
@@ -123,7 +147,7 @@ impl VarMap {
     /// measured.
     pub fn presence(&self) -> Vec<bool> {
         let to_file = self.joint_to_file();
-        to_file.into_iter().map(|column| column != ABSENT).collect()
+        to_file.iter().map(Option::is_some).collect()
     }
 }
 
@@ -131,40 +155,64 @@ impl VarMap {
 mod tests {
     use super::*;
 
+    const ABSENT: u32 = JointColumn::ABSENT.0;
+
+    fn map(to_joint: &[u32], n_joint: usize) -> VarMap {
+        VarMap::from_table(
+            to_joint.iter().map(|&column| JointColumn(column)).collect(),
+            n_joint,
+        )
+    }
+
     /// Four file columns: the second is dropped, the others swap places in a table of four joint columns.
     fn swapped() -> VarMap {
-        VarMap::from_table([3, ABSENT, 0, 1].into(), 4)
+        map(&[3, ABSENT, 0, 1], 4)
     }
 
     #[test]
     fn table_that_moves_nothing_is_the_identity() {
-        let map = VarMap::from_table([0, 1, 2].into(), 3);
-        assert!(map.is_identity() && map.is_monotonic());
-        assert_eq!((map.n_file(), map.n_joint()), (3, 3));
-        assert_eq!(map.file_to_joint(), None);
-        assert_eq!(map.joint_to_file(), [0, 1, 2]);
-        assert_eq!((map.to_joint(2), map.to_joint(3)), (Some(2), None));
+        let identity = map(&[0, 1, 2], 3);
+        assert!(identity.is_identity() && identity.is_monotonic());
+        assert_eq!((identity.n_file(), identity.n_joint()), (3, 3));
+        assert_eq!(identity.file_to_joint(), None);
+        assert_eq!(
+            identity.joint_to_file(),
+            [0, 1, 2].map(|column| Some(FileColumn(column)))
+        );
+        assert_eq!(identity.to_joint(FileColumn(2)), Some(JointColumn(2)));
+        assert_eq!(identity.to_joint(FileColumn(3)), None);
         // A prefix of the joint table is not the identity: its rows are narrower.
-        assert!(!VarMap::from_table([0, 1].into(), 3).is_identity());
-        assert!(!VarMap::from_table([0, 1, ABSENT].into(), 2).is_identity());
+        assert!(!map(&[0, 1], 3).is_identity());
+        assert!(!map(&[0, 1, ABSENT], 2).is_identity());
     }
 
     #[test]
     fn columns_map_in_both_directions() {
         let map = swapped();
         assert_eq!((map.n_file(), map.n_joint()), (4, 4));
-        assert_eq!(map.file_to_joint(), Some(&[3, ABSENT, 0, 1][..]));
-        assert_eq!(map.joint_to_file(), [2, 3, ABSENT, 0]);
+        assert_eq!(
+            map.file_to_joint(),
+            Some(&[3, ABSENT, 0, 1].map(JointColumn)[..])
+        );
+        assert_eq!(
+            map.joint_to_file(),
+            [Some(2), Some(3), None, Some(0)].map(|column| column.map(FileColumn))
+        );
         assert_eq!(map.presence(), [true, true, false, true]);
-        let joint: Vec<_> = (0..5).map(|column| map.to_joint(column)).collect();
-        assert_eq!(joint, [Some(3), None, Some(0), Some(1), None]);
-        assert_eq!(map.to_joint(ABSENT), None);
+        let joint: Vec<_> = (0..5)
+            .map(|column| map.to_joint(FileColumn(column)))
+            .collect();
+        assert_eq!(
+            joint,
+            [Some(3), None, Some(0), Some(1), None].map(|column| column.map(JointColumn))
+        );
+        assert_eq!(map.to_joint(FileColumn(ABSENT)), None);
     }
 
     #[test]
     fn is_monotonic_ignores_dropped_columns() {
-        assert!(VarMap::from_table([0, ABSENT, 2, ABSENT, 5].into(), 6).is_monotonic());
-        assert!(VarMap::from_table([].into(), 6).is_monotonic());
+        assert!(map(&[0, ABSENT, 2, ABSENT, 5], 6).is_monotonic());
+        assert!(map(&[], 6).is_monotonic());
         assert!(!swapped().is_monotonic());
     }
 }

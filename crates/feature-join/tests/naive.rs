@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use feature_join::{ABSENT, Join, JoinError, JointVars, VarNames};
+use feature_join::{FileColumn, Join, JoinError, JointColumn, JointVars, RemappedEntry, VarNames};
 use proptest::prelude::*;
 use proptest::sample::subsequence;
 
@@ -91,10 +91,10 @@ proptest! {
             let map = &joint.maps()[i];
             let table: Vec<Option<usize>> = store.iter().map(|name| find(&expected, name)).collect();
             for (col, &expected) in table.iter().enumerate() {
-                prop_assert_eq!(map.to_joint(col as u32).map(|c| c as usize), expected);
+                prop_assert_eq!(map.to_joint(FileColumn(col as u32)).map(|c| c.0 as usize), expected);
             }
             if let Some(flat) = map.file_to_joint() {
-                let flat: Vec<_> = flat.iter().map(|&c| Some(c as usize).filter(|_| c != ABSENT)).collect();
+                let flat: Vec<_> = flat.iter().map(|&c| Some(c.0 as usize).filter(|_| c != JointColumn::ABSENT)).collect();
                 prop_assert_eq!(&flat, &table);
             } else {
                 prop_assert!(map.is_identity());
@@ -150,12 +150,12 @@ proptest! {
             let mut pairs = Vec::new();
             let mut sort = feature_join::SortScratch::default();
             map.remap_sorted(&cols, &mut pairs).unwrap();
-            let mut marked = vec![(7, 7)];
+            let mut marked = vec![RemappedEntry { column: JointColumn(7), position: 7 }];
             map.remap_distinct(&cols, &mut sort, &mut marked).unwrap();
             prop_assert_eq!(&marked, &pairs);
             prop_assert!(pairs.is_sorted());
-            let mut expected: Vec<(u32, u32)> = (0..).zip(&cols)
-                .filter_map(|(position, &col)| Some((map.to_joint(col)?, position)))
+            let mut expected: Vec<RemappedEntry> = (0..).zip(&cols)
+                .filter_map(|(position, &col)| Some(RemappedEntry { column: map.to_joint(FileColumn(col))?, position }))
                 .collect();
             expected.sort();
             prop_assert_eq!(pairs, expected);

@@ -21,6 +21,7 @@ use crate::loader::Loader;
 use crate::loader::options::LoaderOptions;
 use crate::options::Options;
 use crate::plan::Plan;
+use crate::plan::location::RowLocation;
 use crate::plan::missing::MissingKey;
 use crate::plan::unmatched::UnmatchedLabel;
 
@@ -153,12 +154,11 @@ impl MappedCollection {
         })
     }
 
-    /// The store of row `index` of the collection, and its row in the store's file. A negative
-    /// index counts from the end.
+    /// Where row `index` of the collection lies. A negative index counts from the end.
     ///
     /// # Errors
     /// When `index` is out of bounds.
-    pub fn locate(&self, index: i64) -> Result<(usize, u32), Error> {
+    pub fn locate(&self, index: i64) -> Result<RowLocation, Error> {
         Ok(self.plan().locate(self.position(index)?))
     }
 
@@ -337,8 +337,7 @@ impl MappedCollection {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn get(&self, index: i64) -> Result<Item, Error> {
-        let (store, row) = self.locate(index)?;
-        Ok(Item::read(self.plan(), store, row)?)
+        Ok(Item::read(self.plan(), self.locate(index)?)?)
     }
 
     /// Rows by index, dense, in the given order. Repeats are fine.

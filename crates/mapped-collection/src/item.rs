@@ -7,6 +7,7 @@ use crate::batch::matrix::Matrix;
 use crate::batch::row_writer::{DenseRow, RowWriter};
 use crate::error::read::ReadError;
 use crate::plan::Plan;
+use crate::plan::location::RowLocation;
 
 /// One row of a collection: named values, in lamindb's order.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,7 +80,8 @@ impl Item {
     }
 
     /// Reads a row of a store's file, in the types of that store.
-    pub(crate) fn read(plan: &Plan, store: usize, row: u32) -> Result<Item, ReadError> {
+    pub(crate) fn read(plan: &Plan, location: RowLocation) -> Result<Item, ReadError> {
+        let RowLocation { store, row } = location;
         plan.check_open()?;
         let failed = |error| ReadError::file(store, error).in_row(row);
         let (keys, of_store) = (plan.matrices.iter(), &plan.stores[store]);

@@ -138,5 +138,6 @@ pub use order::sampler::Sampler;
 pub use order::shuffle::permutation;
 pub use order::split::{SplitBy, SplitOptions};
 pub use plan::labels::MergedLabels;
+pub use plan::location::RowLocation;
 pub use plan::missing::MissingKey;
 pub use plan::unmatched::UnmatchedLabel;

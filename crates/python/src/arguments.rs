@@ -7,6 +7,7 @@ use pyo3::exceptions::{PyIndexError, PyOverflowError, PyTypeError, PyValueError}
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyList, PyTuple};
 
+use crate::errors::out_of_bounds;
 use crate::labels;
 
 /// `encode_labels`: a flag, or the keys.
@@ -50,9 +51,7 @@ pub(crate) fn output(name: &str) -> PyResult<MatrixFormat> {
 pub(crate) fn index_of(index: &Bound<'_, PyAny>, n_obs: usize) -> PyResult<i64> {
     index.extract::<i64>().map_err(|error| {
         if error.is_instance_of::<PyOverflowError>(index.py()) {
-            PyIndexError::new_err(format!(
-                "index {index} is out of bounds for axis 0 with size {n_obs}"
-            ))
+            PyIndexError::new_err(out_of_bounds(index, n_obs))
         } else {
             error
         }

@@ -1,5 +1,7 @@
 //! Converts errors to the exceptions that a Python user expects.
 
+use std::fmt::Display;
+
 use mapped_anndata::io::{ErrorKind, chain};
 use mapped_anndata::{Error, LabelsError, OpenError, ReadError};
 use pyo3::exceptions::{
@@ -43,7 +45,7 @@ const UNKNOWN_LABEL: &str =
     "All keys of `unknown_label` should be in `encode_labels` and `obs_keys`.";
 
 /// numpy's message for an index that is out of bounds.
-fn out_of_bounds(index: i64, n_obs: usize) -> String {
+pub(crate) fn out_of_bounds(index: impl Display, n_obs: usize) -> String {
     format!("index {index} is out of bounds for axis 0 with size {n_obs}")
 }
 

@@ -22,6 +22,27 @@ impl Process {
     }
 }
 
+/// The process that first used a library that does not survive a fork.
+#[cfg(any(feature = "libhdf5", feature = "zarrs"))]
+pub(crate) struct Owner(std::sync::atomic::AtomicU32);
+
+#[cfg(any(feature = "libhdf5", feature = "zarrs"))]
+impl Owner {
+    pub(crate) const fn new() -> Owner {
+        Owner(std::sync::atomic::AtomicU32::new(0))
+    }
+
+    /// Whether the current process owns the library, or becomes its owner now.
+    pub(crate) fn is_current(&self) -> bool {
+        use std::sync::atomic::Ordering::{AcqRel, Acquire};
+        let current = std::process::id();
+        match self.0.compare_exchange(0, current, AcqRel, Acquire) {
+            Ok(_) => true,
+            Err(owner) => owner == current,
+        }
+    }
+}
+
 /// A value made anew in every process that uses it.
 ///
 /// A fork copies memory but only the calling thread: a lock that another thread held stays locked

@@ -6,6 +6,7 @@ use crate::batch::slots::BatchSlots;
 use crate::error::read::ReadError;
 use crate::label_values::number_label;
 use crate::plan::Plan;
+use crate::plan::location::RowLocation;
 
 /// An obs column of a batch. Rows of a store without the column are missing.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,21 +34,22 @@ pub(super) fn read_column(
     number: usize,
     batch: &BatchSlots,
 ) -> Result<BatchColumn, ReadError> {
-    let column = |store: u32| plan.stores[store as usize].columns[number].as_ref();
+    let column = |store: usize| plan.stores[store].columns[number].as_ref();
     if plan.obs[number].encoder.is_some() {
-        let code = |(&store, &row)| column(store).and_then(|column| column.code(row));
-        let codes = batch.store_idx.iter().zip(&batch.row_idx).map(code);
+        let code = |row: &RowLocation| column(row.store).and_then(|column| column.code(row.row));
+        let codes = batch.located.iter().map(code);
         let missing = batch.format.missing_code;
         let codes = codes.map(|code| code.unwrap_or(missing)).collect();
         return Ok(BatchColumn::Codes(codes));
     }
     let mut order: Vec<usize> = (0..batch.n_rows()).collect();
-    order.sort_by_key(|&row| batch.located(row));
+    let located = &batch.located;
+    order.sort_by_key(|&row| located[row]);
     let mut parts = Vec::new();
-    for targets in order.chunk_by(|&a, &b| batch.store_idx[a] == batch.store_idx[b]) {
-        let (store, _) = batch.located(targets[0]);
-        if let Some(column) = column(batch.store_idx[targets[0]]) {
-            let rows = targets.iter().map(|&row| batch.row_idx[row].into());
+    for targets in order.chunk_by(|&a, &b| located[a].store == located[b].store) {
+        let store = located[targets[0]].store;
+        if let Some(column) = column(store) {
+            let rows = targets.iter().map(|&row| located[row].row.into());
             let read = column.read(&rows.collect::<Vec<u64>>());
             let read = read.map_err(|error| ReadError::file(store, error))?;
             parts.push((read, targets));

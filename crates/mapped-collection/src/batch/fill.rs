@@ -11,6 +11,7 @@ use crate::batch::waiting::WaitingRows;
 use crate::batch::{Batch, BatchFormat};
 use crate::error::read::ReadError;
 use crate::plan::Plan;
+use crate::plan::location::RowLocation;
 
 /// One row of one of several batches.
 #[derive(Debug, Clone, Copy)]
@@ -63,10 +64,10 @@ pub(crate) fn fill(
 ) -> Result<(), ReadError> {
     let located = |row: &BatchRow| batches[row.batch].located(row.row);
     let mut file_rows = Vec::new();
-    for rows in rows.chunk_by(|a, b| located(a).0 == located(b).0) {
-        let store = located(&rows[0]).0;
+    for rows in rows.chunk_by(|a, b| located(a).store == located(b).store) {
+        let store = located(&rows[0]).store;
         file_rows.clear();
-        file_rows.extend(rows.iter().map(|row| u64::from(located(row).1)));
+        file_rows.extend(rows.iter().map(|row| u64::from(located(row).row)));
         for (number, key) in plan.matrices.iter().enumerate() {
             let Some(source) = &plan.stores[store].matrices[number] else {
                 continue;
@@ -93,7 +94,7 @@ pub(crate) fn fill_or_name_row(
     part: (u64, u64),
     scratch: &mut FillScratch,
 ) -> Result<(), ReadError> {
-    let file_row = |row: &BatchRow| batches[row.batch].located(row.row).1;
+    let file_row = |row: &BatchRow| batches[row.batch].located(row.row).row;
     match (fill(plan, batches, rows, part, scratch), rows) {
         (Ok(()), _) => Ok(()),
         (Err(error), [row]) => Err(error.in_row(file_row(row))),
@@ -109,13 +110,13 @@ pub(crate) fn fill_or_name_row(
     }
 }
 
-/// Reads rows as one batch in this order. Each row is a store and a row in its file.
+/// Reads rows as one batch in this order.
 ///
 /// # Errors
 /// When the rows' stores differ in matrix keys or widths, or a file cannot be read.
 pub(crate) fn read(
     plan: &Plan,
-    located: Vec<(usize, u32)>,
+    located: Vec<RowLocation>,
     format: &BatchFormat,
     waiting: &Arc<WaitingRows>,
 ) -> Result<Batch, ReadError> {

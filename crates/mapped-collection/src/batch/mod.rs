@@ -1,7 +1,6 @@
 //! Assembling a batch: rows are joined, converted, put in their places, and handed over.
 //!
-//! Takes a [`Plan`](crate::plan::Plan) and rows, each a store and a row of its file; returns a
-//! [`Batch`].
+//! Takes a [`Plan`](crate::plan::Plan) and the locations of rows; returns a [`Batch`].
 //!
 //! ```text
 //! MatrixSource ─▶ SlotSink ─▶ RowWriter ─▶ MatrixSlots ─────▶ Matrix ─▶ Batch
@@ -33,6 +32,7 @@ use label_encoding::MISSING_CODE;
 use crate::batch::columns::BatchColumn;
 use crate::batch::matrix::Matrix;
 use crate::batch::pool::PoolHandle;
+use crate::plan::location::RowLocation;
 
 /// How the matrices of a batch are laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -162,6 +162,17 @@ impl Batch {
     /// The number of rows.
     pub fn n_obs(&self) -> usize {
         self.store_idx.len()
+    }
+
+    /// Where row `row` of the batch lies.
+    ///
+    /// # Panics
+    /// When `row` is not below [`n_obs`](Self::n_obs).
+    pub fn location(&self, row: usize) -> RowLocation {
+        RowLocation {
+            store: self.store_idx[row] as usize,
+            row: self.row_idx[row],
+        }
     }
 
     /// The matrix `X`, if it was requested.

@@ -1,7 +1,7 @@
 //! Joins, converts and places one row in a single pass.
 
 use anndata_io::{RowSink, Scalar, Values, ValuesRef, with_dtype};
-use feature_join::{ABSENT, SortScratch, VarMap};
+use feature_join::{JointColumn, RemappedEntry, SortScratch, VarMap};
 
 const COLUMNS_ARE_CHECKED: &str = "a matrix has as many columns as its store has variables";
 
@@ -33,7 +33,7 @@ impl RowSink for DenseRow<'_> {
 #[derive(Debug, Default)]
 pub(crate) struct JoinScratch {
     sort: SortScratch,
-    pairs: Vec<(u32, u32)>,
+    entries: Vec<RemappedEntry>,
 }
 
 impl RowWriter<'_> {
@@ -97,13 +97,13 @@ impl RowWriter<'_> {
                     columns.len()
                 }
                 Some(map) => {
-                    let JoinScratch { sort, pairs } = scratch;
-                    map.remap_distinct(columns, sort, pairs).expect(COLUMNS_ARE_CHECKED);
-                    for (i, &(column, from)) in pairs.iter().enumerate() {
-                        out_columns[i] = column;
-                        out[i] = T::cast_from(source[from as usize]);
+                    let JoinScratch { sort, entries } = scratch;
+                    map.remap_distinct(columns, sort, entries).expect(COLUMNS_ARE_CHECKED);
+                    for (i, entry) in entries.iter().enumerate() {
+                        out_columns[i] = entry.column.0;
+                        out[i] = T::cast_from(source[entry.position as usize]);
                     }
-                    pairs.len()
+                    entries.len()
                 }
             }
         })
@@ -126,9 +126,9 @@ impl RowWriter<'_> {
             let mut n = 0;
             for (&column, &value) in columns.iter().zip(source) {
                 let joint = to_joint[column as usize];
-                out_columns[n] = joint;
+                out_columns[n] = joint.0;
                 out[n] = T::cast_from(value);
-                n += usize::from(joint != ABSENT);
+                n += usize::from(joint != JointColumn::ABSENT);
             }
             n
         })

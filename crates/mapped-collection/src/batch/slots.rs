@@ -11,12 +11,12 @@ use crate::batch::waiting::WaitingRows;
 use crate::batch::{Batch, BatchFormat, MatrixFormat};
 use crate::error::read::ReadError;
 use crate::plan::Plan;
+use crate::plan::location::RowLocation;
 
 /// A batch while its rows arrive.
 #[derive(Debug)]
 pub(crate) struct BatchSlots {
-    pub(super) store_idx: Vec<u32>,
-    pub(super) row_idx: Vec<u32>,
+    pub(super) located: Vec<RowLocation>,
     pub(super) format: BatchFormat,
     /// One entry per matrix of the plan; `None` where no row has the matrix.
     matrices: Vec<Option<MatrixSlots>>,
@@ -24,20 +24,19 @@ pub(crate) struct BatchSlots {
 }
 
 impl BatchSlots {
-    /// Makes places for rows, each a store and a row in its file. Reads nothing, and allocates
-    /// nothing before the first row arrives. With `pack`, sparse rows stay packed until the batch
-    /// is finished, even if it will be dense.
+    /// Makes places for rows. Reads nothing, and allocates nothing before the first row arrives.
+    /// With `pack`, sparse rows stay packed until the batch is finished, even if it will be dense.
     ///
     /// # Errors
     /// When the stores differ in matrix keys or widths, or the batch is too large to address.
     pub(crate) fn new(
         plan: &Plan,
-        located: Vec<(usize, u32)>,
+        located: Vec<RowLocation>,
         format: &BatchFormat,
         pack: bool,
         waiting: &Arc<WaitingRows>,
     ) -> Result<BatchSlots, ReadError> {
-        let mut stores: Vec<usize> = located.iter().map(|&(store, _)| store).collect();
+        let mut stores: Vec<usize> = located.iter().map(|location| location.store).collect();
         stores.sort_unstable();
         stores.dedup();
         let matrices = (0..plan.matrices.len()).map(|number| {
@@ -51,7 +50,7 @@ impl BatchSlots {
             let may_stay_sparse =
                 row_shape.len() == 1 && (pack || format.output == MatrixFormat::Csr);
             let storage = if may_stay_sparse && all_sparse(plan, number, &stores) {
-                let len = |&(store, row): &(usize, u32)| {
+                let len = |&RowLocation { store, row }: &RowLocation| {
                     let source = plan.stores[store].matrices[number].as_ref();
                     let len = source.and_then(|source| source.stored_len(row.into()));
                     len.expect("the row exists") as usize
@@ -67,13 +66,8 @@ impl BatchSlots {
             Ok(Some(slots))
         });
         let matrices = matrices.collect::<Result<_, ReadError>>()?;
-        let (store_idx, row_idx) = located
-            .into_iter()
-            .map(|(store, row)| (store as u32, row))
-            .unzip();
         Ok(BatchSlots {
-            store_idx,
-            row_idx,
+            located,
             format: *format,
             matrices,
             pool: PoolHandle(Arc::downgrade(waiting.pool())),
@@ -81,11 +75,11 @@ impl BatchSlots {
     }
 
     pub(crate) fn n_rows(&self) -> usize {
-        self.row_idx.len()
+        self.located.len()
     }
 
-    pub(crate) fn located(&self, row: usize) -> (usize, u32) {
-        (self.store_idx[row] as usize, self.row_idx[row])
+    pub(crate) fn located(&self, row: usize) -> RowLocation {
+        self.located[row]
     }
 
     /// The most bytes that the packed parts of a row may take.
@@ -156,8 +150,8 @@ impl BatchSlots {
             }
         }
         Ok(Batch {
-            store_idx: self.store_idx.clone(),
-            row_idx: self.row_idx.clone(),
+            store_idx: self.located.iter().map(|row| row.store as u32).collect(),
+            row_idx: self.located.iter().map(|row| row.row).collect(),
             matrices,
             obs,
             pool: self.pool.clone(),

@@ -15,6 +15,7 @@ use crate::loader::window::build::Extent;
 use crate::loader::window::ends::CarriedBatch;
 use crate::order::schedule::Schedule;
 use crate::plan::Plan;
+use crate::plan::location::RowLocation;
 
 /// The work of a [`Prefetcher`](crate::loader::prefetch::Prefetcher).
 #[derive(Debug, Clone)]
@@ -123,13 +124,13 @@ impl Job {
     }
 }
 
-fn locate(plan: &Plan, rows: &[usize]) -> Vec<(usize, u32)> {
+fn locate(plan: &Plan, rows: &[usize]) -> Vec<RowLocation> {
     rows.iter().map(|&row| plan.locate(row)).collect()
 }
 
 fn new_slots(
     plan: &Plan,
-    located: Vec<(usize, u32)>,
+    located: Vec<RowLocation>,
     format: &BatchFormat,
     mode: ReadMode,
     waiting: &Arc<WaitingRows>,

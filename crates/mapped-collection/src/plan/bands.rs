@@ -2,6 +2,7 @@
 
 use anndata_io::MatrixSource;
 
+use crate::plan::location::RowLocation;
 use crate::plan::{Plan, StorePlan};
 
 /// The part of a batch that lies in the band in which the batch before it ends.
@@ -37,7 +38,7 @@ impl StorePlan {
 impl Plan {
     /// The store and the band of a row of the collection. Both ascend with the row.
     fn band(&self, row: usize) -> (usize, u64) {
-        let (store, row) = self.locate(row);
+        let RowLocation { store, row } = self.locate(row);
         let source = self.stores[store].costliest();
         (store, source.map_or(0, |source| source.band(row.into())))
     }

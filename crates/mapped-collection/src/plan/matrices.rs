@@ -5,6 +5,7 @@ use feature_join::VarMap;
 
 use crate::error::read::ReadError;
 use crate::options::Options;
+use crate::plan::location::RowLocation;
 use crate::plan::{Plan, StorePlan};
 
 /// A matrix of items and batches.
@@ -72,11 +73,11 @@ impl Plan {
     ///
     /// # Errors
     /// When a matrix cannot be read, or a temporary file cannot be written.
-    pub(crate) fn prepare_stores_of(&self, located: &[(usize, u32)]) -> Result<(), ReadError> {
+    pub(crate) fn prepare_stores_of(&self, located: &[RowLocation]) -> Result<(), ReadError> {
         if self.all_by_row {
             return Ok(());
         }
-        for &(store, _) in located {
+        for &RowLocation { store, .. } in located {
             for matrix in self.stores[store].matrices.iter().flatten() {
                 if !matrix.is_prepared() {
                     let prepared = matrix.prepare(&mut |_, _| {});

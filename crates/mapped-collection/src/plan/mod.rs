@@ -13,6 +13,7 @@ pub(crate) mod bands;
 pub(crate) mod filter;
 pub(crate) mod fingerprint;
 pub(crate) mod labels;
+pub(crate) mod location;
 pub(crate) mod matrices;
 pub(crate) mod missing;
 pub(crate) mod names;
@@ -29,6 +30,7 @@ use feature_join::{JointVars, VarNames};
 use once_cell::race::OnceBox;
 
 use crate::error::read::ReadError;
+use crate::plan::location::RowLocation;
 use crate::plan::matrices::MatrixKey;
 use crate::plan::missing::MissingKey;
 use crate::plan::obs::{ObsColumn, ObsKey};
@@ -129,14 +131,6 @@ impl Plan {
         with_rows.map(|(number, _)| number).collect()
     }
 
-    /// The store of a row of the collection, and its row in the store's file.
-    #[inline]
-    pub(crate) fn locate(&self, index: usize) -> (usize, u32) {
-        let store = self.starts.partition_point(|&start| start <= index) - 1;
-        let row = self.stores[store].rows.get(index - self.starts[store]);
-        (store, row)
-    }
-
     /// Opens a store's file again, for data that was not kept.
     pub(crate) fn reopen(&self, number: usize) -> Result<AnnDataFile, ReadError> {
         let store = &self.stores[number];
@@ -152,21 +146,17 @@ impl Plan {
     /// The obs names of rows of the collection, in the given order.
     pub(crate) fn obs_names(&self, rows: &[usize]) -> Result<Vec<String>, ReadError> {
         self.check_open()?;
-        let mut of_store: Vec<Vec<(usize, u64)>> = vec![Vec::new(); self.stores.len()];
-        for (target, &index) in rows.iter().enumerate() {
-            let (store, row) = self.locate(index);
-            of_store[store].push((target, row.into()));
-        }
+        let located: Vec<RowLocation> = rows.iter().map(|&row| self.locate(row)).collect();
+        let mut order: Vec<usize> = (0..rows.len()).collect();
+        order.sort_by_key(|&target| located[target].store);
         let mut names = vec![String::new(); rows.len()];
-        for (store, wanted) in of_store.into_iter().enumerate() {
-            if wanted.is_empty() {
-                continue;
-            }
+        for targets in order.chunk_by(|&a, &b| located[a].store == located[b].store) {
+            let store = located[targets[0]].store;
             let failed = |error| ReadError::file(store, error);
             let column = self.reopen(store)?.obs_index().map_err(failed)?;
-            let rows: Vec<u64> = wanted.iter().map(|&(_, row)| row).collect();
-            let names_read = column.read_names(&rows).map_err(failed)?;
-            for (&(target, _), name) in wanted.iter().zip(names_read.iter()) {
+            let rows = targets.iter().map(|&target| located[target].row.into());
+            let names_read = column.read_names(&rows.collect::<Vec<u64>>());
+            for (&target, name) in targets.iter().zip(names_read.map_err(failed)?.iter()) {
                 names[target] = name.to_owned();
             }
         }

@@ -232,12 +232,12 @@ fn found(cells: &MappedCollection, part: &str, expected: &Value) -> Result<Value
         ),
         "indices" => json!(
             located()
-                .map(|at| at.map(|at| at.1))
+                .map(|at| at.map(|at| at.row))
                 .collect::<Result<Vec<_>, _>>()?
         ),
         "storage_idx" => json!(
             located()
-                .map(|at| at.map(|at| at.0))
+                .map(|at| at.map(|at| at.store))
                 .collect::<Result<Vec<_>, _>>()?
         ),
         "join_vars" => json!(cells.join_vars().map(Join::as_str)),

@@ -3,7 +3,7 @@
 use anndata_io::chain;
 use mapped_collection::{
     Error, FilterValue, IoOptions, ItemValue, Join, LoaderOptions, MappedCollection, MatrixFormat,
-    MemoryStore, ReadError, Shuffle, Values,
+    MemoryStore, ReadError, RowLocation, Shuffle, Values,
 };
 
 use crate::store;
@@ -173,19 +173,12 @@ fn epoch_is_the_permutation_of_its_seed() {
         let mut rows = Vec::new();
         for batch in batches.epoch(epoch) {
             let batch = batch.expect("readable");
-            rows.extend(
-                batch
-                    .store_idx
-                    .iter()
-                    .copied()
-                    .zip(batch.row_idx.iter().copied()),
-            );
+            rows.extend((0..batch.n_obs()).map(|row| batch.location(row)));
         }
         let order = mapped_collection::permutation(cells.n_obs() as u32, 3, epoch);
-        let expected: Vec<(u32, u32)> = order
+        let expected: Vec<RowLocation> = order
             .iter()
             .map(|&row| cells.locate(row.into()).expect("within bounds"))
-            .map(|(store, row)| (store as u32, row))
             .collect();
         assert_eq!(rows, expected);
     }

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 
 use memmap2::Mmap;
 
-use super::{CscMatrix, Progress, Word};
+use super::{CscMatrix, Entry, Progress, Word};
 use crate::error::Error;
 use crate::limits::{CSC_SORT_BYTES, MIN_CSC_BLOCK_BYTES};
 
@@ -33,13 +33,12 @@ impl CscMatrix {
         // First pass: sort by blocks of rows.
         let mut writers = blocks.writers::<T>(&parts, starts);
         let report = &mut |done| progress(n_entries + done, 3 * n_entries);
-        self.for_each(report, |row, column, value: T| {
+        self.for_each(report, |entry: Entry<T>| {
             let block = blocks
                 .of_row
-                .get(row as usize)
+                .get(entry.row as usize)
                 .ok_or_else(|| self.changed())?;
             let writer = &mut writers[*block as usize];
-            let entry = Entry { row, column, value };
             writer.push(&entry).map_err(temporary)
         })?;
         for writer in &mut writers {
@@ -84,13 +83,6 @@ impl CscMatrix {
         // name, so nobody else can change it.
         unsafe { Mmap::map(&sorted) }.map_err(temporary)
     }
-}
-
-/// One entry on its way to its row.
-struct Entry<T> {
-    row: u32,
-    column: u32,
-    value: T,
 }
 
 impl<T: Word> Entry<T> {

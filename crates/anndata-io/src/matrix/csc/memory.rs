@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use memmap2::{Mmap, MmapMut};
 
-use super::{CscMatrix, Progress, Word};
+use super::{CscMatrix, Entry, Progress, Word};
 use crate::error::{Error, ErrorKind};
 use crate::io::context::Reservation;
 
@@ -24,11 +24,13 @@ impl CscMatrix {
         let columns: &mut [u32] = bytemuck::cast_slice_mut(&mut column_map);
         let values: &mut [T] = bytemuck::cast_slice_mut(&mut value_map);
         let report = &mut |done| progress(n_entries + done, 2 * n_entries);
-        self.for_each(report, |row, column, value: T| {
-            let place = next.get_mut(row as usize).ok_or_else(|| self.changed())?;
+        self.for_each(report, |entry: Entry<T>| {
+            let place = next
+                .get_mut(entry.row as usize)
+                .ok_or_else(|| self.changed())?;
             let at = *place as usize;
             match (columns.get_mut(at), values.get_mut(at)) {
-                (Some(column_at), Some(value_at)) => (*column_at, *value_at) = (column, value),
+                (Some(column), Some(value)) => (*column, *value) = (entry.column, entry.value),
                 _ => return Err(self.changed()),
             }
             *place += 1;

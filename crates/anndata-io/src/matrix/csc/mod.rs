@@ -198,11 +198,11 @@ impl CscMatrix {
         Ok(scratch)
     }
 
-    /// Hands out all entries in the order of the columns: row, column, value.
+    /// Hands out all entries in the order of the columns.
     fn for_each<T: Word>(
         &self,
         progress: &mut dyn FnMut(u64),
-        mut visit: impl FnMut(u32, u32, T) -> Result<(), Error>,
+        mut visit: impl FnMut(Entry<T>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut scratch = self.scratch()?;
         let indptr = &self.columns.indptr[..];
@@ -229,7 +229,8 @@ impl CscMatrix {
                 let end = indptr[column + 1].min(range.end);
                 let within = (at - range.start) as usize..(end - range.start) as usize;
                 for (&row, &value) in rows[within.clone()].iter().zip(&values[within]) {
-                    visit(row, column as u32, value)?;
+                    let column = column as u32;
+                    visit(Entry { row, column, value })?;
                 }
                 at = end;
             }
@@ -272,6 +273,13 @@ impl CscMatrix {
             id: 0,
         }))
     }
+}
+
+/// One entry on its way to its row.
+struct Entry<T> {
+    row: u32,
+    column: u32,
+    value: T,
 }
 
 /// Types that hold values by their bits.

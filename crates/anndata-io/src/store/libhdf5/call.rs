@@ -5,7 +5,11 @@
 //! start the library gets an error instead of a call.
 
 use std::fmt::{self, Debug};
-use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::io::fork::Owner;
+
+/// The process that started the library.
+static OWNER: Owner = Owner::new();
 
 /// The reason why a call failed.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -48,20 +52,10 @@ impl From<hdf5::Error> for CallError {
 
 /// Runs `calls` under the library's lock.
 pub(super) fn locked<T>(calls: impl FnOnce() -> Result<T>) -> Result<T> {
-    if !is_own_process() {
+    if !OWNER.is_current() {
         return Err(CallError::Forked);
     }
     hdf5::sync::sync(calls)
-}
-
-/// Whether this process is the one that started the library, or may start it now.
-fn is_own_process() -> bool {
-    static OWNER: AtomicU32 = AtomicU32::new(0);
-    let me = std::process::id();
-    match OWNER.compare_exchange(0, me, Ordering::AcqRel, Ordering::Acquire) {
-        Ok(_) => true,
-        Err(owner) => owner == me,
-    }
 }
 
 /// A handle that outlives a call. A forked child can neither use nor close it.
@@ -81,7 +75,7 @@ impl<T> Held<T> {
 
 impl<T> Drop for Held<T> {
     fn drop(&mut self) {
-        if !is_own_process() {
+        if !OWNER.is_current() {
             // Closing it would take the lock. Only the memory of the copy is lost.
             std::mem::forget(self.0.take());
         }

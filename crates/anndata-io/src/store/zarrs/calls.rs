@@ -2,10 +2,14 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use once_cell::race::OnceBox;
 use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::io::fork::Owner;
+
+/// The process that used zarrs first.
+static OWNER: Owner = Owner::new();
 
 /// The reason why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -27,19 +31,9 @@ impl CallError {
     }
 }
 
-/// Whether this process is the one that used zarrs first, or may become it now.
-fn is_own_process() -> bool {
-    static OWNER: AtomicU32 = AtomicU32::new(0);
-    let me = std::process::id();
-    match OWNER.compare_exchange(0, me, Ordering::AcqRel, Ordering::Acquire) {
-        Ok(_) => true,
-        Err(owner) => owner == me,
-    }
-}
-
 /// Calls zarrs on this thread.
 pub(super) fn call<T>(work: impl FnOnce() -> Result<T, CallError>) -> Result<T, CallError> {
-    if !is_own_process() {
+    if !OWNER.is_current() {
         return Err(CallError::Forked);
     }
     // A panic leaves only locks of zarrs half done; zarrs finds them poisoned and panics again.
@@ -80,14 +74,14 @@ impl<T> Own<T> {
     }
 
     pub(super) fn get(&self) -> Result<&T, CallError> {
-        let value = self.0.as_ref().filter(|_| is_own_process());
+        let value = self.0.as_ref().filter(|_| OWNER.is_current());
         value.ok_or(CallError::Forked)
     }
 }
 
 impl<T> Drop for Own<T> {
     fn drop(&mut self) {
-        if !is_own_process() {
+        if !OWNER.is_current() {
             std::mem::forget(self.0.take());
         }
     }

@@ -31,6 +31,16 @@ pub(crate) struct Extent {
     pub(crate) mode: ReadMode,
 }
 
+/// A row that a window is to read. Rows of the collection ascend as their locations do, so one
+/// integer sorts them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct WantedRow {
+    /// The row of the collection.
+    row: u32,
+    /// Its number among the rows of all batches of the window.
+    number: u32,
+}
+
 /// The batches of a window while it is built.
 #[derive(Default)]
 struct WindowBuilder {
@@ -39,9 +49,7 @@ struct WindowBuilder {
     /// end.
     starts: Vec<u32>,
     end: u32,
-    /// The row of the collection, and its number among the rows of all batches. Rows of the
-    /// collection ascend as stores and their rows do, so one integer sorts them.
-    rows: Vec<(u32, u32)>,
+    rows: Vec<WantedRow>,
     /// The last row of the collection that is read here of the last batch, if the next window
     /// finishes it.
     carried_until: Option<usize>,
@@ -102,8 +110,10 @@ impl WindowBuilder {
     fn add(&mut self, rows: &[usize], slots: Arc<BatchSlots>, read: Range<usize>) {
         let numbered = rows.iter().zip(self.end..);
         let wanted = numbered.filter(|(row, _)| read.contains(row));
-        self.rows
-            .extend(wanted.map(|(&row, number)| (row as u32, number)));
+        self.rows.extend(wanted.map(|(&row, number)| WantedRow {
+            row: row as u32,
+            number,
+        }));
         self.starts.push(self.end);
         self.end += rows.len() as u32;
         self.batches.push(slots);
@@ -119,7 +129,7 @@ impl WindowBuilder {
         } else {
             self.rows.sort_unstable();
         }
-        let batch_row = |&(_, number): &(u32, u32)| {
+        let batch_row = |&WantedRow { number, .. }: &WantedRow| {
             let batch = self.starts.partition_point(|&start| start <= number) - 1;
             let row = (number - self.starts[batch]) as usize;
             BatchRow { batch, row }
@@ -192,13 +202,14 @@ impl Window {
     fn cut(&mut self, plan: &Plan) {
         let mut start = 0;
         while start < self.rows.len() {
-            let (store, _) = self.located(start);
+            let store = self.located(start).store;
             // If two tasks shared a band, both would decode it or wait for it.
             let source = plan.stores[store].costliest();
-            let band_of = |row: usize| source.map(|source| source.band(self.located(row).1.into()));
+            let band_of =
+                |row: usize| source.map(|source| source.band(self.located(row).row.into()));
             let mut end = start + 1;
             while end < self.rows.len()
-                && self.located(end).0 == store
+                && self.located(end).store == store
                 && (end - start < TASK_ROWS || band_of(end) == band_of(end - 1))
             {
                 end += 1;

@@ -15,6 +15,7 @@ use crate::batch::slots::BatchSlots;
 use crate::error::read::ReadError;
 use crate::loader::window::ends::CarriedBatch;
 use crate::plan::Plan;
+use crate::plan::location::RowLocation;
 
 /// A part of the bands of some rows.
 #[derive(Debug, Clone)]
@@ -41,13 +42,12 @@ pub(crate) struct Window {
     /// For each batch, the number of times that tasks read one of its rows. Each part of a row
     /// counts.
     n_reads: Vec<usize>,
-    /// The adjacent rows of the windows before and after this one, each a store and a row in its
-    /// file.
-    neighbours: [Option<(usize, u32)>; 2],
+    /// The adjacent rows of the windows before and after this one.
+    neighbours: [Option<RowLocation>; 2],
 }
 
 impl Window {
-    fn located(&self, row: usize) -> (usize, u32) {
+    fn located(&self, row: usize) -> RowLocation {
         let BatchRow { batch, row } = self.rows[row];
         self.batches[batch].located(row)
     }
@@ -127,7 +127,7 @@ impl Window {
         if rows.is_empty() {
             return Vec::new();
         }
-        let (store, _) = self.located(rows.start);
+        let store = self.located(rows.start).store;
         let [mut before, mut after] = self.neighbours;
         if rows.start > 0 {
             before = Some(self.located(rows.start - 1));
@@ -136,8 +136,8 @@ impl Window {
             after = Some(self.located(rows.end));
         }
         let [before, after] = [before, after].map(|neighbour| {
-            let of_store = neighbour.filter(|&(other, _)| other == store);
-            of_store.map(|(_, row)| row.into())
+            let of_store = neighbour.filter(|other| other.store == store);
+            of_store.map(|other| other.row.into())
         });
         scratch.read.set_neighbours(before, after);
         let mut rows = Cow::Borrowed(self.rows_of(task));

@@ -10,6 +10,7 @@ use crate::loader::job::Job;
 use crate::loader::window::Window;
 use crate::loader::window::ends::CarriedBatch;
 use crate::order::Order;
+use crate::plan::location::RowLocation;
 use crate::testing::{dense_plan, job, schedule, shuffled, sparse_plan};
 
 /// Builds the windows of an epoch one after the other, each of at most `batches` batches.
@@ -30,7 +31,7 @@ fn windows(job: &Job, batches: usize) -> Vec<Window> {
 
 /// Checks that every row of the schedule is read once, by the task that lists it.
 fn check(job: &Job, batches: usize) {
-    let mut read: HashMap<(usize, u32), usize> = HashMap::new();
+    let mut read: HashMap<RowLocation, usize> = HashMap::new();
     for window in windows(job, batches) {
         let mut reads = vec![0; window.n_batches()];
         let (mut begun, mut taken) = (vec![false; window.n_batches()], 0);
@@ -61,7 +62,7 @@ fn check(job: &Job, batches: usize) {
         let alone = window.n_batches() - usize::from(window.carried().is_some()) == 1;
         assert!(alone || job.budget.fits(taken), "{taken} bytes");
     }
-    let mut wanted: HashMap<(usize, u32), usize> = HashMap::new();
+    let mut wanted: HashMap<RowLocation, usize> = HashMap::new();
     for rows in (0..).map_while(|batch| job.schedule.rows(batch)) {
         for row in rows {
             *wanted.entry(job.plan.locate(row)).or_default() += 1;
@@ -99,6 +100,6 @@ fn window_tasks_end_where_bands_do() {
     let window = &windows(&job, 4)[0];
     assert!(window.n_tasks() > 10);
     for task in &window.tasks[1..] {
-        assert_eq!(window.located(task.rows.start).1 % 64, 0);
+        assert_eq!(window.located(task.rows.start).row % 64, 0);
     }
 }
