@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::step::{self, cargo, step};
+use crate::step::{self, FEATURES, cargo, step};
 use crate::{Result, deny, differential, fixtures, package, readme, root, test, tidy, workflows};
 
 /// Examples, each of which asserts what it shows.
@@ -30,6 +30,8 @@ pub(crate) fn run() -> Result {
             "--exclude",
             "differential",
             "--all-targets",
+            "--features",
+            FEATURES,
             "--",
             "-D",
             "warnings",
@@ -43,6 +45,8 @@ pub(crate) fn run() -> Result {
             "--exclude",
             "differential",
             "--no-deps",
+            "--features",
+            FEATURES,
         ]);
         step::run(doc.env("RUSTDOCFLAGS", "-D warnings"))
     })?;

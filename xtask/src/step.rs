@@ -6,6 +6,9 @@ use std::time::Instant;
 
 use crate::{Result, root};
 
+/// The optional features that need nothing installed. Lints, documentation and tests have them on.
+pub(crate) const FEATURES: &str = "mapped-anndata/serde,mapped-anndata/sprs";
+
 /// The cargo that runs this command, in the root of the workspace.
 pub(crate) fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

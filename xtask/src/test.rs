@@ -1,6 +1,6 @@
 //! `cargo xtask test`: runs every test of the crates and of the Python package, and prints one summary at the end.
 
-use crate::step::{cargo, run_lines, step};
+use crate::step::{FEATURES, cargo, run_lines, step};
 use crate::{Result, package};
 
 /// Counts over all test binaries.
@@ -69,9 +69,10 @@ pub(crate) enum Python {
 pub(crate) fn run(python: Python) -> Result {
     let mut summary = Summary::default();
     let tests = step("tests", || {
-        run_lines(&mut cargo(&["test", "--no-fail-fast"]), |line| {
-            summary.add(line)
-        })
+        run_lines(
+            &mut cargo(&["test", "--no-fail-fast", "--features", FEATURES]),
+            |line| summary.add(line),
+        )
     });
     let own = step("tests of xtask", || {
         run_lines(&mut cargo(&["test", "--package", "xtask"]), |line| {

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 /// A matrix of cells: `X`, `raw.X`, or one of the layers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+// Exhaustive: AnnData has no other place for a matrix of cells.
 pub enum LayerKey {
     /// `.X`
     X,

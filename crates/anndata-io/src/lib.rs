@@ -63,6 +63,7 @@
 //! None is on by default.
 //!
 //! - `ndarray`: stores in memory ([`MemoryStore`]) take arrays of the crate `ndarray`.
+//! - `serde`: [`IoOptions`] and [`DType`] as data, such as JSON or TOML.
 //! - `libhdf5`: a second reader of h5ad files, on the HDF5 C library, for files that the default reader refuses. The
 //!   library is built from source, which needs cmake.
 //! - `zarrs`: a second reader of zarr arrays, the crate `zarrs`, for codecs that the default reader refuses.

@@ -9,6 +9,8 @@ use crate::JoinError;
 ///
 /// As text (`Display`, `FromStr`): `inner` and `outer`, in exactly this spelling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 // Exhaustive: there is no third way to join names.
 pub enum Join {
     /// The variables that every store has, in the order of the first store.

@@ -50,7 +50,7 @@
 //!
 //! # Features
 //!
-//! It has none.
+//! - `serde` (off by default): [`Join`] as the text `inner` or `outer`.
 //!
 //! # Differs from lamindb
 //!
@@ -60,6 +60,8 @@
 //!   and the name; the reference fails inside pandas without either.
 //! - [`VarMap::presence`] tells a gene that a store did not measure from one that it measured as zero; the reference
 //!   has no such thing.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod error;
 mod join;

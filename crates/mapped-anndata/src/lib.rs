@@ -59,6 +59,7 @@
 //!
 //! - `ndarray` (on by default): dense matrices as views of the crate `ndarray`.
 //! - `sprs`: CSR matrices as views of the crate `sprs`.
+//! - `serde`: options as data, such as JSON or TOML.
 //! - `libhdf5`: a second reader of h5ad files, on the HDF5 C library. The library is built from source, which needs cmake.
 //! - `zarrs`: a second reader of zarr arrays, the crate `zarrs`, for codecs that the default reader refuses.
 //! - `zarrs-zfp`: its codecs zfp and zfpy, which need cmake and libclang.

@@ -60,6 +60,8 @@
 //!
 //! - `ndarray`: dense matrices as views of the crate `ndarray`, and stores in memory made of its arrays.
 //! - `sprs`: CSR matrices as views of the crate `sprs`.
+//! - `serde`: [`LoaderOptions`], [`SplitOptions`], [`IoOptions`] and [`Join`] as data, such as JSON or TOML.
+//!   [`LoaderState`] needs no feature.
 //! - `libhdf5`: a second reader of h5ad files, on the HDF5 C library. The library is built from source, which needs cmake.
 //! - `zarrs`: a second reader of zarr arrays, the crate `zarrs`, for codecs that the default reader refuses.
 //! - `zarrs-zfp`: its codecs zfp and zfpy, which need cmake and libclang.
@@ -137,7 +139,7 @@ pub use order::Shuffle;
 pub use order::sampler::Sampler;
 pub use order::shuffle::permutation;
 pub use order::split::{SplitBy, SplitOptions};
-pub use plan::labels::MergedLabels;
+pub use plan::labels::{MergedLabels, MergedLabelsIter};
 pub use plan::location::RowLocation;
 pub use plan::missing::MissingKey;
 pub use plan::unmatched::UnmatchedLabel;

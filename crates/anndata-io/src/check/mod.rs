@@ -53,6 +53,7 @@ use run::Run;
 /// # Ok::<(), anndata_io::Error>(())
 /// ```
 #[derive(Debug, Clone)]
+#[must_use]
 pub struct Check {
     layers: Option<Vec<LayerKey>>,
     obs: Option<Vec<String>>,

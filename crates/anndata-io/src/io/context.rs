@@ -23,6 +23,8 @@ use super::open_files::{Identity, OpenFiles};
 /// you trust.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Hdf5Backend {
     /// This crate itself: no global lock, any number of threads and forks.
     #[default]
@@ -45,6 +47,8 @@ pub enum Hdf5Backend {
 /// memory for them: only open stores of people you trust.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum ZarrBackend {
     /// This crate itself: bounded memory, any number of forks.
     #[default]
@@ -66,6 +70,8 @@ pub enum ZarrBackend {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
 pub struct IoOptions {
     pub(crate) cache_bytes: usize,
     pub(crate) max_open_files: usize,

@@ -7,6 +7,7 @@ use crate::error::Error;
 
 /// The kind of object at a path in a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Node {
     /// A group of named elements.
     Group,
@@ -18,6 +19,7 @@ pub enum Node {
 
 /// The value of an attribute, as far as AnnData uses it.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Attribute {
     /// One text.
     Text(String),

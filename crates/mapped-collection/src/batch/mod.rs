@@ -36,6 +36,8 @@ use crate::plan::location::RowLocation;
 
 /// How the matrices of a batch are laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 // Exhaustive: each layout needs code of its own in the caller.
 pub enum MatrixFormat {
     /// Every element, including zeros: `[n_obs, n_vars]`, row-major.
@@ -55,6 +57,8 @@ pub enum MatrixFormat {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
 pub struct BatchFormat {
     pub(crate) output: MatrixFormat,
     pub(crate) missing_code: i64,

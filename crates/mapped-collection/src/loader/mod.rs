@@ -48,6 +48,7 @@ use crate::plan::Plan;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone)]
+#[must_use]
 pub struct Loader {
     plan: Arc<Plan>,
     options: LoaderOptions,

@@ -22,6 +22,11 @@ use crate::order::{Order, Shuffle};
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 #[must_use]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(default = "without_batch_size", deny_unknown_fields)
+)]
 pub struct LoaderOptions {
     pub(crate) batch_size: usize,
     pub(crate) drop_last: bool,
@@ -334,6 +339,12 @@ impl LoaderOptions {
     }
 }
 
+/// The options of an empty document. A loader refuses them: `batch_size` has no default.
+#[cfg(feature = "serde")]
+fn without_batch_size() -> LoaderOptions {
+    LoaderOptions::new(0)
+}
+
 /// The most threads that may read ahead for one epoch.
 const MOST_WORKERS: usize = 1024;
 /// The most rows per step: their numbers fit in 32 bits.
@@ -405,5 +416,42 @@ impl LoaderOptions {
             return Err(Error::option("workers", expected, self.workers));
         }
         self.sampler.check(n_obs)
+    }
+}
+
+#[cfg(all(test, feature = "serde"))]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::{from_str, json, to_value};
+
+    use super::*;
+
+    #[test]
+    fn options_survive_serde() {
+        let options = LoaderOptions::new(512)
+            .shuffle(Shuffle::Blocks { rows: 8 })
+            .sampler(Sampler::Rows(Arc::new([3, 1])))
+            .dtype(DType::F32)
+            .output(MatrixFormat::Csr)
+            .rank(1, 4);
+        let value = to_value(&options).expect("every option has a form");
+        assert_eq!(value["shuffle"], json!({"blocks": {"rows": 8}}));
+        assert_eq!(value["format"]["dtype"], json!("float32"));
+        assert_eq!(
+            from_str::<LoaderOptions>(&value.to_string()).ok(),
+            Some(options)
+        );
+    }
+
+    #[test]
+    fn options_left_out_have_their_defaults() {
+        let options = from_str::<LoaderOptions>(r#"{"batch_size": 64, "shuffle": "exact"}"#);
+        let expected = LoaderOptions::new(64).shuffle(Shuffle::Exact);
+        assert_eq!(options.ok(), Some(expected));
+        let error = from_str::<LoaderOptions>(r#"{"batchsize": 64}"#).expect_err("a misspelling");
+        assert!(error.to_string().contains("batch_size"), "{error}");
+        let empty = from_str::<LoaderOptions>("{}").expect("no option is misspelt");
+        assert!(empty.check(1).is_err(), "it has no batch size");
     }
 }

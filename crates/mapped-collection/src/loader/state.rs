@@ -21,6 +21,7 @@ use crate::plan::fingerprint::Hash;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+// Exhaustive: callers that keep states in a form of their own make them from it.
 pub struct LoaderState {
     /// The number of the epoch.
     pub epoch: u64,

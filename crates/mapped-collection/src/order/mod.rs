@@ -27,6 +27,8 @@ use crate::order::weighted::{weighted_with_replacement, weighted_without_replace
 /// How the rows of an epoch are shuffled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Shuffle {
     /// As they stand in the files.
     #[default]

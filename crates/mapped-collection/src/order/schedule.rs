@@ -6,6 +6,8 @@ use crate::order::Order;
 
 /// One of several readers that divide an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub(crate) struct Part {
     pub(crate) number: usize,
     pub(crate) of: usize,

@@ -6,10 +6,13 @@ use crate::error::option::OptionError;
 use crate::order::shuffle::{Purpose, permutation_for};
 
 /// How rows are divided.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum SplitBy {
     /// Each row by itself.
+    #[default]
     Rows,
     /// The rows of each label of an obs key are divided by the same fractions. Missing counts as a
     /// label of its own.
@@ -29,9 +32,13 @@ pub enum SplitBy {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 #[must_use]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct SplitOptions {
     pub(crate) fractions: Vec<f64>,
+    #[cfg_attr(feature = "serde", serde(default))]
     pub(crate) by: SplitBy,
+    #[cfg_attr(feature = "serde", serde(default))]
     pub(crate) seed: u64,
 }
 

@@ -33,15 +33,23 @@ impl MergedLabels {
     /// # Panics
     /// When `row` is out of bounds.
     pub fn get(&self, row: usize) -> Option<&Label> {
-        match self.codes[row] {
-            MISSING => None,
-            code => Some(&self.labels[code as usize]),
-        }
+        label_of(&self.labels, self.codes[row])
     }
 
     /// The label of every row, in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Option<&Label>> {
-        (0..self.len()).map(|row| self.get(row))
+    ///
+    /// ```
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let labels = cells.merged_labels("cell_type")?;
+    /// let n_missing = labels.iter().filter(|label| label.is_none()).count();
+    /// assert_eq!((labels.len(), n_missing), (5, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn iter(&self) -> MergedLabelsIter<'_> {
+        MergedLabelsIter {
+            labels: &self.labels,
+            codes: self.codes.iter(),
+        }
     }
 
     /// The distinct labels that rows may have.
@@ -104,6 +112,41 @@ impl MergedLabels {
         merged
     }
 }
+
+fn label_of(labels: &[Label], code: u32) -> Option<&Label> {
+    (code != MISSING).then(|| &labels[code as usize])
+}
+
+impl<'a> IntoIterator for &'a MergedLabels {
+    type Item = Option<&'a Label>;
+    type IntoIter = MergedLabelsIter<'a>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// The labels of all rows, in order: see [`MergedLabels::iter`].
+#[derive(Debug, Clone)]
+pub struct MergedLabelsIter<'a> {
+    labels: &'a [Label],
+    codes: std::slice::Iter<'a, u32>,
+}
+
+impl<'a> Iterator for MergedLabelsIter<'a> {
+    type Item = Option<&'a Label>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let code = self.codes.next()?;
+        Some(label_of(self.labels, *code))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.codes.size_hint()
+    }
+}
+
+impl ExactSizeIterator for MergedLabelsIter<'_> {}
 
 /// The labels of one store, as in its file, whatever their codes.
 pub(crate) struct StoreLabels<'a> {
