@@ -5,7 +5,7 @@
 #[non_exhaustive]
 pub enum JoinError {
     /// An inner join without a name that every store has.
-    #[error("no variable is in every store: an inner join has none, Join::Outer has all")]
+    #[error("no variable is in every store: use Join::Outer, which keeps all variables")]
     Disjoint,
 
     /// A store lists a name twice, and the stores differ, so rows would have to be moved by name.

@@ -14,7 +14,7 @@
 //!
 //! - [`Label`]: a boolean, a number or a text, with Python's order and Python's text.
 //! - [`Encoder`]: label -> code. Classes are `0..n_classes`, the unknown label is [`UNKNOWN_CODE`].
-//! - [`LabelWeights`]: classes with their counts, and one weight a row.
+//! - [`LabelWeights`]: classes with their counts, and one weight per row.
 //!
 //! # Example
 //!

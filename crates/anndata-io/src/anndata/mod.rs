@@ -220,7 +220,7 @@ impl AnnDataFile {
         Ok(is_there.then(|| ("raw.X".to_owned(), Some("raw.var"))))
     }
 
-    /// Opens an element of obsm; `None` if the file has none of that name.
+    /// Opens an element of obsm; `None` if there is no such element.
     ///
     /// # Errors
     /// When it cannot be read, or has another number of rows.
@@ -238,7 +238,7 @@ impl AnnDataFile {
         Ok(Some(matrix))
     }
 
-    /// Opens a column of obs; `None` if the file has none of that name. `_index` is the column of
+    /// Opens a column of obs; `None` if there is no such column. `_index` is the column of
     /// obs names, whatever its name in the file.
     ///
     /// # Errors

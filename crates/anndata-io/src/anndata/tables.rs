@@ -44,11 +44,6 @@ pub(super) fn index(store: &Store, frame: &str) -> Result<Column, Error> {
         }
     }
     let name = index_name(store, frame)?;
-    Column::open(store, frame, &name)?.ok_or_else(|| {
-        store.invalid(
-            frame,
-            format!("an index column {name:?}"),
-            "none of that name",
-        )
-    })
+    Column::open(store, frame, &name)?
+        .ok_or_else(|| store.invalid(frame, format!("an index column {name:?}"), "no such column"))
 }

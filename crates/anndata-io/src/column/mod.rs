@@ -134,7 +134,7 @@ impl Column {
                 kind,
                 known_length: false,
             }),
-            shape => Err(rows.invalid("one value a row", format!("shape {shape:?}"))),
+            shape => Err(rows.invalid("one value per row", format!("shape {shape:?}"))),
         }
     }
 

@@ -8,7 +8,7 @@
 //! rows ─▶ MatrixSource ─┬─ Dense, Row         an `Array`
 //!                       ├─ Csr (csr.rs)       row pointers in memory, indices and data on demand
 //!                       ├─ Csc (csc/)         turned into Csr when rows are first read
-//!                       └─ Frame (frame.rs)   one array a column
+//!                       └─ Frame (frame.rs)   one array per column
 //!                                └─▶ RowSink: dense runs, or sparse rows
 //! ```
 
@@ -149,7 +149,7 @@ impl MatrixSource {
         if row_len.is_none_or(|n| n > u64::from(u32::MAX)) {
             return Err(store.invalid(
                 element,
-                "rows of less than 2^32 elements",
+                "rows of fewer than 2^32 elements",
                 format!("shape {shape:?}"),
             ));
         }

@@ -204,7 +204,7 @@ fn text(head: &[u8]) -> Option<&'static str> {
     } else if start.starts_with('{') {
         "a JSON text"
     } else if first_line.contains([',', '\t', ';']) {
-        "a text of columns (CSV): read it with anndata.io.read_csv, and write it with write_h5ad"
+        "a CSV text file: read it with anndata.io.read_csv, and write it with write_h5ad"
     } else {
         "a text without the HDF5 signature"
     })

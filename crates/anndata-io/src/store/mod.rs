@@ -210,7 +210,7 @@ impl Store {
         self.backend.attribute_names(element)
     }
 
-    /// Returns an attribute of a group or array; `None` if it has none of that name.
+    /// Returns an attribute of a group or array; `None` if there is no such attribute.
     ///
     /// # Errors
     /// When the attributes cannot be read.

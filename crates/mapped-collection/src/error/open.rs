@@ -16,7 +16,7 @@ pub enum OpenError {
     #[error(transparent)]
     File(#[from] anndata_io::Error),
     /// A store has more rows than can be numbered.
-    #[error("{}: expected less than 2^32 rows, found {n_obs}", file.display())]
+    #[error("{}: expected fewer than 2^32 rows, found {n_obs}", file.display())]
     TooManyRows {
         /// The store.
         file: PathBuf,
@@ -25,7 +25,7 @@ pub enum OpenError {
     },
     /// No variable is in every store, so that an inner join would be empty.
     #[error(
-        "no variable is in every store: join them with .join(Join::Outer), or not, with .join(None)"
+        "no variable is in every store: keep all variables with .join(Join::Outer), or do not join, with .join(None)"
     )]
     Disjoint,
     /// Two variables of one store have the same name, and a join is needed.

@@ -403,12 +403,12 @@ impl LoaderOptions {
             return Err(Error::option("seed", "less than 2^63", self.seed));
         }
         if !is_count(n_obs) {
-            return Err(Error::option("loader", "less than 2^32 rows", n_obs));
+            return Err(Error::option("loader", "fewer than 2^32 rows", n_obs));
         }
         let step = self.batch_size.checked_mul(rank.of);
         let step = step.and_then(|rows| rows.checked_mul(reader.of));
         if step.is_none_or(|rows| rows > MOST_STEP_ROWS) {
-            let expected = "less than 2^32 rows a step of all ranks and readers";
+            let expected = "fewer than 2^32 rows per step of all ranks and readers";
             return Err(Error::option("batch_size", expected, self.batch_size));
         }
         if self.workers > MOST_WORKERS {

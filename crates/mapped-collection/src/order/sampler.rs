@@ -83,7 +83,7 @@ impl Sampler {
                         Err(ReadError::OutOfBounds { index, n_obs }.into())
                     }
                     None if u32::try_from(rows.len()).is_err() => {
-                        Err(Error::option("sampler", "less than 2^32 rows", rows.len()))
+                        Err(Error::option("sampler", "fewer than 2^32 rows", rows.len()))
                     }
                     None => Ok(()),
                 }
@@ -95,7 +95,7 @@ impl Sampler {
             } => {
                 if weights.len() != n_obs {
                     let found = format!("{} for {n_obs} rows", weights.len());
-                    return Err(Error::option("sampler", "one weight a row", found));
+                    return Err(Error::option("sampler", "one weight per row", found));
                 }
                 if let Some(bad) = weights
                     .iter()
@@ -108,7 +108,7 @@ impl Sampler {
                     ));
                 }
                 if n_samples.is_some_and(|n| u32::try_from(n).is_err()) {
-                    return Err(Error::option("sampler", "less than 2^32 draws", "more"));
+                    return Err(Error::option("sampler", "fewer than 2^32 draws", "more"));
                 }
                 let sum: f64 = weights.iter().sum();
                 if !sum.is_finite() {

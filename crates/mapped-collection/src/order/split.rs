@@ -116,7 +116,7 @@ pub(crate) fn split_rows(
             format!("{fractions:?}"),
         ));
     }
-    let too_many = |_| OptionError::new("split", "less than 2^32 rows", n_obs);
+    let too_many = |_| OptionError::new("split", "fewer than 2^32 rows", n_obs);
     let n_obs = u32::try_from(n_obs).map_err(too_many)?;
     let shuffled = |n: u32| permutation_for(n, *seed, 0, Purpose::Split);
     let mut parts = match by {

@@ -169,7 +169,7 @@ fn unjoinable_variables_are_refused() {
     };
     assert_eq!(
         join(Join::Inner, &["x"], &["y"]),
-        "no variable is in every store: join them with .join(Join::Outer), or not, with .join(None)"
+        "no variable is in every store: keep all variables with .join(Join::Outer), or do not join, with .join(None)"
     );
     for kind in [Join::Inner, Join::Outer] {
         let message = join(kind, &["x", "y"], &["y", "z", "y"]);

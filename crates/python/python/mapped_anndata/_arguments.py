@@ -291,11 +291,11 @@ def weights(name: str, value: object) -> FloatArray:
         array = found.astype(np.float64)
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise TypeError(
-            f"{name}: expected one weight a row, found {_shown(value)}: {error}"
+            f"{name}: expected one weight per row, found {_shown(value)}: {error}"
         ) from None
     if array.ndim != 1:
         raise ValueError(
-            f"{name}: expected one weight a row, found an array of shape {array.shape}"
+            f"{name}: expected one weight per row, found an array of shape {array.shape}"
         )
     if (bad := array[~np.isfinite(array)]).size:
         raise ValueError(

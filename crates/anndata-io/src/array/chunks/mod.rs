@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! Chunks ─┬─ Contiguous, Table     one source, offsets known
-//!         ├─ Files   (files.rs)    one file a chunk, found by its name
+//!         ├─ Files   (files.rs)    one file per chunk, found by its name
 //!         ├─ Shards  (shards.rs)   one file for many chunks, and an index in it
 //!         └─ Library               another library reads elements: a `BlockReader`
 //! ```

@@ -30,7 +30,7 @@ pub(super) fn gzip(
 fn describe(codec: &'static str, error: DecompressionError, room: usize) -> DecodeError {
     match error {
         DecompressionError::BadData => {
-            DecodeError::corrupt(codec, "not a whole stream, or its checksum does not hold")
+            DecodeError::corrupt(codec, "the stream is cut short, or its checksum is wrong")
         }
         DecompressionError::InsufficientSpace => {
             DecodeError::corrupt(codec, format_args!("it inflates to more than {room} bytes"))

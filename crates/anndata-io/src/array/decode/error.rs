@@ -24,7 +24,7 @@ pub(crate) enum DecodeError {
         found: usize,
     },
     /// The bytes changed after they were written.
-    #[error("the {codec} checksum is {stored:#010x}, the data gives {computed:#010x}")]
+    #[error("the {codec} checksum is {stored:#010x}, but that of the data is {computed:#010x}")]
     Checksum {
         /// The checksum's name.
         codec: &'static str,

@@ -159,7 +159,7 @@ impl TextReader<'_> {
                     self.filled = self.filled.saturating_add(bytes);
                     if self.filled > FREE_ARRAY_BYTES {
                         let found = format!("{count} elements never written");
-                        return Err(array.invalid("text that was written", found));
+                        return Err(array.invalid("written text", found));
                     }
                     (0..count).for_each(|_| out.push(fill));
                 }

@@ -62,7 +62,7 @@ impl CscMatrix {
         let columns = Compressed::open(store, element, 1)?;
         if columns.shape.iter().any(|&n| n > u64::from(u32::MAX)) {
             let found = format!("shape {:?}", columns.shape);
-            return Err(store.invalid(element, "less than 2^32 rows and columns", found));
+            return Err(store.invalid(element, "fewer than 2^32 rows and columns", found));
         }
         Ok(CscMatrix {
             columns,

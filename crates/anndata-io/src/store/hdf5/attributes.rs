@@ -148,7 +148,7 @@ impl Hdf5Store {
         Ok(attributes)
     }
 
-    /// Returns an attribute of an element; `None` if it has none of that name.
+    /// Returns an attribute of an element; `None` if there is no such attribute.
     pub(super) fn attribute_of(
         &self,
         element: &str,

@@ -197,7 +197,12 @@ impl Hdf5Store {
         table.sort_unstable();
         if let Some(twice) = table.windows(2).find(|two| two[0].chunk == two[1].chunk) {
             let found = format!("chunk {} twice", twice[0].chunk);
-            return Err(Error::invalid(&self.path, element, "chunks once", found));
+            return Err(Error::invalid(
+                &self.path,
+                element,
+                "each chunk once",
+                found,
+            ));
         }
         Ok(Chunks::Table {
             source: ByteSource::File(self.source.clone()),

@@ -101,7 +101,7 @@ fn name(cursor: &mut Cursor<'_>, version: u32) -> Result<Vec<u8>, Hdf5Error> {
 
 fn datatype(cursor: &mut Cursor<'_>, depth: usize) -> Result<Datatype, Hdf5Error> {
     if depth > MAX_DATATYPE_DEPTH {
-        return Err(invalid("datatypes lie too deep within each other"));
+        return Err(invalid("datatypes are nested too deeply"));
     }
     let head = cursor.read_u32_le()?;
     let (class, version, flags) = (head & 0xf, head >> 4 & 0xf, head >> 8);
@@ -169,7 +169,7 @@ fn datatype(cursor: &mut Cursor<'_>, depth: usize) -> Result<Datatype, Hdf5Error
             }
             let (base, shape) = (Box::new(datatype(cursor, depth + 1)?), shape?);
             if shape.contains(&0) {
-                return Err(invalid("an array of no elements in each element"));
+                return Err(invalid("elements that are empty arrays"));
             }
             Class::Array { base, shape }
         }

@@ -57,7 +57,10 @@ impl Elements {
             None => None,
         };
         if size == 0 {
-            return Err(ErrorKind::invalid("elements of some bytes", "a size of 0"));
+            return Err(ErrorKind::invalid(
+                "elements of at least one byte",
+                "a size of 0",
+            ));
         }
         Ok(Elements {
             item,

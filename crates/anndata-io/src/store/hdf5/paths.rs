@@ -43,7 +43,9 @@ impl Hdf5Store {
                 Some(Target::Path(path)) => {
                     *followed += 1;
                     if *followed > MAX_LINKS {
-                        return Err(invalid("its links lead to links over and over"));
+                        return Err(invalid(
+                            "its links form a loop, or a chain that is too long",
+                        ));
                     }
                     if depth == MAX_LINK_DEPTH {
                         return Ok(None);

@@ -144,15 +144,13 @@ impl LibHdf5Store {
             Type::Integer { size, signed } => integer(*size, *signed),
             Type::Bits { size } => integer(*size, false),
             Type::Float(Some(layout)) => Ok(ItemType::Number(layout.dtype())),
-            Type::Float(None) => {
-                Err(self.unsupported(element, "floats that are laid out in an uncommon way"))
-            }
+            Type::Float(None) => Err(self.unsupported(element, "floats of an uncommon layout")),
             Type::Enum { size: 1, .. } if described.truth() == Some(Truth { missing: None }) => {
                 Ok(ItemType::Number(DType::Bool))
             }
             Type::Enum { size, signed, .. } => integer(*size, *signed),
             Type::FixedText { size: 0, .. } => {
-                let expected = "elements of some bytes";
+                let expected = "elements of at least one byte";
                 Err(Error::invalid(&self.path, element, expected, "a size of 0"))
             }
             Type::FixedText { size, padding } => Ok(ItemType::Text(TextEncoding::Fixed {

@@ -57,12 +57,7 @@ impl Blocks {
                 fill.len(),
                 grid.len()
             );
-            return Err(Error::invalid(
-                place.0,
-                place.1,
-                "text that was written",
-                found,
-            ));
+            return Err(Error::invalid(place.0, place.1, "written text", found));
         }
         Ok(Blocks {
             place,

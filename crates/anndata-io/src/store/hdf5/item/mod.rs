@@ -139,7 +139,7 @@ impl Datatype {
                 });
                 whole_numbers(&values.collect::<Vec<f64>>())
             }
-            Class::Float { .. } => Err("floats that are laid out in an uncommon way".to_owned()),
+            Class::Float { .. } => Err("floats of an uncommon layout".to_owned()),
             Class::FixedText(_) | Class::VariableText => Err("a text".to_owned()),
             Class::Records(_) => Err("records".to_owned()),
             Class::Array { .. } => Err("an array in each element".to_owned()),
