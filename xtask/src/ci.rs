@@ -7,8 +7,9 @@ use crate::step::{self, FEATURES, cargo, step};
 use crate::{Result, deny, differential, fixtures, package, readme, root, test, tidy, workflows};
 
 /// Examples, each of which asserts what it shows.
-const EXAMPLES: [(&str, &str); 4] = [
+const EXAMPLES: [(&str, &str); 5] = [
     ("anndata-io", "sink"),
+    ("mapped-anndata", "quickstart"),
     ("mapped-anndata", "inspect"),
     ("mapped-anndata", "train"),
     ("mapped-anndata", "resume"),

@@ -1,7 +1,8 @@
 //! The README of each published crate: its front page, as `src/lib.rs` or `src/main.rs` begins with it.
 //!
 //! The front page is the only text. `cargo xtask readme` writes the README from it, without the
-//! links that only rustdoc can follow and the lines of examples that only tests need.
+//! links that only rustdoc can follow and the lines of examples that only tests need. The README of the workspace
+//! shows an example program as it is.
 
 use std::path::Path;
 
@@ -17,6 +18,9 @@ const CRATES: [(&str, &str); 6] = [
     ("mapped-collection", "lib.rs"),
     ("numpy-text", "lib.rs"),
 ];
+
+/// The program that the README of the workspace shows.
+const EXAMPLE: &str = "crates/mapped-anndata/examples/quickstart.rs";
 
 /// Writes the READMEs; or, to check, fails when one differs from its front page.
 pub(crate) fn run(check: bool) -> Result {
@@ -37,7 +41,22 @@ pub(crate) fn run(check: bool) -> Result {
             ));
         }
     }
-    Ok(())
+    let (shown, program) = (
+        read(&root().join("README.md"))?,
+        read(&root().join(EXAMPLE))?,
+    );
+    match rust_block(&shown) {
+        Some(block) if program.ends_with(block) && block.contains("fn main") => Ok(()),
+        _ => Err(format!(
+            "README.md differs from {EXAMPLE}: copy the program"
+        )),
+    }
+}
+
+/// The first block of Rust in a README.
+fn rust_block(readme: &str) -> Option<&str> {
+    let (_, rest) = readme.split_once("```rust\n")?;
+    Some(rest.split_once("```")?.0)
 }
 
 /// The README of a crate whose main source file begins with its front page.

@@ -105,8 +105,3 @@ pub use anndata_io as io;
 pub use feature_join as join;
 /// Encodes labels as integers, and weighs them. The crate `label-encoding`.
 pub use label_encoding as labels;
-
-/// The README's example.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;

@@ -18,22 +18,8 @@ pub(crate) fn memory_parts(
         source: ByteSource::Memory(Memory::new(bytes)),
         offset: 0,
     };
-    ArrayParts {
-        context: IoContext::default(),
-        file: "memory".into(),
-        element: element.to_owned(),
-        grid,
-        item,
-        big_endian: false,
-        pipeline: CodecPipeline::default(),
-        stored_axes: None,
-        chunks,
-        fill: Vec::new(),
-        record: None,
-        conversion: None,
-        missing: None,
-        id: 0,
-    }
+    let (context, element) = (IoContext::default(), element.to_owned());
+    ArrayParts::plain(context, "memory".into(), element, grid, item, chunks)
 }
 
 /// Makes an array cut into chunks, each followed by its checksum.

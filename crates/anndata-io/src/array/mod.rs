@@ -73,6 +73,36 @@ pub(crate) struct ArrayParts {
     pub(crate) id: u64,
 }
 
+impl ArrayParts {
+    /// An array whose chunks hold its elements as they are in memory, row-major, and all of which
+    /// were written.
+    pub(crate) fn plain(
+        context: IoContext,
+        file: PathBuf,
+        element: String,
+        grid: Grid,
+        item: ItemType,
+        chunks: Chunks,
+    ) -> ArrayParts {
+        ArrayParts {
+            context,
+            file,
+            element,
+            grid,
+            item,
+            big_endian: false,
+            pipeline: CodecPipeline::default(),
+            stored_axes: None,
+            chunks,
+            fill: Vec::new(),
+            record: None,
+            conversion: None,
+            missing: None,
+            id: 0,
+        }
+    }
+}
+
 /// The records of a table; an array is one of their fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Record {

@@ -3,31 +3,31 @@
 //! Takes an open file. Returns a [`CheckReport`].
 //!
 //! ```text
-//! run.rs opens all elements ─▶ entries, and sources cut into pieces (scan.rs)
+//! elements.rs opens all ─▶ entries, and sources cut into pieces (scan.rs)
 //!                                        │
 //!          ┌─────────────────────────────┴───────────┐
 //!       worker 1   …   worker n: each takes the next piece, of any element
 //!          └──────────────────┬──────────────────────┘
-//!                   a queue of findings ─▶ run.rs ─▶ report.rs
+//!                   a queue of findings ─▶ elements.rs ─▶ report.rs
 //! ```
 //!
-//! `members.rs` looks for names that lead nowhere, `names.rs` for names that repeat.
+//! `dangling.rs` looks for names that lead nowhere, `names.rs` for names that repeat.
 
 use crate::anndata::{AnnDataFile, AnnDataSource};
 use crate::io::context::IoContext;
 use crate::key::LayerKey;
 
+mod dangling;
+mod elements;
 mod entry;
-mod members;
 mod names;
 mod pieces;
 mod report;
-mod run;
 mod scan;
 mod sparse;
 
+use elements::Run;
 pub use report::{CheckReport, ElementCounts, ElementLayout, ElementReport};
-use run::Run;
 
 /// Reads everything in a file that a model could use, and reports every fault.
 ///

@@ -4,9 +4,9 @@ use std::thread;
 
 use crossbeam_channel::bounded;
 
+use super::elements::Run;
 use super::entry::Severity;
 use super::report::CheckReport;
-use super::run::Run;
 use super::scan::{Findings, Scratch, Source};
 use crate::anndata::AnnDataFile;
 use crate::error::{ErrorKind, LINK_ELSEWHERE};

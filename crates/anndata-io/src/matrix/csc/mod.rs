@@ -23,13 +23,11 @@ use super::compressed::Compressed;
 use super::csr::CsrMatrix;
 use crate::array::chunk_reader::CachePolicy;
 use crate::array::chunks::Chunks;
-use crate::array::decode::CodecPipeline;
 use crate::array::grid::Grid;
 use crate::array::{Array, ArrayParts, ItemType, STEP_ELEMENTS};
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind};
 use crate::io::bytes::{ByteSource, Memory};
-use crate::io::context::IoContext;
 use crate::io::fork::ForkLocal;
 use crate::store::Store;
 
@@ -252,26 +250,18 @@ impl CscMatrix {
         (memory, offset): (Memory, u64),
     ) -> Result<Array, Error> {
         let grid = Grid::single(vec![self.n_entries()]);
-        let context: IoContext = of_file.parts().context.clone();
-        Ok(Array::new(ArrayParts {
-            context,
-            file: of_file.file().to_owned(),
-            element: of_file.element().to_owned(),
-            grid: grid.ok_or_else(|| self.changed())?,
-            item: ItemType::Number(dtype),
-            big_endian: false,
-            pipeline: CodecPipeline::default(),
-            stored_axes: None,
-            chunks: Chunks::Contiguous {
-                source: ByteSource::Memory(memory),
-                offset,
-            },
-            fill: Vec::new(),
-            record: None,
-            conversion: None,
-            missing: None,
-            id: 0,
-        }))
+        let chunks = Chunks::Contiguous {
+            source: ByteSource::Memory(memory),
+            offset,
+        };
+        Ok(Array::new(ArrayParts::plain(
+            of_file.parts().context.clone(),
+            of_file.file().to_owned(),
+            of_file.element().to_owned(),
+            grid.ok_or_else(|| self.changed())?,
+            ItemType::Number(dtype),
+            chunks,
+        )))
     }
 }
 

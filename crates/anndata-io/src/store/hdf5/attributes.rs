@@ -13,7 +13,6 @@ use super::Hdf5Store;
 use super::datatype::{Class, Datatype};
 use super::errors::failure;
 use crate::array::chunks::Chunks;
-use crate::array::decode::CodecPipeline;
 use crate::array::grid::Grid;
 use crate::array::{Array, ArrayParts, ItemType};
 use crate::error::Error;
@@ -252,25 +251,14 @@ impl Hdf5Store {
             let found = format!("{found} bytes");
             return Err(Error::invalid(&self.path, &element, expected, found));
         };
-        let array = Array::new(ArrayParts {
-            context: self.context.clone(),
-            file: self.path.clone(),
-            element,
-            grid,
-            item,
-            big_endian: false,
-            pipeline: CodecPipeline::default(),
-            stored_axes: None,
-            chunks: Chunks::Contiguous {
-                source: ByteSource::Memory(Memory::new(value.bytes)),
-                offset: 0,
-            },
-            fill: Vec::new(),
-            record: None,
-            conversion: None,
-            missing: None,
-            id: 0,
-        });
+        let chunks = Chunks::Contiguous {
+            source: ByteSource::Memory(Memory::new(value.bytes)),
+            offset: 0,
+        };
+        let (context, path) = (self.context.clone(), self.path.clone());
+        let array = Array::new(ArrayParts::plain(
+            context, path, element, grid, item, chunks,
+        ));
         Ok(array.read_strings()?.iter().map(str::to_owned).collect())
     }
 }

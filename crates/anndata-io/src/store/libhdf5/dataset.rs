@@ -12,7 +12,6 @@ use super::object::Object;
 use super::storage::Storage;
 use crate::array::chunks::Chunks;
 use crate::array::convert::Conversion;
-use crate::array::decode::CodecPipeline;
 use crate::array::grid::Grid;
 use crate::array::text::TextEncoding;
 use crate::array::{Array, ArrayParts, ItemType};
@@ -112,21 +111,11 @@ impl LibHdf5Store {
             let blocks = self.blocks((element, path), rank, storage, memory_type, block)?;
             Chunks::Library(Box::new(blocks))
         };
+        let (context, path) = (self.context.clone(), self.path.clone());
         let parts = ArrayParts {
-            context: self.context.clone(),
-            file: self.path.clone(),
-            element: element.to_owned(),
-            grid,
-            item,
-            big_endian: false,
-            pipeline: CodecPipeline::default(),
-            stored_axes: None,
-            record: None,
-            conversion: None,
             missing: truth.and_then(|truth| truth.missing),
-            chunks,
             fill: fill.unwrap_or_default(),
-            id: 0,
+            ..ArrayParts::plain(context, path, element.to_owned(), grid, item, chunks)
         };
         Ok(Array::new(match conversion {
             Some(conversion) => parts.converted(conversion)?,

@@ -14,7 +14,6 @@ use super::bounds::Bounds;
 use super::calls::{CallError, Own, call_in_pool};
 use super::files::Files;
 use crate::array::chunks::Chunks;
-use crate::array::decode::CodecPipeline;
 use crate::array::grid::Grid;
 use crate::array::text::TextEncoding;
 use crate::array::{Array, ArrayParts, ItemType};
@@ -63,21 +62,10 @@ pub(super) fn array(store: &ZarrStore, element: &str) -> Result<Array, Error> {
             Chunks::Library(Box::new(blocks?))
         }
     };
+    let (context, path) = (store.context().clone(), store.path().to_owned());
     Ok(Array::new(ArrayParts {
-        context: store.context().clone(),
-        file: store.path().to_owned(),
-        element: element.to_owned(),
-        grid,
-        item,
-        big_endian: false,
-        pipeline: CodecPipeline::default(),
-        stored_axes: None,
-        chunks,
         fill,
-        record: None,
-        conversion: None,
-        missing: None,
-        id: 0,
+        ..ArrayParts::plain(context, path, element.to_owned(), grid, item, chunks)
     }))
 }
 

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use super::Check;
+use super::elements::Run;
 use super::entry::Severity;
-use super::run::Run;
 use crate::anndata::AnnDataFile;
 use crate::error::Error;
 use crate::key::LayerKey;
