@@ -10,13 +10,14 @@ use crate::{Result, root};
 
 /// The crates, and the file that begins with their front page. The README of the facade,
 /// `mapped-anndata`, is that of the workspace.
-const CRATES: [(&str, &str); 6] = [
+const CRATES: [(&str, &str); 7] = [
     ("anndata-io", "lib.rs"),
     ("cli", "main.rs"),
     ("feature-join", "lib.rs"),
     ("label-encoding", "lib.rs"),
     ("mapped-collection", "lib.rs"),
     ("numpy-text", "lib.rs"),
+    ("row-pack", "lib.rs"),
 ];
 
 /// The program that the README of the workspace shows.

@@ -1,0 +1,201 @@
+//! Many packed rows in one run of bytes, read by row.
+//!
+//! ```text
+//! header   16 bytes: "RPK1" · rows u32 · columns of the matrix u32 · type of the values u8 · 0 0 0
+//! ends     for each row, where its bytes end, u32
+//! rows     one after the other
+//! ```
+
+use std::ops::Range;
+
+use crate::error::PackError;
+use crate::row::{Level, RowPacker};
+use crate::unpack::{PackedRow, value_size};
+use crate::value::Value;
+
+/// The first bytes: a name, and the version of the format.
+const MAGIC: [u8; 4] = *b"RPK1";
+const HEADER: usize = 16;
+
+/// Packs the rows of a matrix one after the other.
+///
+/// ```
+/// use row_pack::{Level, Pack, PackBuilder};
+///
+/// let mut builder = PackBuilder::<f32>::new(20_000, Level::Bits);
+/// builder.push(&[5, 1_999], &[1.0, 3.0])?;
+/// builder.push(&[], &[])?;
+/// let pack = Pack::parse(builder.finish())?;
+/// let (mut columns, mut values) = (vec![0; pack.row(0)?.len()], vec![0.0f32; pack.row(0)?.len()]);
+/// pack.row(0)?.read(pack.n_columns(), &mut columns, &mut values)?;
+/// assert_eq!((pack.n_rows(), &columns[..], &values[..]), (2, &[5, 1_999][..], &[1.0, 3.0][..]));
+/// # Ok::<(), row_pack::PackError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct PackBuilder<T> {
+    packer: RowPacker,
+    n_columns: u32,
+    ends: Vec<u32>,
+    rows: Vec<u8>,
+    values: std::marker::PhantomData<T>,
+}
+
+impl<T: Value> PackBuilder<T> {
+    /// Makes a pack without rows, of a matrix of `n_columns` columns.
+    pub fn new(n_columns: u32, level: Level) -> PackBuilder<T> {
+        PackBuilder {
+            packer: RowPacker::new(level),
+            n_columns,
+            ends: Vec::new(),
+            rows: Vec::new(),
+            values: std::marker::PhantomData,
+        }
+    }
+
+    /// Adds a row: one of `values` for each of `columns`.
+    ///
+    /// # Errors
+    /// [`PackError::TooLarge`] if all rows together would take 4 GiB or more. The pack stays as it
+    /// was.
+    ///
+    /// # Panics
+    /// When the numbers of columns and values differ, or a column is not one of the matrix.
+    pub fn push(&mut self, columns: &[u32], values: &[T]) -> Result<(), PackError> {
+        assert!(
+            columns.iter().all(|&column| column < self.n_columns),
+            "columns are below {}",
+            self.n_columns
+        );
+        let row = self.packer.pack(columns, values);
+        let end = u32::try_from(self.rows.len() + row.len()).map_err(|_| PackError::TooLarge)?;
+        if self.ends.len() >= u32::MAX as usize {
+            return Err(PackError::TooLarge);
+        }
+        self.rows.extend_from_slice(row);
+        self.ends.push(end);
+        Ok(())
+    }
+
+    /// The number of rows so far.
+    pub fn n_rows(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The bytes that the pack takes so far.
+    pub fn n_bytes(&self) -> usize {
+        HEADER + 4 * self.ends.len() + self.rows.len()
+    }
+
+    /// Returns the bytes of the pack.
+    pub fn finish(self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.n_bytes());
+        bytes.extend_from_slice(&MAGIC);
+        bytes.extend_from_slice(&(self.ends.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(&self.n_columns.to_le_bytes());
+        bytes.extend_from_slice(&[T::TAG, 0, 0, 0]);
+        bytes.extend(self.ends.iter().flat_map(|end| end.to_le_bytes()));
+        bytes.extend_from_slice(&self.rows);
+        bytes
+    }
+}
+
+/// Packed rows in any bytes: a vector, a slice, a memory map.
+///
+/// Damaged bytes return errors or other values, never a panic, a read out of bounds or an allocation.
+/// There is no checksum: whoever stores packs adds one.
+#[derive(Debug, Clone)]
+pub struct Pack<B> {
+    bytes: B,
+    n_rows: usize,
+    n_columns: usize,
+}
+
+impl<B: AsRef<[u8]>> Pack<B> {
+    /// Reads the header of a pack, which is all of `bytes`.
+    ///
+    /// # Errors
+    /// [`PackError::Damaged`] if the bytes do not begin as a pack does, or are too short for its rows.
+    pub fn parse(bytes: B) -> Result<Pack<B>, PackError> {
+        let all = bytes.as_ref();
+        let short = || PackError::damaged("a whole pack", all.len());
+        let (header, rest) = all.split_first_chunk::<HEADER>().ok_or_else(short)?;
+        let [
+            m0,
+            m1,
+            m2,
+            m3,
+            r0,
+            r1,
+            r2,
+            r3,
+            c0,
+            c1,
+            c2,
+            c3,
+            tag,
+            zeros @ ..,
+        ] = *header;
+        if [m0, m1, m2, m3] != MAGIC {
+            let found = u32::from_le_bytes([m0, m1, m2, m3]);
+            return Err(PackError::damaged("the first bytes of a pack", found));
+        }
+        if zeros != [0; 3] {
+            return Err(PackError::damaged(
+                "a header that ends with zeros",
+                zeros[0],
+            ));
+        }
+        value_size(tag)?;
+        let n_rows = u32::from_le_bytes([r0, r1, r2, r3]) as usize;
+        let n_columns = u32::from_le_bytes([c0, c1, c2, c3]) as usize;
+        let rows = rest.len().checked_sub(4 * n_rows).ok_or_else(short)?;
+        let pack = Pack {
+            bytes,
+            n_rows,
+            n_columns,
+        };
+        match n_rows.checked_sub(1).map_or(0, |last| pack.end(last)) {
+            end if end == rows => Ok(pack),
+            end => Err(PackError::damaged("rows up to the end of a pack", end)),
+        }
+    }
+
+    /// The number of rows.
+    pub fn n_rows(&self) -> usize {
+        self.n_rows
+    }
+
+    /// The number of columns of the matrix.
+    pub fn n_columns(&self) -> usize {
+        self.n_columns
+    }
+
+    /// The bytes of the pack.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.as_ref()
+    }
+
+    /// Finds a row.
+    ///
+    /// # Errors
+    /// [`PackError::OutOfBounds`] if there is no such row, [`PackError::Damaged`] as
+    /// [`PackedRow::parse`].
+    pub fn row(&self, row: usize) -> Result<PackedRow<'_>, PackError> {
+        if row >= self.n_rows {
+            let n_rows = self.n_rows;
+            return Err(PackError::OutOfBounds { row, n_rows });
+        }
+        let range = row.checked_sub(1).map_or(0, |before| self.end(before))..self.end(row);
+        let rows = &self.bytes.as_ref()[HEADER + 4 * self.n_rows..];
+        let Range { start, end } = range;
+        let row = rows.get(start..end);
+        PackedRow::parse(row.ok_or_else(|| PackError::damaged("rows in order", end))?)
+    }
+
+    /// Where the bytes of a row end, among those of all rows.
+    fn end(&self, row: usize) -> usize {
+        let at = HEADER + 4 * row;
+        let end = self.bytes.as_ref()[at..].first_chunk();
+        u32::from_le_bytes(*end.expect("the header is compared with the length")) as usize
+    }
+}
