@@ -10,6 +10,7 @@ mod items;
 mod memory;
 mod open;
 mod order;
+mod pack;
 mod repeat;
 mod soak;
 mod stream;
@@ -82,6 +83,13 @@ enum Question {
         #[command(flatten)]
         options: csc::Options,
     },
+    /// How small are packed rows, and how fast are they packed and read?
+    Pack {
+        #[command(flatten)]
+        repeat: Repeat,
+        #[command(flatten)]
+        options: pack::Options,
+    },
     /// How long do epochs take over chunks that run along the cells?
     Tall {
         #[command(flatten)]
@@ -123,6 +131,7 @@ fn main() -> ExitCode {
         Question::Open { source, repeat } => open::run(&source, &repeat),
         Question::Order { repeat, options } => order::run(&repeat, &options),
         Question::Csc { repeat, options } => csc::run(&repeat, &options),
+        Question::Pack { repeat, options } => pack::run(&repeat, &options),
         Question::Tall { repeat, options } => tall::run(&repeat, &options),
         Question::Soak { source, options } => soak::run(&source, &options),
         Question::Ceiling { repeat } => ceiling::run(&repeat),

@@ -12,7 +12,7 @@ const EMPTY: u16 = u16::MAX;
 #[derive(Debug, Clone)]
 pub(crate) struct Dictionary {
     /// The code in each slot of a hash table with open addressing.
-    slots: [u16; SLOTS],
+    slots: Box<[u16; SLOTS]>,
     /// The bits of each distinct value.
     words: Vec<u64>,
     /// Where each distinct value first stands in the row.
@@ -23,7 +23,7 @@ pub(crate) struct Dictionary {
 impl Dictionary {
     pub(crate) fn new() -> Dictionary {
         Dictionary {
-            slots: [EMPTY; SLOTS],
+            slots: Box::new([EMPTY; SLOTS]),
             words: Vec::new(),
             first: Vec::new(),
             counts: Vec::new(),
@@ -33,7 +33,7 @@ impl Dictionary {
     /// Replaces `codes` by the code of each value. Returns false, with useless codes, if there are
     /// more than [`MOST_VALUES`] distinct ones.
     pub(crate) fn encode<T: Value>(&mut self, values: &[T], codes: &mut Vec<u32>) -> bool {
-        self.slots = [EMPTY; SLOTS];
+        *self.slots = [EMPTY; SLOTS];
         self.words.clear();
         self.first.clear();
         self.counts.clear();

@@ -129,8 +129,7 @@ impl RowPacker {
             self.bytes.truncate(start);
         }
         if is_narrow {
-            let narrow = columns.iter().map(|&column| column as u16);
-            self.bytes.extend(narrow.flat_map(u16::to_le_bytes));
+            write_narrow(columns, &mut self.bytes);
             columns::NARROW
         } else {
             u32::write(columns, &mut self.bytes);
@@ -143,12 +142,12 @@ impl RowPacker {
         self.large.clear();
         let as_they_are = size_of_val(values);
         let (mut rest, start) = (0, self.bytes.len());
-        self.codes.clear();
-        self.codes.extend(values.iter().map(|value| {
+        self.codes.resize(values.len(), 0);
+        for (code, value) in self.codes.iter_mut().zip(values) {
             let (whole, value_rest) = value.to_whole();
             rest |= value_rest;
-            whole
-        }));
+            *code = whole;
+        }
         let mut n_dictionary = 0;
         let is_packed = if rest == 0 {
             self.pack_codes(as_they_are)
@@ -197,8 +196,7 @@ impl RowPacker {
                     Some(values::ONE_BYTE)
                 } else {
                     set_apart(codes, u16::MAX.into(), &mut self.large);
-                    let narrow = codes.iter().map(|&code| code as u16);
-                    self.bytes.extend(narrow.flat_map(u16::to_le_bytes));
+                    write_narrow(codes, &mut self.bytes);
                     Some(values::TWO_BYTES)
                 }
             }
@@ -208,6 +206,16 @@ impl RowPacker {
         let large = positions.chain(large.map(|large| large.1));
         self.bytes.extend(large.flat_map(u32::to_le_bytes));
         form
+    }
+}
+
+/// Appends the lower 2 bytes of each integer.
+fn write_narrow(integers: &[u32], out: &mut Vec<u8>) {
+    let start = out.len();
+    out.resize(start + 2 * integers.len(), 0);
+    let (places, _) = out[start..].as_chunks_mut();
+    for (place, &integer) in places.iter_mut().zip(integers) {
+        *place = (integer as u16).to_le_bytes();
     }
 }
 

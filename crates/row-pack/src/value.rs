@@ -85,7 +85,12 @@ macro_rules! value {
 
             #[inline]
             fn write(values: &[Self], out: &mut Vec<u8>) {
-                out.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+                let start = out.len();
+                out.resize(start + size_of_val(values), 0);
+                let (places, _) = out[start..].as_chunks_mut();
+                for (place, value) in places.iter_mut().zip(values) {
+                    *place = value.to_le_bytes();
+                }
             }
         }
     };

@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anndata_io::{DType, Room, RowSink, Scalar, Values, ValuesRef, with_dtype};
 use feature_join::VarMap;
+use row_pack::RowPacker;
 
 use crate::batch::MatrixFormat;
-use crate::batch::packed::{Pack, PackedRows, packed_bytes};
+use crate::batch::packed::{Pack, PackedRows, packed_bytes, packer};
 use crate::batch::row_writer::{JoinScratch, RowWriter};
 use crate::batch::waiting::WaitingRows;
 
@@ -66,6 +67,7 @@ pub(crate) enum Filled {
 #[derive(Debug, Default)]
 pub(crate) struct PlaceScratch {
     join: JoinScratch,
+    packer: Option<RowPacker>,
     columns: Vec<u32>,
     values: Option<Values>,
 }
@@ -267,8 +269,10 @@ impl MatrixSlots {
         (columns, values): (&[u32], ValuesRef<'_>),
         scratch: &mut PlaceScratch,
     ) -> usize {
+        let packer = scratch.packer.get_or_insert_with(packer);
+        let places = (packer, &*self.waiting);
         if let (None, Some(values)) = (writer.map, T::from_slice(values)) {
-            return rows.put(row, columns, values, &self.waiting);
+            return rows.put(row, columns, values, places);
         }
         let mut joint_columns = std::mem::take(&mut scratch.columns);
         let mut joint_values = match scratch.values.take() {
@@ -283,14 +287,14 @@ impl MatrixSlots {
             joint_values.resize(columns.len());
         }
         let out = T::as_mut_vec(&mut joint_values).expect("its own type");
-        let places = (&mut joint_columns[..], &mut out[..]);
+        let joint = (&mut joint_columns[..], &mut out[..]);
         let len = match self.format {
             MatrixFormat::Dense => {
-                writer.sparse_unordered::<T>(columns, values, places, &mut scratch.join)
+                writer.sparse_unordered::<T>(columns, values, joint, &mut scratch.join)
             }
-            MatrixFormat::Csr => writer.sparse::<T>(columns, values, places, &mut scratch.join),
+            MatrixFormat::Csr => writer.sparse::<T>(columns, values, joint, &mut scratch.join),
         };
-        let packed = rows.put(row, &joint_columns[..len], &out[..len], &self.waiting);
+        let packed = rows.put(row, &joint_columns[..len], &out[..len], places);
         scratch.columns = joint_columns;
         scratch.values = Some(joint_values);
         packed
