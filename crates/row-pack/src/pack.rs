@@ -34,6 +34,7 @@ const HEADER: usize = 16;
 #[derive(Debug, Clone)]
 pub struct PackBuilder<T> {
     packer: RowPacker,
+    level: Level,
     n_columns: u32,
     ends: Vec<u32>,
     rows: Vec<u8>,
@@ -44,7 +45,8 @@ impl<T: Value> PackBuilder<T> {
     /// Makes a pack without rows, of a matrix of `n_columns` columns.
     pub fn new(n_columns: u32, level: Level) -> PackBuilder<T> {
         PackBuilder {
-            packer: RowPacker::new(level),
+            packer: RowPacker::new(),
+            level,
             n_columns,
             ends: Vec::new(),
             rows: Vec::new(),
@@ -66,7 +68,7 @@ impl<T: Value> PackBuilder<T> {
             "columns are below {}",
             self.n_columns
         );
-        let row = self.packer.pack(columns, values);
+        let row = self.packer.pack(self.level, columns, values);
         let end = u32::try_from(self.rows.len() + row.len()).map_err(|_| PackError::TooLarge)?;
         if self.ends.len() >= u32::MAX as usize {
             return Err(PackError::TooLarge);

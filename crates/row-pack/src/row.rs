@@ -52,8 +52,8 @@ pub(crate) mod values {
 /// ```
 /// use row_pack::{Level, PackedRow, RowPacker};
 ///
-/// let mut packer = RowPacker::new(Level::Bits);
-/// let bytes = packer.pack(&[3, 17, 18], &[1.0f32, 250.0, 2.0]);
+/// let mut packer = RowPacker::new();
+/// let bytes = packer.pack(Level::Bits, &[3, 17, 18], &[1.0f32, 250.0, 2.0]);
 /// let row = PackedRow::parse(bytes)?;
 /// let mut dense = [0.0; 20];
 /// row.scatter(None, &mut dense, |value: f32| value)?;
@@ -62,7 +62,6 @@ pub(crate) mod values {
 /// ```
 #[derive(Clone)]
 pub struct RowPacker {
-    level: Level,
     packers: Packers,
     dictionary: Dictionary,
     codes: Vec<u32>,
@@ -73,9 +72,8 @@ pub struct RowPacker {
 
 impl RowPacker {
     /// Makes a packer. It keeps its buffers from row to row: about 30 bytes per entry of the longest.
-    pub fn new(level: Level) -> RowPacker {
+    pub fn new() -> RowPacker {
         RowPacker {
-            level,
             packers: Packers::new(),
             dictionary: Dictionary::new(),
             codes: Vec::new(),
@@ -96,7 +94,7 @@ impl RowPacker {
     ///
     /// # Panics
     /// When the numbers of columns and values differ, or are 2^32 or more.
-    pub fn pack<T: Value>(&mut self, columns: &[u32], values: &[T]) -> &[u8] {
+    pub fn pack<T: Value>(&mut self, level: Level, columns: &[u32], values: &[T]) -> &[u8] {
         assert_eq!(
             columns.len(),
             values.len(),
@@ -105,8 +103,8 @@ impl RowPacker {
         let len = u32::try_from(columns.len()).expect("a row has fewer than 2^32 entries");
         self.bytes.clear();
         self.bytes.extend_from_slice(&[0; HEADER]);
-        let column_form = self.pack_columns(columns);
-        let (value_form, n_dictionary) = self.pack_values(values);
+        let column_form = self.pack_columns(level, columns);
+        let (value_form, n_dictionary) = self.pack_values(level, values);
         let header = &mut self.bytes[..HEADER];
         header[..4].copy_from_slice(&len.to_le_bytes());
         header[4] = column_form;
@@ -116,11 +114,11 @@ impl RowPacker {
         &self.bytes
     }
 
-    fn pack_columns(&mut self, columns: &[u32]) -> u8 {
+    fn pack_columns(&mut self, level: Level, columns: &[u32]) -> u8 {
         let largest = columns.iter().fold(0, |a, &b| a.max(b));
         let is_narrow = largest <= u16::MAX.into();
         let whole_bytes = if is_narrow { 2 } else { 4 } * columns.len();
-        if self.level == Level::Bits && columns.is_sorted() {
+        if level == Level::Bits && columns.is_sorted() {
             let start = self.bytes.len();
             self.packers.pack(columns, true, &mut self.bytes);
             if self.bytes.len() - start < whole_bytes {
@@ -138,7 +136,7 @@ impl RowPacker {
     }
 
     /// Returns the form of the values, and the number of values in the dictionary.
-    fn pack_values<T: Value>(&mut self, values: &[T]) -> (u8, u16) {
+    fn pack_values<T: Value>(&mut self, level: Level, values: &[T]) -> (u8, u16) {
         self.large.clear();
         let as_they_are = size_of_val(values);
         let (mut rest, start) = (0, self.bytes.len());
@@ -150,15 +148,15 @@ impl RowPacker {
         }
         let mut n_dictionary = 0;
         let is_packed = if rest == 0 {
-            self.pack_codes(as_they_are)
+            self.pack_codes(level, as_they_are)
         } else if size_of::<T>() > 1 && self.dictionary.encode(values, &mut self.codes) {
-            if self.level == Level::Bits {
+            if level == Level::Bits {
                 self.dictionary.sort_by_count(&mut self.codes);
             }
             n_dictionary = self.dictionary.len() as u16;
             self.dictionary.write(values, &mut self.bytes);
             let table = self.bytes.len() - start;
-            self.pack_codes(as_they_are.saturating_sub(table))
+            self.pack_codes(level, as_they_are.saturating_sub(table))
         } else {
             None
         };
@@ -173,10 +171,10 @@ impl RowPacker {
 
     /// Appends the codes in the smallest form; `None`, with nothing of use appended, if that is not
     /// smaller than `limit`.
-    fn pack_codes(&mut self, limit: usize) -> Option<u8> {
+    fn pack_codes(&mut self, level: Level, limit: usize) -> Option<u8> {
         let n = self.codes.len();
         let codes = &mut self.codes;
-        let form = match self.level {
+        let form = match level {
             Level::Bits => {
                 bits::set_apart(codes, LARGE, &mut self.large);
                 let start = self.bytes.len();
@@ -219,6 +217,12 @@ fn write_narrow(integers: &[u32], out: &mut Vec<u8>) {
     }
 }
 
+impl Default for RowPacker {
+    fn default() -> Self {
+        RowPacker::new()
+    }
+}
+
 /// Moves codes above `most` into `large`.
 fn set_apart(codes: &mut [u32], most: u32, large: &mut Vec<(u32, u32)>) {
     for (code, position) in codes.iter_mut().zip(0..) {
@@ -230,7 +234,6 @@ fn set_apart(codes: &mut [u32], most: u32, large: &mut Vec<(u32, u32)>) {
 
 impl std::fmt::Debug for RowPacker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut name = f.debug_struct("RowPacker");
-        name.field("level", &self.level).finish_non_exhaustive()
+        f.debug_struct("RowPacker").finish_non_exhaustive()
     }
 }

@@ -122,7 +122,7 @@ pub(crate) fn read(
 ) -> Result<Batch, ReadError> {
     plan.check_open()?;
     plan.prepare_stores_of(&located)?;
-    let slots = Arc::new(BatchSlots::new(plan, located, format, false, waiting)?);
+    let slots = Arc::new(BatchSlots::new(plan, located, format, None, waiting)?);
     let mut rows: Vec<BatchRow> = (0..slots.n_rows())
         .map(|row| BatchRow { batch: 0, row })
         .collect();

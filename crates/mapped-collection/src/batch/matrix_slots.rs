@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anndata_io::{DType, Room, RowSink, Scalar, Values, ValuesRef, with_dtype};
 use feature_join::VarMap;
-use row_pack::RowPacker;
+use row_pack::{Level, RowPacker};
 
 use crate::batch::MatrixFormat;
-use crate::batch::packed::{Pack, PackedRows, packed_bytes, packer};
+use crate::batch::packed::{Pack, PackedRows, packed_bytes};
 use crate::batch::row_writer::{JoinScratch, RowWriter};
 use crate::batch::waiting::WaitingRows;
 
@@ -39,6 +39,7 @@ pub(crate) enum RowStorage {
     },
     /// Sparse and packed.
     Packed {
+        level: Level,
         /// The most elements that each row may have.
         lens: Vec<u32>,
     },
@@ -74,10 +75,10 @@ pub(crate) struct PlaceScratch {
 
 impl RowStorage {
     /// Sparse rows, and the most elements that each may have.
-    pub(crate) fn sparse(lens: impl Iterator<Item = usize>, pack: bool) -> RowStorage {
-        if pack {
+    pub(crate) fn sparse(lens: impl Iterator<Item = usize>, pack: Option<Level>) -> RowStorage {
+        if let Some(level) = pack {
             let lens = lens.map(|len| len as u32).collect();
-            return RowStorage::Packed { lens };
+            return RowStorage::Packed { level, lens };
         }
         let mut starts = vec![0];
         let mut end = 0;
@@ -117,10 +118,18 @@ impl MatrixSlots {
     /// The most bytes that a row may take while it waits, if rows are packed.
     pub(crate) fn packed_row_bytes(&self, row: usize) -> usize {
         match &self.storage {
-            RowStorage::Packed { lens } => {
+            RowStorage::Packed { lens, .. } => {
                 packed_bytes(lens[row] as usize, self.width(), self.dtype.size())
             }
             _ => 0,
+        }
+    }
+
+    /// How tightly rows are packed, if they are.
+    pub(crate) fn level(&self) -> Option<Level> {
+        match self.storage {
+            RowStorage::Packed { level, .. } => Some(level),
+            _ => None,
         }
     }
 
@@ -147,7 +156,7 @@ impl MatrixSlots {
         match (&self.storage, self.format) {
             (RowStorage::Dense { .. }, _) | (_, MatrixFormat::Dense) => dense,
             (RowStorage::Sparse { starts }, _) => starts.last().unwrap_or(&0) * (4 + size),
-            (RowStorage::Packed { lens }, _) => {
+            (RowStorage::Packed { lens, .. }, _) => {
                 lens.iter().map(|&len| len as usize).sum::<usize>() * (4 + size)
             }
         }
@@ -180,7 +189,9 @@ impl MatrixSlots {
                     lens,
                 }
             }
-            RowStorage::Packed { .. } => Filled::Packed(PackedRows::new(self.n_rows, self.width())),
+            RowStorage::Packed { level, .. } => {
+                Filled::Packed(PackedRows::new(self.n_rows, self.width(), *level))
+            }
         };
     }
 
@@ -253,8 +264,8 @@ impl MatrixSlots {
                 });
                 // A sample is enough, and keeps threads from contending at every row.
                 if row.is_multiple_of(16) {
-                    self.waiting
-                        .count_packed(self.packed_row_bytes(row), packed);
+                    let most = self.packed_row_bytes(row);
+                    self.waiting.count_packed(rows.level(), most, packed);
                 }
             }
             Filled::Empty | Filled::Discarded => {}
@@ -269,8 +280,7 @@ impl MatrixSlots {
         (columns, values): (&[u32], ValuesRef<'_>),
         scratch: &mut PlaceScratch,
     ) -> usize {
-        let packer = scratch.packer.get_or_insert_with(packer);
-        let places = (packer, &*self.waiting);
+        let places = (scratch.packer.get_or_insert_default(), &*self.waiting);
         if let (None, Some(values)) = (writer.map, T::from_slice(values)) {
             return rows.put(row, columns, values, places);
         }
@@ -288,11 +298,12 @@ impl MatrixSlots {
         }
         let out = T::as_mut_vec(&mut joint_values).expect("its own type");
         let joint = (&mut joint_columns[..], &mut out[..]);
-        let len = match self.format {
-            MatrixFormat::Dense => {
+        // Dense rows need no order, but only sorted columns get small.
+        let len = match (self.format, rows.level()) {
+            (MatrixFormat::Dense, Level::Bytes) => {
                 writer.sparse_unordered::<T>(columns, values, joint, &mut scratch.join)
             }
-            MatrixFormat::Csr => writer.sparse::<T>(columns, values, joint, &mut scratch.join),
+            _ => writer.sparse::<T>(columns, values, joint, &mut scratch.join),
         };
         let packed = rows.put(row, &joint_columns[..len], &out[..len], places);
         scratch.columns = joint_columns;

@@ -13,6 +13,7 @@ use crate::batch::waiting::WaitingRows;
 pub(crate) struct PackedRows {
     /// The number of columns of the matrix.
     width: usize,
+    level: Level,
     blocks: Vec<Vec<u64>>,
     /// The number of words in use in the last block.
     taken: usize,
@@ -56,21 +57,22 @@ pub(crate) fn packed_bytes(len: usize, width: usize, value_bytes: usize) -> usiz
     RowPacker::most_bytes(len, width, value_bytes).next_multiple_of(8)
 }
 
-/// Makes a packer of rows that wait.
-pub(crate) fn packer() -> RowPacker {
-    RowPacker::new(Level::Bytes)
-}
-
 impl PackedRows {
     /// Makes room for the rows of a batch of `n_rows`, of a matrix with `width` columns. No row has
     /// arrived yet.
-    pub(crate) fn new(n_rows: usize, width: usize) -> PackedRows {
+    pub(crate) fn new(n_rows: usize, width: usize, level: Level) -> PackedRows {
         PackedRows {
             width,
+            level,
             blocks: Vec::new(),
             taken: 0,
             places: vec![None; n_rows],
         }
+    }
+
+    /// How tightly rows are packed.
+    pub(crate) fn level(&self) -> Level {
+        self.level
     }
 
     /// Packs a row into memory of `waiting`. Returns the bytes that it takes.
@@ -82,7 +84,7 @@ impl PackedRows {
         (packer, waiting): (&mut RowPacker, &WaitingRows),
     ) -> usize {
         let values: &[T::Packed] = bytemuck::cast_slice(values);
-        let bytes = packer.pack(columns, values);
+        let bytes = packer.pack(self.level, columns, values);
         let n_words = bytes.len().div_ceil(8);
         let last = self.blocks.last();
         if last.is_none_or(|block| block.len() - self.taken < n_words) {
@@ -148,9 +150,15 @@ mod tests {
 
     /// Packs rows of one type, and compares them with what is unpacked, bit by bit.
     fn round_trip<T: Pack>(rows: &[Vec<(u32, T)>], width: usize) {
+        for level in [Level::Bytes, Level::Bits] {
+            round_trip_at(level, rows, width);
+        }
+    }
+
+    fn round_trip_at<T: Pack>(level: Level, rows: &[Vec<(u32, T)>], width: usize) {
         let waiting = WaitingRows::new(&Arc::new(BufferPool::new(1 << 20)), 1 << 10);
-        let mut packed = PackedRows::new(rows.len() + 1, width);
-        let mut packer = packer();
+        let mut packed = PackedRows::new(rows.len() + 1, width, level);
+        let mut packer = RowPacker::new();
         for (row, elements) in rows.iter().enumerate().rev() {
             let (columns, values): (Vec<u32>, Vec<T>) = elements.iter().copied().unzip();
             let n_bytes = packed.put(row, &columns, &values, (&mut packer, &waiting));

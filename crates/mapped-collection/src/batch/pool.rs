@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, Weak};
 
 use anndata_io::{DType, Values};
+use row_pack::Level;
 
 use crate::batch::matrix::{CsrIndex, Matrix};
 
@@ -21,8 +22,14 @@ pub(crate) struct BufferPool {
     waiting: AtomicUsize,
     /// The most bytes to keep, before the waiting bytes are subtracted.
     limit: AtomicUsize,
-    /// Bytes of rows before they were packed, and after.
-    unpacked: AtomicU64,
+    /// How rows packed so far, in whole bytes and in bits.
+    packing: [Packing; 2],
+}
+
+/// Bytes of rows: the most that they could take, and what they took.
+#[derive(Debug, Default)]
+struct Packing {
+    most: AtomicU64,
     packed: AtomicU64,
 }
 
@@ -43,8 +50,7 @@ impl BufferPool {
             spare: Mutex::default(),
             waiting: AtomicUsize::new(0),
             limit: AtomicUsize::new(limit),
-            unpacked: AtomicU64::new(0),
-            packed: AtomicU64::new(0),
+            packing: Default::default(),
         }
     }
 
@@ -134,19 +140,20 @@ impl BufferPool {
         self.waiting.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Counts the bytes of a row before it was packed, and after.
-    pub(super) fn count_packed(&self, unpacked: usize, packed: usize) {
-        self.unpacked.fetch_add(unpacked as u64, Ordering::Relaxed);
-        self.packed.fetch_add(packed as u64, Ordering::Relaxed);
+    /// Counts a packed row: the most bytes that it could take, and what it took.
+    pub(crate) fn count_packed(&self, level: Level, most: usize, packed: usize) {
+        let counts = &self.packing[usize::from(level == Level::Bits)];
+        counts.most.fetch_add(most as u64, Ordering::Relaxed);
+        counts.packed.fetch_add(packed as u64, Ordering::Relaxed);
     }
 
-    /// The fraction of their largest possible size that packed rows have taken so far.
-    pub(crate) fn packing(&self) -> f64 {
-        let unpacked = self.unpacked.load(Ordering::Relaxed);
-        if unpacked < 1 << 16 {
-            return 1.0;
-        }
-        self.packed.load(Ordering::Relaxed) as f64 / unpacked as f64
+    /// The fraction of their largest possible size that rows packed at this level have taken so
+    /// far; `None` if too few rows were packed to know.
+    pub(crate) fn packing(&self, level: Level) -> Option<f64> {
+        let counts = &self.packing[usize::from(level == Level::Bits)];
+        let most = counts.most.load(Ordering::Relaxed);
+        let packed = counts.packed.load(Ordering::Relaxed) as f64;
+        (most >= 1 << 16).then_some(packed / most as f64)
     }
 }
 
@@ -235,8 +242,10 @@ mod tests {
     #[test]
     fn pool_measures_how_rows_pack() {
         let waiting = WaitingRows::new(&Arc::new(BufferPool::new(0)), 0);
-        assert_eq!(waiting.pool().packing(), 1.0);
-        waiting.count_packed(1 << 20, 1 << 19);
-        assert_eq!(waiting.pool().packing(), 0.5);
+        waiting.count_packed(Level::Bytes, 1 << 15, 1 << 15);
+        assert_eq!(waiting.pool().packing(Level::Bytes), None);
+        waiting.count_packed(Level::Bits, 1 << 20, 1 << 19);
+        assert_eq!(waiting.pool().packing(Level::Bytes), None);
+        assert_eq!(waiting.pool().packing(Level::Bits), Some(0.5));
     }
 }

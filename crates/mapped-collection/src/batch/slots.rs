@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anndata_io::{DType, MatrixSource};
+use row_pack::Level;
 
 use crate::batch::columns::read_column;
 use crate::batch::matrix_slots::{MatrixSlots, RowStorage};
@@ -25,7 +26,8 @@ pub(crate) struct BatchSlots {
 
 impl BatchSlots {
     /// Makes places for rows. Reads nothing, and allocates nothing before the first row arrives.
-    /// With `pack`, sparse rows stay packed until the batch is finished, even if it will be dense.
+    /// With `pack`, sparse rows stay packed at this level until the batch is finished, even if it
+    /// will be dense.
     ///
     /// # Errors
     /// When the stores differ in matrix keys or widths, or the batch is too large to address.
@@ -33,7 +35,7 @@ impl BatchSlots {
         plan: &Plan,
         located: Vec<RowLocation>,
         format: &BatchFormat,
-        pack: bool,
+        pack: Option<Level>,
         waiting: &Arc<WaitingRows>,
     ) -> Result<BatchSlots, ReadError> {
         let mut stores: Vec<usize> = located.iter().map(|location| location.store).collect();
@@ -48,7 +50,7 @@ impl BatchSlots {
             let n_rows = located.len();
             check_size(n_rows, row_shape.iter().product(), dtype)?;
             let may_stay_sparse =
-                row_shape.len() == 1 && (pack || format.output == MatrixFormat::Csr);
+                row_shape.len() == 1 && (pack.is_some() || format.output == MatrixFormat::Csr);
             let storage = if may_stay_sparse && all_sparse(plan, number, &stores) {
                 let len = |&RowLocation { store, row }: &RowLocation| {
                     let source = plan.stores[store].matrices[number].as_ref();
@@ -72,6 +74,16 @@ impl BatchSlots {
             matrices,
             pool: PoolHandle(Arc::downgrade(waiting.pool())),
         })
+    }
+
+    /// How tightly its sparse rows are packed, if they are.
+    pub(crate) fn level(&self) -> Level {
+        let levels = self
+            .matrices
+            .iter()
+            .flatten()
+            .filter_map(|slots| slots.level());
+        levels.last().unwrap_or_default()
     }
 
     pub(crate) fn n_rows(&self) -> usize {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use row_pack::Level;
+
 use crate::batch::pool::BufferPool;
 
 /// The rows of one epoch that were read and wait for their batch.
@@ -56,8 +58,8 @@ impl WaitingRows {
     }
 
     /// Counts a row that was packed.
-    pub(crate) fn count_packed(&self, unpacked: usize, packed: usize) {
-        self.pool.count_packed(unpacked, packed);
+    pub(crate) fn count_packed(&self, level: Level, unpacked: usize, packed: usize) {
+        self.pool.count_packed(level, unpacked, packed);
     }
 
     /// Returns at least `n_words` words of 8 bytes, with unspecified contents.

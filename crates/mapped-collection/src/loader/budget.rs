@@ -1,7 +1,9 @@
 //! The memory of an epoch, and the share of each part.
 
 use anndata_io::IoContext;
+use row_pack::Level;
 
+use crate::batch::pool::BufferPool;
 use crate::batch::slots::BatchSlots;
 use crate::batch::waiting::WaitingRows;
 use crate::error::option::OptionError;
@@ -11,6 +13,9 @@ const MOST_READY: usize = 8;
 /// The fraction of the rows' share that windows are planned to fill: later rows may pack worse than
 /// earlier ones.
 const FILLED: f64 = 0.95;
+
+/// The size of rows packed in bits to that in whole bytes, before any were: about 0.5 for counts.
+const BITS_TO_BYTES: f64 = 0.6;
 
 /// Divides the option `memory`. No other code knows the rule.
 ///
@@ -26,6 +31,8 @@ pub(crate) struct Budget {
     most_ready: usize,
     /// The most bytes of a batch, computed from the first one.
     batch: usize,
+    /// The most bytes of its rows while they wait.
+    waiting: usize,
 }
 
 /// Bytes of one batch.
@@ -70,6 +77,7 @@ impl Budget {
             rows: rest - most_ready * batch.finished,
             most_ready,
             batch: bytes,
+            waiting: batch.waiting,
         })
     }
 
@@ -105,7 +113,7 @@ impl Budget {
         let packed = match slots.packed_bytes() {
             0 => 0,
             bytes => {
-                let packing = waiting.pool().packing() / FILLED;
+                let packing = packing(waiting.pool(), slots.level()) / FILLED;
                 (bytes as f64 * packing) as usize + waiting.block_bytes()
             }
         };
@@ -115,9 +123,32 @@ impl Budget {
         packed + windows * slots.placed_bytes()
     }
 
+    /// How tightly the rows of the next `n_batches` are packed: in whole bytes, which is faster,
+    /// unless bits save a window.
+    pub(crate) fn level(&self, n_batches: usize, pool: &BufferPool) -> Level {
+        let most = n_batches as f64 * self.waiting as f64;
+        let windows = |level| (most * packing(pool, level) / FILLED / self.rows as f64).ceil();
+        // The first window shows how rows pack.
+        if pool.packing(Level::Bytes).is_some() && windows(Level::Bits) < windows(Level::Bytes) {
+            Level::Bits
+        } else {
+            Level::Bytes
+        }
+    }
+
     /// The bytes of decoded chunks that a window may keep when two are read at a time.
     pub(crate) fn cache_of_window(io: &IoContext) -> u64 {
         io.options().get_cache_bytes() as u64 / 2
+    }
+}
+
+/// The fraction of their largest possible size that rows take at this level, as far as is known.
+fn packing(pool: &BufferPool, level: Level) -> f64 {
+    let known = pool.packing(level);
+    let bytes = || pool.packing(Level::Bytes).unwrap_or(1.0);
+    match level {
+        Level::Bits => known.unwrap_or_else(|| bytes() * BITS_TO_BYTES),
+        _ => known.unwrap_or(1.0),
     }
 }
 
@@ -155,6 +186,30 @@ mod tests {
         assert!(!budget.has_room(rows - 30, 10, 21));
         assert!(budget.fits(rows) && !budget.fits(rows + 1));
         assert_eq!(budget.spare(), rows);
+    }
+
+    #[test]
+    fn budget_packs_in_bits_where_that_saves_a_window() {
+        let (pool, budget) = (BufferPool::new(0), budget(1 << 20, 0, 1 << 16, 0));
+        assert_eq!(budget.rows, 1 << 20);
+        assert_eq!(
+            budget.level(1000, &pool),
+            Level::Bytes,
+            "nothing is known yet"
+        );
+        pool.count_packed(Level::Bytes, 1 << 20, 1 << 19);
+        // In bytes, 30 batches fit; in bits, if they take 0.6 of it, 50.
+        assert_eq!(budget.level(30, &pool), Level::Bytes);
+        assert_eq!(budget.level(31, &pool), Level::Bits);
+        assert_eq!(budget.level(50, &pool), Level::Bits);
+        assert_eq!(
+            budget.level(51, &pool),
+            Level::Bytes,
+            "two windows either way"
+        );
+        // Rows of many distinct values pack no better in bits.
+        pool.count_packed(Level::Bits, 1 << 20, 1 << 19);
+        assert_eq!(budget.level(40, &pool), Level::Bytes);
     }
 
     #[test]

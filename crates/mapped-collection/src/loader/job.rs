@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use row_pack::Level;
+
 use crate::batch::BatchFormat;
 use crate::batch::pool::BufferPool;
 use crate::batch::slots::BatchSlots;
@@ -47,13 +49,9 @@ impl Job {
             None => BatchBytes::default(),
             Some(rows) => {
                 let waiting = Arc::new(WaitingRows::new(pool, 0));
-                let slots = new_slots(
-                    plan,
-                    locate(plan, &rows),
-                    &format,
-                    policy.read_mode(),
-                    &waiting,
-                )?;
+                let is_packed = policy.read_mode() == ReadMode::Packed;
+                let pack = is_packed.then_some(Level::default());
+                let slots = BatchSlots::new(plan, locate(plan, &rows), &format, pack, &waiting)?;
                 BatchBytes::of(&slots)
             }
         };
@@ -75,19 +73,20 @@ impl Job {
     }
 
     /// Makes the places of a batch's rows. First turns the matrices of its stores that are stored
-    /// by column, if that was not done yet: before that, the lengths of the rows are unknown.
+    /// by column, if that was not done yet: before that, the lengths of the rows are unknown. With
+    /// `pack`, sparse rows wait packed.
     ///
     /// # Errors
     /// When a matrix cannot be read, or the rows do not fit together.
     pub(crate) fn slots(
         &self,
         rows: &[usize],
+        pack: Option<Level>,
         waiting: &Arc<WaitingRows>,
     ) -> Result<Arc<BatchSlots>, ReadError> {
         let located = locate(&self.plan, rows);
         self.plan.prepare_stores_of(&located)?;
-        let mode = self.policy.read_mode();
-        new_slots(&self.plan, located, &self.format, mode, waiting).map(Arc::new)
+        BatchSlots::new(&self.plan, located, &self.format, pack, waiting).map(Arc::new)
     }
 
     /// Builds the window that begins at a batch. It has the given number of batches, or as many as
@@ -99,11 +98,17 @@ impl Job {
         waiting: &Arc<WaitingRows>,
         carried: Option<&CarriedBatch>,
     ) -> Result<Window, ReadError> {
+        let mode = self.policy.read_mode();
+        let level = || {
+            let n_batches = self.schedule.n_batches() - first;
+            self.budget.level(n_batches, waiting.pool())
+        };
         let extent = Extent {
             first,
             batches,
             ends: self.policy.ends(),
-            mode: self.policy.read_mode(),
+            mode,
+            pack: (mode == ReadMode::Packed).then(level),
         };
         Window::build(self, &extent, waiting, carried)
     }
@@ -126,15 +131,4 @@ impl Job {
 
 fn locate(plan: &Plan, rows: &[usize]) -> Vec<RowLocation> {
     rows.iter().map(|&row| plan.locate(row)).collect()
-}
-
-fn new_slots(
-    plan: &Plan,
-    located: Vec<RowLocation>,
-    format: &BatchFormat,
-    mode: ReadMode,
-    waiting: &Arc<WaitingRows>,
-) -> Result<BatchSlots, ReadError> {
-    let pack = mode == ReadMode::Packed;
-    BatchSlots::new(plan, located, format, pack, waiting)
 }

@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use row_pack::Level;
+
 use crate::batch::fill::BatchRow;
 use crate::batch::slots::BatchSlots;
 use crate::batch::waiting::WaitingRows;
@@ -29,6 +31,8 @@ pub(crate) struct Extent {
     pub(crate) batches: usize,
     pub(crate) ends: WindowEnd,
     pub(crate) mode: ReadMode,
+    /// How tightly sparse rows are packed while they wait, if they are.
+    pub(crate) pack: Option<Level>,
 }
 
 /// A row that a window is to read. Rows of the collection ascend as their locations do, so one
@@ -71,7 +75,7 @@ impl WindowBuilder {
             let begun = carried.filter(|_| self.batches.is_empty());
             let slots = match begun {
                 Some(begun) => begun.slots.clone(),
-                None => match job.slots(&rows, waiting) {
+                None => match job.slots(&rows, extent.pack, waiting) {
                     // This batch will fail as the first of its own window.
                     Err(_) if !self.batches.is_empty() => break,
                     slots => slots?,
@@ -95,7 +99,7 @@ impl WindowBuilder {
                 Overlap::Nothing => break,
                 Overlap::All => {}
                 Overlap::Until(until) => {
-                    if let Ok(slots) = job.slots(next_rows, waiting) {
+                    if let Ok(slots) = job.slots(next_rows, extent.pack, waiting) {
                         self.add(next_rows, slots, 0..until + 1);
                         self.carried_until = Some(until);
                     }
