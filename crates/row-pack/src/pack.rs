@@ -68,14 +68,18 @@ impl<T: Value> PackBuilder<T> {
             "columns are below {}",
             self.n_columns
         );
-        let row = self.packer.pack(self.level, columns, values);
-        let end = u32::try_from(self.rows.len() + row.len()).map_err(|_| PackError::TooLarge)?;
-        if self.ends.len() >= u32::MAX as usize {
-            return Err(PackError::TooLarge);
+        let (start, level) = (self.rows.len(), self.level);
+        self.packer.pack(level, columns, values, &mut self.rows);
+        match u32::try_from(self.rows.len()) {
+            Ok(end) if self.ends.len() < u32::MAX as usize => {
+                self.ends.push(end);
+                Ok(())
+            }
+            _ => {
+                self.rows.truncate(start);
+                Err(PackError::TooLarge)
+            }
         }
-        self.rows.extend_from_slice(row);
-        self.ends.push(end);
-        Ok(())
     }
 
     /// The number of rows so far.

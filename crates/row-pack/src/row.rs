@@ -53,8 +53,9 @@ pub(crate) mod values {
 /// use row_pack::{Level, PackedRow, RowPacker};
 ///
 /// let mut packer = RowPacker::new();
-/// let bytes = packer.pack(Level::Bits, &[3, 17, 18], &[1.0f32, 250.0, 2.0]);
-/// let row = PackedRow::parse(bytes)?;
+/// let mut bytes = Vec::new();
+/// packer.pack(Level::Bits, &[3, 17, 18], &[1.0f32, 250.0, 2.0], &mut bytes);
+/// let row = PackedRow::parse(&bytes)?;
 /// let mut dense = [0.0; 20];
 /// row.scatter(None, &mut dense, |value: f32| value)?;
 /// assert_eq!((dense[3], dense[17], dense[18]), (1.0, 250.0, 2.0));
@@ -67,18 +68,16 @@ pub struct RowPacker {
     codes: Vec<u32>,
     /// Positions and codes that are too large for the form of the others.
     large: Vec<(u32, u32)>,
-    bytes: Vec<u8>,
 }
 
 impl RowPacker {
-    /// Makes a packer. It keeps its buffers from row to row: about 30 bytes per entry of the longest.
+    /// Makes a packer. It keeps buffers from row to row: about 12 bytes per entry of the longest.
     pub fn new() -> RowPacker {
         RowPacker {
             packers: Packers::new(),
             dictionary: Dictionary::new(),
             codes: Vec::new(),
             large: Vec::new(),
-            bytes: Vec::new(),
         }
     }
 
@@ -89,112 +88,132 @@ impl RowPacker {
         HEADER + len * (column_bytes + value_bytes)
     }
 
-    /// Packs a row: one of `values` for each of `columns`. Columns need not be sorted, but only
-    /// sorted ones get small at [`Level::Bits`]. The bytes are valid until the next row.
+    /// Appends a packed row to `out`: one of `values` for each of `columns`. Columns need not be
+    /// sorted, but only sorted ones get small at [`Level::Bits`].
+    ///
+    /// At [`Level::Bytes`], `out` never grows by more than [`most_bytes`](Self::most_bytes), not
+    /// even for a moment.
     ///
     /// # Panics
     /// When the numbers of columns and values differ, or are 2^32 or more.
-    pub fn pack<T: Value>(&mut self, level: Level, columns: &[u32], values: &[T]) -> &[u8] {
+    pub fn pack<T: Value>(
+        &mut self,
+        level: Level,
+        columns: &[u32],
+        values: &[T],
+        out: &mut Vec<u8>,
+    ) {
         assert_eq!(
             columns.len(),
             values.len(),
             "a row has one value per column"
         );
         let len = u32::try_from(columns.len()).expect("a row has fewer than 2^32 entries");
-        self.bytes.clear();
-        self.bytes.extend_from_slice(&[0; HEADER]);
-        let column_form = self.pack_columns(level, columns);
-        let (value_form, n_dictionary) = self.pack_values(level, values);
-        let header = &mut self.bytes[..HEADER];
+        let start = out.len();
+        out.extend_from_slice(&[0; HEADER]);
+        let column_form = self.pack_columns(level, columns, out);
+        let (value_form, n_dictionary) = self.pack_values(level, values, out);
+        let header = &mut out[start..start + HEADER];
         header[..4].copy_from_slice(&len.to_le_bytes());
         header[4] = column_form;
         header[5] = value_form | T::TAG << 4;
         header[6..8].copy_from_slice(&n_dictionary.to_le_bytes());
         header[8..].copy_from_slice(&(self.large.len() as u32).to_le_bytes());
-        &self.bytes
     }
 
-    fn pack_columns(&mut self, level: Level, columns: &[u32]) -> u8 {
-        let largest = columns.iter().fold(0, |a, &b| a.max(b));
-        let is_narrow = largest <= u16::MAX.into();
+    fn pack_columns(&mut self, level: Level, columns: &[u32], out: &mut Vec<u8>) -> u8 {
+        let is_narrow = columns.iter().fold(0, |a, &b| a | b) <= u16::MAX.into();
         let whole_bytes = if is_narrow { 2 } else { 4 } * columns.len();
         if level == Level::Bits && columns.is_sorted() {
-            let start = self.bytes.len();
-            self.packers.pack(columns, true, &mut self.bytes);
-            if self.bytes.len() - start < whole_bytes {
+            let start = out.len();
+            self.packers.pack(columns, true, out);
+            if out.len() - start < whole_bytes {
                 return columns::BITS;
             }
-            self.bytes.truncate(start);
+            out.truncate(start);
         }
         if is_narrow {
-            write_narrow(columns, &mut self.bytes);
+            write_narrow(columns, out);
             columns::NARROW
         } else {
-            u32::write(columns, &mut self.bytes);
+            u32::write(columns, out);
             columns::WIDE
         }
     }
 
     /// Returns the form of the values, and the number of values in the dictionary.
-    fn pack_values<T: Value>(&mut self, level: Level, values: &[T]) -> (u8, u16) {
+    fn pack_values<T: Value>(
+        &mut self,
+        level: Level,
+        values: &[T],
+        out: &mut Vec<u8>,
+    ) -> (u8, u16) {
         self.large.clear();
         let as_they_are = size_of_val(values);
-        let (mut rest, start) = (0, self.bytes.len());
+        let (mut rest, mut n_above) = (0, [0; 2]);
         self.codes.resize(values.len(), 0);
         for (code, value) in self.codes.iter_mut().zip(values) {
             let (whole, value_rest) = value.to_whole();
             rest |= value_rest;
+            n_above[0] += u32::from(whole > u8::MAX.into());
+            n_above[1] += u32::from(whole > u16::MAX.into());
             *code = whole;
         }
+        let start = out.len();
         let mut n_dictionary = 0;
-        let is_packed = if rest == 0 {
-            self.pack_codes(level, as_they_are)
+        let form = if rest == 0 {
+            self.pack_codes(level, n_above, as_they_are, out)
         } else if size_of::<T>() > 1 && self.dictionary.encode(values, &mut self.codes) {
             if level == Level::Bits {
                 self.dictionary.sort_by_count(&mut self.codes);
             }
             n_dictionary = self.dictionary.len() as u16;
-            self.dictionary.write(values, &mut self.bytes);
-            let table = self.bytes.len() - start;
-            self.pack_codes(level, as_they_are.saturating_sub(table))
+            self.dictionary.write(values, out);
+            let table = out.len() - start;
+            self.pack_codes(level, [0; 2], as_they_are.saturating_sub(table), out)
         } else {
             None
         };
-        if let Some(form) = is_packed {
+        if let Some(form) = form {
             return (form, n_dictionary);
         }
         self.large.clear();
-        self.bytes.truncate(start);
-        T::write(values, &mut self.bytes);
+        out.truncate(start);
+        T::write(values, out);
         (values::AS_THEY_ARE, 0)
     }
 
     /// Appends the codes in the smallest form; `None`, with nothing of use appended, if that is not
-    /// smaller than `limit`.
-    fn pack_codes(&mut self, level: Level, limit: usize) -> Option<u8> {
+    /// smaller than `limit`. `n_above` codes are too large for one byte, and for two.
+    fn pack_codes(
+        &mut self,
+        level: Level,
+        n_above: [u32; 2],
+        limit: usize,
+        out: &mut Vec<u8>,
+    ) -> Option<u8> {
         let n = self.codes.len();
         let codes = &mut self.codes;
         let form = match level {
             Level::Bits => {
                 bits::set_apart(codes, LARGE, &mut self.large);
-                let start = self.bytes.len();
-                self.packers.pack(codes, false, &mut self.bytes);
-                let size = self.bytes.len() - start + LARGE * self.large.len();
+                let start = out.len();
+                self.packers.pack(codes, false, out);
+                let size = out.len() - start + LARGE * self.large.len();
                 (size < limit).then_some(values::BITS)
             }
             Level::Bytes => {
-                let n_above = |most: u32| codes.iter().filter(|&&code| code > most).count();
-                let one = n + LARGE * n_above(u8::MAX.into());
-                let two = 2 * n + LARGE * n_above(u16::MAX.into());
+                let [one, two] = [(1, n_above[0]), (2, n_above[1])]
+                    .map(|(bytes, n_above)| bytes * n + LARGE * n_above as usize);
                 if one.min(two) >= limit {
                     None
                 } else if one <= two {
-                    set_apart(codes, u8::MAX.into(), &mut self.large);
-                    self.bytes.extend(codes.iter().map(|&code| code as u8));
+                    set_apart(codes, u8::MAX.into(), n_above[0], &mut self.large);
+                    out.extend(codes.iter().map(|&code| code as u8));
                     Some(values::ONE_BYTE)
                 } else {
-                    set_apart(codes, u16::MAX.into(), &mut self.large);
-                    write_narrow(codes, &mut self.bytes);
+                    set_apart(codes, u16::MAX.into(), n_above[1], &mut self.large);
+                    write_narrow(codes, out);
                     Some(values::TWO_BYTES)
                 }
             }
@@ -202,7 +221,7 @@ impl RowPacker {
         let large = self.large.iter();
         let positions = large.clone().map(|large| large.0);
         let large = positions.chain(large.map(|large| large.1));
-        self.bytes.extend(large.flat_map(u32::to_le_bytes));
+        out.extend(large.flat_map(u32::to_le_bytes));
         form
     }
 }
@@ -223,8 +242,11 @@ impl Default for RowPacker {
     }
 }
 
-/// Moves codes above `most` into `large`.
-fn set_apart(codes: &mut [u32], most: u32, large: &mut Vec<(u32, u32)>) {
+/// Moves the `n_above` codes above `most` into `large`.
+fn set_apart(codes: &mut [u32], most: u32, n_above: u32, large: &mut Vec<(u32, u32)>) {
+    if n_above == 0 {
+        return;
+    }
     for (code, position) in codes.iter_mut().zip(0..) {
         if *code > most {
             large.push((position, std::mem::take(code)));

@@ -101,7 +101,9 @@ impl<'a> PackedRow<'a> {
         let values = match value_form & 0xf {
             values::AS_THEY_ARE => Values::AsTheyAre(take(&mut rest, len, size)?),
             values::ONE_BYTE => Values::OneByte(take(&mut rest, len, 1)?),
-            values::TWO_BYTES => Values::TwoBytes(take(&mut rest, len, 2)?.as_chunks().0),
+            values::TWO_BYTES if dictionary.is_none() => {
+                Values::TwoBytes(take(&mut rest, len, 2)?.as_chunks().0)
+            }
             values::BITS => {
                 let (blocks, after) = Blocks::take(rest, len, false)?;
                 rest = after;
@@ -155,13 +157,15 @@ impl<'a> PackedRow<'a> {
             columns.len() == self.len && values.len() == self.len,
             "the slices must be as long as the row"
         );
-        let mut at = 0;
-        self.for_each_block(n_columns, |block_columns, block_values: &[T]| {
-            let end = at + block_columns.len();
-            columns[at..end].copy_from_slice(block_columns);
-            values[at..end].copy_from_slice(block_values);
-            at = end;
-        })
+        let table = self.table::<T>()?;
+        let mut reader = Reader::new(self, n_columns, table.as_ref());
+        let blocks = columns.chunks_mut(BLOCK).zip(values.chunks_mut(BLOCK));
+        blocks
+            .enumerate()
+            .try_for_each(|(number, (columns, values))| {
+                reader.read(number * BLOCK, columns, values)
+            })?;
+        reader.finish()
     }
 
     /// Writes the entries into a dense row, and leaves its other elements as they are. `map` has
@@ -203,64 +207,168 @@ impl<'a> PackedRow<'a> {
         n_columns: usize,
         mut visit: impl FnMut(&[u32], &[T]),
     ) -> Result<(), PackError> {
+        let table = self.table::<T>()?;
+        let mut reader = Reader::new(self, n_columns, table.as_ref());
+        let (mut columns, mut values) = ([0; BLOCK], [T::default(); BLOCK]);
+        for start in (0..self.len).step_by(BLOCK) {
+            let n = (self.len - start).min(BLOCK);
+            reader.read(start, &mut columns[..n], &mut values[..n])?;
+            visit(&columns[..n], &values[..n]);
+        }
+        reader.finish()
+    }
+
+    /// Reads the distinct values.
+    ///
+    /// # Errors
+    /// If the values are of another type.
+    fn table<T: Value>(&self) -> Result<Option<Table<T>>, PackError> {
         if self.tag != T::TAG {
             let (expected, found) = (T::NAME, NAMES[usize::from(self.tag)]);
             return Err(PackError::ValueType { expected, found });
         }
-        let mut row = self.clone();
-        let mut table = [T::default(); MOST_VALUES];
-        let n_codes = match row.dictionary {
-            Some(bytes) => {
-                T::read(bytes, &mut table);
-                bytes.len() / size_of::<T>()
+        Ok(self.dictionary.map(|bytes| {
+            let mut values = [T::default(); MOST_VALUES];
+            T::read(bytes, &mut values);
+            Table {
+                values,
+                len: bytes.len() / size_of::<T>(),
             }
-            None => 1 << WHOLE_BITS,
-        };
-        let (mut columns, mut codes) = ([0; BLOCK], [0; BLOCK]);
-        let mut values = [T::default(); BLOCK];
-        for start in (0..self.len).step_by(BLOCK) {
-            let n = (self.len - start).min(BLOCK);
-            row.columns.next(start, n, &mut columns);
-            let (columns, values) = (&columns[..n], &mut values[..n]);
-            let largest = largest(columns);
-            if largest as usize >= n_columns {
-                return Err(PackError::damaged("columns of the matrix", largest));
-            }
-            if let Values::AsTheyAre(bytes) = row.values {
-                T::read(&bytes[start * size_of::<T>()..], values);
-            } else {
-                row.values.next(start, n, &mut codes);
-                row.large.next(start, n, &mut codes)?;
-                let codes = &codes[..n];
-                let largest = self::largest(codes);
-                if largest as usize >= n_codes {
-                    return Err(PackError::damaged("codes of values", largest));
-                }
-                let codes = values.iter_mut().zip(codes);
-                match row.dictionary {
-                    Some(_) => {
-                        codes.for_each(|(value, &code)| *value = table[code as usize % MOST_VALUES])
-                    }
-                    None => codes.for_each(|(value, &code)| *value = T::from_whole(code)),
-                }
-            }
-            visit(columns, values);
+        }))
+    }
+}
+
+/// The distinct values of a row.
+struct Table<T> {
+    values: [T; MOST_VALUES],
+    len: usize,
+}
+
+/// Reads a row from its first entry to its last, up to [`BLOCK`] at a time.
+struct Reader<'a, 't, T> {
+    row: PackedRow<'a>,
+    n_columns: usize,
+    /// The distinct values; `None` if codes are whole numbers.
+    table: Option<&'t Table<T>>,
+}
+
+impl<'a, 't, T: Value> Reader<'a, 't, T> {
+    fn new(row: &PackedRow<'a>, n_columns: usize, table: Option<&'t Table<T>>) -> Self {
+        Reader {
+            row: row.clone(),
+            n_columns,
+            table,
         }
-        match row.large.positions.first() {
-            None => Ok(()),
-            Some(&left) => {
-                let left = u32::from_le_bytes(left);
-                Err(PackError::damaged(
-                    "positions of large codes, ascending",
-                    left,
-                ))
+    }
+
+    /// Reads the entries from `start` on. The slices are as long as a block, or as what is left.
+    #[inline]
+    fn read(
+        &mut self,
+        start: usize,
+        columns: &mut [u32],
+        values: &mut [T],
+    ) -> Result<(), PackError> {
+        self.row.columns.next(start, columns);
+        check_below(self.n_columns, columns, "columns of the matrix")?;
+        let range = start..start + values.len();
+        match (&mut self.row.values, self.table) {
+            (Values::AsTheyAre(bytes), _) => T::read(&bytes[start * size_of::<T>()..], values),
+            (Values::OneByte(bytes), None) => {
+                for (value, &whole) in values.iter_mut().zip(&bytes[range]) {
+                    *value = T::from_whole(whole.into());
+                }
             }
+            (Values::OneByte(bytes), Some(table)) => {
+                let mut largest = 0;
+                for (value, &code) in values.iter_mut().zip(&bytes[range]) {
+                    largest = code.max(largest);
+                    *value = table.values[usize::from(code)];
+                }
+                if usize::from(largest) >= table.len {
+                    return Err(PackError::damaged(CODES, largest));
+                }
+            }
+            (Values::TwoBytes(bytes), _) => {
+                for (value, &whole) in values.iter_mut().zip(&bytes[range]) {
+                    *value = T::from_whole(u16::from_le_bytes(whole).into());
+                }
+            }
+            (Values::Bits(blocks), table) => {
+                let mut codes = [0; BLOCK];
+                blocks.next(values.len(), &mut codes);
+                let codes = &codes[..values.len()];
+                match table {
+                    None => {
+                        check_below(1 << WHOLE_BITS, codes, CODES)?;
+                        for (value, &whole) in values.iter_mut().zip(codes) {
+                            *value = T::from_whole(whole);
+                        }
+                    }
+                    Some(table) => {
+                        check_below(table.len, codes, CODES)?;
+                        for (value, &code) in values.iter_mut().zip(codes) {
+                            *value = table.values[code as usize % MOST_VALUES];
+                        }
+                    }
+                }
+            }
+        }
+        self.put_large(start, values)
+    }
+
+    /// Puts the large codes of a block in their places.
+    #[inline]
+    fn put_large(&mut self, start: usize, values: &mut [T]) -> Result<(), PackError> {
+        let large = &mut self.row.large;
+        while let Some((&position, positions)) = large.positions.split_first() {
+            let position = u32::from_le_bytes(position);
+            let Some(place) = (position as usize).checked_sub(start) else {
+                return Err(PackError::damaged(POSITIONS, position));
+            };
+            let Some(value) = values.get_mut(place) else {
+                break;
+            };
+            let code = u32::from_le_bytes(large.codes[0]);
+            *value = match self.table {
+                None if code < 1 << WHOLE_BITS => T::from_whole(code),
+                Some(table) if (code as usize) < table.len => table.values[code as usize],
+                _ => return Err(PackError::damaged(CODES, code)),
+            };
+            (large.positions, large.codes) = (positions, &large.codes[1..]);
+        }
+        Ok(())
+    }
+
+    /// Checks that nothing is left over.
+    fn finish(self) -> Result<(), PackError> {
+        match self.row.large.positions.first() {
+            None => Ok(()),
+            Some(&left) => Err(PackError::damaged(POSITIONS, u32::from_le_bytes(left))),
         }
     }
 }
 
-fn largest(integers: &[u32]) -> u32 {
-    integers.iter().fold(0, |a, &b| a.max(b))
+const CODES: &str = "codes of values";
+const POSITIONS: &str = "positions of large codes, ascending";
+
+/// Checks that all integers are below `end`.
+#[inline]
+fn check_below(end: usize, integers: &[u32], expected: &'static str) -> Result<(), PackError> {
+    // The sign bit of a difference, or of the integer, shows one that is not. Without a maximum of
+    // unsigned integers, which SSE2 lacks.
+    let last = (end.min(1 << 31) as u32).wrapping_sub(1);
+    let signs = integers.iter().fold(0, |signs, &integer| {
+        signs | integer | last.wrapping_sub(integer)
+    });
+    if signs >> 31 == 0 {
+        return Ok(());
+    }
+    let beyond = |integer: &&u32| **integer as usize >= end;
+    integers
+        .iter()
+        .find(beyond)
+        .map_or(Ok(()), |&found| Err(PackError::damaged(expected, found)))
 }
 
 /// The bytes of a value of the type with this number.
@@ -274,61 +382,29 @@ pub(crate) fn value_size(tag: u8) -> Result<usize, PackError> {
 }
 
 impl Columns<'_> {
-    /// Reads the columns of the `n` entries from `start` on.
+    /// Reads the columns of the entries from `start` on.
     #[inline]
-    fn next(&mut self, start: usize, n: usize, out: &mut [u32; BLOCK]) {
+    fn next(&mut self, start: usize, out: &mut [u32]) {
         match self {
-            Columns::Narrow(bytes) => widen(&bytes[start..start + n], out),
+            Columns::Narrow(bytes) => {
+                for (out, &column) in out.iter_mut().zip(&bytes[start..]) {
+                    *out = u16::from_le_bytes(column).into();
+                }
+            }
             Columns::Wide(bytes) => {
-                for (out, &column) in out.iter_mut().zip(&bytes[start..start + n]) {
+                for (out, &column) in out.iter_mut().zip(&bytes[start..]) {
                     *out = u32::from_le_bytes(column);
                 }
             }
-            Columns::Bits(blocks) => blocks.next(n, out),
-        }
-    }
-}
-
-impl Values<'_> {
-    /// Reads the codes of the `n` entries from `start` on.
-    #[inline]
-    fn next(&mut self, start: usize, n: usize, out: &mut [u32; BLOCK]) {
-        match self {
-            Values::AsTheyAre(_) => {}
-            Values::OneByte(bytes) => {
-                for (out, &code) in out.iter_mut().zip(&bytes[start..start + n]) {
-                    *out = code.into();
+            Columns::Bits(blocks) => match <&mut [u32; BLOCK]>::try_from(&mut *out) {
+                Ok(out) => blocks.next(BLOCK, out),
+                Err(_) => {
+                    let mut block = [0; BLOCK];
+                    blocks.next(out.len(), &mut block);
+                    out.copy_from_slice(&block[..out.len()]);
                 }
-            }
-            Values::TwoBytes(bytes) => widen(&bytes[start..start + n], out),
-            Values::Bits(blocks) => blocks.next(n, out),
+            },
         }
-    }
-}
-
-fn widen(integers: &[[u8; 2]], out: &mut [u32; BLOCK]) {
-    for (out, &integer) in out.iter_mut().zip(integers) {
-        *out = u16::from_le_bytes(integer).into();
-    }
-}
-
-impl Large<'_> {
-    /// Puts the large codes among the `n` entries from `start` on in their places.
-    #[inline]
-    fn next(&mut self, start: usize, n: usize, codes: &mut [u32; BLOCK]) -> Result<(), PackError> {
-        while let Some((&position, positions)) = self.positions.split_first() {
-            let position = u32::from_le_bytes(position);
-            match (position as usize).checked_sub(start) {
-                Some(place) if place < n => codes[place] = u32::from_le_bytes(self.codes[0]),
-                Some(_) => break,
-                None => {
-                    let expected = "positions of large codes, ascending";
-                    return Err(PackError::damaged(expected, position));
-                }
-            }
-            (self.positions, self.codes) = (positions, &self.codes[1..]);
-        }
-        Ok(())
     }
 }
 

@@ -23,7 +23,7 @@ pub trait Value: AnyBitPattern + NoUninit + Debug + Default + sealed::Sealed {
     /// Returns `(n, 0)` if the value is a whole number `n` below 2^22. Otherwise the second number
     /// is not 0. There is no branch, so that loops vectorise.
     #[doc(hidden)]
-    fn to_whole(self) -> (u32, u64);
+    fn to_whole(self) -> (u32, u32);
 
     /// A whole number below 2^22 as a value.
     #[doc(hidden)]
@@ -60,7 +60,7 @@ macro_rules! value {
             const TAG: u8 = $tag;
 
             #[inline(always)]
-            fn to_whole(self) -> (u32, u64) {
+            fn to_whole(self) -> (u32, u32) {
                 $to_whole(self)
             }
 
@@ -105,7 +105,7 @@ macro_rules! integer {
             |value| value as $Bits,
             |value: $T| {
                 let whole = value as u32 & ((1 << WHOLE_BITS) - 1);
-                (whole, u64::from(i64::from(whole) != value as i64))
+                (whole, u32::from(i64::from(whole) != value as i64))
             },
             |whole| whole as $T
         );
@@ -134,8 +134,9 @@ macro_rules! float {
                 let shifted = value + $shift;
                 let whole = shifted.to_bits() ^ ($shift as $T).to_bits();
                 let back = (shifted - $shift).to_bits() ^ value.to_bits();
-                let rest = (whole >> WHOLE_BITS) | back;
-                (whole as u32 & ((1 << WHOLE_BITS) - 1), rest.into())
+                let rest = u64::from((whole >> WHOLE_BITS) | back);
+                let whole = whole as u32 & ((1 << WHOLE_BITS) - 1);
+                (whole, rest as u32 | (rest >> 32) as u32)
             },
             // A signed integer: the conversion of an unsigned one has no instruction before AVX-512.
             |whole: u32| whole as i32 as $T

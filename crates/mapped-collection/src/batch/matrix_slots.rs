@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anndata_io::{DType, Room, RowSink, Scalar, Values, ValuesRef, with_dtype};
 use feature_join::VarMap;
-use row_pack::{Level, RowPacker};
+use row_pack::Level;
 
 use crate::batch::MatrixFormat;
-use crate::batch::packed::{Pack, PackedRows, packed_bytes};
+use crate::batch::packed::{Pack, PackedRows, Packer, packed_bytes};
 use crate::batch::row_writer::{JoinScratch, RowWriter};
 use crate::batch::waiting::WaitingRows;
 
@@ -68,7 +68,7 @@ pub(crate) enum Filled {
 #[derive(Debug, Default)]
 pub(crate) struct PlaceScratch {
     join: JoinScratch,
-    packer: Option<RowPacker>,
+    packer: Option<Packer>,
     columns: Vec<u32>,
     values: Option<Values>,
 }

@@ -14,9 +14,7 @@ pub(crate) struct PackedRows {
     /// The number of columns of the matrix.
     width: usize,
     level: Level,
-    blocks: Vec<Vec<u64>>,
-    /// The number of words in use in the last block.
-    taken: usize,
+    blocks: Vec<Vec<u8>>,
     /// The place of each row of the batch; `None` until it arrives.
     places: Vec<Option<PackedRow>>,
 }
@@ -24,9 +22,8 @@ pub(crate) struct PackedRows {
 #[derive(Debug, Clone, Copy)]
 struct PackedRow {
     block: u32,
-    /// In words of 8 bytes.
-    start: u32,
-    n_bytes: u32,
+    start: usize,
+    end: usize,
     /// The number of elements.
     len: u32,
 }
@@ -50,11 +47,18 @@ pack! {
     i64 => i64, u64 => u64, f16 => u16, f32 => f32, f64 => f64,
 }
 
+/// Packs rows that wait. A thread keeps it from row to row.
+#[derive(Debug, Default)]
+pub(crate) struct Packer {
+    rows: RowPacker,
+    row: Vec<u8>,
+}
+
 const OWN_BYTES: &str = "this process packed the row";
 
 /// The most bytes that a row of `len` elements takes.
 pub(crate) fn packed_bytes(len: usize, width: usize, value_bytes: usize) -> usize {
-    RowPacker::most_bytes(len, width, value_bytes).next_multiple_of(8)
+    RowPacker::most_bytes(len, width, value_bytes)
 }
 
 impl PackedRows {
@@ -65,7 +69,6 @@ impl PackedRows {
             width,
             level,
             blocks: Vec::new(),
-            taken: 0,
             places: vec![None; n_rows],
         }
     }
@@ -81,27 +84,38 @@ impl PackedRows {
         row: usize,
         columns: &[u32],
         values: &[T],
-        (packer, waiting): (&mut RowPacker, &WaitingRows),
+        (packer, waiting): (&mut Packer, &WaitingRows),
     ) -> usize {
         let values: &[T::Packed] = bytemuck::cast_slice(values);
-        let bytes = packer.pack(self.level, columns, values);
-        let n_words = bytes.len().div_ceil(8);
-        let last = self.blocks.last();
-        if last.is_none_or(|block| block.len() - self.taken < n_words) {
-            self.blocks.push(waiting.take_block(n_words));
-            self.taken = 0;
+        let most = packed_bytes(columns.len(), self.width, size_of::<T>());
+        let room = |block: &Vec<u8>| block.capacity() - block.len();
+        let start;
+        if self.level == Level::Bytes && self.blocks.last().is_some_and(|last| room(last) >= most) {
+            let block = self.blocks.last_mut().expect("it has room");
+            start = block.len();
+            packer.rows.pack(self.level, columns, values, block);
+        } else {
+            // A block never grows: packed elsewhere, the row shows how much room it needs.
+            packer.row.clear();
+            packer
+                .rows
+                .pack(self.level, columns, values, &mut packer.row);
+            let last = self.blocks.last();
+            if last.is_none_or(|last| room(last) < packer.row.len()) {
+                self.blocks.push(waiting.take_block(packer.row.len()));
+            }
+            let block = self.blocks.last_mut().expect("one was just added");
+            start = block.len();
+            block.extend_from_slice(&packer.row);
         }
-        let block = self.blocks.last_mut().expect("one was just added");
-        let place = bytemuck::cast_slice_mut::<u64, u8>(&mut block[self.taken..]);
-        place[..bytes.len()].copy_from_slice(bytes);
+        let end = self.blocks.last().map_or(0, Vec::len);
         self.places[row] = Some(PackedRow {
             block: self.blocks.len() as u32 - 1,
-            start: self.taken as u32,
-            n_bytes: bytes.len() as u32,
+            start,
+            end,
             len: columns.len() as u32,
         });
-        self.taken += n_words;
-        n_words * 8
+        end - start
     }
 
     /// The number of elements of a row.
@@ -111,8 +125,8 @@ impl PackedRows {
 
     fn row(&self, row: usize) -> Option<row_pack::PackedRow<'_>> {
         let place = self.places[row]?;
-        let block = &self.blocks[place.block as usize][place.start as usize..];
-        let bytes = &bytemuck::cast_slice::<u64, u8>(block)[..place.n_bytes as usize];
+        let block = &self.blocks[place.block as usize];
+        let bytes = &block[place.start..place.end];
         Some(row_pack::PackedRow::parse(bytes).expect(OWN_BYTES))
     }
 
@@ -158,7 +172,7 @@ mod tests {
     fn round_trip_at<T: Pack>(level: Level, rows: &[Vec<(u32, T)>], width: usize) {
         let waiting = WaitingRows::new(&Arc::new(BufferPool::new(1 << 20)), 1 << 10);
         let mut packed = PackedRows::new(rows.len() + 1, width, level);
-        let mut packer = RowPacker::new();
+        let mut packer = Packer::default();
         for (row, elements) in rows.iter().enumerate().rev() {
             let (columns, values): (Vec<u32>, Vec<T>) = elements.iter().copied().unzip();
             let n_bytes = packed.put(row, &columns, &values, (&mut packer, &waiting));

@@ -36,7 +36,7 @@ struct Packing {
 #[derive(Debug, Default)]
 struct Spare {
     buffers: Vec<Buffers>,
-    blocks: Vec<Vec<u64>>,
+    blocks: Vec<Vec<u8>>,
     bytes: usize,
 }
 
@@ -116,19 +116,20 @@ impl BufferPool {
         }
     }
 
-    /// Returns a block of at least `n_words` words of 8 bytes, with unspecified contents.
-    pub(super) fn take_block(&self, n_words: usize) -> Vec<u64> {
+    /// Returns an empty block with room for at least `n_bytes`.
+    pub(super) fn take_block(&self, n_bytes: usize) -> Vec<u8> {
         let found = self.spare.try_lock().ok().and_then(|mut spare| {
             let block = spare.blocks.pop()?;
-            spare.bytes -= block.len() * 8;
+            spare.bytes -= block.capacity();
             Some(block)
         });
-        let block = found.filter(|block| block.len() >= n_words);
-        block.unwrap_or_else(|| vec![0; n_words])
+        let block = found.filter(|block| block.capacity() >= n_bytes);
+        block.unwrap_or_else(|| Vec::with_capacity(n_bytes))
     }
 
-    pub(super) fn give_block(&self, block: Vec<u64>) {
-        self.keep(block.len() * 8, |spare| spare.blocks.push(block));
+    pub(super) fn give_block(&self, mut block: Vec<u8>) {
+        block.clear();
+        self.keep(block.capacity(), |spare| spare.blocks.push(block));
     }
 
     /// Counts bytes that rows begin to occupy. They leave less room for spare buffers.

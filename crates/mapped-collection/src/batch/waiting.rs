@@ -12,8 +12,8 @@ use crate::batch::pool::BufferPool;
 pub(crate) struct WaitingRows {
     pool: Arc<BufferPool>,
     bytes: AtomicUsize,
-    /// Words per block of packed rows; a longer row has a block of its own.
-    block_words: usize,
+    /// The bytes of a block of packed rows; a longer row has a block of its own.
+    block_bytes: usize,
 }
 
 /// The bounds of a block's size in bytes. Small enough to waste little at the end, and large enough
@@ -27,7 +27,7 @@ impl WaitingRows {
         WaitingRows {
             pool: pool.clone(),
             bytes: AtomicUsize::new(0),
-            block_words: block_bytes.clamp(*BLOCK_BYTES.start(), *BLOCK_BYTES.end()) / 8,
+            block_bytes: block_bytes.clamp(*BLOCK_BYTES.start(), *BLOCK_BYTES.end()),
         }
     }
 
@@ -42,7 +42,7 @@ impl WaitingRows {
 
     /// The bytes of a block of packed rows.
     pub(crate) fn block_bytes(&self) -> usize {
-        self.block_words * 8
+        self.block_bytes
     }
 
     /// Counts memory that rows begin to occupy.
@@ -62,15 +62,15 @@ impl WaitingRows {
         self.pool.count_packed(level, unpacked, packed);
     }
 
-    /// Returns at least `n_words` words of 8 bytes, with unspecified contents.
-    pub(crate) fn take_block(&self, n_words: usize) -> Vec<u64> {
-        let block = self.pool.take_block(n_words.max(self.block_words));
-        self.add(block.len() * 8);
+    /// Returns an empty block with room for at least `n_bytes`.
+    pub(crate) fn take_block(&self, n_bytes: usize) -> Vec<u8> {
+        let block = self.pool.take_block(n_bytes.max(self.block_bytes));
+        self.add(block.capacity());
         block
     }
 
-    pub(crate) fn give_block(&self, block: Vec<u64>) {
-        self.remove(block.len() * 8);
+    pub(crate) fn give_block(&self, block: Vec<u8>) {
+        self.remove(block.capacity());
         self.pool.give_block(block);
     }
 }
