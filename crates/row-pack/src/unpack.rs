@@ -269,8 +269,7 @@ impl<'a, 't, T: Value> Reader<'a, 't, T> {
         columns: &mut [u32],
         values: &mut [T],
     ) -> Result<(), PackError> {
-        self.row.columns.next(start, columns);
-        check_below(self.n_columns, columns, "columns of the matrix")?;
+        self.row.columns.next(start, columns, self.n_columns)?;
         let range = start..start + values.len();
         match (&mut self.row.values, self.table) {
             (Values::AsTheyAre(bytes), _) => T::read(&bytes[start * size_of::<T>()..], values),
@@ -382,13 +381,21 @@ pub(crate) fn value_size(tag: u8) -> Result<usize, PackError> {
 }
 
 impl Columns<'_> {
-    /// Reads the columns of the entries from `start` on.
+    /// Reads the columns of the entries from `start` on, all of which must be below `n_columns`.
     #[inline]
-    fn next(&mut self, start: usize, out: &mut [u32]) {
+    fn next(&mut self, start: usize, out: &mut [u32], n_columns: usize) -> Result<(), PackError> {
         match self {
             Columns::Narrow(bytes) => {
+                // A difference that saturates is one instruction for 8 columns.
+                let last = u16::try_from(n_columns.saturating_sub(1)).unwrap_or(u16::MAX);
+                let mut beyond = 0;
                 for (out, &column) in out.iter_mut().zip(&bytes[start..]) {
-                    *out = u16::from_le_bytes(column).into();
+                    let column = u16::from_le_bytes(column);
+                    beyond |= column.saturating_sub(last);
+                    *out = column.into();
+                }
+                if beyond == 0 && n_columns > 0 {
+                    return Ok(());
                 }
             }
             Columns::Wide(bytes) => {
@@ -405,6 +412,7 @@ impl Columns<'_> {
                 }
             },
         }
+        check_below(n_columns, out, "columns of the matrix")
     }
 }
 
