@@ -81,8 +81,8 @@ def tasks():
     others = {"scdataset": "scdataset", "annloader": "annloader"}
     csr, dense = "stream --output csr", "stream --output dense"
     exact, blocks = "--order exact --memory-mib 1024", "--order blocks:256 --memory-mib 1024"
-    for format, order in [("csr_none", exact), ("csr_gzip", exact), ("csr_gzip", blocks), ("csr_lzf", blocks), ("zarr2", blocks),
-                          ("zarr3", blocks), ("annbatch", blocks), ("int64_gzip", blocks), ("log1p_gzip", blocks)]:
+    for format, order in [("csr_none", exact), ("csr_gzip", exact), ("log1p_gzip", exact), ("csr_gzip", blocks), ("csr_lzf", blocks),
+                          ("zarr2", blocks), ("zarr3", blocks), ("annbatch", blocks), ("int64_gzip", blocks), ("log1p_gzip", blocks)]:
         kind = "exact" if order == exact else "blocks"
         for name, rival in prepared.items():
             # The collection holds counts, so that log1p values cannot be compared with it.
@@ -106,8 +106,12 @@ def tasks():
             yield Task(f"dense-weighted.{format}.{name}", "overlap", format, ours, rival, "csr_none", None)
         one = f"bench {csr} {blocks} --workers 1"
         yield Task(f"csr-blocks.{format}.one-thread", "same", format, f"{csr} {blocks} --workers 2", one)
-        small = f"{csr} --order exact --memory-mib 256"
-        yield Task(f"csr-exact-256mib.{format}.annbatch", "same", format, small, "annbatch --output csr", "annbatch")
+
+    for mib in (256, 512):
+        for format in ["csr_none", "csr_gzip", "log1p_gzip"]:
+            small = f"{csr} --order exact --memory-mib {mib}"
+            check = None if format == "log1p_gzip" else "set"
+            yield Task(f"csr-exact-{mib}mib.{format}.annbatch", "same", format, small, "annbatch --output csr", "annbatch", check)
 
     # The Python package: items and DataLoaders beside lamindb's, loaders beside annbatch and beside Rust.
     for format in ["csr_none", "csr_gzip", "zarr3"]:

@@ -20,6 +20,7 @@ QUESTIONS = {
     "csr-exact": "Epoch, CSR, equal genes, exact shuffle",
     "csr-blocks": "Epoch, CSR, equal genes, shuffled in blocks of 256",
     "csr-exact-256mib": "Epoch, CSR, exact shuffle within 256 MiB",
+    "csr-exact-512mib": "Epoch, CSR, exact shuffle within 512 MiB",
     "dense-exact": "Epoch, dense, inner join, exact shuffle",
     "dense-blocks": "Epoch, dense, inner join, shuffled in blocks of 256",
     "dense-weighted": "Epoch of weighted draws with replacement, dense, inner join",

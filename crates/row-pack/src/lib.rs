@@ -49,6 +49,15 @@
 //! A few large numbers stand apart, with their positions, so that the others take few bits. Each row takes the smallest
 //! form that its level has, and a header of 12 bytes. The format is the same on all machines; x86-64 packs bits with SSE3.
 //!
+//! # Figures
+//!
+//! One thread of an AMD EPYC, rows of 979 entries in 20,000 columns, read in random order (2026-11-27):
+//!
+//! | | bytes per entry | packed rows/s | rows/s read as CSR | as dense rows |
+//! |---|---|---|---|---|
+//! | counts, float32: bytes / bits | 3.02 / 1.46 | 237,000 / 195,000 | 1,010,000 / 529,000 | 205,000 / 166,000 |
+//! | log-normalised, float64: bytes / bits | 3.17 / 1.58 | 125,000 / 104,000 | 558,000 / 420,000 | 90,600 / 78,800 |
+//!
 //! # Damaged bytes
 //!
 //! Bytes may come from anywhere. Reading damaged ones returns an error or other values. It never panics, never reads out
