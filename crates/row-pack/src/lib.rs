@@ -71,14 +71,15 @@ mod bits;
 mod dictionary;
 mod error;
 mod pack;
+mod packed_row;
+mod reader;
 mod row;
-mod unpack;
 mod value;
 
 pub use error::PackError;
 pub use pack::{Pack, PackBuilder};
+pub use packed_row::PackedRow;
 pub use row::{Level, RowPacker};
-pub use unpack::PackedRow;
 pub use value::Value;
 
 const _: () = {

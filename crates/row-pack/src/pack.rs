@@ -9,9 +9,9 @@
 use std::ops::Range;
 
 use crate::error::PackError;
+use crate::packed_row::{PackedRow, u32_at};
 use crate::row::{Level, RowPacker};
-use crate::unpack::{PackedRow, value_size};
-use crate::value::Value;
+use crate::value::{Value, value_size};
 
 /// The first bytes: a name, and the version of the format.
 const MAGIC: [u8; 4] = *b"RPK1";
@@ -125,35 +125,19 @@ impl<B: AsRef<[u8]>> Pack<B> {
         let all = bytes.as_ref();
         let short = || PackError::damaged("a whole pack", all.len());
         let (header, rest) = all.split_first_chunk::<HEADER>().ok_or_else(short)?;
-        let [
-            m0,
-            m1,
-            m2,
-            m3,
-            r0,
-            r1,
-            r2,
-            r3,
-            c0,
-            c1,
-            c2,
-            c3,
-            tag,
-            zeros @ ..,
-        ] = *header;
-        if [m0, m1, m2, m3] != MAGIC {
-            let found = u32::from_le_bytes([m0, m1, m2, m3]);
-            return Err(PackError::damaged("the first bytes of a pack", found));
-        }
-        if zeros != [0; 3] {
+        if header[..4] != MAGIC {
             return Err(PackError::damaged(
-                "a header that ends with zeros",
-                zeros[0],
+                "the first bytes of a pack",
+                u32_at(header, 0),
             ));
         }
-        value_size(tag)?;
-        let n_rows = u32::from_le_bytes([r0, r1, r2, r3]) as usize;
-        let n_columns = u32::from_le_bytes([c0, c1, c2, c3]) as usize;
+        if header[13..] != [0; 3] {
+            let expected = "a header that ends with zeros";
+            return Err(PackError::damaged(expected, header[13]));
+        }
+        value_size(header[12])?;
+        let n_rows = u32_at(header, 4) as usize;
+        let n_columns = u32_at(header, 8) as usize;
         let rows = rest.len().checked_sub(4 * n_rows).ok_or_else(short)?;
         let pack = Pack {
             bytes,
@@ -201,7 +185,6 @@ impl<B: AsRef<[u8]>> Pack<B> {
     /// Where the bytes of a row end, among those of all rows.
     fn end(&self, row: usize) -> usize {
         let at = HEADER + 4 * row;
-        let end = self.bytes.as_ref()[at..].first_chunk();
-        u32::from_le_bytes(*end.expect("the header is compared with the length")) as usize
+        u32_at(self.bytes.as_ref(), at) as usize
     }
 }

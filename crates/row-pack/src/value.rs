@@ -4,6 +4,8 @@ use std::fmt::Debug;
 
 use bytemuck::{AnyBitPattern, NoUninit};
 
+use crate::error::PackError;
+
 /// Whole numbers are packed as such below 2 to this power: they fit in a float32 with room to spare.
 pub(crate) const WHOLE_BITS: u32 = 22;
 
@@ -50,6 +52,16 @@ mod sealed {
 pub(crate) const NAMES: [&str; 10] = [
     "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64",
 ];
+
+/// The bytes of a value of the type with this number.
+pub(crate) fn value_size(tag: u8) -> Result<usize, PackError> {
+    match tag {
+        0..8 => Ok(1 << (tag / 2)),
+        8 => Ok(4),
+        9 => Ok(8),
+        _ => Err(PackError::damaged("a type of values", tag)),
+    }
+}
 
 macro_rules! value {
     ($T:ident, $Bits:ident, $tag:expr, $to_bits:expr, $to_whole:expr, $from_whole:expr) => {
