@@ -107,5 +107,5 @@ pub use io::byte_size::{ByteSize, ByteSizeError};
 pub use io::context::{Hdf5Backend, IoContext, IoOptions, ZarrBackend};
 pub use io::location::Location;
 pub use key::LayerKey;
-pub use matrix::{MatrixSource, ReadScratch, Room, RowSink};
+pub use matrix::{MatrixSource, ReadScratch, RowBuffer, RowSink};
 pub use store::{Attribute, MemoryStore, Node, Store};

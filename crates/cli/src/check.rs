@@ -42,17 +42,17 @@ pub(crate) fn run(args: &CheckArgs, json: bool, out: &mut impl Write) -> Result<
         reports.push(report);
     }
     drop(progress);
-    let together = while_waiting("joining", || Together::of(&reports));
+    let together = while_waiting("joining", || Joinability::of(&reports));
     let of_files: u64 = reports.iter().map(CheckReport::n_faults).sum();
     let n_faults = of_files + together.faults.len() as u64;
     if json {
-        let whole = Whole {
+        let summary = Summary {
             files: reports.len(),
             faults: n_faults,
             join_faults: together.faults,
             notices: together.notices,
         };
-        write_line(out, &whole)?;
+        write_line(out, &summary)?;
     } else {
         write_list("as one collection", &together.notices, out)?;
         write_list("faults as one collection", &together.faults, out)?;
@@ -96,16 +96,16 @@ fn in_all(n_faults: u64, reports: &[CheckReport]) -> String {
 
 /// The reasons why the files that could be opened are not one collection.
 #[derive(Default)]
-struct Together {
+struct Joinability {
     /// Gene names that repeat, while a join needs each once.
     faults: Vec<String>,
     /// Joins without a shared gene, and columns of obs whose labels have no common order.
     notices: Vec<String>,
 }
 
-impl Together {
-    fn of(reports: &[CheckReport]) -> Together {
-        let mut found = Together::default();
+impl Joinability {
+    fn of(reports: &[CheckReport]) -> Joinability {
+        let mut found = Joinability::default();
         let opened = reports.iter().filter(|report| report.shape.is_some());
         let paths: Vec<&PathBuf> = opened.map(|report| &report.path).collect();
         if paths.len() < 2 {
@@ -301,7 +301,7 @@ struct Message<'a> {
 }
 
 #[derive(Serialize)]
-struct Whole {
+struct Summary {
     files: usize,
     faults: u64,
     join_faults: Vec<String>,

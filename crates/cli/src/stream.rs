@@ -86,7 +86,7 @@ pub(crate) fn run(args: &StreamArgs, json: bool, out: &mut impl Write) -> Result
     let speed = Speed::new(rows, n_batches, start.elapsed());
     drop(progress);
     if json {
-        let whole = Whole {
+        let summary = Summary {
             speed,
             first_batch_seconds,
             peak_rss_bytes: peak_rss_bytes(),
@@ -94,7 +94,7 @@ pub(crate) fn run(args: &StreamArgs, json: bool, out: &mut impl Write) -> Result
             label_entropy: entropy.result(cells, args.batch_size)?,
             x_sum: sum.map(|sum| Number::f64(sum.value)),
         };
-        return Ok(write_line(out, &whole)?);
+        return Ok(write_line(out, &summary)?);
     }
     if let Some(batch) = first {
         write_batch(cells, &batch, out)?;
@@ -132,7 +132,7 @@ struct EpochLine {
 }
 
 #[derive(Serialize)]
-struct Whole {
+struct Summary {
     #[serde(flatten)]
     speed: Speed,
     first_batch_seconds: Option<f64>,

@@ -99,7 +99,7 @@ impl Findings {
     fn count_typed<T: Scalar>(&mut self, values: &[T], sparse: bool) {
         let (mut nan, mut infinite, mut negative, mut zeros) = (0, 0, 0, 0);
         for &value in values {
-            let (is_nan, is_infinite, is_negative) = match value.wide() {
+            let (is_nan, is_infinite, is_negative) = match value.to_number() {
                 NumericValue::Bool(_) | NumericValue::Unsigned(_) => (false, false, false),
                 NumericValue::Signed(value) => (false, false, value < 0),
                 NumericValue::F32(value) => (value.is_nan(), value.is_infinite(), value < 0.0),

@@ -26,7 +26,7 @@ pub trait Scalar: Pod + Default + PartialEq + fmt::Debug + Send + Sync {
     fn cast_from<S: Scalar>(value: S) -> Self;
 
     /// Returns the value as a wide number that holds every value of this type.
-    fn wide(self) -> NumericValue;
+    fn to_number(self) -> NumericValue;
 
     /// Adds, with wrap-around for integers and "or" for booleans, as scipy sums duplicates.
     fn add(self, other: Self) -> Self;
@@ -130,7 +130,7 @@ macro_rules! integer {
             in_values!($dtype);
             #[inline(always)]
             fn cast_from<S: Scalar>(value: S) -> Self {
-                match value.wide() {
+                match value.to_number() {
                     NumericValue::Bool(v) => v as $T,
                     NumericValue::Signed(v) => v as $T,
                     NumericValue::Unsigned(v) => v as $T,
@@ -139,7 +139,7 @@ macro_rules! integer {
                 }
             }
             #[inline(always)]
-            fn wide(self) -> NumericValue {
+            fn to_number(self) -> NumericValue {
                 NumericValue::$wide(self as $W)
             }
             #[inline(always)]
@@ -164,13 +164,13 @@ impl Scalar for Bool8 {
     in_values!(Bool);
     #[inline(always)]
     fn cast_from<S: Scalar>(value: S) -> Self {
-        Bool8(u8::from(match value.wide() {
+        Bool8(u8::from(match value.to_number() {
             NumericValue::Bool(v) => v,
             _ => !value.is_zero(),
         }))
     }
     #[inline(always)]
-    fn wide(self) -> NumericValue {
+    fn to_number(self) -> NumericValue {
         NumericValue::Bool(self.0 != 0)
     }
     #[inline(always)]
@@ -184,7 +184,7 @@ impl Scalar for f16 {
     in_values!(F16);
     #[inline(always)]
     fn cast_from<S: Scalar>(value: S) -> Self {
-        match value.wide() {
+        match value.to_number() {
             NumericValue::Bool(v) => f16::from_f32(f32::from(v)),
             NumericValue::Signed(v) => f16::from_f64(v as f64),
             NumericValue::Unsigned(v) => f16::from_f64(v as f64),
@@ -193,7 +193,7 @@ impl Scalar for f16 {
         }
     }
     #[inline(always)]
-    fn wide(self) -> NumericValue {
+    fn to_number(self) -> NumericValue {
         NumericValue::F32(self.to_f32())
     }
     #[inline(always)]
@@ -209,7 +209,7 @@ macro_rules! float {
             in_values!($dtype);
             #[inline(always)]
             fn cast_from<S: Scalar>(value: S) -> Self {
-                match value.wide() {
+                match value.to_number() {
                     NumericValue::Bool(v) => <$T>::from(v),
                     NumericValue::Signed(v) => v as $T,
                     NumericValue::Unsigned(v) => v as $T,
@@ -218,7 +218,7 @@ macro_rules! float {
                 }
             }
             #[inline(always)]
-            fn wide(self) -> NumericValue {
+            fn to_number(self) -> NumericValue {
                 NumericValue::$wide(self)
             }
             #[inline(always)]

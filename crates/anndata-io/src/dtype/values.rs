@@ -149,7 +149,7 @@ impl ValuesRef<'_> {
     /// # Panics
     /// When `index` is out of bounds.
     pub fn get(&self, index: usize) -> NumericValue {
-        each!(ValuesRef, self, v => v[index].wide())
+        each!(ValuesRef, self, v => v[index].to_number())
     }
 
     /// Returns all elements, converted as [`Scalar::cast_from`] does.

@@ -132,16 +132,16 @@ impl CsrMatrix {
                 (end, next) = (with_next, next + 1);
             }
             let len = (end - start) as usize;
-            if in_place && let Some(room) = sink.room(first, len, T::DTYPE) {
-                let columns = bytemuck::cast_slice_mut(room.columns);
+            if in_place && let Some(buffer) = sink.row_buffer(first, len, T::DTYPE) {
+                let columns = bytemuck::cast_slice_mut(buffer.columns);
                 self.parts
                     .indices
                     .read_range_bytes(start..end, columns, column_reader)?;
                 self.parts
                     .data
-                    .read_range_bytes(start..end, room.values, value_reader)?;
-                if is_canonical(room.columns) {
-                    self.parts.check_minor(room.columns.last())?;
+                    .read_range_bytes(start..end, buffer.values, value_reader)?;
+                if is_canonical(buffer.columns) {
+                    self.parts.check_minor(buffer.columns.last())?;
                     first += 1;
                     continue;
                 }
@@ -231,14 +231,14 @@ mod tests {
 
     use super::*;
     use crate::dtype::{Values, ValuesRef};
-    use crate::matrix::Room;
+    use crate::matrix::RowBuffer;
     use crate::store::MemoryStore;
 
     /// Rows as columns and values; some rows are read in place.
     #[derive(Default)]
     struct Rows {
         rows: Vec<(Vec<u32>, Vec<i16>)>,
-        has_room: bool,
+        has_buffer: bool,
     }
 
     impl RowSink for Rows {
@@ -250,12 +250,12 @@ mod tests {
             self.rows[row] = (columns.to_vec(), values.to_vec());
         }
 
-        fn room(&mut self, row: usize, len: usize, dtype: DType) -> Option<Room<'_>> {
+        fn row_buffer(&mut self, row: usize, len: usize, dtype: DType) -> Option<RowBuffer<'_>> {
             assert_eq!(dtype, DType::I16);
             let (columns, values) = &mut self.rows[row];
             columns.resize(len, 0);
             values.resize(len, 0);
-            self.has_room.then_some(Room {
+            self.has_buffer.then_some(RowBuffer {
                 columns,
                 values: bytemuck::cast_slice_mut(values),
             })
@@ -282,10 +282,10 @@ mod tests {
         CsrMatrix::open(&store.into(), "X").expect("a valid matrix")
     }
 
-    fn read(matrix: &CsrMatrix, rows: &[u64], scratch: &mut ReadScratch, has_room: bool) -> Rows {
+    fn read(matrix: &CsrMatrix, rows: &[u64], scratch: &mut ReadScratch, has_buffer: bool) -> Rows {
         let mut sink = Rows {
             rows: vec![Default::default(); rows.len()],
-            has_room,
+            has_buffer,
         };
         let read = matrix.read_rows(rows, scratch, &mut sink);
         read.expect("rows that exist");
@@ -314,10 +314,10 @@ mod tests {
             let mut rows: Vec<u64> = picks.iter().map(|pick| pick.index(entries.len()) as u64).collect();
             rows.sort_unstable();
             let expected: Vec<_> = rows.iter().map(|&row| canonical(&entries[row as usize])).collect();
-            for has_room in [false, true] {
+            for has_buffer in [false, true] {
                 let mut scratch = if scan { ReadScratch::for_scan() } else { ReadScratch::default() };
-                let found = read(&matrix, &rows, &mut scratch, has_room);
-                prop_assert_eq!(&found.rows, &expected, "room: {}", has_room);
+                let found = read(&matrix, &rows, &mut scratch, has_buffer);
+                prop_assert_eq!(&found.rows, &expected, "buffer: {}", has_buffer);
             }
             for (row, stored) in entries.iter().enumerate() {
                 prop_assert_eq!(matrix.stored_len(row as u64), Some(stored.len() as u64));
@@ -341,10 +341,10 @@ mod tests {
         for (column, says) in [(3, "column 3"), (u32::MAX, "column -1")] {
             for entries in [vec![(1, 1), (column, 1)], vec![(column, 1), (1, 1)]] {
                 let matrix = matrix(&vec![entries], 3, None);
-                for has_room in [false, true] {
+                for has_buffer in [false, true] {
                     let mut sink = Rows {
                         rows: vec![Default::default()],
-                        has_room,
+                        has_buffer,
                     };
                     let read = matrix.read_rows(&[0], &mut ReadScratch::default(), &mut sink);
                     let error = read.expect_err("3 columns").to_string();

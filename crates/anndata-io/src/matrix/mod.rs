@@ -32,7 +32,7 @@ use csc::CscMatrix;
 use csr::CsrMatrix;
 use frame::Frame;
 pub use scratch::ReadScratch;
-pub use sink::{Room, RowSink};
+pub use sink::{RowBuffer, RowSink};
 
 /// A matrix in a file, opened. Rows are read in bulk; a single row is a bulk of one.
 ///

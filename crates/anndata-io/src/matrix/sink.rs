@@ -13,17 +13,17 @@ pub trait RowSink {
     /// Receives a whole sparse row: columns ascending and distinct, each below the row length.
     fn sparse(&mut self, row: usize, columns: &[u32], values: ValuesRef<'_>);
 
-    /// Returns room for a sparse row of `len` elements, if the sink keeps rows of this element type
+    /// Returns a buffer for a sparse row of `len` elements, if the sink keeps rows of this element type
     /// unchanged. A source that can read the row into it does not call [`sparse`](Self::sparse). If
     /// the source finds that the row is not as `sparse` promises, it calls `sparse` after all.
-    fn room(&mut self, _row: usize, _len: usize, _dtype: DType) -> Option<Room<'_>> {
+    fn row_buffer(&mut self, _row: usize, _len: usize, _dtype: DType) -> Option<RowBuffer<'_>> {
         None
     }
 }
 
-/// Room into which a sparse row may be read.
+/// A buffer into which a sparse row may be read.
 #[derive(Debug)]
-pub struct Room<'a> {
+pub struct RowBuffer<'a> {
     /// The columns of the row.
     pub columns: &'a mut [u32],
     /// The bytes of the row's values, native-endian.

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anndata_io::{DType, Room, RowSink, Scalar, Values, ValuesRef, with_dtype};
+use anndata_io::{DType, RowBuffer, RowSink, Scalar, Values, ValuesRef, with_dtype};
 use feature_join::VarMap;
 use row_pack::Level;
 
@@ -368,7 +368,7 @@ impl<'a, F: Fn(usize) -> (&'a MatrixSlots, usize)> RowSink for SlotSink<'a, '_, 
         slots.put_sparse(row, self.writer, columns, values, self.scratch);
     }
 
-    fn room(&mut self, row: usize, len: usize, dtype: DType) -> Option<Room<'_>> {
+    fn row_buffer(&mut self, row: usize, len: usize, dtype: DType) -> Option<RowBuffer<'_>> {
         // Holds one lock at a time: with two, threads could deadlock.
         self.given = None;
         let (slots, row) = (self.place)(row);
@@ -393,6 +393,6 @@ impl<'a, F: Fn(usize) -> (&'a MatrixSlots, usize)> RowSink for SlotSink<'a, '_, 
             let values = T::as_mut_vec(values).expect("its own type");
             bytemuck::cast_slice_mut(&mut values[place])
         });
-        Some(Room { columns, values })
+        Some(RowBuffer { columns, values })
     }
 }

@@ -51,7 +51,7 @@ impl ObsFilter {
                 Some(column) => {
                     seen.column = true;
                     let labels = column.read_labels()?;
-                    let passes = Passes::new(&labels, allowed, seen);
+                    let passes = Verdicts::new(&labels, allowed, seen);
                     rows.retain(|&row| passes.row(&labels, row as usize));
                     // Labels that are nearly all distinct are not worth their memory.
                     Some(match labels.codes {
@@ -82,14 +82,14 @@ pub(crate) struct Seen {
     candidates: Candidates,
 }
 
-/// The verdict of a filter on each category of a column.
-struct Passes {
+/// The verdicts of a filter on each category of a column.
+struct Verdicts {
     categories: Vec<bool>,
     missing: bool,
 }
 
-impl Passes {
-    fn new(column: &EncodedColumn, allowed: &[FilterValue], seen: &mut Seen) -> Passes {
+impl Verdicts {
+    fn new(column: &EncodedColumn, allowed: &[FilterValue], seen: &mut Seen) -> Verdicts {
         let missing = allowed.contains(&FilterValue::Missing);
         let labels = labels_of(&column.categories);
         let categories = labels.iter().map(|label| {
@@ -113,7 +113,7 @@ impl Passes {
         if !allowed.iter().zip(&seen.values).all(is_found) {
             seen.candidates.add(labels.iter().flatten());
         }
-        Passes {
+        Verdicts {
             categories,
             missing,
         }
