@@ -5,6 +5,7 @@ mod files;
 #[cfg(feature = "hdf5")]
 mod hdf5;
 mod mutants;
+mod options;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -46,10 +47,10 @@ struct Args {
 enum Command {
     /// Compare our reader of HDF5 with the HDF5 C library.
     #[cfg(feature = "hdf5")]
-    Hdf5(hdf5::Options),
+    Hdf5(options::Options),
     /// Compare our reader of zarr with the crate zarrs.
     #[cfg(feature = "zarr")]
-    Zarr(zarr::Options),
+    Zarr(options::Options),
 }
 
 /// The root of the workspace.

@@ -1,11 +1,9 @@
 //! Compares our reader of zarr with the crate zarrs.
 
-use std::path::PathBuf;
-
 use anndata_io::{IoContext, IoOptions, ZarrBackend};
-use clap::Args;
 
 use crate::compare::{self, Readers};
+use crate::options::Options;
 use crate::report::Report;
 use crate::{Result, files, finish, mutants, root};
 
@@ -75,26 +73,6 @@ const REFUSALS: [(&str, &[&str], &str); 5] = [
         "codecs of numcodecs that zarrs does not have, or has by their names in the specification only",
     ),
 ];
-
-#[derive(Debug, Args)]
-pub(crate) struct Options {
-    /// Stores, and folders whose .zarr and .zip entries are read; without any, the fixtures and the demo collection.
-    paths: Vec<PathBuf>,
-    /// Print one JSON object instead of text.
-    #[arg(long)]
-    json: bool,
-    /// Treat each archive as a damaged copy of this one: a value that a reader refuses, or that ours still reads as in
-    /// the original, is no difference.
-    #[arg(long, value_name = "FILE", conflicts_with = "mutants")]
-    damaged_from: Option<PathBuf>,
-    /// Instead of each store, compare this many damaged copies of it, each in its own process; for zip archives only.
-    /// Copies that differ or take too long are kept in `target/mutants`.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    mutants: u64,
-    /// Another seed damages other places.
-    #[arg(long, value_name = "S", default_value_t = 1)]
-    seed: u64,
-}
 
 /// Compares the stores. Fails if the readers differ anywhere, or if zarrs refuses an element of the fixtures that is
 /// not listed.
