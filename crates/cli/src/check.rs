@@ -17,7 +17,7 @@ use crate::Result;
 use crate::args::CheckArgs;
 use crate::escape::escape;
 use crate::json::write_line;
-use crate::options::keys;
+use crate::opened::keys;
 use crate::progress::{Progress, while_waiting};
 use crate::report::messages;
 use crate::text;

@@ -9,7 +9,7 @@ use crate::Result;
 use crate::args::GetArgs;
 use crate::escape::escape;
 use crate::json::{Value, write_line};
-use crate::options::Opened;
+use crate::opened::Opened;
 use crate::progress::prepare;
 use crate::text;
 

@@ -13,7 +13,7 @@ use crate::Result;
 use crate::args::InfoArgs;
 use crate::escape::escape;
 use crate::json::{LabelValue, Object, write_line};
-use crate::options::Opened;
+use crate::opened::Opened;
 use crate::progress::while_waiting;
 use crate::report::warning;
 use crate::text;

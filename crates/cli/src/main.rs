@@ -56,7 +56,7 @@ mod get;
 mod info;
 mod json;
 mod lists;
-mod options;
+mod opened;
 mod progress;
 mod report;
 mod stream;

@@ -16,7 +16,7 @@ use crate::effort::{Counts, Entropy, LabelEntropy};
 use crate::escape::escape;
 use crate::info::write_summary;
 use crate::json::{Number, write_line};
-use crate::options::Opened;
+use crate::opened::Opened;
 use crate::progress::{Progress, prepare};
 use crate::text;
 

@@ -9,7 +9,7 @@ use crate::Result;
 use crate::args::WeightsArgs;
 use crate::escape::escape;
 use crate::json::{Object, write_line};
-use crate::options::{Opened, keys};
+use crate::opened::{Opened, keys};
 use crate::progress::while_waiting;
 use crate::text;
 

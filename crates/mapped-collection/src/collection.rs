@@ -22,7 +22,7 @@ use crate::loader::options::LoaderOptions;
 use crate::options::Options;
 use crate::plan::Plan;
 use crate::plan::location::RowLocation;
-use crate::plan::missing::MissingKey;
+use crate::plan::missing_keys::MissingKey;
 use crate::plan::unmatched::UnmatchedLabel;
 
 /// Many AnnData files as one map-style dataset.

@@ -141,5 +141,5 @@ pub use order::shuffle::permutation;
 pub use order::split::{SplitBy, SplitOptions};
 pub use plan::labels::{MergedLabels, MergedLabelsIter};
 pub use plan::location::RowLocation;
-pub use plan::missing::MissingKey;
+pub use plan::missing_keys::MissingKey;
 pub use plan::unmatched::UnmatchedLabel;

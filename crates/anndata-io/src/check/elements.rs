@@ -6,7 +6,7 @@ use super::entry::{Entry, Severity};
 use super::report::{ElementCounts, ElementLayout, ElementReport};
 use super::scan::Source;
 use super::sparse::Sparse;
-use super::{Check, names};
+use super::{Check, repeats};
 use crate::anndata::AnnDataFile;
 use crate::column::{Column, Kind};
 use crate::error::{Error, ErrorKind, nearest_name};
@@ -180,7 +180,7 @@ impl Run {
         let names = match index {
             Ok((element, index)) => {
                 self.column(file, element, Severity::Fault, Ok(Some(index)));
-                names::repeated_names(file, table)
+                repeats::repeated_names(file, table)
             }
             Err(error) => {
                 self.column(file, table.to_owned(), Severity::Fault, Err(error));
@@ -219,7 +219,7 @@ impl Run {
         let (mut repeated, mut missing) = (Vec::new(), None);
         let (layout, sources) = match column.kind() {
             Kind::Categorical { codes, categories } => {
-                (repeated, missing) = names::categories(file, &element, categories);
+                (repeated, missing) = repeats::categories(file, &element, categories);
                 let codes = Source::Codes {
                     codes: codes.clone(),
                     n_categories: categories.len(),

@@ -11,7 +11,7 @@
 //!                   a queue of findings ─▶ elements.rs ─▶ report.rs
 //! ```
 //!
-//! `dangling.rs` looks for names that lead nowhere, `names.rs` for names that repeat.
+//! `dangling.rs` looks for names that lead nowhere, `repeats.rs` for names and categories that repeat.
 
 use crate::anndata::{AnnDataFile, AnnDataSource};
 use crate::io::context::IoContext;
@@ -20,8 +20,8 @@ use crate::key::LayerKey;
 mod dangling;
 mod elements;
 mod entry;
-mod names;
 mod pieces;
+mod repeats;
 mod report;
 mod scan;
 mod sparse;

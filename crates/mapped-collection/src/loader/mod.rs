@@ -27,7 +27,7 @@ use crate::error::state::StateError;
 use crate::loader::epoch::Epoch;
 use crate::loader::job::Job;
 use crate::loader::options::LoaderOptions;
-use crate::loader::state::{LoaderState, fingerprint, of_drawn};
+use crate::loader::state::{LoaderState, of_drawn, order_fingerprint};
 use crate::order::Order;
 use crate::plan::Plan;
 
@@ -194,7 +194,7 @@ impl Loader {
             epoch,
             rows: rows as u64,
             seed: self.options.seed,
-            fingerprint: fingerprint(self.plan.fingerprint()?, &self.options),
+            fingerprint: order_fingerprint(self.plan.fingerprint()?, &self.options),
             drawn,
         })
     }

@@ -39,7 +39,7 @@ pub struct LoaderState {
 }
 
 /// A hash of everything that an epoch's order depends on, except the seed.
-pub(crate) fn fingerprint(data: u64, options: &LoaderOptions) -> u64 {
+pub(crate) fn order_fingerprint(data: u64, options: &LoaderOptions) -> u64 {
     let mut hash = Hash::new();
     hash.word(data);
     match options.shuffle {

@@ -15,7 +15,7 @@ pub(crate) mod fingerprint;
 pub(crate) mod labels;
 pub(crate) mod location;
 pub(crate) mod matrices;
-pub(crate) mod missing;
+pub(crate) mod missing_keys;
 pub(crate) mod names;
 pub(crate) mod obs;
 mod open;
@@ -32,7 +32,7 @@ use once_cell::race::OnceBox;
 use crate::error::read::ReadError;
 use crate::plan::location::RowLocation;
 use crate::plan::matrices::MatrixKey;
-use crate::plan::missing::MissingKey;
+use crate::plan::missing_keys::MissingKey;
 use crate::plan::obs::{ObsColumn, ObsKey};
 use crate::plan::unmatched::UnmatchedLabel;
 
