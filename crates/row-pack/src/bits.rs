@@ -2,8 +2,8 @@
 //!
 //! A block has 128 integers, and one width. The last block of a stream is cut into parts of 32,
 //! each with a width of its own; the last part is filled up. The widths come first, one byte each,
-//! then the packed integers. The crate `bitpacking` packs them: with SSE3 on x86-64, elsewhere with
-//! plain instructions in the same format.
+//! then the packed integers. The crate `bitpacking` packs them, with the vector instructions of
+//! x86-64 (SSE3) and arm64 (NEON), and otherwise with plain ones in the same format.
 
 use bitpacking::{BitPacker, BitPacker1x, BitPacker4x};
 
@@ -127,8 +127,8 @@ pub(crate) struct Blocks<'a> {
 }
 
 impl<'a> Blocks<'a> {
-    /// Takes a stream of `len` integers from the front of `bytes`. The second result is what
-    /// follows.
+    /// Takes a stream of `len` integers from the front of `bytes`. Returns it, and the
+    /// bytes after it.
     pub(crate) fn take(
         bytes: &'a [u8],
         len: usize,

@@ -7,6 +7,8 @@ pub(crate) const MOST_VALUES: usize = 256;
 /// Twice as many, so that a search is short.
 const SLOTS: usize = 2 * MOST_VALUES;
 const EMPTY: u16 = u16::MAX;
+/// Fibonacci hashing: the upper bits of the product depend on all bits of the word.
+const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Finds the distinct values of a row. Kept from row to row.
 #[derive(Debug, Clone)]
@@ -51,8 +53,7 @@ impl Dictionary {
     /// The code of a value; a new one if it was not seen before. `None` if there is no room.
     #[inline]
     fn code(&mut self, word: u64, position: u32) -> Option<u16> {
-        // Fibonacci hashing: the upper bits of the product depend on all bits of the word.
-        let mut slot = (word.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - SLOTS.ilog2())) as usize;
+        let mut slot = (word.wrapping_mul(FACTOR) >> (64 - SLOTS.ilog2())) as usize;
         loop {
             match self.slots[slot] {
                 EMPTY => break,
@@ -103,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dictionary_tells_values_apart_by_their_bits() {
+    fn dictionary_distinguishes_values_by_their_bits() {
         let (mut dictionary, mut codes) = (Dictionary::new(), Vec::new());
         let other_nan = f64::from_bits(f64::NAN.to_bits() + 1);
         let values = [0.5, -0.0, 0.0, f64::NAN, 0.5, other_nan, f64::NAN, 0.5];
@@ -122,8 +123,11 @@ mod tests {
     #[test]
     fn dictionary_has_room_for_256_values() {
         let (mut dictionary, mut codes) = (Dictionary::new(), Vec::new());
-        // Multiples of 2^40 all meet in few slots.
-        let values: Vec<u64> = (0..256).map(|i| i << 40).collect();
+        // All of them begin at one slot: the products are 0 to 255.
+        let inverse = (0..6).fold(1u64, |x, _| {
+            x.wrapping_mul(2u64.wrapping_sub(FACTOR.wrapping_mul(x)))
+        });
+        let values: Vec<u64> = (0..256).map(|i| inverse.wrapping_mul(i)).collect();
         assert!(dictionary.encode(&values, &mut codes));
         assert_eq!((dictionary.len(), codes[255]), (256, 255));
         let values: Vec<u64> = (0..257).collect();

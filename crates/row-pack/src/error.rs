@@ -4,12 +4,12 @@
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PackError {
-    /// The bytes are not those that a packer wrote.
+    /// No packer wrote these bytes.
     #[error("the packed bytes are damaged: expected {expected}, found {found}")]
     Damaged {
-        /// What the bytes should hold.
+        /// The expected content.
         expected: &'static str,
-        /// What they hold.
+        /// The number that was found.
         found: u64,
     },
     /// The rows hold values of another type.

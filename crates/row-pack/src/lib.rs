@@ -2,7 +2,7 @@
 //!
 //! A row of a CSR matrix is a list of columns and a list of values. In memory an entry takes 8 bytes or more, although
 //! columns ascend in small steps and values are often counts, or few distinct numbers. This crate packs rows into 1 to 3
-//! bytes per entry and returns them bit by bit, one by one and in any order, as CSR or as dense rows.
+//! bytes per entry and returns them bit for bit, one by one and in any order, as CSR or as dense rows.
 //!
 //! # What it is not
 //!
@@ -42,12 +42,13 @@
 //! | | at [`Level::Bytes`] | at [`Level::Bits`] |
 //! |---|---|---|
 //! | columns | 2 bytes if all are below 65,536, otherwise 4 | if sorted: their differences, in as many bits as the largest of each 128 needs |
-//! | values that are whole numbers below 2^22 | 1 or 2 bytes | bits, as many as suit each 128 |
+//! | values, if all of the row are whole numbers below 2^22 | 1 or 2 bytes | bits, as many as suit each 128 |
 //! | other values, at most 256 distinct ones in the row | a code of 1 byte, and the distinct values once | a code in bits, frequent values first |
 //! | other values | as they are | as they are |
 //!
-//! A few large numbers stand apart, with their positions, so that the others take few bits. Each row takes the smallest
-//! form that its level has, and a header of 12 bytes. The format is the same on all machines; x86-64 packs bits with SSE3.
+//! A few large numbers stand apart, with their positions, so that the others take few bits. Columns and values each take
+//! the smaller of the forms of their line, and a row has a header of 12 bytes. The format is the same on all little-endian
+//! machines of 64 bits; the crate builds on no others.
 //!
 //! # Figures
 //!
@@ -60,12 +61,15 @@
 //!
 //! # Damaged bytes
 //!
-//! Bytes may come from anywhere. Reading damaged ones returns an error or other values. It never panics, never reads out
-//! of bounds, and allocates nothing.
+//! Bytes may come from anywhere. Reading damaged bytes returns an error or other values. It never panics, reads out of
+//! bounds or allocates.
 //!
 //! # Features
 //!
-//! It has none.
+//! This crate has no features.
+
+#[cfg(not(all(target_endian = "little", target_pointer_width = "64")))]
+compile_error!("row-pack is for little-endian machines of 64 bits");
 
 mod bits;
 mod dictionary;

@@ -6,12 +6,10 @@
 //! rows     one after the other
 //! ```
 
-use std::ops::Range;
-
 use crate::error::PackError;
 use crate::packed_row::{PackedRow, u32_at};
 use crate::row::{Level, RowPacker};
-use crate::value::{Value, value_size};
+use crate::value::{NAMES, Value, value_size};
 
 /// The first bytes: a name, and the version of the format.
 const MAGIC: [u8; 4] = *b"RPK1";
@@ -26,9 +24,9 @@ const HEADER: usize = 16;
 /// builder.push(&[5, 1_999], &[1.0, 3.0])?;
 /// builder.push(&[], &[])?;
 /// let pack = Pack::parse(builder.finish())?;
-/// let (mut columns, mut values) = (vec![0; pack.row(0)?.len()], vec![0.0f32; pack.row(0)?.len()]);
+/// let (mut columns, mut values) = ([0; 2], [0.0f32; 2]);
 /// pack.row(0)?.read(pack.n_columns(), &mut columns, &mut values)?;
-/// assert_eq!((pack.n_rows(), &columns[..], &values[..]), (2, &[5, 1_999][..], &[1.0, 3.0][..]));
+/// assert_eq!((pack.n_rows(), columns, values), (2, [5, 1_999], [1.0, 3.0]));
 /// # Ok::<(), row_pack::PackError>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -87,7 +85,7 @@ impl<T: Value> PackBuilder<T> {
         self.ends.len()
     }
 
-    /// The bytes that the pack takes so far.
+    /// The size so far, in bytes.
     pub fn n_bytes(&self) -> usize {
         HEADER + 4 * self.ends.len() + self.rows.len()
     }
@@ -107,20 +105,23 @@ impl<T: Value> PackBuilder<T> {
 
 /// Packed rows in any bytes: a vector, a slice, a memory map.
 ///
-/// Damaged bytes return errors or other values, never a panic, a read out of bounds or an allocation.
-/// There is no checksum: whoever stores packs adds one.
+/// Reading damaged bytes returns an error or other values. It never panics, reads out of bounds or
+/// allocates. There is no checksum: the caller adds one.
 #[derive(Debug, Clone)]
 pub struct Pack<B> {
     bytes: B,
     n_rows: usize,
     n_columns: usize,
+    /// The number of the type of the values.
+    tag: u8,
 }
 
 impl<B: AsRef<[u8]>> Pack<B> {
     /// Reads the header of a pack, which is all of `bytes`.
     ///
     /// # Errors
-    /// [`PackError::Damaged`] if the bytes do not begin as a pack does, or are too short for its rows.
+    /// [`PackError::Damaged`] if the bytes do not begin as a pack does, or the rows do not follow each
+    /// other up to the end.
     pub fn parse(bytes: B) -> Result<Pack<B>, PackError> {
         let all = bytes.as_ref();
         let short = || PackError::damaged("a whole pack", all.len());
@@ -131,23 +132,37 @@ impl<B: AsRef<[u8]>> Pack<B> {
                 u32_at(header, 0),
             ));
         }
-        if header[13..] != [0; 3] {
-            let expected = "a header that ends with zeros";
-            return Err(PackError::damaged(expected, header[13]));
+        if let Some(&found) = header[13..].iter().find(|&&byte| byte != 0) {
+            return Err(PackError::damaged("a header that ends with zeros", found));
         }
-        value_size(header[12])?;
+        let tag = header[12];
+        value_size(tag)?;
         let n_rows = u32_at(header, 4) as usize;
         let n_columns = u32_at(header, 8) as usize;
-        let rows = rest.len().checked_sub(4 * n_rows).ok_or_else(short)?;
-        let pack = Pack {
+        let (ends, rows) = rest.split_at_checked(4 * n_rows).ok_or_else(short)?;
+        let mut last = 0;
+        // Rows that overlap would make reading them all cost more than the bytes account for.
+        for end in ends.as_chunks().0 {
+            let end = u32::from_le_bytes(*end);
+            if end < last {
+                return Err(PackError::damaged("rows in order", end));
+            }
+            last = end;
+        }
+        if last as usize != rows.len() {
+            return Err(PackError::damaged("rows up to the end of a pack", last));
+        }
+        Ok(Pack {
             bytes,
             n_rows,
             n_columns,
-        };
-        match n_rows.checked_sub(1).map_or(0, |last| pack.end(last)) {
-            end if end == rows => Ok(pack),
-            end => Err(PackError::damaged("rows up to the end of a pack", end)),
-        }
+            tag,
+        })
+    }
+
+    /// The type of the values, by its name in numpy: `float32`.
+    pub fn value_type(&self) -> &'static str {
+        NAMES[usize::from(self.tag)]
     }
 
     /// The number of rows.
@@ -175,11 +190,15 @@ impl<B: AsRef<[u8]>> Pack<B> {
             let n_rows = self.n_rows;
             return Err(PackError::OutOfBounds { row, n_rows });
         }
-        let range = row.checked_sub(1).map_or(0, |before| self.end(before))..self.end(row);
+        let start = if row == 0 { 0 } else { self.end(row - 1) };
+        let end = self.end(row);
         let rows = &self.bytes.as_ref()[HEADER + 4 * self.n_rows..];
-        let Range { start, end } = range;
-        let row = rows.get(start..end);
-        PackedRow::parse(row.ok_or_else(|| PackError::damaged("rows in order", end))?)
+        let bytes = rows.get(start..end);
+        let row = PackedRow::parse(bytes.ok_or_else(|| PackError::damaged("rows in order", end))?)?;
+        if row.tag != self.tag {
+            return Err(PackError::damaged("a row of the type of its pack", row.tag));
+        }
+        Ok(row)
     }
 
     /// Where the bytes of a row end, among those of all rows.

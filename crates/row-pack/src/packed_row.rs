@@ -118,7 +118,9 @@ impl<'a> PackedRow<'a> {
         })
     }
 
-    /// The number of entries.
+    /// The number of entries. Damaged bytes may claim 128 entries per byte: for bytes that are not
+    /// trusted, use [`for_each_block`](Self::for_each_block), or compare it with what the caller
+    /// expects before allocating.
     pub fn len(&self) -> usize {
         self.len
     }

@@ -50,7 +50,7 @@ impl<'a, 't, T: Value> Reader<'a, 't, T> {
         }
     }
 
-    /// Reads the entries from `start` on. The slices are as long as a block, or as what is left.
+    /// Reads the entries from `start` on. The slices are as long as a block, or as the rest of the row.
     #[inline]
     pub(crate) fn read(
         &mut self,
@@ -143,8 +143,8 @@ const POSITIONS: &str = "positions of large codes, ascending";
 /// Checks that all integers are below `end`.
 #[inline]
 fn check_below(end: usize, integers: &[u32], expected: &'static str) -> Result<(), PackError> {
-    // The sign bit of a difference, or of the integer, shows one that is not. Without a maximum of
-    // unsigned integers, which SSE2 lacks.
+    // If an integer is at least `end` or 2^31, the sign bit of the integer or of `last - integer` is
+    // set. SSE2 has no unsigned maximum, so signs are collected instead.
     let last = (end.min(1 << 31) as u32).wrapping_sub(1);
     let signs = integers.iter().fold(0, |signs, &integer| {
         signs | integer | last.wrapping_sub(integer)

@@ -28,7 +28,8 @@ pub enum Level {
     /// Whole bytes: columns of 2 bytes, values of 1 or 2. The fastest.
     #[default]
     Bytes,
-    /// As few bits as the entries of each block of 128 need. About half the size.
+    /// As few bits as the entries of each block of 128 need. About half the size; larger than
+    /// [`Bytes`](Self::Bytes) only for rows of few entries.
     Bits,
 }
 
@@ -85,7 +86,8 @@ impl RowPacker {
     /// values of `value_bytes` bytes.
     pub fn most_bytes(len: usize, n_columns: usize, value_bytes: usize) -> usize {
         let column_bytes = if n_columns <= 1 << 16 { 2 } else { 4 };
-        HEADER + len * (column_bytes + value_bytes)
+        let bytes = len.saturating_mul(column_bytes + value_bytes);
+        bytes.saturating_add(HEADER)
     }
 
     /// Appends a packed row to `out`: one of `values` for each of `columns`. Columns need not be
@@ -183,13 +185,13 @@ impl RowPacker {
         (values::AS_THEY_ARE, 0)
     }
 
-    /// Appends the codes in the smallest form; `None`, with nothing of use appended, if that is not
-    /// smaller than `limit`. `n_above` codes are too large for one byte, and for two.
+    /// Appends the codes in the smallest form. Returns `None` if that form is not smaller than
+    /// `most_bytes`; the caller then discards the appended bytes. `n_above` codes are too large for one byte, and for two.
     fn pack_codes(
         &mut self,
         level: Level,
         n_above: [u32; 2],
-        limit: usize,
+        most_bytes: usize,
         out: &mut Vec<u8>,
     ) -> Option<u8> {
         let n = self.codes.len();
@@ -200,12 +202,12 @@ impl RowPacker {
                 let start = out.len();
                 self.packers.pack(codes, false, out);
                 let size = out.len() - start + LARGE * self.large.len();
-                (size < limit).then_some(values::BITS)
+                (size < most_bytes).then_some(values::BITS)
             }
             Level::Bytes => {
                 let [one, two] = [(1, n_above[0]), (2, n_above[1])]
                     .map(|(bytes, n_above)| bytes * n + LARGE * n_above as usize);
-                if one.min(two) >= limit {
+                if one.min(two) >= most_bytes {
                     None
                 } else if one <= two {
                     set_apart(codes, u8::MAX.into(), n_above[0], &mut self.large);

@@ -11,7 +11,7 @@ pub(crate) const WHOLE_BITS: u32 = 22;
 
 /// A type of values that rows may have.
 ///
-/// Values are kept bit by bit: a NaN keeps its payload, and -0.0 its sign. Types without an
+/// Values are kept bit for bit: a NaN keeps its payload, and -0.0 its sign. Types without an
 /// implementation are packed as the unsigned integer of their size: float16 as `u16`, booleans as
 /// `u8`.
 pub trait Value: AnyBitPattern + NoUninit + Debug + Default + sealed::Sealed {

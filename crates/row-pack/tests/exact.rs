@@ -1,4 +1,4 @@
-//! Rows come back bit by bit, whatever they hold.
+//! Rows come back bit for bit, whatever they hold.
 
 use std::collections::BTreeMap;
 
@@ -204,6 +204,38 @@ fn values_of_another_type_are_an_error() {
         error.to_string(),
         "the packed values are float32, not uint32"
     );
+}
+
+#[test]
+fn packer_forgets_the_row_before() {
+    let mut packer = RowPacker::new();
+    let rows = [
+        (vec![1, 2, 3], vec![1.0f32, 300.0, 70_000.0]),
+        (vec![4], vec![4.0]),
+        (vec![0, 9], vec![0.5, 0.25]),
+        (vec![7], vec![7.0]),
+    ];
+    for level in LEVELS {
+        let packed = rows.iter().map(|(columns, values)| {
+            let mut bytes = Vec::new();
+            packer.pack(level, columns, values, &mut bytes);
+            bytes
+        });
+        let packed: Vec<Vec<u8>> = packed.collect();
+        for ((columns, values), bytes) in rows.iter().zip(&packed) {
+            let mut fresh = Vec::new();
+            RowPacker::new().pack(level, columns, values, &mut fresh);
+            assert_eq!(*bytes, fresh);
+        }
+    }
+}
+
+#[test]
+fn pack_knows_the_type_of_its_values() {
+    let mut builder = PackBuilder::<i16>::new(9, Level::Bytes);
+    builder.push(&[1], &[-1]).expect("small");
+    let pack = Pack::parse(builder.finish()).expect("just packed");
+    assert_eq!(pack.value_type(), "int16");
 }
 
 #[test]

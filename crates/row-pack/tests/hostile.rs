@@ -1,7 +1,7 @@
 //! Damaged bytes cause errors or other values, and nothing worse.
 
 use proptest::prelude::*;
-use row_pack::{Level, Pack, PackBuilder, PackedRow, Value};
+use row_pack::{Level, Pack, PackBuilder, PackError, PackedRow, Value};
 
 /// Reads everything in a pack, if it is one, as values of every type.
 fn read_all(bytes: &[u8]) {
@@ -92,6 +92,94 @@ fn claimed_lengths_are_compared_with_the_bytes() {
             assert!(PackedRow::parse(&row).is_err());
         }
     }
+}
+
+/// A packed row of float32 with columns of 2 bytes: its header, and all bytes behind it.
+fn crafted(len: u32, value_form: u8, n_dictionary: u16, n_large: u32, rest: &[u8]) -> Vec<u8> {
+    let mut bytes = len.to_le_bytes().to_vec();
+    bytes.extend([0, value_form | 8 << 4]);
+    bytes.extend(n_dictionary.to_le_bytes());
+    bytes.extend(n_large.to_le_bytes());
+    bytes.extend(rest);
+    bytes
+}
+
+/// Reads a crafted row, which has parts of the right lengths.
+fn read_crafted(bytes: &[u8]) -> Result<(), PackError> {
+    let row = PackedRow::parse(bytes).expect("its parts have the right lengths");
+    let (mut columns, mut values) = (vec![0; row.len()], vec![0.0f32; row.len()]);
+    row.read(9, &mut columns, &mut values)
+}
+
+#[test]
+fn codes_beyond_the_dictionary_are_errors() {
+    let value = 1.5f32.to_le_bytes();
+    let column = [3, 0];
+    let row = |code: u8| [&column[..], &value, &[code]].concat();
+    assert_eq!(read_crafted(&crafted(1, 1, 1, 0, &row(0))), Ok(()));
+    assert!(read_crafted(&crafted(1, 1, 1, 0, &row(1))).is_err());
+    let large = |code: u32| [row(0), vec![0; 4], code.to_le_bytes().to_vec()].concat();
+    assert_eq!(read_crafted(&crafted(1, 1, 1, 1, &large(0))), Ok(()));
+    assert!(read_crafted(&crafted(1, 1, 1, 1, &large(1))).is_err());
+    assert!(read_crafted(&crafted(1, 1, 1, 1, &large(300))).is_err());
+}
+
+#[test]
+fn whole_numbers_beyond_the_largest_are_errors() {
+    let large = |code: u32| [vec![3, 0, 7], vec![0; 4], code.to_le_bytes().to_vec()].concat();
+    assert_eq!(
+        read_crafted(&crafted(1, 1, 0, 1, &large((1 << 22) - 1))),
+        Ok(())
+    );
+    assert!(read_crafted(&crafted(1, 1, 0, 1, &large(1 << 22))).is_err());
+    // In bits: 32 integers of 23 bits, the first of which is 2^22.
+    let bits = |high: u8| [&[3, 0, 23], &[0, 0, high][..], &[0; 89]].concat();
+    assert_eq!(read_crafted(&crafted(1, 3, 0, 0, &bits(0x20))), Ok(()));
+    assert!(read_crafted(&crafted(1, 3, 0, 0, &bits(0x40))).is_err());
+}
+
+#[test]
+fn positions_of_large_codes_ascend_within_the_row() {
+    let two = |positions: [u32; 2]| {
+        let positions = positions.map(u32::to_le_bytes).concat();
+        [vec![1, 0, 2, 0, 7, 8], positions, vec![0; 8]].concat()
+    };
+    assert_eq!(read_crafted(&crafted(2, 1, 0, 2, &two([0, 1]))), Ok(()));
+    assert!(read_crafted(&crafted(2, 1, 0, 2, &two([0, 2]))).is_err());
+    assert!(read_crafted(&crafted(0, 1, 0, 1, &[0; 8])).is_err());
+}
+
+#[test]
+fn dictionaries_have_their_limits() {
+    let rest = [&[3, 0][..], &[0; 4 * 257], &[0]].concat();
+    assert!(PackedRow::parse(&crafted(1, 1, 257, 0, &rest)).is_err());
+    let rest = [&[3, 0][..], &[0; 4], &[0, 0]].concat();
+    assert!(
+        PackedRow::parse(&crafted(1, 2, 1, 0, &rest)).is_err(),
+        "codes of 2 bytes"
+    );
+}
+
+#[test]
+fn packs_are_refused_by_their_headers() {
+    let mut builder = PackBuilder::<f32>::new(9, Level::Bytes);
+    for column in 0..3 {
+        builder.push(&[column], &[1.0]).expect("small");
+    }
+    let good = builder.finish();
+    let changed = |at: usize, byte: u8| {
+        let mut bytes = good.clone();
+        bytes[at] = byte;
+        Pack::parse(bytes)
+    };
+    let message = |at, byte| changed(at, byte).expect_err("damaged").to_string();
+    assert!(message(0, b'r').contains("the first bytes of a pack"));
+    assert!(message(14, 5).ends_with("a header that ends with zeros, found 5"));
+    assert!(message(12, 10).contains("a type of values"));
+    assert!(message(16, 200).contains("rows in order"));
+    assert!(message(24, 60).contains("rows up to the end"));
+    let other_type = changed(12, 4).expect("uint32").row(0).map(|row| row.len());
+    assert!(matches!(other_type, Err(PackError::Damaged { .. })));
 }
 
 proptest! {
