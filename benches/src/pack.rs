@@ -150,7 +150,7 @@ fn read_dense<T: row_pack::Value>(pack: &Pack<Vec<u8>>, order: &[usize]) -> Resu
     Ok(start.elapsed().as_secs_f64())
 }
 
-/// Compares every row with what was packed, bit by bit.
+/// Compares every row with what was packed, bit for bit.
 fn check<T: row_pack::Value>(
     pack: &Pack<Vec<u8>>,
     rows: &[(Vec<u32>, Vec<T>)],

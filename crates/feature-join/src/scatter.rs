@@ -144,8 +144,9 @@ impl VarMap {
     /// Translates the columns of one sparse row, for a joint row that stays sparse.
     ///
     /// Replaces the contents of `out` by one entry for each column that the joint table has, ascending. `cols` are file
-    /// columns in any order. If a column is listed twice, its entries are adjacent, the earlier position first. Sorts only if the result is not ascending already: ascending columns through a
-    /// [monotonic](Self::is_monotonic) map are never sorted. Reuse `out` from row to row.
+    /// columns in any order. If a column is listed twice, its entries are adjacent, the earlier position first. Sorts
+    /// only if the result is not ascending already: ascending columns through a [monotonic](Self::is_monotonic) map are
+    /// never sorted. Reuse `out` from row to row.
     ///
     /// # Errors
     ///

@@ -23,8 +23,8 @@ impl JointColumn {
 
 /// Where each column of one store lies in the joint table.
 ///
-/// An inner join drops file columns; an outer join leaves joint columns that no file column fills. The methods that move
-/// rows check every column and allocate nothing, so their input may come straight from a file.
+/// An inner join drops file columns; an outer join leaves joint columns that no file column fills. The methods that
+/// move rows check every column and allocate nothing, so their input may come straight from a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VarMap {
     n_joint: usize,

@@ -13,8 +13,6 @@ use crate::error::PackError;
 pub(crate) const BLOCK: usize = BitPacker4x::BLOCK_LEN;
 /// The integers of a part of the last block.
 const PART: usize = BitPacker1x::BLOCK_LEN;
-/// The most bytes of a packed block.
-const MOST_BYTES: usize = 4 * BLOCK;
 
 /// The number of widths of a stream of `len` integers.
 pub(crate) fn n_widths(len: usize) -> usize {
@@ -33,17 +31,22 @@ pub(crate) fn set_apart(codes: &mut [u32], bytes_apart: usize, large: &mut Vec<(
         let width = best_width(codes, integers, bytes_apart);
         let most = u32::MAX.checked_shr(32 - width).unwrap_or(0);
         if codes.iter().any(|&code| code > most) {
-            for (code, position) in codes.iter_mut().zip(start..) {
-                if *code > most {
-                    large.push((position, std::mem::take(code)));
-                }
-            }
+            move_above(most, codes, start, large);
         }
         start += codes.len() as u32;
     }
 }
 
-/// The width at which the codes of a block of `integers` take the fewest bytes, those apart included.
+/// Moves the codes above `most` into `large` and leaves zeros. The first code has position `start`.
+pub(crate) fn move_above(most: u32, codes: &mut [u32], start: u32, large: &mut Vec<(u32, u32)>) {
+    for (code, position) in codes.iter_mut().zip(start..) {
+        if *code > most {
+            large.push((position, std::mem::take(code)));
+        }
+    }
+}
+
+/// The width at which the codes of a block of `integers` take the fewest bytes, with those apart.
 fn best_width(codes: &[u32], integers: usize, bytes_apart: usize) -> u32 {
     let mut n_of_width = [0u16; 33];
     for code in codes {
@@ -78,42 +81,45 @@ impl Packers {
     /// Appends a stream of integers. If they are `sorted`, they ascend, and their differences are
     /// packed.
     pub(crate) fn pack(self, integers: &[u32], sorted: bool, out: &mut Vec<u8>) {
-        let (packer, part_packer) = (self.block, self.part);
-        let mut at = out.len();
-        out.resize(at + n_widths(integers.len()), 0);
-        let (mut buffer, mut before) = ([0; MOST_BYTES], 0);
+        let widths = out.len()..out.len() + n_widths(integers.len());
+        out.resize(widths.end, 0);
+        let mut before = sorted.then_some(0);
         let (blocks, rest) = integers.as_chunks::<BLOCK>();
-        for block in blocks {
-            let (width, len);
-            if sorted {
-                width = packer.num_bits_sorted(before, block);
-                len = packer.compress_sorted(before, block, &mut buffer, width);
-                before = block[BLOCK - 1];
-            } else {
-                width = packer.num_bits(block);
-                len = packer.compress(block, &mut buffer, width);
-            }
-            (out[at], at) = (width, at + 1);
-            out.extend_from_slice(&buffer[..len]);
+        for (at, block) in widths.clone().zip(blocks) {
+            out[at] = pack_block(self.block, block, &mut before, out);
         }
-        for part in rest.chunks(PART) {
+        for (at, part) in widths.skip(blocks.len()).zip(rest.chunks(PART)) {
             // Repeating the last one adds no bits to the differences.
-            let last = part[part.len() - 1];
-            let mut filled = [last; PART];
+            let mut filled = [part[part.len() - 1]; PART];
             filled[..part.len()].copy_from_slice(part);
-            let (width, len);
-            if sorted {
-                width = part_packer.num_bits_sorted(before, &filled);
-                len = part_packer.compress_sorted(before, &filled, &mut buffer, width);
-                before = last;
-            } else {
-                width = part_packer.num_bits(&filled);
-                len = part_packer.compress(&filled, &mut buffer, width);
-            }
-            (out[at], at) = (width, at + 1);
-            out.extend_from_slice(&buffer[..len]);
+            out[at] = pack_block(self.part, &filled, &mut before, out);
         }
     }
+}
+
+/// Appends the integers of one block. Sorted ones are packed by their differences from the one
+/// `before`, which becomes the last of them. Returns the width.
+fn pack_block<P: BitPacker>(
+    packer: P,
+    integers: &[u32],
+    before: &mut Option<u32>,
+    out: &mut Vec<u8>,
+) -> u8 {
+    let width = match *before {
+        None => packer.num_bits(integers),
+        Some(before) => packer.num_bits_sorted(before, integers),
+    };
+    let start = out.len();
+    out.resize(start + P::compressed_block_size(width), 0);
+    let place = &mut out[start..];
+    match before {
+        None => packer.compress(integers, place, width),
+        Some(before) => {
+            let initial = std::mem::replace(before, integers[P::BLOCK_LEN - 1]);
+            packer.compress_sorted(initial, integers, place, width)
+        }
+    };
+    width
 }
 
 /// Reads a stream block by block.
@@ -122,13 +128,13 @@ pub(crate) struct Blocks<'a> {
     packers: Packers,
     widths: &'a [u8],
     packed: &'a [u8],
-    sorted: bool,
-    before: u32,
+    /// For sorted integers, the last one that was read, or 0.
+    before: Option<u32>,
 }
 
 impl<'a> Blocks<'a> {
-    /// Takes a stream of `len` integers from the front of `bytes`. Returns it, and the
-    /// bytes after it.
+    /// Takes a stream of `len` integers from the front of `bytes`. Returns it, and the bytes after
+    /// it.
     pub(crate) fn take(
         bytes: &'a [u8],
         len: usize,
@@ -141,16 +147,18 @@ impl<'a> Blocks<'a> {
             if width > 32 {
                 return Err(PackError::damaged("a width of at most 32 bits", width));
             }
-            let integers = if number < len / BLOCK { BLOCK } else { PART };
-            n_bytes += usize::from(width) * integers / 8;
+            n_bytes += if number < len / BLOCK {
+                BitPacker4x::compressed_block_size(width)
+            } else {
+                BitPacker1x::compressed_block_size(width)
+            };
         }
         let (packed, rest) = rest.split_at_checked(n_bytes).ok_or_else(short)?;
         let blocks = Blocks {
             packers: Packers::new(),
             widths,
             packed,
-            sorted,
-            before: 0,
+            before: sorted.then_some(0),
         };
         Ok((blocks, rest))
     }
@@ -158,36 +166,30 @@ impl<'a> Blocks<'a> {
     /// Reads the next integers: `n` is [`BLOCK`], or fewer for the last block.
     #[inline]
     pub(crate) fn next(&mut self, n: usize, out: &mut [u32; BLOCK]) {
+        let Packers { block, part } = self.packers;
         if n == BLOCK {
-            let (width, bytes) = self.advance(BLOCK);
-            let packer = self.packers.block;
-            if self.sorted {
-                packer.decompress_sorted(self.before, bytes, out, width);
-                self.before = out[BLOCK - 1];
-            } else {
-                packer.decompress(bytes, out, width);
-            }
-            return;
+            return self.unpack_block(block, out);
         }
         let (parts, _) = out.as_chunks_mut::<PART>();
-        for part in &mut parts[..n.div_ceil(PART)] {
-            let (width, bytes) = self.advance(PART);
-            let packer = self.packers.part;
-            if self.sorted {
-                packer.decompress_sorted(self.before, bytes, part, width);
-                self.before = part[PART - 1];
-            } else {
-                packer.decompress(bytes, part, width);
-            }
+        for out in &mut parts[..n.div_ceil(PART)] {
+            self.unpack_block(part, out);
         }
     }
 
-    /// The width and the bytes of the next `integers`. `take` has seen that they are there.
-    fn advance(&mut self, integers: usize) -> (u8, &'a [u8]) {
-        let (width, widths) = self.widths.split_first().expect("a block is left");
-        let (bytes, packed) = self.packed.split_at(usize::from(*width) * integers / 8);
+    /// Reads the next block of a packer. `take` has seen that its bytes are there.
+    #[inline]
+    fn unpack_block<P: BitPacker>(&mut self, packer: P, out: &mut [u32]) {
+        let (&width, widths) = self.widths.split_first().expect("a block is left");
+        let (bytes, packed) = self.packed.split_at(P::compressed_block_size(width));
         (self.widths, self.packed) = (widths, packed);
-        (*width, bytes)
+        match &mut self.before {
+            None => packer.decompress(bytes, out, width),
+            Some(before) => {
+                let n_bytes = packer.decompress_sorted(*before, bytes, out, width);
+                *before = out[P::BLOCK_LEN - 1];
+                n_bytes
+            }
+        };
     }
 }
 

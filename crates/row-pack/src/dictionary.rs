@@ -1,5 +1,7 @@
 //! The distinct values of a row, and a code of one byte for each value.
 
+use std::cmp::Reverse;
+
 use crate::value::Value;
 
 /// The most values of a dictionary.
@@ -20,6 +22,8 @@ pub(crate) struct Dictionary {
     /// Where each distinct value first stands in the row.
     first: Vec<u32>,
     counts: Vec<u32>,
+    /// The number of each distinct value, by first appearance, in the order of the codes.
+    order: Vec<u16>,
 }
 
 impl Dictionary {
@@ -29,6 +33,7 @@ impl Dictionary {
             words: Vec::new(),
             first: Vec::new(),
             counts: Vec::new(),
+            order: Vec::new(),
         }
     }
 
@@ -47,6 +52,8 @@ impl Dictionary {
             self.counts[usize::from(code)] += 1;
             codes.push(code.into());
         }
+        self.order.clear();
+        self.order.extend(0..self.words.len() as u16);
         true
     }
 
@@ -74,26 +81,27 @@ impl Dictionary {
 
     /// Renumbers the codes so that frequent values have small ones, which take fewer bits.
     pub(crate) fn sort_by_count(&mut self, codes: &mut [u32]) {
-        let mut order: Vec<usize> = (0..self.words.len()).collect();
-        order.sort_by_key(|&code| std::cmp::Reverse(self.counts[code]));
+        let counts = &self.counts;
+        self.order
+            .sort_unstable_by_key(|&number| (Reverse(counts[usize::from(number)]), number));
         let mut new = [0; MOST_VALUES];
-        for (&old, code) in order.iter().zip(0..) {
-            new[old] = code;
+        for (&old, code) in self.order.iter().zip(0..) {
+            new[usize::from(old)] = code;
         }
         codes
             .iter_mut()
             .for_each(|code| *code = new[*code as usize]);
-        self.first = order.iter().map(|&old| self.first[old]).collect();
     }
 
     /// The number of distinct values.
     pub(crate) fn len(&self) -> usize {
-        self.first.len()
+        self.words.len()
     }
 
     /// Appends the distinct values, in the order of their codes.
     pub(crate) fn write<T: Value>(&self, values: &[T], out: &mut Vec<u8>) {
-        for &position in &self.first {
+        for &number in &self.order {
+            let position = self.first[usize::from(number)];
             T::write(&values[position as usize..][..1], out);
         }
     }

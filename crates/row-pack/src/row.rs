@@ -91,7 +91,7 @@ impl RowPacker {
     }
 
     /// Appends a packed row to `out`: one of `values` for each of `columns`. Columns need not be
-    /// sorted, but only sorted ones get small at [`Level::Bits`].
+    /// sorted, but only sorted columns take few bits at [`Level::Bits`].
     ///
     /// At [`Level::Bytes`], `out` never grows by more than [`most_bytes`](Self::most_bytes), not
     /// even for a moment.
@@ -186,7 +186,8 @@ impl RowPacker {
     }
 
     /// Appends the codes in the smallest form. Returns `None` if that form is not smaller than
-    /// `most_bytes`; the caller then discards the appended bytes. `n_above` codes are too large for one byte, and for two.
+    /// `most_bytes`; the caller then discards the appended bytes. `n_above` codes are too large for
+    /// one byte, and for two.
     fn pack_codes(
         &mut self,
         level: Level,
@@ -207,17 +208,23 @@ impl RowPacker {
             Level::Bytes => {
                 let [one, two] = [(1, n_above[0]), (2, n_above[1])]
                     .map(|(bytes, n_above)| bytes * n + LARGE * n_above as usize);
-                if one.min(two) >= most_bytes {
-                    None
-                } else if one <= two {
-                    set_apart(codes, u8::MAX.into(), n_above[0], &mut self.large);
-                    out.extend(codes.iter().map(|&code| code as u8));
-                    Some(values::ONE_BYTE)
+                let (form, most, n_above) = if one <= two {
+                    (values::ONE_BYTE, u8::MAX.into(), n_above[0])
                 } else {
-                    set_apart(codes, u16::MAX.into(), n_above[1], &mut self.large);
-                    write_narrow(codes, out);
-                    Some(values::TWO_BYTES)
+                    (values::TWO_BYTES, u16::MAX.into(), n_above[1])
+                };
+                if one.min(two) >= most_bytes {
+                    return None;
                 }
+                if n_above > 0 {
+                    bits::move_above(most, codes, 0, &mut self.large);
+                }
+                if form == values::ONE_BYTE {
+                    out.extend(codes.iter().map(|&code| code as u8));
+                } else {
+                    write_narrow(codes, out);
+                }
+                Some(form)
             }
         };
         let large = self.large.iter();
@@ -241,18 +248,6 @@ fn write_narrow(integers: &[u32], out: &mut Vec<u8>) {
 impl Default for RowPacker {
     fn default() -> Self {
         RowPacker::new()
-    }
-}
-
-/// Moves the `n_above` codes above `most` into `large`.
-fn set_apart(codes: &mut [u32], most: u32, n_above: u32, large: &mut Vec<(u32, u32)>) {
-    if n_above == 0 {
-        return;
-    }
-    for (code, position) in codes.iter_mut().zip(0..) {
-        if *code > most {
-            large.push((position, std::mem::take(code)));
-        }
     }
 }
 

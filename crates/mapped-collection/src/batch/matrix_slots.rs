@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anndata_io::{DType, RowBuffer, RowSink, Scalar, Values, ValuesRef, with_dtype};
 use feature_join::VarMap;
-use row_pack::Level;
+use row_pack::{Level, RowPacker};
 
 use crate::batch::MatrixFormat;
-use crate::batch::packed::{Pack, PackedRows, Packer, packed_bytes};
+use crate::batch::packed::{Pack, PackedRows, Packer};
 use crate::batch::row_writer::{JoinScratch, RowWriter};
 use crate::batch::waiting::WaitingRows;
 
@@ -119,7 +119,7 @@ impl MatrixSlots {
     pub(crate) fn packed_row_bytes(&self, row: usize) -> usize {
         match &self.storage {
             RowStorage::Packed { lens, .. } => {
-                packed_bytes(lens[row] as usize, self.width(), self.dtype.size())
+                RowPacker::most_bytes(lens[row] as usize, self.width(), self.dtype.size())
             }
             _ => 0,
         }
@@ -298,7 +298,7 @@ impl MatrixSlots {
         }
         let out = T::as_mut_vec(&mut joint_values).expect("its own type");
         let joint = (&mut joint_columns[..], &mut out[..]);
-        // Dense rows need no order, but only sorted columns get small.
+        // Dense rows need no order, but only sorted columns take few bits.
         let len = match (self.format, rows.level()) {
             (MatrixFormat::Dense, Level::Bytes) => {
                 writer.sparse_unordered::<T>(columns, values, joint, &mut scratch.join)

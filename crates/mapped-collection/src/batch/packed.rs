@@ -16,11 +16,11 @@ pub(crate) struct PackedRows {
     level: Level,
     blocks: Vec<Vec<u8>>,
     /// The place of each row of the batch; `None` until it arrives.
-    places: Vec<Option<PackedRow>>,
+    places: Vec<Option<RowPlace>>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct PackedRow {
+struct RowPlace {
     block: u32,
     start: usize,
     end: usize,
@@ -56,11 +56,6 @@ pub(crate) struct Packer {
 
 const OWN_BYTES: &str = "this process packed the row";
 
-/// The most bytes that a row of `len` elements takes.
-pub(crate) fn packed_bytes(len: usize, width: usize, value_bytes: usize) -> usize {
-    RowPacker::most_bytes(len, width, value_bytes)
-}
-
 impl PackedRows {
     /// Makes room for the rows of a batch of `n_rows`, of a matrix with `width` columns. No row has
     /// arrived yet.
@@ -87,7 +82,7 @@ impl PackedRows {
         (packer, waiting): (&mut Packer, &WaitingRows),
     ) -> usize {
         let values: &[T::Packed] = bytemuck::cast_slice(values);
-        let most = packed_bytes(columns.len(), self.width, size_of::<T>());
+        let most = RowPacker::most_bytes(columns.len(), self.width, size_of::<T>());
         let room = |block: &Vec<u8>| block.capacity() - block.len();
         let start;
         if self.level == Level::Bytes && self.blocks.last().is_some_and(|last| room(last) >= most) {
@@ -109,7 +104,7 @@ impl PackedRows {
             block.extend_from_slice(&packer.row);
         }
         let end = self.blocks.last().map_or(0, Vec::len);
-        self.places[row] = Some(PackedRow {
+        self.places[row] = Some(RowPlace {
             block: self.blocks.len() as u32 - 1,
             start,
             end,
@@ -162,7 +157,7 @@ mod tests {
     use super::*;
     use crate::batch::pool::BufferPool;
 
-    /// Packs rows of one type, and compares them with what is unpacked, bit by bit.
+    /// Packs rows of one type, and compares what is unpacked bit for bit.
     fn round_trip<T: Pack>(rows: &[Vec<(u32, T)>], width: usize) {
         for level in [Level::Bytes, Level::Bits] {
             round_trip_at(level, rows, width);
@@ -176,7 +171,7 @@ mod tests {
         for (row, elements) in rows.iter().enumerate().rev() {
             let (columns, values): (Vec<u32>, Vec<T>) = elements.iter().copied().unzip();
             let n_bytes = packed.put(row, &columns, &values, (&mut packer, &waiting));
-            assert!(n_bytes <= packed_bytes(columns.len(), width, size_of::<T>()));
+            assert!(n_bytes <= RowPacker::most_bytes(columns.len(), width, size_of::<T>()));
         }
         let bytes = bytemuck::cast_slice::<T, u8>;
         for (row, elements) in rows.iter().enumerate() {

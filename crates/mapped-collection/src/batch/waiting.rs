@@ -57,9 +57,9 @@ impl WaitingRows {
         self.pool.remove_waiting(bytes);
     }
 
-    /// Counts a row that was packed.
-    pub(crate) fn count_packed(&self, level: Level, unpacked: usize, packed: usize) {
-        self.pool.count_packed(level, unpacked, packed);
+    /// Counts a packed row: the most bytes that it could take, and what it took.
+    pub(crate) fn count_packed(&self, level: Level, most: usize, packed: usize) {
+        self.pool.count_packed(level, most, packed);
     }
 
     /// Returns an empty block with room for at least `n_bytes`.
