@@ -26,7 +26,7 @@ pub(crate) fn run(repeat: &Repeat, options: &Options) -> Result<(), Failure> {
     let about = json!({ "question": "csc", "csc_mib": options.csc_mib });
     repeat.each(&about, |request| {
         let file_seconds = read_file(&options.path)?;
-        let io = IoOptions::new().csc_bytes(options.csc_mib << 20);
+        let io = IoOptions::new().pack_bytes(options.csc_mib << 20);
         let arrays_seconds = read_arrays(&options.path, &IoContext::new(io))?;
         let context = IoContext::new(io);
         let x = AnnDataFile::open_in(&options.path, &context)?.layer(&LayerKey::X)?;

@@ -50,6 +50,13 @@ pub(crate) const MAX_UNVOUCHED_ROW_ELEMENTS: usize = 1 << 24;
 /// to the same heaps. *Memory.*
 pub(crate) const HEAP_CACHE_BYTES: usize = 16 << 20;
 
+/// Bands of chunks of a matrix that may be packed: each takes 16 bytes before it is. *Memory.*
+pub(crate) const MOST_PACKED_BANDS: u64 = 1 << 21;
+
+/// Bytes of a band of a dense matrix that may be packed: all of its chunks are decoded at once.
+/// *Memory.*
+pub(crate) const MOST_PACKED_DENSE_BYTES: u64 = PROMISED_BYTES;
+
 // ---- Expansion by honest codecs: decoded bytes per stored byte
 
 /// deflate: 258 bytes per two bits. *Memory.*

@@ -76,8 +76,8 @@ fn store(n_rows: usize, n_columns: usize, elements: &Triplets) -> MemoryStore {
         .csc("X", shape, by_column, rows, Values::I16(column_values))
 }
 
-fn open(store: &MemoryStore, csc_bytes: usize) -> (AnnDataFile, IoContext) {
-    let context = IoContext::new(IoOptions::new().csc_bytes(csc_bytes));
+fn open(store: &MemoryStore, pack_bytes: usize) -> (AnnDataFile, IoContext) {
+    let context = IoContext::new(IoOptions::new().pack_bytes(pack_bytes));
     let file = AnnDataSource::from(store.clone()).open(&context);
     (file.expect("a valid store"), context)
 }
@@ -104,8 +104,8 @@ proptest! {
             store = store.chunked(NonZeroU64::new(7).expect("not 0"));
         }
         let all: Vec<u64> = (0..n_rows as u64).collect();
-        for csc_bytes in [1 << 20, 0] {
-            let (file, _context) = open(&store, csc_bytes);
+        for pack_bytes in [1 << 20, 0] {
+            let (file, _context) = open(&store, pack_bytes);
             let by_column = matrix(&file, LayerKey::X);
             let by_row = matrix(&file, LayerKey::Layer("rows".into()));
             prop_assert!(!by_column.is_prepared() && by_row.is_prepared());

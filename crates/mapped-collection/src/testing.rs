@@ -3,11 +3,12 @@
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use anndata_io::{IoOptions, MemoryStore, Values};
+use anndata_io::{IoOptions, MemoryStore, PackRoom, Values};
 
 use crate::batch::BatchFormat;
 use crate::batch::pool::BufferPool;
 use crate::loader::job::Job;
+use crate::loader::packs::LoaderPacks;
 use crate::options::Options;
 use crate::order::schedule::{Part, Schedule};
 use crate::order::shuffle::permutation;
@@ -87,6 +88,8 @@ pub(crate) fn schedule(order: Order, batch_size: usize) -> Schedule {
 /// An epoch of dense batches within `memory` bytes.
 pub(crate) fn job(plan: &Arc<Plan>, schedule: Schedule, workers: usize, memory: usize) -> Job {
     let pool = Arc::new(BufferPool::new(0));
+    let packs = Arc::new(LoaderPacks::new(Arc::new(PackRoom::new(0))));
     let format = BatchFormat::default();
-    Job::new(plan, schedule, format, workers, memory, &pool).expect("two batches fit")
+    let job = Job::new(plan, schedule, format, workers, memory, (&pool, &packs));
+    job.expect("two batches fit")
 }

@@ -61,8 +61,9 @@ fn forked_child_reads_after_eight_threads_did() {
 #[test]
 fn forked_child_shares_prepared_matrices() {
     let stores = ["csc.h5ad", "csc_v3.zarr"].map(store);
-    for csc_bytes in [1 << 20, 0] {
-        let builder = MappedCollection::builder(&stores).io(IoOptions::new().csc_bytes(csc_bytes));
+    for pack_bytes in [1 << 20, 0] {
+        let builder =
+            MappedCollection::builder(&stores).io(IoOptions::new().pack_bytes(pack_bytes));
         let cells = builder.open().expect("the fixtures open");
         let mut parts = Vec::new();
         cells

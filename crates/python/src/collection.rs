@@ -49,7 +49,7 @@ type Unmatched<'a, 'py> = (
 impl Collection {
     /// Opens files. The Python half has already put every argument into one form.
     #[new]
-    #[pyo3(signature = (paths, layers, obs, obsm, filter, join, encode, unknown, dtype, *, cache_bytes=None, max_open_files=None, mmap=None, csc_bytes=None, missing_code=None))]
+    #[pyo3(signature = (paths, layers, obs, obsm, filter, join, encode, unknown, dtype, *, cache_bytes=None, max_open_files=None, mmap=None, pack_bytes=None, missing_code=None))]
     #[expect(
         clippy::too_many_arguments,
         reason = "lamindb's eleven, and five of ours"
@@ -68,7 +68,7 @@ impl Collection {
         cache_bytes: Option<usize>,
         max_open_files: Option<usize>,
         mmap: Option<bool>,
-        csc_bytes: Option<usize>,
+        pack_bytes: Option<usize>,
         missing_code: Option<i64>,
     ) -> PyResult<Collection> {
         let join = join.map(|join| {
@@ -97,8 +97,8 @@ impl Collection {
         if let Some(mmap) = mmap {
             io = io.mmap(mmap);
         }
-        if let Some(bytes) = csc_bytes {
-            io = io.csc_bytes(bytes);
+        if let Some(bytes) = pack_bytes {
+            io = io.pack_bytes(bytes);
         }
         builder = builder.io(io);
         let cells = py.detach(|| builder.open()).map_err(to_python)?;

@@ -186,6 +186,22 @@ impl<B: AsRef<[u8]>> Pack<B> {
     /// [`PackError::OutOfBounds`] if there is no such row, [`PackError::Damaged`] as
     /// [`PackedRow::parse`].
     pub fn row(&self, row: usize) -> Result<PackedRow<'_>, PackError> {
+        let row = PackedRow::parse(self.row_bytes(row)?)?;
+        if row.tag != self.tag {
+            return Err(PackError::damaged("a row of the type of its pack", row.tag));
+        }
+        Ok(row)
+    }
+
+    /// Returns the bytes of a row, which [`PackedRow::parse`] reads. To read many rows that are not
+    /// in the processor's cache, find the bytes of all first: the processor then waits for several
+    /// rows at once.
+    ///
+    /// # Errors
+    /// [`PackError::OutOfBounds`] if there is no such row, [`PackError::Damaged`] if rows are not
+    /// in order.
+    #[inline]
+    pub fn row_bytes(&self, row: usize) -> Result<&[u8], PackError> {
         if row >= self.n_rows {
             let n_rows = self.n_rows;
             return Err(PackError::OutOfBounds { row, n_rows });
@@ -194,14 +210,11 @@ impl<B: AsRef<[u8]>> Pack<B> {
         let end = self.end(row);
         let rows = &self.bytes.as_ref()[HEADER + 4 * self.n_rows..];
         let bytes = rows.get(start..end);
-        let row = PackedRow::parse(bytes.ok_or_else(|| PackError::damaged("rows in order", end))?)?;
-        if row.tag != self.tag {
-            return Err(PackError::damaged("a row of the type of its pack", row.tag));
-        }
-        Ok(row)
+        bytes.ok_or_else(|| PackError::damaged("rows in order", end))
     }
 
     /// Where the bytes of a row end, among those of all rows.
+    #[inline]
     fn end(&self, row: usize) -> usize {
         let at = HEADER + 4 * row;
         u32_at(self.bytes.as_ref(), at) as usize

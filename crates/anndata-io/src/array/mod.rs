@@ -190,6 +190,11 @@ impl Array {
         self
     }
 
+    /// A number that no other opened array of this process has.
+    pub(crate) fn id(&self) -> u64 {
+        self.inner.id
+    }
+
     pub(crate) fn parts(&self) -> &ArrayParts {
         &self.inner
     }

@@ -22,6 +22,9 @@ pub trait Scalar: Pod + Default + PartialEq + fmt::Debug + Send + Sync {
     /// The numpy type.
     const DTYPE: DType;
 
+    /// The type with the same bits that `row-pack` knows.
+    type Packed: row_pack::Value;
+
     /// Converts from any other element type.
     fn cast_from<S: Scalar>(value: S) -> Self;
 
@@ -127,6 +130,7 @@ macro_rules! integer {
     ($T:ty, $dtype:ident, $wide:ident as $W:ty, $from_float:expr) => {
         impl Scalar for $T {
             const DTYPE: DType = DType::$dtype;
+            type Packed = $T;
             in_values!($dtype);
             #[inline(always)]
             fn cast_from<S: Scalar>(value: S) -> Self {
@@ -161,6 +165,7 @@ integer!(u64, U64, Unsigned as u64, float_to_u64);
 
 impl Scalar for Bool8 {
     const DTYPE: DType = DType::Bool;
+    type Packed = u8;
     in_values!(Bool);
     #[inline(always)]
     fn cast_from<S: Scalar>(value: S) -> Self {
@@ -181,6 +186,7 @@ impl Scalar for Bool8 {
 
 impl Scalar for f16 {
     const DTYPE: DType = DType::F16;
+    type Packed = u16;
     in_values!(F16);
     #[inline(always)]
     fn cast_from<S: Scalar>(value: S) -> Self {
@@ -206,6 +212,7 @@ macro_rules! float {
     ($T:ty, $dtype:ident, $wide:ident) => {
         impl Scalar for $T {
             const DTYPE: DType = DType::$dtype;
+            type Packed = $T;
             in_values!($dtype);
             #[inline(always)]
             fn cast_from<S: Scalar>(value: S) -> Self {

@@ -1,21 +1,13 @@
-//! Decoded chunks that threads share, within a budget of bytes.
-//!
-//! The first thread that asks for a missing chunk decodes it; the others wait:
-//!
-//! ```text
-//! thread 1: get_or_claim ─▶ Claimed ─▶ decode ─▶ put ─▶ drop the claim
-//! thread 2: get_or_claim ─▶ waits ───────────────────────▶ Chunk
-//! ```
-//!
-//! If a claim is dropped without a `put`, one of the waiting threads takes it over.
+//! Decoded chunks that threads share, within a budget of bytes. The first thread that asks for a
+//! missing chunk decodes it; the others wait.
 
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
 
 use super::buffers::AlignedBytes;
+use super::claims::{Claim, Claims};
 
 /// The key of a chunk: an array of this process, and the number of the chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,35 +25,20 @@ pub(crate) fn next_array_id() -> u64 {
 /// The decoded chunks of one process. The least recently used chunk is evicted first.
 pub(super) struct ChunkCache {
     state: Mutex<State>,
-    /// Notified when a claim ends.
-    claim_ended: Condvar,
+    /// Chunks that one thread is decoding for all.
+    claims: Claims<ChunkKey>,
 }
 
 struct State {
     chunks: LruCache<ChunkKey, Arc<AlignedBytes>>,
     bytes: usize,
-    /// Chunks that one thread is decoding for all.
-    claimed: HashSet<ChunkKey>,
 }
 
 /// A chunk in the cache, or the right to decode it.
 pub(crate) enum Cached<'a> {
     Chunk(Arc<AlignedBytes>),
     /// No other thread decodes the chunk while this is held.
-    Claimed(#[allow(dead_code, reason = "its drop is what counts")] Claim<'a>),
-}
-
-/// A chunk that this thread decodes while others wait for it. Drop it after the chunk is kept.
-pub(crate) struct Claim<'a> {
-    cache: &'a ChunkCache,
-    key: ChunkKey,
-}
-
-impl Drop for Claim<'_> {
-    fn drop(&mut self) {
-        self.cache.lock().claimed.remove(&self.key);
-        self.cache.claim_ended.notify_all();
-    }
+    Claimed(#[allow(dead_code, reason = "its drop is what counts")] Claim<'a, ChunkKey>),
 }
 
 impl ChunkCache {
@@ -70,9 +47,8 @@ impl ChunkCache {
             state: Mutex::new(State {
                 chunks: LruCache::unbounded(),
                 bytes: 0,
-                claimed: HashSet::new(),
             }),
-            claim_ended: Condvar::new(),
+            claims: Claims::new(),
         }
     }
 
@@ -84,16 +60,13 @@ impl ChunkCache {
     /// Returns the chunk if it is in the cache or another thread is decoding it right now;
     /// otherwise returns the right to decode it.
     pub(super) fn get_or_claim(&self, key: ChunkKey) -> Cached<'_> {
-        let mut state = self.lock();
-        loop {
-            if let Some(chunk) = state.chunks.get(&key) {
-                return Cached::Chunk(chunk.clone());
-            }
-            if state.claimed.insert(key) {
-                return Cached::Claimed(Claim { cache: self, key });
-            }
-            let wait = self.claim_ended.wait(state);
-            state = wait.unwrap_or_else(PoisonError::into_inner);
+        let get = || self.lock().chunks.get(&key).cloned();
+        if let Some(chunk) = get() {
+            return Cached::Chunk(chunk);
+        }
+        match self.claims.get_or_claim(key, get) {
+            Ok(chunk) => Cached::Chunk(chunk),
+            Err(claim) => Cached::Claimed(claim),
         }
     }
 
@@ -131,9 +104,6 @@ impl ChunkCache {
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
-    use std::time::Duration;
-
     use super::*;
 
     fn key(chunk: u64) -> ChunkKey {
@@ -176,49 +146,5 @@ mod tests {
         cache.clear();
         assert!(!is_kept(&cache, 0));
         assert!(cache.put(key(1), &bytes(100), 100).is_none(), "all is free");
-    }
-
-    #[test]
-    fn claim_is_held_by_one_thread_and_passes_on_when_it_is_dropped() {
-        let cache = ChunkCache::new();
-        let Cached::Claimed(claim) = cache.get_or_claim(key(0)) else {
-            panic!("nothing is kept yet");
-        };
-        assert!(matches!(cache.get_or_claim(key(1)), Cached::Claimed(_)));
-        thread::scope(|scope| {
-            let second = scope.spawn(|| match cache.get_or_claim(key(0)) {
-                Cached::Claimed(_claim) => {
-                    cache.put(key(0), &bytes(8), 100);
-                    true
-                }
-                Cached::Chunk(_) => false,
-            });
-            thread::sleep(Duration::from_millis(20));
-            assert!(!second.is_finished(), "it waits for the claim");
-            drop(claim);
-            assert!(second.join().expect("no panic"), "the claim passed on");
-        });
-        assert!(is_kept(&cache, 0));
-    }
-
-    #[test]
-    fn claim_lets_waiting_threads_share_one_chunk() {
-        let cache = ChunkCache::new();
-        let Cached::Claimed(claim) = cache.get_or_claim(key(0)) else {
-            panic!("nothing is kept yet");
-        };
-        let decoded = bytes(8);
-        thread::scope(|scope| {
-            let wait = || match cache.get_or_claim(key(0)) {
-                Cached::Chunk(chunk) => chunk,
-                Cached::Claimed(_) => panic!("the chunk is kept before the claim ends"),
-            };
-            let threads: Vec<_> = (0..4).map(|_| scope.spawn(wait)).collect();
-            cache.put(key(0), &decoded, 100);
-            drop(claim);
-            for thread in threads {
-                assert!(Arc::ptr_eq(&thread.join().expect("no panic"), &decoded));
-            }
-        });
     }
 }

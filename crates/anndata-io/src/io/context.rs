@@ -5,12 +5,14 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::buffers::AlignedBytes;
 use super::chunk_cache::{Cached, ChunkCache, ChunkKey};
+use super::claims::Claims;
 use super::fork::ForkLocal;
 use super::open_files::{Identity, OpenFiles};
+use super::pack_room::PackRoom;
 
 /// The library that reads HDF5 files.
 ///
@@ -76,20 +78,20 @@ pub struct IoOptions {
     pub(crate) cache_bytes: usize,
     pub(crate) max_open_files: usize,
     pub(crate) mmap: bool,
-    pub(crate) csc_bytes: usize,
+    pub(crate) pack_bytes: usize,
     pub(crate) hdf5: Hdf5Backend,
     pub(crate) zarr: ZarrBackend,
 }
 
 impl IoOptions {
-    /// Defaults: 64 MiB of chunks, 64 open files, memory maps, 512 MiB of matrices turned into
+    /// Defaults: 64 MiB of chunks, 64 open files, memory maps, 512 MiB of packed and converted
     /// rows, no other library.
     pub fn new() -> IoOptions {
         IoOptions {
             cache_bytes: 64 << 20,
             max_open_files: 64,
             mmap: true,
-            csc_bytes: 512 << 20,
+            pack_bytes: 512 << 20,
             hdf5: Hdf5Backend::Pure,
             zarr: ZarrBackend::Pure,
         }
@@ -119,12 +121,17 @@ impl IoOptions {
         self
     }
 
-    /// Bytes of memory for all matrices together that are stored by column (CSC) and were turned
-    /// into rows. A matrix that no longer fits goes to a temporary file without a name, in the
-    /// folder that `TMPDIR` names, and is read through a memory map. Turning takes up to 64 MiB
-    /// more while it lasts. Default: 512 MiB.
-    pub fn csc_bytes(mut self, bytes: usize) -> Self {
-        self.csc_bytes = bytes;
+    /// Bytes of memory for rows of compressed matrices that were read by index, packed. A band of
+    /// chunks is packed when it is requested a second time; from then on, none of its rows decodes
+    /// a chunk. What was packed stays, and what no longer fits is decoded. Loaders count packed
+    /// rows in their own memory.
+    ///
+    /// Matrices that are stored by column (CSC) and were converted to rows share these bytes. One
+    /// that no longer fits goes to a temporary file without a name, in the folder that `TMPDIR`
+    /// names, and is read through a memory map. The conversion takes up to 64 MiB more while it
+    /// lasts. Default: 512 MiB.
+    pub fn pack_bytes(mut self, bytes: usize) -> Self {
+        self.pack_bytes = bytes;
         self
     }
 
@@ -155,9 +162,9 @@ impl IoOptions {
         self.mmap
     }
 
-    /// Returns the value of [`csc_bytes`](Self::csc_bytes).
-    pub fn get_csc_bytes(&self) -> usize {
-        self.csc_bytes
+    /// Returns the value of [`pack_bytes`](Self::pack_bytes).
+    pub fn get_pack_bytes(&self) -> usize {
+        self.pack_bytes
     }
 
     /// Returns the value of [`zarr`](Self::zarr).
@@ -191,8 +198,7 @@ struct Inner {
     options: IoOptions,
     closed: AtomicBool,
     counts: Counts,
-    /// Bytes in use, of those that [`IoOptions::csc_bytes`] allows.
-    csc_bytes: AtomicUsize,
+    packs: Arc<PackRoom>,
     local: ForkLocal<Local>,
 }
 
@@ -206,20 +212,8 @@ struct Counts {
 struct Local {
     files: OpenFiles,
     chunks: ChunkCache,
-}
-
-/// A part of the memory for CSC matrices; dropping it frees the part.
-#[derive(Debug)]
-pub(crate) struct Reservation {
-    context: IoContext,
-    bytes: usize,
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        let used = &self.context.inner.csc_bytes;
-        used.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
+    /// Bands of chunks that one thread is packing for all.
+    bands: Claims<ChunkKey>,
 }
 
 impl IoContext {
@@ -228,6 +222,7 @@ impl IoContext {
         let local = ForkLocal::new(|| Local {
             files: OpenFiles::new(),
             chunks: ChunkCache::new(),
+            bands: Claims::new(),
         });
         let (closed, counts) = (AtomicBool::new(false), Counts::default());
         IoContext {
@@ -235,7 +230,7 @@ impl IoContext {
                 options,
                 closed,
                 counts,
-                csc_bytes: AtomicUsize::new(0),
+                packs: Arc::new(PackRoom::new(options.pack_bytes)),
                 local,
             }),
         }
@@ -302,17 +297,14 @@ impl IoContext {
         bytes <= self.inner.options.cache_bytes as u64
     }
 
-    /// Reserves a part of the memory for CSC matrices; `None` if less than that is free.
-    pub(crate) fn reserve_csc(&self, bytes: u64) -> Option<Reservation> {
-        let bytes = usize::try_from(bytes).ok()?;
-        let used = &self.inner.csc_bytes;
-        let order = Ordering::Relaxed;
-        let taken = used.fetch_update(order, order, |used| {
-            let with = used.checked_add(bytes)?;
-            (with <= self.inner.options.csc_bytes).then_some(with)
-        });
-        let context = self.clone();
-        taken.is_ok().then_some(Reservation { context, bytes })
+    /// The memory of packed rows and of matrices that were converted to rows.
+    pub(crate) fn pack_room(&self) -> &Arc<PackRoom> {
+        &self.inner.packs
+    }
+
+    /// The bands of chunks that this process is packing.
+    pub(crate) fn band_claims(&self) -> &Claims<ChunkKey> {
+        &self.inner.local.get().bands
     }
 
     /// Counts bytes that were read in place.

@@ -4,10 +4,11 @@
 //! before. Knows nothing of arrays or formats.
 //!
 //! ```text
-//! IoContext ─┬─ options, counters, memory for CSC       shared by all clones
+//! IoContext ─┬─ options, counters                       shared by all clones
+//!            ├─ PackRoom          memory of packed rows  bounded by pack_bytes
 //!            └─ ForkLocal: one of these per process
-//!                 ├─ OpenFiles    file descriptors      bounded by max_open_files
-//!                 └─ ChunkCache   decoded chunks        bounded by cache_bytes
+//!                 ├─ OpenFiles    file descriptors       bounded by max_open_files
+//!                 └─ ChunkCache   decoded chunks         bounded by cache_bytes
 //!
 //! ByteSource ─┬─ File: FileSource ─▶ IoContext ─▶ pread, or a memory map
 //!             └─ Memory            ─▶ bytes that clones share
@@ -21,9 +22,11 @@ pub(crate) mod buffers;
 pub(crate) mod byte_size;
 pub(crate) mod bytes;
 pub(crate) mod chunk_cache;
+pub(crate) mod claims;
 pub(crate) mod context;
 pub(crate) mod file;
 pub(crate) mod folder;
 pub(crate) mod fork;
 pub(crate) mod location;
 mod open_files;
+pub(crate) mod pack_room;

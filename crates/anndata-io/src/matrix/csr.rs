@@ -43,7 +43,7 @@ impl CsrMatrix {
     }
 
     /// Elements per band: chunks of indices and of data may differ.
-    fn band_len(&self) -> u64 {
+    pub(super) fn band_len(&self) -> u64 {
         self.parts.data.chunk_shape()[0].max(self.parts.indices.chunk_shape()[0])
     }
 
@@ -62,6 +62,16 @@ impl CsrMatrix {
             .ok()
             .and_then(|row| self.parts.indptr.get(row));
         start.map_or(u64::MAX, |start| start / self.band_len())
+    }
+
+    /// The elements of a row that exists.
+    pub(super) fn range(&self, row: u64) -> Range<u64> {
+        self.parts.indptr[row as usize]..self.parts.indptr[row as usize + 1]
+    }
+
+    /// The number of elements of all rows.
+    pub(super) fn n_entries(&self) -> u64 {
+        self.parts.indptr.last().copied().unwrap_or_default()
     }
 
     pub(super) fn stored_len(&self, row: u64) -> Option<u64> {
@@ -115,7 +125,7 @@ impl CsrMatrix {
         } = scratch;
         let column_size = self.parts.minor_type().size();
         let mut summed = SummedRow::default();
-        let range = |row: u64| self.parts.indptr[row as usize]..self.parts.indptr[row as usize + 1];
+        let range = |row| self.range(row);
         // Each file read costs a system call, so neighbours are read together.
         let together = self.is_direct() && !(column_reader.is_mapped() && value_reader.is_mapped());
         // Elements that are stored as they are in memory are read without an extra copy.
@@ -184,14 +194,14 @@ impl CsrMatrix {
 
 /// A row with ascending columns, in which the values of repeated columns were summed.
 #[derive(Default)]
-struct SummedRow<T> {
-    columns: Vec<u32>,
-    values: Vec<T>,
+pub(super) struct SummedRow<T> {
+    pub(super) columns: Vec<u32>,
+    pub(super) values: Vec<T>,
     order: Vec<(u32, u32)>,
 }
 
 impl<T: Scalar> SummedRow<T> {
-    fn fill(&mut self, columns: &[u32], values: &[T]) {
+    pub(super) fn fill(&mut self, columns: &[u32], values: &[T]) {
         self.order.clear();
         self.order.extend(columns.iter().copied().zip(0u32..));
         self.order.sort_unstable();
@@ -210,13 +220,13 @@ impl<T: Scalar> SummedRow<T> {
     }
 }
 
-fn slice<T: Scalar>(values: &[T]) -> crate::dtype::ValuesRef<'_> {
+pub(super) fn slice<T: Scalar>(values: &[T]) -> crate::dtype::ValuesRef<'_> {
     crate::dtype::ValuesRef::from_bytes(T::DTYPE, bytemuck::cast_slice(values))
 }
 
 /// Whether columns ascend and none repeats.
 #[inline]
-fn is_canonical(columns: &[u32]) -> bool {
+pub(super) fn is_canonical(columns: &[u32]) -> bool {
     // Without an early exit, the compiler compares several at once.
     let next = columns.get(1..).unwrap_or_default();
     let pairs = columns.iter().zip(next);

@@ -8,11 +8,15 @@
 //! rows ─▶ MatrixSource ─┬─ Dense, Row         an `Array`
 //!                       ├─ Csr (csr.rs)       row pointers in memory, indices and data on demand
 //!                       ├─ Csc (csc/)         turned into Csr when rows are first read
-//!                       └─ Frame (frame.rs)   one array per column
+//!                       ├─ Frame (frame.rs)   one array per column
+//!                       └─ packs/             rows of Dense and Csr that are packed in memory
 //!                                └─▶ RowSink: dense runs, or sparse rows
 //! ```
 
 use std::ops::Range;
+use std::sync::Arc;
+
+use once_cell::race::OnceBox;
 
 use crate::array::chunk_reader::CachePolicy;
 use crate::array::{Array, STEP_ELEMENTS};
@@ -24,6 +28,7 @@ pub(crate) mod compressed;
 mod csc;
 mod csr;
 mod frame;
+mod packs;
 mod scratch;
 mod sink;
 
@@ -31,6 +36,8 @@ use compressed::Compressed;
 use csc::CscMatrix;
 use csr::CsrMatrix;
 use frame::Frame;
+pub use packs::Packs;
+use packs::{MatrixPacks, Shifted};
 pub use scratch::ReadScratch;
 pub use sink::{RowBuffer, RowSink};
 
@@ -42,6 +49,8 @@ pub struct MatrixSource {
     shape: Vec<u64>,
     dtype: DType,
     layout: MatrixLayout,
+    /// The packs of reads by index, made by the first of them. Clones share them.
+    packs: Arc<OnceBox<MatrixPacks>>,
 }
 
 #[derive(Debug, Clone)]
@@ -157,6 +166,7 @@ impl MatrixSource {
             shape,
             dtype,
             layout,
+            packs: Arc::default(),
         }))
     }
 
@@ -245,6 +255,30 @@ impl MatrixSource {
     pub fn read_part(
         &self,
         rows: &[u64],
+        part: (u64, u64),
+        scratch: &mut ReadScratch,
+        sink: &mut impl RowSink,
+    ) -> Result<(), Error> {
+        // A band is packed as a whole.
+        let rest = match part {
+            (0, 1) => self.read_packed(rows, scratch, sink)?,
+            _ => None,
+        };
+        let Some(rest) = rest else {
+            return self.decode_part(rows, part, scratch, sink);
+        };
+        rest.into_iter().try_for_each(|rest| {
+            let mut sink = Shifted {
+                sink: &mut *sink,
+                by: rest.start,
+            };
+            self.decode_part(&rows[rest], part, scratch, &mut sink)
+        })
+    }
+
+    fn decode_part(
+        &self,
+        rows: &[u64],
         (number, n_parts): (u64, u64),
         scratch: &mut ReadScratch,
         sink: &mut impl RowSink,
@@ -324,7 +358,7 @@ impl MatrixSource {
     /// needs this: it is turned, which reads all of it twice. Without preparation, the first read
     /// of rows turns it; afterwards rows cost the same as those of CSR.
     ///
-    /// [`IoOptions::csc_bytes`](crate::IoOptions::csc_bytes) limits the memory. Clones and forked
+    /// [`IoOptions::pack_bytes`](crate::IoOptions::pack_bytes) limits the memory. Clones and forked
     /// children share a matrix that is ready. `progress` receives steps done and steps to do.
     ///
     /// # Errors

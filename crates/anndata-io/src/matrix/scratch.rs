@@ -1,5 +1,6 @@
 //! Buffers for reads of rows.
 
+use super::Packs;
 use crate::array::chunk_reader::ChunkReader;
 use crate::io::buffers::AlignedBytes;
 
@@ -9,6 +10,7 @@ use crate::io::buffers::AlignedBytes;
 pub struct ReadScratch {
     pub(super) scan: bool,
     pub(super) neighbours: [Option<u64>; 2],
+    pub(super) packs: Option<Packs>,
     pub(super) indices: ChunkReader,
     pub(super) data: ChunkReader,
     pub(super) raw_columns: AlignedBytes,
@@ -31,6 +33,12 @@ impl ReadScratch {
     /// cache, if they fit.
     pub fn set_neighbours(&mut self, before: Option<u64>, after: Option<u64>) {
         self.neighbours = [before, after];
+    }
+
+    /// Sets the packs of the next reads, if they use any. Matrices that these packs do not hold are
+    /// read without them.
+    pub fn set_packs(&mut self, packs: Option<Packs>) {
+        self.packs = packs;
     }
 
     /// Releases the chunks that were read last, so that only the cache holds chunks.

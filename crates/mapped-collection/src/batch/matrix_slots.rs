@@ -7,7 +7,7 @@ use feature_join::VarMap;
 use row_pack::{Level, RowPacker};
 
 use crate::batch::MatrixFormat;
-use crate::batch::packed::{Pack, PackedRows, Packer};
+use crate::batch::packed::{PackedRows, Packer};
 use crate::batch::row_writer::{JoinScratch, RowWriter};
 use crate::batch::waiting::WaitingRows;
 
@@ -272,7 +272,7 @@ impl MatrixSlots {
         }
     }
 
-    fn pack<T: Pack>(
+    fn pack<T: Scalar>(
         &self,
         rows: &mut PackedRows,
         row: usize,

@@ -3,7 +3,7 @@
 //! An exact shuffle decodes a file once per window. The more rows fit in memory, the fewer windows
 //! there are.
 
-use anndata_io::{Bool8, Scalar, f16};
+use anndata_io::Scalar;
 use row_pack::{Level, RowPacker};
 
 use crate::batch::waiting::WaitingRows;
@@ -26,25 +26,6 @@ struct RowPlace {
     end: usize,
     /// The number of elements.
     len: u32,
-}
-
-/// A type of values that may be packed.
-pub(crate) trait Pack: Scalar {
-    /// The type with the same bits that the packer knows.
-    type Packed: row_pack::Value;
-}
-
-macro_rules! pack {
-    ($($T:ty => $Packed:ty),* $(,)?) => { $(
-        impl Pack for $T {
-            type Packed = $Packed;
-        }
-    )* };
-}
-
-pack! {
-    Bool8 => u8, i8 => i8, u8 => u8, i16 => i16, u16 => u16, i32 => i32, u32 => u32,
-    i64 => i64, u64 => u64, f16 => u16, f32 => f32, f64 => f64,
 }
 
 /// Packs rows that wait. A thread keeps it from row to row.
@@ -74,7 +55,7 @@ impl PackedRows {
     }
 
     /// Packs a row into memory of `waiting`. Returns the bytes that it takes.
-    pub(crate) fn put<T: Pack>(
+    pub(crate) fn put<T: Scalar>(
         &mut self,
         row: usize,
         columns: &[u32],
@@ -126,7 +107,7 @@ impl PackedRows {
     }
 
     /// Unpacks a row into slices of its length.
-    pub(crate) fn read<T: Pack>(&self, row: usize, columns: &mut [u32], values: &mut [T]) {
+    pub(crate) fn read<T: Scalar>(&self, row: usize, columns: &mut [u32], values: &mut [T]) {
         if let Some(row) = self.row(row) {
             let values: &mut [T::Packed] = bytemuck::cast_slice_mut(values);
             row.read(self.width, columns, values).expect(OWN_BYTES);
@@ -134,7 +115,7 @@ impl PackedRows {
     }
 
     /// Writes a row into a dense one of zeros.
-    pub(crate) fn scatter<T: Pack>(&self, row: usize, out: &mut [T]) {
+    pub(crate) fn scatter<T: Scalar>(&self, row: usize, out: &mut [T]) {
         if let Some(row) = self.row(row) {
             let out: &mut [T::Packed] = bytemuck::cast_slice_mut(out);
             row.scatter(None, out, |value: T::Packed| value)
@@ -154,17 +135,19 @@ impl PackedRows {
 mod tests {
     use std::sync::Arc;
 
+    use anndata_io::{Bool8, f16};
+
     use super::*;
     use crate::batch::pool::BufferPool;
 
     /// Packs rows of one type, and compares what is unpacked bit for bit.
-    fn round_trip<T: Pack>(rows: &[Vec<(u32, T)>], width: usize) {
+    fn round_trip<T: Scalar>(rows: &[Vec<(u32, T)>], width: usize) {
         for level in [Level::Bytes, Level::Bits] {
             round_trip_at(level, rows, width);
         }
     }
 
-    fn round_trip_at<T: Pack>(level: Level, rows: &[Vec<(u32, T)>], width: usize) {
+    fn round_trip_at<T: Scalar>(level: Level, rows: &[Vec<(u32, T)>], width: usize) {
         let waiting = WaitingRows::new(&Arc::new(BufferPool::new(1 << 20)), 1 << 10);
         let mut packed = PackedRows::new(rows.len() + 1, width, level);
         let mut packer = Packer::default();
@@ -197,7 +180,7 @@ mod tests {
 
     #[test]
     fn packed_rows_round_trip_in_every_type() {
-        fn of<T: Pack>(values: &[T]) {
+        fn of<T: Scalar>(values: &[T]) {
             let row: Vec<_> = (0..).step_by(3).zip(values.iter().copied()).collect();
             round_trip(&[row.clone(), Vec::new(), row[..1].to_vec()], 1000);
         }

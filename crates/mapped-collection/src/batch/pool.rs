@@ -1,9 +1,9 @@
 //! Reuses buffers: the first write to fresh memory is slow.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
-use anndata_io::{DType, Values};
+use anndata_io::{DType, PackRoom, Values};
 use row_pack::Level;
 
 use crate::batch::matrix::{CsrIndex, Matrix};
@@ -20,7 +20,9 @@ pub(crate) struct BufferPool {
     spare: Mutex<Spare>,
     /// Bytes of waiting rows, in all epochs.
     waiting: AtomicUsize,
-    /// The most bytes to keep, before the waiting bytes are subtracted.
+    /// The bytes of packs leave less room, too.
+    packs: Arc<PackRoom>,
+    /// The most bytes to keep, before the waiting bytes and those of packs are subtracted.
     limit: AtomicUsize,
     /// How rows packed so far, in whole bytes and in bits.
     packing: [Packing; 2],
@@ -45,13 +47,22 @@ fn n_bytes((columns, values): &Buffers) -> usize {
 }
 
 impl BufferPool {
+    /// Keeps at most `limit` bytes.
     pub(crate) fn new(limit: usize) -> BufferPool {
+        let packs = Arc::new(PackRoom::new(0));
         BufferPool {
+            packs,
             spare: Mutex::default(),
             waiting: AtomicUsize::new(0),
             limit: AtomicUsize::new(limit),
             packing: Default::default(),
         }
+    }
+
+    /// The bytes of these packs count as used.
+    pub(crate) fn beside(self, packs: &Arc<PackRoom>) -> BufferPool {
+        let packs = packs.clone();
+        BufferPool { packs, ..self }
     }
 
     /// Sets the most bytes to keep.
@@ -108,7 +119,7 @@ impl BufferPool {
 
     fn keep(&self, bytes: usize, push: impl FnOnce(&mut Spare)) {
         if let Ok(mut spare) = self.spare.try_lock()
-            && self.waiting.load(Ordering::Relaxed) + spare.bytes + bytes
+            && self.waiting.load(Ordering::Relaxed) + self.packs.bytes() + spare.bytes + bytes
                 <= self.limit.load(Ordering::Relaxed)
         {
             spare.bytes += bytes;

@@ -7,6 +7,7 @@ use crate::batch::pool::BufferPool;
 use crate::batch::slots::BatchSlots;
 use crate::batch::waiting::WaitingRows;
 use crate::error::option::OptionError;
+use crate::loader::policy::FEW_BATCHES;
 
 /// The most finished batches that wait for the caller.
 const MOST_READY: usize = 8;
@@ -20,7 +21,7 @@ const BITS_TO_BYTES: f64 = 0.6;
 /// Divides the option `memory`. No other code knows the rule.
 ///
 /// ```text
-/// memory = decoded chunks + finished batches        + rows that wait
+/// memory = decoded chunks + finished batches        + rows that wait, and packs
 ///          cache_bytes      most_ready, at most 1/8   the rest
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,14 +98,21 @@ impl Budget {
         self.rows
     }
 
-    /// Whether `more` bytes of rows fit beside those that `wait` and those being loaded.
-    pub(crate) fn has_room(&self, wait: usize, loading: usize, more: usize) -> bool {
-        wait + loading + more <= self.rows
+    /// The most bytes of packs, if they hold all rows. The rest is for windows of a few batches.
+    pub(crate) fn packs(&self) -> usize {
+        let windows = self.batch.saturating_mul(2 * FEW_BATCHES);
+        self.rows - windows.min(self.rows / 2)
     }
 
-    /// Whether a window of these [costs](Self::cost) fits.
-    pub(crate) fn fits(&self, costs: usize) -> bool {
-        costs <= self.rows
+    /// Whether `more` bytes of rows fit beside those that are `held`, by rows that wait or by packs,
+    /// and those being loaded.
+    pub(crate) fn has_room(&self, held: usize, loading: usize, more: usize) -> bool {
+        held + loading + more <= self.rows
+    }
+
+    /// Whether a window of these [costs](Self::cost) fits beside the bytes of packs.
+    pub(crate) fn fits(&self, costs: usize, packs: usize) -> bool {
+        costs + packs <= self.rows
     }
 
     /// The part of the budget that the rows of a batch take if they pack as earlier rows did. With
@@ -184,7 +192,7 @@ mod tests {
         let rows = 800 - 8 * 10;
         assert!(budget.has_room(rows - 30, 10, 20));
         assert!(!budget.has_room(rows - 30, 10, 21));
-        assert!(budget.fits(rows) && !budget.fits(rows + 1));
+        assert!(budget.fits(rows, 0) && !budget.fits(rows + 1, 0) && !budget.fits(rows, 1));
         assert_eq!(budget.spare(), rows);
     }
 

@@ -11,10 +11,11 @@ use crate::batch::waiting::WaitingRows;
 use crate::error::Error;
 use crate::error::read::ReadError;
 use crate::loader::budget::{BatchBytes, Budget};
-use crate::loader::policy::{ReadMode, WindowPolicy};
+use crate::loader::packs::{LoaderPacks, PackPlan};
+use crate::loader::policy::{FEW_BATCHES, ReadMode, WindowPolicy};
 use crate::loader::window::Window;
 use crate::loader::window::build::Extent;
-use crate::loader::window::ends::CarriedBatch;
+use crate::loader::window::ends::{CarriedBatch, WindowEnd};
 use crate::order::schedule::Schedule;
 use crate::plan::Plan;
 use crate::plan::location::RowLocation;
@@ -29,6 +30,9 @@ pub(crate) struct Job {
     pub(crate) budget: Budget,
     policy: WindowPolicy,
     pool: Arc<BufferPool>,
+    packs: Arc<LoaderPacks>,
+    /// What the epoch would pack, if that has an advantage.
+    pack_plan: Option<PackPlan>,
 }
 
 impl Job {
@@ -42,7 +46,7 @@ impl Job {
         format: BatchFormat,
         workers: usize,
         memory: usize,
-        pool: &Arc<BufferPool>,
+        (pool, packs): (&Arc<BufferPool>, &Arc<LoaderPacks>),
     ) -> Result<Job, Error> {
         let policy = WindowPolicy::new(plan, &schedule);
         let batch = match schedule.rows(0) {
@@ -56,9 +60,15 @@ impl Job {
             }
         };
         let budget = Budget::new(memory, plan.io.options().get_cache_bytes(), batch)?;
+        let pack_plan = match policy {
+            WindowPolicy::Small => None,
+            _ => PackPlan::new(plan, &schedule, budget.packs()),
+        };
         Ok(Job {
             plan: plan.clone(),
             schedule,
+            packs: packs.clone(),
+            pack_plan,
             format,
             workers,
             budget,
@@ -98,7 +108,21 @@ impl Job {
         waiting: &Arc<WaitingRows>,
         carried: Option<&CarriedBatch>,
     ) -> Result<Window, ReadError> {
-        let mode = self.policy.read_mode();
+        let pack_plan = self.pack_plan.as_ref();
+        let packs = pack_plan.and_then(|pack_plan| {
+            let may_pack = self.policy.packs();
+            self.packs.get(&self.plan, pack_plan, may_pack)
+        });
+        let (mode, ends, batches) = match &packs {
+            None => (self.policy.read_mode(), self.policy.ends(), batches),
+            Some(packs) => {
+                let mode = match packs.is_complete() {
+                    true => ReadMode::ByBatch,
+                    false => ReadMode::Together,
+                };
+                (mode, WindowEnd::Anywhere, batches.min(FEW_BATCHES))
+            }
+        };
         let level = || {
             let n_batches = self.schedule.n_batches() - first;
             self.budget.level(n_batches, waiting.pool())
@@ -106,17 +130,26 @@ impl Job {
         let extent = Extent {
             first,
             batches,
-            ends: self.policy.ends(),
+            ends,
             mode,
             pack: (mode == ReadMode::Packed).then(level),
+            pack_bytes: match packs {
+                Some(_) => self.budget.packs(),
+                None => self.pack_bytes(),
+            },
         };
-        Window::build(self, &extent, waiting, carried)
+        Window::build(self, &extent, packs, waiting, carried)
+    }
+
+    /// The bytes of packs, of all epochs.
+    pub(crate) fn pack_bytes(&self) -> usize {
+        self.packs.bytes()
     }
 
     /// The number of lanes of tasks. Batches that are read one by one come soonest if they are read
     /// in order.
-    pub(crate) fn n_lanes(&self) -> usize {
-        match self.policy.read_mode() {
+    pub(crate) fn n_lanes(&self, mode: ReadMode) -> usize {
+        match mode {
             ReadMode::ByBatch => 1,
             ReadMode::Together | ReadMode::Packed => self.workers.max(1),
         }

@@ -7,13 +7,14 @@
 //! policy, budget ────┴▶ Job ─▶ Prefetcher ─▶ Epoch ─▶ caller
 //!                              threads: window of coming batches ─▶ tasks in file order
 //!
-//! memory = chunk cache + finished batches + rows that wait for their batch
+//! memory = chunk cache + finished batches + rows that wait for their batch, and packs
 //! ```
 
 pub(crate) mod budget;
 pub(crate) mod epoch;
 pub(crate) mod job;
 pub(crate) mod options;
+pub(crate) mod packs;
 pub(crate) mod policy;
 pub(crate) mod prefetch;
 pub(crate) mod state;
@@ -21,12 +22,15 @@ pub(crate) mod window;
 
 use std::sync::Arc;
 
+use anndata_io::PackRoom;
+
 use crate::batch::pool::BufferPool;
 use crate::error::Error;
 use crate::error::state::StateError;
 use crate::loader::epoch::Epoch;
 use crate::loader::job::Job;
 use crate::loader::options::LoaderOptions;
+use crate::loader::packs::LoaderPacks;
 use crate::loader::state::{LoaderState, of_drawn, order_fingerprint};
 use crate::order::Order;
 use crate::plan::Plan;
@@ -54,6 +58,7 @@ pub struct Loader {
     options: LoaderOptions,
     /// Buffers outlive an epoch, so that the next one finds them warm.
     pool: Arc<BufferPool>,
+    packs: Arc<LoaderPacks>,
 }
 
 impl Loader {
@@ -64,29 +69,28 @@ impl Loader {
         for number in 0..plan.matrices.len() {
             plan.common_row_shape(number, &with_rows)?;
         }
-        Loader::with_pool(plan, options, Arc::new(BufferPool::new(0)))
-    }
-
-    fn with_pool(
-        plan: &Arc<Plan>,
-        options: LoaderOptions,
-        pool: Arc<BufferPool>,
-    ) -> Result<Loader, Error> {
-        options.check(plan.n_obs())?;
-        let loader = Loader {
+        let packs = Arc::new(PackRoom::new(0));
+        Loader {
             plan: plan.clone(),
             options,
-            pool,
-        };
+            pool: Arc::new(BufferPool::new(0).beside(&packs)),
+            packs: Arc::new(LoaderPacks::new(packs)),
+        }
+        .checked()
+    }
+
+    fn checked(self) -> Result<Loader, Error> {
+        let n_obs = self.plan.n_obs();
+        self.options.check(n_obs)?;
         // A real order may take long to make. File order is as good for this check.
-        let job = loader.job(Order::InOrder(plan.n_obs()), 0)?;
-        loader.pool.set_limit(job.budget.spare());
-        Ok(loader)
+        let job = self.job(Order::InOrder(n_obs), 0)?;
+        self.pool.set_limit(job.budget.spare());
+        Ok(self)
     }
 
     /// Returns a loader with some options changed, for example for a rank that becomes known later,
     /// or for rows that a sampler [draws](crate::Sampler::Drawn) for one epoch. Both loaders share
-    /// their spare memory.
+    /// their spare memory and their packed rows.
     ///
     /// # Errors
     /// As [`MappedCollection::loader`](crate::MappedCollection::loader).
@@ -106,7 +110,11 @@ impl Loader {
     ) -> Result<Loader, Error> {
         self.plan.check_open()?;
         let options = change(self.options.clone());
-        Loader::with_pool(&self.plan, options, self.pool.clone())
+        Loader {
+            options,
+            ..self.clone()
+        }
+        .checked()
     }
 
     fn job(&self, order: Order, start: usize) -> Result<Job, Error> {
@@ -122,7 +130,7 @@ impl Loader {
             format,
             workers,
             memory,
-            &self.pool,
+            (&self.pool, &self.packs),
         )
     }
 

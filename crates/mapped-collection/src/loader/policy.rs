@@ -11,7 +11,7 @@ use crate::plan::Plan;
 const GROWTH: usize = 16;
 /// The number of batches of a window that would gain nothing from more: enough to keep the threads
 /// busy.
-const FEW_BATCHES: usize = 4;
+pub(crate) const FEW_BATCHES: usize = 4;
 /// A block cuts chunks at both ends, and the windows of its neighbours decode those chunks again.
 /// If they are more than this fraction of a block, windows as large as the budget allows are worth
 /// their memory.
@@ -107,6 +107,12 @@ impl WindowPolicy {
             | WindowPolicy::Pool { .. }
             | WindowPolicy::Large { .. } => ReadMode::Packed,
         }
+    }
+
+    /// Whether rows are worth packing when their chunks are decoded: their neighbours come later.
+    /// In file order, all rows of a chunk are read at once.
+    pub(crate) fn packs(self) -> bool {
+        matches!(self, WindowPolicy::Pool { .. } | WindowPolicy::Large { .. })
     }
 
     pub(crate) fn ends(self) -> WindowEnd {

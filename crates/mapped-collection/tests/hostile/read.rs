@@ -107,7 +107,7 @@ fn context(variant: u64) -> IoContext {
             .cache_bytes(if variant & 1 == 0 { 1 << 20 } else { 0 })
             .max_open_files(4)
             .mmap(variant & 2 == 0)
-            .csc_bytes(if variant & 4 == 0 { 1 << 20 } else { 0 }),
+            .pack_bytes(if variant & 4 == 0 { 1 << 20 } else { 0 }),
     )
 }
 
@@ -304,7 +304,7 @@ fn collection(
         .io(IoOptions::new()
             .mmap(variant & 2 == 0)
             .cache_bytes(1 << 20)
-            .csc_bytes(if variant & 4 == 0 { 1 << 20 } else { 0 }));
+            .pack_bytes(if variant & 4 == 0 { 1 << 20 } else { 0 }));
     let Some(cells) = found.count(builder.open()) else {
         return;
     };

@@ -34,7 +34,7 @@ class Collection:
         cache_bytes: int | None = None,
         max_open_files: int | None = None,
         mmap: bool | None = None,
-        csc_bytes: int | None = None,
+        pack_bytes: int | None = None,
         missing_code: int | None = None,
     ) -> Collection: ...
     @property

@@ -22,7 +22,7 @@ class IoOptions:
     mmap
         Whether uncompressed files on local file systems are read through memory maps. By default,
         they are. If a file is cut short while it is mapped, the process is killed.
-    csc_bytes
+    pack_bytes
         Bytes of memory for matrices that are stored by column and were turned into rows. By
         default, 512 MiB. Those that no longer fit go to temporary files (in `TMPDIR`).
 
@@ -45,14 +45,14 @@ class IoOptions:
     cache_bytes: ByteSize | None = None
     max_open_files: int | None = None
     mmap: bool | None = None
-    csc_bytes: ByteSize | None = None
+    pack_bytes: ByteSize | None = None
 
     def __post_init__(self) -> None:
         checks: dict[str, Callable[[str, object], int]] = {
             "cache_bytes": arguments.n_bytes,
             "max_open_files": arguments.count,
             "mmap": arguments.flag,
-            "csc_bytes": arguments.n_bytes,
+            "pack_bytes": arguments.n_bytes,
         }
         for name, check in checks.items():
             if (value := getattr(self, name)) is not None:

@@ -274,7 +274,7 @@ CSC = [str(helpers.STORES / name) for name in ("csc.h5ad", "csc_v3.zarr", "v06_c
 
 
 def test_columns_are_turned_into_rows_beforehand():
-    collection = MappedCollection(CSC, join="outer", io=IoOptions(csc_bytes=0))
+    collection = MappedCollection(CSC, join="outer", io=IoOptions(pack_bytes=0))
     parts = []
     collection.prepare(parts.append)
     assert parts == sorted(parts) and parts[0] > 0 and parts[-1] == 1

@@ -88,7 +88,7 @@ def test_of_a_collection(name, value):
             ("cache_bytes", value)
             for value in (-1, 1.5, "1..5G", "5 iB", np.nan, np.inf, "a lot", 2**64, True, [1])
         ),
-        *(("csc_bytes", value) for value in (-1, "1 XB", 0.1)),
+        *(("pack_bytes", value) for value in (-1, "1 XB", 0.1)),
         *(("max_open_files", value) for value in (-1, 64.0, "64", 2**64, True)),
         *(("mmap", value) for value in ("yes", 1)),
     ],
@@ -101,9 +101,9 @@ def test_of_io_options(name, value):
 def test_io_options_are_one_argument():
     for value in ({"mmap": False}, 64, "1 GiB", IoOptions):
         refused("io: expected IoOptions", lambda value=value: MappedCollection([A], io=value))
-    options = IoOptions(cache_bytes="1 KiB", csc_bytes=1e6)
-    assert options == IoOptions(cache_bytes=1024, csc_bytes=10**6)
-    assert (options.cache_bytes, options.csc_bytes, options.max_open_files) == (1024, 10**6, None)
+    options = IoOptions(cache_bytes="1 KiB", pack_bytes=1e6)
+    assert options == IoOptions(cache_bytes=1024, pack_bytes=10**6)
+    assert (options.cache_bytes, options.pack_bytes, options.max_open_files) == (1024, 10**6, None)
     with pytest.raises(AttributeError):
         options.mmap = False
     with pytest.raises(TypeError):

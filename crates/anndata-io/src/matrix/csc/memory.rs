@@ -7,7 +7,7 @@ use memmap2::{Mmap, MmapMut};
 
 use super::{CscMatrix, Entry, Progress, Word};
 use crate::error::{Error, ErrorKind};
-use crate::io::context::Reservation;
+use crate::io::pack_room::Reservation;
 
 impl CscMatrix {
     /// Reads all columns and all values, ordered by rows.

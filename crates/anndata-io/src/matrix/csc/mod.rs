@@ -112,7 +112,7 @@ impl CscMatrix {
         let n_entries = self.n_entries();
         let bytes = n_entries.saturating_mul(4 + size_of::<T>() as u64);
         let context = &self.columns.data.parts().context;
-        let reservation = context.reserve_csc(bytes);
+        let reservation = context.pack_room().reserve(bytes);
         let n_passes = if reservation.is_some() { 2 } else { 3 };
         let starts = self.row_starts(&mut |done| progress(done, n_passes * n_entries))?;
         let (columns, values) = match reservation {

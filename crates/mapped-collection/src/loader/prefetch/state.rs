@@ -105,14 +105,15 @@ impl State {
         let active = &mut self.windows[number];
         let task = active.lanes.next(thread)?;
         let mut bytes = active.task_bytes(task);
-        if bytes > 0 && !budget.has_room(waiting.bytes(), self.loading, bytes) {
+        let held = || waiting.bytes() + job.pack_bytes();
+        if bytes > 0 && !budget.has_room(held(), self.loading, bytes) {
             // A later window takes only what the oldest leaves. The oldest waits for the tasks
             // being loaded, which may take less than their most.
             if number > 0 || self.loading > 0 {
                 active.lanes.put_back(thread, task);
                 return None;
             }
-            while !budget.has_room(waiting.bytes(), 0, bytes) && self.discard_last() {
+            while !budget.has_room(held(), 0, bytes) && self.discard_last() {
                 bytes = self.windows[0].task_bytes(task);
             }
         }
@@ -209,7 +210,8 @@ impl State {
         }
         match window {
             Ok(window) => {
-                let active = ActiveWindow::new(window, first_batch, job.n_lanes());
+                let n_lanes = job.n_lanes(window.mode());
+                let active = ActiveWindow::new(window, first_batch, n_lanes);
                 self.next_built = first_batch + active.n_own();
                 self.windows.push_back(active);
             }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use anndata_io::Packs;
 use row_pack::Level;
 
 use crate::batch::fill::BatchRow;
@@ -33,6 +34,8 @@ pub(crate) struct Extent {
     pub(crate) mode: ReadMode,
     /// How tightly sparse rows are packed while they wait, if they are.
     pub(crate) pack: Option<Level>,
+    /// The bytes of the budget that packs have, or may have.
+    pub(crate) pack_bytes: usize,
 }
 
 /// A row that a window is to read. Rows of the collection ascend as their locations do, so one
@@ -86,7 +89,7 @@ impl WindowBuilder {
             self.add(&rows, slots, from..usize::MAX);
             cost += batch_cost;
             next = job.schedule.rows(extent.first + self.batches.len());
-            if !job.budget.fits(cost + batch_cost) {
+            if !job.budget.fits(cost + batch_cost, extent.pack_bytes) {
                 break;
             }
             if self.batches.len() < extent.batches {
@@ -144,13 +147,14 @@ impl WindowBuilder {
 
 impl Window {
     /// Takes batches within `extent` as long as their rows fit, but at least one. `carried` is the
-    /// first batch, if the window before has begun it.
+    /// first batch, if the window before has begun it. With `packs`, rows are read from them.
     ///
     /// # Errors
     /// When the rows of the first batch do not fit together.
     pub(crate) fn build(
         job: &Job,
         extent: &Extent,
+        packs: Option<Packs>,
         waiting: &Arc<WaitingRows>,
         carried: Option<&CarriedBatch>,
     ) -> Result<Window, ReadError> {
@@ -176,6 +180,8 @@ impl Window {
             rows,
             tasks: Vec::new(),
             neighbours,
+            mode: extent.mode,
+            packs,
         };
         match extent.mode {
             ReadMode::ByBatch => window.cut_by_batch(),
@@ -218,7 +224,9 @@ impl Window {
             {
                 end += 1;
             }
-            let n_parts = source.map_or(1, |source| {
+            // Packs hold whole bands.
+            let divided = source.filter(|_| self.packs.is_none());
+            let n_parts = divided.map_or(1, |source| {
                 let parts = source.band_bytes().div_ceil(PART_BYTES);
                 parts.clamp(1, source.chunks_per_band().clamp(1, MOST_PARTS))
             });

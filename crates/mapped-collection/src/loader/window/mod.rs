@@ -9,10 +9,13 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
+use anndata_io::Packs;
+
 use crate::batch::Batch;
 use crate::batch::fill::{BatchRow, FillScratch, fill, fill_or_name_row};
 use crate::batch::slots::BatchSlots;
 use crate::error::read::ReadError;
+use crate::loader::policy::ReadMode;
 use crate::loader::window::ends::CarriedBatch;
 use crate::plan::Plan;
 use crate::plan::location::RowLocation;
@@ -44,6 +47,9 @@ pub(crate) struct Window {
     n_reads: Vec<usize>,
     /// The adjacent rows of the windows before and after this one.
     neighbours: [Option<RowLocation>; 2],
+    mode: ReadMode,
+    /// The packs from which rows are read. They keep what is decoded.
+    packs: Option<Packs>,
 }
 
 impl Window {
@@ -62,6 +68,11 @@ impl Window {
     /// The number of batches, including one that the next window finishes.
     pub(crate) fn n_batches(&self) -> usize {
         self.batches.len()
+    }
+
+    /// How its rows are read.
+    pub(crate) fn mode(&self) -> ReadMode {
+        self.mode
     }
 
     pub(crate) fn n_tasks(&self) -> usize {
@@ -140,6 +151,7 @@ impl Window {
             of_store.map(|other| other.row.into())
         });
         scratch.read.set_neighbours(before, after);
+        scratch.read.set_packs(self.packs.clone());
         let mut rows = Cow::Borrowed(self.rows_of(task));
         if n_batches < self.n_batches() {
             rows.to_mut().retain(|row| row.batch < n_batches);
@@ -151,7 +163,9 @@ impl Window {
                 self.batches[row.batch].begin();
             }
         }
-        if fill(plan, &self.batches, &rows, part, scratch).is_ok() {
+        let read = fill(plan, &self.batches, &rows, part, scratch);
+        scratch.read.set_packs(None);
+        if read.is_ok() {
             return Vec::new();
         }
         // A bad row fails its own batch, not those of its neighbours.

@@ -60,7 +60,7 @@ fn check(job: &Job, batches: usize) {
         assert_eq!(reads, window.n_reads());
         // A window of one batch may exceed its share: the budget has room for two batches.
         let alone = window.n_batches() - usize::from(window.carried().is_some()) == 1;
-        assert!(alone || job.budget.fits(taken), "{taken} bytes");
+        assert!(alone || job.budget.fits(taken, 0), "{taken} bytes");
     }
     let mut wanted: HashMap<RowLocation, usize> = HashMap::new();
     for rows in (0..).map_while(|batch| job.schedule.rows(batch)) {

@@ -1,0 +1,393 @@
+//! Rows of compressed matrices, packed in memory when their band of chunks is decoded.
+//!
+//! A chunk holds many rows. Without packs, it is decoded again whenever one of them is requested
+//! and the chunk is no longer in the cache. A band that is packed is decoded once: its rows are then
+//! read from memory, in any order, bit for bit as they are in the file.
+//!
+//! ```text
+//! rows ─▶ read: for each row, its bands ─┬─ packed ─▶ unpack ─▶ RowSink
+//!                                        ├─ to be packed now ─▶ decode, pack all rows, unpack
+//!                                        └─ otherwise: left to the caller, which decodes
+//! ```
+//!
+//! `sparse.rs` packs bands of CSR, `dense.rs` the nonzeros of dense bands. A row that lies in two
+//! bands has a piece in each. What cannot be packed (a chunk that does not decode, a column that
+//! the matrix does not have) is left to the caller, whose error is then the usual one.
+//!
+//! Packs never change and are never dropped before their owner, so reading them takes no lock, and
+//! a forked child reads those of its parent.
+
+mod dense;
+mod sparse;
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use once_cell::race::OnceBox;
+use row_pack::{Level, Pack, PackBuilder};
+
+use super::{MatrixLayout, MatrixSource, ReadScratch, RowBuffer, RowSink};
+use crate::array::Array;
+use crate::array::chunk_reader::CachePolicy;
+use crate::dtype::{DType, ValuesRef};
+use crate::error::Error;
+use crate::io::chunk_cache::ChunkKey;
+use crate::io::pack_room::{PackRoom, Reservation};
+use crate::limits::{MOST_PACKED_BANDS, MOST_PACKED_DENSE_BYTES};
+
+/// Packed rows of some matrices: every band of chunks that is decoded while they are
+/// [in use](ReadScratch::set_packs) leaves all of its rows packed.
+///
+/// Cheap to clone; clones are the same packs. Any number of threads may read with them.
+///
+/// ```
+/// use std::num::NonZeroU64;
+/// use std::sync::Arc;
+///
+/// use anndata_io::{IoContext, MatrixSource, MemoryStore, PackRoom, Packs, ReadScratch, Values};
+/// # use anndata_io::{AnnDataFile, DType, LayerKey, RowSink, ValuesRef};
+/// # struct Nothing;
+/// # impl RowSink for Nothing {
+/// #     fn dense(&mut self, _: usize, _: usize, _: ValuesRef<'_>) {}
+/// #     fn sparse(&mut self, _: usize, _: &[u32], _: ValuesRef<'_>) {}
+/// # }
+/// # let store = MemoryStore::new("cells").dataframe("obs", &["a", "b"]).dataframe("var", &["x"])
+/// #     .chunked(NonZeroU64::MIN).csr("X", [2, 1], vec![0, 1, 2], vec![0, 0], Values::F32(vec![3.0, 4.0]));
+/// # let mut sink = Nothing;
+/// # let file = AnnDataFile::open(store)?;
+/// let x: MatrixSource = file.matrix(&"X".parse::<LayerKey>()?)?.expect("it has X");
+/// let packs = Packs::new([&x], row_pack::Level::Bits, &Arc::new(PackRoom::new(1 << 20)));
+/// let mut scratch = ReadScratch::default();
+/// scratch.set_packs(Some(packs.clone()));
+/// x.read_rows(&[1], &mut scratch, &mut sink)?; // decodes the band of row 1, and packs it
+/// x.read_rows(&[1], &mut scratch, &mut sink)?; // decodes nothing
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Packs {
+    matrices: Arc<HashMap<u64, MatrixPacks>>,
+}
+
+impl Packs {
+    /// Makes packs without rows for those of `sources` that are [packable](MatrixSource::is_packable).
+    /// Their memory comes from `room`; once it is full, bands are decoded and not packed. Dense
+    /// matrices are always packed at [`Level::Bits`].
+    pub fn new<'a>(
+        sources: impl IntoIterator<Item = &'a MatrixSource>,
+        level: Level,
+        room: &Arc<PackRoom>,
+    ) -> Packs {
+        let sources = sources.into_iter();
+        let of = |source: &MatrixSource| {
+            let packs = MatrixPacks::new(source, level, room.clone())?;
+            Some((source.pack_array()?.id(), packs))
+        };
+        Packs {
+            matrices: Arc::new(sources.filter_map(of).collect()),
+        }
+    }
+
+    /// The bytes of the packs.
+    pub fn bytes(&self) -> usize {
+        self.sum(|packs| packs.bytes.load(Ordering::Relaxed) as u64) as usize
+    }
+
+    /// The number of [stored elements](MatrixSource::n_stored) of the bands that are packed.
+    pub fn n_elements(&self) -> u64 {
+        self.sum(|packs| packs.n_elements.load(Ordering::Relaxed))
+    }
+
+    /// Whether every band is packed, except those that cannot be.
+    pub fn is_complete(&self) -> bool {
+        let mut packs = self.matrices.values();
+        packs.all(|packs| packs.n_packed.load(Ordering::Relaxed) == packs.bands.len())
+    }
+
+    fn sum(&self, of: impl Fn(&MatrixPacks) -> u64) -> u64 {
+        self.matrices.values().map(of).sum()
+    }
+}
+
+/// The packs of one matrix.
+#[derive(Debug)]
+pub(super) struct MatrixPacks {
+    bands: Box<[Band]>,
+    level: Level,
+    room: Arc<PackRoom>,
+    n_packed: AtomicUsize,
+    bytes: AtomicUsize,
+    n_elements: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Band {
+    pack: OnceBox<BandPack>,
+    /// Whether a read by index wanted it before.
+    wanted: AtomicBool,
+}
+
+/// The rows of a band; of rows that lie in several bands, the piece in this one.
+#[derive(Debug)]
+struct BandPack {
+    /// The row of the first piece.
+    first_row: u64,
+    /// A piece of a sparse row that could not be packed has no elements here.
+    pieces: Pack<Vec<u8>>,
+    #[expect(dead_code, reason = "its drop is what counts")]
+    room: Reservation,
+}
+
+/// A band that was just packed.
+struct NewPack {
+    first_row: u64,
+    bytes: Vec<u8>,
+    n_elements: u64,
+}
+
+/// When a band that is not packed yet is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PackWhen {
+    /// In this read.
+    Now,
+    /// When a read wants it the second time.
+    SecondTime,
+    Never,
+}
+
+/// The packs that one read uses.
+struct PackAccess<'a> {
+    packs: &'a MatrixPacks,
+    array: &'a Array,
+    when: PackWhen,
+    /// The last band that this read asked for, and whether it may pack it.
+    asked: Option<(u64, bool)>,
+}
+
+impl MatrixPacks {
+    /// `None` if the matrix is not packable.
+    fn new(source: &MatrixSource, level: Level, room: Arc<PackRoom>) -> Option<MatrixPacks> {
+        if !source.is_packable() {
+            return None;
+        }
+        let level = if source.is_sparse() {
+            level
+        } else {
+            Level::Bits
+        };
+        let bands = (0..source.n_bands()).map(|_| Band::default());
+        Some(MatrixPacks {
+            bands: bands.collect(),
+            level,
+            room,
+            n_packed: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            n_elements: AtomicU64::new(0),
+        })
+    }
+
+    /// Keeps a band, if there is room for it. One that could not be packed needs none.
+    fn keep(&self, band: &Band, new: Option<NewPack>) {
+        let n_bytes = new.as_ref().map_or(0, |new| new.bytes.len());
+        let Some(room) = self.room.reserve(n_bytes as u64) else {
+            return self.room.set_full();
+        };
+        let n_elements = new.as_ref().map_or(0, |new| new.n_elements);
+        let (first_row, bytes) = match new {
+            Some(new) => (new.first_row, new.bytes),
+            None => (0, PackBuilder::<u8>::new(0, Level::Bits).finish()),
+        };
+        let pieces = Pack::parse(bytes).expect("this process packed it");
+        let pack = BandPack {
+            first_row,
+            pieces,
+            room,
+        };
+        if band.pack.set(Box::new(pack)).is_ok() {
+            self.n_packed.fetch_add(1, Ordering::Relaxed);
+            self.bytes.fetch_add(n_bytes, Ordering::Relaxed);
+            self.n_elements.fetch_add(n_elements, Ordering::Relaxed);
+        }
+    }
+}
+
+impl<'a> PackAccess<'a> {
+    /// Returns a band if it is packed. Packs it now if that is its time: `pack` decodes and packs
+    /// it; other threads that want the band wait. Bands must be asked for in ascending order.
+    fn band(
+        &mut self,
+        number: u64,
+        pack: impl FnOnce(Level, CachePolicy) -> Result<Option<NewPack>, Error>,
+    ) -> Option<&'a BandPack> {
+        let packs = self.packs;
+        let band = packs.bands.get(number as usize)?;
+        if let Some(pack) = band.pack.get() {
+            return Some(pack);
+        }
+        let may_pack = match self.asked {
+            Some((asked, may_pack)) if asked >= number => may_pack,
+            _ => match self.when {
+                PackWhen::Now => true,
+                PackWhen::SecondTime => band.wanted.swap(true, Ordering::Relaxed),
+                PackWhen::Never => false,
+            },
+        };
+        self.asked = Some((number, may_pack));
+        if !may_pack || packs.room.is_full() {
+            return None;
+        }
+        let key = ChunkKey {
+            array: self.array.id(),
+            chunk: number,
+        };
+        let claims = self.array.parts().context.band_claims();
+        if let Err(_claim) = claims.get_or_claim(key, || band.pack.get().map(|_| ())) {
+            let policy = match self.when {
+                // It is in the cache if it was read shortly before.
+                PackWhen::SecondTime => CachePolicy::All,
+                PackWhen::Now | PackWhen::Never => CachePolicy::Nothing,
+            };
+            // An error is raised by the usual read of the rows that it concerns.
+            packs.keep(band, pack(packs.level, policy).unwrap_or_default());
+        }
+        band.pack.get()
+    }
+}
+
+impl BandPack {
+    /// The bytes of the piece of a row; `None` if no row of the band could be packed.
+    #[inline]
+    fn piece(&self, row: u64) -> Option<&[u8]> {
+        let number = row.checked_sub(self.first_row)?;
+        self.pieces.row_bytes(number as usize).ok()
+    }
+}
+
+impl MatrixSource {
+    /// Whether [packs](Packs) can hold rows of this matrix: it is compressed, CSR or dense. For
+    /// others, packs have no advantage.
+    pub fn is_packable(&self) -> bool {
+        match &self.layout {
+            MatrixLayout::Csr(_) | MatrixLayout::Dense(_) if self.band_bytes() == 0 => false,
+            MatrixLayout::Csr(_) => self.n_bands() <= MOST_PACKED_BANDS,
+            MatrixLayout::Dense(_) => {
+                self.n_bands() <= MOST_PACKED_BANDS && self.band_bytes() <= MOST_PACKED_DENSE_BYTES
+            }
+            MatrixLayout::Row(_) | MatrixLayout::Csc(_) | MatrixLayout::Frame(_) => false,
+        }
+    }
+
+    /// The number of elements that the file stores: the entries of a sparse matrix, all elements of
+    /// another one.
+    pub fn n_stored(&self) -> u64 {
+        match &self.layout {
+            MatrixLayout::Csr(matrix) => matrix.n_entries(),
+            MatrixLayout::Csc(matrix) => matrix.parts().data.len(),
+            _ => self.n_rows().saturating_mul(self.row_len() as u64),
+        }
+    }
+
+    /// The number of bands of chunks, if rows are packable.
+    fn n_bands(&self) -> u64 {
+        match &self.layout {
+            MatrixLayout::Csr(matrix) => matrix.n_entries().div_ceil(matrix.band_len()),
+            MatrixLayout::Dense(array) => self.n_rows().div_ceil(array.chunk_shape()[0]),
+            MatrixLayout::Row(_) | MatrixLayout::Csc(_) | MatrixLayout::Frame(_) => 0,
+        }
+    }
+
+    /// The array whose identity stands for the matrix.
+    fn pack_array(&self) -> Option<&Array> {
+        match &self.layout {
+            MatrixLayout::Csr(matrix) => Some(&matrix.parts().data),
+            MatrixLayout::Dense(array) => Some(array),
+            MatrixLayout::Row(_) | MatrixLayout::Csc(_) | MatrixLayout::Frame(_) => None,
+        }
+    }
+
+    /// Reads those of `rows` that are packed, or are packed now. Returns the positions of the
+    /// others, `None` if those are all of them.
+    ///
+    /// # Errors
+    /// When the rows are not in order or do not exist.
+    pub(super) fn read_packed(
+        &self,
+        rows: &[u64],
+        scratch: &mut ReadScratch,
+        sink: &mut impl RowSink,
+    ) -> Result<Option<Vec<Range<usize>>>, Error> {
+        let Some(array) = self.pack_array() else {
+            return Ok(None);
+        };
+        let context = &array.parts().context;
+        let given = scratch.packs.clone();
+        let given = given
+            .as_ref()
+            .and_then(|packs| packs.matrices.get(&array.id()));
+        let (packs, when) = match (given, self.packs.get()) {
+            (Some(packs), _) => (packs, PackWhen::Now),
+            (None, Some(packs)) if scratch.scan => (packs, PackWhen::Never),
+            (None, Some(packs)) => (packs, PackWhen::SecondTime),
+            (None, None) if scratch.scan => return Ok(None),
+            (None, None) => {
+                let room = context.pack_room();
+                let Some(packs) = MatrixPacks::new(self, Level::Bits, room.clone()) else {
+                    return Ok(None);
+                };
+                let packs = self.packs.get_or_init(|| Box::new(packs));
+                (packs, PackWhen::SecondTime)
+            }
+        };
+        if context.is_closed() {
+            return Ok(None);
+        }
+        array.check_rows(rows, self.n_rows())?;
+        let mut access = PackAccess {
+            packs,
+            array,
+            when,
+            asked: None,
+        };
+        Ok(Some(match &self.layout {
+            MatrixLayout::Csr(matrix) => matrix.read_packed(rows, &mut access, scratch, sink),
+            _ => dense::read_packed(array, rows, &mut access, scratch, sink),
+        }))
+    }
+}
+
+/// Calls `read` for each row with its position. Returns the ranges of positions for which it
+/// returned false.
+fn rest_of(rows: &[u64], mut read: impl FnMut(usize, u64) -> bool) -> Vec<Range<usize>> {
+    let mut rest: Vec<Range<usize>> = Vec::new();
+    for (at, &row) in rows.iter().enumerate() {
+        if read(at, row) {
+            continue;
+        }
+        match rest.last_mut() {
+            Some(last) if last.end == at => last.end += 1,
+            _ => rest.push(at..at + 1),
+        }
+    }
+    rest
+}
+
+/// Passes rows on, at positions that are larger by `by`.
+pub(super) struct Shifted<'a, S> {
+    pub(super) sink: &'a mut S,
+    pub(super) by: usize,
+}
+
+impl<S: RowSink> RowSink for Shifted<'_, S> {
+    fn dense(&mut self, row: usize, start: usize, values: ValuesRef<'_>) {
+        self.sink.dense(row + self.by, start, values);
+    }
+
+    fn sparse(&mut self, row: usize, columns: &[u32], values: ValuesRef<'_>) {
+        self.sink.sparse(row + self.by, columns, values);
+    }
+
+    fn row_buffer(&mut self, row: usize, len: usize, dtype: DType) -> Option<RowBuffer<'_>> {
+        self.sink.row_buffer(row + self.by, len, dtype)
+    }
+}
