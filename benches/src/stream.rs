@@ -31,6 +31,17 @@ pub(crate) struct Options {
     /// MiB for rows and chunks in flight; by default, the library's choice.
     #[arg(long)]
     memory_mib: Option<usize>,
+    /// Which epochs of a loader are timed.
+    #[arg(long, value_enum, default_value_t = Epochs::First)]
+    epochs: Epochs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Epochs {
+    /// The first one: every repetition makes a new loader, which has nothing in memory.
+    First,
+    /// All epochs of one loader; the first repetition reads the files.
+    Later,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -89,12 +100,20 @@ impl Options {
 
 pub(crate) fn run(source: &Source, repeat: &Repeat, options: &Options) -> Result<(), Failure> {
     let cells = source.open()?;
-    let batches = cells.loader(options.batch_options(&cells)?)?;
+    let new_loader = || {
+        cells
+            .loader(options.batch_options(&cells)?)
+            .map_err(Failure::from)
+    };
+    let mut loader = new_loader()?;
     let about = json!({ "question": "stream", "n_obs": cells.n_obs(), "n_vars": cells.n_vars() });
     repeat.run(&about, |request| {
         let decoded = cells.io().decoded_chunks();
+        if options.epochs == Epochs::First {
+            loader = new_loader()?;
+        }
         let mut meter = request.start();
-        for batch in batches.epoch(request.seed) {
+        for batch in loader.epoch(request.seed) {
             let batch = batch?;
             let rows = batch.n_obs();
             meter.deliver(batch, rows, |sum, batch| sum.batch(batch))?;

@@ -77,7 +77,8 @@ impl PackPlan {
             .filter(|(_, is_read)| *is_read);
         let sources = read.flat_map(|(store, _)| store.matrices.iter().flatten());
         for source in sources.filter(|source| source.band_bytes() > 0) {
-            if !source.is_packable() {
+            let is_large = !source.is_sparse() && source.band_bytes() > limit as u64 / 8;
+            if !source.is_packable() || is_large {
                 return None;
             }
             pack_plan.n_elements += source.n_stored();

@@ -127,12 +127,17 @@ fn broken_storage_fails_every_batch_and_ends() {
                 false => Ok(()),
             }),
         );
-        let batches = cells
-            .loader(options(workers, Shuffle::Exact))
-            .expect("valid");
-        let expected = delivered(&batches);
+        let loader = || cells.loader(options(workers, Shuffle::Exact));
+        let packed = loader().expect("valid");
+        let expected = delivered(&packed);
         broken.store(true, Ordering::Relaxed);
+        let batches = loader().expect("valid");
         assert_eq!(failed(&delivered(&batches), &expected), 24);
+        assert_eq!(
+            failed(&delivered(&packed), &expected),
+            0,
+            "all is in memory"
+        );
         broken.store(false, Ordering::Relaxed);
         assert_eq!(failed(&delivered(&batches), &expected), 0);
     }
@@ -158,9 +163,11 @@ fn stalled_storage_delays_wait_by_at_most_its_timeout() {
         *gate.0.lock().expect("nobody panicked") = open;
         gate.1.notify_all();
     };
-    let batches = cells.loader(options(2, Shuffle::Exact)).expect("valid");
-    let expected = delivered(&batches);
+    // A new loader has nothing packed.
+    let loader = || cells.loader(options(2, Shuffle::Exact)).expect("valid");
+    let expected = delivered(&loader());
     for taken in [0, 1] {
+        let batches = loader();
         let mut epoch = batches.epoch(0);
         (0..taken).for_each(|_| drop(epoch.next()));
         set(false);
@@ -331,6 +338,8 @@ fn changing_files_fail_an_epoch_and_never_mix() {
                 let options = LoaderOptions::new(1)
                     .workers(workers)
                     .shuffle(Shuffle::Exact)
+                    // Two batches fit, and no packs.
+                    .memory(100)
                     .seed(1);
                 let batches = cells.loader(options).expect("valid");
                 let untouched = cells.get(-1).expect("it is there");

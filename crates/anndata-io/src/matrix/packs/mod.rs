@@ -43,26 +43,27 @@ use crate::limits::{MOST_PACKED_BANDS, MOST_PACKED_DENSE_BYTES};
 /// Cheap to clone; clones are the same packs. Any number of threads may read with them.
 ///
 /// ```
-/// use std::num::NonZeroU64;
 /// use std::sync::Arc;
 ///
-/// use anndata_io::{IoContext, MatrixSource, MemoryStore, PackRoom, Packs, ReadScratch, Values};
-/// # use anndata_io::{AnnDataFile, DType, LayerKey, RowSink, ValuesRef};
-/// # struct Nothing;
-/// # impl RowSink for Nothing {
+/// use anndata_io::{AnnDataFile, IoContext, LayerKey, PackRoom, Packs, ReadScratch};
+/// # use anndata_io::{RowSink, ValuesRef};
+/// # struct Sink;
+/// # impl RowSink for Sink {
 /// #     fn dense(&mut self, _: usize, _: usize, _: ValuesRef<'_>) {}
 /// #     fn sparse(&mut self, _: usize, _: &[u32], _: ValuesRef<'_>) {}
 /// # }
-/// # let store = MemoryStore::new("cells").dataframe("obs", &["a", "b"]).dataframe("var", &["x"])
-/// #     .chunked(NonZeroU64::MIN).csr("X", [2, 1], vec![0, 1, 2], vec![0, 0], Values::F32(vec![3.0, 4.0]));
-/// # let mut sink = Nothing;
-/// # let file = AnnDataFile::open(store)?;
-/// let x: MatrixSource = file.matrix(&"X".parse::<LayerKey>()?)?.expect("it has X");
+/// # let mut sink = Sink;
+/// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../cli/demo/c.zarr");
+///
+/// let context = IoContext::default();
+/// let x = AnnDataFile::open_in(path, &context)?.layer(&LayerKey::X)?.expect("the file has X");
 /// let packs = Packs::new([&x], row_pack::Level::Bits, &Arc::new(PackRoom::new(1 << 20)));
 /// let mut scratch = ReadScratch::default();
 /// scratch.set_packs(Some(packs.clone()));
-/// x.read_rows(&[1], &mut scratch, &mut sink)?; // decodes the band of row 1, and packs it
-/// x.read_rows(&[1], &mut scratch, &mut sink)?; // decodes nothing
+/// x.read_rows(&[7], &mut scratch, &mut sink)?; // decodes the band of row 7, and packs it
+/// let decoded = context.decoded_chunks();
+/// x.read_rows(&[6, 7, 8], &mut scratch, &mut sink)?;
+/// assert_eq!(context.decoded_chunks(), decoded);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone)]
