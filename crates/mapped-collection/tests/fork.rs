@@ -77,6 +77,31 @@ fn forked_child_shares_prepared_matrices() {
     }
 }
 
+#[test]
+fn forked_child_reads_the_packs_of_its_parent() {
+    let stores = ["base_b_csr_v3.zarr", "h5_gzip.h5ad"].map(store);
+    let io = IoOptions::new().cache_bytes(0);
+    let builder = MappedCollection::builder(&stores).join(Join::Outer).io(io);
+    let cells = builder.open().expect("the fixtures open");
+    // The second time that a band is wanted packs it.
+    let expected = (0..3)
+        .filter_map(|_| read(&cells))
+        .next_back()
+        .expect("readable");
+    let loader = cells.loader(LoaderOptions::new(3).shuffle(Shuffle::Exact));
+    let loader = loader.expect("valid");
+    let epoch = |number| loader.epoch(number).collect::<Result<Vec<_>, _>>().ok();
+    assert!(epoch(0).is_some());
+    let second = epoch(1);
+    let status = in_child(|| {
+        let decoded = cells.io().decoded_chunks();
+        read(&cells).as_ref() == Some(&expected)
+            && epoch(1) == second
+            && cells.io().decoded_chunks() == decoded
+    });
+    assert_eq!(status, None);
+}
+
 #[cfg(feature = "zarrs")]
 #[test]
 fn zarrs_in_a_forked_child_is_an_error() {

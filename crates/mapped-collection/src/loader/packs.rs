@@ -179,3 +179,141 @@ impl LoaderPacks {
         current.as_ref().map(|(_, packs)| packs.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use anndata_io::ReadScratch;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::order::Order;
+    use crate::testing::{dense_plan, schedule, sparse_plan};
+
+    /// What an epoch does whose elements take these bytes, in whole bytes and in bits: the levels
+    /// that it tries, a tenth of all elements at a time.
+    fn tried(plan: &PackPlan, bytes: [f64; 2]) -> Vec<Option<Level>> {
+        let (mut tried, mut packed): (Vec<Option<Level>>, Option<Packed>) = (Vec::new(), None);
+        loop {
+            let level = plan.level(packed);
+            if tried.last() != Some(&level) {
+                tried.push(level);
+            }
+            let Some(level) = level else {
+                return tried;
+            };
+            let before = packed.filter(|packed| packed.level == level);
+            let n_before = before.map_or(0, |packed| packed.n_elements);
+            if n_before == plan.n_elements {
+                return tried;
+            }
+            let n_elements = (n_before + plan.n_elements.div_ceil(10)).min(plan.n_elements);
+            let each = bytes[usize::from(level == Level::Bits)];
+            let wanted = (each * n_elements as f64) as usize;
+            packed = Some(Packed {
+                level,
+                n_elements,
+                bytes: wanted.min(plan.limit),
+                is_full: wanted > plan.limit,
+            });
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn packs_are_kept_only_if_all_of_them_fit(
+            n_elements in 1..1_000_000_u64,
+            limit in 0..4_000_000_usize,
+            bytes in 0.1..12.0_f64,
+            bits_to_bytes in 0.4..1.1_f64,
+        ) {
+            let guess = SPARSE_BYTES.map(|each| each * n_elements as f64);
+            let plan = PackPlan { n_elements, guess, limit };
+            let sizes = [bytes, bytes * bits_to_bytes];
+            let tried = tried(&plan, sizes);
+            // Never from bits back to bytes, and at most one level after another.
+            let order = [Some(Level::Bytes), Some(Level::Bits), None];
+            let mut rest = order.iter();
+            prop_assert!(tried.iter().all(|level| rest.any(|other| other == level)), "{:?}", tried);
+            let fits = |level| {
+                let each = sizes[usize::from(level == Level::Bits)];
+                (each * n_elements as f64) as usize <= limit
+            };
+            let last = tried.last().copied().flatten();
+            prop_assert!(last.is_none_or(fits), "{:?}", tried);
+            // What was tried and fits is kept.
+            for level in tried.iter().copied().flatten() {
+                prop_assert!(!fits(level) || last == Some(level), "{:?}", tried);
+            }
+        }
+    }
+
+    fn plan_of(plan: &Plan, limit: usize) -> Option<PackPlan> {
+        PackPlan::new(plan, &schedule(Order::InOrder(plan.n_obs()), 8), limit)
+    }
+
+    #[test]
+    fn pack_plan_counts_what_must_be_decoded() {
+        let sparse = plan_of(&sparse_plan(&[100, 20], 8), 1000).expect("it is compressed");
+        assert_eq!(sparse.n_elements, 120);
+        assert_eq!(sparse.level(None), Some(Level::Bytes));
+        let dense = dense_plan(&[100]);
+        let large = plan_of(&dense, 100 * 16 * 8).expect("a band is an eighth of the room");
+        assert_eq!(large.n_elements, 400);
+        assert!(plan_of(&dense, 100 * 16 * 8 - 1).is_none());
+        // Only the stores that are read count.
+        let order = Order::Rows {
+            rows: [100, 101].into(),
+            locality: crate::order::Locality::Anywhere,
+        };
+        let some = PackPlan::new(&sparse_plan(&[100, 20], 8), &schedule(order, 2), 1000);
+        assert_eq!(some.map(|plan| plan.n_elements), Some(20));
+    }
+
+    #[test]
+    fn loader_packs_are_dropped_and_refused_when_they_do_not_fit() {
+        let plan = sparse_plan(&[200], 8);
+        let packs = LoaderPacks::new(Arc::new(PackRoom::new(0)));
+        let read = |packs: &Packs| {
+            let source = plan.stores[0].matrices[0].as_ref().expect("X");
+            let mut scratch = ReadScratch::default();
+            scratch.set_packs(Some(packs.clone()));
+            let rows: Vec<u64> = (0..200).collect();
+            struct Nothing;
+            impl anndata_io::RowSink for Nothing {
+                fn dense(&mut self, _: usize, _: usize, _: anndata_io::ValuesRef<'_>) {}
+                fn sparse(&mut self, _: usize, _: &[u32], _: anndata_io::ValuesRef<'_>) {}
+            }
+            let read = source.read_rows(&rows, &mut scratch, &mut Nothing);
+            read.expect("readable");
+        };
+        // 3.1 bytes per element are guessed. Rows of one element take more.
+        let small = plan_of(&plan, 700).expect("it is compressed");
+        assert!(
+            packs.get(&plan, &small, false).is_none(),
+            "nothing is packed"
+        );
+        let bytes = packs.get(&plan, &small, true).expect("a guess fits");
+        read(&bytes);
+        assert!(packs.bytes() > 0 && packs.bytes() <= 700);
+        assert!(
+            packs.get(&plan, &small, true).is_none(),
+            "bits would not fit either"
+        );
+        assert!(
+            packs.get(&plan, &small, true).is_none(),
+            "it is not tried again"
+        );
+        drop(bytes);
+        assert_eq!(packs.bytes(), 0);
+        let packs = LoaderPacks::new(Arc::new(PackRoom::new(0)));
+        let large = plan_of(&plan, 1 << 20).expect("it is compressed");
+        read(&packs.get(&plan, &large, true).expect("it fits"));
+        let complete = packs.get(&plan, &large, false).expect("all is packed");
+        assert!(complete.is_complete());
+        assert!(
+            packs
+                .get(&plan, &large, true)
+                .is_some_and(|packs| packs.is_complete())
+        );
+    }
+}

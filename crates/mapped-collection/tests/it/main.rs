@@ -11,6 +11,7 @@ mod life;
 mod loader;
 mod model;
 mod names;
+mod packs;
 mod real;
 mod storage;
 mod support;
