@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use mapped_anndata::labels::MISSING;
 use mapped_anndata::{
@@ -29,6 +30,8 @@ pub(crate) struct Collection {
     uniform: bool,
     /// The code of a missing encoded label in items; `nan` without one.
     missing_code: Option<i64>,
+    /// The process that last took its share of the memory of packed rows.
+    process: AtomicU32,
 }
 
 /// Distinct labels, the position of each row's label, and the numpy type of an array of the labels.
@@ -44,6 +47,21 @@ type Unmatched<'a, 'py> = (
     Bound<'py, PyAny>,
     Option<Bound<'py, PyAny>>,
 );
+
+impl Collection {
+    /// Takes this process's share of the memory of packed rows: each worker of a `DataLoader` packs
+    /// rows of its own.
+    fn share_packs(&self, py: Python<'_>) -> PyResult<()> {
+        let process = std::process::id();
+        if self.process.swap(process, Ordering::Relaxed) == process {
+            return Ok(());
+        }
+        let ranks = py.import("mapped_anndata._ranks")?;
+        let (_, n_workers): (usize, usize) = ranks.call_method0("worker")?.extract()?;
+        self.cells.io().share_packs(n_workers);
+        Ok(())
+    }
+}
 
 #[pymethods]
 impl Collection {
@@ -110,6 +128,7 @@ impl Collection {
             store_numbers: (0..cells.n_stores()).map(number).collect::<PyResult<_>>()?,
             uniform: cells.is_uniform(),
             missing_code,
+            process: AtomicU32::new(0),
             cells,
         })
     }
@@ -321,6 +340,7 @@ impl Collection {
         py: Python<'py>,
         index: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyDict>> {
+        self.share_packs(py)?;
         let index = index_of(index, self.cells.n_obs())?;
         let read = py.detach(|| self.cells.get(index)).map_err(to_python)?;
         let store = &self.store_numbers[read.store_idx];
@@ -337,6 +357,7 @@ impl Collection {
         py: Python<'py>,
         rows: PyReadonlyArray1<'py, i64>,
     ) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyDict>)> {
+        self.share_packs(py)?;
         let indices = rows.as_array().to_vec();
         let read = py
             .detach(|| self.cells.get_batch(&indices))
@@ -352,6 +373,7 @@ impl Collection {
         dtype: Option<&str>,
         missing_code: i64,
     ) -> PyResult<Bound<'py, PyDict>> {
+        self.share_packs(py)?;
         let format = BatchFormat::new()
             .output(arguments::output(output)?)
             .missing_code(missing_code)

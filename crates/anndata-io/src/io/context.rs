@@ -302,6 +302,13 @@ impl IoContext {
         &self.inner.packs
     }
 
+    /// Leaves this process its share of [`IoOptions::pack_bytes`], if `n_processes` read the same
+    /// files. What is packed already stays.
+    pub fn share_packs(&self, n_processes: usize) {
+        let bytes = self.inner.options.pack_bytes / n_processes.max(1);
+        self.inner.packs.set_limit(bytes);
+    }
+
     /// The bands of chunks that this process is packing.
     pub(crate) fn band_claims(&self) -> &Claims<ChunkKey> {
         &self.inner.local.get().bands

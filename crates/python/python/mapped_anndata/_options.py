@@ -23,8 +23,11 @@ class IoOptions:
         Whether uncompressed files on local file systems are read through memory maps. By default,
         they are. If a file is cut short while it is mapped, the process is killed.
     pack_bytes
-        Bytes of memory for matrices that are stored by column and were turned into rows. By
-        default, 512 MiB. Those that no longer fit go to temporary files (in `TMPDIR`).
+        Bytes of memory for rows of compressed matrices, packed: the second time that rows of a
+        chunk are requested by index, all of its rows are packed, and none is decoded again. By
+        default, 512 MiB; the workers of a `DataLoader` share them. Loaders count packed rows in
+        their own `memory`. Matrices that are stored by column and were turned into rows take these
+        bytes, too; those that no longer fit go to temporary files (in `TMPDIR`).
 
     Raises
     ------
