@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind};
+use crate::io::bytes::ByteSource;
 use crate::io::chunk_cache::next_array_id;
 use crate::io::context::IoContext;
 
@@ -237,6 +238,18 @@ impl Array {
             && inner.record.is_none()
             && inner.conversion.is_none()
             && !by_library
+    }
+
+    /// Whether rows are read as if the array were compressed, so that they are packed.
+    pub(crate) fn packs_uncompressed(&self) -> bool {
+        let in_memory = matches!(
+            self.inner.chunks,
+            Chunks::Contiguous {
+                source: ByteSource::Memory(_),
+                ..
+            }
+        );
+        !in_memory && self.inner.context.options().get_pack_uncompressed()
     }
 
     /// Returns the place of a chunk; `None` if it was never written.

@@ -79,6 +79,7 @@ pub struct IoOptions {
     pub(crate) max_open_files: usize,
     pub(crate) mmap: bool,
     pub(crate) pack_bytes: usize,
+    pub(crate) pack_uncompressed: bool,
     pub(crate) hdf5: Hdf5Backend,
     pub(crate) zarr: ZarrBackend,
 }
@@ -92,6 +93,7 @@ impl IoOptions {
             max_open_files: 64,
             mmap: true,
             pack_bytes: 512 << 20,
+            pack_uncompressed: false,
             hdf5: Hdf5Backend::Pure,
             zarr: ZarrBackend::Pure,
         }
@@ -135,6 +137,14 @@ impl IoOptions {
         self
     }
 
+    /// Whether rows of uncompressed matrices are packed, too. That is slower for files that the
+    /// system keeps in memory, and faster for files on slow storage, such as a network file system.
+    /// Default: false.
+    pub fn pack_uncompressed(mut self, pack: bool) -> Self {
+        self.pack_uncompressed = pack;
+        self
+    }
+
     /// Selects the reader of HDF5 files. Default: this crate itself.
     pub fn hdf5(mut self, backend: Hdf5Backend) -> Self {
         self.hdf5 = backend;
@@ -165,6 +175,11 @@ impl IoOptions {
     /// Returns the value of [`pack_bytes`](Self::pack_bytes).
     pub fn get_pack_bytes(&self) -> usize {
         self.pack_bytes
+    }
+
+    /// Returns the value of [`pack_uncompressed`](Self::pack_uncompressed).
+    pub fn get_pack_uncompressed(&self) -> bool {
+        self.pack_uncompressed
     }
 
     /// Returns the value of [`zarr`](Self::zarr).

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::array::Array;
+use crate::array::{Array, STEP_ELEMENTS};
 use crate::dtype::{DType, Values};
 use crate::error::Error;
 use crate::path::member;
@@ -84,8 +84,30 @@ impl Compressed {
         self.data.dtype().expect("checked when it was opened")
     }
 
+    /// Whether rows are read in place. Matrices that were converted always are.
     pub(super) fn is_direct(&self) -> bool {
+        self.is_uncompressed() && !self.data.packs_uncompressed()
+    }
+
+    fn is_uncompressed(&self) -> bool {
         self.indices.is_direct() && self.data.is_direct()
+    }
+
+    /// The number of elements in a band: chunks of indices and of data may differ.
+    pub(super) fn band_len(&self) -> u64 {
+        match self.is_uncompressed() {
+            true => STEP_ELEMENTS,
+            false => self.data.chunk_shape()[0].max(self.indices.chunk_shape()[0]),
+        }
+    }
+
+    /// The bytes of the chunks of a band.
+    pub(super) fn band_bytes(&self) -> u64 {
+        let len = |array: &Array| match self.is_uncompressed() {
+            true => STEP_ELEMENTS * array.dtype().map_or(0, DType::size) as u64,
+            false => array.chunk_bytes(),
+        };
+        len(&self.indices) + len(&self.data)
     }
 
     pub(crate) fn minor_type(&self) -> DType {

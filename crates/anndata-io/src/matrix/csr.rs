@@ -42,14 +42,12 @@ impl CsrMatrix {
         self.parts.is_direct()
     }
 
-    /// Elements per band: chunks of indices and of data may differ.
     pub(super) fn band_len(&self) -> u64 {
-        self.parts.data.chunk_shape()[0].max(self.parts.indices.chunk_shape()[0])
+        self.parts.band_len()
     }
 
     pub(super) fn band_bytes(&self) -> u64 {
-        let arrays = [&self.parts.indices, &self.parts.data];
-        arrays.map(Array::chunk_bytes).iter().sum()
+        self.parts.band_bytes()
     }
 
     pub(super) fn rows_per_band(&self) -> u64 {

@@ -221,7 +221,7 @@ impl MatrixSource {
     /// then has no advantage.
     pub fn is_direct(&self) -> bool {
         match &self.layout {
-            MatrixLayout::Dense(array) => array.is_direct(),
+            MatrixLayout::Dense(array) => array.is_direct() && !array.packs_uncompressed(),
             MatrixLayout::Csr(matrix) => matrix.is_direct(),
             MatrixLayout::Csc(_) => true,
             MatrixLayout::Row(_) | MatrixLayout::Frame(_) => false,

@@ -1,15 +1,19 @@
 //! The golden cases of `fixtures/cases`: options and what lamindb's own class gave for them, or,
 //! where we depart from it, what is right.
 //!
-//! Every case is also held against itself: each item equals the row of a dense batch and of a
-//! CSR batch.
+//! Every case is also held against itself: each item equals the row of a dense batch, of a CSR
+//! batch, and of a batch of each epoch.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
-use anndata_io::{Hdf5Backend, NumericValue, ValuesRef, chain};
+#[cfg(feature = "libhdf5")]
+use anndata_io::Hdf5Backend;
+use anndata_io::{NumericValue, ValuesRef, chain};
 use mapped_collection::{
-    BatchColumn, BatchFormat, Error, FilterValue, IoOptions, ItemValue, Join, Label, LabelMatch,
-    MappedCollection, Matrix, MatrixFormat, OpenError, ReadError,
+    Batch, BatchColumn, BatchFormat, Error, FilterValue, IoOptions, ItemValue, Join, Label,
+    LabelMatch, LoaderOptions, MappedCollection, Matrix, MatrixFormat, OpenError, ReadError,
+    RowLocation, Shuffle,
 };
 use serde_json::{Value, json};
 
@@ -41,7 +45,7 @@ fn label(value: &Value) -> Label {
     }
 }
 
-fn open(paths: &Value, options: &Value, backend: Hdf5Backend) -> Result<MappedCollection, Refused> {
+fn open(paths: &Value, options: &Value, io: IoOptions) -> Result<MappedCollection, Refused> {
     let paths = strings(paths).into_iter().map(|path| {
         if path.contains("://") || path.starts_with('/') {
             path.into()
@@ -50,7 +54,7 @@ fn open(paths: &Value, options: &Value, backend: Hdf5Backend) -> Result<MappedCo
         }
     });
     let builder = MappedCollection::builder(paths.collect::<Vec<_>>());
-    let mut builder = builder.io(IoOptions::new().hdf5(backend));
+    let mut builder = builder.io(io);
     for (option, value) in options.as_object().expect("a map of options") {
         if value.is_null() && option != "join" {
             continue;
@@ -361,6 +365,52 @@ fn matrix_row(matrix: &Matrix, row: usize) -> Vec<Value> {
     }
 }
 
+/// A row of a batch must agree with the item.
+fn check_row(
+    cells: &MappedCollection,
+    batch: &Batch,
+    row: usize,
+    index: i64,
+) -> Result<(), String> {
+    let item = cells.get(index).map_err(|error| error.to_string())?;
+    for (key, matrix) in &batch.matrices {
+        let values = item
+            .row(key)
+            .ok_or("a matrix that the item lacks")?
+            .values();
+        if cells.is_uniform() && values.dtype() != matrix.dtype() {
+            return Err(format!("{key} of a uniform collection has two types"));
+        }
+        let expected: Vec<Value> = numbers(values.clone().cast(matrix.dtype()).as_slice());
+        if !same(&json!(matrix_row(matrix, row)), &json!(expected)) {
+            return Err(format!("{key} of row {index} differs from the item"));
+        }
+    }
+    if cells.is_uniform() && batch.matrices.len() + batch.obs.len() != item.entries().len() {
+        return Err("keys of a uniform collection differ".to_owned());
+    }
+    for (key, column) in &batch.obs {
+        let agrees = match (column, item.get(key).unwrap_or(&ItemValue::Missing)) {
+            (BatchColumn::Codes(codes), ItemValue::Code(code)) => codes[row] == *code,
+            (BatchColumn::Codes(codes), ItemValue::Missing) => codes[row] == -100,
+            (BatchColumn::Numbers { values, valid }, ItemValue::Number(_, value)) => {
+                valid[row] && same(&number(values.as_slice().get(row)), &number(*value))
+                    || matches!((values.as_slice().get(row), value), (NumericValue::Signed(n), NumericValue::Bool(b)) if n == i64::from(*b))
+                    || matches!((values.as_slice().get(row), value), (NumericValue::F64(n), NumericValue::Bool(b)) if n == f64::from(*b))
+            }
+            (BatchColumn::Numbers { valid, .. }, ItemValue::Missing) => !valid[row],
+            (BatchColumn::Texts(texts), ItemValue::Text(text)) => texts[row].as_ref() == Some(text),
+            (BatchColumn::Texts(texts), ItemValue::Missing) => texts[row].is_none(),
+            (BatchColumn::Texts(texts), ItemValue::Number(..)) => texts[row].is_some(),
+            _ => false,
+        };
+        if !agrees {
+            return Err(format!("{key} of row {index} differs from the item"));
+        }
+    }
+    Ok(())
+}
+
 /// Items and batches of both forms must agree; an error only where stores differ.
 fn check_batches(cells: &MappedCollection) -> Result<(), String> {
     // Backwards, and one row twice: order and repeats are part of it.
@@ -378,58 +428,51 @@ fn check_batches(cells: &MappedCollection) -> Result<(), String> {
             Err(error) => return Err(format!("{output:?} batch: {error}")),
         };
         for (row, &index) in indices.iter().enumerate() {
-            let item = cells.get(index).map_err(|error| error.to_string())?;
-            for (key, matrix) in &batch.matrices {
-                let values = item
-                    .row(key)
-                    .ok_or("a matrix that the item lacks")?
-                    .values();
-                if cells.is_uniform() && values.dtype() != matrix.dtype() {
-                    return Err(format!("{key} of a uniform collection has two types"));
-                }
-                let expected: Vec<Value> = numbers(values.clone().cast(matrix.dtype()).as_slice());
-                if !same(&json!(matrix_row(matrix, row)), &json!(expected)) {
-                    return Err(format!(
-                        "{output:?} batch, {key} of row {index} differs from the item"
-                    ));
-                }
-            }
-            if cells.is_uniform() && batch.matrices.len() + batch.obs.len() != item.entries().len()
-            {
-                return Err("keys of a uniform collection differ".to_owned());
-            }
-            for (key, column) in &batch.obs {
-                let agrees = match (column, item.get(key).unwrap_or(&ItemValue::Missing)) {
-                    (BatchColumn::Codes(codes), ItemValue::Code(code)) => codes[row] == *code,
-                    (BatchColumn::Codes(codes), ItemValue::Missing) => codes[row] == -100,
-                    (BatchColumn::Numbers { values, valid }, ItemValue::Number(_, value)) => {
-                        valid[row] && same(&number(values.as_slice().get(row)), &number(*value))
-                            || matches!((values.as_slice().get(row), value), (NumericValue::Signed(n), NumericValue::Bool(b)) if n == i64::from(*b))
-                            || matches!((values.as_slice().get(row), value), (NumericValue::F64(n), NumericValue::Bool(b)) if n == f64::from(*b))
-                    }
-                    (BatchColumn::Numbers { valid, .. }, ItemValue::Missing) => !valid[row],
-                    (BatchColumn::Texts(texts), ItemValue::Text(text)) => {
-                        texts[row].as_ref() == Some(text)
-                    }
-                    (BatchColumn::Texts(texts), ItemValue::Missing) => texts[row].is_none(),
-                    (BatchColumn::Texts(texts), ItemValue::Number(..)) => texts[row].is_some(),
-                    _ => false,
-                };
-                if !agrees {
-                    return Err(format!(
-                        "{output:?} batch, {key} of row {index} differs from the item"
-                    ));
-                }
-            }
+            check_row(cells, &batch, row, index)
+                .map_err(|error| format!("{output:?} batch: {error}"))?;
         }
     }
     Ok(())
 }
 
-fn check(case: &Value, backend: Hdf5Backend) -> Result<(), String> {
+/// Epochs have every row, as its item is.
+fn check_epochs(cells: &MappedCollection) -> Result<(), String> {
+    if !cells.is_uniform() {
+        return Ok(());
+    }
+    let indices = 0..cells.n_obs() as i64;
+    let located = indices.map(|index| (cells.locate(index).expect("it exists"), index));
+    let index_of: HashMap<_, _> = located.collect();
+    let options = LoaderOptions::new(7).shuffle(Shuffle::Exact);
+    let loader = cells
+        .loader(options)
+        .map_err(|error| format!("loader: {error}"))?;
+    for epoch in 0..3 {
+        let mut n_rows = 0;
+        for batch in loader.epoch(epoch) {
+            let batch = batch.map_err(|error| format!("epoch {epoch}: {error}"))?;
+            n_rows += batch.n_obs();
+            let stores = batch.store_idx.iter().zip(&batch.row_idx);
+            for (row, (&store, &of_store)) in stores.enumerate() {
+                let location = RowLocation {
+                    store: store as usize,
+                    row: of_store,
+                };
+                check_row(cells, &batch, row, index_of[&location])
+                    .map_err(|error| format!("epoch {epoch}: {error}"))?;
+            }
+        }
+        if n_rows != cells.n_obs() {
+            return Err(format!("epoch {epoch} has {n_rows} rows"));
+        }
+    }
+    Ok(())
+}
+
+fn check(case: &Value, io: IoOptions) -> Result<(), String> {
     let expected = &case["expected"];
     let cells = match (
-        open(&case["paths"], &case["options"], backend),
+        open(&case["paths"], &case["options"], io),
         expected.get("error"),
     ) {
         (Ok(cells), None) => cells,
@@ -461,7 +504,8 @@ fn check(case: &Value, backend: Hdf5Backend) -> Result<(), String> {
             ));
         }
     }
-    check_batches(&cells)
+    check_batches(&cells)?;
+    check_epochs(&cells)
 }
 
 /// All cases, by the names of their files.
@@ -486,10 +530,20 @@ fn cases() -> Vec<(String, Value)> {
 
 #[test]
 fn golden_cases_agree() {
+    golden(IoOptions::new()).check("support");
+}
+
+/// The second read of a chunk, and every epoch, packs its rows, whether or not it is compressed.
+#[test]
+fn golden_cases_agree_when_rows_are_packed() {
+    golden(IoOptions::new().cache_bytes(0).pack_uncompressed(true));
+}
+
+fn golden(io: IoOptions) -> Support {
     let (cases, mut support) = (cases(), Support::default());
     let mut failures = Vec::new();
     for (name, case) in &cases {
-        if let Err(failure) = check(case, Hdf5Backend::Pure) {
+        if let Err(failure) = check(case, io) {
             let behaviour = case["behaviour"].as_str().unwrap_or("");
             failures.push(format!("{name} ({behaviour}): {failure}"));
         } else if case["expected"].get("error").is_none() {
@@ -502,7 +556,7 @@ fn golden_cases_agree() {
         "{n_failed} of {n_cases} cases:\n{}",
         failures.join("\n")
     );
-    support.check("support");
+    support
 }
 
 /// Where the library's build has the filters.
@@ -517,7 +571,7 @@ fn golden_cases_agree_through_the_c_library() {
         if paths.is_empty() {
             continue;
         }
-        match check(case, Hdf5Backend::LibHdf5) {
+        match check(case, IoOptions::new().hdf5(Hdf5Backend::LibHdf5)) {
             Ok(()) => {
                 n_passed += 1;
                 if case["expected"].get("error").is_none() {
