@@ -113,6 +113,15 @@ def tasks():
             check = None if format == "log1p_gzip" else "set"
             yield Task(f"csr-exact-{mib}mib.{format}.annbatch", "same", format, small, "annbatch --output csr", "annbatch", check)
 
+    # Later epochs of one loader: rows that the first epoch packed are read from memory.
+    later = [("csr", "same", "csr_gzip", 1024), ("csr", "same", "csr_gzip", 512), ("csr", "same", "log1p_gzip", 1024),
+             ("csr", "same", "zarr3", 1024), ("dense", "overlap", "csr_gzip", 1024)]
+    for output, genes, format, mib in later:
+        ours = f"stream --output {output} --order exact --memory-mib {mib} --epochs later"
+        rival = "annbatch --output csr" if output == "csr" else "annbatch"
+        check = None if format == "log1p_gzip" else "set"
+        yield Task(f"{output}-later-{mib}mib.{format}.annbatch", genes, format, ours, rival, "annbatch", check)
+
     # The Python package: items and DataLoaders beside lamindb's, loaders beside annbatch and beside Rust.
     for format in ["csr_none", "csr_gzip", "zarr3"]:
         for order in ("random", "sequential"):

@@ -84,7 +84,7 @@ fn run_as<T: Scalar + row_pack::Value>(
     });
     repeat.each(&about, |request| {
         let start = Instant::now();
-        let mut builder = PackBuilder::<T>::new(n_columns, level);
+        let mut builder = PackBuilder::new::<T>(n_columns, level);
         for (columns, values) in &rows {
             builder.push(columns, values)?;
         }

@@ -22,7 +22,7 @@
 //! ```
 //! use row_pack::{Level, Pack, PackBuilder};
 //!
-//! let mut builder = PackBuilder::new(2_000, Level::Bits);
+//! let mut builder = PackBuilder::new::<f32>(2_000, Level::Bits);
 //! for row in 0..100 {
 //!     let columns: Vec<u32> = (0..300).map(|i| i * 6 + row % 5).collect();
 //!     let counts: Vec<f32> = (0..300).map(|i| ((i * row) % 7 + 1) as f32).collect();
@@ -91,5 +91,5 @@ const _: () = {
     shared::<RowPacker>();
     shared::<PackedRow<'static>>();
     shared::<Pack<Vec<u8>>>();
-    shared::<PackBuilder<f32>>();
+    shared::<PackBuilder>();
 };

@@ -8,6 +8,7 @@
 
 use crate::error::PackError;
 use crate::packed_row::{PackedRow, u32_at};
+use crate::reader::are_below;
 use crate::row::{Level, RowPacker};
 use crate::value::{NAMES, Value, value_size};
 
@@ -15,12 +16,12 @@ use crate::value::{NAMES, Value, value_size};
 const MAGIC: [u8; 4] = *b"RPK1";
 const HEADER: usize = 16;
 
-/// Packs the rows of a matrix one after the other.
+/// Packs the rows of a matrix one after the other. It keeps its buffers from one pack to the next.
 ///
 /// ```
 /// use row_pack::{Level, Pack, PackBuilder};
 ///
-/// let mut builder = PackBuilder::<f32>::new(20_000, Level::Bits);
+/// let mut builder = PackBuilder::new::<f32>(20_000, Level::Bits);
 /// builder.push(&[5, 1_999], &[1.0, 3.0])?;
 /// builder.push(&[], &[])?;
 /// let pack = Pack::parse(builder.finish())?;
@@ -30,26 +31,34 @@ const HEADER: usize = 16;
 /// # Ok::<(), row_pack::PackError>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct PackBuilder<T> {
+pub struct PackBuilder {
     packer: RowPacker,
     level: Level,
     n_columns: u32,
+    /// The number of the type of the values.
+    tag: u8,
     ends: Vec<u32>,
     rows: Vec<u8>,
-    values: std::marker::PhantomData<T>,
 }
 
-impl<T: Value> PackBuilder<T> {
-    /// Makes a pack without rows, of a matrix of `n_columns` columns.
-    pub fn new(n_columns: u32, level: Level) -> PackBuilder<T> {
+impl PackBuilder {
+    /// Begins a pack of a matrix of `n_columns` columns with values of type `T`.
+    pub fn new<T: Value>(n_columns: u32, level: Level) -> PackBuilder {
         PackBuilder {
             packer: RowPacker::new(),
             level,
             n_columns,
+            tag: T::TAG,
             ends: Vec::new(),
             rows: Vec::new(),
-            values: std::marker::PhantomData,
         }
+    }
+
+    /// Begins a pack of another matrix. Rows that were not finished are lost.
+    pub fn restart<T: Value>(&mut self, n_columns: u32, level: Level) {
+        self.ends.clear();
+        self.rows.clear();
+        (self.n_columns, self.level, self.tag) = (n_columns, level, T::TAG);
     }
 
     /// Adds a row: one of `values` for each of `columns`.
@@ -59,12 +68,16 @@ impl<T: Value> PackBuilder<T> {
     /// was.
     ///
     /// # Panics
-    /// When the numbers of columns and values differ, or a column is not one of the matrix.
-    pub fn push(&mut self, columns: &[u32], values: &[T]) -> Result<(), PackError> {
-        assert!(
-            columns.iter().all(|&column| column < self.n_columns),
-            "columns are below {}",
-            self.n_columns
+    /// When the numbers of columns and values differ, a column is not one of the matrix, or the
+    /// pack has values of another type.
+    pub fn push<T: Value>(&mut self, columns: &[u32], values: &[T]) -> Result<(), PackError> {
+        let n_columns = self.n_columns;
+        let all_exist = are_below(n_columns as usize, columns);
+        assert!(all_exist, "columns are below {n_columns}");
+        assert_eq!(
+            self.tag,
+            T::TAG,
+            "all rows of a pack have one type of values"
         );
         let (start, level) = (self.rows.len(), self.level);
         self.packer.pack(level, columns, values, &mut self.rows);
@@ -90,15 +103,17 @@ impl<T: Value> PackBuilder<T> {
         HEADER + 4 * self.ends.len() + self.rows.len()
     }
 
-    /// Returns the bytes of the pack.
-    pub fn finish(self) -> Vec<u8> {
+    /// Returns the bytes of the pack, and begins another one of the same matrix.
+    pub fn finish(&mut self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.n_bytes());
         bytes.extend_from_slice(&MAGIC);
         bytes.extend_from_slice(&(self.ends.len() as u32).to_le_bytes());
         bytes.extend_from_slice(&self.n_columns.to_le_bytes());
-        bytes.extend_from_slice(&[T::TAG, 0, 0, 0]);
+        bytes.extend_from_slice(&[self.tag, 0, 0, 0]);
         bytes.extend(self.ends.iter().flat_map(|end| end.to_le_bytes()));
         bytes.extend_from_slice(&self.rows);
+        self.ends.clear();
+        self.rows.clear();
         bytes
     }
 }

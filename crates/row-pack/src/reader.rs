@@ -140,16 +140,23 @@ impl<'a, 't, T: Value> Reader<'a, 't, T> {
 const CODES: &str = "codes of values";
 const POSITIONS: &str = "positions of large codes, ascending";
 
-/// Checks that all integers are below `end`.
+/// Whether all integers are below `end`.
 #[inline]
-fn check_below(end: usize, integers: &[u32], expected: &'static str) -> Result<(), PackError> {
+pub(crate) fn are_below(end: usize, integers: &[u32]) -> bool {
     // If an integer is at least `end` or 2^31, the sign bit of the integer or of `last - integer` is
     // set. SSE2 has no unsigned maximum, so signs are collected instead.
     let last = (end.min(1 << 31) as u32).wrapping_sub(1);
     let signs = integers.iter().fold(0, |signs, &integer| {
         signs | integer | last.wrapping_sub(integer)
     });
-    if signs >> 31 == 0 {
+    // Few matrices have 2^31 columns.
+    signs >> 31 == 0 || integers.iter().all(|&integer| (integer as usize) < end)
+}
+
+/// Checks that all integers are below `end`.
+#[inline]
+fn check_below(end: usize, integers: &[u32], expected: &'static str) -> Result<(), PackError> {
+    if are_below(end, integers) {
         return Ok(());
     }
     let beyond = |integer: &&u32| **integer as usize >= end;

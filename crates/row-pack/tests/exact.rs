@@ -119,7 +119,7 @@ proptest! {
             prop::collection::btree_map(0u32..5_000, any::<f32>(), 0..200), 0..20),
         level in prop::sample::select(LEVELS.to_vec()),
     ) {
-        let mut builder = PackBuilder::new(5_000, level);
+        let mut builder = PackBuilder::new::<i32>(5_000, level);
         for row in &rows {
             let (columns, values): (Vec<u32>, Vec<f32>) = row.iter().unzip();
             builder.push(&columns, &values).expect("it is small");
@@ -232,7 +232,7 @@ fn packer_forgets_the_row_before() {
 
 #[test]
 fn pack_knows_the_type_of_its_values() {
-    let mut builder = PackBuilder::<i16>::new(9, Level::Bytes);
+    let mut builder = PackBuilder::new::<i16>(9, Level::Bytes);
     builder.push(&[1], &[-1]).expect("small");
     let pack = Pack::parse(builder.finish()).expect("just packed");
     assert_eq!(pack.value_type(), "int16");
@@ -241,5 +241,5 @@ fn pack_knows_the_type_of_its_values() {
 #[test]
 #[should_panic(expected = "columns are below 3")]
 fn column_beyond_the_matrix_panics() {
-    let _ = PackBuilder::new(3, Level::Bytes).push(&[3], &[1u8]);
+    let _ = PackBuilder::new::<u8>(3, Level::Bytes).push(&[3], &[1u8]);
 }

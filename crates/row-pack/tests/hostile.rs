@@ -34,8 +34,8 @@ fn read_row(row: &PackedRow<'_>, n_columns: usize) {
 fn packs() -> Vec<Vec<u8>> {
     let mut packs = Vec::new();
     for level in [Level::Bytes, Level::Bits] {
-        let mut counts = PackBuilder::<f32>::new(70_000, level);
-        let mut logs = PackBuilder::<f64>::new(1_000, level);
+        let mut counts = PackBuilder::new::<f32>(70_000, level);
+        let mut logs = PackBuilder::new::<f64>(1_000, level);
         for row in [0, 1, 31, 128, 300] {
             let columns: Vec<u32> = (0..row).map(|i| i * 3).collect();
             let wide: Vec<u32> = columns.iter().map(|column| column + 69_000).collect();
@@ -162,7 +162,7 @@ fn dictionaries_have_their_limits() {
 
 #[test]
 fn packs_are_refused_by_their_headers() {
-    let mut builder = PackBuilder::<f32>::new(9, Level::Bytes);
+    let mut builder = PackBuilder::new::<f32>(9, Level::Bytes);
     for column in 0..3 {
         builder.push(&[column], &[1.0]).expect("small");
     }

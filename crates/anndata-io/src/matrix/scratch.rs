@@ -1,12 +1,14 @@
 //! Buffers for reads of rows.
 
+use row_pack::{Level, PackBuilder};
+
 use super::Packs;
 use crate::array::chunk_reader::ChunkReader;
 use crate::io::buffers::AlignedBytes;
 
 /// The buffers, last chunks and decompressors that reads need, kept from one call to the next. One
 /// per thread.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ReadScratch {
     pub(super) scan: bool,
     pub(super) neighbours: [Option<u64>; 2],
@@ -16,6 +18,24 @@ pub struct ReadScratch {
     pub(super) raw_columns: AlignedBytes,
     pub(super) raw_values: AlignedBytes,
     pub(super) columns: Vec<u32>,
+    pub(super) pack: PackBuilder,
+}
+
+impl Default for ReadScratch {
+    fn default() -> Self {
+        ReadScratch {
+            scan: false,
+            neighbours: [None; 2],
+            packs: None,
+            indices: ChunkReader::default(),
+            data: ChunkReader::default(),
+            raw_columns: AlignedBytes::default(),
+            raw_values: AlignedBytes::default(),
+            columns: Vec::new(),
+            // Each pack states its matrix anew.
+            pack: PackBuilder::new::<u8>(0, Level::Bits),
+        }
+    }
 }
 
 impl ReadScratch {

@@ -110,7 +110,7 @@ impl Job {
     ) -> Result<Window, ReadError> {
         let pack_plan = self.pack_plan.as_ref();
         let packs = pack_plan.and_then(|pack_plan| {
-            let may_pack = self.policy.packs();
+            let may_pack = self.packs.n_epochs() >= self.policy.packs_from();
             self.packs.get(&self.plan, pack_plan, may_pack)
         });
         let (mode, ends, batches) = match &packs {

@@ -343,6 +343,7 @@ impl Loader {
         } = &self.options;
         let order = Order::new(self.plan.n_obs(), sampler, *shuffle, *seed, epoch);
         let start = rows.min(order.len());
+        self.packs.begin_epoch();
         let job = self.job(order, start).map(Arc::new);
         Epoch::new(self.clone(), epoch, start, job)
     }

@@ -10,7 +10,7 @@
 //!             └─▶ packed so far shows that they do not ─▶ no packs, the memory is for waiting rows
 //! ```
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use anndata_io::{PackRoom, Packs};
@@ -38,6 +38,8 @@ pub(crate) struct LoaderPacks {
     current: Mutex<Option<(Level, Packs)>>,
     /// Whether packs were tried and did not fit.
     refused: AtomicBool,
+    /// The number of epochs that were begun.
+    n_epochs: AtomicU32,
 }
 
 /// What an epoch would pack.
@@ -140,7 +142,18 @@ impl LoaderPacks {
             room,
             current: Mutex::default(),
             refused: AtomicBool::new(false),
+            n_epochs: AtomicU32::new(0),
         }
+    }
+
+    /// Counts an epoch that begins.
+    pub(crate) fn begin_epoch(&self) {
+        self.n_epochs.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The number of epochs that were begun.
+    pub(crate) fn n_epochs(&self) -> u32 {
+        self.n_epochs.load(Ordering::Relaxed)
     }
 
     /// The bytes of all packs.

@@ -109,10 +109,14 @@ impl WindowPolicy {
         }
     }
 
-    /// Whether rows are worth packing when their chunks are decoded: their neighbours come later.
-    /// In file order, all rows of a chunk are read at once.
-    pub(crate) fn packs(self) -> bool {
-        matches!(self, WindowPolicy::Pool { .. } | WindowPolicy::Large { .. })
+    /// The first epoch of a loader in which packing rows saves decodes. If rows come near their
+    /// neighbours, an epoch decodes each chunk about once anyway.
+    pub(crate) fn packs_from(self) -> u32 {
+        match self {
+            WindowPolicy::Large { .. } => 1,
+            WindowPolicy::InOrder { .. } | WindowPolicy::Pool { .. } => 2,
+            WindowPolicy::Small => u32::MAX,
+        }
     }
 
     pub(crate) fn ends(self) -> WindowEnd {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use row_pack::{Level, PackBuilder, PackedRow};
+use row_pack::{Level, PackedRow};
 
 use super::{NewPack, PackAccess, rest_of};
 use crate::array::Array;
@@ -76,7 +76,8 @@ fn pack_band<T: Scalar>(
             dense[at..at + run.len()].copy_from_slice(run);
         },
     )?;
-    let mut pack = PackBuilder::new(row_len as u32, level);
+    let pack = &mut scratch.pack;
+    pack.restart::<T::Packed>(row_len as u32, level);
     let (mut columns, mut values) = (Vec::new(), Vec::new());
     for row in dense.chunks(row_len.max(1)) {
         columns.clear();

@@ -197,7 +197,7 @@ impl MatrixPacks {
         let n_elements = new.as_ref().map_or(0, |new| new.n_elements);
         let (first_row, bytes) = match new {
             Some(new) => (new.first_row, new.bytes),
-            None => (0, PackBuilder::<u8>::new(0, Level::Bits).finish()),
+            None => (0, PackBuilder::new::<u8>(0, Level::Bits).finish()),
         };
         let pieces = Pack::parse(bytes).expect("this process packed it");
         let pack = BandPack {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use row_pack::{Level, PackBuilder, PackedRow};
+use row_pack::{Level, PackedRow};
 
 use super::{BandPack, NewPack, PackAccess, rest_of};
 use crate::array::chunk_reader::CachePolicy;
@@ -153,20 +153,25 @@ impl CsrMatrix {
         let indptr = &parts.indptr[..];
         let first_row = indptr[1..].partition_point(|&end| end <= band.start);
         let rows = (first_row..).take_while(|&row| indptr[row] < band.end);
-        let mut pack = PackBuilder::new(parts.n_minor() as u32, level);
+        let pack = &mut scratch.pack;
+        pack.restart::<T::Packed>(parts.n_minor() as u32, level);
         for row in rows {
             let span = indptr[row].max(band.start)..indptr[row + 1].min(band.end);
             let span = (span.start - band.start) as usize..(span.end - band.start) as usize;
             let raw = &raw_columns[span.start * column_size..span.end * column_size];
             let columns = parts.minors(raw, &mut scratch.columns);
             let exist = columns.and_then(|columns| {
-                parts.check_minor(columns.iter().max())?;
+                let largest = match is_canonical(columns) {
+                    true => columns.last(),
+                    false => columns.iter().max(),
+                };
+                parts.check_minor(largest)?;
                 Ok(columns)
             });
             // Without its elements, a bad row is read from the file, which raises its error.
             let pushed = match exist {
                 Ok(columns) => pack.push(columns, &values[span]),
-                Err(_) => pack.push(&[], &[]),
+                Err(_) => pack.push::<T::Packed>(&[], &[]),
             };
             if pushed.is_err() {
                 return Ok(None);
