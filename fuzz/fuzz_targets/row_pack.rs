@@ -34,7 +34,7 @@ fn read_all(row: &PackedRow<'_>, n_columns: usize) {
 }
 
 fn round_trip<T: Value>(level: Level, columns: &[u32], values: &[T]) {
-    let mut builder = PackBuilder::new(u32::MAX, level);
+    let mut builder = PackBuilder::new::<T>(u32::MAX, level);
     builder.push(columns, values).expect("it is small");
     let pack = Pack::parse(builder.finish()).expect("just packed");
     let row = pack.row(0).expect("just packed");

@@ -103,7 +103,7 @@ fn least(cells: &MappedCollection, options: &LoaderOptions) -> usize {
 fn every_chunk_is_decoded_once_in_all_epochs() {
     let cells = mixed();
     let n_chunks = 2 * (110 + 58) + 15 * 3;
-    for shuffle in [Shuffle::Exact, Shuffle::Blocks { rows: 16 }] {
+    for shuffle in [Shuffle::Exact, Shuffle::Blocks { rows: 64 }] {
         for format in [MatrixFormat::Csr, MatrixFormat::Dense] {
             for workers in [0, 1, 3] {
                 let options = LoaderOptions::new(32).shuffle(shuffle).workers(workers);
