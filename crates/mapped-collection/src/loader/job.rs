@@ -115,12 +115,9 @@ impl Job {
         });
         let (mode, ends, batches) = match &packs {
             None => (self.policy.read_mode(), self.policy.ends(), batches),
-            Some(packs) => {
-                let mode = match packs.is_complete() {
-                    true => ReadMode::ByBatch,
-                    false => ReadMode::Together,
-                };
-                (mode, WindowEnd::Anywhere, batches.min(FEW_BATCHES))
+            Some(_) => {
+                let batches = batches.min(FEW_BATCHES);
+                (ReadMode::ByBatch, WindowEnd::Anywhere, batches)
             }
         };
         let level = || {

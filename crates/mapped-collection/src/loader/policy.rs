@@ -51,6 +51,8 @@ pub(crate) enum WindowPolicy {
         /// The number of rows of a window that decodes a good part of all chunks. A larger window
         /// costs little more.
         enough: usize,
+        /// Whether neighbours come within a block, but a block cuts many chunks.
+        blocks: bool,
     },
 }
 
@@ -71,8 +73,9 @@ impl WindowPolicy {
             })
             .sum();
         let rows_per_band = plan.n_obs() as f64 / n_bands.max(1.0);
-        let large = WindowPolicy::Large {
+        let large = |blocks| WindowPolicy::Large {
             enough: n_bands as usize / 2,
+            blocks,
         };
         let locality = match schedule.order.locality() {
             Locality::Anywhere if schedule.is_ascending() => Locality::Neighbours,
@@ -93,9 +96,9 @@ impl WindowPolicy {
                     packed: with_band && stores.any(|store| store.rows_per_band() > few),
                 }
             }
-            Locality::Within { block, .. } if rows_per_band > CUT * block as f64 => large,
+            Locality::Within { block, .. } if rows_per_band > CUT * block as f64 => large(true),
             Locality::Within { pool, .. } => WindowPolicy::Pool { rows: pool },
-            Locality::Anywhere => large,
+            Locality::Anywhere => large(false),
         }
     }
 
@@ -113,8 +116,10 @@ impl WindowPolicy {
     /// neighbours, an epoch decodes each chunk about once anyway.
     pub(crate) fn packs_from(self) -> u32 {
         match self {
-            WindowPolicy::Large { .. } => 1,
-            WindowPolicy::InOrder { .. } | WindowPolicy::Pool { .. } => 2,
+            WindowPolicy::Large { blocks: false, .. } => 1,
+            WindowPolicy::InOrder { .. }
+            | WindowPolicy::Pool { .. }
+            | WindowPolicy::Large { blocks: true, .. } => 2,
             WindowPolicy::Small => u32::MAX,
         }
     }
@@ -141,7 +146,7 @@ impl WindowPolicy {
                 let pool = if rest < step { rest + rows } else { rest };
                 grown.min(pool.div_ceil(step))
             }
-            WindowPolicy::Large { enough } => {
+            WindowPolicy::Large { enough, .. } => {
                 let rows = grown.saturating_mul(schedule.batch_size);
                 if before > 0 && rows > enough {
                     usize::MAX

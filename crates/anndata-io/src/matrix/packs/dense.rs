@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use row_pack::{Level, PackedRow};
 
-use super::{NewPack, PackAccess, rest_of};
+use super::{BandPack, NewPack, PackAccess, rest_of};
 use crate::array::Array;
 use crate::array::chunk_reader::CachePolicy;
 use crate::dtype::{DType, Scalar, ValuesRef};
@@ -24,11 +24,8 @@ pub(super) fn read_packed(
     let (rows_per_band, row_len) = (array.chunk_shape()[0], row_len(array));
     // Everything is decoded before the sink sees a row: it may hold a lock from row to row.
     let pieces = rows.iter().map(|&row| {
-        let number = row / rows_per_band;
-        let pack = |level, policy| {
-            with_dtype!(dtype, T => pack_band::<T>(array, number, level, policy, scratch))
-        };
-        PackedRow::parse(access.band(number, pack)?.piece(row)?).ok()
+        let band = band(array, row / rows_per_band, access, scratch)?;
+        PackedRow::parse(band.piece(row)?).ok()
     });
     let pieces: Vec<Option<PackedRow<'_>>> = pieces.collect();
     rest_of(rows, |at, _| {
@@ -46,6 +43,31 @@ pub(super) fn read_packed(
             sink.dense(at, 0, ValuesRef::from_bytes(dtype, bytes));
         }
         read.is_ok()
+    })
+}
+
+/// Packs the bands of rows.
+pub(super) fn pack_rows(
+    array: &Array,
+    rows: &[u64],
+    access: &mut PackAccess<'_>,
+    scratch: &mut ReadScratch,
+) {
+    for &row in rows {
+        band(array, row / array.chunk_shape()[0], access, scratch);
+    }
+}
+
+/// Returns a band if it is packed. Packs it now if its time has come.
+fn band<'a>(
+    array: &Array,
+    number: u64,
+    access: &mut PackAccess<'a>,
+    scratch: &mut ReadScratch,
+) -> Option<&'a BandPack> {
+    access.band(number, |level, policy| {
+        let dtype = array.dtype().unwrap_or(DType::F32);
+        with_dtype!(dtype, T => pack_band::<T>(array, number, level, policy, scratch))
     })
 }
 

@@ -307,6 +307,31 @@ impl MatrixSource {
         }
     }
 
+    /// Packs the bands of `rows`, which ascend, into the [packs in use](ReadScratch::set_packs).
+    /// What cannot be packed is left to the read of its rows, which then raises the error.
+    pub fn pack_rows(&self, rows: &[u64], scratch: &mut ReadScratch) {
+        let given = scratch.packs.clone();
+        let Some((array, packs)) = self.pack_array().zip(given.as_ref()) else {
+            return;
+        };
+        let Some(packs) = packs.matrices.get(&array.id()) else {
+            return;
+        };
+        if array.parts().context.is_closed() || array.check_rows(rows, self.n_rows()).is_err() {
+            return;
+        }
+        let mut access = PackAccess {
+            packs,
+            array,
+            when: PackWhen::Now,
+            asked: None,
+        };
+        match &self.layout {
+            MatrixLayout::Csr(matrix) => matrix.pack_rows(rows, &mut access, scratch),
+            _ => dense::pack_rows(array, rows, &mut access, scratch),
+        }
+    }
+
     /// Reads those of `rows` that are packed, or are packed now. Returns the positions of the
     /// others, `None` if those are all of them.
     ///

@@ -47,6 +47,22 @@ impl CsrMatrix {
         })
     }
 
+    /// Packs the bands of rows.
+    pub(super) fn pack_rows(
+        &self,
+        rows: &[u64],
+        access: &mut PackAccess<'_>,
+        scratch: &mut ReadScratch,
+    ) {
+        with_dtype!(self.dtype(), T => {
+            let mut pieces = Vec::new();
+            for &row in rows {
+                self.add_pieces::<T>(row, &mut pieces, access, scratch);
+                pieces.clear();
+            }
+        });
+    }
+
     /// The bands in which a row has elements.
     fn bands(&self, row: u64) -> Range<u64> {
         let span = self.range(row);

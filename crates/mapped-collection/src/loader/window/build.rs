@@ -16,6 +16,7 @@ use crate::loader::window::ends::{CarriedBatch, WindowEnd};
 use crate::loader::window::{Task, Window};
 use crate::plan::Plan;
 use crate::plan::bands::Overlap;
+use crate::plan::location::RowLocation;
 
 /// The fewest rows per read, so that the overhead of a read is small. A read may take a few more,
 /// to end where a band of chunks ends.
@@ -182,14 +183,23 @@ impl Window {
             neighbours,
             mode: extent.mode,
             packs,
+            packed: Vec::new(),
         };
+        if window
+            .packs
+            .as_ref()
+            .is_some_and(|packs| !packs.is_complete())
+        {
+            window.cut_packing(&job.plan);
+        }
         match extent.mode {
             ReadMode::ByBatch => window.cut_by_batch(),
             ReadMode::Together | ReadMode::Packed => window.cut(&job.plan),
         }
-        for task in &window.tasks {
-            for row in &window.rows[task.rows.clone()] {
-                window.n_reads[row.batch] += 1;
+        for task in 0..window.n_tasks() {
+            for row in 0..window.rows_of(task).len() {
+                let batch = window.rows_of(task)[row].batch;
+                window.n_reads[batch] += 1;
             }
         }
         Ok(window)
@@ -200,7 +210,7 @@ impl Window {
         for batch in &self.batches {
             let rows = start..start + batch.n_rows();
             start = rows.end;
-            self.tasks.push(Task {
+            self.tasks.push(Task::Read {
                 rows,
                 part: 0,
                 n_parts: 1,
@@ -208,29 +218,30 @@ impl Window {
         }
     }
 
+    /// Lets threads pack the bands of all batches in file order. Afterwards, each batch is read by
+    /// one thread, which waits for no other.
+    fn cut_packing(&mut self, plan: &Plan) {
+        self.packed = (0..self.rows.len()).map(|row| self.located(row)).collect();
+        self.packed.sort_unstable();
+        let mut start = 0;
+        while start < self.packed.len() {
+            let end = end_of_task(plan, start, self.packed.len(), |row| self.packed[row]);
+            self.tasks.push(Task::Pack { rows: start..end });
+            start = end;
+        }
+    }
+
     /// Cuts where bands end, and cuts larger bands into parts.
     fn cut(&mut self, plan: &Plan) {
         let mut start = 0;
         while start < self.rows.len() {
-            let store = self.located(start).store;
-            // If two tasks shared a band, both would decode it or wait for it.
-            let source = plan.stores[store].costliest();
-            let band_of =
-                |row: usize| source.map(|source| source.band(self.located(row).row.into()));
-            let mut end = start + 1;
-            while end < self.rows.len()
-                && self.located(end).store == store
-                && (end - start < TASK_ROWS || band_of(end) == band_of(end - 1))
-            {
-                end += 1;
-            }
-            // Packs hold whole bands.
-            let divided = source.filter(|_| self.packs.is_none());
-            let n_parts = divided.map_or(1, |source| {
+            let end = end_of_task(plan, start, self.rows.len(), |row| self.located(row));
+            let source = plan.stores[self.located(start).store].costliest();
+            let n_parts = source.map_or(1, |source| {
                 let parts = source.band_bytes().div_ceil(PART_BYTES);
                 parts.clamp(1, source.chunks_per_band().clamp(1, MOST_PARTS))
             });
-            self.tasks.extend((0..n_parts).map(|part| Task {
+            self.tasks.extend((0..n_parts).map(|part| Task::Read {
                 rows: start..end,
                 part,
                 n_parts,
@@ -238,4 +249,24 @@ impl Window {
             start = end;
         }
     }
+}
+
+/// The end of the task that begins with row `start` of `n_rows` rows in file order: it has rows of
+/// one store, and ends where a band of the costliest matrix does. If two tasks shared a band, both
+/// would decode it or wait for it.
+fn end_of_task(
+    plan: &Plan,
+    start: usize,
+    n_rows: usize,
+    located: impl Fn(usize) -> RowLocation,
+) -> usize {
+    let store = located(start).store;
+    let source = plan.stores[store].costliest();
+    let band_of = |row: usize| source.map(|source| source.band(located(row).row.into()));
+    let goes_on = |&end: &usize| {
+        located(end).store == store && (end - start < TASK_ROWS || band_of(end) == band_of(end - 1))
+    };
+    (start + 1..n_rows)
+        .find(|end| !goes_on(end))
+        .unwrap_or(n_rows)
 }

@@ -20,12 +20,20 @@ use crate::loader::window::ends::CarriedBatch;
 use crate::plan::Plan;
 use crate::plan::location::RowLocation;
 
-/// A part of the bands of some rows.
+/// A step of reading a window.
 #[derive(Debug, Clone)]
-struct Task {
-    rows: Range<usize>,
-    part: u64,
-    n_parts: u64,
+enum Task {
+    /// Packs the bands of some rows. They are read by later tasks.
+    Pack {
+        /// Among the rows of all batches in file order.
+        rows: Range<usize>,
+    },
+    /// Reads a part of the bands of some rows.
+    Read {
+        rows: Range<usize>,
+        part: u64,
+        n_parts: u64,
+    },
 }
 
 /// Consecutive batches of an epoch. Their rows are read in file order, each chunk once, and put in
@@ -50,6 +58,8 @@ pub(crate) struct Window {
     mode: ReadMode,
     /// The packs from which rows are read. They keep what is decoded.
     packs: Option<Packs>,
+    /// The rows of all batches in file order, if they are packed first.
+    packed: Vec<RowLocation>,
 }
 
 impl Window {
@@ -89,8 +99,12 @@ impl Window {
         self.batches[batch].discard();
     }
 
+    /// The rows that a task reads.
     fn rows_of(&self, task: usize) -> &[BatchRow] {
-        &self.rows[self.tasks[task].rows.clone()]
+        match &self.tasks[task] {
+            Task::Pack { .. } => &[],
+            Task::Read { rows, .. } => &self.rows[rows.clone()],
+        }
     }
 
     /// Whether the window before has begun the first batch.
@@ -108,7 +122,7 @@ impl Window {
         new.sort_unstable();
         new.dedup();
         // Sparse rows are in the first part.
-        let packed = rows.filter(|_| self.tasks[task].part == 0);
+        let packed = rows.filter(|_| matches!(self.tasks[task], Task::Read { part: 0, .. }));
         let packed = packed.map(|row| self.batches[row.batch].packed_row_bytes(row.row));
         let new = new
             .into_iter()
@@ -130,14 +144,18 @@ impl Window {
         n_batches: usize,
         scratch: &mut FillScratch,
     ) -> Vec<(usize, ReadError)> {
-        let Task {
-            rows,
-            part,
-            n_parts,
-        } = &self.tasks[task];
-        if rows.is_empty() {
-            return Vec::new();
-        }
+        let (rows, part, n_parts) = match &self.tasks[task] {
+            Task::Pack { rows } => {
+                self.pack(plan, &self.packed[rows.clone()], scratch);
+                return Vec::new();
+            }
+            Task::Read { rows, .. } if rows.is_empty() => return Vec::new(),
+            Task::Read {
+                rows,
+                part,
+                n_parts,
+            } => (rows, part, n_parts),
+        };
         let store = self.located(rows.start).store;
         let [mut before, mut after] = self.neighbours;
         if rows.start > 0 {
@@ -177,6 +195,17 @@ impl Window {
         };
         let by_batch = rows.chunk_by(|a, b| a.batch == b.batch);
         by_batch.filter_map(one).collect()
+    }
+
+    /// Packs the bands of rows of one store. What cannot be packed fails when it is read.
+    fn pack(&self, plan: &Plan, rows: &[RowLocation], scratch: &mut FillScratch) {
+        let Some(first) = rows.first() else { return };
+        let rows: Vec<u64> = rows.iter().map(|row| row.row.into()).collect();
+        scratch.read.set_packs(self.packs.clone());
+        for source in plan.stores[first.store].matrices.iter().flatten() {
+            source.pack_rows(&rows, &mut scratch.read);
+        }
+        scratch.read.set_packs(None);
     }
 
     /// Finishes a batch. All of its rows must have been read.

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use crate::batch::fill::FillScratch;
 use crate::loader::job::Job;
-use crate::loader::window::Window;
 use crate::loader::window::ends::CarriedBatch;
+use crate::loader::window::{Task, Window};
 use crate::order::Order;
 use crate::plan::location::RowLocation;
 use crate::testing::{dense_plan, job, schedule, shuffled, sparse_plan};
@@ -41,8 +41,8 @@ fn check(job: &Job, batches: usize) {
             for batch in window.batches_of(task) {
                 (begun[batch], reads[batch]) = (true, reads[batch] + 1);
             }
-            if window.tasks[task].part == 0 {
-                for row in window.tasks[task].rows.clone() {
+            if let Task::Read { rows, part: 0, .. } = &window.tasks[task] {
+                for row in rows.clone() {
                     *read.entry(window.located(row)).or_default() += 1;
                 }
             }
@@ -100,6 +100,9 @@ fn window_tasks_end_where_bands_do() {
     let window = &windows(&job, 4)[0];
     assert!(window.n_tasks() > 10);
     for task in &window.tasks[1..] {
-        assert_eq!(window.located(task.rows.start).row % 64, 0);
+        let Task::Read { rows, .. } = task else {
+            panic!("nothing is packed in file order");
+        };
+        assert_eq!(window.located(rows.start).row % 64, 0);
     }
 }
