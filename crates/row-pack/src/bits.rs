@@ -48,17 +48,21 @@ pub(crate) fn move_above(most: u32, codes: &mut [u32], start: u32, large: &mut V
 
 /// The width at which the codes of a block of `integers` take the fewest bytes, with those apart.
 fn best_width(codes: &[u32], integers: usize, bytes_apart: usize) -> u32 {
-    let mut n_of_width = [0u16; 33];
-    for code in codes {
-        n_of_width[(32 - code.leading_zeros()) as usize] += 1;
-    }
-    let (mut best, mut least, mut n_above) = (32, usize::MAX, 0);
-    for width in (0..=32).rev() {
-        let bytes = width * integers / 8 + n_above * bytes_apart;
-        if bytes <= least {
-            (best, least) = (width as u32, bytes);
+    let all = codes.iter().fold(0, |all, code| all | code);
+    let widest = 32 - all.leading_zeros();
+    let (mut best, mut least) = (widest, widest as usize * integers / 8);
+    for width in (0..widest).rev() {
+        let most = (1 << width) - 1;
+        let above = codes.iter().map(|&code| u32::from(code > most));
+        let apart = above.sum::<u32>() as usize * bytes_apart;
+        // At a smaller width, more codes stand apart.
+        if apart > least {
+            break;
         }
-        n_above += usize::from(n_of_width[width]);
+        let bytes = width as usize * integers / 8 + apart;
+        if bytes <= least {
+            (best, least) = (width, bytes);
+        }
     }
     best
 }

@@ -119,7 +119,7 @@ proptest! {
             prop::collection::btree_map(0u32..5_000, any::<f32>(), 0..200), 0..20),
         level in prop::sample::select(LEVELS.to_vec()),
     ) {
-        let mut builder = PackBuilder::new::<i32>(5_000, level);
+        let mut builder = PackBuilder::new::<f32>(5_000, level);
         for row in &rows {
             let (columns, values): (Vec<u32>, Vec<f32>) = row.iter().unzip();
             builder.push(&columns, &values).expect("it is small");
@@ -233,9 +233,31 @@ fn packer_forgets_the_row_before() {
 #[test]
 fn pack_knows_the_type_of_its_values() {
     let mut builder = PackBuilder::new::<i16>(9, Level::Bytes);
-    builder.push(&[1], &[-1]).expect("small");
+    builder.push(&[1], &[-1i16]).expect("small");
     let pack = Pack::parse(builder.finish()).expect("just packed");
     assert_eq!(pack.value_type(), "int16");
+}
+
+#[test]
+fn builder_begins_another_pack_when_one_is_finished() {
+    let mut builder = PackBuilder::new::<i16>(9, Level::Bits);
+    builder.push(&[1, 8], &[-1i16, 7]).expect("small");
+    let first = builder.finish();
+    assert_eq!(builder.n_rows(), 0);
+    builder.push(&[1, 8], &[-1i16, 7]).expect("small");
+    assert_eq!(builder.finish(), first);
+    builder.push(&[2], &[3i16]).expect("small");
+    builder.restart::<f64>(3, Level::Bytes);
+    builder.push(&[2], &[0.5]).expect("small");
+    let pack = Pack::parse(builder.finish()).expect("just packed");
+    let found = (pack.value_type(), pack.n_columns(), pack.n_rows());
+    assert_eq!(found, ("float64", 3, 1));
+}
+
+#[test]
+#[should_panic(expected = "all rows of a pack have one type")]
+fn value_of_another_type_panics() {
+    let _ = PackBuilder::new::<u8>(3, Level::Bytes).push(&[2], &[1i8]);
 }
 
 #[test]

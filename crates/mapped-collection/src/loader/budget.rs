@@ -7,7 +7,6 @@ use crate::batch::pool::BufferPool;
 use crate::batch::slots::BatchSlots;
 use crate::batch::waiting::WaitingRows;
 use crate::error::option::OptionError;
-use crate::loader::policy::FEW_BATCHES;
 
 /// The most finished batches that wait for the caller.
 const MOST_READY: usize = 8;
@@ -98,10 +97,11 @@ impl Budget {
         self.rows
     }
 
-    /// The most bytes of packs, if they hold all rows. The rest is for windows of a few batches.
-    pub(crate) fn packs(&self) -> usize {
-        let windows = self.batch.saturating_mul(2 * FEW_BATCHES);
-        self.rows - windows.min(self.rows / 2)
+    /// The most bytes of packs, if they hold all rows. The rest is for batches: one for each of the
+    /// threads, and two that wait.
+    pub(crate) fn packs(&self, workers: usize) -> usize {
+        let batches = self.batch.saturating_mul(workers.max(1) + 2);
+        self.rows - batches.min(self.rows / 2)
     }
 
     /// Whether `more` bytes of rows fit beside those that are `held`, by rows that wait or by packs,

@@ -62,7 +62,7 @@ impl Job {
         let budget = Budget::new(memory, plan.io.options().get_cache_bytes(), batch)?;
         let pack_plan = match policy {
             WindowPolicy::Small => None,
-            _ => PackPlan::new(plan, &schedule, budget.packs()),
+            _ => PackPlan::new(plan, &schedule, budget.packs(workers)),
         };
         Ok(Job {
             plan: plan.clone(),
@@ -131,7 +131,7 @@ impl Job {
             mode,
             pack: (mode == ReadMode::Packed).then(level),
             pack_bytes: match packs {
-                Some(_) => self.budget.packs(),
+                Some(_) => self.budget.packs(self.workers),
                 None => self.pack_bytes(),
             },
         };
