@@ -162,7 +162,7 @@ fn dictionaries_have_their_limits() {
 
 #[test]
 fn packs_are_refused_by_their_headers() {
-    let mut builder = PackBuilder::new::<f32>(9, Level::Bytes);
+    let mut builder = PackBuilder::new::<f64>(9, Level::Bytes);
     for column in 0..3 {
         builder.push(&[column], &[1.0]).expect("small");
     }
