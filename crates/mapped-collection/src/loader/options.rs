@@ -204,9 +204,10 @@ impl LoaderOptions {
         self
     }
 
-    /// The memory budget in bytes: for rows that wait for their batches, finished batches, and the
-    /// collection's cache of chunks. More memory means fewer decodes of an exact shuffle of
-    /// compressed files; it never changes the order. By default, 1 GiB.
+    /// The memory budget in bytes: for rows that wait for their batches, finished batches, packed
+    /// rows, and the collection's cache of chunks. If all rows of compressed files fit packed, they
+    /// stay in memory, and later epochs decode nothing. Otherwise, more memory means fewer decodes
+    /// of an exact shuffle. It never changes the order. By default, 1 GiB.
     ///
     /// ```
     /// use mapped_collection::LoaderOptions;

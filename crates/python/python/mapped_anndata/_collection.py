@@ -423,7 +423,8 @@ class MappedCollection(Variables, Labels):
             The number of threads that read and decode. With 0, the caller does.
         memory
             Bytes for all data that is read ahead, as a number or a text such as
-            `"1 GiB"`.
+            `"1 GiB"`. If all rows of compressed files fit packed, they stay in memory
+            from epoch to epoch.
         rank, world_size
             The part of each step that this process reads. By default, from `torch.distributed` or
             the variables `RANK` and `WORLD_SIZE` when reading begins.
