@@ -36,9 +36,10 @@ use compressed::Compressed;
 use csc::CscMatrix;
 use csr::CsrMatrix;
 use frame::Frame;
+use packs::MatrixPacks;
 pub use packs::Packs;
-use packs::{MatrixPacks, Shifted};
 pub use scratch::ReadScratch;
+use sink::Shifted;
 pub use sink::{RowBuffer, RowSink};
 
 /// A matrix in a file, opened. Rows are read in bulk; a single row is a bulk of one.

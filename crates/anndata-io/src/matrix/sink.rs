@@ -29,3 +29,23 @@ pub struct RowBuffer<'a> {
     /// The bytes of the row's values, native-endian.
     pub values: &'a mut [u8],
 }
+
+/// Passes rows on, at positions that are larger by `by`.
+pub(super) struct Shifted<'a, S> {
+    pub(super) sink: &'a mut S,
+    pub(super) by: usize,
+}
+
+impl<S: RowSink> RowSink for Shifted<'_, S> {
+    fn dense(&mut self, row: usize, start: usize, values: ValuesRef<'_>) {
+        self.sink.dense(row + self.by, start, values);
+    }
+
+    fn sparse(&mut self, row: usize, columns: &[u32], values: ValuesRef<'_>) {
+        self.sink.sparse(row + self.by, columns, values);
+    }
+
+    fn row_buffer(&mut self, row: usize, len: usize, dtype: DType) -> Option<RowBuffer<'_>> {
+        self.sink.row_buffer(row + self.by, len, dtype)
+    }
+}

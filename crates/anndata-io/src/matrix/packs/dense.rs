@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use row_pack::{Level, PackedRow};
 
-use super::{BandPack, NewPack, PackAccess, rest_of};
+use super::bands::{BandPack, NewPack, PackAccess};
+use super::rest_of;
 use crate::array::Array;
 use crate::array::chunk_reader::CachePolicy;
 use crate::dtype::{DType, Scalar, ValuesRef};

@@ -10,32 +10,30 @@
 //!                                        └─ otherwise: left to the caller, which decodes
 //! ```
 //!
-//! `sparse.rs` packs bands of CSR, `dense.rs` the nonzeros of dense bands. A row that lies in two
+//! `bands.rs` has the packs of a matrix and when a band is packed. `sparse.rs` packs bands of CSR, `dense.rs` the nonzeros of dense bands. A row that lies in two
 //! bands has a piece in each. What cannot be packed (a chunk that does not decode, a column that
 //! the matrix does not have) is left to the caller, whose error is then the usual one.
 //!
 //! Packs never change and are never dropped before their owner, so reading them takes no lock, and
 //! a forked child reads those of its parent.
 
+mod bands;
 mod dense;
 mod sparse;
 
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use once_cell::race::OnceBox;
-use row_pack::{Level, Pack, PackBuilder};
+use row_pack::Level;
 
-use super::{MatrixLayout, MatrixSource, ReadScratch, RowBuffer, RowSink};
+use super::{MatrixLayout, MatrixSource, ReadScratch, RowSink};
 use crate::array::Array;
-use crate::array::chunk_reader::CachePolicy;
-use crate::dtype::{DType, ValuesRef};
 use crate::error::Error;
-use crate::io::chunk_cache::ChunkKey;
-use crate::io::pack_room::{PackRoom, Reservation};
+use crate::io::pack_room::PackRoom;
 use crate::limits::{MOST_PACKED_BANDS, MOST_PACKED_DENSE_BYTES};
+pub(super) use bands::MatrixPacks;
+use bands::{PackAccess, PackWhen};
 
 /// Packed rows of some matrices: every band of chunks that is decoded while they are
 /// [in use](ReadScratch::set_packs) leaves all of its rows packed.
@@ -92,176 +90,17 @@ impl Packs {
 
     /// The bytes of the packs.
     pub fn bytes(&self) -> usize {
-        self.sum(|packs| packs.bytes.load(Ordering::Relaxed) as u64) as usize
+        self.matrices.values().map(MatrixPacks::bytes).sum()
     }
 
     /// The number of [stored elements](MatrixSource::n_stored) of the bands that are packed.
     pub fn n_elements(&self) -> u64 {
-        self.sum(|packs| packs.n_elements.load(Ordering::Relaxed))
+        self.matrices.values().map(MatrixPacks::n_elements).sum()
     }
 
     /// Whether every band is packed, except those that cannot be.
     pub fn is_complete(&self) -> bool {
-        let mut packs = self.matrices.values();
-        packs.all(|packs| packs.n_packed.load(Ordering::Relaxed) == packs.bands.len())
-    }
-
-    fn sum(&self, of: impl Fn(&MatrixPacks) -> u64) -> u64 {
-        self.matrices.values().map(of).sum()
-    }
-}
-
-/// The packs of one matrix.
-#[derive(Debug)]
-pub(super) struct MatrixPacks {
-    bands: Box<[Band]>,
-    level: Level,
-    room: Arc<PackRoom>,
-    n_packed: AtomicUsize,
-    bytes: AtomicUsize,
-    n_elements: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct Band {
-    pack: OnceBox<BandPack>,
-    /// Whether a read by index wanted it before.
-    wanted: AtomicBool,
-}
-
-/// The rows of a band; of rows that lie in several bands, the piece in this one.
-#[derive(Debug)]
-struct BandPack {
-    /// The row of the first piece.
-    first_row: u64,
-    /// A piece of a sparse row that could not be packed has no elements here.
-    pieces: Pack<Vec<u8>>,
-    #[expect(dead_code, reason = "its drop is what counts")]
-    room: Reservation,
-}
-
-/// A band that was just packed.
-struct NewPack {
-    first_row: u64,
-    bytes: Vec<u8>,
-    n_elements: u64,
-}
-
-/// When a band that is not packed yet is packed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum PackWhen {
-    /// In this read.
-    Now,
-    /// When a read wants it the second time.
-    SecondTime,
-    Never,
-}
-
-/// The packs that one read uses.
-struct PackAccess<'a> {
-    packs: &'a MatrixPacks,
-    array: &'a Array,
-    when: PackWhen,
-    /// The last band that this read asked for, and whether it may pack it.
-    asked: Option<(u64, bool)>,
-}
-
-impl MatrixPacks {
-    /// `None` if the matrix is not packable.
-    fn new(source: &MatrixSource, level: Level, room: Arc<PackRoom>) -> Option<MatrixPacks> {
-        if !source.is_packable() {
-            return None;
-        }
-        let level = if source.is_sparse() {
-            level
-        } else {
-            Level::Bits
-        };
-        let bands = (0..source.n_bands()).map(|_| Band::default());
-        Some(MatrixPacks {
-            bands: bands.collect(),
-            level,
-            room,
-            n_packed: AtomicUsize::new(0),
-            bytes: AtomicUsize::new(0),
-            n_elements: AtomicU64::new(0),
-        })
-    }
-
-    /// Keeps a band, if there is room for it. One that could not be packed needs none.
-    fn keep(&self, band: &Band, new: Option<NewPack>) {
-        let n_bytes = new.as_ref().map_or(0, |new| new.bytes.len());
-        let Some(room) = self.room.reserve(n_bytes as u64) else {
-            return self.room.set_full();
-        };
-        let n_elements = new.as_ref().map_or(0, |new| new.n_elements);
-        let (first_row, bytes) = match new {
-            Some(new) => (new.first_row, new.bytes),
-            None => (0, PackBuilder::new::<u8>(0, Level::Bits).finish()),
-        };
-        let pieces = Pack::parse(bytes).expect("this process packed it");
-        let pack = BandPack {
-            first_row,
-            pieces,
-            room,
-        };
-        if band.pack.set(Box::new(pack)).is_ok() {
-            self.n_packed.fetch_add(1, Ordering::Relaxed);
-            self.bytes.fetch_add(n_bytes, Ordering::Relaxed);
-            self.n_elements.fetch_add(n_elements, Ordering::Relaxed);
-        }
-    }
-}
-
-impl<'a> PackAccess<'a> {
-    /// Returns a band if it is packed. Packs it now if that is its time: `pack` decodes and packs
-    /// it; other threads that want the band wait. Bands must be asked for in ascending order.
-    fn band(
-        &mut self,
-        number: u64,
-        pack: impl FnOnce(Level, CachePolicy) -> Result<Option<NewPack>, Error>,
-    ) -> Option<&'a BandPack> {
-        let packs = self.packs;
-        let band = packs.bands.get(number as usize)?;
-        if let Some(pack) = band.pack.get() {
-            return Some(pack);
-        }
-        let may_pack = match self.asked {
-            Some((asked, may_pack)) if asked >= number => may_pack,
-            _ => match self.when {
-                PackWhen::Now => true,
-                PackWhen::SecondTime => band.wanted.swap(true, Ordering::Relaxed),
-                PackWhen::Never => false,
-            },
-        };
-        self.asked = Some((number, may_pack));
-        if !may_pack || packs.room.is_full() {
-            return None;
-        }
-        let key = ChunkKey {
-            array: self.array.id(),
-            chunk: number,
-        };
-        let claims = self.array.parts().context.band_claims();
-        if let Err(_claim) = claims.get_or_claim(key, || band.pack.get().map(|_| ())) {
-            let policy = match self.when {
-                // It is in the cache if it was read shortly before.
-                PackWhen::SecondTime => CachePolicy::All,
-                PackWhen::Now | PackWhen::Never => CachePolicy::Nothing,
-            };
-            // An error is raised by the usual read of the rows that it concerns.
-            packs.keep(band, pack(packs.level, policy).unwrap_or_default());
-        }
-        band.pack.get()
-    }
-}
-
-impl BandPack {
-    /// The bytes of the piece of a row; `None` if no row of the band could be packed.
-    #[inline]
-    fn piece(&self, row: u64) -> Option<&[u8]> {
-        let number = row.checked_sub(self.first_row)?;
-        self.pieces.row_bytes(number as usize).ok()
+        self.matrices.values().all(MatrixPacks::is_complete)
     }
 }
 
@@ -320,12 +159,7 @@ impl MatrixSource {
         if array.parts().context.is_closed() || array.check_rows(rows, self.n_rows()).is_err() {
             return;
         }
-        let mut access = PackAccess {
-            packs,
-            array,
-            when: PackWhen::Now,
-            asked: None,
-        };
+        let mut access = PackAccess::new(packs, array, PackWhen::Now);
         match &self.layout {
             MatrixLayout::Csr(matrix) => matrix.pack_rows(rows, &mut access, scratch),
             _ => dense::pack_rows(array, rows, &mut access, scratch),
@@ -369,12 +203,7 @@ impl MatrixSource {
             return Ok(None);
         }
         array.check_rows(rows, self.n_rows())?;
-        let mut access = PackAccess {
-            packs,
-            array,
-            when,
-            asked: None,
-        };
+        let mut access = PackAccess::new(packs, array, when);
         Ok(Some(match &self.layout {
             MatrixLayout::Csr(matrix) => matrix.read_packed(rows, &mut access, scratch, sink),
             _ => dense::read_packed(array, rows, &mut access, scratch, sink),
@@ -396,24 +225,4 @@ fn rest_of(rows: &[u64], mut read: impl FnMut(usize, u64) -> bool) -> Vec<Range<
         }
     }
     rest
-}
-
-/// Passes rows on, at positions that are larger by `by`.
-pub(super) struct Shifted<'a, S> {
-    pub(super) sink: &'a mut S,
-    pub(super) by: usize,
-}
-
-impl<S: RowSink> RowSink for Shifted<'_, S> {
-    fn dense(&mut self, row: usize, start: usize, values: ValuesRef<'_>) {
-        self.sink.dense(row + self.by, start, values);
-    }
-
-    fn sparse(&mut self, row: usize, columns: &[u32], values: ValuesRef<'_>) {
-        self.sink.sparse(row + self.by, columns, values);
-    }
-
-    fn row_buffer(&mut self, row: usize, len: usize, dtype: DType) -> Option<RowBuffer<'_>> {
-        self.sink.row_buffer(row + self.by, len, dtype)
-    }
 }
