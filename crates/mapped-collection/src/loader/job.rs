@@ -1,7 +1,10 @@
 //! The batches that an epoch delivers, and its limits.
 
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use anndata_io::Packs;
 use row_pack::Level;
 
 use crate::batch::BatchFormat;
@@ -20,6 +23,9 @@ use crate::order::schedule::Schedule;
 use crate::plan::Plan;
 use crate::plan::location::RowLocation;
 
+/// The most rows of coming batches whose bands are packed at once: each takes 16 bytes meanwhile.
+const PACKING_ROWS: usize = 1 << 18;
+
 /// The work of a [`Prefetcher`](crate::loader::prefetch::Prefetcher).
 #[derive(Debug, Clone)]
 pub(crate) struct Job {
@@ -33,6 +39,8 @@ pub(crate) struct Job {
     packs: Arc<LoaderPacks>,
     /// What the epoch would pack, if that has an advantage.
     pack_plan: Option<PackPlan>,
+    /// The first batch for whose rows no window has packed the bands.
+    next_packed: Arc<AtomicUsize>,
 }
 
 impl Job {
@@ -69,6 +77,7 @@ impl Job {
             schedule,
             packs: packs.clone(),
             pack_plan,
+            next_packed: Arc::default(),
             format,
             workers,
             budget,
@@ -113,9 +122,11 @@ impl Job {
             let may_pack = self.packs.n_epochs() >= self.policy.packs_from();
             self.packs.get(&self.plan, pack_plan, may_pack)
         });
+        let mut packing = 0..0;
         let (mode, ends, batches) = match &packs {
             None => (self.policy.read_mode(), self.policy.ends(), batches),
-            Some(_) => {
+            Some(packs) => {
+                packing = self.packing(packs, first, batches);
                 let batches = batches.min(FEW_BATCHES);
                 (ReadMode::ByBatch, WindowEnd::Anywhere, batches)
             }
@@ -135,7 +146,32 @@ impl Job {
                 None => self.pack_bytes(),
             },
         };
-        Window::build(self, &extent, packs, waiting, carried)
+        Window::build(
+            self,
+            &extent,
+            packs.map(|packs| (packs, packing)),
+            waiting,
+            carried,
+        )
+    }
+
+    /// The batches whose bands a window packs before it reads its own, if it could have this many
+    /// batches. The more rows are packed in file order, the fewer chunks that two bands share are
+    /// decoded twice.
+    fn packing(&self, packs: &Packs, first: usize, batches: usize) -> Range<usize> {
+        let begins_anew = packs.n_elements() == 0;
+        let next = match begins_anew {
+            true => first,
+            false => self.next_packed.load(Ordering::Relaxed).max(first),
+        };
+        let most = (PACKING_ROWS / self.schedule.batch_size).max(FEW_BATCHES);
+        let end = first.saturating_add(batches.min(most));
+        let end = end.min(self.schedule.n_batches());
+        if packs.is_complete() || next >= end {
+            return 0..0;
+        }
+        self.next_packed.store(end, Ordering::Relaxed);
+        next..end
     }
 
     /// The bytes of packs, of all epochs.

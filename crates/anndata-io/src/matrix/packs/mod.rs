@@ -146,8 +146,9 @@ impl MatrixSource {
         }
     }
 
-    /// Packs the bands of `rows`, which ascend, into the [packs in use](ReadScratch::set_packs).
-    /// What cannot be packed is left to the read of its rows, which then raises the error.
+    /// Packs the bands in which `rows` begin into the [packs in use](ReadScratch::set_packs). Rows
+    /// must ascend. What cannot be packed is left to the read of its rows, which then raises the
+    /// error.
     pub fn pack_rows(&self, rows: &[u64], scratch: &mut ReadScratch) {
         let given = scratch.packs.clone();
         let Some((array, packs)) = self.pack_array().zip(given.as_ref()) else {

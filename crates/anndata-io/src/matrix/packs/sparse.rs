@@ -48,7 +48,7 @@ impl CsrMatrix {
         })
     }
 
-    /// Packs the bands of rows.
+    /// Packs the bands in which rows begin.
     pub(super) fn pack_rows(
         &self,
         rows: &[u64],
@@ -56,10 +56,10 @@ impl CsrMatrix {
         scratch: &mut ReadScratch,
     ) {
         with_dtype!(self.dtype(), T => {
-            let mut pieces = Vec::new();
-            for &row in rows {
-                self.add_pieces::<T>(row, &mut pieces, access, scratch);
-                pieces.clear();
+            for number in rows.iter().filter_map(|&row| self.bands(row).next()) {
+                access.band(number, |level, policy| {
+                    self.pack_band::<T>(number, level, policy, scratch)
+                });
             }
         });
     }

@@ -148,14 +148,15 @@ impl WindowBuilder {
 
 impl Window {
     /// Takes batches within `extent` as long as their rows fit, but at least one. `carried` is the
-    /// first batch, if the window before has begun it. With `packs`, rows are read from them.
+    /// first batch, if the window before has begun it. With packs, rows are read from them; the
+    /// bands of the given batches are packed first.
     ///
     /// # Errors
     /// When the rows of the first batch do not fit together.
     pub(crate) fn build(
         job: &Job,
         extent: &Extent,
-        packs: Option<Packs>,
+        packs: Option<(Packs, Range<usize>)>,
         waiting: &Arc<WaitingRows>,
         carried: Option<&CarriedBatch>,
     ) -> Result<Window, ReadError> {
@@ -182,15 +183,12 @@ impl Window {
             tasks: Vec::new(),
             neighbours,
             mode: extent.mode,
-            packs,
+            packs: None,
             packed: Vec::new(),
         };
-        if window
-            .packs
-            .as_ref()
-            .is_some_and(|packs| !packs.is_complete())
-        {
-            window.cut_packing(&job.plan);
+        if let Some((packs, batches)) = packs {
+            window.packs = Some(packs);
+            window.cut_packing(job, batches);
         }
         match extent.mode {
             ReadMode::ByBatch => window.cut_by_batch(),
@@ -218,14 +216,16 @@ impl Window {
         }
     }
 
-    /// Lets threads pack the bands of all batches in file order. Afterwards, each batch is read by
-    /// one thread, which waits for no other.
-    fn cut_packing(&mut self, plan: &Plan) {
-        self.packed = (0..self.rows.len()).map(|row| self.located(row)).collect();
+    /// Lets threads pack the bands of these batches in file order. Afterwards, each batch is read
+    /// by one thread, which waits for no other.
+    fn cut_packing(&mut self, job: &Job, batches: Range<usize>) {
+        let rows = batches.filter_map(|batch| job.schedule.rows(batch));
+        self.packed = rows.flatten().map(|row| job.plan.locate(row)).collect();
         self.packed.sort_unstable();
+        let (plan, n_rows) = (&job.plan, self.packed.len());
         let mut start = 0;
-        while start < self.packed.len() {
-            let end = end_of_task(plan, start, self.packed.len(), |row| self.packed[row]);
+        while start < n_rows {
+            let end = end_of_task(plan, start, n_rows, |row| self.packed[row]);
             self.tasks.push(Task::Pack { rows: start..end });
             start = end;
         }

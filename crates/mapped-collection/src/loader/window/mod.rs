@@ -25,7 +25,7 @@ use crate::plan::location::RowLocation;
 enum Task {
     /// Packs the bands of some rows. They are read by later tasks.
     Pack {
-        /// Among the rows of all batches in file order.
+        /// Among those whose bands are packed first.
         rows: Range<usize>,
     },
     /// Reads a part of the bands of some rows.
@@ -58,7 +58,7 @@ pub(crate) struct Window {
     mode: ReadMode,
     /// The packs from which rows are read. They keep what is decoded.
     packs: Option<Packs>,
-    /// The rows of all batches in file order, if they are packed first.
+    /// Rows whose bands are packed first, in file order: those of these batches, and of later ones.
     packed: Vec<RowLocation>,
 }
 
