@@ -67,10 +67,10 @@ impl Collection {
 impl Collection {
     /// Opens files. The Python half has already put every argument into one form.
     #[new]
-    #[pyo3(signature = (paths, layers, obs, obsm, filter, join, encode, unknown, dtype, *, cache_bytes=None, max_open_files=None, mmap=None, pack_bytes=None, missing_code=None))]
+    #[pyo3(signature = (paths, layers, obs, obsm, filter, join, encode, unknown, dtype, *, cache_bytes=None, max_open_files=None, mmap=None, pack_bytes=None, pack_uncompressed=None, missing_code=None))]
     #[expect(
         clippy::too_many_arguments,
-        reason = "lamindb's eleven, and five of ours"
+        reason = "lamindb's eleven, and six of ours"
     )]
     fn new(
         py: Python<'_>,
@@ -87,6 +87,7 @@ impl Collection {
         max_open_files: Option<usize>,
         mmap: Option<bool>,
         pack_bytes: Option<usize>,
+        pack_uncompressed: Option<bool>,
         missing_code: Option<i64>,
     ) -> PyResult<Collection> {
         let join = join.map(|join| {
@@ -117,6 +118,9 @@ impl Collection {
         }
         if let Some(bytes) = pack_bytes {
             io = io.pack_bytes(bytes);
+        }
+        if let Some(pack) = pack_uncompressed {
+            io = io.pack_uncompressed(pack);
         }
         builder = builder.io(io);
         let cells = py.detach(|| builder.open()).map_err(to_python)?;

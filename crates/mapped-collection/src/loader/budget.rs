@@ -15,7 +15,7 @@ const MOST_READY: usize = 8;
 const FILLED: f64 = 0.95;
 
 /// The size of rows packed in bits to that in whole bytes, before any were: about 0.5 for counts.
-const BITS_TO_BYTES: f64 = 0.6;
+pub(crate) const BITS_TO_BYTES: f64 = 0.6;
 
 /// Divides the option `memory`. No other code knows the rule.
 ///

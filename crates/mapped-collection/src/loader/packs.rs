@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex};
 use anndata_io::{PackRoom, Packs};
 use row_pack::Level;
 
+use crate::loader::budget::BITS_TO_BYTES;
 use crate::order::schedule::Schedule;
 use crate::plan::Plan;
 
@@ -24,8 +25,6 @@ use crate::plan::Plan;
 const SPARSE_BYTES: [f64; 2] = [3.1, 1.6];
 /// Bytes of a packed element of a dense matrix: a tenth of them are counts, and the others zeros.
 const DENSE_BYTES: f64 = 0.16;
-/// The size of rows packed in bits to that in whole bytes, before any were: about 0.5 for counts.
-const BITS_TO_BYTES: f64 = 0.6;
 /// The number of elements that show how the others pack.
 const SAMPLE: u64 = 1 << 16;
 

@@ -35,6 +35,7 @@ class Collection:
         max_open_files: int | None = None,
         mmap: bool | None = None,
         pack_bytes: int | None = None,
+        pack_uncompressed: bool | None = None,
         missing_code: int | None = None,
     ) -> Collection: ...
     @property

@@ -28,6 +28,9 @@ class IoOptions:
         default, 512 MiB; the workers of a `DataLoader` share them. Loaders count packed rows in
         their own `memory`. Matrices that are stored by column and were turned into rows take these
         bytes, too; those that no longer fit go to temporary files (in `TMPDIR`).
+    pack_uncompressed
+        Whether rows of uncompressed files are packed, too. By default, they are not. It pays for
+        files on slow storage, such as a network file system.
 
     Raises
     ------
@@ -49,6 +52,7 @@ class IoOptions:
     max_open_files: int | None = None
     mmap: bool | None = None
     pack_bytes: ByteSize | None = None
+    pack_uncompressed: bool | None = None
 
     def __post_init__(self) -> None:
         checks: dict[str, Callable[[str, object], int]] = {
@@ -56,6 +60,7 @@ class IoOptions:
             "max_open_files": arguments.count,
             "mmap": arguments.flag,
             "pack_bytes": arguments.n_bytes,
+            "pack_uncompressed": arguments.flag,
         }
         for name, check in checks.items():
             if (value := getattr(self, name)) is not None:

@@ -295,3 +295,24 @@ def test_what_progress_raises_is_raised():
     collection.close()
     with pytest.raises(ValueError, match="closed"):
         collection.prepare()
+
+
+@pytest.mark.parametrize("pack_bytes", [0, 2000, "512 MiB"])
+def test_packed_rows_are_those_of_the_files(pack_bytes):
+    paths = [str(helpers.STORES / name) for name in ("base_a_csr.h5ad", "base_b_csr_v3.zarr")]
+    io = IoOptions(cache_bytes=0, pack_bytes=pack_bytes, pack_uncompressed=True)
+    packed = MappedCollection(paths, join="outer", io=io)
+    expected = [
+        row["X"]
+        for row in map(MappedCollection(paths, join="outer").__getitem__, range(len(packed)))
+    ]
+    for _ in range(3):
+        for row, x in enumerate(expected):
+            np.testing.assert_array_equal(packed[row]["X"], x)
+        np.testing.assert_array_equal(packed.get_batch(range(len(packed)))["X"], expected)
+    loader = packed.loader(5, shuffle="exact", seed=3)
+    totals = [sum(float(batch["X"].sum(dtype="f8")) for batch in loader) for _ in range(3)]
+    np.testing.assert_allclose(totals, np.sum(expected, dtype="f8"))
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        found = pool.apply(sums, (packed, range(len(packed))))
+    assert found == [float(x.sum()) for x in expected]

@@ -90,7 +90,7 @@ def test_of_a_collection(name, value):
         ),
         *(("pack_bytes", value) for value in (-1, "1 XB", 0.1)),
         *(("max_open_files", value) for value in (-1, 64.0, "64", 2**64, True)),
-        *(("mmap", value) for value in ("yes", 1)),
+        *((name, value) for name in ("mmap", "pack_uncompressed") for value in ("yes", 1)),
     ],
     ids=str,
 )
