@@ -109,7 +109,7 @@ fn zarrs_in_a_forked_child_is_an_error() {
     let open = |backend| {
         let builder = MappedCollection::builder([store("base_a_csr_v3.zarr")]).obs(["cell_type"]);
         builder
-            .io(IoOptions::new().cache_bytes(0).zarr(backend))
+            .io(IoOptions::new().cache_bytes(0).pack_bytes(0).zarr(backend))
             .open()
     };
     let cells = open(ZarrBackend::Zarrs).expect("the fixture opens");
