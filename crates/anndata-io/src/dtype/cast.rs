@@ -190,6 +190,10 @@ impl Scalar for f16 {
     in_values!(F16);
     #[inline(always)]
     fn cast_from<S: Scalar>(value: S) -> Self {
+        if S::DTYPE == DType::F16 {
+            // Through a float32, a signalling NaN would lose its bit.
+            return bytemuck::pod_read_unaligned(bytemuck::bytes_of(&value));
+        }
         match value.to_number() {
             NumericValue::Bool(v) => f16::from_f32(f32::from(v)),
             NumericValue::Signed(v) => f16::from_f64(v as f64),
@@ -267,5 +271,17 @@ mod tests {
             [1.0, 0.0]
         );
         assert_eq!(ValuesRef::U64(&[u64::MAX]).to_vec::<i64>(), [-1]);
+    }
+
+    #[test]
+    fn scalar_cast_to_its_own_type_keeps_every_bit() {
+        for bits in [0xfdfc, 0x7c01, 0x8000, 0x3c00] {
+            let value = <f16 as Scalar>::cast_from(f16::from_bits(bits));
+            assert_eq!(value.to_bits(), bits);
+        }
+        for bits in [0x7fa0_0001_u32, 0x8000_0000] {
+            let value = <f32 as Scalar>::cast_from(f32::from_bits(bits));
+            assert_eq!(value.to_bits(), bits);
+        }
     }
 }

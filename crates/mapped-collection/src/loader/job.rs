@@ -70,7 +70,7 @@ impl Job {
         let budget = Budget::new(memory, plan.io.options().get_cache_bytes(), batch)?;
         let pack_plan = match policy {
             WindowPolicy::Small => None,
-            _ => PackPlan::new(plan, &schedule, budget.packs(workers)),
+            _ => PackPlan::new(plan, &schedule, budget.packs(workers), workers),
         };
         Ok(Job {
             plan: plan.clone(),

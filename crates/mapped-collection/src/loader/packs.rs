@@ -64,7 +64,12 @@ struct Packed {
 
 impl PackPlan {
     /// `None` if packs have no advantage, or cannot hold everything.
-    pub(crate) fn new(plan: &Plan, schedule: &Schedule, limit: usize) -> Option<PackPlan> {
+    pub(crate) fn new(
+        plan: &Plan,
+        schedule: &Schedule,
+        limit: usize,
+        workers: usize,
+    ) -> Option<PackPlan> {
         let mut pack_plan = PackPlan {
             n_elements: 0,
             guess: [0.0; 2],
@@ -78,7 +83,9 @@ impl PackPlan {
             .filter(|(_, is_read)| *is_read);
         let sources = read.flat_map(|(store, _)| store.matrices.iter().flatten());
         for source in sources.filter(|source| source.band_bytes() > 0) {
-            let is_large = !source.is_sparse() && source.band_bytes() > limit as u64 / 8;
+            // A thread that packs a dense band holds it twice meanwhile.
+            let packing = source.band_bytes().saturating_mul(workers.max(2) as u64);
+            let is_large = !source.is_sparse() && packing > limit as u64 / 4;
             if !source.is_packable() || is_large {
                 return None;
             }
@@ -260,7 +267,7 @@ mod tests {
     }
 
     fn plan_of(plan: &Plan, limit: usize) -> Option<PackPlan> {
-        PackPlan::new(plan, &schedule(Order::InOrder(plan.n_obs()), 8), limit)
+        PackPlan::new(plan, &schedule(Order::InOrder(plan.n_obs()), 8), limit, 2)
     }
 
     #[test]
@@ -277,7 +284,7 @@ mod tests {
             rows: [100, 101].into(),
             locality: crate::order::Locality::Anywhere,
         };
-        let some = PackPlan::new(&sparse_plan(&[100, 20], 8), &schedule(order, 2), 1000);
+        let some = PackPlan::new(&sparse_plan(&[100, 20], 8), &schedule(order, 2), 1000, 2);
         assert_eq!(some.map(|plan| plan.n_elements), Some(20));
     }
 

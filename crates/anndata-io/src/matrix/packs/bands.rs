@@ -13,6 +13,9 @@ use crate::io::chunk_cache::ChunkKey;
 use crate::io::pack_room::{PackRoom, Reservation};
 use crate::matrix::MatrixSource;
 
+/// The bytes that a band takes beside those of its pack, with the allocator's own.
+const BAND_BYTES: usize = size_of::<Band>() + size_of::<BandPack>() + 32;
+
 /// The packs of one matrix.
 #[derive(Debug)]
 pub(in crate::matrix) struct MatrixPacks {
@@ -109,9 +112,9 @@ impl MatrixPacks {
         self.n_packed.load(Ordering::Relaxed) == self.bands.len()
     }
 
-    /// Keeps a band, if there is room for it. One that could not be packed needs none.
+    /// Keeps a band, if there is room for it.
     fn keep(&self, band: &Band, new: Option<NewPack>) {
-        let n_bytes = new.as_ref().map_or(0, |new| new.bytes.len());
+        let n_bytes = BAND_BYTES + new.as_ref().map_or(0, |new| new.bytes.len());
         let Some(room) = self.room.reserve(n_bytes as u64) else {
             return self.room.set_full();
         };
