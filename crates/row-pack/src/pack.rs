@@ -23,7 +23,7 @@ const HEADER: usize = 16;
 ///
 /// let mut builder = PackBuilder::new::<f32>(20_000, Level::Bits);
 /// builder.push(&[5, 1_999], &[1.0, 3.0])?;
-/// builder.push(&[], &[])?;
+/// builder.push::<f32>(&[], &[])?;
 /// let pack = Pack::parse(builder.finish())?;
 /// let (mut columns, mut values) = ([0; 2], [0.0f32; 2]);
 /// pack.row(0)?.read(pack.n_columns(), &mut columns, &mut values)?;
