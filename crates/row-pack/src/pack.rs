@@ -22,7 +22,7 @@ const HEADER: usize = 16;
 /// use row_pack::{Level, Pack, PackBuilder};
 ///
 /// let mut builder = PackBuilder::new::<f32>(20_000, Level::Bits);
-/// builder.push(&[5, 1_999], &[1.0, 3.0])?;
+/// builder.push(&[5, 1_999], &[1.0f32, 3.0])?;
 /// builder.push::<f32>(&[], &[])?;
 /// let pack = Pack::parse(builder.finish())?;
 /// let (mut columns, mut values) = ([0; 2], [0.0f32; 2]);
