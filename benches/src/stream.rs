@@ -38,7 +38,8 @@ pub(crate) struct Options {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Epochs {
-    /// The first one: every repetition makes a new loader, which has nothing in memory.
+    /// The first one: every repetition makes a new loader, which has nothing in memory, and empties
+    /// the folder of packs, which is not timed.
     First,
     /// All epochs of one loader; the first repetition reads the files.
     Later,
@@ -99,19 +100,22 @@ impl Options {
 }
 
 pub(crate) fn run(source: &Source, repeat: &Repeat, options: &Options) -> Result<(), Failure> {
-    let cells = source.open()?;
-    let new_loader = || {
-        cells
-            .loader(options.batch_options(&cells)?)
-            .map_err(Failure::from)
+    let mut cells = source.open()?;
+    let new_loader = |cells: &MappedCollection| {
+        let loader = cells.loader(options.batch_options(cells)?);
+        loader.map_err(Failure::from)
     };
-    let mut loader = new_loader()?;
+    let mut loader = new_loader(&cells)?;
     let about = json!({ "question": "stream", "n_obs": cells.n_obs(), "n_vars": cells.n_vars() });
     repeat.run(&about, |request| {
-        let decoded = cells.io().decoded_chunks();
         if options.epochs == Epochs::First {
-            loader = new_loader()?;
+            if let Some(cache) = cells.io().cache() {
+                cache.clear()?;
+                cells = source.open()?;
+            }
+            loader = new_loader(&cells)?;
         }
+        let decoded = cells.io().decoded_chunks();
         let mut meter = request.start();
         for batch in loader.epoch(request.seed) {
             let batch = batch?;

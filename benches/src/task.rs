@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use mapped_collection::{
-    DType, IoOptions, Join, MappedCollection, MappedCollectionBuilder, MatrixFormat,
+    CacheOptions, DType, IoOptions, Join, MappedCollection, MappedCollectionBuilder, MatrixFormat,
 };
 
 use crate::Failure;
@@ -25,6 +25,9 @@ pub(crate) struct Source {
     /// MiB of decoded chunks to keep.
     #[arg(long, default_value_t = 64)]
     cache_mib: usize,
+    /// A folder for packs.
+    #[arg(long)]
+    cache: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -62,6 +65,7 @@ impl Source {
             .join(join)
             .dtype(DType::F32)
             .io(IoOptions::new().cache_bytes(self.cache_mib << 20))
+            .cache(self.cache.clone().map(CacheOptions::new))
     }
 
     /// The opened collection.

@@ -106,6 +106,7 @@ pub use error::{Error, ErrorKind, nearest_name};
 pub use io::byte_size::{ByteSize, ByteSizeError};
 pub use io::context::{Hdf5Backend, IoContext, IoOptions, ZarrBackend};
 pub use io::location::Location;
+pub use io::pack_cache::{CacheFault, CacheOptions, CachedElement, PackCache};
 pub use io::pack_room::PackRoom;
 pub use key::LayerKey;
 pub use matrix::{MatrixSource, Packs, ReadScratch, RowBuffer, RowSink};

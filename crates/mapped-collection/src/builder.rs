@@ -1,6 +1,6 @@
 //! The options of a collection, as a caller sets them.
 
-use anndata_io::{AnnDataSource, DType, IoOptions};
+use anndata_io::{AnnDataSource, CacheOptions, DType, IoOptions};
 use feature_join::Join;
 
 use crate::collection::MappedCollection;
@@ -114,6 +114,29 @@ impl MappedCollectionBuilder {
         self
     }
 
+    /// A folder on disk for rows of compressed matrices, packed. Epochs fill it, or
+    /// [`prepare`](MappedCollection::prepare) beforehand; from then on, no chunk is decoded again, in
+    /// this process or another one. By default, there is no folder.
+    ///
+    /// ```
+    /// use mapped_collection::{CacheOptions, LoaderOptions, MappedCollection, Shuffle};
+    /// # let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/../cli/demo/a.h5ad");
+    /// # let scratch = tempfile::tempdir()?;
+    /// # let (paths, folder) = ([demo], scratch.path().join("packs"));
+    ///
+    /// let cache = CacheOptions::new(folder).size(1 << 30);
+    /// let cells = MappedCollection::builder(paths).cache(cache).open()?;
+    /// for batch in cells.loader(LoaderOptions::new(512).shuffle(Shuffle::Exact))?.epoch(0) {
+    ///     batch?;
+    /// }
+    /// assert_eq!(cells.cached().expect("a cache").fraction(), 1.0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn cache(mut self, cache: impl Into<Option<CacheOptions>>) -> Self {
+        self.0.cache = cache.into();
+        self
+    }
+
     /// The files, in the order of their rows.
     pub fn get_sources(&self) -> &[AnnDataSource] {
         &self.0.sources
@@ -163,6 +186,11 @@ impl MappedCollectionBuilder {
     /// [`io`](Self::io) as set.
     pub fn get_io(&self) -> IoOptions {
         self.0.io
+    }
+
+    /// [`cache`](Self::cache) as set.
+    pub fn get_cache(&self) -> Option<&CacheOptions> {
+        self.0.cache.as_ref()
     }
 
     /// Opens the collection: reads names, labels and row pointers of every file, and checks

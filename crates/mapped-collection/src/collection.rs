@@ -21,6 +21,7 @@ use crate::loader::Loader;
 use crate::loader::options::LoaderOptions;
 use crate::options::Options;
 use crate::plan::Plan;
+use crate::plan::cache::Cached;
 use crate::plan::location::RowLocation;
 use crate::plan::missing_keys::MissingKey;
 use crate::plan::unmatched::UnmatchedLabel;
@@ -216,9 +217,10 @@ impl MappedCollection {
             .collect()
     }
 
-    /// Turns matrices that are stored by column (CSC) into rows. Without this call, the first read
-    /// of such a matrix does it, and takes long. Workers that are forked afterwards share the
-    /// prepared matrices.
+    /// Does what would make the first epoch slow. Turns matrices that are stored by column (CSC)
+    /// into rows: without this call, the first read of such a matrix does it. Workers that are
+    /// forked afterwards share the prepared matrices. Then fills the
+    /// [cache](MappedCollectionBuilder::cache), if there is one, with all processors.
     ///
     /// Calls `progress` with the fraction that is done, from 0 to 1.
     ///
@@ -228,14 +230,24 @@ impl MappedCollection {
     pub fn prepare(&self, mut progress: impl FnMut(f64)) -> Result<(), Error> {
         self.plan().check_open()?;
         let by_column: Vec<_> = self.plan().unprepared().collect();
+        // Converting a matrix counts as much as filling the cache.
+        let n_steps = by_column.len() + usize::from(self.io().cache().is_some());
+        let mut progress = |step, done: f64| progress((step as f64 + done) / n_steps as f64);
         for (number, (store, matrix)) in by_column.iter().enumerate() {
             let prepared = matrix.prepare(&mut |done, total| {
-                let done = number as f64 + done as f64 / total.max(1) as f64;
-                progress(done / by_column.len() as f64);
+                progress(number, done as f64 / total.max(1) as f64);
             });
             prepared.map_err(|error| ReadError::file(*store, error))?;
         }
+        self.plan()
+            .fill_cache(|done| progress(by_column.len(), done));
         Ok(())
+    }
+
+    /// What the [cache](MappedCollectionBuilder::cache) holds of this collection; `None` without
+    /// one.
+    pub fn cached(&self) -> Option<Cached> {
+        self.plan().cached()
     }
 
     /// Which joint variables a store has: `[n_vars] bool`. A variable that it lacks is 0 in its

@@ -112,7 +112,8 @@ const _: () = {
 };
 
 pub use anndata_io::{
-    AnnDataSource, DType, Hdf5Backend, IoContext, IoOptions, MemoryStore, Values, ZarrBackend,
+    AnnDataSource, CacheOptions, DType, Hdf5Backend, IoContext, IoOptions, MemoryStore, Values,
+    ZarrBackend,
 };
 pub use batch::columns::BatchColumn;
 pub use batch::csr::{CsrView, IndexType};
@@ -139,6 +140,7 @@ pub use order::Shuffle;
 pub use order::sampler::Sampler;
 pub use order::shuffle::permutation;
 pub use order::split::{SplitBy, SplitOptions};
+pub use plan::cache::Cached;
 pub use plan::labels::{MergedLabels, MergedLabelsIter};
 pub use plan::location::RowLocation;
 pub use plan::missing_keys::MissingKey;

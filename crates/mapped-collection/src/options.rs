@@ -1,6 +1,6 @@
 //! The options of a collection, as plain data. Nothing here opens a file.
 
-use anndata_io::{AnnDataSource, DType, IoOptions};
+use anndata_io::{AnnDataSource, CacheOptions, DType, IoOptions};
 use feature_join::Join;
 use label_encoding::Label;
 
@@ -17,6 +17,7 @@ pub(crate) struct Options {
     pub(crate) unknown_label: UnknownLabel,
     pub(crate) dtype: Option<DType>,
     pub(crate) io: IoOptions,
+    pub(crate) cache: Option<CacheOptions>,
 }
 
 impl Options {
@@ -32,6 +33,7 @@ impl Options {
             unknown_label: UnknownLabel::None,
             dtype: None,
             io: IoOptions::default(),
+            cache: None,
         }
     }
 }

@@ -13,7 +13,8 @@
 //!
 //! - [`RowPacker`]: packs one row after the other into bytes.
 //! - [`PackedRow`]: a packed row. It unpacks into slices, or scatters into a dense row through a map of columns.
-//! - [`PackBuilder`] and [`Pack`]: many rows in one run of bytes, read by row.
+//! - [`PackBuilder`] and [`Pack`]: many rows in one run of bytes, read by row. [`PackLayout`]: where they lie, for a pack
+//!   in a file.
 //! - [`Level`]: whole bytes, which are the fastest, or bits, which take about half the space.
 //! - [`Value`]: the types of values.
 //!
@@ -81,7 +82,7 @@ mod row;
 mod value;
 
 pub use error::PackError;
-pub use pack::{Pack, PackBuilder};
+pub use pack::{Pack, PackBuilder, PackLayout};
 pub use packed_row::PackedRow;
 pub use row::{Level, RowPacker};
 pub use value::Value;

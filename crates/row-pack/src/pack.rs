@@ -6,6 +6,8 @@
 //! rows     one after the other
 //! ```
 
+use std::ops::Range;
+
 use crate::error::PackError;
 use crate::packed_row::{PackedRow, u32_at};
 use crate::reader::are_below;
@@ -125,22 +127,42 @@ impl PackBuilder {
 #[derive(Debug, Clone)]
 pub struct Pack<B> {
     bytes: B,
+    layout: PackLayout,
+}
+
+/// Where the rows of a pack lie in its bytes, for packs that are not read as a whole: the header of
+/// a pack.
+///
+/// ```
+/// use row_pack::{Level, PackBuilder, PackLayout, PackedRow};
+///
+/// let mut builder = PackBuilder::new::<u8>(9, Level::Bits);
+/// builder.push(&[1], &[5u8])?;
+/// builder.push(&[2, 3], &[6u8, 7])?;
+/// let bytes = builder.finish();
+///
+/// let layout = PackLayout::parse(&bytes)?;
+/// let ends = &bytes[layout.ends_of(1)?]; // read this part of a file,
+/// let row = &bytes[layout.row(1, ends)?]; // and then this one
+/// assert_eq!(PackedRow::parse(row)?.len(), 2);
+/// # Ok::<(), row_pack::PackError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PackLayout {
     n_rows: usize,
     n_columns: usize,
     /// The number of the type of the values.
     tag: u8,
 }
 
-impl<B: AsRef<[u8]>> Pack<B> {
-    /// Reads the header of a pack, which is all of `bytes`.
+impl PackLayout {
+    /// Reads the header, with which `bytes` begin.
     ///
     /// # Errors
-    /// [`PackError::Damaged`] if the bytes do not begin as a pack does, or the rows do not follow each
-    /// other up to the end.
-    pub fn parse(bytes: B) -> Result<Pack<B>, PackError> {
-        let all = bytes.as_ref();
-        let short = || PackError::damaged("a whole pack", all.len());
-        let (header, rest) = all.split_first_chunk::<HEADER>().ok_or_else(short)?;
+    /// [`PackError::Damaged`] if the bytes do not begin as a pack does.
+    pub fn parse(bytes: &[u8]) -> Result<PackLayout, PackError> {
+        let short = || PackError::damaged("a whole pack", bytes.len());
+        let header = bytes.first_chunk::<HEADER>().ok_or_else(short)?;
         if header[..4] != MAGIC {
             return Err(PackError::damaged(
                 "the first bytes of a pack",
@@ -152,9 +174,62 @@ impl<B: AsRef<[u8]>> Pack<B> {
         }
         let tag = header[12];
         value_size(tag)?;
-        let n_rows = u32_at(header, 4) as usize;
-        let n_columns = u32_at(header, 8) as usize;
-        let (ends, rows) = rest.split_at_checked(4 * n_rows).ok_or_else(short)?;
+        Ok(PackLayout {
+            n_rows: u32_at(header, 4) as usize,
+            n_columns: u32_at(header, 8) as usize,
+            tag,
+        })
+    }
+
+    /// The number of rows.
+    pub fn n_rows(&self) -> usize {
+        self.n_rows
+    }
+
+    /// The bytes of the pack that say where a row lies.
+    ///
+    /// # Errors
+    /// [`PackError::OutOfBounds`] if there is no such row.
+    #[inline]
+    pub fn ends_of(&self, row: usize) -> Result<Range<usize>, PackError> {
+        if row >= self.n_rows {
+            let n_rows = self.n_rows;
+            return Err(PackError::OutOfBounds { row, n_rows });
+        }
+        Ok(HEADER + 4 * row.saturating_sub(1)..HEADER + 4 * (row + 1))
+    }
+
+    /// The bytes of a row in the pack, from [those that say so](Self::ends_of).
+    ///
+    /// # Errors
+    /// [`PackError::Damaged`] if rows are not in order.
+    #[inline]
+    pub fn row(&self, row: usize, ends: &[u8]) -> Result<Range<usize>, PackError> {
+        let (start, end) = match (row, ends.len()) {
+            (0, 4) => (0, u32_at(ends, 0)),
+            (1.., 8) => (u32_at(ends, 0), u32_at(ends, 4)),
+            (_, len) => return Err(PackError::damaged("the ends of two rows", len)),
+        };
+        if start > end {
+            return Err(PackError::damaged("rows in order", end));
+        }
+        let rows = HEADER + 4 * self.n_rows;
+        Ok(rows + start as usize..rows + end as usize)
+    }
+}
+
+impl<B: AsRef<[u8]>> Pack<B> {
+    /// Reads the header of a pack, which is all of `bytes`.
+    ///
+    /// # Errors
+    /// [`PackError::Damaged`] if the bytes do not begin as a pack does, or the rows do not follow each
+    /// other up to the end.
+    pub fn parse(bytes: B) -> Result<Pack<B>, PackError> {
+        let all = bytes.as_ref();
+        let layout = PackLayout::parse(all)?;
+        let rest = &all[HEADER..];
+        let short = || PackError::damaged("a whole pack", all.len());
+        let (ends, rows) = rest.split_at_checked(4 * layout.n_rows).ok_or_else(short)?;
         let mut last = 0;
         // Rows that overlap would make reading them all cost more than the bytes account for.
         for end in ends.as_chunks().0 {
@@ -167,27 +242,22 @@ impl<B: AsRef<[u8]>> Pack<B> {
         if last as usize != rows.len() {
             return Err(PackError::damaged("rows up to the end of a pack", last));
         }
-        Ok(Pack {
-            bytes,
-            n_rows,
-            n_columns,
-            tag,
-        })
+        Ok(Pack { bytes, layout })
     }
 
     /// The type of the values, by its name in numpy: `float32`.
     pub fn value_type(&self) -> &'static str {
-        NAMES[usize::from(self.tag)]
+        NAMES[usize::from(self.layout.tag)]
     }
 
     /// The number of rows.
     pub fn n_rows(&self) -> usize {
-        self.n_rows
+        self.layout.n_rows
     }
 
     /// The number of columns of the matrix.
     pub fn n_columns(&self) -> usize {
-        self.n_columns
+        self.layout.n_columns
     }
 
     /// The bytes of the pack.
@@ -202,7 +272,7 @@ impl<B: AsRef<[u8]>> Pack<B> {
     /// [`PackedRow::parse`].
     pub fn row(&self, row: usize) -> Result<PackedRow<'_>, PackError> {
         let row = PackedRow::parse(self.row_bytes(row)?)?;
-        if row.tag != self.tag {
+        if row.tag != self.layout.tag {
             return Err(PackError::damaged("a row of the type of its pack", row.tag));
         }
         Ok(row)
@@ -217,21 +287,10 @@ impl<B: AsRef<[u8]>> Pack<B> {
     /// in order.
     #[inline]
     pub fn row_bytes(&self, row: usize) -> Result<&[u8], PackError> {
-        if row >= self.n_rows {
-            let n_rows = self.n_rows;
-            return Err(PackError::OutOfBounds { row, n_rows });
-        }
-        let start = if row == 0 { 0 } else { self.end(row - 1) };
-        let end = self.end(row);
-        let rows = &self.bytes.as_ref()[HEADER + 4 * self.n_rows..];
-        let bytes = rows.get(start..end);
-        bytes.ok_or_else(|| PackError::damaged("rows in order", end))
-    }
-
-    /// Where the bytes of a row end, among those of all rows.
-    #[inline]
-    fn end(&self, row: usize) -> usize {
-        let at = HEADER + 4 * row;
-        u32_at(self.bytes.as_ref(), at) as usize
+        let all = self.bytes.as_ref();
+        let ends = self.layout.ends_of(row)?;
+        let short = || PackError::damaged("a whole pack", all.len());
+        let range = self.layout.row(row, all.get(ends).ok_or_else(short)?)?;
+        all.get(range).ok_or_else(short)
     }
 }

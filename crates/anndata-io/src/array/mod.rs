@@ -29,6 +29,7 @@ pub(crate) mod convert;
 pub(crate) mod decode;
 pub(crate) mod float;
 pub(crate) mod grid;
+mod identity;
 pub(crate) mod memory;
 mod ranges;
 pub(crate) mod reorder;

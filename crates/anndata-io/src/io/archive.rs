@@ -15,6 +15,7 @@ use super::bytes::ByteSource;
 use super::context::IoContext;
 use super::file::FileSource;
 use super::folder::FileBytes;
+use super::open_files::Identity;
 use crate::error::Error;
 use crate::limits::DEFLATE_RATIO;
 
@@ -49,7 +50,8 @@ impl Archive {
         context: &IoContext,
         roots: &[&str],
     ) -> Result<Result<Archive, String>, Error> {
-        let source = FileSource::open(context, path).map_err(|error| Error::io(path, "", error))?;
+        let source =
+            FileSource::open_settled(context, path).map_err(|error| Error::io(path, "", error))?;
         let reader = Reader {
             source: &source,
             at: 0,
@@ -88,6 +90,10 @@ impl Archive {
 
     pub(super) fn path(&self) -> &Path {
         self.source.path()
+    }
+
+    pub(super) fn identity(&self) -> Identity {
+        self.source.identity()
     }
 
     pub(super) fn entry(&self, name: &str) -> Option<Entry> {

@@ -12,7 +12,9 @@ use super::chunk_cache::{Cached, ChunkCache, ChunkKey};
 use super::claims::Claims;
 use super::fork::ForkLocal;
 use super::open_files::{Identity, OpenFiles};
+use super::pack_cache::{CacheOptions, PackCache};
 use super::pack_room::PackRoom;
+use crate::error::Error;
 
 /// The library that reads HDF5 files.
 ///
@@ -214,6 +216,7 @@ struct Inner {
     closed: AtomicBool,
     counts: Counts,
     packs: Arc<PackRoom>,
+    cache: Option<PackCache>,
     local: ForkLocal<Local>,
 }
 
@@ -234,6 +237,19 @@ struct Local {
 impl IoContext {
     /// Makes a context with nothing open.
     pub fn new(options: IoOptions) -> Self {
+        IoContext::make(options, None)
+    }
+
+    /// As [`new`](Self::new), with packed rows that outlive the process.
+    ///
+    /// # Errors
+    /// As [`PackCache::open`].
+    pub fn with_cache(options: IoOptions, cache: &CacheOptions) -> Result<Self, Error> {
+        let cache = PackCache::open_mapped(cache, options.mmap)?;
+        Ok(IoContext::make(options, Some(cache)))
+    }
+
+    fn make(options: IoOptions, cache: Option<PackCache>) -> Self {
         let local = ForkLocal::new(|| Local {
             files: OpenFiles::new(),
             chunks: ChunkCache::new(),
@@ -246,6 +262,7 @@ impl IoContext {
                 closed,
                 counts,
                 packs: Arc::new(PackRoom::new(options.pack_bytes)),
+                cache,
                 local,
             }),
         }
@@ -257,6 +274,9 @@ impl IoContext {
         let local = self.inner.local.get();
         local.files.clear();
         local.chunks.clear();
+        if let Some(cache) = self.cache() {
+            cache.flush();
+        }
     }
 
     /// Whether [`close`](Self::close) was called.
@@ -315,6 +335,11 @@ impl IoContext {
     /// The memory of packed rows and of matrices that were converted to rows.
     pub(crate) fn pack_room(&self) -> &Arc<PackRoom> {
         &self.inner.packs
+    }
+
+    /// The packed rows on disk, if there are any.
+    pub fn cache(&self) -> Option<&PackCache> {
+        self.inner.cache.as_ref()
     }
 
     /// Leaves this process its share of [`IoOptions::pack_bytes`], if `n_processes` read the same

@@ -10,7 +10,7 @@ use memmap2::Mmap;
 use once_cell::race::OnceBox;
 
 use super::context::IoContext;
-use super::open_files::Identity;
+use super::open_files::{Identity, wait_until_settled};
 use crate::error::{Error, ErrorKind};
 
 /// A file that can be read at any position from any thread. It holds no descriptor of its own: the
@@ -38,8 +38,21 @@ impl FileSource {
         })
     }
 
+    /// As [`open`](Self::open), for a file of which packs may be [kept](IoContext::with_cache).
+    pub(crate) fn open_settled(context: &IoContext, path: &Path) -> io::Result<FileSource> {
+        if context.cache().is_some() {
+            wait_until_settled(&std::fs::metadata(path)?);
+        }
+        FileSource::open(context, path)
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The file that was opened.
+    pub(crate) fn identity(&self) -> Identity {
+        self.identity
     }
 
     /// The length in bytes.
@@ -120,7 +133,7 @@ impl FileSource {
 
 /// Whether a file lies on a local file system of a known kind.
 #[cfg(target_os = "linux")]
-fn is_local(file: &File) -> bool {
+pub(super) fn is_local(file: &File) -> bool {
     // ext2 to ext4, xfs, btrfs, tmpfs, overlayfs, zfs, f2fs, bcachefs.
     const LOCAL: [u64; 8] = [
         0xef53,
@@ -136,7 +149,7 @@ fn is_local(file: &File) -> bool {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn is_local(_file: &File) -> bool {
+pub(super) fn is_local(_file: &File) -> bool {
     false
 }
 

@@ -11,6 +11,7 @@ use super::bytes::{ByteSource, Memory};
 use super::context::IoContext;
 use super::file::FileSource;
 use super::location::is_absence;
+use super::open_files::{Identity, wait_until_settled};
 use crate::error::{Error, ErrorKind};
 
 /// Files by name; `/` joins the parts of a name. A name cannot lead out of the folder: callers
@@ -62,15 +63,44 @@ impl Folder {
         }
     }
 
+    /// The length and the identity of a file; `None` if no file has that name. With `settled`, waits
+    /// until a later change would show.
+    pub(crate) fn find(&self, name: &str, settled: bool) -> Result<Option<(u64, Identity)>, Error> {
+        match self {
+            Folder::Disk(root) => {
+                let path = root.join(name);
+                let found = || {
+                    let meta = std::fs::metadata(&path)?;
+                    if !settled {
+                        return Ok(meta);
+                    }
+                    wait_until_settled(&meta);
+                    std::fs::metadata(&path)
+                };
+                match found() {
+                    Ok(meta) if meta.is_file() => Ok(Some((meta.len(), Identity::from(&meta)))),
+                    Ok(_) => Ok(None),
+                    Err(error) if is_absence(&error) => Ok(None),
+                    Err(error) => Err(Error::io(path, "", error)),
+                }
+            }
+            Folder::Zip(archive) => {
+                let entry = archive.entry(name);
+                Ok(entry.map(|entry| (entry.len, archive.identity())))
+            }
+        }
+    }
+
     /// The length of a file; `None` if no file has that name.
     pub(crate) fn len(&self, name: &str) -> Result<Option<u64>, Error> {
+        Ok(self.find(name, false)?.map(|(len, _)| len))
+    }
+
+    /// The identity of the archive that holds all files, if one does.
+    pub(crate) fn archive(&self) -> Option<Identity> {
         match self {
-            Folder::Disk(root) => match std::fs::metadata(root.join(name)) {
-                Ok(meta) => Ok(meta.is_file().then_some(meta.len())),
-                Err(error) if is_absence(&error) => Ok(None),
-                Err(error) => Err(Error::io(root.join(name), "", error)),
-            },
-            Folder::Zip(archive) => Ok(archive.entry(name).map(|entry| entry.len)),
+            Folder::Disk(_) => None,
+            Folder::Zip(archive) => Some(archive.identity()),
         }
     }
 

@@ -6,6 +6,7 @@
 //! ```text
 //! IoContext ─┬─ options, counters                       shared by all clones
 //!            ├─ PackRoom          memory of packed rows  bounded by pack_bytes
+//!            ├─ PackCache         packed rows on disk    bounded by its size; shared by processes
 //!            └─ ForkLocal: one of these per process
 //!                 ├─ OpenFiles    file descriptors       bounded by max_open_files
 //!                 └─ ChunkCache   decoded chunks         bounded by cache_bytes
@@ -28,5 +29,6 @@ pub(crate) mod file;
 pub(crate) mod folder;
 pub(crate) mod fork;
 pub(crate) mod location;
-mod open_files;
+pub(crate) mod open_files;
+pub(crate) mod pack_cache;
 pub(crate) mod pack_room;

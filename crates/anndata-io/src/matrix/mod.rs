@@ -36,8 +36,8 @@ use compressed::Compressed;
 use csc::CscMatrix;
 use csr::CsrMatrix;
 use frame::Frame;
-use packs::MatrixPacks;
 pub use packs::Packs;
+use packs::{CachedMatrix, MatrixPacks};
 pub use scratch::ReadScratch;
 use sink::Shifted;
 pub use sink::{RowBuffer, RowSink};
@@ -52,6 +52,8 @@ pub struct MatrixSource {
     layout: MatrixLayout,
     /// The packs of reads by index, made by the first of them. Clones share them.
     packs: Arc<OnceBox<MatrixPacks>>,
+    /// Its packs on disk, if it has any; found when it is first read.
+    cached: Arc<OnceBox<Option<Arc<CachedMatrix>>>>,
 }
 
 #[derive(Debug, Clone)]
@@ -168,6 +170,7 @@ impl MatrixSource {
             dtype,
             layout,
             packs: Arc::default(),
+            cached: Arc::default(),
         }))
     }
 

@@ -180,12 +180,23 @@ impl Iterator for Epoch {
         if batch.is_ok() {
             self.had = self.next;
         }
+        if self.next == self.n_batches() {
+            self.loader.flush_cache();
+        }
         Some(batch)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         let rest = self.n_batches().saturating_sub(self.next);
         (rest, Some(rest))
+    }
+}
+
+impl Drop for Epoch {
+    fn drop(&mut self) {
+        // Its threads end first.
+        self.prefetcher = None;
+        self.loader.flush_cache();
     }
 }
 

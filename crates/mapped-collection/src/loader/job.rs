@@ -14,7 +14,7 @@ use crate::batch::waiting::WaitingRows;
 use crate::error::Error;
 use crate::error::read::ReadError;
 use crate::loader::budget::{BatchBytes, Budget};
-use crate::loader::packs::{LoaderPacks, PackPlan};
+use crate::loader::packs::{LoaderPacks, PackPlan, WindowPacks};
 use crate::loader::policy::{FEW_BATCHES, ReadMode, WindowPolicy};
 use crate::loader::window::Window;
 use crate::loader::window::build::Extent;
@@ -123,9 +123,10 @@ impl Job {
             self.packs.get(&self.plan, pack_plan, may_pack)
         });
         let mut packing = 0..0;
-        let (mode, ends, batches) = match &packs {
+        let all = packs.as_ref().filter(|packs| packs.hold_all);
+        let (mode, ends, batches) = match all {
             None => (self.policy.read_mode(), self.policy.ends(), batches),
-            Some(packs) => {
+            Some(WindowPacks { packs, .. }) => {
                 packing = self.packing(packs, first, batches);
                 let batches = batches.min(FEW_BATCHES);
                 (ReadMode::ByBatch, WindowEnd::Anywhere, batches)
@@ -141,7 +142,7 @@ impl Job {
             ends,
             mode,
             pack: (mode == ReadMode::Packed).then(level),
-            pack_bytes: match packs {
+            pack_bytes: match all {
                 Some(_) => self.budget.packs(self.workers),
                 None => self.pack_bytes(),
             },
@@ -149,7 +150,7 @@ impl Job {
         Window::build(
             self,
             &extent,
-            packs.map(|packs| (packs, packing)),
+            packs.map(|packs| (packs.packs, packing)),
             waiting,
             carried,
         )

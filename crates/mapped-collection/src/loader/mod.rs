@@ -117,6 +117,13 @@ impl Loader {
         .checked()
     }
 
+    /// Lets other processes see the packs of an epoch that ends.
+    fn flush_cache(&self) {
+        if let Some(cache) = self.plan.io.cache() {
+            cache.flush();
+        }
+    }
+
     fn job(&self, order: Order, start: usize) -> Result<Job, Error> {
         let LoaderOptions {
             format,
@@ -343,7 +350,7 @@ impl Loader {
         } = &self.options;
         let order = Order::new(self.plan.n_obs(), sampler, *shuffle, *seed, epoch);
         let start = rows.min(order.len());
-        self.packs.begin_epoch();
+        self.packs.begin_epoch(&self.plan);
         let job = self.job(order, start).map(Arc::new);
         Epoch::new(self.clone(), epoch, start, job)
     }

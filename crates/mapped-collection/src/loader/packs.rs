@@ -1,14 +1,20 @@
-//! The packs of a loader: whether rows are packed as their chunks are decoded, and how tightly.
+//! The packs of a loader: whether rows are packed as their chunks are decoded, how tightly, and where
+//! they are kept.
 //!
-//! If the packs of all that an epoch reads fit in memory, each chunk is decoded once, and every
-//! later row and epoch is read from memory. Whether they fit is first guessed, and then judged by
-//! what was packed, before each window:
+//! If the packs of all that an epoch reads fit, each chunk is decoded once, and every later row and
+//! epoch is read from packs. Whether they fit is first guessed, and then judged by what was packed,
+//! before each window:
 //!
 //! ```text
-//! guess ─▶ whole bytes fit ─▶ packed so far shows that they do not ─┐
-//!       └─▶ bits fit ◀──────────────────────────────────────────────┘
-//!             └─▶ packed so far shows that they do not ─▶ no packs, the memory is for waiting rows
+//! in memory: guess ─▶ whole bytes fit ─▶ packed so far shows that they do not ─┐
+//!                  └─▶ bits fit ◀───────────────────────────────────────────────┘
+//!                        └─▶ packed so far shows that they do not ─▶ no packs
+//!
+//! with a cache on disk: bits fit on disk and in memory ─▶ packed so far shows that they do not
+//!                                                           └─▶ packs on disk only
 //! ```
+//!
+//! Without packs in memory, the memory is for waiting rows.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -34,11 +40,36 @@ const SAMPLE: u64 = 1 << 16;
 #[derive(Debug)]
 pub(crate) struct LoaderPacks {
     room: Arc<PackRoom>,
-    current: Mutex<Option<(Level, Packs)>>,
+    current: Mutex<Option<Current>>,
     /// Whether packs were tried and did not fit.
     refused: AtomicBool,
     /// The number of epochs that were begun.
     n_epochs: AtomicU32,
+}
+
+#[derive(Debug, Clone)]
+struct Current {
+    choice: Choice,
+    packs: Packs,
+    /// The number of epochs that were begun when it was chosen.
+    epoch: u32,
+}
+
+/// Where rows are packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Choice {
+    /// All of them: in memory, or on disk and in memory.
+    All(Level),
+    /// Those that fit on disk.
+    OnDisk,
+}
+
+/// The packs with which a window is read.
+#[derive(Debug, Clone)]
+pub(crate) struct WindowPacks {
+    pub(crate) packs: Packs,
+    /// Whether all rows are packed, or will be when they are first read.
+    pub(crate) hold_all: bool,
 }
 
 /// What an epoch would pack.
@@ -48,16 +79,18 @@ pub(crate) struct PackPlan {
     n_elements: u64,
     /// A guess of the bytes of the packs, at each level.
     guess: [f64; 2],
-    /// The most bytes that packs may take.
+    /// The most bytes that packs in memory may take.
     limit: usize,
 }
 
 /// What was packed so far.
 #[derive(Debug, Clone, Copy)]
 struct Packed {
-    level: Level,
+    choice: Choice,
     n_elements: u64,
+    /// In memory.
     bytes: usize,
+    on_disk: u64,
     /// Whether a band did not fit.
     is_full: bool,
 }
@@ -102,7 +135,36 @@ impl PackPlan {
         (pack_plan.n_elements > 0).then_some(pack_plan)
     }
 
-    /// The loosest level at which the packs fit, as far as is known.
+    /// Where rows are packed: as loosely as the packs fit, as far as is known.
+    /// `disk` is the room for packs on disk, if there is a cache.
+    fn choose(&self, packed: Option<Packed>, disk: Option<u64>) -> Option<Choice> {
+        match disk {
+            None => self.level(packed).map(Choice::All),
+            Some(disk) => Some(self.with_disk(packed, disk)),
+        }
+    }
+
+    fn with_disk(&self, packed: Option<Packed>, disk: u64) -> Choice {
+        let packed = packed.filter(|packed| packed.n_elements > 0);
+        let rest = match packed {
+            None => self.guess[1],
+            Some(packed) => {
+                let rest = self.n_elements.saturating_sub(packed.n_elements);
+                let bytes = packed.bytes as f64 + packed.on_disk as f64;
+                bytes / packed.n_elements as f64 * rest as f64
+            }
+        };
+        let in_memory = packed.map_or(0, |packed| packed.bytes);
+        let room = self.limit.saturating_sub(in_memory) as f64 + disk as f64;
+        let is_full = packed.is_some_and(|packed| packed.is_full);
+        if rest > 0.0 && (is_full || rest > room) {
+            Choice::OnDisk
+        } else {
+            Choice::All(Level::Bits)
+        }
+    }
+
+    /// The loosest level at which the packs fit in memory, as far as is known.
     fn level(&self, packed: Option<Packed>) -> Option<Level> {
         let fits = |bytes: f64| bytes <= self.limit as f64;
         let guessed = || {
@@ -114,12 +176,15 @@ impl PackPlan {
         let Some(packed) = packed else {
             return guessed();
         };
+        let Choice::All(level) = packed.choice else {
+            return None;
+        };
         let bytes = packed.bytes as f64 / packed.n_elements as f64 * self.n_elements as f64;
         let is_known = packed.n_elements >= SAMPLE.min(self.n_elements);
         if !packed.is_full && (!is_known || fits(bytes)) {
-            return Some(packed.level);
+            return Some(level);
         }
-        let tighter = packed.level != Level::Bits && fits(bytes * BITS_TO_BYTES);
+        let tighter = level != Level::Bits && fits(bytes * BITS_TO_BYTES);
         tighter.then_some(Level::Bits)
     }
 }
@@ -152,8 +217,11 @@ impl LoaderPacks {
         }
     }
 
-    /// Counts an epoch that begins.
-    pub(crate) fn begin_epoch(&self) {
+    /// Counts an epoch that begins, and looks how much room there is on disk.
+    pub(crate) fn begin_epoch(&self, plan: &Plan) {
+        if let Some(cache) = plan.io.cache() {
+            cache.available();
+        }
         self.n_epochs.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -167,35 +235,72 @@ impl LoaderPacks {
         self.room.bytes()
     }
 
-    /// Returns the packs with which the next window is read. They hold every band already, unless
-    /// `may_pack`.
-    pub(crate) fn get(&self, plan: &Plan, pack_plan: &PackPlan, may_pack: bool) -> Option<Packs> {
+    /// Returns the packs with which the next window is read. Without `may_pack`, only those on
+    /// disk may grow.
+    pub(crate) fn get(
+        &self,
+        plan: &Plan,
+        pack_plan: &PackPlan,
+        may_pack: bool,
+    ) -> Option<WindowPacks> {
+        let disk = plan.io.cache().map(|cache| cache.room());
         let mut current = self.current.try_lock().ok()?;
-        if !may_pack {
-            let packs = current.as_ref().map(|(_, packs)| packs.clone());
-            return packs.filter(Packs::is_complete);
+        if !may_pack && disk.is_none() {
+            let packs = current.as_ref().map(|current| current.packs.clone());
+            let packs = packs.filter(Packs::is_complete)?;
+            return Some(WindowPacks {
+                packs,
+                hold_all: true,
+            });
         }
         if current.is_none() && self.refused.load(Ordering::Relaxed) {
             return None;
         }
-        let packed = current.as_ref().map(|(level, packs)| Packed {
-            level: *level,
-            n_elements: packs.n_elements(),
-            bytes: packs.bytes(),
-            is_full: self.room.is_full(),
-        });
-        let level = pack_plan.level(packed);
-        if level.is_none() {
+        let packed = current.as_ref().map(Packed::of);
+        let epoch = self.n_epochs();
+        let choice = match &*current {
+            // It may fit later, but not in this epoch: its windows take the memory.
+            Some(current) if current.choice == Choice::OnDisk && current.epoch == epoch => {
+                Some(Choice::OnDisk)
+            }
+            _ => pack_plan.choose(packed, disk),
+        };
+        if choice.is_none() {
             self.refused.store(packed.is_some(), Ordering::Relaxed);
         }
-        if level != packed.map(|packed| packed.level) {
-            self.room.set_limit(pack_plan.limit);
-            let stores = plan.stores.iter().filter(|store| store.rows.len() > 0);
-            let sources = stores.flat_map(|store| store.matrices.iter().flatten());
-            let packs = |level| Packs::new(sources, level, &self.room);
-            *current = level.map(|level| (level, packs(level)));
+        if choice != packed.map(|packed| packed.choice) {
+            *current = choice.map(|choice| {
+                let (level, limit) = match choice {
+                    Choice::All(level) => (level, pack_plan.limit),
+                    Choice::OnDisk => (Level::Bits, 0),
+                };
+                self.room.set_limit(limit);
+                Current {
+                    choice,
+                    packs: Packs::new(plan.packable(), level, &self.room),
+                    epoch,
+                }
+            });
         }
-        current.as_ref().map(|(_, packs)| packs.clone())
+        current
+            .as_ref()
+            .map(|Current { choice, packs, .. }| WindowPacks {
+                packs: packs.clone(),
+                hold_all: *choice != Choice::OnDisk || packs.is_complete(),
+            })
+    }
+}
+
+impl Packed {
+    fn of(current: &Current) -> Packed {
+        let Current { choice, packs, .. } = current;
+        Packed {
+            choice: *choice,
+            n_elements: packs.n_elements(),
+            bytes: packs.bytes(),
+            on_disk: packs.cached_bytes(),
+            is_full: packs.is_full(),
+        }
     }
 }
 
@@ -212,6 +317,7 @@ mod tests {
     /// that it tries, a tenth of all elements at a time.
     fn tried(plan: &PackPlan, bytes: [f64; 2]) -> Vec<Option<Level>> {
         let (mut tried, mut packed): (Vec<Option<Level>>, Option<Packed>) = (Vec::new(), None);
+        let is_at = |packed: &Packed, level| packed.choice == Choice::All(level);
         loop {
             let level = plan.level(packed);
             if tried.last() != Some(&level) {
@@ -220,7 +326,7 @@ mod tests {
             let Some(level) = level else {
                 return tried;
             };
-            let before = packed.filter(|packed| packed.level == level);
+            let before = packed.filter(|packed| is_at(packed, level));
             let n_before = before.map_or(0, |packed| packed.n_elements);
             if n_before == plan.n_elements {
                 return tried;
@@ -229,9 +335,10 @@ mod tests {
             let each = bytes[usize::from(level == Level::Bits)];
             let wanted = (each * n_elements as f64) as usize;
             packed = Some(Packed {
-                level,
+                choice: Choice::All(level),
                 n_elements,
                 bytes: wanted.min(plan.limit),
+                on_disk: 0,
                 is_full: wanted > plan.limit,
             });
         }
@@ -312,7 +419,7 @@ mod tests {
             "nothing is packed"
         );
         let bytes = packs.get(&plan, &small, true).expect("a guess fits");
-        read(&bytes);
+        read(&bytes.packs);
         assert!(packs.bytes() > 0 && packs.bytes() <= 700);
         assert!(
             packs.get(&plan, &small, true).is_none(),
@@ -326,13 +433,10 @@ mod tests {
         assert_eq!(packs.bytes(), 0);
         let packs = LoaderPacks::new(Arc::new(PackRoom::new(0)));
         let large = plan_of(&plan, 1 << 20).expect("it is compressed");
-        read(&packs.get(&plan, &large, true).expect("it fits"));
+        read(&packs.get(&plan, &large, true).expect("it fits").packs);
         let complete = packs.get(&plan, &large, false).expect("all is packed");
-        assert!(complete.is_complete());
-        assert!(
-            packs
-                .get(&plan, &large, true)
-                .is_some_and(|packs| packs.is_complete())
-        );
+        assert!(complete.packs.is_complete() && complete.hold_all);
+        let again = packs.get(&plan, &large, true);
+        assert!(again.is_some_and(|again| again.packs.is_complete()));
     }
 }

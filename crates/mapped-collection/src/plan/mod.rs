@@ -10,6 +10,7 @@
 //! ```
 
 pub(crate) mod bands;
+pub(crate) mod cache;
 pub(crate) mod filter;
 pub(crate) mod fingerprint;
 pub(crate) mod labels;

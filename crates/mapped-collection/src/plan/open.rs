@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anndata_io::{AnnDataSource, Column, IoContext, LayerKey};
+use anndata_io::{AnnDataSource, Column, IoContext, LayerKey, MatrixSource};
 use feature_join::VarNames;
 use once_cell::race::OnceBox;
 
@@ -37,7 +37,10 @@ impl Plan {
     /// together.
     pub(crate) fn open(options: &Options) -> Result<Plan, Error> {
         let encoded = encoded_keys(options)?;
-        let io = IoContext::new(options.io);
+        let io = match &options.cache {
+            None => IoContext::new(options.io),
+            Some(cache) => IoContext::with_cache(options.io, cache).map_err(OpenError::from)?,
+        };
         let layers: Vec<LayerKey> = options
             .layers_keys
             .iter()
@@ -88,6 +91,7 @@ impl Plan {
             fingerprint: OnceBox::new(),
             unmatched_labels: options.obs_filter.unmatched(&filtered),
         };
+        MatrixSource::use_cache(plan.packable());
         plan.all_by_row = plan.unprepared().count() == 0;
         plan.batch_names = plan.find_same_name();
         plan.missing_keys = plan.find_missing(options, &filtered)?;

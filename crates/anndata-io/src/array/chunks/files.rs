@@ -1,9 +1,12 @@
 //! One file per chunk (or shard), named by coordinates, as zarr stores them.
 
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+
 use crate::array::grid::Grid;
 use crate::error::Error;
 use crate::io::context::IoContext;
 use crate::io::folder::{FileBytes, Folder};
+use crate::io::open_files::Identity;
 use crate::path::member;
 
 /// Files named by the coordinates of the chunk (or shard) that they hold.
@@ -18,11 +21,39 @@ pub(crate) struct ChunkFiles {
     pub(crate) separator: char,
     /// The numbers of the chunks (or shards) whose files exist, ascending.
     pub(crate) present: Vec<u64>,
+    /// What these files were when the array was opened, if packs of them may be kept.
+    stamps: Vec<FileStamp>,
     /// The total bytes of these files.
     pub(crate) stored: u64,
 }
 
+/// A hash of the identity of a file; `None` if a change of it might not show.
+type FileStamp = Option<u64>;
+
+fn stamp(identity: Identity) -> FileStamp {
+    let hash = |stamp| BuildHasherDefault::<DefaultHasher>::default().hash_one(stamp);
+    identity.stamp().map(hash)
+}
+
 impl ChunkFiles {
+    /// Adds what identifies the file with this number to `out`, if it is the one that was there
+    /// when the array was opened. `None` otherwise. For a file that did not exist, adds a zero.
+    pub(super) fn identify(&self, number: u64, grid: &Grid, out: &mut Vec<u8>) -> Option<()> {
+        let Ok(at) = self.present.binary_search(&number) else {
+            out.push(0);
+            return Some(());
+        };
+        let name = self.name(&grid.coords(number));
+        let (_, identity) = self.folder.find(&name, false).ok()??;
+        let now = stamp(identity);
+        if now.is_none() || self.stamps.get(at) != Some(&now) {
+            return None;
+        }
+        out.push(1);
+        out.extend(identity.stamp()?);
+        Some(())
+    }
+
     pub(super) fn open(&self, coords: &[u64]) -> Result<FileBytes, Error> {
         self.folder.open(&self.context, &self.name(coords))
     }
@@ -52,6 +83,7 @@ impl ChunkFiles {
         separator: char,
         grid: &Grid,
     ) -> Result<ChunkFiles, Error> {
+        let keeps_packs = context.cache().is_some();
         let (context, folder) = (context.clone(), folder.clone());
         let mut files = ChunkFiles {
             context,
@@ -60,6 +92,7 @@ impl ChunkFiles {
             prefix,
             separator,
             present: vec![],
+            stamps: vec![],
             stored: 0,
         };
         let (start, depth) = match (prefix, separator) {
@@ -71,8 +104,11 @@ impl ChunkFiles {
         let mut found = Vec::new();
         let mut coords = Vec::new();
         files.walk(&start, depth, &mut coords, grid, &mut found)?;
-        found.sort_unstable();
-        files.present = found;
+        found.sort_unstable_by_key(|&(number, _)| number);
+        if keeps_packs {
+            files.stamps = found.iter().map(|&(_, stamp)| stamp).collect();
+        }
+        files.present = found.into_iter().map(|(number, _)| number).collect();
         Ok(files)
     }
 
@@ -82,8 +118,9 @@ impl ChunkFiles {
         depth: usize,
         coords: &mut Vec<u64>,
         grid: &Grid,
-        found: &mut Vec<u64>,
+        found: &mut Vec<(u64, FileStamp)>,
     ) -> Result<(), Error> {
+        let settled = self.context.cache().is_some();
         for name in self.folder.names(dir)? {
             let before = coords.len();
             if depth > 1 || self.separator == '/' && !grid.shape.is_empty() {
@@ -106,10 +143,10 @@ impl ChunkFiles {
             } else if coords.len() == grid.shape.len()
                 && self.key(coords).ends_with(&name)
                 && let Some(number) = grid.number(coords)
-                && let Some(len) = self.folder.len(&member(dir, &name))?
+                && let Some((len, identity)) = self.folder.find(&member(dir, &name), settled)?
             {
                 self.stored += len;
-                found.push(number);
+                found.push((number, stamp(identity)));
             }
             coords.truncate(before);
         }

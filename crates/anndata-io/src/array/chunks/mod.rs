@@ -13,6 +13,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Debug;
+use std::ops::Range;
 
 use super::grid::Grid;
 use crate::error::Error;
@@ -158,6 +159,72 @@ impl Chunks {
                 }))
             }
             Chunks::Shards(shards) => shards.locate(chunk, grid),
+        }
+    }
+
+    /// Adds what identifies the file that holds all chunks to `out`; nothing if each chunk has a
+    /// file that is [identified](Self::identify) by itself. `None` if packs of them cannot be kept.
+    pub(crate) fn identify_file(&self, out: &mut Vec<u8>) -> Option<()> {
+        let file = match self {
+            Chunks::Contiguous {
+                source: ByteSource::File(file),
+                offset,
+            } => {
+                out.extend(offset.to_le_bytes());
+                file.identity()
+            }
+            Chunks::Table {
+                source: ByteSource::File(file),
+                entries,
+            } => {
+                for entry in entries {
+                    let &TableEntry {
+                        chunk,
+                        offset,
+                        len,
+                        skip_mask,
+                    } = entry;
+                    for word in [chunk, offset, len.into(), skip_mask.into()] {
+                        out.extend(word.to_le_bytes());
+                    }
+                }
+                file.identity()
+            }
+            Chunks::Files(ChunkFiles { folder, .. })
+            | Chunks::Shards(ShardFiles {
+                files: ChunkFiles { folder, .. },
+                ..
+            }) => match folder.archive() {
+                Some(archive) => archive,
+                None => return Some(()),
+            },
+            _ => return None,
+        };
+        out.extend(file.stamp()?);
+        Some(())
+    }
+
+    /// Adds what identifies the files of some chunks to `out`, if these are the files that were
+    /// there when the array was opened. `None` otherwise. Adds nothing if all chunks are in one file.
+    pub(crate) fn identify(
+        &self,
+        chunks: Range<u64>,
+        grid: &Grid,
+        out: &mut Vec<u8>,
+    ) -> Option<()> {
+        match self {
+            Chunks::Files(files) if files.folder.archive().is_none() => chunks
+                .into_iter()
+                .try_for_each(|chunk| files.identify(chunk, grid, out)),
+            Chunks::Shards(shards) if shards.files.folder.archive().is_none() => {
+                let mut numbers: Vec<u64> = chunks
+                    .map(|chunk| shards.shard_of(chunk, grid))
+                    .collect::<Option<_>>()?;
+                numbers.dedup();
+                let mut numbers = numbers.into_iter();
+                numbers.try_for_each(|number| shards.files.identify(number, &shards.shards, out))
+            }
+            _ => Some(()),
         }
     }
 

@@ -70,14 +70,7 @@ impl ShardFiles {
         chunk: u64,
         grid: &Grid,
     ) -> Result<Option<ChunkLocation<'_>>, Error> {
-        let coords = grid.coords(chunk);
-        let mut shard_coords = Vec::with_capacity(coords.len());
-        let mut within = 0;
-        for (axis, &coord) in coords.iter().enumerate() {
-            let per_shard = self.shards.chunk[axis] / grid.chunk[axis];
-            shard_coords.push(coord / per_shard);
-            within = within * per_shard + coord % per_shard;
-        }
+        let (shard_coords, within) = self.shard_coords(&grid.coords(chunk), grid);
         let number = self.shards.number(&shard_coords);
         let Some(at) = number.and_then(|number| self.files.present.binary_search(&number).ok())
         else {
@@ -110,6 +103,24 @@ impl ShardFiles {
             len,
             skip_mask: 0,
         }))
+    }
+
+    /// The coordinates of the shard of a chunk, and the number of the chunk in it.
+    fn shard_coords(&self, coords: &[u64], grid: &Grid) -> (Vec<u64>, u64) {
+        let mut shard_coords = Vec::with_capacity(coords.len());
+        let mut within = 0;
+        for (axis, &coord) in coords.iter().enumerate() {
+            let per_shard = self.shards.chunk[axis] / grid.chunk[axis];
+            shard_coords.push(coord / per_shard);
+            within = within * per_shard + coord % per_shard;
+        }
+        (shard_coords, within)
+    }
+
+    /// The number of the shard of a chunk.
+    pub(super) fn shard_of(&self, chunk: u64, grid: &Grid) -> Option<u64> {
+        let (coords, _) = self.shard_coords(&grid.coords(chunk), grid);
+        self.shards.number(&coords)
     }
 
     /// Returns the bytes of a shard, and whether they lie in a file.

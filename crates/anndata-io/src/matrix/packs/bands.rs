@@ -1,15 +1,19 @@
 //! The packed bands of one matrix, and when a band is packed.
 
+use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use once_cell::race::OnceBox;
-use row_pack::{Level, Pack, PackBuilder};
+use row_pack::{Level, Pack, PackBuilder, PackLayout};
 
+use super::cached::CachedMatrix;
 use crate::array::Array;
 use crate::array::chunk_reader::CachePolicy;
 use crate::error::Error;
 use crate::io::chunk_cache::ChunkKey;
+use crate::io::pack_cache::SegmentSlice;
 use crate::io::pack_room::{PackRoom, Reservation};
 use crate::matrix::MatrixSource;
 
@@ -22,8 +26,11 @@ pub(in crate::matrix) struct MatrixPacks {
     bands: Box<[Band]>,
     level: Level,
     room: Arc<PackRoom>,
+    /// Its bands on disk.
+    cached: Option<Arc<CachedMatrix>>,
     n_packed: AtomicUsize,
     bytes: AtomicUsize,
+    cached_bytes: AtomicU64,
     n_elements: AtomicU64,
 }
 
@@ -32,6 +39,8 @@ struct Band {
     pack: OnceBox<BandPack>,
     /// Whether a read by index wanted it before.
     wanted: AtomicBool,
+    /// Whether it counts as packed: it is, or the cache seems to have it.
+    counted: AtomicBool,
 }
 
 /// The rows of a band; of rows that lie in several bands, the piece in this one.
@@ -39,10 +48,20 @@ struct Band {
 pub(super) struct BandPack {
     /// The row of the first piece.
     first_row: u64,
+    layout: PackLayout,
     /// A piece of a sparse row that could not be packed has no elements here.
-    pieces: Pack<Vec<u8>>,
-    #[expect(dead_code, reason = "its drop is what counts")]
-    room: Reservation,
+    bytes: PackBytes,
+}
+
+/// The place of a pack.
+#[derive(Debug)]
+enum PackBytes {
+    Memory {
+        bytes: Vec<u8>,
+        #[expect(dead_code, reason = "its drop is what counts")]
+        room: Reservation,
+    },
+    Disk(SegmentSlice),
 }
 
 /// A band that was just packed.
@@ -60,6 +79,16 @@ pub(super) enum PackWhen {
     /// When a read wants it the second time.
     SecondTime,
     Never,
+}
+
+/// A band of a matrix: its number, and the rows of the arrays that it is made of (of lists, their
+/// elements).
+#[derive(Debug, Clone)]
+pub(super) struct BandOf {
+    pub(super) number: u64,
+    pub(super) rows: Range<u64>,
+    /// The number of elements that the file stores for it.
+    pub(super) n_elements: u64,
 }
 
 /// The packs that one read uses.
@@ -81,25 +110,62 @@ impl MatrixPacks {
         if !source.is_packable() {
             return None;
         }
-        let level = if source.is_sparse() {
+        let cached = source.cached().cloned();
+        let level = if source.is_sparse() && cached.is_none() {
             level
         } else {
             Level::Bits
         };
         let bands = (0..source.n_bands()).map(|_| Band::default());
-        Some(MatrixPacks {
+        let packs = MatrixPacks {
             bands: bands.collect(),
             level,
             room,
+            cached,
             n_packed: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
+            cached_bytes: AtomicU64::new(0),
             n_elements: AtomicU64::new(0),
-        })
+        };
+        if let Some(cached) = &packs.cached {
+            cached.known(|record, n_bytes| {
+                let Some(band) = packs.bands.get(record.band as usize) else {
+                    return;
+                };
+                let of = source.band_of(record.band);
+                if record.n_elements == of.n_elements {
+                    packs.count(band, &of);
+                    packs.cached_bytes.fetch_add(n_bytes, Ordering::Relaxed);
+                }
+            });
+        }
+        Some(packs)
     }
 
-    /// The bytes of the packs.
+    /// Counts a band as packed.
+    fn count(&self, band: &Band, of: &BandOf) {
+        if !band.counted.swap(true, Ordering::Relaxed) {
+            self.n_packed.fetch_add(1, Ordering::Relaxed);
+            self.n_elements.fetch_add(of.n_elements, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a band that the cache does not have after all.
+    fn uncount(&self, band: &Band, of: &BandOf) {
+        if band.counted.swap(false, Ordering::Relaxed) {
+            self.n_packed.fetch_sub(1, Ordering::Relaxed);
+            self.n_elements.fetch_sub(of.n_elements, Ordering::Relaxed);
+        }
+    }
+
+    /// The bytes of the packs in memory.
     pub(super) fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// The bytes of the packs on disk.
+    pub(super) fn cached_bytes(&self) -> u64 {
+        self.cached_bytes.load(Ordering::Relaxed)
     }
 
     /// The number of stored elements of the bands that are packed.
@@ -107,32 +173,82 @@ impl MatrixPacks {
         self.n_elements.load(Ordering::Relaxed)
     }
 
-    /// Whether every band is packed, except those that cannot be.
-    pub(super) fn is_complete(&self) -> bool {
-        self.n_packed.load(Ordering::Relaxed) == self.bands.len()
+    pub(super) fn n_bands(&self) -> usize {
+        self.bands.len()
     }
 
-    /// Keeps a band, if there is room for it.
-    fn keep(&self, band: &Band, new: Option<NewPack>) {
-        let n_bytes = BAND_BYTES + new.as_ref().map_or(0, |new| new.bytes.len());
-        let Some(room) = self.room.reserve(n_bytes as u64) else {
-            return self.room.set_full();
+    /// The number of bands that are packed.
+    pub(super) fn n_packed(&self) -> usize {
+        self.n_packed.load(Ordering::Relaxed)
+    }
+
+    /// Whether every band is packed, except those that cannot be.
+    pub(super) fn is_complete(&self) -> bool {
+        self.n_packed() == self.bands.len()
+    }
+
+    /// Whether no other band can be kept.
+    pub(super) fn is_full(&self) -> bool {
+        let is_full = |cached: &Arc<CachedMatrix>| cached.is_full();
+        self.room.is_full() && self.cached.as_ref().is_none_or(is_full)
+    }
+
+    /// Takes a band from the cache, if it is there.
+    fn load(&self, band: &Band, of: &BandOf) {
+        let Some(cached) = &self.cached else { return };
+        let found = cached.find(of.number, of.rows.clone());
+        // A record of other elements was not written by this program.
+        let found = found.filter(|(record, _)| record.n_elements == of.n_elements);
+        let pack = found.and_then(|(record, slice)| BandPack::read(record.first_row, slice));
+        match pack {
+            Some(pack) => {
+                let _ = band.pack.set(Box::new(pack));
+                self.count(band, of);
+            }
+            None => self.uncount(band, of),
+        }
+    }
+
+    /// Keeps a band, on disk or in memory, if there is room for it.
+    fn keep(&self, band: &Band, of: &BandOf, new: Option<NewPack>) {
+        let is_packed = new.is_some();
+        let NewPack {
+            first_row,
+            bytes,
+            n_elements,
+        } = new.unwrap_or_else(|| NewPack {
+            first_row: 0,
+            bytes: PackBuilder::new::<u8>(0, Level::Bits).finish(),
+            n_elements: 0,
+        });
+        let layout = PackLayout::parse(&bytes).expect("this process packed it");
+        let len = bytes.len();
+        let on_disk = self.cached.as_ref().filter(|_| is_packed);
+        let on_disk = on_disk.and_then(|cached| {
+            let band = (of.number, of.rows.clone());
+            cached.put(band, (first_row, n_elements), &bytes)
+        });
+        let (bytes, in_memory) = match on_disk {
+            Some(slice) => (PackBytes::Disk(slice), 0),
+            None => {
+                let in_memory = BAND_BYTES + len;
+                let Some(room) = self.room.reserve(in_memory as u64) else {
+                    return self.room.set_full();
+                };
+                (PackBytes::Memory { bytes, room }, in_memory)
+            }
         };
-        let n_elements = new.as_ref().map_or(0, |new| new.n_elements);
-        let (first_row, bytes) = match new {
-            Some(new) => (new.first_row, new.bytes),
-            None => (0, PackBuilder::new::<u8>(0, Level::Bits).finish()),
-        };
-        let pieces = Pack::parse(bytes).expect("this process packed it");
         let pack = BandPack {
             first_row,
-            pieces,
-            room,
+            layout,
+            bytes,
         };
         if band.pack.set(Box::new(pack)).is_ok() {
-            self.n_packed.fetch_add(1, Ordering::Relaxed);
-            self.bytes.fetch_add(n_bytes, Ordering::Relaxed);
-            self.n_elements.fetch_add(n_elements, Ordering::Relaxed);
+            self.count(band, of);
+            self.bytes.fetch_add(in_memory, Ordering::Relaxed);
+            if in_memory == 0 {
+                self.cached_bytes.fetch_add(len as u64, Ordering::Relaxed);
+            }
         }
     }
 }
@@ -152,10 +268,21 @@ impl<'a> PackAccess<'a> {
     pub(super) fn band(
         &mut self,
         number: u64,
+        of: impl FnOnce() -> BandOf,
         pack: impl FnOnce(Level, CachePolicy) -> Result<Option<NewPack>, Error>,
     ) -> Option<&'a BandPack> {
         let packs = self.packs;
         let band = packs.bands.get(number as usize)?;
+        if let Some(pack) = band.pack.get() {
+            return Some(pack);
+        }
+        if let Some((asked, false)) = self.asked
+            && asked >= number
+        {
+            return None;
+        }
+        let of = of();
+        packs.load(band, &of);
         if let Some(pack) = band.pack.get() {
             return Some(pack);
         }
@@ -168,7 +295,7 @@ impl<'a> PackAccess<'a> {
             },
         };
         self.asked = Some((number, may_pack));
-        if !may_pack || packs.room.is_full() {
+        if !may_pack || packs.is_full() {
             return None;
         }
         let key = ChunkKey {
@@ -176,24 +303,54 @@ impl<'a> PackAccess<'a> {
             chunk: number,
         };
         let claims = self.array.parts().context.band_claims();
-        if let Err(_claim) = claims.get_or_claim(key, || band.pack.get().map(|_| ())) {
+        let packed_elsewhere = || {
+            packs.load(band, &of);
+            band.pack.get().map(|_| ())
+        };
+        if let Err(_claim) = claims.get_or_claim(key, packed_elsewhere) {
             let policy = match self.when {
                 // It is in the cache if it was read shortly before.
                 PackWhen::SecondTime => CachePolicy::All,
                 PackWhen::Now | PackWhen::Never => CachePolicy::Nothing,
             };
             // An error is raised by the usual read of the rows that it concerns.
-            packs.keep(band, pack(packs.level, policy).unwrap_or_default());
+            packs.keep(band, &of, pack(packs.level, policy).unwrap_or_default());
         }
         band.pack.get()
     }
 }
 
 impl BandPack {
+    /// A pack on disk. `None` if it is not one.
+    fn read(first_row: u64, slice: SegmentSlice) -> Option<BandPack> {
+        let layout = {
+            let bytes = slice.read(0..slice.len()).ok()?;
+            Pack::parse(&*bytes).ok()?;
+            PackLayout::parse(&bytes).ok()?
+        };
+        Some(BandPack {
+            first_row,
+            layout,
+            bytes: PackBytes::Disk(slice),
+        })
+    }
+
     /// The bytes of the piece of a row; `None` if no row of the band could be packed.
     #[inline]
-    pub(super) fn piece(&self, row: u64) -> Option<&[u8]> {
-        let number = row.checked_sub(self.first_row)?;
-        self.pieces.row_bytes(number as usize).ok()
+    pub(super) fn piece(&self, row: u64) -> Option<Cow<'_, [u8]>> {
+        let row = row.checked_sub(self.first_row)? as usize;
+        let ends = self.layout.ends_of(row).ok()?;
+        let all = match &self.bytes {
+            PackBytes::Memory { bytes, .. } => bytes,
+            PackBytes::Disk(slice) => match slice.mapped() {
+                Some(mapped) => mapped,
+                None => {
+                    let range = self.layout.row(row, &slice.read(ends).ok()?).ok()?;
+                    return slice.read(range).ok();
+                }
+            },
+        };
+        let range = self.layout.row(row, all.get(ends)?).ok()?;
+        all.get(range).map(Cow::Borrowed)
     }
 }

@@ -1,10 +1,11 @@
 //! Packed bands of dense matrices: the nonzeros of each row.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use row_pack::{Level, PackedRow};
 
-use super::bands::{BandPack, NewPack, PackAccess};
+use super::bands::{BandOf, BandPack, NewPack, PackAccess};
 use super::rest_of;
 use crate::array::Array;
 use crate::array::chunk_reader::CachePolicy;
@@ -26,11 +27,12 @@ pub(super) fn read_packed(
     // Everything is decoded before the sink sees a row: it may hold a lock from row to row.
     let pieces = rows.iter().map(|&row| {
         let band = band(array, row / rows_per_band, access, scratch)?;
-        PackedRow::parse(band.piece(row)?).ok()
+        band.piece(row)
     });
-    let pieces: Vec<Option<PackedRow<'_>>> = pieces.collect();
+    let pieces: Vec<Option<Cow<'_, [u8]>>> = pieces.collect();
     rest_of(rows, |at, _| {
-        let Some(piece) = &pieces[at] else {
+        let piece = pieces[at].as_deref();
+        let Some(piece) = piece.and_then(|piece| PackedRow::parse(piece).ok()) else {
             return false;
         };
         scratch.raw_values.resize(row_len * dtype.size());
@@ -59,6 +61,16 @@ pub(super) fn pack_rows(
     }
 }
 
+/// Packs a band.
+pub(super) fn pack(
+    array: &Array,
+    number: u64,
+    access: &mut PackAccess<'_>,
+    scratch: &mut ReadScratch,
+) {
+    band(array, number, access, scratch);
+}
+
 /// Returns a band if it is packed. Packs it now if its time has come.
 fn band<'a>(
     array: &Array,
@@ -66,10 +78,21 @@ fn band<'a>(
     access: &mut PackAccess<'a>,
     scratch: &mut ReadScratch,
 ) -> Option<&'a BandPack> {
-    access.band(number, |level, policy| {
+    let of = || band_of(array, number);
+    access.band(number, of, |level, policy| {
         let dtype = array.dtype().unwrap_or(DType::F32);
         with_dtype!(dtype, T => pack_band::<T>(array, number, level, policy, scratch))
     })
+}
+
+pub(super) fn band_of(array: &Array, number: u64) -> BandOf {
+    let (n_rows, extent) = (array.shape()[0], array.chunk_shape()[0]);
+    let rows = number * extent..((number + 1) * extent).min(n_rows);
+    BandOf {
+        number,
+        n_elements: (rows.end - rows.start) * row_len(array) as u64,
+        rows,
+    }
 }
 
 fn row_len(array: &Array) -> usize {

@@ -18,6 +18,7 @@
 //! a forked child reads those of its parent.
 
 mod bands;
+mod cached;
 mod dense;
 mod sparse;
 
@@ -33,7 +34,8 @@ use crate::error::Error;
 use crate::io::pack_room::PackRoom;
 use crate::limits::{MOST_PACKED_BANDS, MOST_PACKED_DENSE_BYTES};
 pub(super) use bands::MatrixPacks;
-use bands::{PackAccess, PackWhen};
+use bands::{BandOf, PackAccess, PackWhen};
+pub(super) use cached::CachedMatrix;
 
 /// Packed rows of some matrices: every band of chunks that is decoded while they are
 /// [in use](ReadScratch::set_packs) leaves all of its rows packed.
@@ -78,19 +80,25 @@ impl Packs {
         level: Level,
         room: &Arc<PackRoom>,
     ) -> Packs {
-        let sources = sources.into_iter();
+        let sources: Vec<&MatrixSource> = sources.into_iter().collect();
+        MatrixSource::use_cache(sources.iter().copied());
         let of = |source: &MatrixSource| {
             let packs = MatrixPacks::new(source, level, room.clone())?;
             Some((source.pack_array()?.id(), packs))
         };
         Packs {
-            matrices: Arc::new(sources.filter_map(of).collect()),
+            matrices: Arc::new(sources.into_iter().filter_map(of).collect()),
         }
     }
 
-    /// The bytes of the packs.
+    /// The bytes of the packs in memory.
     pub fn bytes(&self) -> usize {
         self.matrices.values().map(MatrixPacks::bytes).sum()
+    }
+
+    /// The bytes of the packs on disk.
+    pub fn cached_bytes(&self) -> u64 {
+        self.matrices.values().map(MatrixPacks::cached_bytes).sum()
     }
 
     /// The number of [stored elements](MatrixSource::n_stored) of the bands that are packed.
@@ -98,9 +106,21 @@ impl Packs {
         self.matrices.values().map(MatrixPacks::n_elements).sum()
     }
 
+    /// The number of bands of the matrices, and of those that are packed.
+    pub fn n_bands(&self) -> (usize, usize) {
+        let matrices = self.matrices.values();
+        let counts = matrices.map(|packs| (packs.n_bands(), packs.n_packed()));
+        counts.fold((0, 0), |(all, packed), (n, of)| (all + n, packed + of))
+    }
+
     /// Whether every band is packed, except those that cannot be.
     pub fn is_complete(&self) -> bool {
         self.matrices.values().all(MatrixPacks::is_complete)
+    }
+
+    /// Whether no other band can be kept, neither in memory nor on disk.
+    pub fn is_full(&self) -> bool {
+        self.matrices.values().any(MatrixPacks::is_full)
     }
 }
 
@@ -128,12 +148,25 @@ impl MatrixSource {
         }
     }
 
-    /// The number of bands of chunks, if rows are packable.
-    fn n_bands(&self) -> u64 {
+    /// The number of bands of chunks, if rows can be [packed](Self::is_packable).
+    pub fn n_bands(&self) -> u64 {
         match &self.layout {
             MatrixLayout::Csr(matrix) => matrix.n_entries().div_ceil(matrix.band_len()),
             MatrixLayout::Dense(array) => self.n_rows().div_ceil(array.chunk_shape()[0]),
             MatrixLayout::Row(_) | MatrixLayout::Csc(_) | MatrixLayout::Frame(_) => 0,
+        }
+    }
+
+    /// A band of chunks.
+    fn band_of(&self, number: u64) -> BandOf {
+        match &self.layout {
+            MatrixLayout::Csr(matrix) => matrix.band_of(number),
+            MatrixLayout::Dense(array) => dense::band_of(array, number),
+            MatrixLayout::Row(_) | MatrixLayout::Csc(_) | MatrixLayout::Frame(_) => BandOf {
+                number,
+                rows: 0..0,
+                n_elements: 0,
+            },
         }
     }
 
@@ -164,6 +197,28 @@ impl MatrixSource {
         match &self.layout {
             MatrixLayout::Csr(matrix) => matrix.pack_rows(rows, &mut access, scratch),
             _ => dense::pack_rows(array, rows, &mut access, scratch),
+        }
+    }
+
+    /// Packs some bands, by their numbers below [`n_bands`](Self::n_bands), into the [packs in
+    /// use](ReadScratch::set_packs). What cannot be packed is left to the read of its rows.
+    pub fn pack_bands(&self, bands: Range<u64>, scratch: &mut ReadScratch) {
+        let given = scratch.packs.clone();
+        let Some((array, packs)) = self.pack_array().zip(given.as_ref()) else {
+            return;
+        };
+        let Some(packs) = packs.matrices.get(&array.id()) else {
+            return;
+        };
+        for number in bands.start..bands.end.min(self.n_bands()) {
+            if array.parts().context.is_closed() {
+                return;
+            }
+            let mut access = PackAccess::new(packs, array, PackWhen::Now);
+            match &self.layout {
+                MatrixLayout::Csr(matrix) => matrix.pack(number, &mut access, scratch),
+                _ => dense::pack(array, number, &mut access, scratch),
+            }
         }
     }
 

@@ -1,10 +1,11 @@
 //! Packed bands of CSR matrices.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use row_pack::{Level, PackedRow};
 
-use super::bands::{BandPack, NewPack, PackAccess};
+use super::bands::{BandOf, BandPack, NewPack, PackAccess};
 use super::rest_of;
 use crate::array::chunk_reader::CachePolicy;
 use crate::dtype::Scalar;
@@ -36,7 +37,11 @@ impl CsrMatrix {
                 self.add_pieces::<T>(row, &mut pieces, access, scratch)
             });
             let has_pieces: Vec<bool> = has_pieces.collect();
-            let pieces = find(&pieces);
+            let bytes = pieces
+                .iter()
+                .map(|piece| piece.band.piece(piece.row).unwrap_or_default());
+            let bytes: Vec<Cow<'_, [u8]>> = bytes.collect();
+            let pieces = parse(&pieces, &bytes);
             let (mut start, mut summed) = (0, SummedRow::<T>::default());
             rest_of(rows, |at, row| {
                 has_pieces[at] && {
@@ -55,12 +60,16 @@ impl CsrMatrix {
         access: &mut PackAccess<'_>,
         scratch: &mut ReadScratch,
     ) {
-        with_dtype!(self.dtype(), T => {
-            for number in rows.iter().filter_map(|&row| self.bands(row).next()) {
-                access.band(number, |level, policy| {
-                    self.pack_band::<T>(number, level, policy, scratch)
-                });
-            }
+        for number in rows.iter().filter_map(|&row| self.bands(row).next()) {
+            self.pack(number, access, scratch);
+        }
+    }
+
+    /// Packs a band.
+    pub(super) fn pack(&self, number: u64, access: &mut PackAccess<'_>, scratch: &mut ReadScratch) {
+        let of = || self.band_of(number);
+        access.band(number, of, |level, policy| {
+            with_dtype!(self.dtype(), T => self.pack_band::<T>(number, level, policy, scratch))
         });
     }
 
@@ -85,7 +94,7 @@ impl CsrMatrix {
         let (before, span) = (pieces.len(), self.range(row));
         for number in self.bands(row) {
             let pack = |level, policy| self.pack_band::<T>(number, level, policy, scratch);
-            let Some(band) = access.band(number, pack) else {
+            let Some(band) = access.band(number, || self.band_of(number), pack) else {
                 pieces.truncate(before);
                 return false;
             };
@@ -137,6 +146,15 @@ impl CsrMatrix {
             sink.sparse(at, &summed.columns, slice(&summed.values));
         }
         true
+    }
+
+    pub(super) fn band_of(&self, number: u64) -> BandOf {
+        let rows = self.elements_of_band(number);
+        BandOf {
+            number,
+            n_elements: rows.end - rows.start,
+            rows,
+        }
     }
 
     fn elements_of_band(&self, number: u64) -> Range<u64> {
@@ -202,15 +220,11 @@ impl CsrMatrix {
     }
 }
 
-/// Finds pieces in their packs; `None` for one that could not be packed.
+/// Parses pieces; `None` for one that could not be packed.
 ///
-/// Each step is done for all pieces before the next step. A processor that waits for the memory of
-/// one then waits for several others meanwhile.
-fn find<'a>(pieces: &[Piece<'a>]) -> Vec<Option<PackedRow<'a>>> {
-    let bytes = pieces
-        .iter()
-        .map(|piece| piece.band.piece(piece.row).unwrap_or_default());
-    let bytes: Vec<&[u8]> = bytes.collect();
+/// The bytes of all pieces are found before. A processor that waits for the memory of one then waits
+/// for several others meanwhile.
+fn parse<'a>(pieces: &[Piece<'_>], bytes: &'a [Cow<'_, [u8]>]) -> Vec<Option<PackedRow<'a>>> {
     let parsed = pieces.iter().zip(bytes).map(|(piece, bytes)| {
         let parsed = PackedRow::parse(bytes).ok();
         parsed.filter(|row| row.len() as u64 == piece.n_elements)

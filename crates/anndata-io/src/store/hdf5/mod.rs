@@ -71,7 +71,8 @@ impl std::fmt::Debug for Hdf5Store {
 
 impl Hdf5Store {
     pub(crate) fn open(path: &Path, context: &IoContext) -> Result<Self, Error> {
-        let source = FileSource::open(context, path).map_err(|error| Error::io(path, "", error))?;
+        let source =
+            FileSource::open_settled(context, path).map_err(|error| Error::io(path, "", error))?;
         let storage = Arc::new(Metered::new(source.clone()));
         let file = Hdf5File::from_storage_with_options(storage.clone(), OpenOptions::default())
             .map_err(|error| failure(path, "", error))?;

@@ -237,6 +237,8 @@ impl Window {
         while start < self.rows.len() {
             let end = end_of_task(plan, start, self.rows.len(), |row| self.located(row));
             let source = plan.stores[self.located(start).store].costliest();
+            // A band is packed as a whole.
+            let source = source.filter(|_| self.packs.is_none());
             let n_parts = source.map_or(1, |source| {
                 let parts = source.band_bytes().div_ceil(PART_BYTES);
                 parts.clamp(1, source.chunks_per_band().clamp(1, MOST_PARTS))

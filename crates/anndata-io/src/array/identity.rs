@@ -1,0 +1,46 @@
+//! What the elements of an array depend on, for packs that outlive the process.
+
+use std::ops::Range;
+
+use super::{Array, ArrayParts};
+
+impl Array {
+    /// Adds everything that the decoded chunks depend on to `out`: the file as it was when it was
+    /// opened, the place of the chunks and how they are decoded. `None` if the array does not lie in
+    /// files that can be identified.
+    pub(crate) fn identify(&self, out: &mut Vec<u8>) -> Option<()> {
+        let ArrayParts {
+            context: _,
+            file,
+            element,
+            grid,
+            item,
+            big_endian,
+            pipeline,
+            stored_axes,
+            chunks,
+            fill,
+            record,
+            conversion,
+            missing,
+            id: _,
+        } = self.parts();
+        let file = file.canonicalize().ok()?;
+        let decoding = (pipeline, stored_axes, fill, record, conversion, missing);
+        let described = format!("{file:?} {element:?} {grid:?} {item:?} {big_endian} {decoding:?}");
+        out.extend((described.len() as u64).to_le_bytes());
+        out.extend(described.as_bytes());
+        chunks.identify_file(out)
+    }
+
+    /// Adds what the given elements of a list, or rows of a matrix, depend on beside what
+    /// [`identify`](Self::identify) adds: the files of their chunks. `None` if these files are not
+    /// those that were there when the array was opened.
+    pub(crate) fn identify_rows(&self, rows: Range<u64>, out: &mut Vec<u8>) -> Option<()> {
+        let parts = self.parts();
+        let (grid, extent) = (&parts.grid, parts.grid.chunk[0]);
+        let beside: u64 = (1..grid.shape.len()).map(|axis| grid.count(axis)).product();
+        let chunks = rows.start / extent * beside..rows.end.div_ceil(extent) * beside;
+        parts.chunks.identify(chunks, grid, out)
+    }
+}

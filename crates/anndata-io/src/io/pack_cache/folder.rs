@@ -1,0 +1,362 @@
+//! The folder of a cache: whose it is, how much of it is used, and by whom.
+//!
+//! ```text
+//! CACHEDIR.TAG       says that backups may leave the folder out, and that it is a cache of this crate
+//! lock               locked while room is reserved and while files are removed
+//! packs/NAME.pack    complete segments
+//! packs/NAME.part    segments that a process writes, which keeps them locked
+//! uses/NAME          the keys of the matrices that a process has open; it keeps the file locked
+//! ```
+//!
+//! The system unlocks the files of a process that is killed. So a file that can be locked belongs to
+//! nobody, and whoever holds the lock of the folder removes it.
+
+use std::collections::HashSet;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::hash::{BuildHasher, Hasher};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::format::PackKey;
+use super::segment::read_footer;
+use crate::error::Error;
+
+/// The first line is that of the convention: <https://bford.info/cachedir/>.
+const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55
+# Packed rows of AnnData files, written by mapped-anndata. They can be removed at any time.
+";
+/// How long to wait for another process that holds the lock of the folder. It holds it for
+/// milliseconds, unless it is stopped.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The bytes that growing lists of open keys may take. No pack gets them.
+const SPARE: u64 = 16 << 10;
+
+/// A folder that is a cache.
+#[derive(Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    limit: u64,
+}
+
+/// A segment in the folder.
+#[derive(Debug)]
+struct Listed {
+    path: PathBuf,
+    len: u64,
+    used: SystemTime,
+}
+
+/// Everything in the folder, under its lock.
+struct Contents {
+    /// The bytes of all files.
+    bytes: u64,
+    /// Complete segments.
+    segments: Vec<Listed>,
+    /// The keys of matrices that some process has open.
+    open_keys: HashSet<PackKey>,
+}
+
+/// An empty file that is this process's, and the name that it gets when it is complete.
+#[derive(Debug)]
+pub(super) struct Reserved {
+    pub(super) file: Arc<File>,
+    pub(super) part: PathBuf,
+    pub(super) complete: PathBuf,
+    pub(super) len: u64,
+}
+
+/// Why no room was reserved.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// All of it is in use.
+    Full,
+    /// The folder cannot be written.
+    Io(io::Error),
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Self {
+        Refusal::Io(error)
+    }
+}
+
+/// Holds the lock of the folder. It must be released explicitly: a forked child has the open file
+/// too.
+struct Locked(File);
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // Closing the file releases it otherwise.
+        let _ = self.0.unlock();
+    }
+}
+
+impl Folder {
+    /// Opens the folder, and creates it if it does not exist.
+    ///
+    /// # Errors
+    /// When it is not a folder, or holds anything that is not a cache.
+    pub(super) fn open(path: &Path, limit: u64) -> Result<(Folder, io::Result<()>), Error> {
+        let path = std::path::absolute(path).map_err(|error| Error::io(path, "", error))?;
+        let folder = Folder { path, limit };
+        folder.check_owned()?;
+        let made = folder.make();
+        Ok((folder, made))
+    }
+
+    /// # Errors
+    /// When the path is a file, or a folder with other contents.
+    fn check_owned(&self) -> Result<(), Error> {
+        let invalid = |found: String| {
+            let expected = "a folder for packed rows: an empty one, or one that does not exist yet";
+            Err(Error::invalid(&self.path, "", expected, found))
+        };
+        match fs::read_dir(&self.path) {
+            Ok(mut entries) => {
+                let is_ours = match fs::read_to_string(self.tag()) {
+                    // A process that was killed may have written a part.
+                    Ok(tag) => TAG.starts_with(&tag),
+                    Err(_) => match entries.next() {
+                        None => true,
+                        Some(_) => return invalid("a folder with other files".to_owned()),
+                    },
+                };
+                match is_ours {
+                    true => Ok(()),
+                    false => invalid("the cache of another program".to_owned()),
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                invalid("a file".to_owned())
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(Error::io(&self.path, "", error)),
+        }
+    }
+
+    fn make(&self) -> io::Result<()> {
+        let mut builder = DirBuilder::new();
+        let builder = builder.recursive(true).mode(0o700);
+        builder.create(&self.path)?;
+        if !fs::read_to_string(self.tag()).is_ok_and(|tag| tag == TAG) {
+            owned()
+                .truncate(true)
+                .open(self.tag())?
+                .write_all(TAG.as_bytes())?;
+        }
+        builder.create(self.packs())?;
+        builder.create(self.uses())?;
+        self.lock().map(|_| ())
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn tag(&self) -> PathBuf {
+        self.path.join("CACHEDIR.TAG")
+    }
+
+    pub(super) fn packs(&self) -> PathBuf {
+        self.path.join("packs")
+    }
+
+    fn uses(&self) -> PathBuf {
+        self.path.join("uses")
+    }
+
+    /// Locks the folder.
+    fn lock(&self) -> io::Result<Locked> {
+        let file = owned().truncate(false).open(self.path.join("lock"))?;
+        let started = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Locked(file)),
+                Err(TryLockError::Error(error)) => return Err(error),
+                Err(TryLockError::WouldBlock) if started.elapsed() > PATIENCE => {
+                    let message = "another process keeps the folder locked";
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+                }
+                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
+    }
+
+    /// Makes a file that names what this process uses. It is removed when the process is gone.
+    pub(super) fn begin_use(&self) -> io::Result<(File, PathBuf)> {
+        let _locked = self.lock()?;
+        let path = self.uses().join(new_name());
+        let file = owned().create_new(true).append(true).open(&path)?;
+        file.try_lock()?;
+        Ok((file, path))
+    }
+
+    /// Reserves room for a segment of `wanted` bytes, or of fewer if only those are free, but at
+    /// least `least`. Removes segments that no process uses, the least recently used first.
+    pub(super) fn reserve(&self, least: u64, wanted: u64) -> Result<Reserved, Refusal> {
+        let _locked = self.lock()?;
+        let contents = self.contents()?;
+        let limit = self.limit.saturating_sub(SPARE);
+        let mut bytes = contents.bytes;
+        if bytes.saturating_add(wanted) > limit {
+            for segment in contents.unused() {
+                fs::remove_file(&segment.path)?;
+                bytes -= segment.len;
+                if bytes.saturating_add(wanted) <= limit {
+                    break;
+                }
+            }
+        }
+        let len = wanted.min(limit.saturating_sub(bytes));
+        if len < least {
+            return Err(Refusal::Full);
+        }
+        let name = new_name();
+        let part = self.packs().join(format!("{name}.part"));
+        let complete = self.packs().join(format!("{name}.pack"));
+        let file = owned().create_new(true).read(true).open(&part)?;
+        let reserved = file.try_lock().map_err(io::Error::from);
+        let reserved = reserved.and_then(|()| allocate(&file, len));
+        if let Err(error) = reserved {
+            // Without this, the next process that reserves room removes it.
+            let _ = fs::remove_file(&part);
+            return Err(error.into());
+        }
+        Ok(Reserved {
+            file: Arc::new(file),
+            part,
+            complete,
+            len,
+        })
+    }
+
+    /// Cuts a reserved file to its contents, and gives it its name.
+    pub(super) fn complete(&self, reserved: &Reserved, len: u64) -> io::Result<()> {
+        let _locked = self.lock()?;
+        reserved.file.set_len(len)?;
+        fs::rename(&reserved.part, &reserved.complete)
+    }
+
+    /// The bytes that could be reserved now.
+    pub(super) fn available(&self) -> io::Result<u64> {
+        let _locked = self.lock()?;
+        let contents = self.contents()?;
+        let unused: u64 = contents.unused().iter().map(|segment| segment.len).sum();
+        let limit = self.limit.saturating_sub(SPARE);
+        Ok(limit.saturating_sub(contents.bytes - unused))
+    }
+
+    /// Removes all complete segments, and everything that belongs to nobody. Returns the number of
+    /// bytes.
+    pub(super) fn clear(&self) -> io::Result<u64> {
+        let _locked = self.lock()?;
+        let mut bytes = 0;
+        for segment in self.contents()?.segments {
+            fs::remove_file(&segment.path)?;
+            bytes += segment.len;
+        }
+        Ok(bytes)
+    }
+
+    /// Lists everything, and removes what belongs to nobody. The folder must be locked.
+    fn contents(&self) -> io::Result<Contents> {
+        let mut contents = Contents {
+            bytes: TAG.len() as u64,
+            segments: Vec::new(),
+            open_keys: HashSet::new(),
+        };
+        for entry in fs::read_dir(self.uses())? {
+            let path = entry?.path();
+            let Some(mut file) = is_in_use(&path)? else {
+                continue;
+            };
+            let mut keys = Vec::new();
+            file.read_to_end(&mut keys)?;
+            contents.bytes += keys.len() as u64;
+            let (keys, _) = keys.as_chunks::<16>();
+            contents
+                .open_keys
+                .extend(keys.iter().map(|&key| PackKey(key)));
+        }
+        for entry in fs::read_dir(self.packs())? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|end| end == "part") && is_in_use(&path)?.is_none() {
+                continue;
+            }
+            let meta = fs::metadata(&path)?;
+            contents.bytes += meta.len();
+            if path.extension().is_some_and(|end| end == "pack") {
+                contents.segments.push(Listed {
+                    path,
+                    len: meta.len(),
+                    used: meta.modified()?,
+                });
+            }
+        }
+        Ok(contents)
+    }
+}
+
+impl Contents {
+    /// The segments that no process uses, the least recently used first.
+    fn unused(&self) -> Vec<&Listed> {
+        let is_used = |segment: &&Listed| {
+            let footer = read_footer(&segment.path).ok().flatten();
+            // A segment that cannot be read is of no use to anybody.
+            footer.is_some_and(|footer| !footer.keys().is_disjoint(&self.open_keys))
+        };
+        let mut unused: Vec<&Listed> = self.segments.iter().filter(|s| !is_used(s)).collect();
+        unused.sort_by_key(|segment| segment.used);
+        unused
+    }
+}
+
+/// Options to create a file that only its owner may read.
+fn owned() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).mode(0o600);
+    options
+}
+
+/// Returns the file if a process keeps it locked. Removes it otherwise.
+fn is_in_use(path: &Path) -> io::Result<Option<File>> {
+    // Network file systems lock only files that may be written.
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Ok(Some(file)),
+        Err(TryLockError::Error(error)) => Err(error),
+        Ok(()) => {
+            fs::remove_file(path)?;
+            Ok(None)
+        }
+    }
+}
+
+/// Takes room on the disk, so that no write fails later; or at least a length.
+fn allocate(file: &File, len: u64) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    use rustix::io::Errno;
+    match fallocate(file, FallocateFlags::empty(), 0, len) {
+        Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => file.set_len(len),
+        result => Ok(result?),
+    }
+}
+
+/// A name that no file of any folder ever had.
+fn new_name() -> String {
+    let random = || std::hash::RandomState::new().build_hasher().finish();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = since.map_or(0, |since| since.as_nanos() as u64);
+    // A forked child draws the same random numbers as its parent.
+    let process = std::process::id();
+    format!("{:016x}{process:08x}{now:016x}", random())
+}
+
+/// When the list of files of a folder changed.
+pub(super) fn changed(folder: &Path) -> io::Result<(i64, i64)> {
+    let meta = fs::metadata(folder)?;
+    Ok((meta.mtime(), meta.mtime_nsec()))
+}

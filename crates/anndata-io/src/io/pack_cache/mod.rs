@@ -1,0 +1,396 @@
+//! Packed bands on disk, shared by processes.
+//!
+//! Takes the bytes of a band under the key of its matrix; returns them later, in this process or
+//! another one. It knows nothing of rows: keys and stamps are hashes, which callers make of
+//! everything that a band depends on.
+//!
+//! ```text
+//! put  ─▶ SegmentWriter ─▶ Folder: room, reserved under a lock ─▶ NAME.part ─▶ renamed: NAME.pack
+//! find ─▶ Index: what the footers of segments say ─▶ Segment: a memory map, or pread ─▶ checksum
+//! ```
+//!
+//! The folder is bounded. It never fails a read: if it cannot be read or written, callers decode the
+//! file, and [`PackCache::take_warnings`] says why. State behind locks belongs to one process; a
+//! forked child starts with an index of its own.
+
+mod folder;
+mod format;
+mod index;
+mod options;
+mod report;
+mod segment;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use once_cell::race::OnceBox;
+
+use super::fork::{ForkLocal, Process};
+use crate::error::Error;
+use folder::{Folder, Refusal};
+pub(crate) use format::{BandRecord, MatrixName, PackKey, Stamp};
+use index::{Entry, Index};
+pub use options::CacheOptions;
+pub use report::{CacheFault, CachedElement};
+use segment::Reading;
+pub(crate) use segment::SegmentSlice;
+use writer::SegmentWriter;
+
+/// The most warnings that are kept.
+const MOST_WARNINGS: usize = 16;
+
+/// A folder of packed rows, which outlive the process and are shared by processes.
+///
+/// Cheap to clone; all clones are one cache. Safe to use from many threads and, after a fork, from
+/// children.
+///
+/// ```
+/// use anndata_io::{CacheOptions, PackCache};
+///
+/// let folder = tempfile::tempdir()?;
+/// let cache = PackCache::open(&CacheOptions::new(folder.path()).size(1 << 30))?;
+/// assert!(cache.list()?.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct PackCache {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    folder: Folder,
+    options: CacheOptions,
+    reading: Arc<Reading>,
+    keys: Keys,
+    /// The file of the keys that this process uses, made with the first of them.
+    uses: OnceBox<Option<Uses>>,
+    /// Whether bands cannot be written, for a reason that does not pass.
+    is_read_only: AtomicBool,
+    /// Whether a band did not fit.
+    is_full: AtomicBool,
+    /// The bytes that could be reserved at the last look, less what was written since.
+    room: AtomicU64,
+    local: ForkLocal<Local>,
+}
+
+/// The keys of matrices that are in use: a list that only grows, and takes no lock.
+#[derive(Debug, Default)]
+struct Keys {
+    keys: Vec<PackKey>,
+    next: OnceBox<Keys>,
+}
+
+/// The state of one process.
+#[derive(Debug, Default)]
+struct Local {
+    index: Mutex<Index>,
+    writer: Mutex<Option<SegmentWriter>>,
+    warnings: Mutex<Vec<String>>,
+    n_warnings: AtomicU32,
+}
+
+/// The keys that a process uses, in a file that it keeps locked.
+#[derive(Debug)]
+struct Uses {
+    file: File,
+    path: PathBuf,
+    process: Process,
+}
+
+impl Drop for Uses {
+    fn drop(&mut self) {
+        if !self.process.is_forked() {
+            // Otherwise, the next process that reserves room removes it.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl PackCache {
+    /// Opens a folder, and creates it if it does not exist. If it cannot be written, it is used as
+    /// it is, with a [warning](Self::take_warnings).
+    ///
+    /// # Errors
+    /// When the path is a file, or a folder with other contents.
+    pub fn open(options: &CacheOptions) -> Result<PackCache, Error> {
+        PackCache::open_mapped(options, true)
+    }
+
+    /// As [`open`](Self::open). Without `may_map`, segments are never mapped.
+    pub(crate) fn open_mapped(options: &CacheOptions, may_map: bool) -> Result<PackCache, Error> {
+        let (folder, made) = Folder::open(options.get_folder(), options.get_size())?;
+        let cache = PackCache {
+            inner: Arc::new(Inner {
+                folder,
+                options: options.clone(),
+                reading: Reading::new(may_map),
+                keys: Keys::default(),
+                uses: OnceBox::new(),
+                is_read_only: AtomicBool::new(false),
+                is_full: AtomicBool::new(false),
+                room: AtomicU64::new(0),
+                local: ForkLocal::new(Local::default),
+            }),
+        };
+        if let Err(error) = made {
+            cache.stop_writing(&error);
+        }
+        Ok(cache)
+    }
+
+    /// Whether this is a clone of another one.
+    pub(crate) fn is_same(&self, other: &PackCache) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    /// The options that the cache was opened with.
+    pub fn options(&self) -> &CacheOptions {
+        &self.inner.options
+    }
+
+    /// The absolute path of the folder.
+    pub fn path(&self) -> &Path {
+        self.inner.folder.path()
+    }
+
+    /// Returns what went wrong since the last call: damaged segments, a disk without room. Reading
+    /// goes on without the cache there.
+    pub fn take_warnings(&self) -> Vec<String> {
+        let local = self.inner.local.get();
+        if local.n_warnings.swap(0, Ordering::Relaxed) == 0 {
+            return Vec::new();
+        }
+        std::mem::take(&mut *lock(&local.warnings))
+    }
+
+    fn warn(&self, message: String) {
+        tracing::warn!("{message}");
+        let local = self.inner.local.get();
+        let mut warnings = lock(&local.warnings);
+        if warnings.len() < MOST_WARNINGS {
+            warnings.push(message);
+        }
+        local.n_warnings.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Writes nothing more, and warns once.
+    fn stop_writing(&self, error: &io::Error) {
+        if !self.inner.is_read_only.swap(true, Ordering::Relaxed) {
+            let folder = self.path().display();
+            self.warn(format!(
+                "{folder}: no more packed rows are written to this cache, which is read as it is: {error}"
+            ));
+        }
+    }
+
+    /// Whether no more bands can be written at this time.
+    pub(crate) fn is_full(&self) -> bool {
+        self.inner.is_full.load(Ordering::Relaxed)
+            || self.inner.is_read_only.load(Ordering::Relaxed)
+    }
+
+    /// Looks how many bytes can be written now, and tries again to write bands that did not fit.
+    pub fn available(&self) -> u64 {
+        self.inner.is_full.store(false, Ordering::Relaxed);
+        let is_read_only = self.inner.is_read_only.load(Ordering::Relaxed);
+        let room = match is_read_only {
+            true => Ok(0),
+            false => self.inner.folder.available(),
+        };
+        let room = room.unwrap_or_else(|error| {
+            self.stop_writing(&error);
+            0
+        });
+        self.inner.room.store(room, Ordering::Relaxed);
+        room
+    }
+
+    /// The bytes that could be written at the last look, less what this process wrote since.
+    pub fn room(&self) -> u64 {
+        self.inner.room.load(Ordering::Relaxed)
+    }
+
+    /// Completes the segment that this process writes, so that other processes see it.
+    pub fn flush(&self) {
+        let writer = lock(&self.inner.local.get().writer).take();
+        if let Some(writer) = writer {
+            self.complete(writer);
+        }
+    }
+
+    fn complete(&self, writer: SegmentWriter) {
+        if let Err(error) = writer.complete(&self.inner.folder) {
+            self.stop_writing(&error);
+        }
+    }
+
+    /// Says that this process uses some matrices: their bands are then not removed for others.
+    pub(crate) fn add_matrices(&self, keys: Vec<PackKey>) {
+        let bytes: Vec<u8> = keys.iter().flat_map(|key| key.0).collect();
+        let (mut last, mut new) = (&self.inner.keys, Box::new(Keys::from(keys)));
+        while let Err(back) = last.next.set(new) {
+            new = back;
+            last = last.next.get().expect("it was set before");
+        }
+        if self.inner.is_read_only.load(Ordering::Relaxed) {
+            return;
+        }
+        let uses = self.inner.uses.get_or_init(|| {
+            let begun = self.inner.folder.begin_use();
+            let uses = begun.map(|(file, path)| Uses {
+                file,
+                path,
+                process: Process::current(),
+            });
+            Box::new(uses.map_err(|error| self.stop_writing(&error)).ok())
+        });
+        // One write to the end of a file: forked processes may add keys to the same one.
+        if let Some(Err(error)) = uses.as_ref().map(|uses| (&uses.file).write_all(&bytes)) {
+            self.stop_writing(&error);
+        }
+    }
+
+    /// Visits what the folder holds of a matrix: records of bands, and the bytes of their packs.
+    pub(crate) fn known(&self, key: PackKey, visit: impl FnMut(BandRecord, u64)) {
+        self.index().known(key, visit);
+    }
+
+    /// Returns a band whose files have this stamp, with its checksum compared.
+    pub(crate) fn find(
+        &self,
+        key: PackKey,
+        band: u64,
+        stamp: Stamp,
+    ) -> Option<(BandRecord, SegmentSlice)> {
+        let entry = self.index().get(key, band, stamp)?;
+        let slice = entry.segment.slice(&entry.record)?;
+        match slice.read(0..slice.len()) {
+            Ok(bytes) if crc32c::crc32c(&bytes) == entry.record.crc => {
+                Some((entry.record.band, slice))
+            }
+            // Another process needed the room.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                lock(&self.inner.local.get().index).forget(&entry.segment);
+                None
+            }
+            _ => {
+                self.discard(&entry.segment);
+                None
+            }
+        }
+    }
+
+    /// Keeps a band. `None` if it does not fit, or cannot be written.
+    pub(crate) fn put(
+        &self,
+        name: &MatrixName,
+        band: BandRecord,
+        bytes: &[u8],
+    ) -> Option<SegmentSlice> {
+        if self.is_full() {
+            return None;
+        }
+        let (len, local) = (bytes.len() as u64, self.inner.local.get());
+        let mut current = lock(&local.writer);
+        if let Some(full) = current.take_if(|writer| !writer.has_room(name, len)) {
+            self.complete(full);
+        }
+        if current.is_none() {
+            let limit = self.inner.options.get_size();
+            let Inner {
+                folder, reading, ..
+            } = &*self.inner;
+            match SegmentWriter::begin(folder, limit, (name, len), reading) {
+                Ok(writer) => *current = Some(writer),
+                Err(Refusal::Full) => self.inner.is_full.store(true, Ordering::Relaxed),
+                Err(Refusal::Io(error)) => self.stop_writing(&error),
+            }
+        }
+        let writer = current.as_mut()?;
+        let record = match writer.append(name, band, bytes) {
+            Ok(record) => record,
+            Err(error) => {
+                *current = None;
+                self.stop_writing(&error);
+                return None;
+            }
+        };
+        let order = Ordering::Relaxed;
+        let less = |room: u64| Some(room.saturating_sub(len));
+        let _ = self.inner.room.fetch_update(order, order, less);
+        let segment = writer.segment().clone();
+        let slice = segment.slice(&record);
+        self.registered().add(name.key, Entry { segment, record });
+        slice
+    }
+
+    /// The index, which has all matrices.
+    fn registered(&self) -> MutexGuard<'_, Index> {
+        let mut index = lock(&self.inner.local.get().index);
+        let batches = std::iter::successors(Some(&self.inner.keys), |keys| keys.next.get());
+        index.add_matrices(batches.map(|batch| &batch.keys[..]));
+        index
+    }
+
+    /// The index, after a look at the folder.
+    fn index(&self) -> MutexGuard<'_, Index> {
+        let mut index = self.registered();
+        let refreshed = index.refresh(&self.inner.folder.packs(), &self.inner.reading);
+        match refreshed {
+            Ok(damaged) if damaged.is_empty() => index,
+            Ok(damaged) => {
+                drop(index);
+                damaged.iter().for_each(|segment| self.discard(segment));
+                self.registered()
+            }
+            Err(error) => {
+                self.stop_writing(&error);
+                index
+            }
+        }
+    }
+
+    /// Removes a damaged segment. Its bands are then decoded anew.
+    fn discard(&self, segment: &Arc<segment::Segment>) {
+        lock(&self.inner.local.get().index).forget(segment);
+        let removed = match std::fs::remove_file(segment.path()) {
+            Ok(()) => "it was removed",
+            Err(_) => "remove it",
+        };
+        self.warn(format!(
+            "{}: damaged packed rows are decoded anew from the data: {removed}",
+            segment.path().display()
+        ));
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // A forked child has its own state, which may not exist.
+        let writer = lock(&self.local.get().writer).take();
+        if let Some(writer) = writer {
+            let _ = writer.complete(&self.folder);
+        }
+    }
+}
+
+impl From<Vec<PackKey>> for Keys {
+    fn from(keys: Vec<PackKey>) -> Self {
+        Keys {
+            keys,
+            next: OnceBox::new(),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is behind these locks is valid even if a holder panicked.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

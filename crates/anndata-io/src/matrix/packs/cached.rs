@@ -1,0 +1,149 @@
+//! The bands of a matrix in a cache on disk.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::super::compressed::Compressed;
+use crate::array::Array;
+use crate::io::pack_cache::{BandRecord, MatrixName, PackCache, PackKey, SegmentSlice, Stamp};
+use crate::matrix::{MatrixLayout, MatrixSource};
+
+/// The format of packs. It also counts what bytes of a file mean: a corrected decoder has another
+/// version of the crate.
+const VERSION: &str = concat!("packs 1, anndata-io ", env!("CARGO_PKG_VERSION"));
+
+/// One matrix of a cache.
+#[derive(Debug)]
+pub(in crate::matrix) struct CachedMatrix {
+    cache: PackCache,
+    name: MatrixName,
+    /// The arrays that bands are made of.
+    arrays: Vec<Array>,
+}
+
+impl CachedMatrix {
+    /// `None` without a cache, or if the matrix does not lie in files that can be identified.
+    fn new(source: &MatrixSource) -> Option<CachedMatrix> {
+        let array = source.pack_array()?;
+        let cache = array.parts().context.cache()?;
+        if !source.is_packable() {
+            return None;
+        }
+        let mut depends = VERSION.as_bytes().to_vec();
+        let (arrays, element) = match &source.layout {
+            MatrixLayout::Csr(matrix) => {
+                let Compressed {
+                    shape,
+                    indptr,
+                    indices,
+                    data,
+                    ..
+                } = matrix.parts();
+                depends.extend(shape.map(u64::to_le_bytes).as_flattened());
+                let pointers = blake3::hash(bytemuck::cast_slice(indptr));
+                depends.extend(pointers.as_bytes());
+                let element = data.element().trim_end_matches("/data");
+                (vec![indices.clone(), data.clone()], element)
+            }
+            _ => (vec![array.clone()], array.element()),
+        };
+        for array in &arrays {
+            array.identify(&mut depends)?;
+        }
+        Some(CachedMatrix {
+            cache: cache.clone(),
+            name: MatrixName {
+                key: PackKey(hash(&depends)),
+                file: array.file().to_string_lossy().into_owned(),
+                element: element.to_owned(),
+            },
+            arrays,
+        })
+    }
+
+    /// Visits what the cache holds of it: records of bands, and the bytes of their packs.
+    pub(super) fn known(&self, visit: impl FnMut(BandRecord, u64)) {
+        self.cache.known(self.name.key, visit);
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.cache.is_full()
+    }
+
+    /// A band of these rows of the arrays. `None` if the cache does not have it, or its files
+    /// changed.
+    pub(super) fn find(&self, band: u64, rows: Range<u64>) -> Option<(BandRecord, SegmentSlice)> {
+        let stamp = self.stamp(rows)?;
+        self.cache.find(self.name.key, band, stamp)
+    }
+
+    /// Keeps a band that was decoded from these rows of the arrays.
+    pub(super) fn put(
+        &self,
+        (band, rows): (u64, Range<u64>),
+        (first_row, n_elements): (u64, u64),
+        bytes: &[u8],
+    ) -> Option<SegmentSlice> {
+        let record = BandRecord {
+            band,
+            first_row,
+            n_elements,
+            stamp: self.stamp(rows)?,
+        };
+        self.cache.put(&self.name, record, bytes)
+    }
+
+    fn stamp(&self, rows: Range<u64>) -> Option<Stamp> {
+        let mut files = Vec::new();
+        for array in &self.arrays {
+            let rows = rows.start..rows.end.min(array.shape()[0]);
+            array.identify_rows(rows, &mut files)?;
+        }
+        match files.is_empty() {
+            true => Some(Stamp::default()),
+            false => Some(hash(&files)),
+        }
+    }
+}
+
+impl MatrixSource {
+    /// Says that these matrices are in use, so that the [cache](crate::IoContext::with_cache) keeps
+    /// their packs. A matrix that is read without this call says so when it is first read; each such
+    /// call looks through the whole cache.
+    pub fn use_cache<'a>(sources: impl IntoIterator<Item = &'a MatrixSource>) {
+        let mut caches: Vec<(PackCache, Vec<PackKey>)> = Vec::new();
+        for source in sources
+            .into_iter()
+            .filter(|source| source.cached.get().is_none())
+        {
+            let cached = source
+                .cached
+                .get_or_init(|| Box::new(CachedMatrix::new(source).map(Arc::new)));
+            let Some(cached) = cached else { continue };
+            let key = cached.name.key;
+            match caches
+                .iter_mut()
+                .find(|(cache, _)| cache.is_same(&cached.cache))
+            {
+                Some((_, keys)) => keys.push(key),
+                None => caches.push((cached.cache.clone(), vec![key])),
+            }
+        }
+        for (cache, keys) in caches {
+            cache.add_matrices(keys);
+        }
+    }
+
+    /// Its bands on disk, if there is a cache.
+    pub(super) fn cached(&self) -> Option<&Arc<CachedMatrix>> {
+        if self.cached.get().is_none() {
+            MatrixSource::use_cache([self]);
+        }
+        self.cached.get()?.as_ref()
+    }
+}
+
+fn hash(bytes: &[u8]) -> [u8; 16] {
+    let hash = blake3::hash(bytes);
+    *hash.as_bytes().first_chunk().expect("a hash has 32 bytes")
+}

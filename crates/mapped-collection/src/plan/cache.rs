@@ -1,0 +1,108 @@
+//! What the cache on disk holds of a collection, and how it is filled beforehand.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anndata_io::{MatrixSource, PackRoom, Packs, ReadScratch};
+use row_pack::Level;
+
+use crate::plan::Plan;
+
+/// The bands that a thread packs before it reports progress.
+const BANDS_TOGETHER: u64 = 8;
+
+/// The most bytes of decoded bands that all threads hold together.
+const MOST_BYTES: u64 = 1 << 30;
+
+/// The part of a collection that its [cache](crate::MappedCollectionBuilder::cache) holds. Only
+/// compressed matrices count, because others are not packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Cached {
+    /// The number of bands of chunks.
+    pub n_bands: usize,
+    /// The number of those in the cache.
+    pub n_cached: usize,
+    /// The bytes of these in the cache.
+    pub bytes: u64,
+}
+
+impl Cached {
+    /// The fraction of all bands that is in the cache; 1 if there are none.
+    pub fn fraction(&self) -> f64 {
+        match self.n_bands {
+            0 => 1.0,
+            n_bands => self.n_cached as f64 / n_bands as f64,
+        }
+    }
+}
+
+impl Plan {
+    /// The matrices that packs can hold, of the stores that have rows.
+    pub(crate) fn packable(&self) -> impl Iterator<Item = &MatrixSource> {
+        let stores = self.stores.iter().filter(|store| store.rows.len() > 0);
+        let sources = stores.flat_map(|store| store.matrices.iter().flatten());
+        sources.filter(|source| source.is_packable())
+    }
+
+    /// Packs that are only on disk.
+    fn packs_on_disk(&self) -> Packs {
+        Packs::new(self.packable(), Level::Bits, &Arc::new(PackRoom::new(0)))
+    }
+
+    /// What the cache holds; `None` without a cache.
+    pub(crate) fn cached(&self) -> Option<Cached> {
+        self.io.cache()?;
+        let packs = self.packs_on_disk();
+        let (n_bands, n_cached) = packs.n_bands();
+        Some(Cached {
+            n_bands,
+            n_cached,
+            bytes: packs.cached_bytes(),
+        })
+    }
+
+    /// Packs everything that fits into the cache, with all processors. Calls `progress` with the
+    /// fraction that is done.
+    pub(crate) fn fill_cache(&self, mut progress: impl FnMut(f64)) {
+        let Some(cache) = self.io.cache() else { return };
+        cache.available();
+        let packs = self.packs_on_disk();
+        let pieces: Vec<(&MatrixSource, Range<u64>)> = self
+            .packable()
+            .flat_map(|source| {
+                let starts = (0..source.n_bands()).step_by(BANDS_TOGETHER as usize);
+                starts.map(move |start| (source, start..start + BANDS_TOGETHER))
+            })
+            .collect();
+        let next = AtomicUsize::new(0);
+        let largest = self.packable().map(MatrixSource::band_bytes).max();
+        // A thread holds a decoded band, and dense ones twice.
+        let most = (MOST_BYTES / (2 * largest.unwrap_or_default()).max(1)).max(1);
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = threads.min(usize::try_from(most).unwrap_or(usize::MAX));
+        let (done, finished) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                let (packs, pieces, next, done) = (&packs, &pieces, &next, done.clone());
+                scope.spawn(move || {
+                    let mut scratch = ReadScratch::for_scan();
+                    scratch.set_packs(Some(packs.clone()));
+                    while let Some((source, bands)) =
+                        pieces.get(next.fetch_add(1, Ordering::Relaxed))
+                        && !packs.is_full()
+                    {
+                        source.pack_bands(bands.clone(), &mut scratch);
+                        let _ = done.send(());
+                    }
+                });
+            }
+            drop(done);
+            for (n_done, ()) in finished.iter().enumerate() {
+                progress((n_done + 1) as f64 / pieces.len() as f64);
+            }
+        });
+        cache.flush();
+    }
+}
