@@ -7,6 +7,7 @@ use mapped_anndata::io::{ByteSize, ByteSizeError, DType};
 use mapped_anndata::{Join, MatrixFormat, Shuffle};
 
 use crate::backends::{Hdf5Arg, ZarrArg};
+use crate::cache::{self, CacheArgs, CacheCommand};
 use crate::lists;
 
 /// Feeds collections of AnnData files (.h5ad, .zarr) to a model, as they are on disk: genes
@@ -36,6 +37,9 @@ pub(crate) enum Command {
     /// Stream all rows in batches; report the speed and the first batch.
     #[command(after_help = STREAM_EXAMPLES)]
     Stream(StreamArgs),
+    /// Keep rows packed in a folder, so that no later epoch decodes them: list, build, verify, clear.
+    #[command(subcommand, after_help = cache::EXAMPLES)]
+    Cache(CacheCommand),
     /// Read all of every file, and list every fault.
     #[command(after_help = CHECK_EXAMPLES)]
     Check(CheckArgs),
@@ -61,7 +65,8 @@ Examples:
 
 JSON: one object with shape, original_shapes, n_obs, join (as asked), join_vars (in effect, null
 if all stores have equal genes), encoders {key: {label: code}}, categories {key: [...]},
-label_counts {key: {label: cells}}, missing {key: cells without a label}, and with --vars var_joint.";
+label_counts {key: {label: cells}}, missing {key: cells without a label}, with --vars var_joint, and
+with --cache cached {bands, cached_bands, bytes}.";
 
 const GET_EXAMPLES: &str = "\
 Examples:
@@ -88,11 +93,12 @@ Examples:
   mapped-anndata stream *.h5ad --obs cell_type --batch-size 1024
   mapped-anndata stream *.h5ad --shuffle exact --seed 7 --epochs 3 --output dense --json
   mapped-anndata stream *.h5ad --obs cell_type --shuffle blocks:256 --memory 256MiB
+  mapped-anndata stream *.h5ad --shuffle exact --cache packs --epochs 2
   mapped-anndata stream *.h5ad --sampler balanced:cell_type --rank 1 --world-size 4
 
 JSON: one object a line for each epoch (epoch, rows, batches, seconds, rows_per_second), and last
 one for all: rows, batches, seconds, rows_per_second, first_batch_seconds, peak_rss_bytes,
-chunks_decoded, cache_hits, bytes_read, label_entropy (of the first encoded label: key, mean over
+chunks_decoded, cache_hits, bytes_read, packed_rows (rows of matrices read from packs), label_entropy (of the first encoded label: key, mean over
 batches in bits, and that of an exact shuffle, null without such a label), x_sum (the sum of all
 elements of the first layer that were streamed).";
 
@@ -265,6 +271,8 @@ pub(crate) struct CollectionArgs {
     /// zarrs needs a build with the feature zarrs.
     #[arg(long, value_enum, default_value = "pure")]
     pub(crate) zarr: ZarrArg,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

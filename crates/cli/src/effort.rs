@@ -13,6 +13,7 @@ pub(crate) struct Counts {
     chunks_decoded: u64,
     cache_hits: u64,
     bytes_read: u64,
+    packed_rows: u64,
 }
 
 impl Counts {
@@ -23,6 +24,7 @@ impl Counts {
             chunks_decoded,
             cache_hits,
             bytes_read: io.bytes_read(),
+            packed_rows: io.packed_rows(),
         }
     }
 
@@ -32,12 +34,17 @@ impl Counts {
             chunks_decoded: self.chunks_decoded - before.chunks_decoded,
             cache_hits: self.cache_hits - before.cache_hits,
             bytes_read: self.bytes_read - before.bytes_read,
+            packed_rows: self.packed_rows - before.packed_rows,
         }
     }
 
     pub(crate) fn in_words(&self) -> String {
+        let from_packs = match self.packed_rows {
+            0 => String::new(),
+            rows => format!(", {} from packs", text::count(rows as usize, "row")),
+        };
         format!(
-            "{} MiB read, {} decoded",
+            "{} MiB read, {} decoded{from_packs}",
             text::thousands(self.bytes_read >> 20),
             text::count(self.chunks_decoded as usize, "chunk")
         )

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::Result;
 use crate::args::InfoArgs;
+use crate::cache;
 use crate::escape::escape;
 use crate::json::{LabelValue, Object, write_line};
 use crate::opened::Opened;
@@ -155,6 +156,15 @@ struct Info<'a, E, C, L> {
     missing: Object<&'a str, u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     var_joint: Option<Option<Vec<&'a str>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cached: Option<CachedLine>,
+}
+
+#[derive(Serialize)]
+struct CachedLine {
+    bands: usize,
+    cached_bands: usize,
+    bytes: u64,
 }
 
 fn write_json(
@@ -191,6 +201,11 @@ fn write_json(
         label_counts: Object(counts.collect()),
         missing: Object(missing.collect()),
         var_joint: vars.then(|| cells.var_joint().map(|names| names.iter().collect())),
+        cached: cells.cached().map(|cached| CachedLine {
+            bands: cached.n_bands,
+            cached_bands: cached.n_cached,
+            bytes: cached.bytes,
+        }),
     };
     Ok(write_line(out, &info)?)
 }
@@ -244,6 +259,9 @@ pub(crate) fn write_summary(opened: &Opened, out: &mut impl Write) -> Result<()>
         text::table(["store", "cells", "genes"], &[1, 2], rows)
     )?;
     writeln!(out, "{}", join_text(cells))?;
+    if let Some(cached) = cells.cached() {
+        writeln!(out, "{}", cache::in_words(&cached))?;
+    }
     Ok(())
 }
 

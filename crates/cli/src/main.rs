@@ -14,6 +14,7 @@
 //! - `get`: the rows of some indices.
 //! - `stream`: an epoch of batches, and how fast it went. Without files, it reads a demo collection inside the program.
 //! - `weights`: how rare each label is.
+//! - `cache`: fills a folder with packed rows, which every later epoch reads; lists, verifies and clears it.
 //! - `check`: reads every byte that a model could be given, and lists all faults.
 //!
 //! `--help` of each command explains its options. `--json` prints machine-readable output.
@@ -47,6 +48,7 @@ use clap::Parser;
 
 mod args;
 mod backends;
+mod cache;
 mod check;
 mod demo;
 mod demo_files;
@@ -85,6 +87,7 @@ fn run(cli: Cli, out: &mut impl Write) -> Result<ExitCode> {
         Command::Get(args) => get::run(&args, cli.json, out)?,
         Command::Weights(args) => weights::run(&args, cli.json, out)?,
         Command::Stream(args) => stream::run(&args, cli.json, out)?,
+        Command::Cache(command) => return cache::run(&command, cli.json, out),
         Command::Check(args) => return check::run(&args, cli.json, out),
     }
     Ok(ExitCode::SUCCESS)

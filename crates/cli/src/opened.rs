@@ -57,6 +57,14 @@ impl Opened {
         })
     }
 
+    /// Warns of what went wrong with the cache, if there is one.
+    pub(crate) fn warn_of_cache(&self) {
+        let warnings = self.cells.io().cache().map(|cache| cache.take_warnings());
+        for text in warnings.into_iter().flatten() {
+            warning(&text);
+        }
+    }
+
     pub(crate) fn is_demo(&self) -> bool {
         self.demo.is_some()
     }
@@ -68,6 +76,12 @@ impl Opened {
             escape(&in_demo.unwrap_or(path).display().to_string()).into_owned()
         };
         self.cells.names().map(name).collect()
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.warn_of_cache();
     }
 }
 
@@ -123,7 +137,8 @@ fn builder(paths: &[PathBuf], args: &CollectionArgs) -> Result<MappedCollectionB
         .dtype(args.dtype)
         .io(IoOptions::new()
             .hdf5(args.hdf5.into())
-            .zarr(args.zarr.into()));
+            .zarr(args.zarr.into()))
+        .cache(args.cache.options());
     if let EncodeArg::Keys(keys) = &args.encode_labels {
         builder = builder.encode_labels(keys.clone());
     }

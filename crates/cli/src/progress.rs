@@ -37,6 +37,13 @@ pub(crate) fn while_waiting<T>(what: &'static str, work: impl FnOnce() -> T) -> 
 pub(crate) fn prepare(cells: &MappedCollection) -> Result<(), Error> {
     let template = "turning columns into rows {wide_bar} {percent} %";
     let mut progress = Progress::with_template(1000, template);
+    cells.turn_columns(|part| progress.set((part * 1000.0) as u64))
+}
+
+/// Turns columns into rows, and fills the cache. Shows a bar if it takes long.
+pub(crate) fn fill_cache(cells: &MappedCollection) -> Result<(), Error> {
+    let template = "packing rows {wide_bar} {percent} %";
+    let mut progress = Progress::with_template(1000, template);
     cells.prepare(|part| progress.set((part * 1000.0) as u64))
 }
 
@@ -61,6 +68,11 @@ impl Progress {
     /// A bar that fills by parts of files.
     pub(crate) fn of_files(n_files: usize) -> Progress {
         Progress::with_template(STEPS * n_files as u64, "checking {wide_bar} {percent} %")
+    }
+
+    /// A bar that fills by segments of a cache.
+    pub(crate) fn of_segments() -> Progress {
+        Progress::with_template(STEPS, "comparing checksums {wide_bar} {percent} %")
     }
 
     /// Reports how much of a file is done.

@@ -217,30 +217,43 @@ impl MappedCollection {
             .collect()
     }
 
-    /// Does what would make the first epoch slow. Turns matrices that are stored by column (CSC)
-    /// into rows: without this call, the first read of such a matrix does it. Workers that are
-    /// forked afterwards share the prepared matrices. Then fills the
-    /// [cache](MappedCollectionBuilder::cache), if there is one, with all processors.
+    /// Does what would make the first epoch slow: [turns columns into rows](Self::turn_columns), and
+    /// fills the [cache](MappedCollectionBuilder::cache), if there is one, with all processors.
+    ///
+    /// Calls `progress` with the fraction that is done, from 0 to 1.
+    ///
+    /// # Errors
+    /// As [`turn_columns`](Self::turn_columns). A chunk that cannot be decoded is no error here: it
+    /// is one when its rows are read.
+    pub fn prepare(&self, mut progress: impl FnMut(f64)) -> Result<(), Error> {
+        let n_matrices = self.plan().unprepared().count();
+        // Turning a matrix counts as much as filling the cache.
+        let n_steps = (n_matrices + usize::from(self.io().cache().is_some())) as f64;
+        self.turn_columns(|done| progress(done * n_matrices as f64 / n_steps))?;
+        self.plan()
+            .fill_cache(|done| progress((n_matrices as f64 + done) / n_steps));
+        Ok(())
+    }
+
+    /// Turns matrices that are stored by column (CSC) into rows. Without this call, the first read
+    /// of such a matrix does it, and takes long. Workers that are forked afterwards share the
+    /// prepared matrices.
     ///
     /// Calls `progress` with the fraction that is done, from 0 to 1.
     ///
     /// # Errors
     /// When the collection is closed, a matrix cannot be read, or a temporary file cannot be
     /// written.
-    pub fn prepare(&self, mut progress: impl FnMut(f64)) -> Result<(), Error> {
+    pub fn turn_columns(&self, mut progress: impl FnMut(f64)) -> Result<(), Error> {
         self.plan().check_open()?;
         let by_column: Vec<_> = self.plan().unprepared().collect();
-        // Converting a matrix counts as much as filling the cache.
-        let n_steps = by_column.len() + usize::from(self.io().cache().is_some());
-        let mut progress = |step, done: f64| progress((step as f64 + done) / n_steps as f64);
         for (number, (store, matrix)) in by_column.iter().enumerate() {
             let prepared = matrix.prepare(&mut |done, total| {
-                progress(number, done as f64 / total.max(1) as f64);
+                let done = number as f64 + done as f64 / total.max(1) as f64;
+                progress(done / by_column.len() as f64);
             });
             prepared.map_err(|error| ReadError::file(*store, error))?;
         }
-        self.plan()
-            .fill_cache(|done| progress(by_column.len(), done));
         Ok(())
     }
 

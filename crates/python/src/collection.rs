@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use mapped_anndata::labels::MISSING;
 use mapped_anndata::{
-    BatchFormat, DType, EncodeLabels, IoOptions, Join, MappedCollection, SplitBy, SplitOptions,
-    Values,
+    BatchFormat, CacheOptions, DType, EncodeLabels, IoOptions, Join, MappedCollection, SplitBy,
+    SplitOptions, Values,
 };
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::exceptions::PyValueError;
@@ -67,10 +67,10 @@ impl Collection {
 impl Collection {
     /// Opens files. The Python half has already put every argument into one form.
     #[new]
-    #[pyo3(signature = (paths, layers, obs, obsm, filter, join, encode, unknown, dtype, *, cache_bytes=None, max_open_files=None, mmap=None, pack_bytes=None, pack_uncompressed=None, missing_code=None))]
+    #[pyo3(signature = (paths, layers, obs, obsm, filter, join, encode, unknown, dtype, *, cache_bytes=None, max_open_files=None, mmap=None, pack_bytes=None, pack_uncompressed=None, missing_code=None, cache=None, cache_size=None))]
     #[expect(
         clippy::too_many_arguments,
-        reason = "lamindb's eleven, and six of ours"
+        reason = "lamindb's eleven, and eight of ours"
     )]
     fn new(
         py: Python<'_>,
@@ -89,6 +89,8 @@ impl Collection {
         pack_bytes: Option<usize>,
         pack_uncompressed: Option<bool>,
         missing_code: Option<i64>,
+        cache: Option<PathBuf>,
+        cache_size: Option<u64>,
     ) -> PyResult<Collection> {
         let join = join.map(|join| {
             join.parse::<Join>()
@@ -122,7 +124,14 @@ impl Collection {
         if let Some(pack) = pack_uncompressed {
             io = io.pack_uncompressed(pack);
         }
-        builder = builder.io(io);
+        let cache = cache.map(|folder| {
+            let cache = CacheOptions::new(folder);
+            match cache_size {
+                Some(bytes) => cache.size(bytes),
+                None => cache,
+            }
+        });
+        builder = builder.io(io).cache(cache);
         let cells = py.detach(|| builder.open()).map_err(to_python)?;
         let number = |store: usize| {
             let value = mapped_anndata::io::NumericValue::Signed(store as i64);
@@ -147,7 +156,19 @@ impl Collection {
         self.cells.paths().map(Path::as_os_str).collect()
     }
 
-    /// Turns matrices stored by column into rows; calls `progress` with the fraction that is done.
+    /// The bands of the collection, those in the cache, and their bytes there.
+    fn cached(&self, py: Python<'_>) -> Option<(usize, usize, u64)> {
+        let cached = py.detach(|| self.cells.cached())?;
+        Some((cached.n_bands, cached.n_cached, cached.bytes))
+    }
+
+    /// What went wrong with the cache since the last call.
+    fn cache_warnings(&self) -> Vec<String> {
+        let cache = self.cells.io().cache();
+        cache.map_or(Vec::new(), |cache| cache.take_warnings())
+    }
+
+    /// Turns matrices stored by column into rows, and fills the cache; calls `progress` with the fraction that is done.
     /// If it raises, it is not called again, and its exception is raised when the current matrix is
     /// ready.
     fn prepare(&self, py: Python<'_>, progress: Option<Py<PyAny>>) -> PyResult<()> {

@@ -30,6 +30,23 @@ impl fmt::Display for ByteSizeError {
 
 impl std::error::Error for ByteSizeError {}
 
+/// Writes one digit after the point: `310.2 MiB`.
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (mut number, mut units) = (self.0 as f64, ["KiB", "MiB", "GiB", "TiB"].iter());
+        let mut unit = "B";
+        while number >= 1024.0
+            && let Some(larger) = units.next()
+        {
+            (number, unit) = (number / 1024.0, larger);
+        }
+        match unit {
+            "B" => write!(f, "{} B", self.0),
+            unit => write!(f, "{number:.1} {unit}"),
+        }
+    }
+}
+
 impl FromStr for ByteSize {
     type Err = ByteSizeError;
 
@@ -98,6 +115,19 @@ mod tests {
             ("1.00000000000000000000001K", 1000),
         ] {
             assert_eq!(text.parse(), Ok(ByteSize(bytes)), "{text}");
+        }
+    }
+
+    #[test]
+    fn byte_size_is_written_for_people() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1 << 10, "1.0 KiB"),
+            (325_268_275, "310.2 MiB"),
+            (u64::MAX, "16777216.0 TiB"),
+        ] {
+            assert_eq!(ByteSize(bytes).to_string(), text);
         }
     }
 

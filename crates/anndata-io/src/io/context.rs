@@ -225,6 +225,7 @@ struct Counts {
     decoded_chunks: AtomicU64,
     cache_hits: AtomicU64,
     bytes_read: AtomicU64,
+    packed_rows: AtomicU64,
 }
 /// The open files and decoded chunks of one process.
 struct Local {
@@ -299,6 +300,11 @@ impl IoContext {
         self.inner.counts.bytes_read.load(Ordering::Relaxed)
     }
 
+    /// The number of rows of matrices that were read from packs so far, in memory or on disk.
+    pub fn packed_rows(&self) -> u64 {
+        self.inner.counts.packed_rows.load(Ordering::Relaxed)
+    }
+
     /// Returns the options that the context was made with.
     pub fn options(&self) -> IoOptions {
         self.inner.options
@@ -360,6 +366,12 @@ impl IoContext {
             .counts
             .bytes_read
             .fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts rows that were read from packs.
+    pub(crate) fn count_packed(&self, rows: usize) {
+        let packed = &self.inner.counts.packed_rows;
+        packed.fetch_add(rows as u64, Ordering::Relaxed);
     }
 
     /// Counts a chunk that was decoded from `stored` bytes.

@@ -271,6 +271,10 @@ impl MatrixSource {
         let Some(rest) = rest else {
             return self.decode_part(rows, part, scratch, sink);
         };
+        if let Some(array) = self.pack_array() {
+            let n_rest: usize = rest.iter().map(Range::len).sum();
+            array.parts().context.count_packed(rows.len() - n_rest);
+        }
         rest.into_iter().try_for_each(|rest| {
             let mut sink = Shifted {
                 sink: &mut *sink,

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 #[cfg(feature = "libhdf5")]
 use anndata_io::Hdf5Backend;
-use anndata_io::{NumericValue, ValuesRef, chain};
+use anndata_io::{CacheOptions, NumericValue, PackCache, ValuesRef, chain};
 use mapped_collection::{
     Batch, BatchColumn, BatchFormat, Error, FilterValue, IoOptions, ItemValue, Join, Label,
     LabelMatch, LoaderOptions, MappedCollection, Matrix, MatrixFormat, OpenError, ReadError,
@@ -45,7 +45,14 @@ fn label(value: &Value) -> Label {
     }
 }
 
-fn open(paths: &Value, options: &Value, io: IoOptions) -> Result<MappedCollection, Refused> {
+/// How files are read.
+#[derive(Clone, Default)]
+struct Reading {
+    io: IoOptions,
+    cache: Option<CacheOptions>,
+}
+
+fn open(paths: &Value, options: &Value, reading: &Reading) -> Result<MappedCollection, Refused> {
     let paths = strings(paths).into_iter().map(|path| {
         if path.contains("://") || path.starts_with('/') {
             path.into()
@@ -54,7 +61,7 @@ fn open(paths: &Value, options: &Value, io: IoOptions) -> Result<MappedCollectio
         }
     });
     let builder = MappedCollection::builder(paths.collect::<Vec<_>>());
-    let mut builder = builder.io(io);
+    let mut builder = builder.io(reading.io).cache(reading.cache.clone());
     for (option, value) in options.as_object().expect("a map of options") {
         if value.is_null() && option != "join" {
             continue;
@@ -469,10 +476,10 @@ fn check_epochs(cells: &MappedCollection) -> Result<(), String> {
     Ok(())
 }
 
-fn check(case: &Value, io: IoOptions) -> Result<(), String> {
+fn check(case: &Value, reading: &Reading) -> Result<(), String> {
     let expected = &case["expected"];
     let cells = match (
-        open(&case["paths"], &case["options"], io),
+        open(&case["paths"], &case["options"], reading),
         expected.get("error"),
     ) {
         (Ok(cells), None) => cells,
@@ -530,20 +537,45 @@ fn cases() -> Vec<(String, Value)> {
 
 #[test]
 fn golden_cases_agree() {
-    golden(IoOptions::new()).check("support");
+    let io = IoOptions::new();
+    golden(&Reading { io, cache: None }).check("support");
 }
 
 /// The second read of a chunk, and every epoch, packs its rows, whether or not it is compressed.
 #[test]
 fn golden_cases_agree_when_rows_are_packed() {
-    golden(IoOptions::new().cache_bytes(0).pack_uncompressed(true));
+    let io = IoOptions::new().cache_bytes(0).pack_uncompressed(true);
+    golden(&Reading { io, cache: None });
 }
 
-fn golden(io: IoOptions) -> Support {
+/// The same with packs on disk, which the first pass writes and the second finds.
+#[test]
+fn golden_cases_agree_when_packs_are_on_disk() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cache = CacheOptions::new(folder.path()).size(1 << 30);
+    let reading = Reading {
+        io: IoOptions::new()
+            .cache_bytes(0)
+            .pack_bytes(0)
+            .pack_uncompressed(true),
+        cache: Some(cache.clone()),
+    };
+    let listed = || {
+        golden(&reading);
+        let cache = PackCache::open(&cache).expect("a cache");
+        assert_eq!(cache.verify(|_, _| {}).expect("readable"), []);
+        cache.list().expect("readable")
+    };
+    let (fresh, filled) = (listed(), listed());
+    assert!(fresh.len() > 50, "{}", fresh.len());
+    assert_eq!(fresh, filled);
+}
+
+fn golden(reading: &Reading) -> Support {
     let (cases, mut support) = (cases(), Support::default());
     let mut failures = Vec::new();
     for (name, case) in &cases {
-        if let Err(failure) = check(case, io) {
+        if let Err(failure) = check(case, reading) {
             let behaviour = case["behaviour"].as_str().unwrap_or("");
             failures.push(format!("{name} ({behaviour}): {failure}"));
         } else if case["expected"].get("error").is_none() {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 mod bands;
+mod cache;
 mod faults;
 mod golden;
 mod kept_labels;

@@ -60,6 +60,15 @@ def path(position: int, value: PathLike) -> str:
     raise TypeError(f"path_list[{position}]: expected a path, found {_described(value)}")
 
 
+def folder(name: str, value: object) -> str:
+    """Returns the absolute path of a folder, `~` expanded."""
+    try:
+        given: Any = value
+        return os.path.abspath(os.path.expanduser(os.fsdecode(given)))
+    except TypeError:
+        raise TypeError(f"{name}: expected a path, found {_described(value)}") from None
+
+
 def _text(value: object) -> str:
     """Returns the printed form of a path object, and an empty text for anything else."""
     return str(value) if hasattr(value, "parts") or hasattr(value, "joinpath") else ""

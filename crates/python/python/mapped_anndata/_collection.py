@@ -78,6 +78,15 @@ class MappedCollection(Variables, Labels):
         -100 in batches.
     io
         Limits on the resources of reading.
+    cache
+        A folder on disk for rows of compressed files, packed. Epochs and repeated reads by index
+        fill it, or `prepare` beforehand. What is in it is not decoded again, in this process or
+        another one: workers, ranks and later runs share it. A file that changed is decoded anew. If
+        the folder cannot be written or its contents are damaged, a `UserWarning` says so, and
+        reading goes on. By default, there is none.
+    cache_size
+        The most bytes that this folder may take, as a number or a text such as `"20 GiB"`. When it
+        is full, the files that were used least recently, by collections that are closed, give way.
 
     Attributes
     ----------
@@ -138,6 +147,8 @@ class MappedCollection(Variables, Labels):
         *,
         missing_code: int | None = None,
         io: IoOptions | None = None,
+        cache: PathLike | None = None,
+        cache_size: ByteSize = "100 GiB",
     ) -> None:
         if obs_filter is not None and not isinstance(obs_filter, Mapping):
             text = "a pair as `obs_filter` is deprecated: use a dict of column and values"
@@ -160,6 +171,8 @@ class MappedCollection(Variables, Labels):
                 dtype=arguments.dtype(dtype),
                 missing_code=arguments.optional(arguments.code, "missing_code", missing_code),
                 io=arguments.instance("io", io, IoOptions) if io is not None else IoOptions(),
+                cache=arguments.optional(arguments.folder, "cache", cache),
+                cache_size=arguments.n_bytes("cache_size", cache_size),
             )
         )
         for group, key, nearest in self._core.missing_keys():
@@ -167,6 +180,7 @@ class MappedCollection(Variables, Labels):
             warnings.warn(f"no store has the {group} key {key!r}{hint}", stacklevel=2)
         for text in _unmatched(self._core.unmatched_labels()):
             warnings.warn(text, stacklevel=2)
+        self._warn_of_cache()
 
     @cached_property
     def indices_list(self) -> list[IntArray]:

@@ -51,6 +51,7 @@ class Batches:
             batch = next(epoch)
         finally:
             place.position = Position(*epoch.position(), epoch.drawn)
+            self._loader._collection._warn_of_cache()
         return finish(batch, self._loader._as_torch)
 
     def __len__(self) -> int:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from . import _arguments as arguments
 from . import _core
 from ._options import CollectionOptions
-from .types import Join, Label, LabelLike, PathLike
+from .types import CacheInfo, Join, Label, LabelLike, PathLike
 
 
 class Opened:
@@ -47,6 +48,8 @@ class Opened:
             arguments.unknown_label(options.unknown_label),
             options.dtype,
             missing_code=options.missing_code,
+            cache=options.cache,
+            cache_size=options.cache_size,
             **dataclasses.asdict(options.io),
         )
         # A pickle opens the same files, whatever the current folder is then.
@@ -72,10 +75,11 @@ class Opened:
         self.n_vars_list = [n_vars for _, n_vars in core.original_shapes] if joined else None
 
     def prepare(self, progress: Callable[[float], object] | None = None) -> None:
-        """Turns matrices that are stored by column (CSC) into rows.
+        """Does what would make the first epoch slow.
 
-        Otherwise, the first read of a matrix turns it, and takes long. Call this before workers are
-        forked, so that they share the result.
+        Turns matrices that are stored by column (CSC) into rows. Otherwise, the first read of a
+        matrix turns it. Call this before workers are forked, so that they share the result. Then
+        fills the `cache`, if the collection has one, with all processors.
 
         Parameters
         ----------
@@ -96,6 +100,41 @@ class Opened:
         >>> cells.prepare(lambda part: print(f"{part:.0%}"))  # these have no matrix by column
         """
         self._core.prepare(progress)
+        self._warn_of_cache()
+
+    def cache_info(self) -> CacheInfo | None:
+        """Returns how much of the collection its `cache` holds; None without one.
+
+        Only compressed matrices count, because others are read as they are.
+
+        Returns
+        -------
+        CacheInfo or None
+            The number of bands of chunks, the number of those in the cache, and their bytes.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from mapped_anndata import MappedCollection
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     cells = MappedCollection("demo/a.h5ad", cache=folder)
+        ...     before = cells.cache_info()
+        ...     cells.prepare()
+        ...     after = cells.cache_info()
+        ...     cells.close()
+        >>> before["cached_bands"], after["cached_bands"] == after["bands"]
+        (0, True)
+        """
+        found = self._core.cached()
+        if found is None:
+            return None
+        bands, cached_bands, n_bytes = found
+        return {"bands": bands, "cached_bands": cached_bands, "bytes": n_bytes}
+
+    def _warn_of_cache(self) -> None:
+        """Warns of what went wrong with the cache since the last call."""
+        for text in self._core.cache_warnings():
+            warnings.warn(text, stacklevel=3)
 
     @property
     def shape(self) -> tuple[int, int | None]:
@@ -139,6 +178,7 @@ class Opened:
         ValueError: the collection is closed: open it again to read from it
         """
         self._core.close()
+        self._warn_of_cache()
 
     @property
     def closed(self) -> bool:
@@ -191,6 +231,8 @@ class Opened:
             parts.append(f"missing_code={self.missing_code}")
         if self.filtered:
             parts.append("filtered")
+        if self._options.cache is not None:
+            parts.append(f"cache={self._options.cache!r}")
         if self.closed:
             parts.append("closed")
         return f"MappedCollection({', '.join(parts)})"

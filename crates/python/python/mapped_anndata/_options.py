@@ -87,6 +87,9 @@ class CollectionOptions:
     dtype: str | None
     missing_code: int | None
     io: IoOptions
+    cache: str | None
+    """An absolute path."""
+    cache_size: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,6 +32,7 @@ __all__ = [
     "Batch",
     "BoolArray",
     "ByteSize",
+    "CacheInfo",
     "DTypeLike",
     "FilterLike",
     "FloatArray",
@@ -182,6 +183,24 @@ class Item(TypedDict):
 
     _store_idx: np.int64
     """The number of its store."""
+
+
+class CacheInfo(TypedDict):
+    """How much of a collection its cache holds.
+
+    Examples
+    --------
+    >>> from mapped_anndata import MappedCollection
+    >>> MappedCollection("demo/a.h5ad").cache_info() is None  # it has no cache
+    True
+    """
+
+    bands: int
+    """The number of bands of chunks of compressed matrices."""
+    cached_bands: int
+    """The number of these in the cache."""
+    bytes: int
+    """The bytes that they take there."""
 
 
 class LoaderState(TypedDict):

@@ -24,10 +24,17 @@ pub(super) struct Entry {
     pub(super) record: Record,
 }
 
+impl Entry {
+    fn key(&self) -> (u64, Stamp) {
+        (self.record.band.band, self.record.band.stamp)
+    }
+}
+
 /// The bands of the matrices that this process has open.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    matrices: HashMap<PackKey, HashMap<u64, Entry>>,
+    /// By band and stamp: of a band whose files changed, the old pack may still be there.
+    matrices: HashMap<PackKey, HashMap<(u64, Stamp), Entry>>,
     /// The number of batches of keys that were added.
     n_batches: usize,
     /// The names of the segments that were read.
@@ -60,7 +67,7 @@ impl Index {
             self.seen.insert(name.to_owned());
         }
         if let Some(bands) = self.matrices.get_mut(&key) {
-            bands.insert(entry.record.band.band, entry);
+            bands.insert(entry.key(), entry);
         }
     }
 
@@ -73,8 +80,7 @@ impl Index {
 
     /// A band, if its files had this stamp.
     pub(super) fn get(&self, key: PackKey, band: u64, stamp: Stamp) -> Option<Entry> {
-        let entry = self.matrices.get(&key)?.get(&band)?;
-        (entry.record.band.stamp == stamp).then(|| entry.clone())
+        self.matrices.get(&key)?.get(&(band, stamp)).cloned()
     }
 
     /// Visits what is known of a matrix: records of bands, and the bytes of their packs.
@@ -127,7 +133,8 @@ impl Index {
                         let key = footer.matrices[record.matrix as usize].key;
                         if let Some(bands) = self.matrices.get_mut(&key) {
                             let segment = segment.clone();
-                            bands.insert(record.band.band, Entry { segment, record });
+                            let entry = Entry { segment, record };
+                            bands.insert(entry.key(), entry);
                             is_used = true;
                         }
                     }

@@ -50,11 +50,12 @@ impl CachedMatrix {
         for array in &arrays {
             array.identify(&mut depends)?;
         }
+        let file = array.file().canonicalize().ok()?;
         Some(CachedMatrix {
             cache: cache.clone(),
             name: MatrixName {
                 key: PackKey(hash(&depends)),
-                file: array.file().to_string_lossy().into_owned(),
+                file: file.to_string_lossy().into_owned(),
                 element: element.to_owned(),
             },
             arrays,

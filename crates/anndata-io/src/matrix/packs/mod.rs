@@ -171,7 +171,7 @@ impl MatrixSource {
     }
 
     /// The array whose identity stands for the matrix.
-    fn pack_array(&self) -> Option<&Array> {
+    pub(super) fn pack_array(&self) -> Option<&Array> {
         match &self.layout {
             MatrixLayout::Csr(matrix) => Some(&matrix.parts().data),
             MatrixLayout::Dense(array) => Some(array),

@@ -1,0 +1,263 @@
+//! `cache`: packed rows on disk, which other commands and programs then read.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use mapped_anndata::Cached;
+use mapped_anndata::io::{ByteSize, ByteSizeError, CacheOptions, PackCache};
+use serde::Serialize;
+
+use crate::Result;
+use crate::args::CollectionArgs;
+use crate::escape::escape;
+use crate::json::write_line;
+use crate::opened::Opened;
+use crate::progress::{Progress, fill_cache};
+use crate::text;
+
+/// Where packs are kept.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Cache")]
+pub(crate) struct CacheArgs {
+    /// Folder for rows of compressed matrices, packed: what is once decoded, no later epoch or
+    /// program decodes again.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
+    /// The most bytes that this folder may take, such as 20GiB.
+    #[arg(long, value_name = "SIZE", default_value = "100GiB", value_parser = size)]
+    pub(crate) cache_size: u64,
+}
+
+impl CacheArgs {
+    pub(crate) fn options(&self) -> Option<CacheOptions> {
+        let folder = self.cache.as_ref()?;
+        Some(CacheOptions::new(folder).size(self.cache_size))
+    }
+}
+
+fn size(text: &str) -> std::result::Result<u64, String> {
+    let size = text.parse::<ByteSize>();
+    let ByteSize(bytes) = size.map_err(|error: ByteSizeError| error.to_string())?;
+    Ok(bytes)
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// List what a cache holds of which files.
+    List(FolderArgs),
+    /// Fill a cache with the rows of a collection before they are first needed.
+    Build(BuildArgs),
+    /// Compare the checksums of all packed rows.
+    Verify(FolderArgs),
+    /// Remove all packed rows.
+    Clear(FolderArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct FolderArgs {
+    /// The folder of the cache.
+    folder: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct BuildArgs {
+    /// AnnData files (.h5ad, .zarr, .zarr.zip), in the order of their rows.
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    collection: CollectionArgs,
+}
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  mapped-anndata cache build *.h5ad --cache packs --cache-size 20GiB
+  mapped-anndata stream *.h5ad --cache packs --shuffle exact
+  mapped-anndata cache list packs
+  mapped-anndata cache verify packs
+  mapped-anndata cache clear packs
+
+Packed rows are those of the files, bit for bit. A file that changed is decoded anew. When the
+folder is full, the matrices that were used least recently give way. What an open collection uses
+stays.
+
+JSON: list prints one object a line for each matrix (file, element, bands, elements, bytes), and
+last one for all (folder, bytes). build: {folder, bands, cached_bands, bytes}. verify: one object a
+line for each damaged segment (segment, bands: how many are damaged, null if all may be), and last
+one for all (folder, faults). clear: {folder, bytes}.";
+
+/// Runs a command; the exit code is 1 if `verify` finds damage.
+pub(crate) fn run(command: &CacheCommand, json: bool, out: &mut impl Write) -> Result<ExitCode> {
+    match command {
+        CacheCommand::List(args) => list(&open(&args.folder)?, json, out)?,
+        CacheCommand::Build(args) => build(args, json, out)?,
+        CacheCommand::Verify(args) => return verify(&open(&args.folder)?, json, out),
+        CacheCommand::Clear(args) => clear(&open(&args.folder)?, json, out)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Opens a cache that exists.
+fn open(folder: &Path) -> Result<PackCache> {
+    if !folder.join("packs").is_dir() {
+        let folder = escape(&folder.display().to_string()).into_owned();
+        return Err(format!("{folder}: expected the folder of a cache, found none").into());
+    }
+    Ok(PackCache::open(&CacheOptions::new(folder))?)
+}
+
+#[derive(Serialize)]
+struct Element {
+    file: String,
+    element: String,
+    bands: u64,
+    elements: u64,
+    bytes: u64,
+}
+
+#[derive(Serialize)]
+struct Total {
+    folder: String,
+    bytes: u64,
+}
+
+fn list(cache: &PackCache, json: bool, out: &mut impl Write) -> Result<()> {
+    let elements = cache.list()?;
+    let total = Total {
+        folder: cache.path().display().to_string(),
+        bytes: elements.iter().map(|element| element.n_bytes).sum(),
+    };
+    if json {
+        for element in elements {
+            let element = Element {
+                file: element.file.display().to_string(),
+                element: element.element,
+                bands: element.n_bands,
+                elements: element.n_elements,
+                bytes: element.n_bytes,
+            };
+            write_line(out, &element)?;
+        }
+        return Ok(write_line(out, &total)?);
+    }
+    let rows = elements.into_iter().map(|element| {
+        [
+            element.file.display().to_string(),
+            element.element,
+            text::thousands(element.n_bands),
+            text::thousands(element.n_elements),
+            ByteSize(element.n_bytes).to_string(),
+        ]
+    });
+    let header = ["file", "matrix", "bands", "elements", "packed"];
+    writeln!(out, "{}", text::table(header, &[2, 3, 4], rows))?;
+    writeln!(out, "\n{} in all", ByteSize(total.bytes))?;
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Built {
+    folder: String,
+    bands: usize,
+    cached_bands: usize,
+    bytes: u64,
+}
+
+fn build(args: &BuildArgs, json: bool, out: &mut impl Write) -> Result<()> {
+    let collection = &args.collection;
+    let Some(folder) = &collection.cache.cache else {
+        let error = "--cache DIR is required: the folder to fill".to_owned();
+        return Err(crate::report::argument_error(&error).into());
+    };
+    let opened = Opened::open(&args.paths, collection)?;
+    fill_cache(&opened.cells)?;
+    let cached = opened.cells.cached().ok_or("the collection has no cache")?;
+    if json {
+        let built = Built {
+            folder: folder.display().to_string(),
+            bands: cached.n_bands,
+            cached_bands: cached.n_cached,
+            bytes: cached.bytes,
+        };
+        return Ok(write_line(out, &built)?);
+    }
+    writeln!(out, "{}", in_words(&cached))?;
+    Ok(())
+}
+
+/// What a cache holds of a collection.
+pub(crate) fn in_words(cached: &Cached) -> String {
+    match cached.n_bands {
+        0 => "cache: nothing to keep, since no matrix is compressed by row".to_owned(),
+        n_bands => format!(
+            "cache: {} of {} of chunks are packed, {}",
+            text::thousands(cached.n_cached as u64),
+            text::count(n_bands, "band"),
+            ByteSize(cached.bytes)
+        ),
+    }
+}
+
+#[derive(Serialize)]
+struct Damaged {
+    segment: String,
+    bands: Option<usize>,
+}
+
+#[derive(Serialize)]
+struct Verified {
+    folder: String,
+    faults: usize,
+}
+
+fn verify(cache: &PackCache, json: bool, out: &mut impl Write) -> Result<ExitCode> {
+    let mut progress = Progress::of_segments();
+    let faults = cache.verify(|done, of| progress.part_of_file(0, done as u64, of as u64))?;
+    drop(progress);
+    let n_faults = faults.len();
+    for fault in faults {
+        let damaged = Damaged {
+            segment: fault.segment.display().to_string(),
+            bands: fault.n_bands,
+        };
+        if json {
+            write_line(out, &damaged)?;
+            continue;
+        }
+        let segment = escape(&damaged.segment);
+        match damaged.bands {
+            Some(n) => writeln!(out, "{segment}: {} damaged", text::count(n, "band"))?,
+            None => writeln!(out, "{segment}: cut short or damaged at its end")?,
+        }
+    }
+    if json {
+        let folder = cache.path().display().to_string();
+        let faults = n_faults;
+        write_line(out, &Verified { folder, faults })?;
+    } else if n_faults == 0 {
+        writeln!(out, "all checksums agree")?;
+    } else {
+        let segments = text::count(n_faults, "segment");
+        writeln!(
+            out,
+            "{segments} damaged: the next epoch decodes those rows anew"
+        )?;
+    }
+    Ok(match n_faults {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    })
+}
+
+fn clear(cache: &PackCache, json: bool, out: &mut impl Write) -> Result<()> {
+    let total = Total {
+        bytes: cache.clear()?,
+        folder: cache.path().display().to_string(),
+    };
+    if json {
+        return Ok(write_line(out, &total)?);
+    }
+    writeln!(out, "{} removed", ByteSize(total.bytes))?;
+    Ok(())
+}
