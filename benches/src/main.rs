@@ -7,6 +7,7 @@ mod checksum;
 mod csc;
 mod get_batch;
 mod items;
+mod kills;
 mod memory;
 mod open;
 mod order;
@@ -104,6 +105,13 @@ enum Question {
         #[command(flatten)]
         options: soak::Options,
     },
+    /// Is a cache right, and within its size, if the processes that fill it are killed?
+    Kills {
+        #[command(flatten)]
+        source: Source,
+        #[command(flatten)]
+        options: kills::Options,
+    },
     /// What do the last steps of any dense loader cost: zeroing a row and scattering into it?
     Ceiling {
         #[command(flatten)]
@@ -134,6 +142,7 @@ fn main() -> ExitCode {
         Question::Pack { repeat, options } => pack::run(&repeat, &options),
         Question::Tall { repeat, options } => tall::run(&repeat, &options),
         Question::Soak { source, options } => soak::run(&source, &options),
+        Question::Kills { source, options } => kills::run(&source, &options),
         Question::Ceiling { repeat } => ceiling::run(&repeat),
     };
     match result {

@@ -130,7 +130,10 @@ fn epoch(
 }
 
 /// Which rows an epoch has, whatever their order.
-fn whole_epoch(cells: &MappedCollection, options: LoaderOptions) -> Result<u64, Failure> {
+pub(crate) fn whole_epoch(
+    cells: &MappedCollection,
+    options: LoaderOptions,
+) -> Result<u64, Failure> {
     let mut checksum = Checksum::default();
     for batch in cells.loader(options)?.epoch(0) {
         checksum.batch(&batch?)?;

@@ -77,6 +77,15 @@ pub(crate) fn run() -> Result {
             ]))
         })?;
     }
+    for kib in ["1048576", "400"] {
+        step(&format!("killed processes, a cache of {kib} KiB"), || {
+            let mut kills = cargo(&["run", "--package", "benches", "--", "kills"]);
+            let demo = ["a.h5ad", "b.h5ad", "c.zarr", "d.zarr"];
+            kills.args(demo.map(|name| format!("crates/cli/demo/{name}")));
+            kills.args(["--kills", "30", "--within", "30", "--empty-every", "1"]);
+            step::run(kills.args(["--cache-kib", kib]))
+        })?;
+    }
     step("fixtures", || fixtures::check(&root()))?;
     step("HDF5 by both readers", || differential::fixtures("hdf5", 0))?;
     step("damaged HDF5 by both readers", || {

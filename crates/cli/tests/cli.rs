@@ -322,6 +322,7 @@ fn stream_delivers_every_row_in_every_epoch() {
             "chunks_decoded",
             "cache_hits",
             "bytes_read",
+            "packed_rows",
             "label_entropy",
             "x_sum",
         ];
@@ -592,4 +593,117 @@ fn help_has_examples() {
         stdout(&["--version"]),
         format!("mapped-anndata {}\n", env!("CARGO_PKG_VERSION"))
     );
+}
+
+/// The demo's files, one of each kind, with chunks of many rows.
+const DEMO: [&str; 2] = [
+    "../../crates/cli/demo/a.h5ad",
+    "../../crates/cli/demo/c.zarr",
+];
+
+#[test]
+fn cache_is_built_listed_verified_and_cleared() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("packs");
+    let path = path.to_str().expect("UTF-8");
+    let collection = [&DEMO[..], &["--cache", path]].concat();
+    let of = |command: &[&'static str]| [command, &collection[..]].concat();
+
+    let before = &object(&of(&["info"]))["cached"];
+    assert_eq!(before["cached_bands"], 0);
+    let built = object(&of(&["cache", "build"]));
+    assert_eq!(built["bands"], before["bands"]);
+    assert_eq!(built["cached_bands"], built["bands"]);
+    assert_eq!(object(&of(&["info"]))["cached"]["bytes"], built["bytes"]);
+    let info = stdout(&of(&["info"]));
+    assert!(
+        info.contains("cache: 34 of 34 bands of chunks are packed, "),
+        "{info}"
+    );
+
+    let streamed = objects(&[&of(&["stream"])[..], &["--shuffle", "exact"]].concat());
+    assert_eq!(streamed[1]["packed_rows"], 2000);
+    assert_eq!(streamed[1]["chunks_decoded"], 0);
+    let plain = objects(&[&["stream"], &DEMO[..], &["--shuffle", "exact"]].concat());
+    assert_eq!(streamed[1]["x_sum"], plain[1]["x_sum"]);
+    let text = stdout(&of(&["stream"]));
+    assert!(
+        text.contains("0 chunks decoded, 2,000 rows from packs"),
+        "{text}"
+    );
+
+    let listed = objects(&["cache", "list", path]);
+    let elements = listed.iter().map(|line| line["element"].as_str());
+    assert_eq!(elements.collect::<Vec<_>>(), [Some("X"), Some("X"), None]);
+    assert!(
+        listed[0]["file"]
+            .as_str()
+            .expect("a path")
+            .ends_with("cli/demo/a.h5ad")
+    );
+    assert_eq!(listed[2]["bytes"], built["bytes"]);
+    assert!(stdout(&["cache", "list", path]).contains("KiB in all"));
+
+    assert_eq!(object(&["cache", "verify", path])["faults"], 0);
+    assert_eq!(stdout(&["cache", "verify", path]), "all checksums agree\n");
+    let packs = std::fs::read_dir(folder.path().join("packs/packs")).expect("there");
+    for segment in packs {
+        let segment = segment.expect("readable").path();
+        let mut bytes = std::fs::read(&segment).expect("readable");
+        bytes[100] ^= 1;
+        std::fs::write(&segment, bytes).expect("writable");
+    }
+    let output = run(&["cache", "verify", path]);
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text.contains("1 band damaged"), "{text}");
+    assert!(text.ends_with("1 segment damaged: the next epoch decodes those rows anew\n"));
+
+    assert!(stdout(&["cache", "clear", path]).ends_with("KiB removed\n"));
+    assert_eq!(object(&["cache", "clear", path])["bytes"], 0);
+    assert_eq!(objects(&["cache", "list", path]).len(), 1);
+}
+
+#[test]
+fn cache_that_is_damaged_is_a_warning() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().to_str().expect("UTF-8");
+    let collection = [&["--cache", path], &DEMO[..]].concat();
+    stdout(&[&["cache", "build"], &collection[..]].concat());
+    for segment in std::fs::read_dir(folder.path().join("packs")).expect("there") {
+        let segment = segment.expect("readable").path();
+        std::fs::write(&segment, "nothing").expect("writable");
+    }
+    let output = run(&[&["stream"], &collection[..]].concat());
+    assert!(output.status.success());
+    let warning = stderr(&output);
+    assert!(
+        warning.starts_with("warning: ")
+            && warning.contains("damaged packed rows are decoded anew"),
+        "{warning}"
+    );
+}
+
+#[test]
+fn cache_commands_name_what_is_wrong() {
+    let (code, text) = failure(&["cache", "list", "no_such_folder"]);
+    assert_eq!(
+        (code, &*text),
+        (
+            1,
+            "error: no_such_folder: expected the folder of a cache, found none\n"
+        )
+    );
+    let (code, text) = failure(&["cache", "build", A]);
+    assert!(
+        code == 2 && text.starts_with("error: --cache DIR is required"),
+        "{text}"
+    );
+    let (code, text) = failure(&["info", A, "--cache", "."]);
+    assert!(
+        code == 1 && text.contains("found a folder with other files"),
+        "{text}"
+    );
+    let (code, text) = failure(&["info", A, "--cache", "x", "--cache-size", "much"]);
+    assert!(code == 2 && text.contains("--cache-size"), "{text}");
 }

@@ -28,7 +28,8 @@ def test_the_constructor_is_lamindbs():
     assert ours[:11] == parameters(Reference)
     # What is ours alone cannot be meant by a position.
     keyword_only = inspect.Parameter.KEYWORD_ONLY
-    assert ours[11:] == [("missing_code", keyword_only, None), ("io", keyword_only, None)]
+    own = [("missing_code", None), ("io", None), ("cache", None), ("cache_size", "100 GiB")]
+    assert ours[11:] == [(name, keyword_only, default) for name, default in own]
 
 
 def test_public_methods_have_lamindbs_parameters():
