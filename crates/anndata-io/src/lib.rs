@@ -17,6 +17,8 @@
 //! - [`Column`]: a column of obs, as categories and codes or as the values of some rows.
 //! - [`Check`]: reads a whole file and lists all of its faults.
 //! - [`IoContext`]: the open files and decoded chunks that files share, both bounded.
+//! - [`Packs`] and [`PackCache`]: rows of compressed matrices, packed in memory or in a folder on disk, so that no chunk
+//!   is decoded twice.
 //!
 //! # Example
 //!

@@ -195,12 +195,19 @@ fn changed_files_are_never_served_from_the_cache() {
             let _ = fs::remove_dir_all(&path);
             copy(&demo(other), &path);
             let expected = epoch(&open(&[demo(other)], None), &options).0;
-            let (found, decoded) = epoch(&open(&[path.clone()], Some(cache.clone())), &options);
+            let (found, decoded) = epoch(
+                &open(std::slice::from_ref(&path), Some(cache.clone())),
+                &options,
+            );
             assert!(decoded > 0, "{other} was written anew");
             assert!(found == expected);
             // The second time it is what it was.
             assert_eq!(
-                epoch(&open(&[path.clone()], Some(cache.clone())), &options).1,
+                epoch(
+                    &open(std::slice::from_ref(&path), Some(cache.clone())),
+                    &options
+                )
+                .1,
                 0
             );
         }
@@ -215,12 +222,12 @@ fn changed_chunk_is_decoded_anew() {
     copy(&demo("c.zarr"), &path);
     let cache = CacheOptions::new(folder.path().join("cache"));
     let options = options(Shuffle::None, LITTLE);
-    let cells = open(&[path.clone()], Some(cache.clone()));
+    let cells = open(std::slice::from_ref(&path), Some(cache.clone()));
     let (_, all) = epoch(&cells, &options);
     let chunk = path.join("X/data/1");
     let bytes = fs::read(&chunk).expect("readable");
     fs::write(&chunk, bytes).expect("writable");
-    let again = open(&[path.clone()], Some(cache.clone()));
+    let again = open(std::slice::from_ref(&path), Some(cache.clone()));
     let (found, decoded) = epoch(&again, &options);
     assert!(0 < decoded && decoded < all, "{decoded} of {all}");
     assert!(found == epoch(&open(&[path], None), &options).0);
