@@ -67,7 +67,7 @@ impl Plan {
     /// fraction that is done.
     pub(crate) fn fill_cache(&self, mut progress: impl FnMut(f64)) {
         let Some(cache) = self.io.cache() else { return };
-        cache.available();
+        cache.available(u64::MAX);
         let packs = self.packs_on_disk();
         let pieces: Vec<(&MatrixSource, Range<u64>)> = self
             .packable()

@@ -240,12 +240,17 @@ impl Folder {
         fs::rename(&reserved.part, &reserved.complete)
     }
 
-    /// The bytes that could be reserved now.
-    pub(super) fn available(&self) -> io::Result<u64> {
+    /// The bytes that could be reserved now. If `enough` are free, does not look what could be
+    /// removed.
+    pub(super) fn available(&self, enough: u64) -> io::Result<u64> {
         let _locked = self.lock()?;
         let contents = self.contents()?;
-        let unused: u64 = contents.unused().iter().map(|segment| segment.len).sum();
         let limit = self.limit.saturating_sub(SPARE);
+        let free = limit.saturating_sub(contents.bytes);
+        if free >= enough {
+            return Ok(free);
+        }
+        let unused: u64 = contents.unused().iter().map(|segment| segment.len).sum();
         Ok(limit.saturating_sub(contents.bytes - unused))
     }
 

@@ -196,13 +196,15 @@ impl PackCache {
             || self.inner.is_read_only.load(Ordering::Relaxed)
     }
 
-    /// Looks how many bytes can be written now, and tries again to write bands that did not fit.
-    pub fn available(&self) -> u64 {
+    /// Looks how many bytes can be written now, and tries again to write bands that did not fit. If
+    /// `enough` bytes are free, does not look what could be removed, which takes long in a large
+    /// folder.
+    pub fn available(&self, enough: u64) -> u64 {
         self.inner.is_full.store(false, Ordering::Relaxed);
         let is_read_only = self.inner.is_read_only.load(Ordering::Relaxed);
         let room = match is_read_only {
             true => Ok(0),
-            false => self.inner.folder.available(),
+            false => self.inner.folder.available(enough),
         };
         let room = room.unwrap_or_else(|error| {
             self.stop_writing(&error);

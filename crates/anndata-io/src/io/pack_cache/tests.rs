@@ -117,13 +117,13 @@ fn folder_stays_within_its_size_and_keeps_what_is_open() {
     }
     assert!((15..21).contains(&n_kept), "{n_kept}");
     assert!(cache.is_full());
-    assert!(cache.available() < 100_000);
+    assert!(cache.available(u64::MAX) < 100_000);
     // Another matrix gets nothing as long as the first is open.
     let other = opened(folder.path(), limit, &[2]);
     let put = |number| other.put(&name(2), record(number), &bytes(number, 50_000));
     assert!(put(0).is_none() && other.is_full());
     drop(cache);
-    assert!(other.available() > 900_000);
+    assert!(other.available(u64::MAX) > 900_000);
     for number in 0..15 {
         assert!(put(number).is_some(), "{number}");
         assert!(size(folder.path()) <= limit);
@@ -168,7 +168,7 @@ fn leftovers_of_dead_processes_are_removed() {
     // What a process that was killed leaves: files that nobody keeps locked.
     fs::write(folder.path().join("packs/dead.part"), [0; 100]).expect("writable");
     fs::write(folder.path().join("uses/dead"), [2; 16]).expect("writable");
-    cache.available();
+    cache.available(u64::MAX);
     assert_eq!(segments(folder.path()).len(), 1);
     assert_eq!(
         fs::read_dir(folder.path().join("uses"))
@@ -240,7 +240,7 @@ fn vanished_folder_is_a_warning() {
     fs::remove_dir_all(&path).expect("removable");
     assert_eq!(found(&cache, 1, 0), None);
     assert!(cache.put(&name(1), record(0), &bytes(0, 1000)).is_none());
-    assert_eq!(cache.available(), 0);
+    assert_eq!(cache.available(u64::MAX), 0);
     assert_eq!(found(&cache, 1, 0), None);
     let warnings = cache.take_warnings();
     assert_eq!(warnings.len(), 1, "{warnings:?}");

@@ -1,25 +1,5 @@
-//! The packs of a loader: whether rows are packed as their chunks are decoded, how tightly, and where
-//! they are kept.
-//!
-//! If the packs of all that an epoch reads fit, each chunk is decoded once, and every later row and
-//! epoch is read from packs. Whether they fit is first guessed, and then judged by what was packed,
-//! before each window:
-//!
-//! ```text
-//! in memory: guess ─▶ whole bytes fit ─▶ packed so far shows that they do not ─┐
-//!                  └─▶ bits fit ◀───────────────────────────────────────────────┘
-//!                        └─▶ packed so far shows that they do not ─▶ no packs
-//!
-//! with a cache on disk: bits fit on disk and in memory ─▶ packed so far shows that they do not
-//!                                                           └─▶ packs on disk only
-//! ```
-//!
-//! Without packs in memory, the memory is for waiting rows.
+//! What an epoch would pack, and whether it fits: a guess, corrected by what was packed so far.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
-
-use anndata_io::{PackRoom, Packs};
 use row_pack::Level;
 
 use crate::loader::budget::BITS_TO_BYTES;
@@ -34,42 +14,13 @@ const DENSE_BYTES: f64 = 0.16;
 /// The number of elements that show how the others pack.
 const SAMPLE: u64 = 1 << 16;
 
-/// The packs of a loader. They outlive its epochs.
-///
-/// Its lock is only ever tried: if a forked child finds it held, its epochs have no packs.
-#[derive(Debug)]
-pub(crate) struct LoaderPacks {
-    room: Arc<PackRoom>,
-    current: Mutex<Option<Current>>,
-    /// Whether packs were tried and did not fit.
-    refused: AtomicBool,
-    /// The number of epochs that were begun.
-    n_epochs: AtomicU32,
-}
-
-#[derive(Debug, Clone)]
-struct Current {
-    choice: Choice,
-    packs: Packs,
-    /// The number of epochs that were begun when it was chosen.
-    epoch: u32,
-}
-
 /// Where rows are packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Choice {
+pub(super) enum Choice {
     /// All of them: in memory, or on disk and in memory.
     All(Level),
     /// Those that fit on disk.
     OnDisk,
-}
-
-/// The packs with which a window is read.
-#[derive(Debug, Clone)]
-pub(crate) struct WindowPacks {
-    pub(crate) packs: Packs,
-    /// Whether all rows are packed, or will be when they are first read.
-    pub(crate) hold_all: bool,
 }
 
 /// What an epoch would pack.
@@ -80,19 +31,19 @@ pub(crate) struct PackPlan {
     /// A guess of the bytes of the packs, at each level.
     guess: [f64; 2],
     /// The most bytes that packs in memory may take.
-    limit: usize,
+    pub(super) limit: usize,
 }
 
 /// What was packed so far.
 #[derive(Debug, Clone, Copy)]
-struct Packed {
-    choice: Choice,
-    n_elements: u64,
+pub(super) struct Packed {
+    pub(super) choice: Choice,
+    pub(super) n_elements: u64,
     /// In memory.
-    bytes: usize,
-    on_disk: u64,
+    pub(super) bytes: usize,
+    pub(super) on_disk: u64,
     /// Whether a band did not fit.
-    is_full: bool,
+    pub(super) is_full: bool,
 }
 
 impl PackPlan {
@@ -135,9 +86,9 @@ impl PackPlan {
         (pack_plan.n_elements > 0).then_some(pack_plan)
     }
 
-    /// Where rows are packed: as loosely as the packs fit, as far as is known.
-    /// `disk` is the room for packs on disk, if there is a cache.
-    fn choose(&self, packed: Option<Packed>, disk: Option<u64>) -> Option<Choice> {
+    /// Where rows are packed: as loosely as the packs fit, as far as is known. `disk`
+    /// is the room for packs on disk, if there is a cache.
+    pub(super) fn choose(&self, packed: Option<Packed>, disk: Option<u64>) -> Option<Choice> {
         match disk {
             None => self.level(packed).map(Choice::All),
             Some(disk) => Some(self.with_disk(packed, disk)),
@@ -145,15 +96,14 @@ impl PackPlan {
     }
 
     fn with_disk(&self, packed: Option<Packed>, disk: u64) -> Choice {
-        let packed = packed.filter(|packed| packed.n_elements > 0);
-        let rest = match packed {
-            None => self.guess[1],
-            Some(packed) => {
-                let rest = self.n_elements.saturating_sub(packed.n_elements);
-                let bytes = packed.bytes as f64 + packed.on_disk as f64;
-                bytes / packed.n_elements as f64 * rest as f64
-            }
+        let n_packed = packed.map_or(0, |packed| packed.n_elements);
+        let n_rest = self.n_elements.saturating_sub(n_packed) as f64;
+        let known = packed.filter(|_| n_packed >= SAMPLE.min(self.n_elements));
+        let each = match known {
+            None => self.guess[1] / self.n_elements as f64,
+            Some(packed) => (packed.bytes as f64 + packed.on_disk as f64) / n_packed as f64,
         };
+        let rest = n_rest * each;
         let in_memory = packed.map_or(0, |packed| packed.bytes);
         let room = self.limit.saturating_sub(in_memory) as f64 + disk as f64;
         let is_full = packed.is_some_and(|packed| packed.is_full);
@@ -206,107 +156,8 @@ fn stores_read(plan: &Plan, schedule: &Schedule) -> Vec<bool> {
     read
 }
 
-impl LoaderPacks {
-    /// Packs that take their memory from `room`.
-    pub(crate) fn new(room: Arc<PackRoom>) -> LoaderPacks {
-        LoaderPacks {
-            room,
-            current: Mutex::default(),
-            refused: AtomicBool::new(false),
-            n_epochs: AtomicU32::new(0),
-        }
-    }
-
-    /// Counts an epoch that begins, and looks how much room there is on disk.
-    pub(crate) fn begin_epoch(&self, plan: &Plan) {
-        if let Some(cache) = plan.io.cache() {
-            cache.available();
-        }
-        self.n_epochs.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// The number of epochs that were begun.
-    pub(crate) fn n_epochs(&self) -> u32 {
-        self.n_epochs.load(Ordering::Relaxed)
-    }
-
-    /// The bytes of all packs.
-    pub(crate) fn bytes(&self) -> usize {
-        self.room.bytes()
-    }
-
-    /// Returns the packs with which the next window is read. Without `may_pack`, only those on
-    /// disk may grow.
-    pub(crate) fn get(
-        &self,
-        plan: &Plan,
-        pack_plan: &PackPlan,
-        may_pack: bool,
-    ) -> Option<WindowPacks> {
-        let disk = plan.io.cache().map(|cache| cache.room());
-        let mut current = self.current.try_lock().ok()?;
-        if !may_pack && disk.is_none() {
-            let packs = current.as_ref().map(|current| current.packs.clone());
-            let packs = packs.filter(Packs::is_complete)?;
-            return Some(WindowPacks {
-                packs,
-                hold_all: true,
-            });
-        }
-        if current.is_none() && self.refused.load(Ordering::Relaxed) {
-            return None;
-        }
-        let packed = current.as_ref().map(Packed::of);
-        let epoch = self.n_epochs();
-        let choice = match &*current {
-            // It may fit later, but not in this epoch: its windows take the memory.
-            Some(current) if current.choice == Choice::OnDisk && current.epoch == epoch => {
-                Some(Choice::OnDisk)
-            }
-            _ => pack_plan.choose(packed, disk),
-        };
-        if choice.is_none() {
-            self.refused.store(packed.is_some(), Ordering::Relaxed);
-        }
-        if choice != packed.map(|packed| packed.choice) {
-            *current = choice.map(|choice| {
-                let (level, limit) = match choice {
-                    Choice::All(level) => (level, pack_plan.limit),
-                    Choice::OnDisk => (Level::Bits, 0),
-                };
-                self.room.set_limit(limit);
-                Current {
-                    choice,
-                    packs: Packs::new(plan.packable(), level, &self.room),
-                    epoch,
-                }
-            });
-        }
-        current
-            .as_ref()
-            .map(|Current { choice, packs, .. }| WindowPacks {
-                packs: packs.clone(),
-                hold_all: *choice != Choice::OnDisk || packs.is_complete(),
-            })
-    }
-}
-
-impl Packed {
-    fn of(current: &Current) -> Packed {
-        let Current { choice, packs, .. } = current;
-        Packed {
-            choice: *choice,
-            n_elements: packs.n_elements(),
-            bytes: packs.bytes(),
-            on_disk: packs.cached_bytes(),
-            is_full: packs.is_full(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use anndata_io::ReadScratch;
     use proptest::prelude::*;
 
     use super::*;
@@ -373,6 +224,61 @@ mod tests {
         }
     }
 
+    /// What an epoch does with a cache that has room for `disk` bytes: whether all of it was packed,
+    /// and whether a band did not fit.
+    fn packed_with_disk(plan: &PackPlan, disk: u64, each: f64) -> (bool, bool) {
+        let mut packed: Option<Packed> = None;
+        let size = |n_elements: u64| (each * n_elements as f64).ceil() as u64;
+        loop {
+            let on_disk = packed.map_or(0, |packed| packed.on_disk);
+            match plan.choose(packed, Some(disk - on_disk)) {
+                Some(Choice::All(Level::Bits)) => {}
+                choice => {
+                    assert_eq!(choice, Some(Choice::OnDisk));
+                    return (false, packed.is_some_and(|packed| packed.is_full));
+                }
+            }
+            let before = packed.map_or(0, |packed| packed.n_elements);
+            if before == plan.n_elements {
+                return (true, false);
+            }
+            let n_elements = (before + plan.n_elements.div_ceil(10)).min(plan.n_elements);
+            let wanted = size(n_elements);
+            packed = Some(Packed {
+                choice: Choice::All(Level::Bits),
+                n_elements,
+                bytes: wanted.saturating_sub(disk).min(plan.limit as u64) as usize,
+                on_disk: wanted.min(disk),
+                is_full: wanted > disk + plan.limit as u64,
+            });
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn packs_on_disk_and_in_memory_hold_all_if_they_fit(
+            n_elements in 1..2_000_000_u64,
+            limit in 0..2_000_000_usize,
+            disk in 0..4_000_000_u64,
+            each in 0.1..12.0_f64,
+        ) {
+            let guess = SPARSE_BYTES.map(|each| each * n_elements as f64);
+            let plan = PackPlan { n_elements, guess, limit };
+            let (all, overran) = packed_with_disk(&plan, disk, each);
+            let room = limit as f64 + disk as f64;
+            let needed = each * n_elements as f64;
+            prop_assert!(!all || needed <= room + 1.0);
+            // A few bytes more or less are a matter of rounding.
+            if guess[1] <= room && needed + 10.0 <= room {
+                prop_assert!(all);
+            }
+            // After a sample, it is known beforehand that not all will fit.
+            if guess[1] <= room && n_elements > 20 * SAMPLE && room > needed / 5.0 {
+                prop_assert!(!overran);
+            }
+        }
+    }
+
     fn plan_of(plan: &Plan, limit: usize) -> Option<PackPlan> {
         PackPlan::new(plan, &schedule(Order::InOrder(plan.n_obs()), 8), limit, 2)
     }
@@ -393,50 +299,5 @@ mod tests {
         };
         let some = PackPlan::new(&sparse_plan(&[100, 20], 8), &schedule(order, 2), 1000, 2);
         assert_eq!(some.map(|plan| plan.n_elements), Some(20));
-    }
-
-    #[test]
-    fn loader_packs_are_dropped_and_refused_when_they_do_not_fit() {
-        let plan = sparse_plan(&[200], 8);
-        let packs = LoaderPacks::new(Arc::new(PackRoom::new(0)));
-        let read = |packs: &Packs| {
-            let source = plan.stores[0].matrices[0].as_ref().expect("X");
-            let mut scratch = ReadScratch::default();
-            scratch.set_packs(Some(packs.clone()));
-            let rows: Vec<u64> = (0..200).collect();
-            struct Nothing;
-            impl anndata_io::RowSink for Nothing {
-                fn dense(&mut self, _: usize, _: usize, _: anndata_io::ValuesRef<'_>) {}
-                fn sparse(&mut self, _: usize, _: &[u32], _: anndata_io::ValuesRef<'_>) {}
-            }
-            let read = source.read_rows(&rows, &mut scratch, &mut Nothing);
-            read.expect("readable");
-        };
-        // 3.1 bytes per element are guessed. Rows of one element take more.
-        let small = plan_of(&plan, 700).expect("it is compressed");
-        assert!(
-            packs.get(&plan, &small, false).is_none(),
-            "nothing is packed"
-        );
-        let bytes = packs.get(&plan, &small, true).expect("a guess fits");
-        read(&bytes.packs);
-        assert!(packs.bytes() > 0 && packs.bytes() <= 700);
-        assert!(
-            packs.get(&plan, &small, true).is_none(),
-            "bits would not fit either"
-        );
-        assert!(
-            packs.get(&plan, &small, true).is_none(),
-            "it is not tried again"
-        );
-        drop(bytes);
-        assert_eq!(packs.bytes(), 0);
-        let packs = LoaderPacks::new(Arc::new(PackRoom::new(0)));
-        let large = plan_of(&plan, 1 << 20).expect("it is compressed");
-        read(&packs.get(&plan, &large, true).expect("it fits").packs);
-        let complete = packs.get(&plan, &large, false).expect("all is packed");
-        assert!(complete.packs.is_complete() && complete.hold_all);
-        let again = packs.get(&plan, &large, true);
-        assert!(again.is_some_and(|again| again.packs.is_complete()));
     }
 }
