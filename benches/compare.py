@@ -18,6 +18,7 @@ import re
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -49,10 +50,12 @@ class Task:
         if arguments[0] == "python" or side == "rival" and arguments[0] != "bench":
             where = ["--data", str(folder), "--format", self.format if side == "ours" else self.rival_format]
             return [options.python, str(HERE / "rivals.py"), *arguments[arguments[0] == "python" :], *where]
-        pattern = "collection.zarr/dataset_*" if self.format == "annbatch" else "part_*"
-        paths = sorted(str(path) for path in (folder / self.format).glob(pattern))
+        arguments = [argument.replace("{cache}", options.cache) for argument in arguments]
+        format = self.format if side == "ours" else self.rival_format
+        pattern = "collection.zarr/dataset_*" if format == "annbatch" else "part_*"
+        paths = sorted(str(path) for path in (folder / format).glob(pattern))
         if not paths:
-            raise RuntimeError(f"no files in {folder / self.format}: run generate.py")
+            raise RuntimeError(f"no files in {folder / format}: run generate.py")
         return [options.bench, *arguments[arguments[0] == "bench" :], "--serve", *paths]
 
     def folders(self, options):
@@ -121,6 +124,16 @@ def tasks():
         rival = "annbatch --output csr" if output == "csr" else "annbatch"
         check = None if format == "log1p_gzip" else "set"
         yield Task(f"{output}-later-{mib}mib.{format}.annbatch", genes, format, ours, rival, "annbatch", check)
+
+    # With a cache folder: first epochs begin with an empty one.
+    for epochs in ("first", "later"):
+        for format in ("csr_gzip", "zarr3", "log1p_gzip"):
+            ours = f"{csr} --order exact --memory-mib 256 --cache {{cache}} --epochs {epochs}"
+            check = None if format == "log1p_gzip" else "set"
+            yield Task(f"csr-cache-{epochs}-256mib.{format}.annbatch", "same", format, ours, "annbatch --output csr", "annbatch", check)
+    # Dense rows of packs beside dense rows of uncompressed files.
+    ours, rival = f"{dense} --order exact --memory-mib 1024 --epochs later", f"bench {dense} --order exact --memory-mib 1024"
+    yield Task("dense-later-1024mib.dense_gzip.uncompressed", "same", "dense_gzip", ours, rival, "dense_none")
 
     # The Python package: items and DataLoaders beside lamindb's, loaders beside annbatch and beside Rust.
     for format in ["csr_none", "csr_gzip", "zarr3"]:
@@ -291,12 +304,16 @@ def main():
     options.results.mkdir(parents=True, exist_ok=True)
     failed = False
     for task in chosen:
+        cache = tempfile.TemporaryDirectory(prefix="bench-cache-")
+        options.cache = cache.name
         try:
             record = compare(task, options)
         except (RuntimeError, OSError) as error:
             print(f"{task.name}: FAILED: {error}", flush=True)
             failed = True
             continue
+        finally:
+            cache.cleanup()
         path = options.results / f"{record['date']}-{task.name}.json"
         path.write_text(json.dumps(record, indent=1) + "\n")
         verdict = {True: "equal", False: "DIFFERENT", None: "not checked"}[record.get("equal")]
