@@ -38,18 +38,17 @@ pub(crate) struct Options {
     /// One of the processes: reads epochs until it is killed, and each must have these rows.
     #[arg(long, hide = true)]
     child: Option<u64>,
+    /// Its cache.
+    #[arg(long, hide = true)]
+    folder: Option<PathBuf>,
 }
 
 pub(crate) fn run(source: &Source, options: &Options) -> Result<(), Failure> {
-    let folder = tempfile::tempdir()?;
-    match (options.child, std::env::var_os(FOLDER)) {
-        (Some(expected), Some(folder)) => read(source, options, Path::new(&folder), expected),
-        _ => kill(source, options, folder.path()),
+    match (&options.folder, options.child) {
+        (Some(folder), Some(expected)) => read(source, options, folder, expected),
+        _ => kill(source, options, tempfile::tempdir()?.path()),
     }
 }
-
-/// The variable that names the folder to children.
-const FOLDER: &str = "BENCH_KILLS_FOLDER";
 
 fn cache(folder: &Path, options: &Options) -> CacheOptions {
     CacheOptions::new(folder).size(options.cache_kib << 10)
@@ -80,8 +79,8 @@ fn spawn(expected: u64, folder: &Path) -> Result<Child, Failure> {
     let mut command = Command::new(std::env::current_exe()?);
     command
         .args(std::env::args_os().skip(1))
-        .args(["--child", &expected.to_string()])
-        .env(FOLDER, folder)
+        .args(["--child", &expected.to_string(), "--folder"])
+        .arg(folder)
         .stdin(Stdio::null());
     Ok(command.spawn()?)
 }

@@ -38,8 +38,8 @@ pub(crate) struct Options {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Epochs {
-    /// The first one: every repetition makes a new loader, which has nothing in memory, and empties
-    /// the folder of packs, which is not timed.
+    /// The first one: every repetition makes a new loader, which has nothing in memory, and first
+    /// empties the cache folder (not timed).
     First,
     /// All epochs of one loader; the first repetition reads the files.
     Later,

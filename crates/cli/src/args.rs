@@ -37,7 +37,8 @@ pub(crate) enum Command {
     /// Stream all rows in batches; report the speed and the first batch.
     #[command(after_help = STREAM_EXAMPLES)]
     Stream(StreamArgs),
-    /// Keep rows packed in a folder, so that no later epoch decodes them: list, build, verify, clear.
+    /// Fill, list, verify or clear a folder of packed rows, which later epochs read instead of
+    /// decoding.
     #[command(subcommand, after_help = cache::EXAMPLES)]
     Cache(CacheCommand),
     /// Read all of every file, and list every fault.
@@ -318,7 +319,7 @@ fn sampler(text: &str) -> Result<SamplerArg, String> {
 }
 
 /// A number of bytes, with or without a unit.
-fn bytes(text: &str) -> Result<usize, String> {
+pub(crate) fn bytes(text: &str) -> Result<usize, String> {
     let ByteSize(bytes) = text
         .parse()
         .map_err(|error: ByteSizeError| error.to_string())?;

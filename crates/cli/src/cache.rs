@@ -6,46 +6,40 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use mapped_anndata::Cached;
-use mapped_anndata::io::{ByteSize, ByteSizeError, CacheOptions, PackCache};
+use mapped_anndata::io::{ByteSize, CacheOptions, PackCache};
 use serde::Serialize;
 
 use crate::Result;
-use crate::args::CollectionArgs;
+use crate::args::{CollectionArgs, bytes};
 use crate::escape::escape;
 use crate::json::write_line;
 use crate::opened::Opened;
-use crate::progress::{Progress, fill_cache};
+use crate::progress::{Progress, prepare};
 use crate::text;
 
 /// Where packs are kept.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Cache")]
 pub(crate) struct CacheArgs {
-    /// Folder for rows of compressed matrices, packed: what is once decoded, no later epoch or
-    /// program decodes again.
+    /// Folder that keeps rows of compressed matrices packed, so that later epochs and programs need
+    /// not decode them again.
     #[arg(long, value_name = "DIR")]
     pub(crate) cache: Option<PathBuf>,
     /// The most bytes that this folder may take, such as 20GiB.
-    #[arg(long, value_name = "SIZE", default_value = "100GiB", value_parser = size)]
-    pub(crate) cache_size: u64,
+    #[arg(long, value_name = "SIZE", default_value = "100GiB", value_parser = bytes)]
+    pub(crate) cache_size: usize,
 }
 
 impl CacheArgs {
     pub(crate) fn options(&self) -> Option<CacheOptions> {
         let folder = self.cache.as_ref()?;
-        Some(CacheOptions::new(folder).size(self.cache_size))
+        Some(CacheOptions::new(folder).size(self.cache_size as u64))
     }
-}
-
-fn size(text: &str) -> std::result::Result<u64, String> {
-    let size = text.parse::<ByteSize>();
-    let ByteSize(bytes) = size.map_err(|error: ByteSizeError| error.to_string())?;
-    Ok(bytes)
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CacheCommand {
-    /// List what a cache holds of which files.
+    /// List the matrices of which a cache holds rows.
     List(FolderArgs),
     /// Fill a cache with the rows of a collection before they are first needed.
     Build(BuildArgs),
@@ -62,6 +56,7 @@ pub(crate) struct FolderArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("cache", |arg| arg.required(true)))]
 pub(crate) struct BuildArgs {
     /// AnnData files (.h5ad, .zarr, .zarr.zip), in the order of their rows.
     #[arg(required = true)]
@@ -102,7 +97,7 @@ pub(crate) fn run(command: &CacheCommand, json: bool, out: &mut impl Write) -> R
 fn open(folder: &Path) -> Result<PackCache> {
     if !folder.join("packs").is_dir() {
         let folder = escape(&folder.display().to_string()).into_owned();
-        return Err(format!("{folder}: expected the folder of a cache, found none").into());
+        return Err(format!("{folder}: not a cache").into());
     }
     Ok(PackCache::open(&CacheOptions::new(folder))?)
 }
@@ -156,33 +151,43 @@ fn list(cache: &PackCache, json: bool, out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
-#[derive(Serialize)]
-struct Built {
-    folder: String,
+/// What a cache holds of a collection, in JSON.
+#[derive(Debug, Serialize)]
+pub(crate) struct CachedLine {
     bands: usize,
     cached_bands: usize,
     bytes: u64,
 }
 
-fn build(args: &BuildArgs, json: bool, out: &mut impl Write) -> Result<()> {
-    let collection = &args.collection;
-    let Some(folder) = &collection.cache.cache else {
-        let error = "--cache DIR is required: the folder to fill".to_owned();
-        return Err(crate::report::argument_error(&error).into());
-    };
-    let opened = Opened::open(&args.paths, collection)?;
-    fill_cache(&opened.cells)?;
-    let cached = opened.cells.cached().ok_or("the collection has no cache")?;
-    if json {
-        let built = Built {
-            folder: folder.display().to_string(),
+impl From<Cached> for CachedLine {
+    fn from(cached: Cached) -> Self {
+        CachedLine {
             bands: cached.n_bands,
             cached_bands: cached.n_cached,
             bytes: cached.bytes,
-        };
-        return Ok(write_line(out, &built)?);
+        }
     }
-    writeln!(out, "{}", in_words(&cached))?;
+}
+
+#[derive(Serialize)]
+struct Built {
+    folder: String,
+    #[serde(flatten)]
+    cached: CachedLine,
+}
+
+fn build(args: &BuildArgs, json: bool, out: &mut impl Write) -> Result<()> {
+    let opened = Opened::open(&args.paths, &args.collection)?;
+    prepare(&opened.cells)?;
+    let io = opened.cells.io();
+    if let Some((cached, cache)) = opened.cells.cached().zip(io.cache()) {
+        if json {
+            let folder = cache.path().display().to_string();
+            let cached = cached.into();
+            return Ok(write_line(out, &Built { folder, cached })?);
+        }
+        writeln!(out, "{}", in_words(&cached))?;
+    }
     Ok(())
 }
 
@@ -191,7 +196,7 @@ pub(crate) fn in_words(cached: &Cached) -> String {
     match cached.n_bands {
         0 => "cache: nothing to keep, since no matrix is compressed by row".to_owned(),
         n_bands => format!(
-            "cache: {} of {} of chunks are packed, {}",
+            "cache: {} of {} of chunks packed, {}",
             text::thousands(cached.n_cached as u64),
             text::count(n_bands, "band"),
             ByteSize(cached.bytes)

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::Result;
 use crate::args::InfoArgs;
-use crate::cache;
+use crate::cache::{self, CachedLine};
 use crate::escape::escape;
 use crate::json::{LabelValue, Object, write_line};
 use crate::opened::Opened;
@@ -160,13 +160,6 @@ struct Info<'a, E, C, L> {
     cached: Option<CachedLine>,
 }
 
-#[derive(Serialize)]
-struct CachedLine {
-    bands: usize,
-    cached_bands: usize,
-    bytes: u64,
-}
-
 fn write_json(
     cells: &MappedCollection,
     keys: &[Key<'_>],
@@ -201,11 +194,7 @@ fn write_json(
         label_counts: Object(counts.collect()),
         missing: Object(missing.collect()),
         var_joint: vars.then(|| cells.var_joint().map(|names| names.iter().collect())),
-        cached: cells.cached().map(|cached| CachedLine {
-            bands: cached.n_bands,
-            cached_bands: cached.n_cached,
-            bytes: cached.bytes,
-        }),
+        cached: cells.cached().map(CachedLine::from),
     };
     Ok(write_line(out, &info)?)
 }

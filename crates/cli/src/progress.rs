@@ -34,15 +34,15 @@ pub(crate) fn while_waiting<T>(what: &'static str, work: impl FnOnce() -> T) -> 
 }
 
 /// Turns the matrices that are stored by column into rows. Shows a bar if it takes long.
-pub(crate) fn prepare(cells: &MappedCollection) -> Result<(), Error> {
+pub(crate) fn turn_columns(cells: &MappedCollection) -> Result<(), Error> {
     let template = "turning columns into rows {wide_bar} {percent} %";
     let mut progress = Progress::with_template(1000, template);
     cells.turn_columns(|part| progress.set((part * 1000.0) as u64))
 }
 
 /// Turns columns into rows, and fills the cache. Shows a bar if it takes long.
-pub(crate) fn fill_cache(cells: &MappedCollection) -> Result<(), Error> {
-    let template = "packing rows {wide_bar} {percent} %";
+pub(crate) fn prepare(cells: &MappedCollection) -> Result<(), Error> {
+    let template = "preparing {wide_bar} {percent} %";
     let mut progress = Progress::with_template(1000, template);
     cells.prepare(|part| progress.set((part * 1000.0) as u64))
 }

@@ -5,12 +5,9 @@ use std::error::Error;
 use std::io;
 use std::process::ExitCode;
 
-use clap::CommandFactory;
-use clap::error::ErrorKind;
 use mapped_anndata::io::chain;
 use mapped_anndata::{Error as MappedError, LabelsError, OpenError};
 
-use crate::args::Cli;
 use crate::escape::{escape, escape_lines};
 use crate::lists;
 
@@ -36,11 +33,6 @@ pub(crate) fn failure(error: Box<dyn Error>) -> ExitCode {
         eprintln!("{hint}");
     }
     ExitCode::FAILURE
-}
-
-/// An error of the command line.
-pub(crate) fn argument_error(message: &str) -> clap::Error {
-    Cli::command().error(ErrorKind::MissingRequiredArgument, message)
 }
 
 /// Ends the program for a command line that makes no sense, or that asks for help.

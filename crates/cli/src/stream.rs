@@ -17,7 +17,7 @@ use crate::escape::escape;
 use crate::info::write_summary;
 use crate::json::{Number, write_line};
 use crate::opened::Opened;
-use crate::progress::{Progress, prepare};
+use crate::progress::{Progress, turn_columns};
 use crate::text;
 
 /// The most rows of the first batch that are shown.
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &StreamArgs, json: bool, out: &mut impl Write) -> Result
             SamplerArg::Balanced(key) => cells.balanced_sampler(key)?,
         });
     }
-    prepare(cells)?;
+    turn_columns(cells)?;
     let batches = cells.loader(options)?;
     let mut entropy = Entropy::new(cells);
     if !json {

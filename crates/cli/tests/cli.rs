@@ -617,7 +617,7 @@ fn cache_is_built_listed_verified_and_cleared() {
     assert_eq!(object(&of(&["info"]))["cached"]["bytes"], built["bytes"]);
     let info = stdout(&of(&["info"]));
     assert!(
-        info.contains("cache: 34 of 34 bands of chunks are packed, "),
+        info.contains("cache: 34 of 34 bands of chunks packed, "),
         "{info}"
     );
 
@@ -678,8 +678,7 @@ fn cache_that_is_damaged_is_a_warning() {
     assert!(output.status.success());
     let warning = stderr(&output);
     assert!(
-        warning.starts_with("warning: ")
-            && warning.contains("damaged packed rows are decoded anew"),
+        warning.starts_with("warning: ") && warning.contains("is damaged and was removed"),
         "{warning}"
     );
 }
@@ -687,18 +686,9 @@ fn cache_that_is_damaged_is_a_warning() {
 #[test]
 fn cache_commands_name_what_is_wrong() {
     let (code, text) = failure(&["cache", "list", "no_such_folder"]);
-    assert_eq!(
-        (code, &*text),
-        (
-            1,
-            "error: no_such_folder: expected the folder of a cache, found none\n"
-        )
-    );
+    assert_eq!((code, &*text), (1, "error: no_such_folder: not a cache\n"));
     let (code, text) = failure(&["cache", "build", A]);
-    assert!(
-        code == 2 && text.starts_with("error: --cache DIR is required"),
-        "{text}"
-    );
+    assert!(code == 2 && text.contains("--cache <DIR>"), "{text}");
     let (code, text) = failure(&["info", A, "--cache", "."]);
     assert!(
         code == 1 && text.contains("found a folder with other files"),

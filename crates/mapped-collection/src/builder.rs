@@ -115,8 +115,8 @@ impl MappedCollectionBuilder {
     }
 
     /// A folder on disk for rows of compressed matrices, packed. Epochs fill it, or
-    /// [`prepare`](MappedCollection::prepare) beforehand; from then on, no chunk is decoded again, in
-    /// this process or another one. By default, there is no folder.
+    /// [`prepare`](MappedCollection::prepare) beforehand; what it holds is not decoded again, in this
+    /// process or another one. By default, there is no folder.
     ///
     /// ```
     /// use mapped_collection::{CacheOptions, LoaderOptions, MappedCollection, Shuffle};

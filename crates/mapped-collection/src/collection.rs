@@ -217,7 +217,7 @@ impl MappedCollection {
             .collect()
     }
 
-    /// Does what would make the first epoch slow: [turns columns into rows](Self::turn_columns), and
+    /// Does beforehand what would otherwise slow down the first epoch: [turns columns into rows](Self::turn_columns), and
     /// fills the [cache](MappedCollectionBuilder::cache), if there is one, with all processors.
     ///
     /// Calls `progress` with the fraction that is done, from 0 to 1.

@@ -67,7 +67,7 @@ impl Collection {
 impl Collection {
     /// Opens files. The Python half has already put every argument into one form.
     #[new]
-    #[pyo3(signature = (paths, layers, obs, obsm, filter, join, encode, unknown, dtype, *, cache_bytes=None, max_open_files=None, mmap=None, pack_bytes=None, pack_uncompressed=None, missing_code=None, cache=None, cache_size=None))]
+    #[pyo3(signature = (paths, layers, obs, obsm, filter, join, encode, unknown, dtype, *, cache_bytes=None, max_open_files=None, mmap=None, pack_bytes=None, pack_uncompressed=None, missing_code=None, cache=None, cache_size=0))]
     #[expect(
         clippy::too_many_arguments,
         reason = "lamindb's eleven, and eight of ours"
@@ -90,7 +90,7 @@ impl Collection {
         pack_uncompressed: Option<bool>,
         missing_code: Option<i64>,
         cache: Option<PathBuf>,
-        cache_size: Option<u64>,
+        cache_size: u64,
     ) -> PyResult<Collection> {
         let join = join.map(|join| {
             join.parse::<Join>()
@@ -124,13 +124,7 @@ impl Collection {
         if let Some(pack) = pack_uncompressed {
             io = io.pack_uncompressed(pack);
         }
-        let cache = cache.map(|folder| {
-            let cache = CacheOptions::new(folder);
-            match cache_size {
-                Some(bytes) => cache.size(bytes),
-                None => cache,
-            }
-        });
+        let cache = cache.map(|folder| CacheOptions::new(folder).size(cache_size));
         builder = builder.io(io).cache(cache);
         let cells = py.detach(|| builder.open()).map_err(to_python)?;
         let number = |store: usize| {

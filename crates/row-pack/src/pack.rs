@@ -245,6 +245,11 @@ impl<B: AsRef<[u8]>> Pack<B> {
         Ok(Pack { bytes, layout })
     }
 
+    /// Where the rows lie.
+    pub fn layout(&self) -> PackLayout {
+        self.layout
+    }
+
     /// The type of the values, by its name in numpy: `float32`.
     pub fn value_type(&self) -> &'static str {
         NAMES[usize::from(self.layout.tag)]

@@ -33,14 +33,14 @@ impl Array {
         chunks.identify_file(out)
     }
 
-    /// Adds what the given elements of a list, or rows of a matrix, depend on beside what
-    /// [`identify`](Self::identify) adds: the files of their chunks. `None` if these files are not
-    /// those that were there when the array was opened.
-    pub(crate) fn identify_rows(&self, rows: Range<u64>, out: &mut Vec<u8>) -> Option<()> {
+    /// Adds what a range along the first axis depends on beside what [`identify`](Self::identify)
+    /// adds: the files of its chunks. `None` if these files are not those that were there when the
+    /// array was opened.
+    pub(crate) fn identify_span(&self, span: Range<u64>, out: &mut Vec<u8>) -> Option<()> {
         let parts = self.parts();
         let (grid, extent) = (&parts.grid, parts.grid.chunk[0]);
         let beside: u64 = (1..grid.shape.len()).map(|axis| grid.count(axis)).product();
-        let chunks = rows.start / extent * beside..rows.end.div_ceil(extent) * beside;
+        let chunks = span.start / extent * beside..span.end.div_ceil(extent) * beside;
         parts.chunks.identify(chunks, grid, out)
     }
 }

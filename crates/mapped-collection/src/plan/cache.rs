@@ -91,7 +91,7 @@ impl Plan {
                     scratch.set_packs(Some(packs.clone()));
                     while let Some((source, bands)) =
                         pieces.get(next.fetch_add(1, Ordering::Relaxed))
-                        && !packs.is_full()
+                        && !cache.is_full()
                     {
                         source.pack_bands(bands.clone(), &mut scratch);
                         let _ = done.send(());

@@ -8,6 +8,8 @@ use mapped_collection::{
     Batch, CacheOptions, IoOptions, Join, LoaderOptions, MappedCollection, MatrixFormat, Shuffle,
 };
 
+use crate::storage::{copy, files};
+
 fn demo(name: &str) -> PathBuf {
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cli/demo");
     demo.join(name)
@@ -48,18 +50,8 @@ fn warnings(cells: &MappedCollection) -> Vec<String> {
 
 /// The bytes of all files below a folder.
 fn size(folder: &Path) -> u64 {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return 0;
-    };
-    let sizes = entries.filter_map(|entry| {
-        let entry = entry.ok()?;
-        let meta = entry.metadata().ok()?;
-        Some(if meta.is_dir() {
-            size(&entry.path())
-        } else {
-            meta.len()
-        })
-    });
+    let sizes = files(folder).into_iter();
+    let sizes = sizes.filter_map(|path| Some(path.metadata().ok()?.len()));
     sizes.sum()
 }
 
@@ -167,20 +159,6 @@ fn crowded_folder_keeps_what_it_has() {
     }
 }
 
-/// Copies a file or folder.
-fn copy(from: &Path, to: &Path) {
-    if from.is_dir() {
-        fs::create_dir_all(to).expect("room");
-        for entry in fs::read_dir(from).expect("readable") {
-            let name = entry.expect("readable").file_name();
-            copy(&from.join(&name), &to.join(&name));
-        }
-    } else {
-        let _ = fs::remove_file(to);
-        fs::copy(from, to).expect("room");
-    }
-}
-
 #[test]
 fn changed_files_are_never_served_from_the_cache() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -232,20 +210,6 @@ fn changed_chunk_is_decoded_anew() {
     assert!(0 < decoded && decoded < all, "{decoded} of {all}");
     assert!(found == epoch(&open(&[path], None), &options).0);
     assert_eq!(epoch(&again, &options).1, 0);
-}
-
-/// All files below a folder.
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).expect("readable") {
-        let path = entry.expect("readable").path();
-        match path.is_dir() {
-            true => files.extend(self::files(&path)),
-            false => files.push(path),
-        }
-    }
-    files.sort();
-    files
 }
 
 /// Damages a byte, or cuts, of the given bytes; the same change for the same number.
@@ -341,7 +305,7 @@ fn folder_that_cannot_be_written_is_read() {
         assert!(found == expected && decoded > 0);
         let warnings = warnings(&cells);
         assert!(
-            warnings.len() == 1 && warnings[0].contains("read as it is"),
+            warnings.len() == 1 && warnings[0].contains("no longer written"),
             "{warnings:?}"
         );
         let first = open(&files[..1], Some(cache));

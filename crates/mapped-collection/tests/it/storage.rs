@@ -228,12 +228,12 @@ pub(crate) fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// All files of a store.
-fn files(path: &Path) -> Vec<PathBuf> {
+/// All files below a folder, but those that vanish meanwhile.
+pub(crate) fn files(path: &Path) -> Vec<PathBuf> {
     if path.is_file() {
         return vec![path.to_owned()];
     }
-    let entries = std::fs::read_dir(path).expect("readable");
+    let entries = std::fs::read_dir(path).into_iter().flatten();
     entries
         .flat_map(|entry| files(&entry.expect("readable").path()))
         .collect()

@@ -86,7 +86,7 @@ class MappedCollection(Variables, Labels):
         reading goes on. By default, there is none.
     cache_size
         The most bytes that this folder may take, as a number or a text such as `"20 GiB"`. When it
-        is full, the files that were used least recently, by collections that are closed, give way.
+        is full, matrices that no open collection uses are removed, the least recently used first.
 
     Attributes
     ----------

@@ -38,7 +38,7 @@ class Collection:
         pack_uncompressed: bool | None = None,
         missing_code: int | None = None,
         cache: str | None = None,
-        cache_size: int | None = None,
+        cache_size: int = 0,
     ) -> Collection: ...
     @property
     def closed(self) -> bool: ...

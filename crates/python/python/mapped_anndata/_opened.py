@@ -75,7 +75,7 @@ class Opened:
         self.n_vars_list = [n_vars for _, n_vars in core.original_shapes] if joined else None
 
     def prepare(self, progress: Callable[[float], object] | None = None) -> None:
-        """Does what would make the first epoch slow.
+        """Does beforehand what would otherwise slow down the first epoch.
 
         Turns matrices that are stored by column (CSC) into rows. Otherwise, the first read of a
         matrix turns it. Call this before workers are forked, so that they share the result. Then

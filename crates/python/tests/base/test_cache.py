@@ -108,7 +108,7 @@ def test_a_damaged_segment_is_a_warning(tmp_path, expected):
         content[len(content) // 2] ^= 1
         segment.write_bytes(content)
     with opened(tmp_path) as cells:
-        with pytest.warns(UserWarning, match="damaged packed rows are decoded anew"):
+        with pytest.warns(UserWarning, match="is damaged and was removed"):
             assert sums(cells) == expected
     with opened(tmp_path) as cells:
         assert sums(cells) == expected
@@ -120,7 +120,7 @@ def test_a_vanished_folder_is_a_warning(tmp_path, expected):
     cells = opened(tmp_path / "cache")
     for path in sorted((tmp_path / "cache").rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
-    with pytest.warns(UserWarning, match="no more packed rows are written"):
+    with pytest.warns(UserWarning, match="packed rows are no longer written"):
         assert sums(cells) == expected
 
 
@@ -142,7 +142,7 @@ def test_wrong_arguments(tmp_path):
     with pytest.raises(ValueError, match="^cache_size: expected a number of bytes"):
         opened(tmp_path, cache_size="much")
     (tmp_path / "file").write_text("x")
-    with pytest.raises(ValueError, match="expected a folder for packed rows.*found a folder with"):
+    with pytest.raises(ValueError, match="expected a cache, an empty folder.*found a folder with"):
         opened(tmp_path)
     with pytest.raises(ValueError, match="found a file"):
         opened(tmp_path / "file")

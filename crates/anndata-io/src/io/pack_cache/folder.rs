@@ -102,16 +102,16 @@ impl Folder {
     pub(super) fn open(path: &Path, limit: u64) -> Result<(Folder, io::Result<()>), Error> {
         let path = std::path::absolute(path).map_err(|error| Error::io(path, "", error))?;
         let folder = Folder { path, limit };
-        folder.check_owned()?;
+        folder.check_ours()?;
         let made = folder.make();
         Ok((folder, made))
     }
 
     /// # Errors
     /// When the path is a file, or a folder with other contents.
-    fn check_owned(&self) -> Result<(), Error> {
+    fn check_ours(&self) -> Result<(), Error> {
         let invalid = |found: String| {
-            let expected = "a folder for packed rows: an empty one, or one that does not exist yet";
+            let expected = "a cache, an empty folder, or a path that does not exist yet";
             Err(Error::invalid(&self.path, "", expected, found))
         };
         match fs::read_dir(&self.path) {
@@ -142,7 +142,7 @@ impl Folder {
         let builder = builder.recursive(true).mode(0o700);
         builder.create(&self.path)?;
         if !fs::read_to_string(self.tag()).is_ok_and(|tag| tag == TAG) {
-            owned()
+            private()
                 .truncate(true)
                 .open(self.tag())?
                 .write_all(TAG.as_bytes())?;
@@ -170,7 +170,7 @@ impl Folder {
 
     /// Locks the folder.
     fn lock(&self) -> io::Result<Locked> {
-        let file = owned().truncate(false).open(self.path.join("lock"))?;
+        let file = private().truncate(false).open(self.path.join("lock"))?;
         let started = Instant::now();
         loop {
             match file.try_lock() {
@@ -189,7 +189,7 @@ impl Folder {
     pub(super) fn begin_use(&self) -> io::Result<(File, PathBuf)> {
         let _locked = self.lock()?;
         let path = self.uses().join(new_name());
-        let file = owned().create_new(true).append(true).open(&path)?;
+        let file = private().create_new(true).append(true).open(&path)?;
         file.try_lock()?;
         Ok((file, path))
     }
@@ -217,7 +217,7 @@ impl Folder {
         let name = new_name();
         let part = self.packs().join(format!("{name}.part"));
         let complete = self.packs().join(format!("{name}.pack"));
-        let file = owned().create_new(true).read(true).open(&part)?;
+        let file = private().create_new(true).read(true).open(&part)?;
         let reserved = file.try_lock().map_err(io::Error::from);
         let reserved = reserved.and_then(|()| allocate(&file, len));
         if let Err(error) = reserved {
@@ -240,7 +240,7 @@ impl Folder {
         fs::rename(&reserved.part, &reserved.complete)
     }
 
-    /// The bytes that could be reserved now. If `enough` are free, does not look what could be
+    /// The bytes that could be reserved now. If `enough` are free, does not determine what could be
     /// removed.
     pub(super) fn available(&self, enough: u64) -> io::Result<u64> {
         let _locked = self.lock()?;
@@ -275,7 +275,7 @@ impl Folder {
         };
         for entry in fs::read_dir(self.uses())? {
             let path = entry?.path();
-            let Some(mut file) = is_in_use(&path)? else {
+            let Some(mut file) = remove_unless_locked(&path)? else {
                 continue;
             };
             let mut keys = Vec::new();
@@ -288,7 +288,9 @@ impl Folder {
         }
         for entry in fs::read_dir(self.packs())? {
             let path = entry?.path();
-            if path.extension().is_some_and(|end| end == "part") && is_in_use(&path)?.is_none() {
+            if path.extension().is_some_and(|end| end == "part")
+                && remove_unless_locked(&path)?.is_none()
+            {
                 continue;
             }
             let meta = fs::metadata(&path)?;
@@ -320,14 +322,14 @@ impl Contents {
 }
 
 /// Options to create a file that only its owner may read.
-fn owned() -> OpenOptions {
+fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).create(true).mode(0o600);
     options
 }
 
 /// Returns the file if a process keeps it locked. Removes it otherwise.
-fn is_in_use(path: &Path) -> io::Result<Option<File>> {
+fn remove_unless_locked(path: &Path) -> io::Result<Option<File>> {
     // Network file systems lock only files that may be written.
     let file = OpenOptions::new().read(true).write(true).open(path)?;
     match file.try_lock() {

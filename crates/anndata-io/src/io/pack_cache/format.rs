@@ -58,7 +58,8 @@ pub(super) struct Footer {
 const MAGIC: [u8; 8] = *b"RPCACHE1";
 const VERSION: u32 = 1;
 pub(super) const TAIL: usize = 32;
-const RECORD: usize = 64;
+/// The bytes that a record takes.
+pub(super) const RECORD: u64 = 64;
 
 /// The end of a segment: where its footer begins, and what it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +74,7 @@ impl Footer {
     /// The bytes that the footer takes with its tail.
     pub(super) fn len(&self) -> u64 {
         let names = self.matrices.iter().map(MatrixName::len);
-        names.sum::<u64>() + (self.records.len() * RECORD + TAIL) as u64
+        names.sum::<u64>() + self.records.len() as u64 * RECORD + TAIL as u64
     }
 
     /// The bytes of the footer and the tail of a segment whose bands take `bands` bytes.
@@ -143,7 +144,7 @@ impl Footer {
             let (offset, len) = (number()?, number()?);
             let is_within = offset
                 .checked_add(len)
-                .is_some_and(|end| end <= end_of(tail));
+                .is_some_and(|last| last <= end.footer);
             if !is_within || matrix as usize >= footer.matrices.len() {
                 return None;
             }
@@ -192,14 +193,6 @@ impl MatrixName {
         (16 + 4 + self.file.len() + 4 + self.element.len()) as u64
     }
 }
-
-/// Where the bands end.
-fn end_of(tail: &[u8; TAIL]) -> u64 {
-    u64::from_le_bytes(*tail.first_chunk().expect("a tail is longer"))
-}
-
-/// The bytes that a record takes in a footer.
-pub(super) const RECORD_LEN: u64 = RECORD as u64;
 
 fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     let (first, after) = rest.split_first_chunk::<N>()?;

@@ -26,7 +26,7 @@ mod writer;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use once_cell::race::OnceBox;
@@ -93,7 +93,6 @@ struct Local {
     index: Mutex<Index>,
     writer: Mutex<Option<SegmentWriter>>,
     warnings: Mutex<Vec<String>>,
-    n_warnings: AtomicU32,
 }
 
 /// The keys that a process uses, in a file that it keeps locked.
@@ -163,21 +162,14 @@ impl PackCache {
     /// Returns what went wrong since the last call: damaged segments, a disk without room. Reading
     /// goes on without the cache there.
     pub fn take_warnings(&self) -> Vec<String> {
-        let local = self.inner.local.get();
-        if local.n_warnings.swap(0, Ordering::Relaxed) == 0 {
-            return Vec::new();
-        }
-        std::mem::take(&mut *lock(&local.warnings))
+        std::mem::take(&mut *lock(&self.inner.local.get().warnings))
     }
 
     fn warn(&self, message: String) {
-        tracing::warn!("{message}");
-        let local = self.inner.local.get();
-        let mut warnings = lock(&local.warnings);
+        let mut warnings = lock(&self.inner.local.get().warnings);
         if warnings.len() < MOST_WARNINGS {
             warnings.push(message);
         }
-        local.n_warnings.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Writes nothing more, and warns once.
@@ -185,19 +177,19 @@ impl PackCache {
         if !self.inner.is_read_only.swap(true, Ordering::Relaxed) {
             let folder = self.path().display();
             self.warn(format!(
-                "{folder}: no more packed rows are written to this cache, which is read as it is: {error}"
+                "{folder}: packed rows are no longer written to this cache; those in it are still read: {error}"
             ));
         }
     }
 
     /// Whether no more bands can be written at this time.
-    pub(crate) fn is_full(&self) -> bool {
+    pub fn is_full(&self) -> bool {
         self.inner.is_full.load(Ordering::Relaxed)
             || self.inner.is_read_only.load(Ordering::Relaxed)
     }
 
-    /// Looks how many bytes can be written now, and tries again to write bands that did not fit. If
-    /// `enough` bytes are free, does not look what could be removed, which takes long in a large
+    /// Finds out how many bytes can be written now, and lets bands that did not fit be tried again. If
+    /// `enough` bytes are free, does not determine what could be removed, which takes long in a large
     /// folder.
     pub fn available(&self, enough: u64) -> u64 {
         self.inner.is_full.store(false, Ordering::Relaxed);
@@ -264,29 +256,37 @@ impl PackCache {
         self.index().known(key, visit);
     }
 
-    /// Returns a band whose files have this stamp, with its checksum compared.
-    pub(crate) fn find(
+    /// Returns a band whose files have this stamp, and what `parse` makes of its bytes, which agree
+    /// with their checksum. Bytes that `parse` refuses are damaged.
+    pub(crate) fn find<T>(
         &self,
         key: PackKey,
         band: u64,
         stamp: Stamp,
-    ) -> Option<(BandRecord, SegmentSlice)> {
-        let entry = self.index().get(key, band, stamp)?;
-        let slice = entry.segment.slice(&entry.record)?;
-        match slice.read(0..slice.len()) {
-            Ok(bytes) if crc32c::crc32c(&bytes) == entry.record.crc => {
-                Some((entry.record.band, slice))
-            }
+        parse: impl FnOnce(&[u8]) -> Option<T>,
+    ) -> Option<(BandRecord, SegmentSlice, T)> {
+        let Entry { segment, record } = self.index().get(key, band, stamp)?;
+        let slice = segment.slice(&record)?;
+        let parsed = slice.read(0..slice.len()).map(|bytes| {
+            let agrees = crc32c::crc32c(&bytes) == record.crc;
+            agrees.then(|| parse(&bytes)).flatten()
+        });
+        match parsed {
+            Ok(Some(parsed)) => return Some((record.band, slice, parsed)),
             // Another process needed the room.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                lock(&self.inner.local.get().index).forget(&entry.segment);
-                None
+            Err(error) if is_gone(&error) => {
+                lock(&self.inner.local.get().index).forget(&segment);
             }
-            _ => {
-                self.discard(&entry.segment);
-                None
+            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
+                let path = segment.path().display();
+                self.warn(format!(
+                    "{path}: this segment of the cache cannot be read: {error}"
+                ));
+                lock(&self.inner.local.get().index).forget(&segment);
             }
+            Ok(None) | Err(_) => self.discard(&segment),
         }
+        None
     }
 
     /// Keeps a band. `None` if it does not fit, or cannot be written.
@@ -363,12 +363,12 @@ impl PackCache {
     fn discard(&self, segment: &Arc<segment::Segment>) {
         lock(&self.inner.local.get().index).forget(segment);
         let removed = match std::fs::remove_file(segment.path()) {
-            Ok(()) => "it was removed",
-            Err(_) => "remove it",
+            Ok(()) => "was removed",
+            Err(_) => "cannot be removed",
         };
+        let path = segment.path().display();
         self.warn(format!(
-            "{}: damaged packed rows are decoded anew from the data: {removed}",
-            segment.path().display()
+            "{path}: this segment of the cache is damaged and {removed}; its rows are decoded anew"
         ));
     }
 }
@@ -390,6 +390,14 @@ impl From<Vec<PackKey>> for Keys {
             next: OnceBox::new(),
         }
     }
+}
+
+/// Whether a file was removed while it was about to be read.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle
+    )
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -37,7 +37,8 @@ impl CacheOptions {
         }
     }
 
-    /// The most bytes that all files of the folder may take together. Default: 100 GiB.
+    /// The most bytes that all files of the folder may take together: packs are written only while it
+    /// stays within them. Default: 100 GiB.
     pub fn size(mut self, bytes: u64) -> Self {
         self.size = bytes;
         self

@@ -38,7 +38,7 @@ pub struct CacheFault {
 
 impl PackCache {
     /// Lists what the folder holds, by file and element. A matrix whose file was changed and packed
-    /// again comes twice.
+    /// again comes twice; of a zarr directory, both packs of a changed band are counted.
     ///
     /// # Errors
     /// When the folder cannot be read.

@@ -65,10 +65,8 @@ impl Segment {
     /// A segment that this process is writing. `path` is the name that it gets when it is complete.
     pub(super) fn begun(path: PathBuf, file: &Arc<File>, reading: &Arc<Reading>) -> Segment {
         let segment = Segment {
-            path,
-            reading: reading.clone(),
             writing: Arc::downgrade(file),
-            map: OnceBox::new(),
+            ..Segment::complete(path, reading)
         };
         segment.map();
         segment
@@ -103,10 +101,11 @@ impl Segment {
             let may_map = self.reading.may_map;
             let file = self.file().ok();
             let file = file.filter(|file| may_map && is_local(file))?;
-            // SAFETY: the map is read-only, and every value of its bytes is valid. A segment only
-            // grows while it is written, and never changes after that. One risk remains, as for the
-            // map of a data file: if somebody truncates it, the system kills this process (SIGBUS).
-            // `IoOptions::mmap` turns maps off, and SECURITY.md says so.
+            // SAFETY: the map is read-only, and every value of its bytes is valid. While this process
+            // writes the segment, it writes only behind the bytes that slices refer to; completing it
+            // cuts off only what follows the footer. After that, it never changes. One risk remains,
+            // as for the map of a data file: if somebody truncates it, the system kills this process
+            // (SIGBUS). `IoOptions::mmap` turns maps off, and SECURITY.md says so.
             unsafe { Mmap::map(&*file).ok() }
         };
         self.map.get_or_init(|| Box::new(map())).as_ref()

@@ -38,7 +38,9 @@ fn opened(folder: &Path, size: u64, matrices: &[u8]) -> PackCache {
 }
 
 fn found(cache: &PackCache, matrix: u8, band: u64) -> Option<Vec<u8>> {
-    let (record, slice) = cache.find(name(matrix).key, band, [0; 16])?;
+    let parse = |bytes: &[u8]| Some(bytes.len());
+    let (record, slice, len) = cache.find(name(matrix).key, band, [0; 16], parse)?;
+    assert_eq!(slice.len(), len);
     assert_eq!(record, self::record(band));
     Some(slice.read(0..slice.len()).expect("readable").into_owned())
 }
@@ -78,7 +80,7 @@ fn band_is_found_by_its_writer_at_once_and_by_others_when_it_is_flushed() {
     assert!(found(&writer, 1, 3) == Some(band.clone()));
     assert_eq!(found(&reader, 1, 2), None);
     assert!(
-        reader.find(name(1).key, 3, [1; 16]).is_none(),
+        reader.find(name(1).key, 3, [1; 16], |_| Some(())).is_none(),
         "other files"
     );
     drop((writer, reader));
@@ -196,8 +198,7 @@ fn other_folders_are_refused() {
     fs::write(&file, "x").expect("writable");
     let of = |path: &Path, found: &str| {
         format!(
-            "{}: expected a folder for packed rows: an empty one, or one that does not exist yet, \
-             found {found}",
+            "{}: expected a cache, an empty folder, or a path that does not exist yet, found {found}",
             path.display()
         )
     };
@@ -245,7 +246,7 @@ fn vanished_folder_is_a_warning() {
     let warnings = cache.take_warnings();
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(cache.take_warnings().is_empty());
-    assert!(warnings[0].contains("no more packed rows are written"));
+    assert!(warnings[0].contains("packed rows are no longer written"));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::folder::{Folder, Refusal, Reserved};
-use super::format::{BandRecord, Footer, MatrixName, PackKey, RECORD_LEN, Record, TAIL};
+use super::format::{BandRecord, Footer, MatrixName, PackKey, RECORD, Record, TAIL};
 use super::segment::{Reading, Segment};
 use crate::io::fork::Process;
 
@@ -42,7 +42,7 @@ impl SegmentWriter {
         (name, len): (&MatrixName, u64),
         reading: &Arc<Reading>,
     ) -> Result<SegmentWriter, Refusal> {
-        let least = len + name.len() + RECORD_LEN + TAIL as u64;
+        let least = len + name.len() + RECORD + TAIL as u64;
         let wanted = (limit / PART_OF_FOLDER).clamp(LEAST_SEGMENT, MOST_SEGMENT);
         let reserved = folder.reserve(least, wanted.max(least))?;
         let path = reserved.complete.clone();
@@ -63,7 +63,7 @@ impl SegmentWriter {
             true => 0,
             false => name.len(),
         };
-        let with = self.bands + len + self.footer.len() + with_name + RECORD_LEN;
+        let with = self.bands + len + self.footer.len() + with_name + RECORD;
         with <= self.reserved.len && self.begun.elapsed() < MOST_AGE
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use once_cell::race::OnceBox;
-use row_pack::{Level, Pack, PackBuilder, PackLayout};
+use row_pack::{Level, PackBuilder, PackLayout};
 
 use super::cached::CachedMatrix;
 use crate::array::Array;
@@ -81,12 +81,12 @@ pub(super) enum PackWhen {
     Never,
 }
 
-/// A band of a matrix: its number, and the rows of the arrays that it is made of (of lists, their
-/// elements).
+/// What a band of a matrix is made of.
 #[derive(Debug, Clone)]
-pub(super) struct BandOf {
+pub(super) struct BandExtent {
     pub(super) number: u64,
-    pub(super) rows: Range<u64>,
+    /// The range of the arrays along their first axis.
+    pub(super) span: Range<u64>,
     /// The number of elements that the file stores for it.
     pub(super) n_elements: u64,
 }
@@ -143,7 +143,7 @@ impl MatrixPacks {
     }
 
     /// Counts a band as packed.
-    fn count(&self, band: &Band, of: &BandOf) {
+    fn count(&self, band: &Band, of: &BandExtent) {
         if !band.counted.swap(true, Ordering::Relaxed) {
             self.n_packed.fetch_add(1, Ordering::Relaxed);
             self.n_elements.fetch_add(of.n_elements, Ordering::Relaxed);
@@ -151,7 +151,7 @@ impl MatrixPacks {
     }
 
     /// Counts a band that the cache does not have after all.
-    fn uncount(&self, band: &Band, of: &BandOf) {
+    fn uncount(&self, band: &Band, of: &BandExtent) {
         if band.counted.swap(false, Ordering::Relaxed) {
             self.n_packed.fetch_sub(1, Ordering::Relaxed);
             self.n_elements.fetch_sub(of.n_elements, Ordering::Relaxed);
@@ -194,15 +194,17 @@ impl MatrixPacks {
     }
 
     /// Takes a band from the cache, if it is there.
-    fn load(&self, band: &Band, of: &BandOf) {
+    fn load(&self, band: &Band, of: &BandExtent) {
         let Some(cached) = &self.cached else { return };
-        let found = cached.find(of.number, of.rows.clone());
+        let found = cached.find(of.number, of.span.clone());
         // A record of other elements was not written by this program.
-        let found = found.filter(|(record, _)| record.n_elements == of.n_elements);
-        let pack = found.and_then(|(record, slice)| BandPack::read(record.first_row, slice));
-        match pack {
-            Some(pack) => {
-                let _ = band.pack.set(Box::new(pack));
+        match found.filter(|(record, ..)| record.n_elements == of.n_elements) {
+            Some((record, slice, layout)) => {
+                let _ = band.pack.set(Box::new(BandPack {
+                    first_row: record.first_row,
+                    layout,
+                    bytes: PackBytes::Disk(slice),
+                }));
                 self.count(band, of);
             }
             None => self.uncount(band, of),
@@ -210,7 +212,7 @@ impl MatrixPacks {
     }
 
     /// Keeps a band, on disk or in memory, if there is room for it.
-    fn keep(&self, band: &Band, of: &BandOf, new: Option<NewPack>) {
+    fn keep(&self, band: &Band, of: &BandExtent, new: Option<NewPack>) {
         let is_packed = new.is_some();
         let NewPack {
             first_row,
@@ -225,7 +227,7 @@ impl MatrixPacks {
         let len = bytes.len();
         let on_disk = self.cached.as_ref().filter(|_| is_packed);
         let on_disk = on_disk.and_then(|cached| {
-            let band = (of.number, of.rows.clone());
+            let band = (of.number, of.span.clone());
             cached.put(band, (first_row, n_elements), &bytes)
         });
         let (bytes, in_memory) = match on_disk {
@@ -268,7 +270,7 @@ impl<'a> PackAccess<'a> {
     pub(super) fn band(
         &mut self,
         number: u64,
-        of: impl FnOnce() -> BandOf,
+        of: impl FnOnce() -> BandExtent,
         pack: impl FnOnce(Level, CachePolicy) -> Result<Option<NewPack>, Error>,
     ) -> Option<&'a BandPack> {
         let packs = self.packs;
@@ -321,20 +323,6 @@ impl<'a> PackAccess<'a> {
 }
 
 impl BandPack {
-    /// A pack on disk. `None` if it is not one.
-    fn read(first_row: u64, slice: SegmentSlice) -> Option<BandPack> {
-        let layout = {
-            let bytes = slice.read(0..slice.len()).ok()?;
-            Pack::parse(&*bytes).ok()?;
-            PackLayout::parse(&bytes).ok()?
-        };
-        Some(BandPack {
-            first_row,
-            layout,
-            bytes: PackBytes::Disk(slice),
-        })
-    }
-
     /// The bytes of the piece of a row; `None` if no row of the band could be packed.
     #[inline]
     pub(super) fn piece(&self, row: u64) -> Option<Cow<'_, [u8]>> {

@@ -4,12 +4,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::super::compressed::Compressed;
+use row_pack::{Pack, PackLayout};
+
 use crate::array::Array;
 use crate::io::pack_cache::{BandRecord, MatrixName, PackCache, PackKey, SegmentSlice, Stamp};
 use crate::matrix::{MatrixLayout, MatrixSource};
 
-/// The format of packs. It also counts what bytes of a file mean: a corrected decoder has another
-/// version of the crate.
+/// The format of packs. The version of the crate is part of it, because a corrected decoder may read
+/// other values from the same file.
 const VERSION: &str = concat!("packs 1, anndata-io ", env!("CARGO_PKG_VERSION"));
 
 /// One matrix of a cache.
@@ -71,17 +73,22 @@ impl CachedMatrix {
         self.cache.is_full()
     }
 
-    /// A band of these rows of the arrays. `None` if the cache does not have it, or its files
-    /// changed.
-    pub(super) fn find(&self, band: u64, rows: Range<u64>) -> Option<(BandRecord, SegmentSlice)> {
-        let stamp = self.stamp(rows)?;
-        self.cache.find(self.name.key, band, stamp)
+    /// A band that was decoded from this range of the arrays. `None` if the cache does not have it,
+    /// or its files changed.
+    pub(super) fn find(
+        &self,
+        band: u64,
+        span: Range<u64>,
+    ) -> Option<(BandRecord, SegmentSlice, PackLayout)> {
+        let layout = |bytes: &[u8]| Some(Pack::parse(bytes).ok()?.layout());
+        let stamp = self.stamp(span)?;
+        self.cache.find(self.name.key, band, stamp, layout)
     }
 
-    /// Keeps a band that was decoded from these rows of the arrays.
+    /// Keeps a band that was decoded from this range of the arrays.
     pub(super) fn put(
         &self,
-        (band, rows): (u64, Range<u64>),
+        (band, span): (u64, Range<u64>),
         (first_row, n_elements): (u64, u64),
         bytes: &[u8],
     ) -> Option<SegmentSlice> {
@@ -89,16 +96,16 @@ impl CachedMatrix {
             band,
             first_row,
             n_elements,
-            stamp: self.stamp(rows)?,
+            stamp: self.stamp(span)?,
         };
         self.cache.put(&self.name, record, bytes)
     }
 
-    fn stamp(&self, rows: Range<u64>) -> Option<Stamp> {
+    fn stamp(&self, span: Range<u64>) -> Option<Stamp> {
         let mut files = Vec::new();
         for array in &self.arrays {
-            let rows = rows.start..rows.end.min(array.shape()[0]);
-            array.identify_rows(rows, &mut files)?;
+            let span = span.start..span.end.min(array.shape()[0]);
+            array.identify_span(span, &mut files)?;
         }
         match files.is_empty() {
             true => Some(Stamp::default()),
@@ -109,8 +116,8 @@ impl CachedMatrix {
 
 impl MatrixSource {
     /// Says that these matrices are in use, so that the [cache](crate::IoContext::with_cache) keeps
-    /// their packs. A matrix that is read without this call says so when it is first read; each such
-    /// call looks through the whole cache.
+    /// their packs. A matrix that is read without this call registers itself at its first read, and
+    /// each such registration searches the whole cache again.
     pub fn use_cache<'a>(sources: impl IntoIterator<Item = &'a MatrixSource>) {
         let mut caches: Vec<(PackCache, Vec<PackKey>)> = Vec::new();
         for source in sources

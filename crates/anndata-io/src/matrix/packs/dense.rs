@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use row_pack::{Level, PackedRow};
 
-use super::bands::{BandOf, BandPack, NewPack, PackAccess};
+use super::bands::{BandExtent, BandPack, NewPack, PackAccess};
 use super::rest_of;
 use crate::array::Array;
 use crate::array::chunk_reader::CachePolicy;
@@ -61,18 +61,8 @@ pub(super) fn pack_rows(
     }
 }
 
-/// Packs a band.
-pub(super) fn pack(
-    array: &Array,
-    number: u64,
-    access: &mut PackAccess<'_>,
-    scratch: &mut ReadScratch,
-) {
-    band(array, number, access, scratch);
-}
-
 /// Returns a band if it is packed. Packs it now if its time has come.
-fn band<'a>(
+pub(super) fn band<'a>(
     array: &Array,
     number: u64,
     access: &mut PackAccess<'a>,
@@ -85,13 +75,13 @@ fn band<'a>(
     })
 }
 
-pub(super) fn band_of(array: &Array, number: u64) -> BandOf {
+pub(super) fn band_of(array: &Array, number: u64) -> BandExtent {
     let (n_rows, extent) = (array.shape()[0], array.chunk_shape()[0]);
-    let rows = number * extent..((number + 1) * extent).min(n_rows);
-    BandOf {
+    let span = number * extent..((number + 1) * extent).min(n_rows);
+    BandExtent {
         number,
-        n_elements: (rows.end - rows.start) * row_len(array) as u64,
-        rows,
+        n_elements: (span.end - span.start) * row_len(array) as u64,
+        span,
     }
 }
 

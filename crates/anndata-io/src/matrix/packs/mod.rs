@@ -34,7 +34,7 @@ use crate::error::Error;
 use crate::io::pack_room::PackRoom;
 use crate::limits::{MOST_PACKED_BANDS, MOST_PACKED_DENSE_BYTES};
 pub(super) use bands::MatrixPacks;
-use bands::{BandOf, PackAccess, PackWhen};
+use bands::{BandExtent, PackAccess, PackWhen};
 pub(super) use cached::CachedMatrix;
 
 /// Packed rows of some matrices: every band of chunks that is decoded while they are
@@ -118,7 +118,7 @@ impl Packs {
         self.matrices.values().all(MatrixPacks::is_complete)
     }
 
-    /// Whether no other band can be kept, neither in memory nor on disk.
+    /// Whether some matrix has a band that could not be kept, in memory or on disk.
     pub fn is_full(&self) -> bool {
         self.matrices.values().any(MatrixPacks::is_full)
     }
@@ -158,13 +158,13 @@ impl MatrixSource {
     }
 
     /// A band of chunks.
-    fn band_of(&self, number: u64) -> BandOf {
+    fn band_of(&self, number: u64) -> BandExtent {
         match &self.layout {
             MatrixLayout::Csr(matrix) => matrix.band_of(number),
             MatrixLayout::Dense(array) => dense::band_of(array, number),
-            MatrixLayout::Row(_) | MatrixLayout::Csc(_) | MatrixLayout::Frame(_) => BandOf {
+            MatrixLayout::Row(_) | MatrixLayout::Csc(_) | MatrixLayout::Frame(_) => BandExtent {
                 number,
-                rows: 0..0,
+                span: 0..0,
                 n_elements: 0,
             },
         }
@@ -217,7 +217,9 @@ impl MatrixSource {
             let mut access = PackAccess::new(packs, array, PackWhen::Now);
             match &self.layout {
                 MatrixLayout::Csr(matrix) => matrix.pack(number, &mut access, scratch),
-                _ => dense::pack(array, number, &mut access, scratch),
+                _ => {
+                    dense::band(array, number, &mut access, scratch);
+                }
             }
         }
     }

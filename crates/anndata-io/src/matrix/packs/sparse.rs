@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use row_pack::{Level, PackedRow};
 
-use super::bands::{BandOf, BandPack, NewPack, PackAccess};
+use super::bands::{BandExtent, BandPack, NewPack, PackAccess};
 use super::rest_of;
 use crate::array::chunk_reader::CachePolicy;
 use crate::dtype::Scalar;
@@ -148,12 +148,12 @@ impl CsrMatrix {
         true
     }
 
-    pub(super) fn band_of(&self, number: u64) -> BandOf {
-        let rows = self.elements_of_band(number);
-        BandOf {
+    pub(super) fn band_of(&self, number: u64) -> BandExtent {
+        let span = self.elements_of_band(number);
+        BandExtent {
             number,
-            n_elements: rows.end - rows.start,
-            rows,
+            n_elements: span.end - span.start,
+            span,
         }
     }
 
@@ -222,8 +222,8 @@ impl CsrMatrix {
 
 /// Parses pieces; `None` for one that could not be packed.
 ///
-/// The bytes of all pieces are found before. A processor that waits for the memory of one then waits
-/// for several others meanwhile.
+/// The bytes of all pieces are found first, in a pass of their own: a processor that waits for the
+/// memory of one then waits for several others meanwhile.
 fn parse<'a>(pieces: &[Piece<'_>], bytes: &'a [Cow<'_, [u8]>]) -> Vec<Option<PackedRow<'a>>> {
     let parsed = pieces.iter().zip(bytes).map(|(piece, bytes)| {
         let parsed = PackedRow::parse(bytes).ok();

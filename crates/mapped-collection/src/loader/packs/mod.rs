@@ -91,8 +91,8 @@ impl LoaderPacks {
         self.room.bytes()
     }
 
-    /// Returns the packs with which the next window is read. Without `may_pack`, only those on
-    /// disk may grow.
+    /// Returns the packs with which the next window is read. Without `may_pack`, new bands are packed
+    /// only if there is a cache on disk.
     pub(crate) fn get(
         &self,
         plan: &Plan,
