@@ -57,6 +57,9 @@ pub(crate) const MOST_PACKED_BANDS: u64 = 1 << 21;
 /// *Memory.*
 pub(crate) const MOST_PACKED_DENSE_BYTES: u64 = PROMISED_BYTES;
 
+/// Bytes of the footer of a segment of a cache. *Memory.*
+pub(crate) const MOST_FOOTER_BYTES: u64 = PROMISED_BYTES;
+
 // ---- Expansion by honest codecs: decoded bytes per stored byte
 
 /// deflate: 258 bytes per two bits. *Memory.*

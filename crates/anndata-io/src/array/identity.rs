@@ -30,17 +30,16 @@ impl Array {
         let described = format!("{file:?} {element:?} {grid:?} {item:?} {big_endian} {decoding:?}");
         out.extend((described.len() as u64).to_le_bytes());
         out.extend(described.as_bytes());
-        chunks.identify_file(out)
+        chunks.identify(out)
     }
 
-    /// Adds what a range along the first axis depends on beside what [`identify`](Self::identify)
-    /// adds: the files of its chunks. `None` if these files are not those that were there when the
-    /// array was opened.
-    pub(crate) fn identify_span(&self, span: Range<u64>, out: &mut Vec<u8>) -> Option<()> {
+    /// Whether the files of a range along the first axis are those that were there when the array
+    /// was opened.
+    pub(crate) fn is_unchanged(&self, span: Range<u64>) -> bool {
         let parts = self.parts();
         let (grid, extent) = (&parts.grid, parts.grid.chunk[0]);
         let beside: u64 = (1..grid.shape.len()).map(|axis| grid.count(axis)).product();
         let chunks = span.start / extent * beside..span.end.div_ceil(extent) * beside;
-        parts.chunks.identify(chunks, grid, out)
+        parts.chunks.are_unchanged(chunks, grid)
     }
 }

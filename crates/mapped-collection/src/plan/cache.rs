@@ -46,9 +46,14 @@ impl Plan {
         sources.filter(|source| source.is_packable())
     }
 
+    /// The matrices that the cache can hold.
+    fn cacheable(&self) -> impl Iterator<Item = &MatrixSource> {
+        self.packable().filter(|source| source.is_cacheable())
+    }
+
     /// Packs that are only on disk.
     fn packs_on_disk(&self) -> Packs {
-        Packs::new(self.packable(), Level::Bits, &Arc::new(PackRoom::new(0)))
+        Packs::new(self.cacheable(), Level::Bits, &Arc::new(PackRoom::new(0)))
     }
 
     /// What the cache holds; `None` without a cache.
@@ -70,7 +75,7 @@ impl Plan {
         cache.available(u64::MAX);
         let packs = self.packs_on_disk();
         let pieces: Vec<(&MatrixSource, Range<u64>)> = self
-            .packable()
+            .cacheable()
             .flat_map(|source| {
                 let starts = (0..source.n_bands()).step_by(BANDS_TOGETHER as usize);
                 starts.map(move |start| (source, start..start + BANDS_TOGETHER))

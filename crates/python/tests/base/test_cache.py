@@ -100,6 +100,31 @@ def test_forked_children_read_what_their_parent_wrote(tmp_path, expected):
         assert sums(cells) == expected
 
 
+def test_a_forked_child_keeps_its_bands_when_its_parent_closes(tmp_path):
+    cells = opened(tmp_path, cache_size="1 MiB")
+    cells.prepare()
+    reading, writing = os.pipe()
+    waiting, waking = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            cells[0]
+            os.write(writing, b"x")
+            os.read(waiting, 1)  # until the parent has tried to remove them
+            status = int(not list(tmp_path.rglob("*.pack")))
+        finally:
+            os._exit(status)
+    assert os.read(reading, 1) == b"x"
+    cells.close()
+    before = {path.name for path in tmp_path.rglob("*.pack")}
+    with MappedCollection(DEMO / "b.h5ad", io=IO, cache=tmp_path, cache_size="300 KiB") as other:
+        other.prepare()
+    assert before <= {path.name for path in tmp_path.rglob("*.pack")}
+    os.write(waking, b"x")
+    assert os.waitpid(child, 0)[1] == 0
+
+
 def test_a_damaged_segment_is_a_warning(tmp_path, expected):
     with opened(tmp_path) as cells:
         cells.prepare()

@@ -1,7 +1,5 @@
 //! One file per chunk (or shard), named by coordinates, as zarr stores them.
 
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-
 use crate::array::grid::Grid;
 use crate::error::Error;
 use crate::io::context::IoContext;
@@ -28,30 +26,33 @@ pub(crate) struct ChunkFiles {
 }
 
 /// A hash of the identity of a file; `None` if a change of it might not show.
-type FileStamp = Option<u64>;
+type FileStamp = Option<[u8; 8]>;
 
 fn stamp(identity: Identity) -> FileStamp {
-    let hash = |stamp| BuildHasherDefault::<DefaultHasher>::default().hash_one(stamp);
-    identity.stamp().map(hash)
+    let hash = blake3::hash(&identity.stamp()?);
+    hash.as_bytes().first_chunk().copied()
 }
 
 impl ChunkFiles {
-    /// Adds what identifies the file with this number to `out`, if it is the one that was there
-    /// when the array was opened. `None` otherwise. For a file that did not exist, adds a zero.
-    pub(super) fn identify(&self, number: u64, grid: &Grid, out: &mut Vec<u8>) -> Option<()> {
+    /// Adds what identifies all files to `out`. `None` if a change of one might not show.
+    pub(super) fn identify(&self, out: &mut Vec<u8>) -> Option<()> {
+        for (number, stamp) in self.present.iter().zip(&self.stamps) {
+            out.extend(number.to_le_bytes());
+            out.extend((*stamp)?);
+        }
+        (self.present.len() == self.stamps.len()).then_some(())
+    }
+
+    /// Whether the file with this number is the one that was there when the array was opened, or
+    /// was not read because there was none.
+    pub(super) fn is_unchanged(&self, number: u64, grid: &Grid) -> bool {
         let Ok(at) = self.present.binary_search(&number) else {
-            out.push(0);
-            return Some(());
+            return true;
         };
         let name = self.name(&grid.coords(number));
-        let (_, identity) = self.folder.find(&name, false).ok()??;
-        let now = stamp(identity);
-        if now.is_none() || self.stamps.get(at) != Some(&now) {
-            return None;
-        }
-        out.push(1);
-        out.extend(identity.stamp()?);
-        Some(())
+        let found = self.folder.find(&name, false).ok().flatten();
+        let now = found.and_then(|(_, identity)| stamp(identity));
+        now.is_some() && self.stamps.get(at) == Some(&now)
     }
 
     pub(super) fn open(&self, coords: &[u64]) -> Result<FileBytes, Error> {

@@ -162,9 +162,9 @@ impl Chunks {
         }
     }
 
-    /// Adds what identifies the file that holds all chunks to `out`; nothing if each chunk has a
-    /// file that is [identified](Self::identify) by itself. `None` if packs of them cannot be kept.
-    pub(crate) fn identify_file(&self, out: &mut Vec<u8>) -> Option<()> {
+    /// Adds what identifies the files of the chunks to `out`, as they were when the array was opened.
+    /// `None` if packs of them cannot be kept.
+    pub(crate) fn identify(&self, out: &mut Vec<u8>) -> Option<()> {
         let file = match self {
             Chunks::Contiguous {
                 source: ByteSource::File(file),
@@ -190,41 +190,35 @@ impl Chunks {
                 }
                 file.identity()
             }
-            Chunks::Files(ChunkFiles { folder, .. })
-            | Chunks::Shards(ShardFiles {
-                files: ChunkFiles { folder, .. },
-                ..
-            }) => match folder.archive() {
-                Some(archive) => archive,
-                None => return Some(()),
-            },
+            Chunks::Files(files) | Chunks::Shards(ShardFiles { files, .. }) => {
+                match files.folder.archive() {
+                    Some(archive) => archive,
+                    None => return files.identify(out),
+                }
+            }
             _ => return None,
         };
         out.extend(file.stamp()?);
         Some(())
     }
 
-    /// Adds what identifies the files of some chunks to `out`, if these are the files that were
-    /// there when the array was opened. `None` otherwise. Adds nothing if all chunks are in one file.
-    pub(crate) fn identify(
-        &self,
-        chunks: Range<u64>,
-        grid: &Grid,
-        out: &mut Vec<u8>,
-    ) -> Option<()> {
+    /// Whether the files of some chunks are those that were there when the array was opened. If all
+    /// chunks are in one file, every read compares it.
+    pub(crate) fn are_unchanged(&self, mut chunks: Range<u64>, grid: &Grid) -> bool {
         match self {
-            Chunks::Files(files) if files.folder.archive().is_none() => chunks
-                .into_iter()
-                .try_for_each(|chunk| files.identify(chunk, grid, out)),
-            Chunks::Shards(shards) if shards.files.folder.archive().is_none() => {
-                let mut numbers: Vec<u64> = chunks
-                    .map(|chunk| shards.shard_of(chunk, grid))
-                    .collect::<Option<_>>()?;
-                numbers.dedup();
-                let mut numbers = numbers.into_iter();
-                numbers.try_for_each(|number| shards.files.identify(number, &shards.shards, out))
+            Chunks::Files(files) if files.folder.archive().is_none() => {
+                chunks.all(|chunk| files.is_unchanged(chunk, grid))
             }
-            _ => Some(()),
+            Chunks::Shards(shards) if shards.files.folder.archive().is_none() => {
+                let mut numbers: Vec<Option<u64>> =
+                    chunks.map(|chunk| shards.shard_of(chunk, grid)).collect();
+                numbers.dedup();
+                numbers
+                    .into_iter()
+                    .flatten()
+                    .all(|number| shards.files.is_unchanged(number, &shards.shards))
+            }
+            _ => true,
         }
     }
 

@@ -31,8 +31,6 @@ const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55
 /// How long to wait for another process that holds the lock of the folder. It holds it for
 /// milliseconds, unless it is stopped.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The bytes that growing lists of open keys may take. No pack gets them.
-const SPARE: u64 = 16 << 10;
 
 /// A folder that is a cache.
 #[derive(Debug)]
@@ -116,17 +114,14 @@ impl Folder {
         };
         match fs::read_dir(&self.path) {
             Ok(mut entries) => {
-                let is_ours = match fs::read_to_string(self.tag()) {
+                let is_empty = entries.next().is_none();
+                // Read afterwards: another process may just be making the folder.
+                match fs::read_to_string(self.tag()) {
                     // A process that was killed may have written a part.
-                    Ok(tag) => TAG.starts_with(&tag),
-                    Err(_) => match entries.next() {
-                        None => true,
-                        Some(_) => return invalid("a folder with other files".to_owned()),
-                    },
-                };
-                match is_ours {
-                    true => Ok(()),
-                    false => invalid("the cache of another program".to_owned()),
+                    Ok(tag) if TAG.starts_with(&tag) => Ok(()),
+                    Ok(_) => invalid("the cache of another program".to_owned()),
+                    Err(_) if is_empty => Ok(()),
+                    Err(_) => invalid("a folder with other files".to_owned()),
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
@@ -185,12 +180,26 @@ impl Folder {
         }
     }
 
-    /// Makes a file that names what this process uses. It is removed when the process is gone.
-    pub(super) fn begin_use(&self) -> io::Result<(File, PathBuf)> {
+    /// Adds keys to the list of those that this process uses, and makes the list if there is none
+    /// yet. It is removed when the process is gone.
+    pub(super) fn add_uses(
+        &self,
+        uses: Option<File>,
+        keys: &[PackKey],
+    ) -> Result<(File, Option<PathBuf>), Refusal> {
         let _locked = self.lock()?;
-        let path = self.uses().join(new_name());
-        let file = private().create_new(true).append(true).open(&path)?;
-        file.try_lock()?;
+        let bytes: Vec<u8> = keys.iter().flat_map(|key| key.0).collect();
+        self.make_room(bytes.len() as u64, bytes.len() as u64)?;
+        let (mut file, path) = match uses {
+            Some(file) => (file, None),
+            None => {
+                let path = self.uses().join(new_name());
+                let file = private().create_new(true).open(&path)?;
+                file.try_lock().map_err(io::Error::from)?;
+                (file, Some(path))
+            }
+        };
+        file.write_all(&bytes)?;
         Ok((file, path))
     }
 
@@ -198,22 +207,7 @@ impl Folder {
     /// least `least`. Removes segments that no process uses, the least recently used first.
     pub(super) fn reserve(&self, least: u64, wanted: u64) -> Result<Reserved, Refusal> {
         let _locked = self.lock()?;
-        let contents = self.contents()?;
-        let limit = self.limit.saturating_sub(SPARE);
-        let mut bytes = contents.bytes;
-        if bytes.saturating_add(wanted) > limit {
-            for segment in contents.unused() {
-                fs::remove_file(&segment.path)?;
-                bytes -= segment.len;
-                if bytes.saturating_add(wanted) <= limit {
-                    break;
-                }
-            }
-        }
-        let len = wanted.min(limit.saturating_sub(bytes));
-        if len < least {
-            return Err(Refusal::Full);
-        }
+        let len = self.make_room(least, wanted)?;
         let name = new_name();
         let part = self.packs().join(format!("{name}.part"));
         let complete = self.packs().join(format!("{name}.pack"));
@@ -233,6 +227,38 @@ impl Folder {
         })
     }
 
+    /// Returns how many bytes are free, at most `wanted`. If they are fewer, removes segments that
+    /// no process uses, the least recently used first. The folder must be locked.
+    ///
+    /// # Errors
+    /// When fewer than `least` would be free.
+    fn make_room(&self, least: u64, wanted: u64) -> Result<u64, Refusal> {
+        let contents = self.contents()?;
+        let mut free = self.limit.saturating_sub(contents.bytes);
+        if free < wanted {
+            let unused = contents.unused();
+            let removable = unused
+                .iter()
+                .fold(0, |sum: u64, s| sum.saturating_add(s.len));
+            if removable.saturating_add(free) < least {
+                return Err(Refusal::Full);
+            }
+            let mut bytes = contents.bytes;
+            for segment in unused {
+                unless_gone(fs::remove_file(&segment.path))?;
+                bytes = bytes.saturating_sub(segment.len);
+                free = self.limit.saturating_sub(bytes);
+                if free >= wanted {
+                    break;
+                }
+            }
+        }
+        if free < least {
+            return Err(Refusal::Full);
+        }
+        Ok(free.min(wanted))
+    }
+
     /// Cuts a reserved file to its contents, and gives it its name.
     pub(super) fn complete(&self, reserved: &Reserved, len: u64) -> io::Result<()> {
         let _locked = self.lock()?;
@@ -245,13 +271,15 @@ impl Folder {
     pub(super) fn available(&self, enough: u64) -> io::Result<u64> {
         let _locked = self.lock()?;
         let contents = self.contents()?;
-        let limit = self.limit.saturating_sub(SPARE);
-        let free = limit.saturating_sub(contents.bytes);
+        let free = self.limit.saturating_sub(contents.bytes);
         if free >= enough {
             return Ok(free);
         }
-        let unused: u64 = contents.unused().iter().map(|segment| segment.len).sum();
-        Ok(limit.saturating_sub(contents.bytes - unused))
+        let unused = contents.unused();
+        let used = unused.iter().fold(contents.bytes, |used, segment| {
+            used.saturating_sub(segment.len)
+        });
+        Ok(self.limit.saturating_sub(used))
     }
 
     /// Removes all complete segments, and everything that belongs to nobody. Returns the number of
@@ -260,8 +288,8 @@ impl Folder {
         let _locked = self.lock()?;
         let mut bytes = 0;
         for segment in self.contents()?.segments {
-            fs::remove_file(&segment.path)?;
-            bytes += segment.len;
+            unless_gone(fs::remove_file(&segment.path))?;
+            bytes = segment.len.saturating_add(bytes);
         }
         Ok(bytes)
     }
@@ -280,7 +308,7 @@ impl Folder {
             };
             let mut keys = Vec::new();
             file.read_to_end(&mut keys)?;
-            contents.bytes += keys.len() as u64;
+            contents.bytes = contents.bytes.saturating_add(keys.len() as u64);
             let (keys, _) = keys.as_chunks::<16>();
             contents
                 .open_keys
@@ -293,8 +321,11 @@ impl Folder {
             {
                 continue;
             }
-            let meta = fs::metadata(&path)?;
-            contents.bytes += meta.len();
+            // A process removes segments that are damaged, and its own list when it ends.
+            let Some(meta) = unless_gone(fs::metadata(&path))? else {
+                continue;
+            };
+            contents.bytes = contents.bytes.saturating_add(meta.len());
             if path.extension().is_some_and(|end| end == "pack") {
                 contents.segments.push(Listed {
                     path,
@@ -311,9 +342,12 @@ impl Contents {
     /// The segments that no process uses, the least recently used first.
     fn unused(&self) -> Vec<&Listed> {
         let is_used = |segment: &&Listed| {
-            let footer = read_footer(&segment.path).ok().flatten();
-            // A segment that cannot be read is of no use to anybody.
-            footer.is_some_and(|footer| !footer.keys().is_disjoint(&self.open_keys))
+            match read_footer(&segment.path) {
+                Ok(Some(footer)) => !footer.keys().is_disjoint(&self.open_keys),
+                // A damaged segment is of no use to anybody.
+                Ok(None) => false,
+                Err(_) => true,
+            }
         };
         let mut unused: Vec<&Listed> = self.segments.iter().filter(|s| !is_used(s)).collect();
         unused.sort_by_key(|segment| segment.used);
@@ -331,15 +365,34 @@ fn private() -> OpenOptions {
 /// Returns the file if a process keeps it locked. Removes it otherwise.
 fn remove_unless_locked(path: &Path) -> io::Result<Option<File>> {
     // Network file systems lock only files that may be written.
-    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    let opened = OpenOptions::new().read(true).write(true).open(path);
+    let Some(file) = unless_gone(opened)? else {
+        return Ok(None);
+    };
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => Ok(Some(file)),
         Err(TryLockError::Error(error)) => Err(error),
         Ok(()) => {
-            fs::remove_file(path)?;
+            unless_gone(fs::remove_file(path))?;
             Ok(None)
         }
     }
+}
+
+/// `None` if a file does not exist any more.
+fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if is_gone(&error) => Ok(None),
+        result => result.map(Some),
+    }
+}
+
+/// Whether a file was removed while it was about to be used.
+pub(super) fn is_gone(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle
+    )
 }
 
 /// Takes room on the disk, so that no write fails later; or at least a length.

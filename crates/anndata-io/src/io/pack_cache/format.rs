@@ -4,7 +4,7 @@
 //! bands      the bytes of packs, one after the other
 //! footer     matrices: key 16 · length of file u32 · file · length of element u32 · element
 //!            records:  matrix u32 · crc32c of the band u32 · band u64 · first row u64 · rows' elements u64
-//!                      · offset u64 · length u64 · stamp 16
+//!                      · offset u64 · length u64
 //! tail       offset of the footer u64 · matrices u32 · records u32 · version u32 · crc32c of all these u32
 //!            · "RPCACHE1"
 //! ```
@@ -17,9 +17,6 @@ use std::collections::HashSet;
 /// The key of a matrix: a hash of everything that its packs depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct PackKey(pub(crate) [u8; 16]);
-
-/// A hash of the files of a band, if a matrix has many files; zeros otherwise.
-pub(crate) type Stamp = [u8; 16];
 
 /// A matrix, for those who look at the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +32,6 @@ pub(crate) struct BandRecord {
     pub(crate) band: u64,
     pub(crate) first_row: u64,
     pub(crate) n_elements: u64,
-    pub(crate) stamp: Stamp,
 }
 
 /// A record of a footer.
@@ -59,7 +55,7 @@ const MAGIC: [u8; 8] = *b"RPCACHE1";
 const VERSION: u32 = 1;
 pub(super) const TAIL: usize = 32;
 /// The bytes that a record takes.
-pub(super) const RECORD: u64 = 64;
+pub(super) const RECORD: u64 = 48;
 
 /// The end of a segment: where its footer begins, and what it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,12 +90,10 @@ impl Footer {
                 band,
                 first_row,
                 n_elements,
-                stamp,
             } = record.band;
             for number in [band, first_row, n_elements, record.offset, record.len] {
                 out.extend(number.to_le_bytes());
             }
-            out.extend(stamp);
         }
         out.extend(bands.to_le_bytes());
         for number in [
@@ -136,15 +130,17 @@ impl Footer {
             let (file, element) = (text()?, text()?);
             footer.matrices.push(MatrixName { key, file, element });
         }
+        let mut n_bytes = 0u64;
         for _ in 0..end.n_records {
             let matrix = u32::from_le_bytes(take(&mut rest)?);
             let crc = u32::from_le_bytes(take(&mut rest)?);
             let mut number = || Some(u64::from_le_bytes(take(&mut rest)?));
             let (band, first_row, n_elements) = (number()?, number()?, number()?);
             let (offset, len) = (number()?, number()?);
-            let is_within = offset
-                .checked_add(len)
-                .is_some_and(|last| last <= end.footer);
+            let last = offset.checked_add(len)?;
+            n_bytes = n_bytes.checked_add(len)?;
+            // Bands do not overlap.
+            let is_within = last <= end.footer && n_bytes <= end.footer;
             if !is_within || matrix as usize >= footer.matrices.len() {
                 return None;
             }
@@ -152,7 +148,6 @@ impl Footer {
                 band,
                 first_row,
                 n_elements,
-                stamp: take(&mut rest)?,
             };
             footer.records.push(Record {
                 matrix,

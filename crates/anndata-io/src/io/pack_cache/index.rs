@@ -1,6 +1,6 @@
 //! What complete segments hold of the matrices that a process has open.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, hash_map};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::folder::changed;
-use super::format::{BandRecord, PackKey, Record, Stamp};
+use super::format::{BandRecord, PackKey, Record};
 use super::segment::{Reading, Segment, read_footer};
 
 /// The shortest time between two looks at the folder.
 const INTERVAL: Duration = Duration::from_millis(50);
 /// A segment that was used this short a time ago is not marked as used again.
-const RECENT: Duration = Duration::from_secs(60);
+const RECENT: Duration = Duration::from_secs(600);
 
 /// Where a band is.
 #[derive(Debug, Clone)]
@@ -24,21 +24,16 @@ pub(super) struct Entry {
     pub(super) record: Record,
 }
 
-impl Entry {
-    fn key(&self) -> (u64, Stamp) {
-        (self.record.band.band, self.record.band.stamp)
-    }
-}
-
 /// The bands of the matrices that this process has open.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    /// By band and stamp: of a band whose files changed, the old pack may still be there.
-    matrices: HashMap<PackKey, HashMap<(u64, Stamp), Entry>>,
+    matrices: HashMap<PackKey, HashMap<u64, Entry>>,
     /// The number of batches of keys that were added.
     n_batches: usize,
     /// The names of the segments that were read.
     seen: HashSet<OsString>,
+    /// When segments were last marked as used.
+    marked: Option<Instant>,
     /// When the folder had last changed.
     changed: Option<(i64, i64)>,
     looked: Option<Instant>,
@@ -46,19 +41,37 @@ pub(super) struct Index {
 
 impl Index {
     /// Adds matrices: those of the batches that this index has not seen. What segments hold of them
-    /// is looked up at the next [refresh](Self::refresh).
-    pub(super) fn add_matrices<'a>(&mut self, batches: impl Iterator<Item = &'a [PackKey]>) {
-        let before = self.matrices.len();
+    /// is looked up at the next [refresh](Self::refresh). Returns the new keys.
+    pub(super) fn add_matrices<'a>(
+        &mut self,
+        batches: impl Iterator<Item = &'a [PackKey]>,
+    ) -> Vec<PackKey> {
+        let mut new = Vec::new();
         for batch in batches.skip(self.n_batches) {
             self.n_batches += 1;
             for &key in batch {
-                self.matrices.entry(key).or_default();
+                if let hash_map::Entry::Vacant(place) = self.matrices.entry(key) {
+                    place.insert(HashMap::new());
+                    new.push(key);
+                }
             }
         }
-        if self.matrices.len() > before {
+        if !new.is_empty() {
             self.seen.clear();
             (self.changed, self.looked) = (None, None);
         }
+        new
+    }
+
+    /// Marks the segments of these matrices as used now, unless that was done shortly before.
+    pub(super) fn mark_as_used(&mut self) {
+        if self.marked.is_some_and(|marked| marked.elapsed() < RECENT) {
+            return;
+        }
+        self.marked = Some(Instant::now());
+        let entries = self.matrices.values().flat_map(HashMap::values);
+        let paths: HashSet<&Path> = entries.map(|entry| entry.segment.path()).collect();
+        paths.into_iter().for_each(mark_as_used);
     }
 
     /// Adds a band.
@@ -67,7 +80,7 @@ impl Index {
             self.seen.insert(name.to_owned());
         }
         if let Some(bands) = self.matrices.get_mut(&key) {
-            bands.insert(entry.key(), entry);
+            bands.insert(entry.record.band.band, entry);
         }
     }
 
@@ -78,9 +91,9 @@ impl Index {
         }
     }
 
-    /// A band, if its files had this stamp.
-    pub(super) fn get(&self, key: PackKey, band: u64, stamp: Stamp) -> Option<Entry> {
-        self.matrices.get(&key)?.get(&(band, stamp)).cloned()
+    /// A band.
+    pub(super) fn get(&self, key: PackKey, band: u64) -> Option<Entry> {
+        self.matrices.get(&key)?.get(&band).cloned()
     }
 
     /// Visits what is known of a matrix: records of bands, and the bytes of their packs.
@@ -118,30 +131,31 @@ impl Index {
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default().to_owned();
             let is_segment = path.extension().is_some_and(|end| end == "pack");
-            if !is_segment || !self.seen.insert(name) {
+            if !is_segment || self.seen.contains(&name) {
                 continue;
             }
             let segment = Arc::new(Segment::complete(path, reading));
-            match read_footer(segment.path()) {
-                // It was removed meanwhile.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-                Ok(None) => damaged.push(segment),
-                Ok(Some(footer)) => {
-                    let mut is_used = false;
-                    for record in footer.records {
-                        let key = footer.matrices[record.matrix as usize].key;
-                        if let Some(bands) = self.matrices.get_mut(&key) {
-                            let segment = segment.clone();
-                            let entry = Entry { segment, record };
-                            bands.insert(entry.key(), entry);
-                            is_used = true;
-                        }
-                    }
-                    if is_used {
-                        mark_as_used(segment.path());
-                    }
+            let Ok(footer) = read_footer(segment.path()) else {
+                // It was removed meanwhile, or the next look may be able to read it.
+                self.changed = None;
+                continue;
+            };
+            self.seen.insert(name);
+            let Some(footer) = footer else {
+                damaged.push(segment);
+                continue;
+            };
+            let mut is_used = false;
+            for record in footer.records {
+                let key = footer.matrices[record.matrix as usize].key;
+                if let Some(bands) = self.matrices.get_mut(&key) {
+                    let segment = segment.clone();
+                    bands.insert(record.band.band, Entry { segment, record });
+                    is_used = true;
                 }
+            }
+            if is_used {
+                mark_as_used(segment.path());
             }
         }
         Ok(damaged)

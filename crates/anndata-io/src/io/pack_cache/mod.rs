@@ -24,17 +24,17 @@ mod tests;
 mod writer;
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use once_cell::race::OnceBox;
 
-use super::fork::{ForkLocal, Process};
+use super::fork::ForkLocal;
 use crate::error::Error;
-use folder::{Folder, Refusal};
-pub(crate) use format::{BandRecord, MatrixName, PackKey, Stamp};
+use folder::{Folder, Refusal, is_gone};
+pub(crate) use format::{BandRecord, MatrixName, PackKey};
 use index::{Entry, Index};
 pub use options::CacheOptions;
 pub use report::{CacheFault, CachedElement};
@@ -68,9 +68,8 @@ struct Inner {
     folder: Folder,
     options: CacheOptions,
     reading: Arc<Reading>,
+    /// All keys that were ever used.
     keys: Keys,
-    /// The file of the keys that this process uses, made with the first of them.
-    uses: OnceBox<Option<Uses>>,
     /// Whether bands cannot be written, for a reason that does not pass.
     is_read_only: AtomicBool,
     /// Whether a band did not fit.
@@ -93,6 +92,7 @@ struct Local {
     index: Mutex<Index>,
     writer: Mutex<Option<SegmentWriter>>,
     warnings: Mutex<Vec<String>>,
+    uses: Mutex<Option<Uses>>,
 }
 
 /// The keys that a process uses, in a file that it keeps locked.
@@ -100,15 +100,12 @@ struct Local {
 struct Uses {
     file: File,
     path: PathBuf,
-    process: Process,
 }
 
 impl Drop for Uses {
     fn drop(&mut self) {
-        if !self.process.is_forked() {
-            // Otherwise, the next process that reserves room removes it.
-            let _ = std::fs::remove_file(&self.path);
-        }
+        // Otherwise, the next process that reserves room removes it.
+        let _ = std::fs::remove_file(&self.path);
     }
 }
 
@@ -131,7 +128,6 @@ impl PackCache {
                 options: options.clone(),
                 reading: Reading::new(may_map),
                 keys: Keys::default(),
-                uses: OnceBox::new(),
                 is_read_only: AtomicBool::new(false),
                 is_full: AtomicBool::new(false),
                 room: AtomicU64::new(0),
@@ -182,6 +178,23 @@ impl PackCache {
         }
     }
 
+    /// Records why something could not be written.
+    fn refused(&self, refusal: Refusal) {
+        match refusal {
+            Refusal::Full => self.inner.is_full.store(true, Ordering::Relaxed),
+            // It may be released later: `available` tries again.
+            Refusal::Io(error) if error.kind() == io::ErrorKind::TimedOut => {
+                let folder = self.path().display();
+                if !self.inner.is_full.swap(true, Ordering::Relaxed) {
+                    self.warn(format!(
+                        "{folder}: nothing is written to this cache now: {error}"
+                    ));
+                }
+            }
+            Refusal::Io(error) => self.stop_writing(&error),
+        }
+    }
+
     /// Whether no more bands can be written at this time.
     pub fn is_full(&self) -> bool {
         self.inner.is_full.load(Ordering::Relaxed)
@@ -199,9 +212,10 @@ impl PackCache {
             false => self.inner.folder.available(enough),
         };
         let room = room.unwrap_or_else(|error| {
-            self.stop_writing(&error);
+            self.refused(error.into());
             0
         });
+        self.registered().mark_as_used();
         self.inner.room.store(room, Ordering::Relaxed);
         room
     }
@@ -221,34 +235,18 @@ impl PackCache {
 
     fn complete(&self, writer: SegmentWriter) {
         if let Err(error) = writer.complete(&self.inner.folder) {
-            self.stop_writing(&error);
+            self.refused(error.into());
         }
     }
 
     /// Says that this process uses some matrices: their bands are then not removed for others.
     pub(crate) fn add_matrices(&self, keys: Vec<PackKey>) {
-        let bytes: Vec<u8> = keys.iter().flat_map(|key| key.0).collect();
         let (mut last, mut new) = (&self.inner.keys, Box::new(Keys::from(keys)));
         while let Err(back) = last.next.set(new) {
             new = back;
             last = last.next.get().expect("it was set before");
         }
-        if self.inner.is_read_only.load(Ordering::Relaxed) {
-            return;
-        }
-        let uses = self.inner.uses.get_or_init(|| {
-            let begun = self.inner.folder.begin_use();
-            let uses = begun.map(|(file, path)| Uses {
-                file,
-                path,
-                process: Process::current(),
-            });
-            Box::new(uses.map_err(|error| self.stop_writing(&error)).ok())
-        });
-        // One write to the end of a file: forked processes may add keys to the same one.
-        if let Some(Err(error)) = uses.as_ref().map(|uses| (&uses.file).write_all(&bytes)) {
-            self.stop_writing(&error);
-        }
+        drop(self.registered());
     }
 
     /// Visits what the folder holds of a matrix: records of bands, and the bytes of their packs.
@@ -256,17 +254,21 @@ impl PackCache {
         self.index().known(key, visit);
     }
 
-    /// Returns a band whose files have this stamp, and what `parse` makes of its bytes, which agree
-    /// with their checksum. Bytes that `parse` refuses are damaged.
+    /// Returns a band of at most `most` bytes, and what `parse` makes of its bytes, which agree with
+    /// their checksum. Bytes that `parse` refuses are damaged.
     pub(crate) fn find<T>(
         &self,
         key: PackKey,
         band: u64,
-        stamp: Stamp,
+        most: u64,
         parse: impl FnOnce(&[u8]) -> Option<T>,
     ) -> Option<(BandRecord, SegmentSlice, T)> {
-        let Entry { segment, record } = self.index().get(key, band, stamp)?;
+        let Entry { segment, record } = self.index().get(key, band)?;
         let slice = segment.slice(&record)?;
+        if record.len > most {
+            self.discard(&segment);
+            return None;
+        }
         let parsed = slice.read(0..slice.len()).map(|bytes| {
             let agrees = crc32c::crc32c(&bytes) == record.crc;
             agrees.then(|| parse(&bytes)).flatten()
@@ -301,6 +303,10 @@ impl PackCache {
         }
         let (len, local) = (bytes.len() as u64, self.inner.local.get());
         let mut current = lock(&local.writer);
+        // Another thread may have found out meanwhile.
+        if self.is_full() {
+            return None;
+        }
         if let Some(full) = current.take_if(|writer| !writer.has_room(name, len)) {
             self.complete(full);
         }
@@ -311,8 +317,7 @@ impl PackCache {
             } = &*self.inner;
             match SegmentWriter::begin(folder, limit, (name, len), reading) {
                 Ok(writer) => *current = Some(writer),
-                Err(Refusal::Full) => self.inner.is_full.store(true, Ordering::Relaxed),
-                Err(Refusal::Io(error)) => self.stop_writing(&error),
+                Err(refusal) => self.refused(refusal),
             }
         }
         let writer = current.as_mut()?;
@@ -333,11 +338,23 @@ impl PackCache {
         slice
     }
 
-    /// The index, which has all matrices.
+    /// The index, which has all matrices. Others see that this process uses them.
     fn registered(&self) -> MutexGuard<'_, Index> {
-        let mut index = lock(&self.inner.local.get().index);
+        let local = self.inner.local.get();
+        let mut index = lock(&local.index);
         let batches = std::iter::successors(Some(&self.inner.keys), |keys| keys.next.get());
-        index.add_matrices(batches.map(|batch| &batch.keys[..]));
+        let new = index.add_matrices(batches.map(|batch| &batch.keys[..]));
+        if new.is_empty() || self.inner.is_read_only.load(Ordering::Relaxed) {
+            return index;
+        }
+        let mut uses = lock(&local.uses);
+        let before = uses.as_ref().map(|uses| uses.file.try_clone());
+        let added = before.transpose().map_err(Refusal::from);
+        match added.and_then(|file| self.inner.folder.add_uses(file, &new)) {
+            Ok((file, Some(path))) => *uses = Some(Uses { file, path }),
+            Ok((_, None)) => {}
+            Err(refusal) => self.refused(refusal),
+        }
         index
     }
 
@@ -352,10 +369,12 @@ impl PackCache {
                 damaged.iter().for_each(|segment| self.discard(segment));
                 self.registered()
             }
-            Err(error) => {
+            // The folder vanished. Otherwise, the next look may succeed.
+            Err(error) if is_gone(&error) => {
                 self.stop_writing(&error);
                 index
             }
+            Err(_) => index,
         }
     }
 
@@ -364,6 +383,8 @@ impl PackCache {
         lock(&self.inner.local.get().index).forget(segment);
         let removed = match std::fs::remove_file(segment.path()) {
             Ok(()) => "was removed",
+            // Another thread or process found the same damage.
+            Err(error) if is_gone(&error) => return,
             Err(_) => "cannot be removed",
         };
         let path = segment.path().display();
@@ -375,8 +396,9 @@ impl PackCache {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // A forked child has its own state, which may not exist.
-        let writer = lock(&self.local.get().writer).take();
+        let local = self.local.get();
+        lock(&local.index).mark_as_used();
+        let writer = lock(&local.writer).take();
         if let Some(writer) = writer {
             let _ = writer.complete(&self.folder);
         }
@@ -390,14 +412,6 @@ impl From<Vec<PackKey>> for Keys {
             next: OnceBox::new(),
         }
     }
-}
-
-/// Whether a file was removed while it was about to be read.
-fn is_gone(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle
-    )
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

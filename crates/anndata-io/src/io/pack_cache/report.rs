@@ -38,7 +38,7 @@ pub struct CacheFault {
 
 impl PackCache {
     /// Lists what the folder holds, by file and element. A matrix whose file was changed and packed
-    /// again comes twice; of a zarr directory, both packs of a changed band are counted.
+    /// again comes twice.
     ///
     /// # Errors
     /// When the folder cannot be read.
@@ -61,7 +61,7 @@ impl PackCache {
                 let element = elements.entry(name.key).or_insert_with(new);
                 element.n_bands += 1;
                 element.n_elements = element.n_elements.saturating_add(record.band.n_elements);
-                element.n_bytes += record.len;
+                element.n_bytes = element.n_bytes.saturating_add(record.len);
             }
         }
         let mut elements: Vec<CachedElement> = elements.into_values().collect();

@@ -14,6 +14,7 @@ use super::format::{Footer, Record, TAIL, Tail};
 use crate::io::file::is_local;
 use crate::io::fork::ForkLocal;
 use crate::io::open_files::OpenFiles;
+use crate::limits::MOST_FOOTER_BYTES;
 
 /// The most segments to keep open. Mapped segments need no open file.
 const MOST_OPEN: usize = 32;
@@ -97,17 +98,18 @@ impl Segment {
     }
 
     fn map(&self) -> Option<&Mmap> {
-        let map = || {
-            let may_map = self.reading.may_map;
-            let file = self.file().ok();
-            let file = file.filter(|file| may_map && is_local(file))?;
-            // SAFETY: the map is read-only, and every value of its bytes is valid. While this process
-            // writes the segment, it writes only behind the bytes that slices refer to; completing it
-            // cuts off only what follows the footer. After that, it never changes. One risk remains,
-            // as for the map of a data file: if somebody truncates it, the system kills this process
-            // (SIGBUS). `IoOptions::mmap` turns maps off, and SECURITY.md says so.
-            unsafe { Mmap::map(&*file).ok() }
-        };
+        if let Some(map) = self.map.get() {
+            return map.as_ref();
+        }
+        // A file that cannot be opened now may be later.
+        let file = self.file().ok()?;
+        let may_map = self.reading.may_map && is_local(&file);
+        // SAFETY: the map is read-only, and every value of its bytes is valid. While this process
+        // writes the segment, it writes only behind the bytes that slices refer to; completing it
+        // cuts off only what follows the footer. After that, it never changes. One risk remains, as
+        // for the map of a data file: if somebody truncates it, the system kills this process
+        // (SIGBUS). `IoOptions::mmap` turns maps off, and SECURITY.md says so.
+        let map = || may_map.then(|| unsafe { Mmap::map(&*file).ok() }).flatten();
         self.map.get_or_init(|| Box::new(map())).as_ref()
     }
 }
@@ -120,7 +122,8 @@ impl SegmentSlice {
         self.segment.map()?.get(start..start.checked_add(self.len)?)
     }
 
-    /// Some bytes.
+    /// Some bytes. Without a map, they are allocated: the caller has bounded the
+    /// [length](Self::len).
     pub(crate) fn read(&self, range: std::ops::Range<usize>) -> io::Result<Cow<'_, [u8]>> {
         if range.start > range.end || range.end > self.len {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -129,7 +132,6 @@ impl SegmentSlice {
             return Ok(Cow::Borrowed(&mapped[range]));
         }
         let file = self.segment.file()?;
-        // The footer was in the file, so that the length is not a mere claim.
         let mut bytes = vec![0; range.len()];
         file.read_exact_at(&mut bytes, self.offset + range.start as u64)?;
         Ok(Cow::Owned(bytes))
@@ -151,7 +153,8 @@ pub(super) fn read_footer(path: &Path) -> io::Result<Option<Footer>> {
     };
     file.read_exact_at(&mut tail, end)?;
     let footer = Tail::parse(&tail).map(|tail| tail.footer);
-    let Some(start) = footer.filter(|&start| start <= end) else {
+    let Some(start) = footer.filter(|&start| start <= end && end - start <= MOST_FOOTER_BYTES)
+    else {
         return Ok(None);
     };
     let mut bytes = vec![0; (end - start) as usize];

@@ -13,7 +13,7 @@ use crate::array::Array;
 use crate::array::chunk_reader::CachePolicy;
 use crate::error::Error;
 use crate::io::chunk_cache::ChunkKey;
-use crate::io::pack_cache::SegmentSlice;
+use crate::io::pack_cache::{BandRecord, SegmentSlice};
 use crate::io::pack_room::{PackRoom, Reservation};
 use crate::matrix::MatrixSource;
 
@@ -28,6 +28,7 @@ pub(in crate::matrix) struct MatrixPacks {
     room: Arc<PackRoom>,
     /// Its bands on disk.
     cached: Option<Arc<CachedMatrix>>,
+    n_rows: u64,
     n_packed: AtomicUsize,
     bytes: AtomicUsize,
     cached_bytes: AtomicU64,
@@ -122,6 +123,7 @@ impl MatrixPacks {
             level,
             room,
             cached,
+            n_rows: source.n_rows(),
             n_packed: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             cached_bytes: AtomicU64::new(0),
@@ -133,8 +135,7 @@ impl MatrixPacks {
                     return;
                 };
                 let of = source.band_of(record.band);
-                if record.n_elements == of.n_elements {
-                    packs.count(band, &of);
+                if record.n_elements == of.n_elements && packs.count(band, &of) {
                     packs.cached_bytes.fetch_add(n_bytes, Ordering::Relaxed);
                 }
             });
@@ -142,12 +143,14 @@ impl MatrixPacks {
         Some(packs)
     }
 
-    /// Counts a band as packed.
-    fn count(&self, band: &Band, of: &BandExtent) {
-        if !band.counted.swap(true, Ordering::Relaxed) {
+    /// Counts a band as packed. Returns false if it counted before.
+    fn count(&self, band: &Band, of: &BandExtent) -> bool {
+        let is_new = !band.counted.swap(true, Ordering::Relaxed);
+        if is_new {
             self.n_packed.fetch_add(1, Ordering::Relaxed);
             self.n_elements.fetch_add(of.n_elements, Ordering::Relaxed);
         }
+        is_new
     }
 
     /// Counts a band that the cache does not have after all.
@@ -155,6 +158,10 @@ impl MatrixPacks {
         if band.counted.swap(false, Ordering::Relaxed) {
             self.n_packed.fetch_sub(1, Ordering::Relaxed);
             self.n_elements.fetch_sub(of.n_elements, Ordering::Relaxed);
+        }
+        // Another thread may have packed it meanwhile.
+        if band.pack.get().is_some() {
+            self.count(band, of);
         }
     }
 
@@ -196,16 +203,23 @@ impl MatrixPacks {
     /// Takes a band from the cache, if it is there.
     fn load(&self, band: &Band, of: &BandExtent) {
         let Some(cached) = &self.cached else { return };
-        let found = cached.find(of.number, of.span.clone());
+        // What a pack takes at most: entries as they are, and headers of rows.
+        let most =
+            (of.n_elements.saturating_mul(24)).saturating_add(self.n_rows.saturating_mul(16));
+        let most = most.saturating_add(1 << 10);
+        let found = cached.find(of.number, of.span.clone(), most);
         // A record of other elements was not written by this program.
         match found.filter(|(record, ..)| record.n_elements == of.n_elements) {
             Some((record, slice, layout)) => {
+                let len = slice.len() as u64;
                 let _ = band.pack.set(Box::new(BandPack {
                     first_row: record.first_row,
                     layout,
                     bytes: PackBytes::Disk(slice),
                 }));
-                self.count(band, of);
+                if self.count(band, of) {
+                    self.cached_bytes.fetch_add(len, Ordering::Relaxed);
+                }
             }
             None => self.uncount(band, of),
         }
@@ -227,8 +241,12 @@ impl MatrixPacks {
         let len = bytes.len();
         let on_disk = self.cached.as_ref().filter(|_| is_packed);
         let on_disk = on_disk.and_then(|cached| {
-            let band = (of.number, of.span.clone());
-            cached.put(band, (first_row, n_elements), &bytes)
+            let record = BandRecord {
+                band: of.number,
+                first_row,
+                n_elements,
+            };
+            cached.put(record, of.span.clone(), &bytes)
         });
         let (bytes, in_memory) = match on_disk {
             Some(slice) => (PackBytes::Disk(slice), 0),

@@ -7,7 +7,7 @@ use super::super::compressed::Compressed;
 use row_pack::{Pack, PackLayout};
 
 use crate::array::Array;
-use crate::io::pack_cache::{BandRecord, MatrixName, PackCache, PackKey, SegmentSlice, Stamp};
+use crate::io::pack_cache::{BandRecord, MatrixName, PackCache, PackKey, SegmentSlice};
 use crate::matrix::{MatrixLayout, MatrixSource};
 
 /// The format of packs. The version of the crate is part of it, because a corrected decoder may read
@@ -73,44 +73,37 @@ impl CachedMatrix {
         self.cache.is_full()
     }
 
-    /// A band that was decoded from this range of the arrays. `None` if the cache does not have it,
-    /// or its files changed.
+    /// A band that was decoded from this range of the arrays, in a pack of at most `most` bytes.
+    /// `None` if the cache does not have it, or its files changed since they were opened.
     pub(super) fn find(
         &self,
         band: u64,
         span: Range<u64>,
+        most: u64,
     ) -> Option<(BandRecord, SegmentSlice, PackLayout)> {
         let layout = |bytes: &[u8]| Some(Pack::parse(bytes).ok()?.layout());
-        let stamp = self.stamp(span)?;
-        self.cache.find(self.name.key, band, stamp, layout)
+        let found = self.cache.find(self.name.key, band, most, layout)?;
+        self.is_unchanged(span).then_some(found)
     }
 
     /// Keeps a band that was decoded from this range of the arrays.
     pub(super) fn put(
         &self,
-        (band, span): (u64, Range<u64>),
-        (first_row, n_elements): (u64, u64),
+        record: BandRecord,
+        span: Range<u64>,
         bytes: &[u8],
     ) -> Option<SegmentSlice> {
-        let record = BandRecord {
-            band,
-            first_row,
-            n_elements,
-            stamp: self.stamp(span)?,
-        };
-        self.cache.put(&self.name, record, bytes)
+        let is_unchanged = self.is_unchanged(span);
+        is_unchanged
+            .then(|| self.cache.put(&self.name, record, bytes))
+            .flatten()
     }
 
-    fn stamp(&self, span: Range<u64>) -> Option<Stamp> {
-        let mut files = Vec::new();
-        for array in &self.arrays {
-            let span = span.start..span.end.min(array.shape()[0]);
-            array.identify_span(span, &mut files)?;
-        }
-        match files.is_empty() {
-            true => Some(Stamp::default()),
-            false => Some(hash(&files)),
-        }
+    fn is_unchanged(&self, span: Range<u64>) -> bool {
+        let within = |array: &Array| span.start..span.end.min(array.shape()[0]);
+        self.arrays
+            .iter()
+            .all(|array| array.is_unchanged(within(array)))
     }
 }
 
@@ -140,6 +133,13 @@ impl MatrixSource {
         for (cache, keys) in caches {
             cache.add_matrices(keys);
         }
+    }
+
+    /// Whether a [cache](crate::IoContext::with_cache) keeps packs of this matrix: there is one, and
+    /// the matrix is [packable](Self::is_packable) and lies in files that can be told from changed
+    /// ones.
+    pub fn is_cacheable(&self) -> bool {
+        self.cached().is_some()
     }
 
     /// Its bands on disk, if there is a cache.

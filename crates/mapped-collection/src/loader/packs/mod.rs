@@ -124,6 +124,9 @@ impl LoaderPacks {
         if choice.is_none() {
             self.refused.store(packed.is_some(), Ordering::Relaxed);
         }
+        if let Some(current) = &mut *current {
+            current.epoch = epoch;
+        }
         if choice != packed.map(|packed| packed.choice) {
             *current = choice.map(|choice| {
                 let (level, limit) = match choice {
