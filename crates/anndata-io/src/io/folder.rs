@@ -78,7 +78,7 @@ impl Folder {
                     std::fs::metadata(&path)
                 };
                 match found() {
-                    Ok(meta) if meta.is_file() => Ok(Some((meta.len(), Identity::from(&meta)))),
+                    Ok(meta) if meta.is_file() => Ok(Some((meta.len(), Identity::seen_now(&meta)))),
                     Ok(_) => Ok(None),
                     Err(error) if is_absence(&error) => Ok(None),
                     Err(error) => Err(Error::io(path, "", error)),

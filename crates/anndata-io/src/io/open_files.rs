@@ -99,7 +99,17 @@ impl PartialEq for Identity {
 
 impl Identity {
     fn of(file: &File) -> io::Result<Identity> {
-        Ok(Identity::from(&file.metadata()?))
+        Ok(Identity::seen_now(&file.metadata()?))
+    }
+
+    /// The identity of a file of which the metadata was just read, with a [stamp](Self::stamp).
+    pub(super) fn seen_now(meta: &Metadata) -> Identity {
+        let identity = Identity::from(meta);
+        let changed = identity.changed;
+        Identity {
+            is_settled: age(changed).is_some_and(|age| age >= settling(changed)),
+            ..identity
+        }
     }
 
     /// Everything that changes when the file does, for another process to compare. `None` if the
@@ -119,16 +129,16 @@ impl Identity {
     }
 }
 
+/// To be compared with another one.
 impl From<&Metadata> for Identity {
     fn from(meta: &Metadata) -> Identity {
-        let changed = (meta.ctime(), meta.ctime_nsec());
         Identity {
             device: meta.dev(),
             inode: meta.ino(),
             len: meta.len(),
             modified: (meta.mtime(), meta.mtime_nsec()),
-            changed,
-            is_settled: age(changed).is_some_and(|age| age >= settling(changed)),
+            changed: (meta.ctime(), meta.ctime_nsec()),
+            is_settled: false,
         }
     }
 }
