@@ -23,6 +23,8 @@ QUESTIONS = {
     "csr-exact-512mib": "Epoch, CSR, exact shuffle within 512 MiB",
     "csr-later-1024mib": "Later epochs of one loader, CSR, exact shuffle within 1 GiB",
     "csr-later-512mib": "Later epochs of one loader, CSR, exact shuffle within 512 MiB",
+    "csr-cache-first-256mib": "Epoch with an empty cache folder, CSR, exact shuffle within 256 MiB",
+    "csr-cache-later-256mib": "Epoch with a filled cache folder, CSR, exact shuffle within 256 MiB",
     "dense-later-1024mib": "Later epochs of one loader, dense, inner join, exact shuffle within 1 GiB",
     "dense-exact": "Epoch, dense, inner join, exact shuffle",
     "dense-blocks": "Epoch, dense, inner join, shuffled in blocks of 256",
