@@ -38,6 +38,14 @@ impl Cached {
     }
 }
 
+/// The piece of work with which this process begins, of `n` that processes share through a cache.
+/// Each begins elsewhere, so that it finds what the others did and does not do it again.
+pub(crate) fn first_of_process(n: usize) -> usize {
+    // The fractional parts of the multiples of the golden ratio are far from each other.
+    let fraction = u64::from(std::process::id()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    ((u128::from(fraction) * n as u128) >> 64) as usize
+}
+
 impl Plan {
     /// The matrices that packs can hold, of the stores that have rows.
     pub(crate) fn packable(&self) -> impl Iterator<Item = &MatrixSource> {
@@ -74,13 +82,15 @@ impl Plan {
         let Some(cache) = self.io.cache() else { return };
         cache.available(u64::MAX);
         let packs = self.packs_on_disk();
-        let pieces: Vec<(&MatrixSource, Range<u64>)> = self
+        let mut pieces: Vec<(&MatrixSource, Range<u64>)> = self
             .cacheable()
             .flat_map(|source| {
                 let starts = (0..source.n_bands()).step_by(BANDS_TOGETHER as usize);
                 starts.map(move |start| (source, start..start + BANDS_TOGETHER))
             })
             .collect();
+        let first = first_of_process(pieces.len());
+        pieces.rotate_left(first);
         let next = AtomicUsize::new(0);
         let largest = self.packable().map(MatrixSource::band_bytes).max();
         // A thread holds a decoded band, and dense ones twice.
@@ -109,5 +119,17 @@ impl Plan {
             }
         });
         cache.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_of_process_is_one_of_all() {
+        assert_eq!(first_of_process(0), 0);
+        assert_eq!(first_of_process(1), 0);
+        assert!((2..1000).all(|n| first_of_process(n) < n));
     }
 }

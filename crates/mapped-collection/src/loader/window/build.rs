@@ -16,6 +16,7 @@ use crate::loader::window::ends::{CarriedBatch, WindowEnd};
 use crate::loader::window::{Task, Window};
 use crate::plan::Plan;
 use crate::plan::bands::Overlap;
+use crate::plan::cache::first_of_process;
 use crate::plan::location::RowLocation;
 
 /// The fewest rows per read, so that the overhead of a read is small. A read may take a few more,
@@ -228,6 +229,10 @@ impl Window {
             let end = end_of_task(plan, start, n_rows, |row| self.packed[row]);
             self.tasks.push(Task::Pack { rows: start..end });
             start = end;
+        }
+        if plan.io.cache().is_some() {
+            let first = first_of_process(self.tasks.len());
+            self.tasks.rotate_left(first);
         }
     }
 
