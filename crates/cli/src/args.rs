@@ -101,7 +101,7 @@ JSON: one object a line for each epoch (epoch, rows, batches, seconds, rows_per_
 one for all: rows, batches, seconds, rows_per_second, first_batch_seconds, peak_rss_bytes,
 chunks_decoded, cache_hits, bytes_read, packed_rows (rows of matrices read from packs), label_entropy (of the first encoded label: key, mean over
 batches in bits, and that of an exact shuffle, null without such a label), x_sum (the sum of all
-elements of the first layer that were streamed).";
+elements of the first layer that were streamed), and with --cache cached {bands, cached_bands, bytes}.";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:

@@ -15,6 +15,7 @@ use crate::escape::escape;
 use crate::json::write_line;
 use crate::opened::Opened;
 use crate::progress::{Progress, prepare};
+use crate::report::warning;
 use crate::text;
 
 /// Where packs are kept.
@@ -26,7 +27,7 @@ pub(crate) struct CacheArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) cache: Option<PathBuf>,
     /// The most bytes that this folder may take, such as 20GiB.
-    #[arg(long, value_name = "SIZE", default_value = "100GiB", value_parser = bytes)]
+    #[arg(long, value_name = "SIZE", default_value = "100GiB", value_parser = bytes, requires = "cache")]
     pub(crate) cache_size: usize,
 }
 
@@ -45,14 +46,18 @@ pub(crate) enum CacheCommand {
     Build(BuildArgs),
     /// Compare the checksums of all packed rows.
     Verify(FolderArgs),
-    /// Remove all packed rows.
+    /// Remove all packed rows, also those that other processes use.
     Clear(FolderArgs),
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct FolderArgs {
     /// The folder of the cache.
-    folder: PathBuf,
+    #[arg(required_unless_present = "cache")]
+    folder: Option<PathBuf>,
+    /// The same, as the other commands take it.
+    #[arg(long, value_name = "DIR", conflicts_with = "folder")]
+    cache: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -85,19 +90,25 @@ one for all (folder, faults). clear: {folder, bytes}.";
 /// Runs a command; the exit code is 1 if `verify` finds damage.
 pub(crate) fn run(command: &CacheCommand, json: bool, out: &mut impl Write) -> Result<ExitCode> {
     match command {
-        CacheCommand::List(args) => list(&open(&args.folder)?, json, out)?,
+        CacheCommand::List(args) => list(&open(args)?, json, out)?,
         CacheCommand::Build(args) => build(args, json, out)?,
-        CacheCommand::Verify(args) => return verify(&open(&args.folder)?, json, out),
-        CacheCommand::Clear(args) => clear(&open(&args.folder)?, json, out)?,
+        CacheCommand::Verify(args) => return verify(&open(args)?, json, out),
+        CacheCommand::Clear(args) => clear(&open(args)?, json, out)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Opens a cache that exists.
-fn open(folder: &Path) -> Result<PackCache> {
-    if !folder.join("packs").is_dir() {
+fn open(args: &FolderArgs) -> Result<PackCache> {
+    let given = args.folder.as_ref().or(args.cache.as_ref());
+    let folder = given.map(PathBuf::as_path).unwrap_or(Path::new("."));
+    if !folder.join("CACHEDIR.TAG").is_file() {
+        let problem = match folder.exists() {
+            true => "not a cache",
+            false => "no such folder",
+        };
         let folder = escape(&folder.display().to_string()).into_owned();
-        return Err(format!("{folder}: not a cache").into());
+        return Err(format!("{folder}: {problem}").into());
     }
     Ok(PackCache::open(&CacheOptions::new(folder))?)
 }
@@ -187,6 +198,12 @@ fn build(args: &BuildArgs, json: bool, out: &mut impl Write) -> Result<()> {
             return Ok(write_line(out, &Built { folder, cached })?);
         }
         writeln!(out, "{}", in_words(&cached))?;
+        if cached.n_cached < cached.n_bands {
+            let rest = text::count(cached.n_bands - cached.n_cached, "band");
+            warning(&format!(
+                "{rest} did not fit in --cache-size, or could not be decoded"
+            ));
+        }
     }
     Ok(())
 }
@@ -194,7 +211,7 @@ fn build(args: &BuildArgs, json: bool, out: &mut impl Write) -> Result<()> {
 /// What a cache holds of a collection.
 pub(crate) fn in_words(cached: &Cached) -> String {
     match cached.n_bands {
-        0 => "cache: nothing to keep, since no matrix is compressed by row".to_owned(),
+        0 => "cache: nothing to keep: no matrix with rows is compressed by row".to_owned(),
         n_bands => format!(
             "cache: {} of {} of chunks packed, {}",
             text::thousands(cached.n_cached as u64),

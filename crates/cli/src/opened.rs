@@ -34,7 +34,10 @@ impl Opened {
             return Opened::new(paths, args, None);
         }
         let demo = Demo::extract()?;
-        let args = demo_options(args);
+        let mut args = demo_options(args);
+        if args.cache.cache.take().is_some() {
+            warning("the demo collection is not cached: its files are extracted anew each time");
+        }
         Opened::new(&demo.paths(), &args, Some(demo))
     }
 

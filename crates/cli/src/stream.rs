@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::Result;
 use crate::args::{OutputArg, SamplerArg, StreamArgs};
+use crate::cache::{self, CachedLine};
 use crate::effort::{Counts, Entropy, LabelEntropy};
 use crate::escape::escape;
 use crate::info::write_summary;
@@ -93,6 +94,7 @@ pub(crate) fn run(args: &StreamArgs, json: bool, out: &mut impl Write) -> Result
             counts: Counts::of(cells).since(&counts),
             label_entropy: entropy.result(cells, args.batch_size)?,
             x_sum: sum.map(|sum| Number::f64(sum.value)),
+            cached: cells.cached().map(CachedLine::from),
         };
         return Ok(write_line(out, &summary)?);
     }
@@ -104,6 +106,9 @@ pub(crate) fn run(args: &StreamArgs, json: bool, out: &mut impl Write) -> Result
         writeln!(out, "the first batch came after {seconds:.3} s")?;
     }
     writeln!(out, "{}", Counts::of(cells).since(&counts).in_words())?;
+    if let Some(cached) = cells.cached() {
+        writeln!(out, "{}", cache::in_words(&cached))?;
+    }
     if let Some(entropy) = entropy.result(cells, args.batch_size)? {
         writeln!(out, "{}", entropy.in_words())?;
     }
@@ -141,6 +146,8 @@ struct Summary {
     counts: Counts,
     label_entropy: Option<LabelEntropy>,
     x_sum: Option<Number>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cached: Option<CachedLine>,
 }
 
 impl Speed {

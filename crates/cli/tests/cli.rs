@@ -686,7 +686,10 @@ fn cache_that_is_damaged_is_a_warning() {
 #[test]
 fn cache_commands_name_what_is_wrong() {
     let (code, text) = failure(&["cache", "list", "no_such_folder"]);
-    assert_eq!((code, &*text), (1, "error: no_such_folder: not a cache\n"));
+    assert_eq!(
+        (code, &*text),
+        (1, "error: no_such_folder: no such folder\n")
+    );
     let (code, text) = failure(&["cache", "build", A]);
     assert!(code == 2 && text.contains("--cache <DIR>"), "{text}");
     let (code, text) = failure(&["info", A, "--cache", "."]);

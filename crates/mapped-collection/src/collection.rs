@@ -226,12 +226,29 @@ impl MappedCollection {
     /// As [`turn_columns`](Self::turn_columns). A chunk that cannot be decoded is no error here: it
     /// is one when its rows are read.
     pub fn prepare(&self, mut progress: impl FnMut(f64)) -> Result<(), Error> {
+        self.prepare_while(|done| {
+            progress(done);
+            true
+        })
+    }
+
+    /// As [`prepare`](Self::prepare), but if `progress` returns false, ends soon and keeps what is
+    /// in the cache by then. A matrix that is being turned is turned to its end.
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare).
+    pub fn prepare_while(&self, mut progress: impl FnMut(f64) -> bool) -> Result<(), Error> {
         let n_matrices = self.plan().unprepared().count();
         // Turning a matrix counts as much as filling the cache.
         let n_steps = (n_matrices + usize::from(self.io().cache().is_some())) as f64;
-        self.turn_columns(|done| progress(done * n_matrices as f64 / n_steps))?;
-        self.plan()
-            .fill_cache(|done| progress((n_matrices as f64 + done) / n_steps));
+        let mut goes_on = true;
+        self.turn_columns(|done| {
+            goes_on = goes_on && progress(done * n_matrices as f64 / n_steps);
+        })?;
+        if goes_on {
+            self.plan()
+                .fill_cache(|done| progress((n_matrices as f64 + done) / n_steps));
+        }
         Ok(())
     }
 

@@ -162,16 +162,23 @@ impl Collection {
         cache.map_or(Vec::new(), |cache| cache.take_warnings())
     }
 
-    /// Turns matrices stored by column into rows, and fills the cache; calls `progress` with the fraction that is done.
-    /// If it raises, it is not called again, and its exception is raised when the current matrix is
-    /// ready.
+    /// Turns matrices stored by column into rows, and fills the cache; calls `progress` with the
+    /// fraction that is done. If it raises, or a signal arrives whose handler raises, it is not
+    /// called again, and the exception is raised soon: when the current matrix is ready.
     fn prepare(&self, py: Python<'_>, progress: Option<Py<PyAny>>) -> PyResult<()> {
-        let mut raised = Ok(());
+        let mut raised: PyResult<()> = Ok(());
         let prepared = py.detach(|| {
-            self.cells.prepare(|part| {
-                if let (Some(progress), Ok(())) = (&progress, &raised) {
-                    raised = Python::attach(|py| progress.call1(py, (part,)).map(|_| ()));
+            self.cells.prepare_while(|part| {
+                if raised.is_ok() {
+                    raised = Python::attach(|py| {
+                        py.check_signals()?;
+                        if let Some(progress) = &progress {
+                            progress.call1(py, (part,))?;
+                        }
+                        Ok(())
+                    });
                 }
+                raised.is_ok()
             })
         });
         raised?;

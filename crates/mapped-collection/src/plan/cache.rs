@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use anndata_io::{MatrixSource, PackRoom, Packs, ReadScratch};
+use anndata_io::{MatrixSource, PackCache, PackRoom, Packs, ReadScratch};
 use row_pack::Level;
 
 use crate::plan::Plan;
@@ -77,10 +77,24 @@ impl Plan {
     }
 
     /// Packs everything that fits into the cache, with all processors. Calls `progress` with the
-    /// fraction that is done.
-    pub(crate) fn fill_cache(&self, mut progress: impl FnMut(f64)) {
+    /// fraction that is done; if that returns false, stops soon and keeps what is packed.
+    pub(crate) fn fill_cache(&self, mut progress: impl FnMut(f64) -> bool) {
         let Some(cache) = self.io.cache() else { return };
         cache.available(u64::MAX);
+        // Bands that were read before their segment was found damaged are not in the folder any
+        // more: another pass packs them.
+        loop {
+            let before = cache.n_discarded();
+            let is_wanted = self.fill_once(cache, &mut progress);
+            cache.flush();
+            if !is_wanted || cache.n_discarded() == before {
+                return;
+            }
+        }
+    }
+
+    /// Returns false if `progress` did.
+    fn fill_once(&self, cache: &PackCache, progress: &mut impl FnMut(f64) -> bool) -> bool {
         let packs = self.packs_on_disk();
         let mut pieces: Vec<(&MatrixSource, Range<u64>)> = self
             .cacheable()
@@ -91,22 +105,19 @@ impl Plan {
             .collect();
         let first = first_of_process(pieces.len());
         pieces.rotate_left(first);
-        let next = AtomicUsize::new(0);
-        let largest = self.packable().map(MatrixSource::band_bytes).max();
-        // A thread holds a decoded band, and dense ones twice.
-        let most = (MOST_BYTES / (2 * largest.unwrap_or_default()).max(1)).max(1);
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = threads.min(usize::try_from(most).unwrap_or(usize::MAX));
+        let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
         let (done, finished) = std::sync::mpsc::channel();
         std::thread::scope(|scope| {
-            for _ in 0..threads {
-                let (packs, pieces, next, done) = (&packs, &pieces, &next, done.clone());
+            for _ in 0..self.filling_threads() {
+                let (packs, pieces, next, stop) = (&packs, &pieces, &next, &stop);
+                let done = done.clone();
                 scope.spawn(move || {
                     let mut scratch = ReadScratch::for_scan();
                     scratch.set_packs(Some(packs.clone()));
                     while let Some((source, bands)) =
                         pieces.get(next.fetch_add(1, Ordering::Relaxed))
                         && !cache.is_full()
+                        && !stop.load(Ordering::Relaxed)
                     {
                         source.pack_bands(bands.clone(), &mut scratch);
                         let _ = done.send(());
@@ -115,10 +126,21 @@ impl Plan {
             }
             drop(done);
             for (n_done, ()) in finished.iter().enumerate() {
-                progress((n_done + 1) as f64 / pieces.len() as f64);
+                if !progress((n_done + 1) as f64 / pieces.len() as f64) {
+                    stop.store(true, Ordering::Relaxed);
+                }
             }
         });
-        cache.flush();
+        !stop.into_inner()
+    }
+
+    /// As many threads as there are processors and room for their decoded bands.
+    fn filling_threads(&self) -> usize {
+        let largest = self.cacheable().map(MatrixSource::band_bytes).max();
+        // A thread holds a decoded band, and dense ones twice.
+        let most = (MOST_BYTES / (2 * largest.unwrap_or_default()).max(1)).max(1);
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        threads.min(usize::try_from(most).unwrap_or(usize::MAX))
     }
 }
 

@@ -297,6 +297,26 @@ fn damaged_segments_are_decoded_anew_with_a_warning() {
 }
 
 #[test]
+fn prepare_repairs_a_damaged_cache() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cache = CacheOptions::new(folder.path());
+    let files = demo_files();
+    open(&files, Some(cache.clone()))
+        .prepare(|_| {})
+        .expect("readable");
+    for segment in self::files(&folder.path().join("packs")) {
+        let mut bytes = fs::read(&segment).expect("readable");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&segment, bytes).expect("writable");
+    }
+    let cells = open(&files, Some(cache));
+    cells.prepare(|_| {}).expect("readable");
+    assert_eq!(cells.cached().map(|cached| cached.fraction()), Some(1.0));
+    assert_eq!(warnings(&cells).len(), 1);
+}
+
+#[test]
 fn folder_that_cannot_be_written_is_read() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().expect("a folder");
@@ -328,7 +348,7 @@ fn folder_that_cannot_be_written_is_read() {
         assert!(found == expected && decoded > 0);
         let warnings = warnings(&cells);
         assert!(
-            warnings.len() == 1 && warnings[0].contains("no longer written"),
+            warnings.len() == 1 && warnings[0].contains("cannot be written"),
             "{warnings:?}"
         );
         let first = open(&files[..1], Some(cache));

@@ -62,6 +62,8 @@ def path(position: int, value: PathLike) -> str:
 
 def folder(name: str, value: object) -> str:
     """Returns the absolute path of a folder, `~` expanded."""
+    if value in ("", b""):
+        raise ValueError(f"{name}: expected a path, found an empty text")
     try:
         given: Any = value
         return os.path.abspath(os.path.expanduser(os.fsdecode(given)))

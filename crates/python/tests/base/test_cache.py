@@ -145,8 +145,35 @@ def test_a_vanished_folder_is_a_warning(tmp_path, expected):
     cells = opened(tmp_path / "cache")
     for path in sorted((tmp_path / "cache").rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
-    with pytest.warns(UserWarning, match="packed rows are no longer written"):
+    with pytest.warns(UserWarning, match="this cache cannot be written"):
         assert sums(cells) == expected
+
+
+def test_prepare_ends_when_its_progress_raises(tmp_path):
+    cells = opened(tmp_path)
+    calls = []
+
+    def progress(part):
+        calls.append(part)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cells.prepare(progress)
+    info = cells.cache_info()
+    assert len(calls) == 1 and 0 < info["cached_bands"] < info["bands"]
+    cells.prepare()
+    assert cells.cache_info()["cached_bands"] == info["bands"]
+
+
+def test_a_smaller_size_removes_nothing_that_is_read(tmp_path, expected):
+    with opened(tmp_path) as cells:
+        cells.prepare()
+    before = {path.name for path in tmp_path.rglob("*.pack")}
+    with opened(tmp_path, cache_size="10 KiB") as cells:
+        info = cells.cache_info()
+        assert info["cached_bands"] == info["bands"]
+        assert sums(cells) == expected
+    assert {path.name for path in tmp_path.rglob("*.pack")} == before
 
 
 def test_cache_survives_pickling_and_is_shown(tmp_path, monkeypatch):
@@ -164,6 +191,8 @@ def test_cache_survives_pickling_and_is_shown(tmp_path, monkeypatch):
 def test_wrong_arguments(tmp_path):
     with pytest.raises(TypeError, match="^cache: expected a path, found int$"):
         opened(3)
+    with pytest.raises(ValueError, match="^cache: expected a path, found an empty text$"):
+        opened("")
     with pytest.raises(ValueError, match="^cache_size: expected a number of bytes"):
         opened(tmp_path, cache_size="much")
     (tmp_path / "file").write_text("x")

@@ -189,7 +189,10 @@ impl Folder {
     ) -> Result<(File, Option<PathBuf>), Refusal> {
         let _locked = self.lock()?;
         let bytes: Vec<u8> = keys.iter().flat_map(|key| key.0).collect();
-        self.make_room(bytes.len() as u64, bytes.len() as u64)?;
+        // Whoever only reads removes nothing.
+        if self.contents()?.bytes.saturating_add(bytes.len() as u64) > self.limit {
+            return Err(Refusal::Full);
+        }
         let (mut file, path) = match uses {
             Some(file) => (file, None),
             None => {
@@ -204,10 +207,16 @@ impl Folder {
     }
 
     /// Reserves room for a segment of `wanted` bytes, or of fewer if only those are free, but at
-    /// least `least`. Removes segments that no process uses, the least recently used first.
-    pub(super) fn reserve(&self, least: u64, wanted: u64) -> Result<Reserved, Refusal> {
+    /// least `least`. Removes segments that no process uses, the least recently used first. `own`
+    /// are the matrices that this process uses.
+    pub(super) fn reserve(
+        &self,
+        own: &HashSet<PackKey>,
+        least: u64,
+        wanted: u64,
+    ) -> Result<Reserved, Refusal> {
         let _locked = self.lock()?;
-        let len = self.make_room(least, wanted)?;
+        let len = self.make_room(own, least, wanted)?;
         let name = new_name();
         let part = self.packs().join(format!("{name}.part"));
         let complete = self.packs().join(format!("{name}.pack"));
@@ -232,8 +241,9 @@ impl Folder {
     ///
     /// # Errors
     /// When fewer than `least` would be free.
-    fn make_room(&self, least: u64, wanted: u64) -> Result<u64, Refusal> {
-        let contents = self.contents()?;
+    fn make_room(&self, own: &HashSet<PackKey>, least: u64, wanted: u64) -> Result<u64, Refusal> {
+        let mut contents = self.contents()?;
+        contents.open_keys.extend(own);
         let mut free = self.limit.saturating_sub(contents.bytes);
         if free < wanted {
             let unused = contents.unused();

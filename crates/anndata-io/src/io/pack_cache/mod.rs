@@ -23,6 +23,7 @@ mod segment;
 mod tests;
 mod writer;
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -76,6 +77,8 @@ struct Inner {
     is_full: AtomicBool,
     /// The bytes that could be reserved at the last look, less what was written since.
     room: AtomicU64,
+    /// The number of damaged segments that were removed.
+    n_discarded: AtomicU64,
     local: ForkLocal<Local>,
 }
 
@@ -131,6 +134,7 @@ impl PackCache {
                 is_read_only: AtomicBool::new(false),
                 is_full: AtomicBool::new(false),
                 room: AtomicU64::new(0),
+                n_discarded: AtomicU64::new(0),
                 local: ForkLocal::new(Local::default),
             }),
         };
@@ -173,7 +177,7 @@ impl PackCache {
         if !self.inner.is_read_only.swap(true, Ordering::Relaxed) {
             let folder = self.path().display();
             self.warn(format!(
-                "{folder}: packed rows are no longer written to this cache; those in it are still read: {error}"
+                "{folder}: this cache cannot be written, only read: {error}"
             ));
         }
     }
@@ -223,6 +227,11 @@ impl PackCache {
     /// The bytes that could be written at the last look, less what this process wrote since.
     pub fn room(&self) -> u64 {
         self.inner.room.load(Ordering::Relaxed)
+    }
+
+    /// The number of damaged segments that this process has found and removed.
+    pub fn n_discarded(&self) -> u64 {
+        self.inner.n_discarded.load(Ordering::Relaxed)
     }
 
     /// Completes the segment that this process writes, so that other processes see it.
@@ -301,6 +310,11 @@ impl PackCache {
         if self.is_full() {
             return None;
         }
+        // Another process may have packed it meanwhile.
+        let written = self.index().get(name.key, band.band);
+        if let Some(Entry { segment, record }) = written.filter(|found| found.record.band == band) {
+            return segment.slice(&record);
+        }
         let (len, local) = (bytes.len() as u64, self.inner.local.get());
         let mut current = lock(&local.writer);
         // Another thread may have found out meanwhile.
@@ -315,7 +329,8 @@ impl PackCache {
             let Inner {
                 folder, reading, ..
             } = &*self.inner;
-            match SegmentWriter::begin(folder, limit, (name, len), reading) {
+            let own: HashSet<PackKey> = self.keys().flatten().copied().collect();
+            match SegmentWriter::begin((folder, &own), limit, (name, len), reading) {
                 Ok(writer) => *current = Some(writer),
                 Err(refusal) => self.refused(refusal),
             }
@@ -338,12 +353,17 @@ impl PackCache {
         slice
     }
 
+    /// All keys that were ever used, in batches.
+    fn keys(&self) -> impl Iterator<Item = &[PackKey]> {
+        let batches = std::iter::successors(Some(&self.inner.keys), |keys| keys.next.get());
+        batches.map(|batch| &batch.keys[..])
+    }
+
     /// The index, which has all matrices. Others see that this process uses them.
     fn registered(&self) -> MutexGuard<'_, Index> {
         let local = self.inner.local.get();
         let mut index = lock(&local.index);
-        let batches = std::iter::successors(Some(&self.inner.keys), |keys| keys.next.get());
-        let new = index.add_matrices(batches.map(|batch| &batch.keys[..]));
+        let new = index.add_matrices(self.keys());
         if new.is_empty() || self.inner.is_read_only.load(Ordering::Relaxed) {
             return index;
         }
@@ -387,6 +407,7 @@ impl PackCache {
             Err(error) if is_gone(&error) => return,
             Err(_) => "cannot be removed",
         };
+        self.inner.n_discarded.fetch_add(1, Ordering::Relaxed);
         let path = segment.path().display();
         self.warn(format!(
             "{path}: this segment of the cache is damaged and {removed}; its rows are decoded anew"

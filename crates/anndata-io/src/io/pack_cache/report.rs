@@ -1,12 +1,13 @@
 //! What a cache holds, for people: lists, checks, removal.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::PackCache;
+use super::format::PackKey;
 use super::segment::{Segment, read_footer};
 use crate::error::Error;
 
@@ -22,7 +23,7 @@ pub struct CachedElement {
     pub n_bands: u64,
     /// The number of elements that the file stores for them.
     pub n_elements: u64,
-    /// The bytes of their packs.
+    /// The bytes of their packs. If two processes packed a band at once, both packs count.
     pub n_bytes: u64,
 }
 
@@ -43,7 +44,7 @@ impl PackCache {
     /// # Errors
     /// When the folder cannot be read.
     pub fn list(&self) -> Result<Vec<CachedElement>, Error> {
-        let mut elements = HashMap::new();
+        let (mut elements, mut seen) = (HashMap::new(), HashSet::new());
         for segment in self.segments()? {
             let footer = read_footer(segment.path());
             let Some(footer) = self.existing(footer)?.flatten() else {
@@ -59,14 +60,19 @@ impl PackCache {
                     n_bytes: 0,
                 };
                 let element = elements.entry(name.key).or_insert_with(new);
-                element.n_bands += 1;
-                element.n_elements = element.n_elements.saturating_add(record.band.n_elements);
+                // Two processes may have packed one band.
+                if seen.insert((name.key, record.band.band)) {
+                    element.n_bands += 1;
+                    element.n_elements = element.n_elements.saturating_add(record.band.n_elements);
+                }
                 element.n_bytes = element.n_bytes.saturating_add(record.len);
             }
         }
-        let mut elements: Vec<CachedElement> = elements.into_values().collect();
-        elements.sort_by(|a, b| (&a.file, &a.element).cmp(&(&b.file, &b.element)));
-        Ok(elements)
+        let mut elements: Vec<(PackKey, CachedElement)> = elements.into_iter().collect();
+        elements.sort_by(|(a_key, a), (b_key, b)| {
+            (&a.file, &a.element, a_key).cmp(&(&b.file, &b.element, b_key))
+        });
+        Ok(elements.into_iter().map(|(_, element)| element).collect())
     }
 
     /// Compares the checksums of all bands, and returns the segments that are damaged. Calls

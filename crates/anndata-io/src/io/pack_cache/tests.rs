@@ -245,7 +245,7 @@ fn vanished_folder_is_a_warning() {
     let warnings = cache.take_warnings();
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(cache.take_warnings().is_empty());
-    assert!(warnings[0].contains("packed rows are no longer written"));
+    assert!(warnings[0].contains("this cache cannot be written"));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Writes segments: bands are appended to a reserved file, which becomes a segment when it is full.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -35,16 +35,17 @@ pub(super) struct SegmentWriter {
 }
 
 impl SegmentWriter {
-    /// Begins a segment that has room for a band of `len` bytes of this matrix.
+    /// Begins a segment that has room for a band of `len` bytes of this matrix. No segment is removed
+    /// for it that has bands of this process's `own` matrices.
     pub(super) fn begin(
-        folder: &Folder,
+        (folder, own): (&Folder, &HashSet<PackKey>),
         limit: u64,
         (name, len): (&MatrixName, u64),
         reading: &Arc<Reading>,
     ) -> Result<SegmentWriter, Refusal> {
         let least = len + name.len() + RECORD + TAIL as u64;
         let wanted = (limit / PART_OF_FOLDER).clamp(LEAST_SEGMENT, MOST_SEGMENT);
-        let reserved = folder.reserve(least, wanted.max(least))?;
+        let reserved = folder.reserve(own, least, wanted.max(least))?;
         let path = reserved.complete.clone();
         Ok(SegmentWriter {
             segment: Arc::new(Segment::begun(path, &reserved.file, reading)),
