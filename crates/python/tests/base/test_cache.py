@@ -32,7 +32,7 @@ def sums(cells, seed=1):
             np.append(batch["X"].data, 0), np.minimum(batch["X"].indptr[:-1], len(batch["X"].data))
         )
         totals[np.diff(batch["X"].indptr) == 0] = 0
-        found |= {place: total for place, total in zip(places, totals, strict=True)}
+        found |= dict(zip(places, totals, strict=True))
     return found
 
 
@@ -132,9 +132,9 @@ def test_a_damaged_segment_is_a_warning(tmp_path, expected):
         content = bytearray(segment.read_bytes())
         content[len(content) // 2] ^= 1
         segment.write_bytes(content)
-    with opened(tmp_path) as cells:
-        with pytest.warns(UserWarning, match="is damaged and was removed"):
-            assert sums(cells) == expected
+    damaged = pytest.warns(UserWarning, match="is damaged and was removed")
+    with opened(tmp_path) as cells, damaged:
+        assert sums(cells) == expected
     with opened(tmp_path) as cells:
         assert sums(cells) == expected
         info = cells.cache_info()
