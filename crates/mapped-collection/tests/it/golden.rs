@@ -603,7 +603,8 @@ fn golden_cases_agree_through_the_c_library() {
         if paths.is_empty() {
             continue;
         }
-        match check(case, IoOptions::new().hdf5(Hdf5Backend::LibHdf5)) {
+        let io = IoOptions::new().hdf5(Hdf5Backend::LibHdf5);
+        match check(case, &Reading { io, cache: None }) {
             Ok(()) => {
                 n_passed += 1;
                 if case["expected"].get("error").is_none() {
