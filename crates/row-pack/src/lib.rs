@@ -53,12 +53,12 @@
 //!
 //! # Figures
 //!
-//! One thread of an AMD EPYC, rows of 979 entries in 20,000 columns, read in random order (2026-11-27):
+//! One thread of an AMD EPYC, rows of 979 entries in 20,000 columns, read in random order (2026-11-28):
 //!
 //! | | bytes per entry | packed rows/s | rows/s read as CSR | as dense rows |
 //! |---|---|---|---|---|
-//! | counts, float32: bytes / bits | 3.02 / 1.46 | 237,000 / 195,000 | 1,010,000 / 529,000 | 205,000 / 166,000 |
-//! | log-normalised, float64: bytes / bits | 3.17 / 1.58 | 125,000 / 104,000 | 558,000 / 420,000 | 90,600 / 78,800 |
+//! | counts, float32: bytes / bits | 3.02 / 1.46 | 249,000 / 258,000 | 976,000 / 534,000 | 193,000 / 177,000 |
+//! | log-normalised, float64: bytes / bits | 3.17 / 1.58 | 132,000 / 121,000 | 562,000 / 393,000 | 101,000 / 90,000 |
 //!
 //! # Damaged bytes
 //!
