@@ -1,7 +1,7 @@
 //! `cache`: packed rows on disk, which other commands and programs then read.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
@@ -101,7 +101,7 @@ pub(crate) fn run(command: &CacheCommand, json: bool, out: &mut impl Write) -> R
 /// Opens a cache that exists.
 fn open(args: &FolderArgs) -> Result<PackCache> {
     let given = args.folder.as_ref().or(args.cache.as_ref());
-    let folder = given.map(PathBuf::as_path).unwrap_or(Path::new("."));
+    let folder = given.expect("the command line requires one of them");
     if !folder.join("CACHEDIR.TAG").is_file() {
         let problem = match folder.exists() {
             true => "not a cache",

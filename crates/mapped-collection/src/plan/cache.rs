@@ -29,7 +29,7 @@ pub struct Cached {
 }
 
 impl Cached {
-    /// The fraction of all bands that is in the cache; 1 if there are none.
+    /// The fraction of all bands that is in the cache; 1 without bands.
     pub fn fraction(&self) -> f64 {
         match self.n_bands {
             0 => 1.0,

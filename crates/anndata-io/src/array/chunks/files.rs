@@ -43,8 +43,8 @@ impl ChunkFiles {
         (self.present.len() == self.stamps.len()).then_some(())
     }
 
-    /// Whether the file with this number is the one that was there when the array was opened, or
-    /// was not read because there was none.
+    /// Whether the file with this number is the one that was there when the array was opened. A file
+    /// that did not exist then is never read, and so counts as unchanged.
     pub(super) fn is_unchanged(&self, number: u64, grid: &Grid) -> bool {
         let Ok(at) = self.present.binary_search(&number) else {
             return true;
@@ -84,7 +84,6 @@ impl ChunkFiles {
         separator: char,
         grid: &Grid,
     ) -> Result<ChunkFiles, Error> {
-        let keeps_packs = context.cache().is_some();
         let (context, folder) = (context.clone(), folder.clone());
         let mut files = ChunkFiles {
             context,
@@ -106,7 +105,7 @@ impl ChunkFiles {
         let mut coords = Vec::new();
         files.walk(&start, depth, &mut coords, grid, &mut found)?;
         found.sort_unstable_by_key(|&(number, _)| number);
-        if keeps_packs {
+        if files.context.cache().is_some() {
             files.stamps = found.iter().map(|&(_, stamp)| stamp).collect();
         }
         files.present = found.into_iter().map(|(number, _)| number).collect();
@@ -121,7 +120,7 @@ impl ChunkFiles {
         grid: &Grid,
         found: &mut Vec<(u64, FileStamp)>,
     ) -> Result<(), Error> {
-        let settled = self.context.cache().is_some();
+        let keeps_packs = self.context.cache().is_some();
         for name in self.folder.names(dir)? {
             let before = coords.len();
             if depth > 1 || self.separator == '/' && !grid.shape.is_empty() {
@@ -144,10 +143,10 @@ impl ChunkFiles {
             } else if coords.len() == grid.shape.len()
                 && self.key(coords).ends_with(&name)
                 && let Some(number) = grid.number(coords)
-                && let Some((len, identity)) = self.folder.find(&member(dir, &name), settled)?
+                && let Some((len, identity)) = self.folder.find(&member(dir, &name), keeps_packs)?
             {
                 self.stored += len;
-                found.push((number, stamp(identity)));
+                found.push((number, keeps_packs.then(|| stamp(identity)).flatten()));
             }
             coords.truncate(before);
         }

@@ -151,6 +151,11 @@ impl Folder {
         &self.path
     }
 
+    /// The most bytes that all files may take.
+    pub(super) fn limit(&self) -> u64 {
+        self.limit
+    }
+
     fn tag(&self) -> PathBuf {
         self.path.join("CACHEDIR.TAG")
     }
@@ -180,8 +185,8 @@ impl Folder {
         }
     }
 
-    /// Adds keys to the list of those that this process uses, and makes the list if there is none
-    /// yet. It is removed when the process is gone.
+    /// Adds keys to the list of those that this process uses; makes the list for the first ones. The
+    /// list is removed when the process is gone.
     pub(super) fn add_uses(
         &self,
         uses: Option<File>,

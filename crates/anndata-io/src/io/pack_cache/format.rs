@@ -45,6 +45,13 @@ pub(super) struct Record {
     pub(super) band: BandRecord,
 }
 
+impl Record {
+    /// Whether these bytes of a band have its checksum.
+    pub(super) fn agrees(&self, bytes: &[u8]) -> bool {
+        crc32c::crc32c(bytes) == self.crc
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Footer {
     pub(super) matrices: Vec<MatrixName>,

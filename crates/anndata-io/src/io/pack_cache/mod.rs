@@ -1,8 +1,8 @@
 //! Packed bands on disk, shared by processes.
 //!
 //! Takes the bytes of a band under the key of its matrix; returns them later, in this process or
-//! another one. It knows nothing of rows: keys and stamps are hashes, which callers make of
-//! everything that a band depends on.
+//! another one. It knows nothing of rows: a key is a hash that callers make of everything that the
+//! bands of a matrix depend on.
 //!
 //! ```text
 //! put  ─▶ SegmentWriter ─▶ Folder: room, reserved under a lock ─▶ NAME.part ─▶ renamed: NAME.pack
@@ -279,20 +279,19 @@ impl PackCache {
             return None;
         }
         let parsed = slice.read(0..slice.len()).map(|bytes| {
-            let agrees = crc32c::crc32c(&bytes) == record.crc;
+            let agrees = record.agrees(&bytes);
             agrees.then(|| parse(&bytes)).flatten()
         });
         match parsed {
             Ok(Some(parsed)) => return Some((record.band, slice, parsed)),
-            // Another process needed the room.
-            Err(error) if is_gone(&error) => {
-                lock(&self.inner.local.get().index).forget(&segment);
-            }
             Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
-                let path = segment.path().display();
-                self.warn(format!(
-                    "{path}: this segment of the cache cannot be read: {error}"
-                ));
+                // If it is gone, another process needed the room.
+                if !is_gone(&error) {
+                    let path = segment.path().display();
+                    self.warn(format!(
+                        "{path}: this segment of the cache cannot be read: {error}"
+                    ));
+                }
                 lock(&self.inner.local.get().index).forget(&segment);
             }
             Ok(None) | Err(_) => self.discard(&segment),
@@ -325,12 +324,11 @@ impl PackCache {
             self.complete(full);
         }
         if current.is_none() {
-            let limit = self.inner.options.get_size();
             let Inner {
                 folder, reading, ..
             } = &*self.inner;
             let own: HashSet<PackKey> = self.keys().flatten().copied().collect();
-            match SegmentWriter::begin((folder, &own), limit, (name, len), reading) {
+            match SegmentWriter::begin((folder, &own), (name, len), reading) {
                 Ok(writer) => *current = Some(writer),
                 Err(refusal) => self.refused(refusal),
             }

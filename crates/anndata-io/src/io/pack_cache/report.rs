@@ -93,7 +93,7 @@ impl PackCache {
                 let is_damaged = |record: &&super::format::Record| {
                     let slice = segment.slice(record);
                     let bytes = slice.as_ref().map(|slice| slice.read(0..slice.len()));
-                    !matches!(bytes, Some(Ok(bytes)) if crc32c::crc32c(&bytes) == record.crc)
+                    !matches!(bytes, Some(Ok(bytes)) if record.agrees(&bytes))
                 };
                 footer.records.iter().filter(is_damaged).count()
             });

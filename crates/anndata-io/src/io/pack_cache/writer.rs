@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use super::folder::{Folder, Refusal, Reserved};
 use super::format::{BandRecord, Footer, MatrixName, PackKey, RECORD, Record, TAIL};
 use super::segment::{Reading, Segment};
-use crate::io::fork::Process;
 
 /// The most bytes of a segment, unless one band takes more. A process that is killed loses at most
 /// this much of its work.
@@ -31,7 +30,6 @@ pub(super) struct SegmentWriter {
     bands: u64,
     footer: Footer,
     numbers: HashMap<PackKey, u32>,
-    process: Process,
 }
 
 impl SegmentWriter {
@@ -39,12 +37,11 @@ impl SegmentWriter {
     /// for it that has bands of this process's `own` matrices.
     pub(super) fn begin(
         (folder, own): (&Folder, &HashSet<PackKey>),
-        limit: u64,
         (name, len): (&MatrixName, u64),
         reading: &Arc<Reading>,
     ) -> Result<SegmentWriter, Refusal> {
         let least = len + name.len() + RECORD + TAIL as u64;
-        let wanted = (limit / PART_OF_FOLDER).clamp(LEAST_SEGMENT, MOST_SEGMENT);
+        let wanted = (folder.limit() / PART_OF_FOLDER).clamp(LEAST_SEGMENT, MOST_SEGMENT);
         let reserved = folder.reserve(own, least, wanted.max(least))?;
         let path = reserved.complete.clone();
         Ok(SegmentWriter {
@@ -54,7 +51,6 @@ impl SegmentWriter {
             bands: 0,
             footer: Footer::default(),
             numbers: HashMap::new(),
-            process: Process::current(),
         })
     }
 
@@ -110,9 +106,7 @@ impl SegmentWriter {
 
 impl Drop for SegmentWriter {
     fn drop(&mut self) {
-        if !self.process.is_forked() {
-            // If it is complete, no file has this name.
-            let _ = std::fs::remove_file(&self.reserved.part);
-        }
+        // If it is complete, no file has this name.
+        let _ = std::fs::remove_file(&self.reserved.part);
     }
 }

@@ -49,18 +49,6 @@ pub(super) fn read_packed(
     })
 }
 
-/// Packs the bands of rows.
-pub(super) fn pack_rows(
-    array: &Array,
-    rows: &[u64],
-    access: &mut PackAccess<'_>,
-    scratch: &mut ReadScratch,
-) {
-    for &row in rows {
-        band(array, row / array.chunk_shape()[0], access, scratch);
-    }
-}
-
 /// Returns a band if it is packed. Packs it now if its time has come.
 pub(super) fn band<'a>(
     array: &Array,

@@ -183,26 +183,22 @@ impl MatrixSource {
     /// must ascend. What cannot be packed is left to the read of its rows, which then raises the
     /// error.
     pub fn pack_rows(&self, rows: &[u64], scratch: &mut ReadScratch) {
-        let given = scratch.packs.clone();
-        let Some((array, packs)) = self.pack_array().zip(given.as_ref()) else {
-            return;
-        };
-        let Some(packs) = packs.matrices.get(&array.id()) else {
-            return;
-        };
-        if array.parts().context.is_closed() || array.check_rows(rows, self.n_rows()).is_err() {
-            return;
-        }
-        let mut access = PackAccess::new(packs, array, PackWhen::Now);
-        match &self.layout {
-            MatrixLayout::Csr(matrix) => matrix.pack_rows(rows, &mut access, scratch),
-            _ => dense::pack_rows(array, rows, &mut access, scratch),
+        let order = |array: &Array| array.check_rows(rows, self.n_rows());
+        if self.pack_array().is_some_and(|array| order(array).is_ok()) {
+            // A row without elements needs no band.
+            let rows = rows.iter().filter(|&&row| self.stored_len(row) != Some(0));
+            self.pack(rows.map(|&row| self.band(row)), scratch);
         }
     }
 
     /// Packs some bands, by their numbers below [`n_bands`](Self::n_bands), into the [packs in
     /// use](ReadScratch::set_packs). What cannot be packed is left to the read of its rows.
     pub fn pack_bands(&self, bands: Range<u64>, scratch: &mut ReadScratch) {
+        self.pack(bands.start..bands.end.min(self.n_bands()), scratch);
+    }
+
+    /// Packs bands, which ascend.
+    fn pack(&self, bands: impl Iterator<Item = u64>, scratch: &mut ReadScratch) {
         let given = scratch.packs.clone();
         let Some((array, packs)) = self.pack_array().zip(given.as_ref()) else {
             return;
@@ -210,11 +206,8 @@ impl MatrixSource {
         let Some(packs) = packs.matrices.get(&array.id()) else {
             return;
         };
-        for number in bands.start..bands.end.min(self.n_bands()) {
-            if array.parts().context.is_closed() {
-                return;
-            }
-            let mut access = PackAccess::new(packs, array, PackWhen::Now);
+        let mut access = PackAccess::new(packs, array, PackWhen::Now);
+        for number in bands.take_while(|_| !array.parts().context.is_closed()) {
             match &self.layout {
                 MatrixLayout::Csr(matrix) => matrix.pack(number, &mut access, scratch),
                 _ => {

@@ -53,18 +53,6 @@ impl CsrMatrix {
         })
     }
 
-    /// Packs the bands in which rows begin.
-    pub(super) fn pack_rows(
-        &self,
-        rows: &[u64],
-        access: &mut PackAccess<'_>,
-        scratch: &mut ReadScratch,
-    ) {
-        for number in rows.iter().filter_map(|&row| self.bands(row).next()) {
-            self.pack(number, access, scratch);
-        }
-    }
-
     /// Packs a band.
     pub(super) fn pack(&self, number: u64, access: &mut PackAccess<'_>, scratch: &mut ReadScratch) {
         let of = || self.band_of(number);
