@@ -53,9 +53,13 @@ pub(crate) const HEAP_CACHE_BYTES: usize = 16 << 20;
 /// Bands of chunks of a matrix that may be packed: each takes 16 bytes before it is. *Memory.*
 pub(crate) const MOST_PACKED_BANDS: u64 = 1 << 21;
 
-/// Bytes of a band of a dense matrix that may be packed: all of its chunks are decoded at once.
+/// Bytes of a band of a dense matrix that may be packed. A larger one would be decoded many times, or
+/// its pack be larger than [`MOST_PACKING_BYTES`]. *Time.*
+pub(crate) const MOST_PACKED_DENSE_BYTES: u64 = 1 << 30;
+
+/// Bytes that a thread holds of the nonzeros of a dense band while it packs them, and of their pack.
 /// *Memory.*
-pub(crate) const MOST_PACKED_DENSE_BYTES: u64 = PROMISED_BYTES;
+pub(crate) const MOST_PACKING_BYTES: usize = PROMISED_BYTES as usize / 2;
 
 /// Bytes of the footer of a segment of a cache. *Memory.*
 pub(crate) const MOST_FOOTER_BYTES: u64 = PROMISED_BYTES;
@@ -196,4 +200,5 @@ const _: () = {
     assert!(MAX_HEADER_BYTES <= PROMISED_BYTES);
     assert!(MAX_HEAD_BYTES <= PROMISED_BYTES);
     assert!(2 * CSC_SORT_BYTES <= PROMISED_BYTES);
+    assert!(2 * MOST_PACKING_BYTES as u64 <= PROMISED_BYTES);
 };

@@ -136,15 +136,16 @@ fn compare(store: &MemoryStore, calls: &[Vec<u64>]) -> Result<(), TestCaseError>
         }
         Ok(())
     };
-    for (level, room) in [
-        (Level::Bytes, 1 << 20),
-        (Level::Bits, 1 << 20),
-        (Level::Bits, 200),
-        (Level::Bits, 0),
+    for (level, room, packing) in [
+        (Level::Bytes, 1 << 20, 1 << 20),
+        (Level::Bits, 1 << 20, 30),
+        (Level::Bits, 200, 200),
+        (Level::Bits, 0, 0),
     ] {
         for scan in [false, true] {
             let (matrix, _context) = opened(store, bare());
             let room = Arc::new(PackRoom::new(room));
+            room.set_packing(packing);
             let packs = Packs::new([&matrix], level, &room);
             let mut scratch = match scan {
                 true => ReadScratch::for_scan(),
@@ -294,6 +295,51 @@ fn closed_context_reads_no_packs() {
     scratch.release_chunks();
     let error = read(&matrix, &[0], &mut scratch, false).expect_err("it was closed");
     assert!(error.contains("closed"), "{error}");
+}
+
+#[test]
+fn dense_band_that_does_not_fit_is_packed_in_passes() {
+    let numbers = (0..120).map(|i| if i % 3 == 0 { 7 } else { 2 });
+    let store = named(12, 10)
+        .array("X", &[12, 10], values(3, numbers))
+        .chunks("X", &chunk([6, 5]));
+    // Two bands of six rows of ten nonzeros; room for five bytes of each, twice, in n rows.
+    for (n_rows, n_passes) in [(6, 1), (3, 2), (2, 3), (1, 6), (0, 6)] {
+        let (matrix, context) = opened(&store, bare());
+        let room = Arc::new(PackRoom::new(1 << 20));
+        room.set_packing(n_rows * 10 * 5 * 2);
+        let mut scratch = ReadScratch::default();
+        scratch.set_packs(Some(Packs::new([&matrix], Level::Bits, &room)));
+        matrix.pack_bands(0..1, &mut scratch);
+        assert_eq!(context.decoded_chunks(), 2 * n_passes, "{n_rows} rows");
+        let plain = opened(&store, bare()).0;
+        let rows: Vec<u64> = (0..6).collect();
+        let expected = read(&plain, &rows, &mut ReadScratch::default(), false);
+        assert_eq!(read(&matrix, &rows, &mut scratch, false), expected);
+        assert_eq!(context.decoded_chunks(), 2 * n_passes, "from the pack");
+    }
+}
+
+#[test]
+fn packed_rows_of_more_axes_are_those_of_the_file() {
+    let numbers = || values(0, (0..12 * 20).map(|i| (i * 7 % 11) as u8));
+    let store = named(12, 1)
+        .array("obsm/e", &[12, 4, 5], numbers())
+        .chunks("obsm/e", &chunk([5, 3, 2]));
+    let source = AnnDataSource::from(store);
+    let matrix = || {
+        let file = source.clone().open(&IoContext::new(bare())).expect("valid");
+        file.obsm("e").expect("readable").expect("it is there")
+    };
+    let (plain, packed, rows) = (matrix(), matrix(), [0, 3, 4, 9, 11]);
+    let room = Arc::new(PackRoom::new(1 << 20));
+    let packs = Packs::new([&packed], Level::Bits, &room);
+    let mut scratch = ReadScratch::default();
+    scratch.set_packs(Some(packs.clone()));
+    packed.pack_bands(0..9, &mut scratch);
+    assert!(packs.is_complete());
+    let expected = read(&plain, &rows, &mut ReadScratch::default(), false);
+    assert_eq!(read(&packed, &rows, &mut scratch, false), expected);
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use crate::limits::MOST_PACKING_BYTES;
+
 /// The most bytes that packed rows may take, and how many they take.
 ///
 /// [`Packs`](crate::Packs) take their memory from it, whoever reads them.
@@ -10,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 pub struct PackRoom {
     limit: AtomicUsize,
     used: AtomicUsize,
+    packing: AtomicUsize,
     /// Whether a pack did not fit.
     full: AtomicBool,
 }
@@ -20,6 +23,7 @@ impl PackRoom {
         PackRoom {
             limit: AtomicUsize::new(limit),
             used: AtomicUsize::new(0),
+            packing: AtomicUsize::new(MOST_PACKING_BYTES),
             full: AtomicBool::new(false),
         }
     }
@@ -28,6 +32,18 @@ impl PackRoom {
     pub fn set_limit(&self, limit: usize) {
         self.limit.store(limit, Ordering::Relaxed);
         self.full.store(false, Ordering::Relaxed);
+    }
+
+    /// Limits what a thread holds beside the packs while it packs a band of a dense matrix: the
+    /// nonzeros of as many rows as fit. For the others, it decodes the band again. 32 MiB at most.
+    pub fn set_packing(&self, bytes: usize) {
+        let bytes = bytes.min(MOST_PACKING_BYTES);
+        self.packing.store(bytes, Ordering::Relaxed);
+    }
+
+    /// The limit that [`set_packing`](Self::set_packing) sets.
+    pub(crate) fn packing(&self) -> usize {
+        self.packing.load(Ordering::Relaxed)
     }
 
     /// The bytes in use.

@@ -37,7 +37,7 @@ use csc::CscMatrix;
 use csr::CsrMatrix;
 use frame::Frame;
 pub use packs::Packs;
-use packs::{CachedMatrix, MatrixPacks};
+use packs::{CachedMatrix, MatrixPacks, PackedRows};
 pub use scratch::ReadScratch;
 use sink::Shifted;
 pub use sink::{RowBuffer, RowSink};
@@ -308,7 +308,8 @@ impl MatrixSource {
             MatrixLayout::Row(array) => read_row(array, rows, scratch, sink),
             MatrixLayout::Csr(matrix) => matrix.read_rows(rows, scratch, sink),
             MatrixLayout::Csc(matrix) => {
-                matrix.rows(&mut |_, _| {})?.read_rows(rows, scratch, sink)
+                let converted = self.converted(matrix, &mut |_, _| {})?;
+                converted.read_rows(rows, scratch, sink)
             }
             MatrixLayout::Frame(frame) => frame.read_rows(rows, sink),
         }
@@ -363,8 +364,9 @@ impl MatrixSource {
     }
 
     /// Makes the matrix ready to be read by rows. Only a matrix that is stored by column (CSC)
-    /// needs this: it is turned, which reads all of it twice. Without preparation, the first read
-    /// of rows turns it; afterwards rows cost the same as those of CSR.
+    /// needs this: it is turned, which reads all of it twice, unless a
+    /// [cache](crate::IoContext::with_cache) has its rows. Without preparation, the first read of
+    /// rows turns it; afterwards rows cost the same as those of CSR.
     ///
     /// [`IoOptions::pack_bytes`](crate::IoOptions::pack_bytes) limits the memory. Clones and forked
     /// children share a matrix that is ready. `progress` receives steps done and steps to do.
@@ -373,7 +375,8 @@ impl MatrixSource {
     /// When the matrix cannot be read, or a temporary file cannot be written.
     pub fn prepare(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<(), Error> {
         match &self.layout {
-            MatrixLayout::Csc(matrix) => matrix.rows(progress).map(|_| ()),
+            MatrixLayout::Csc(matrix) if self.packed_csc(matrix).is_some() => Ok(()),
+            MatrixLayout::Csc(matrix) => self.converted(matrix, progress).map(|_| ()),
             _ => Ok(()),
         }
     }
@@ -381,7 +384,7 @@ impl MatrixSource {
     /// Whether rows can be read without [preparation](Self::prepare).
     pub fn is_prepared(&self) -> bool {
         match &self.layout {
-            MatrixLayout::Csc(matrix) => matrix.ready().is_some(),
+            MatrixLayout::Csc(matrix) => matrix.by_row().is_some(),
             _ => true,
         }
     }
@@ -395,7 +398,7 @@ impl MatrixSource {
         }
         match &self.layout {
             MatrixLayout::Csr(matrix) => matrix.stored_len(row),
-            MatrixLayout::Csc(matrix) => match matrix.ready() {
+            MatrixLayout::Csc(matrix) => match matrix.by_row() {
                 Some(matrix) => matrix.stored_len(row),
                 None => Some(matrix.parts().data.len().div_ceil(self.n_rows())),
             },

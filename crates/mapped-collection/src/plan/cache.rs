@@ -47,16 +47,20 @@ pub(crate) fn first_of_process(n: usize) -> usize {
 }
 
 impl Plan {
-    /// The matrices that packs can hold, of the stores that have rows.
-    pub(crate) fn packable(&self) -> impl Iterator<Item = &MatrixSource> {
+    /// The matrices of the stores that have rows.
+    fn sources(&self) -> impl Iterator<Item = &MatrixSource> {
         let stores = self.stores.iter().filter(|store| store.rows.len() > 0);
-        let sources = stores.flat_map(|store| store.matrices.iter().flatten());
-        sources.filter(|source| source.is_packable())
+        stores.flat_map(|store| store.matrices.iter().flatten())
+    }
+
+    /// The matrices that packs can hold.
+    pub(crate) fn packable(&self) -> impl Iterator<Item = &MatrixSource> {
+        self.sources().filter(|source| source.is_packable())
     }
 
     /// The matrices that the cache can hold.
     fn cacheable(&self) -> impl Iterator<Item = &MatrixSource> {
-        self.packable().filter(|source| source.is_cacheable())
+        self.sources().filter(|source| source.is_cacheable())
     }
 
     /// Packs that are only on disk.
@@ -96,8 +100,10 @@ impl Plan {
     /// Returns false if `progress` did.
     fn fill_once(&self, cache: &PackCache, progress: &mut impl FnMut(f64) -> bool) -> bool {
         let packs = self.packs_on_disk();
+        // CSC is packed when it is converted.
         let mut pieces: Vec<(&MatrixSource, Range<u64>)> = self
             .cacheable()
+            .filter(|source| source.is_packable())
             .flat_map(|source| {
                 let starts = (0..source.n_bands()).step_by(BANDS_TOGETHER as usize);
                 starts.map(move |start| (source, start..start + BANDS_TOGETHER))
@@ -105,8 +111,12 @@ impl Plan {
             .collect();
         let first = first_of_process(pieces.len());
         pieces.rotate_left(first);
+        if pieces.is_empty() {
+            return progress(1.0);
+        }
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let (done, finished) = std::sync::mpsc::channel();
+        // Without room for messages, threads wait for the answer of `progress`.
+        let (done, finished) = std::sync::mpsc::sync_channel(0);
         std::thread::scope(|scope| {
             for _ in 0..self.filling_threads() {
                 let (packs, pieces, next, stop) = (&packs, &pieces, &next, &stop);

@@ -126,6 +126,107 @@ fn prepare_fills_the_cache() {
     assert!(epoch(&cells, &options) == (expected, 0));
 }
 
+fn csc_files() -> Vec<PathBuf> {
+    let stores = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/stores");
+    let names = ["csc_gzip.h5ad", "csc_v3.zarr", "csc_no_genes.h5ad"];
+    names.map(|name| stores.join(name)).into()
+}
+
+fn open_csc(cache: Option<CacheOptions>) -> MappedCollection {
+    let builder = MappedCollection::builder(csc_files());
+    let cells = builder.join(Join::Outer).cache(cache);
+    cells.open().expect("the files open")
+}
+
+#[test]
+fn rows_of_a_csc_matrix_are_read_from_the_cache() {
+    let options = options(Shuffle::Exact, MUCH);
+    let (expected, n_decodes) = epoch(&open_csc(None), &options);
+    let folder = tempfile::tempdir().expect("a folder");
+    let cache = CacheOptions::new(folder.path());
+    let first = open_csc(Some(cache.clone()));
+    let before = first.cached().expect("a cache");
+    assert!(before.n_cached == 0 && before.n_bands >= 2);
+    assert_eq!(epoch(&first, &options), (expected.clone(), n_decodes));
+    assert_eq!(first.cached().map(|cached| cached.fraction()), Some(1.0));
+    for number in 0..2 {
+        let later = open_csc(Some(cache.clone()));
+        assert_eq!(later.cached().map(|cached| cached.fraction()), Some(1.0));
+        assert_eq!(epoch(&later, &options), (expected.clone(), 0), "{number}");
+        let opening = later.io().decoded_chunks();
+        later.prepare(|_| {}).expect("readable");
+        assert_eq!(later.io().decoded_chunks(), opening);
+        for index in [0, -1] {
+            let expected = open_csc(None).get(index).expect("readable");
+            assert!(later.get(index).expect("readable") == expected);
+        }
+        later.close();
+        let error = later.get(0).expect_err("it is closed").to_string();
+        assert!(error.contains("closed"), "{error}");
+    }
+}
+
+#[test]
+fn prepare_leaves_the_rows_of_csc_in_the_cache() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cache = CacheOptions::new(folder.path());
+    let cells = open_csc(Some(cache.clone()));
+    let mut parts = Vec::new();
+    cells.prepare(|part| parts.push(part)).expect("readable");
+    assert!(parts.is_sorted() && parts.last() == Some(&1.0), "{parts:?}");
+    drop(cells);
+    let later = open_csc(Some(cache));
+    assert_eq!(epoch(&later, &options(Shuffle::Exact, MUCH)).1, 0);
+}
+
+/// Damage to any byte, and records that are missing, only cost another conversion.
+#[test]
+fn damaged_rows_of_csc_are_converted_anew() {
+    let options = options(Shuffle::Exact, MUCH);
+    let expected = epoch(&open_csc(None), &options).0;
+    let folder = tempfile::tempdir().expect("a folder");
+    let cache = CacheOptions::new(folder.path());
+    open_csc(Some(cache.clone()))
+        .prepare(|_| {})
+        .expect("readable");
+    let [segment] = &files(&folder.path().join("packs"))[..] else {
+        panic!("one segment holds small files");
+    };
+    let bytes = fs::read(segment).expect("readable");
+    for number in 0..60 {
+        let mut mutant = bytes.clone();
+        damage(&mut mutant, number);
+        let packs = files(&folder.path().join("packs"));
+        packs
+            .iter()
+            .for_each(|path| fs::remove_file(path).expect("removable"));
+        fs::write(segment, &mutant).expect("writable");
+        // The second one converts what the first had read before it found the damage.
+        for _ in 0..2 {
+            let cells = open_csc(Some(cache.clone()));
+            assert!(epoch(&cells, &options).0 == expected, "mutant {number}");
+        }
+        let later = open_csc(Some(cache.clone()));
+        assert!(
+            epoch(&later, &options) == (expected.clone(), 0),
+            "mutant {number}"
+        );
+    }
+}
+
+#[test]
+fn rows_of_csc_that_do_not_fit_are_not_kept() {
+    let options = options(Shuffle::Exact, MUCH);
+    let expected = epoch(&open_csc(None), &options).0;
+    let folder = tempfile::tempdir().expect("a folder");
+    let cache = CacheOptions::new(folder.path()).size(600);
+    for _ in 0..2 {
+        let cells = open_csc(Some(cache.clone()));
+        let (found, decoded) = epoch(&cells, &options);
+        assert!(found == expected && decoded > 0 && size(folder.path()) <= 600);
+    }
+}
+
 #[test]
 fn crowded_folder_keeps_what_it_has() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -62,7 +62,8 @@ impl PackCache {
                 let element = elements.entry(name.key).or_insert_with(new);
                 // Two processes may have packed one band.
                 if seen.insert((name.key, record.band.band)) {
-                    element.n_bands += 1;
+                    // A record without elements has the row starts of a converted matrix.
+                    element.n_bands += u64::from(record.band.n_elements > 0);
                     element.n_elements = element.n_elements.saturating_add(record.band.n_elements);
                 }
                 element.n_bytes = element.n_bytes.saturating_add(record.len);

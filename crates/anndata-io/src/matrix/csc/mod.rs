@@ -18,9 +18,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytemuck::{AnyBitPattern, NoUninit};
 use once_cell::race::OnceBox;
 
-use super::ReadScratch;
 use super::compressed::Compressed;
 use super::csr::CsrMatrix;
+use super::{PackedRows, ReadScratch};
 use crate::array::chunk_reader::CachePolicy;
 use crate::array::chunks::Chunks;
 use crate::array::grid::Grid;
@@ -49,7 +49,9 @@ pub(super) struct CscMatrix {
 
 #[derive(Debug)]
 struct ByRow {
-    ready: OnceBox<CsrMatrix>,
+    converted: OnceBox<CsrMatrix>,
+    /// Rows that an earlier process left in a cache on disk.
+    packed: OnceBox<PackedRows>,
     /// Held by the thread that turns the matrix. A forked child has its own lock; a matrix that was
     /// turned before the fork is ready in the child too.
     turning: ForkLocal<Mutex<()>>,
@@ -65,7 +67,8 @@ impl CscMatrix {
         Ok(CscMatrix {
             columns,
             by_row: Arc::new(ByRow {
-                ready: OnceBox::new(),
+                converted: OnceBox::new(),
+                packed: OnceBox::new(),
                 turning: ForkLocal::new(Mutex::default),
             }),
         })
@@ -84,28 +87,65 @@ impl CscMatrix {
         self.columns.dtype()
     }
 
-    /// The matrix by rows, if it was turned.
-    pub(super) fn ready(&self) -> Option<&CsrMatrix> {
-        self.by_row.ready.get()
+    /// The matrix by rows, if it was turned in this process.
+    pub(super) fn converted(&self) -> Option<&CsrMatrix> {
+        self.by_row.converted.get()
     }
 
-    /// Returns the matrix by rows. Turns it now if it was not turned yet.
-    pub(super) fn rows(&self, progress: Progress<'_>) -> Result<&CsrMatrix, Error> {
-        if let Some(rows) = self.ready() {
+    /// Its rows in a cache, if they were found.
+    pub(super) fn packed(&self) -> Option<&PackedRows> {
+        self.by_row.packed.get()
+    }
+
+    pub(super) fn set_packed(&self, rows: PackedRows) -> &PackedRows {
+        self.by_row.packed.get_or_init(|| Box::new(rows))
+    }
+
+    /// Where the rows begin and end, once that is known. It may be without the bytes of the rows.
+    pub(super) fn by_row(&self) -> Option<&CsrMatrix> {
+        let packed = || self.packed().map(|packed| &packed.index);
+        self.converted().or_else(packed)
+    }
+
+    /// Returns the matrix by rows. Turns it now if it was not turned yet; `keep` then receives it
+    /// and reports progress as the number of entries that it has handled.
+    pub(super) fn rows(
+        &self,
+        progress: Progress<'_>,
+        keep: impl FnOnce(&CsrMatrix, &mut dyn FnMut(u64)),
+    ) -> Result<&CsrMatrix, Error> {
+        if let Some(rows) = self.converted() {
             return Ok(rows);
         }
         let lock = self.by_row.turning.get();
         let _turning = lock.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(rows) = self.ready() {
+        if let Some(rows) = self.converted() {
             return Ok(rows);
         }
-        let rows = match self.columns.dtype().size() {
-            1 => self.turn::<u8>(progress)?,
-            2 => self.turn::<u16>(progress)?,
-            4 => self.turn::<u32>(progress)?,
-            _ => self.turn::<u64>(progress)?,
+        let context = &self.columns.data.parts().context;
+        let n_kept = context.cache().map_or(0, |_| self.n_entries());
+        let mut n_steps = 0;
+        let report = &mut |done, steps| {
+            n_steps = steps;
+            progress(done, steps + n_kept);
         };
-        Ok(self.by_row.ready.get_or_init(|| Box::new(rows)))
+        let rows = match self.columns.dtype().size() {
+            1 => self.turn::<u8>(report)?,
+            2 => self.turn::<u16>(report)?,
+            4 => self.turn::<u32>(report)?,
+            _ => self.turn::<u64>(report)?,
+        };
+        // Callers may have made room for rows of the lengths that the cache states.
+        if let Some(packed) = self.packed()
+            && packed.index.parts().indptr != rows.parts().indptr
+        {
+            let expected = "the row lengths that the cache on disk states (clear the cache)";
+            return Err(self.columns.indices.invalid(expected, "others"));
+        }
+        keep(&rows, &mut |done| {
+            progress(n_steps + done, n_steps + n_kept)
+        });
+        Ok(self.by_row.converted.get_or_init(|| Box::new(rows)))
     }
 
     fn turn<T: Word>(&self, progress: Progress<'_>) -> Result<CsrMatrix, Error> {
@@ -128,6 +168,22 @@ impl CscMatrix {
                 ((memory.clone(), 0), (memory, n_entries * 4))
             }
         };
+        self.as_rows(starts, columns, values)
+    }
+
+    /// Rows that begin at `starts`, without their bytes.
+    pub(super) fn index(&self, starts: Vec<u64>) -> Result<CsrMatrix, Error> {
+        let nothing = (Memory::new([0u8; 0]), 0);
+        self.as_rows(starts, nothing.clone(), nothing)
+    }
+
+    /// Makes a matrix of row starts and of the places of its columns and values.
+    fn as_rows(
+        &self,
+        starts: Vec<u64>,
+        columns: (Memory, u64),
+        values: (Memory, u64),
+    ) -> Result<CsrMatrix, Error> {
         Ok(CsrMatrix::new(Compressed {
             shape: self.columns.shape,
             major: 0,
@@ -137,7 +193,7 @@ impl CscMatrix {
         }))
     }
 
-    fn n_entries(&self) -> u64 {
+    pub(super) fn n_entries(&self) -> u64 {
         self.columns.indptr.last().copied().unwrap_or_default()
     }
 

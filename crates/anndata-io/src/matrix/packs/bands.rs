@@ -102,16 +102,16 @@ pub(super) struct PackAccess<'a> {
 }
 
 impl MatrixPacks {
-    /// `None` if the matrix is not packable.
+    /// `None` if the matrix has no packs.
     pub(super) fn new(
         source: &MatrixSource,
         level: Level,
         room: Arc<PackRoom>,
     ) -> Option<MatrixPacks> {
-        if !source.is_packable() {
+        let cached = source.cached().cloned();
+        if !source.is_packable() && cached.is_none() {
             return None;
         }
-        let cached = source.cached().cloned();
         let level = if source.is_sparse() && cached.is_none() {
             level
         } else {
@@ -281,6 +281,11 @@ impl<'a> PackAccess<'a> {
             when,
             asked: None,
         }
+    }
+
+    /// The memory of the packs.
+    pub(super) fn room(&self) -> &'a PackRoom {
+        &self.packs.room
     }
 
     /// Returns a band if it is packed. Packs it now if that is its time: `pack` decodes and packs

@@ -8,11 +8,18 @@ use row_pack::{Pack, PackLayout};
 
 use crate::array::Array;
 use crate::io::pack_cache::{BandRecord, MatrixName, PackCache, PackKey, SegmentSlice};
+use crate::limits::MOST_PACKED_BANDS;
 use crate::matrix::{MatrixLayout, MatrixSource};
 
 /// The format of packs. The version of the crate is part of it, because a corrected decoder may read
 /// other values from the same file.
 const VERSION: &str = concat!("packs 1, anndata-io ", env!("CARGO_PKG_VERSION"));
+
+/// The number under which the row starts of a converted matrix are kept: no band has it.
+const ROW_STARTS: u64 = u64::MAX;
+
+/// The bytes of a packed element for which there should be room: sparse rows seldom take more.
+const MOST_ELEMENT_BYTES: u64 = 12;
 
 /// One matrix of a cache.
 #[derive(Debug)]
@@ -28,26 +35,32 @@ impl CachedMatrix {
     fn new(source: &MatrixSource) -> Option<CachedMatrix> {
         let array = source.pack_array()?;
         let cache = array.parts().context.cache()?;
-        if !source.is_packable() {
+        let is_csc = matches!(source.layout, MatrixLayout::Csc(_));
+        if !(source.is_packable() || is_csc && source.n_bands() <= MOST_PACKED_BANDS) {
             return None;
         }
         let mut depends = VERSION.as_bytes().to_vec();
-        let (arrays, element) = match &source.layout {
-            MatrixLayout::Csr(matrix) => {
-                let Compressed {
-                    shape,
-                    indptr,
-                    indices,
-                    data,
-                    ..
-                } = matrix.parts();
+        let compressed = match &source.layout {
+            MatrixLayout::Csr(matrix) => Some(matrix.parts()),
+            MatrixLayout::Csc(matrix) => Some(matrix.parts()),
+            _ => None,
+        };
+        let (arrays, element) = match compressed {
+            Some(Compressed {
+                shape,
+                major,
+                indptr,
+                indices,
+                data,
+            }) => {
+                depends.extend((*major as u64).to_le_bytes());
                 depends.extend(shape.map(u64::to_le_bytes).as_flattened());
                 let pointers = blake3::hash(bytemuck::cast_slice(indptr));
                 depends.extend(pointers.as_bytes());
                 let element = data.element().trim_end_matches("/data");
                 (vec![indices.clone(), data.clone()], element)
             }
-            _ => (vec![array.clone()], array.element()),
+            None => (vec![array.clone()], array.element()),
         };
         for array in &arrays {
             array.identify(&mut depends)?;
@@ -99,7 +112,48 @@ impl CachedMatrix {
             .flatten()
     }
 
-    fn is_unchanged(&self, span: Range<u64>) -> bool {
+    /// Where the rows of a converted matrix begin and end, if that is kept.
+    pub(super) fn row_starts(&self, n_rows: u64, n_stored: u64) -> Option<Vec<u64>> {
+        let n_bytes = n_rows.checked_add(1)?.checked_mul(8)?;
+        let parse = |bytes: &[u8]| {
+            let (starts, []) = bytes.as_chunks::<8>() else {
+                return None;
+            };
+            let starts: Vec<u64> = starts
+                .iter()
+                .map(|&start| u64::from_le_bytes(start))
+                .collect();
+            let ends = [starts.first(), starts.last()];
+            let is_valid = bytes.len() as u64 == n_bytes
+                && ends == [Some(&0), Some(&n_stored)]
+                && starts.is_sorted();
+            is_valid.then_some(starts)
+        };
+        let found = self.cache.find(self.name.key, ROW_STARTS, n_bytes, parse)?;
+        Some(found.2)
+    }
+
+    /// Keeps where the rows of a converted matrix begin and end.
+    pub(super) fn put_row_starts(&self, starts: &[u64]) {
+        let bytes: Vec<u8> = starts
+            .iter()
+            .flat_map(|start| start.to_le_bytes())
+            .collect();
+        let record = BandRecord {
+            band: ROW_STARTS,
+            first_row: 0,
+            n_elements: 0,
+        };
+        self.cache.put(&self.name, record, &bytes);
+    }
+
+    /// Finds out how many bytes can be written, for the packs of this many elements.
+    pub(super) fn make_room(&self, n_elements: u64) -> u64 {
+        let enough = n_elements.saturating_mul(MOST_ELEMENT_BYTES);
+        self.cache.available(enough)
+    }
+
+    pub(super) fn is_unchanged(&self, span: Range<u64>) -> bool {
         let within = |array: &Array| span.start..span.end.min(array.shape()[0]);
         self.arrays
             .iter()
@@ -135,9 +189,9 @@ impl MatrixSource {
         }
     }
 
-    /// Whether a [cache](crate::IoContext::with_cache) keeps packs of this matrix: there is one, and
-    /// the matrix is [packable](Self::is_packable) and lies in files that can be told from changed
-    /// ones.
+    /// Whether a [cache](crate::IoContext::with_cache) keeps packs of this matrix: there is one, the
+    /// matrix is [packable](Self::is_packable) or CSC, and it lies in files that can be told from
+    /// changed ones.
     pub fn is_cacheable(&self) -> bool {
         self.cached().is_some()
     }

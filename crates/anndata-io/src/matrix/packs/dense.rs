@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use row_pack::{Level, PackedRow};
+use row_pack::{Level, PackedRow, Value};
 
 use super::bands::{BandExtent, BandPack, NewPack, PackAccess};
 use super::rest_of;
@@ -11,6 +11,9 @@ use crate::array::Array;
 use crate::array::chunk_reader::CachePolicy;
 use crate::dtype::{DType, Scalar, ValuesRef};
 use crate::error::Error;
+use crate::io::pack_room::PackRoom;
+use crate::limits::MOST_PACKING_BYTES;
+use crate::matrix::csr::is_canonical;
 use crate::matrix::{ReadScratch, RowSink};
 use crate::with_dtype;
 
@@ -57,9 +60,10 @@ pub(super) fn band<'a>(
     scratch: &mut ReadScratch,
 ) -> Option<&'a BandPack> {
     let of = || band_of(array, number);
+    let room = access.room();
     access.band(number, of, |level, policy| {
         let dtype = array.dtype().unwrap_or(DType::F32);
-        with_dtype!(dtype, T => pack_band::<T>(array, number, level, policy, scratch))
+        with_dtype!(dtype, T => pack_band::<T>(array, number, (level, room), policy, scratch))
     })
 }
 
@@ -77,49 +81,118 @@ fn row_len(array: &Array) -> usize {
     array.shape()[1..].iter().product::<u64>() as usize
 }
 
-/// Decodes a band and packs the nonzeros of its rows. `None` if it is too large for a pack.
+/// Decodes a band and packs the nonzeros of its rows. `None` if its pack would be too large. If the
+/// nonzeros do not fit into the memory for packing, decodes the band once more for those of further
+/// rows.
 fn pack_band<T: Scalar>(
     array: &Array,
     number: u64,
-    level: Level,
+    (level, room): (Level, &PackRoom),
     policy: CachePolicy,
     scratch: &mut ReadScratch,
 ) -> Result<Option<NewPack>, Error> {
-    let (n_rows, row_len) = (array.chunk_shape()[0], row_len(array));
-    let first_row = number * n_rows;
-    let rows: Vec<u64> = (first_row..(first_row + n_rows).min(array.shape()[0])).collect();
-    let mut dense = vec![T::Packed::default(); rows.len() * row_len];
-    array.read_rows(
-        &rows,
-        0..u64::MAX,
-        policy,
-        &mut scratch.data,
-        |row, start, run| {
-            let at = row * row_len + start;
-            let run = bytemuck::cast_slice(run.as_bytes());
-            dense[at..at + run.len()].copy_from_slice(run);
-        },
-    )?;
-    let pack = &mut scratch.pack;
-    pack.restart::<T::Packed>(row_len as u32, level);
-    let (mut columns, mut values) = (Vec::new(), Vec::new());
-    for row in dense.chunks(row_len.max(1)) {
-        columns.clear();
-        values.clear();
-        for (&value, column) in row.iter().zip(0..) {
-            // A negative zero has a bit set.
-            if bytemuck::bytes_of(&value).iter().any(|&byte| byte != 0) {
-                columns.push(column);
-                values.push(value);
+    let band = band_of(array, number);
+    let rows: Vec<u64> = band.span.clone().collect();
+    scratch
+        .pack
+        .restart::<T::Packed>(row_len(array) as u32, level);
+    let mut nonzeros = Nonzeros::<T::Packed>::new(room.packing());
+    let mut first = 0;
+    while first < rows.len() {
+        nonzeros.begin(rows.len() - first);
+        let (policy, reader) = (policy.clone(), &mut scratch.data);
+        array.read_rows(
+            &rows[first..],
+            0..u64::MAX,
+            policy,
+            reader,
+            |row, start, run| {
+                nonzeros.add(row, start, bytemuck::cast_slice(run.as_bytes()));
+            },
+        )?;
+        for row in &mut nonzeros.rows {
+            row.sort();
+            let pushed = scratch.pack.push(&row.columns, &row.values);
+            if pushed.is_err() || scratch.pack.n_bytes() > MOST_PACKING_BYTES {
+                return Ok(None);
             }
         }
-        if pack.push(&columns, &values).is_err() {
-            return Ok(None);
-        }
+        first += nonzeros.rows.len();
     }
     Ok(Some(NewPack {
-        first_row,
-        bytes: pack.finish(),
-        n_elements: dense.len() as u64,
+        first_row: band.span.start,
+        bytes: scratch.pack.finish(),
+        n_elements: band.n_elements,
     }))
+}
+
+/// The nonzeros of the first rows of a band: as many rows as fit into memory.
+struct Nonzeros<T> {
+    rows: Vec<RowNonzeros<T>>,
+    n_held: usize,
+    most: usize,
+}
+
+struct RowNonzeros<T> {
+    columns: Vec<u32>,
+    values: Vec<T>,
+}
+
+impl<T: Value> Nonzeros<T> {
+    fn new(most_bytes: usize) -> Self {
+        // Vectors that grow may have room for twice as many.
+        let each = 2 * (size_of::<u32>() + size_of::<T>());
+        Nonzeros {
+            rows: Vec::new(),
+            n_held: 0,
+            most: most_bytes / each,
+        }
+    }
+
+    fn begin(&mut self, n_rows: usize) {
+        self.n_held = 0;
+        self.rows.iter_mut().for_each(RowNonzeros::clear);
+        self.rows.resize_with(n_rows, || RowNonzeros {
+            columns: Vec::new(),
+            values: Vec::new(),
+        });
+    }
+
+    /// Adds adjacent elements of a row, unless the row no longer fits.
+    fn add(&mut self, row: usize, start: usize, run: &[T]) {
+        let Some(row) = self.rows.get_mut(row) else {
+            return;
+        };
+        let before = row.columns.len();
+        for (&value, column) in run.iter().zip(start as u32..) {
+            // A negative zero has a bit set.
+            if bytemuck::bytes_of(&value).iter().any(|&byte| byte != 0) {
+                row.columns.push(column);
+                row.values.push(value);
+            }
+        }
+        self.n_held += row.columns.len() - before;
+        while self.n_held > self.most && self.rows.len() > 1 {
+            let dropped = self.rows.pop();
+            self.n_held -= dropped.map_or(0, |row| row.columns.len());
+        }
+    }
+}
+
+impl<T: Value> RowNonzeros<T> {
+    fn clear(&mut self) {
+        self.columns.clear();
+        self.values.clear();
+    }
+
+    /// Sorts by column: chunks of an array with more than two axes do not come in this order.
+    fn sort(&mut self) {
+        if is_canonical(&self.columns) {
+            return;
+        }
+        let entries = self.columns.drain(..).zip(self.values.drain(..));
+        let mut entries: Vec<(u32, T)> = entries.collect();
+        entries.sort_unstable_by_key(|&(column, _)| column);
+        (self.columns, self.values) = entries.into_iter().unzip();
+    }
 }

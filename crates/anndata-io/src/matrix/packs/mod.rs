@@ -10,8 +10,9 @@
 //!                                        └─ otherwise: left to the caller, which decodes
 //! ```
 //!
-//! `bands.rs` has the packs of a matrix and when a band is packed. `sparse.rs` packs bands of CSR, `dense.rs` the nonzeros of dense bands. A row that lies in two
-//! bands has a piece in each. What cannot be packed (a chunk that does not decode, a column that
+//! `bands.rs` has the packs of a matrix and when a band is packed. `sparse.rs` packs bands of CSR,
+//! `dense.rs` the nonzeros of dense bands; `csc.rs` leaves CSC that was converted to rows on disk. A
+//! row that lies in two bands has a piece in each. What cannot be packed (a chunk that does not decode, a column that
 //! the matrix does not have) is left to the caller, whose error is then the usual one.
 //!
 //! Packs never change and are never dropped before their owner, so reading them takes no lock, and
@@ -19,6 +20,7 @@
 
 mod bands;
 mod cached;
+mod csc;
 mod dense;
 mod sparse;
 
@@ -29,13 +31,14 @@ use std::sync::Arc;
 use row_pack::Level;
 
 use super::{MatrixLayout, MatrixSource, ReadScratch, RowSink};
-use crate::array::Array;
+use crate::array::{Array, STEP_ELEMENTS};
 use crate::error::Error;
 use crate::io::pack_room::PackRoom;
 use crate::limits::{MOST_PACKED_BANDS, MOST_PACKED_DENSE_BYTES};
 pub(super) use bands::MatrixPacks;
 use bands::{BandExtent, PackAccess, PackWhen};
 pub(super) use cached::CachedMatrix;
+pub(super) use csc::PackedRows;
 
 /// Packed rows of some matrices: every band of chunks that is decoded while they are
 /// [in use](ReadScratch::set_packs) leaves all of its rows packed.
@@ -143,26 +146,37 @@ impl MatrixSource {
     pub fn n_stored(&self) -> u64 {
         match &self.layout {
             MatrixLayout::Csr(matrix) => matrix.n_entries(),
-            MatrixLayout::Csc(matrix) => matrix.parts().data.len(),
+            MatrixLayout::Csc(matrix) => matrix.n_entries(),
             _ => self.n_rows().saturating_mul(self.row_len() as u64),
         }
     }
 
-    /// The number of bands of chunks, if rows can be [packed](Self::is_packable).
+    /// The number of bands of chunks, if rows can be [packed](Self::is_packable); for CSC, that of
+    /// its rows in a cache.
     pub fn n_bands(&self) -> u64 {
         match &self.layout {
+            MatrixLayout::Csc(matrix) => matrix.n_entries().div_ceil(STEP_ELEMENTS),
             MatrixLayout::Csr(matrix) => matrix.n_entries().div_ceil(matrix.band_len()),
             MatrixLayout::Dense(array) => self.n_rows().div_ceil(array.chunk_shape()[0]),
-            MatrixLayout::Row(_) | MatrixLayout::Csc(_) | MatrixLayout::Frame(_) => 0,
+            MatrixLayout::Row(_) | MatrixLayout::Frame(_) => 0,
         }
     }
 
     /// A band of chunks.
     fn band_of(&self, number: u64) -> BandExtent {
         match &self.layout {
+            MatrixLayout::Csc(_) => {
+                let start = number * STEP_ELEMENTS;
+                let span = start..(start + STEP_ELEMENTS).min(self.n_stored());
+                BandExtent {
+                    number,
+                    n_elements: span.end - span.start,
+                    span,
+                }
+            }
             MatrixLayout::Csr(matrix) => matrix.band_of(number),
             MatrixLayout::Dense(array) => dense::band_of(array, number),
-            MatrixLayout::Row(_) | MatrixLayout::Csc(_) | MatrixLayout::Frame(_) => BandExtent {
+            MatrixLayout::Row(_) | MatrixLayout::Frame(_) => BandExtent {
                 number,
                 span: 0..0,
                 n_elements: 0,
@@ -174,8 +188,9 @@ impl MatrixSource {
     pub(super) fn pack_array(&self) -> Option<&Array> {
         match &self.layout {
             MatrixLayout::Csr(matrix) => Some(&matrix.parts().data),
+            MatrixLayout::Csc(matrix) => Some(&matrix.parts().data),
             MatrixLayout::Dense(array) => Some(array),
-            MatrixLayout::Row(_) | MatrixLayout::Csc(_) | MatrixLayout::Frame(_) => None,
+            MatrixLayout::Row(_) | MatrixLayout::Frame(_) => None,
         }
     }
 
@@ -184,7 +199,7 @@ impl MatrixSource {
     /// error.
     pub fn pack_rows(&self, rows: &[u64], scratch: &mut ReadScratch) {
         let order = |array: &Array| array.check_rows(rows, self.n_rows());
-        if self.pack_array().is_some_and(|array| order(array).is_ok()) {
+        if self.is_packable() && self.pack_array().is_some_and(|array| order(array).is_ok()) {
             // A row without elements needs no band.
             let rows = rows.iter().filter(|&&row| self.stored_len(row) != Some(0));
             self.pack(rows.map(|&row| self.band(row)), scratch);
@@ -210,9 +225,11 @@ impl MatrixSource {
         for number in bands.take_while(|_| !array.parts().context.is_closed()) {
             match &self.layout {
                 MatrixLayout::Csr(matrix) => matrix.pack(number, &mut access, scratch),
-                _ => {
+                MatrixLayout::Dense(array) => {
                     dense::band(array, number, &mut access, scratch);
                 }
+                // Converting it packs it.
+                _ => return,
             }
         }
     }
@@ -228,6 +245,9 @@ impl MatrixSource {
         scratch: &mut ReadScratch,
         sink: &mut impl RowSink,
     ) -> Result<Option<Vec<Range<usize>>>, Error> {
+        if let MatrixLayout::Csc(matrix) = &self.layout {
+            return self.read_packed_csc(matrix, rows, scratch, sink);
+        }
         let Some(array) = self.pack_array() else {
             return Ok(None);
         };

@@ -134,6 +134,7 @@ impl LoaderPacks {
                     Choice::OnDisk => (Level::Bits, 0),
                 };
                 self.room.set_limit(limit);
+                self.room.set_packing(pack_plan.packing);
                 Current {
                     choice,
                     packs: Packs::new(plan.packable(), level, &self.room),

@@ -11,6 +11,8 @@ use crate::plan::Plan;
 const SPARSE_BYTES: [f64; 2] = [3.1, 1.6];
 /// Bytes of a packed element of a dense matrix: a tenth of them are counts, and the others zeros.
 const DENSE_BYTES: f64 = 0.16;
+/// The least memory with which a thread packs a dense band.
+const LEAST_PACKING: usize = 2 << 20;
 /// The number of elements that show how the others pack.
 const SAMPLE: u64 = 1 << 16;
 
@@ -32,6 +34,8 @@ pub(crate) struct PackPlan {
     guess: [f64; 2],
     /// The most bytes that packs in memory may take.
     pub(super) limit: usize,
+    /// The most bytes that a thread takes beside them while it packs a dense band.
+    pub(super) packing: usize,
 }
 
 /// What was packed so far.
@@ -58,6 +62,7 @@ impl PackPlan {
             n_elements: 0,
             guess: [0.0; 2],
             limit,
+            packing: (limit / 8 / workers.max(2)).max(LEAST_PACKING),
         };
         let is_read = stores_read(plan, schedule);
         let read = plan
@@ -67,10 +72,7 @@ impl PackPlan {
             .filter(|(_, is_read)| *is_read);
         let sources = read.flat_map(|(store, _)| store.matrices.iter().flatten());
         for source in sources.filter(|source| source.band_bytes() > 0) {
-            // A thread that packs a dense band holds it twice meanwhile.
-            let packing = source.band_bytes().saturating_mul(workers.max(2) as u64);
-            let is_large = !source.is_sparse() && packing > limit as u64 / 4;
-            if !source.is_packable() || is_large {
+            if !source.is_packable() {
                 return None;
             }
             pack_plan.n_elements += source.n_stored();
@@ -204,7 +206,7 @@ mod tests {
             bits_to_bytes in 0.4..1.1_f64,
         ) {
             let guess = SPARSE_BYTES.map(|each| each * n_elements as f64);
-            let plan = PackPlan { n_elements, guess, limit };
+            let plan = PackPlan { n_elements, guess, limit, packing: 0 };
             let sizes = [bytes, bytes * bits_to_bytes];
             let tried = tried(&plan, sizes);
             // Never from bits back to bytes, and at most one level after another.
@@ -263,7 +265,7 @@ mod tests {
             each in 0.1..12.0_f64,
         ) {
             let guess = SPARSE_BYTES.map(|each| each * n_elements as f64);
-            let plan = PackPlan { n_elements, guess, limit };
+            let plan = PackPlan { n_elements, guess, limit, packing: 0 };
             let (all, overran) = packed_with_disk(&plan, disk, each);
             let room = limit as f64 + disk as f64;
             let needed = each * n_elements as f64;
@@ -289,9 +291,10 @@ mod tests {
         assert_eq!(sparse.n_elements, 120);
         assert_eq!(sparse.level(None), Some(Level::Bytes));
         let dense = dense_plan(&[100]);
-        let large = plan_of(&dense, 100 * 16 * 8).expect("a band is an eighth of the room");
-        assert_eq!(large.n_elements, 400);
-        assert!(plan_of(&dense, 100 * 16 * 8 - 1).is_none());
+        let small = plan_of(&dense, 100).expect("it is compressed");
+        assert_eq!((small.n_elements, small.packing), (400, LEAST_PACKING));
+        let large = plan_of(&dense, 1 << 30).expect("it is compressed");
+        assert_eq!(large.packing, 64 << 20, "an eighth, for two threads");
         // Only the stores that are read count.
         let order = Order::Rows {
             rows: [100, 101].into(),
