@@ -252,8 +252,9 @@ impl MappedCollection {
         Ok(())
     }
 
-    /// Turns matrices that are stored by column (CSC) into rows. Without this call, the first read
-    /// of such a matrix does it, and takes long. Workers that are forked afterwards share the
+    /// Turns matrices that are stored by column (CSC) into rows, unless the
+    /// [cache](MappedCollectionBuilder::cache) has their rows. Without this call, the first read of
+    /// such a matrix does it, and takes long. Workers that are forked afterwards share the
     /// prepared matrices.
     ///
     /// Calls `progress` with the fraction that is done, from 0 to 1.

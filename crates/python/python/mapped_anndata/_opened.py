@@ -77,9 +77,10 @@ class Opened:
     def prepare(self, progress: Callable[[float], object] | None = None) -> None:
         """Does beforehand what would otherwise slow down the first epoch.
 
-        Turns matrices that are stored by column (CSC) into rows. Otherwise, the first read of a
-        matrix turns it. Call this before workers are forked, so that they share the result. Then
-        fills the `cache`, if the collection has one, with all processors.
+        Turns matrices that are stored by column (CSC) into rows, unless the `cache` has their
+        rows. Otherwise, the first read of a matrix turns it. Call this before workers are forked,
+        so that they share the result. Then fills the `cache`, if the collection has one, with all
+        processors.
 
         Parameters
         ----------

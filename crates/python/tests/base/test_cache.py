@@ -9,8 +9,11 @@ import warnings
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+import anndata as ad
+import h5py
 import numpy as np
 import pytest
+import scipy.sparse
 
 from mapped_anndata import IoOptions, MappedCollection
 
@@ -150,7 +153,16 @@ def test_a_vanished_folder_is_a_warning(tmp_path, expected):
 
 
 def test_prepare_ends_when_its_progress_raises(tmp_path):
-    cells = opened(tmp_path)
+    # So many bands that no machine has packed them all when progress is first called.
+    matrix = scipy.sparse.random(20_000, 50, 0.1, "csr", dtype=np.float32, random_state=0)
+    path = tmp_path / "many.h5ad"
+    ad.AnnData(matrix).write_h5ad(path)
+    with h5py.File(path, "a") as file:
+        for part in ["indices", "data"]:
+            values = file["X"][part][:]
+            del file["X"][part]
+            file["X"].create_dataset(part, data=values, chunks=(100,), compression="gzip")
+    cells = MappedCollection(path, io=IO, cache=tmp_path / "cache")
     calls = []
 
     def progress(part):
