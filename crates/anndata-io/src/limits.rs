@@ -53,13 +53,16 @@ pub(crate) const HEAP_CACHE_BYTES: usize = 16 << 20;
 /// Bands of chunks of a matrix that may be packed: each takes 16 bytes before it is. *Memory.*
 pub(crate) const MOST_PACKED_BANDS: u64 = 1 << 21;
 
-/// Bytes of a band of a dense matrix that may be packed. A larger one would be decoded many times, or
-/// its pack be larger than [`MOST_PACKING_BYTES`]. *Time.*
+/// Bytes of a band of a dense matrix that may be packed: a larger one would be decoded too often.
+/// *Time.*
 pub(crate) const MOST_PACKED_DENSE_BYTES: u64 = 1 << 30;
 
-/// Bytes that a thread holds of the nonzeros of a dense band while it packs them, and of their pack.
-/// *Memory.*
+/// Bytes that a thread holds of the nonzeros of a dense band while it packs them. *Memory.*
 pub(crate) const MOST_PACKING_BYTES: usize = PROMISED_BYTES as usize / 2;
+
+/// Bytes of the pack of a dense band. The thread that packs it may hold three times as much: the
+/// pack, the buffer in which it grew, and what that had room for. *Memory.*
+pub(crate) const MOST_PACK_BYTES: u64 = PROMISED_BYTES + PROMISED_BYTES / 4;
 
 /// Bytes of the footer of a segment of a cache. *Memory.*
 pub(crate) const MOST_FOOTER_BYTES: u64 = PROMISED_BYTES;
@@ -125,6 +128,9 @@ pub(crate) const STRUCTURE_READ_COST: u64 = 64;
 /// The cache of structure: bytes per block, and number of blocks. Structure is read in small pieces
 /// that lie close together. *Memory.*
 pub(crate) const STRUCTURE_CACHE: (usize, usize) = (16 << 10, 256);
+
+/// The same for a file on a server, where each block is a request. *Memory.*
+pub(crate) const REMOTE_STRUCTURE_CACHE: (usize, usize) = (64 << 10, 256);
 
 /// Bytes of header messages that are kept. *Memory.*
 pub(crate) const HEADER_CACHE_BYTES: usize = 64 << 20;
@@ -200,5 +206,6 @@ const _: () = {
     assert!(MAX_HEADER_BYTES <= PROMISED_BYTES);
     assert!(MAX_HEAD_BYTES <= PROMISED_BYTES);
     assert!(2 * CSC_SORT_BYTES <= PROMISED_BYTES);
-    assert!(2 * MOST_PACKING_BYTES as u64 <= PROMISED_BYTES);
+    // SECURITY.md has this for each thread that packs.
+    assert!(MOST_PACKING_BYTES as u64 + 3 * MOST_PACK_BYTES <= 5 * PROMISED_BYTES);
 };

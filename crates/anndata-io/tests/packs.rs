@@ -299,24 +299,48 @@ fn closed_context_reads_no_packs() {
 
 #[test]
 fn dense_band_that_does_not_fit_is_packed_in_passes() {
-    let numbers = (0..120).map(|i| if i % 3 == 0 { 7 } else { 2 });
-    let store = named(12, 10)
-        .array("X", &[12, 10], values(3, numbers))
-        .chunks("X", &chunk([6, 5]));
-    // Two bands of six rows of ten nonzeros; room for five bytes of each, twice, in n rows.
-    for (n_rows, n_passes) in [(6, 1), (3, 2), (2, 3), (1, 6), (0, 6)] {
+    let store = named(80, 100)
+        .array("X", &[80, 100], values(3, (0..8000).map(|i| i as u8 | 1)))
+        .chunks("X", &chunk([40, 50]));
+    let plain = opened(&store, bare()).0;
+    let rows: Vec<u64> = (0..40).collect();
+    let expected = read(&plain, &rows, &mut ReadScratch::default(), false);
+    // Room for the nonzeros of this many rows, of 16 bytes each; some of it stays free.
+    for (n_rows, n_passes) in [(40, 1..=1), (20, 2..=3), (5, 8..=12)] {
         let (matrix, context) = opened(&store, bare());
         let room = Arc::new(PackRoom::new(1 << 20));
-        room.set_packing(n_rows * 10 * 5 * 2);
+        room.set_packing(n_rows * 100 * 16);
+        let packs = Packs::new([&matrix], Level::Bits, &room);
         let mut scratch = ReadScratch::default();
-        scratch.set_packs(Some(Packs::new([&matrix], Level::Bits, &room)));
+        scratch.set_packs(Some(packs.clone()));
         matrix.pack_bands(0..1, &mut scratch);
-        assert_eq!(context.decoded_chunks(), 2 * n_passes, "{n_rows} rows");
-        let plain = opened(&store, bare()).0;
-        let rows: Vec<u64> = (0..6).collect();
-        let expected = read(&plain, &rows, &mut ReadScratch::default(), false);
+        let decoded = context.decoded_chunks();
+        assert!(n_passes.contains(&(decoded / 2)), "{n_rows}: {decoded}");
         assert_eq!(read(&matrix, &rows, &mut scratch, false), expected);
-        assert_eq!(context.decoded_chunks(), 2 * n_passes, "from the pack");
+        assert_eq!(context.decoded_chunks(), decoded, "from the pack");
+        assert!(!packs.is_full());
+    }
+}
+
+#[test]
+fn dense_band_that_takes_too_many_passes_is_not_packed() {
+    let store = named(80, 100)
+        .array("X", &[80, 100], values(3, (0..8000).map(|i| i as u8 | 1)))
+        .chunks("X", &chunk([40, 50]));
+    let plain = opened(&store, bare()).0;
+    let expected = read(&plain, &[7, 50], &mut ReadScratch::default(), false);
+    for packing in [0, 100, 2 * 100 * 16] {
+        let (matrix, context) = opened(&store, bare());
+        let room = Arc::new(PackRoom::new(1 << 20));
+        room.set_packing(packing);
+        let packs = Packs::new([&matrix], Level::Bits, &room);
+        let mut scratch = ReadScratch::default();
+        scratch.set_packs(Some(packs.clone()));
+        matrix.pack_bands(0..2, &mut scratch);
+        // The first band shows it.
+        assert_eq!((context.decoded_chunks(), packs.bytes()), (2, 0));
+        assert!(packs.is_full() && !packs.is_complete());
+        assert_eq!(read(&matrix, &[7, 50], &mut scratch, false), expected);
     }
 }
 

@@ -124,9 +124,15 @@ impl FileSource {
         }
         match file.read_exact_at(out, offset) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                Err(fail(ErrorKind::Changed))
+                return Err(fail(ErrorKind::Changed));
             }
-            result => result.map_err(io_error),
+            result => result.map_err(io_error)?,
+        }
+        // The file may have been written in place, even while it was read.
+        let meta = file.metadata().map_err(io_error)?;
+        match Identity::from(&meta) == self.identity {
+            true => Ok(()),
+            false => Err(fail(ErrorKind::Changed)),
         }
     }
 }
@@ -186,6 +192,18 @@ mod tests {
                 .expect_err("past the end")
                 .kind(),
             ErrorKind::Invalid { .. }
+        ));
+        // In place, while the file is open.
+        sources[4].read_exact_at(0, &mut [0; 2]).expect("unchanged");
+        let later = std::time::SystemTime::now() + std::time::Duration::from_secs(9);
+        std::fs::write(sources[4].path(), [8; 4]).expect("a small file");
+        let file = std::fs::File::options().write(true).open(sources[4].path());
+        let file = file.expect("writable");
+        file.set_modified(later).expect("our own file");
+        let error = sources[4].read_exact_at(0, &mut [0; 2]);
+        assert!(matches!(
+            error.expect_err("changed").kind(),
+            ErrorKind::Changed
         ));
         std::fs::write(sources[0].path(), [9; 5]).expect("a small file");
         let error = sources[0]

@@ -34,8 +34,9 @@ impl PackRoom {
         self.full.store(false, Ordering::Relaxed);
     }
 
-    /// Limits what a thread holds beside the packs while it packs a band of a dense matrix: the
-    /// nonzeros of as many rows as fit. For the others, it decodes the band again. 32 MiB at most.
+    /// Limits what a thread holds of a dense band while it packs it: the nonzeros of as many rows as
+    /// fit, at most 32 MiB. It decodes the band again for the others. A band whose pack takes more
+    /// than four times as much is not packed.
     pub fn set_packing(&self, bytes: usize) {
         let bytes = bytes.min(MOST_PACKING_BYTES);
         self.packing.store(bytes, Ordering::Relaxed);

@@ -104,6 +104,9 @@ impl CsrMatrix {
         let (indices, data) = (&self.parts.indices, &self.parts.data);
         scratch.indices.begin(indices, policy(indices))?;
         scratch.data.begin(data, policy(data))?;
+        let spans = || rows.iter().map(|&row| self.range(row));
+        indices.stage(spans());
+        data.stage(spans());
         with_dtype!(self.dtype(), T => self.read_typed::<T>(rows, scratch, sink))
     }
 

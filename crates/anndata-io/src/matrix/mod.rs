@@ -7,7 +7,7 @@
 //! ```text
 //! rows ─▶ MatrixSource ─┬─ Dense, Row         an `Array`
 //!                       ├─ Csr (csr.rs)       row pointers in memory, indices and data on demand
-//!                       ├─ Csc (csc/)         turned into Csr when rows are first read
+//!                       ├─ Csc (csc/)         converted to Csr when rows are first read
 //!                       ├─ Frame (frame.rs)   one array per column
 //!                       └─ packs/             rows of Dense and Csr that are packed in memory
 //!                                └─▶ RowSink: dense runs, or sparse rows
@@ -364,9 +364,9 @@ impl MatrixSource {
     }
 
     /// Makes the matrix ready to be read by rows. Only a matrix that is stored by column (CSC)
-    /// needs this: it is turned, which reads all of it twice, unless a
+    /// needs this: it is converted, which reads all of it twice, unless a
     /// [cache](crate::IoContext::with_cache) has its rows. Without preparation, the first read of
-    /// rows turns it; afterwards rows cost the same as those of CSR.
+    /// rows converts it; afterwards rows cost the same as those of CSR.
     ///
     /// [`IoOptions::pack_bytes`](crate::IoOptions::pack_bytes) limits the memory. Clones and forked
     /// children share a matrix that is ready. `progress` receives steps done and steps to do.
@@ -375,8 +375,13 @@ impl MatrixSource {
     /// When the matrix cannot be read, or a temporary file cannot be written.
     pub fn prepare(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<(), Error> {
         match &self.layout {
-            MatrixLayout::Csc(matrix) if self.packed_csc(matrix).is_some() => Ok(()),
-            MatrixLayout::Csc(matrix) => self.converted(matrix, progress).map(|_| ()),
+            MatrixLayout::Csc(matrix) if !matrix.is_ready() => {
+                if self.packed_csc(matrix).is_some() {
+                    progress(1, 1);
+                    return Ok(());
+                }
+                self.converted(matrix, progress).map(|_| ())
+            }
             _ => Ok(()),
         }
     }
@@ -384,7 +389,7 @@ impl MatrixSource {
     /// Whether rows can be read without [preparation](Self::prepare).
     pub fn is_prepared(&self) -> bool {
         match &self.layout {
-            MatrixLayout::Csc(matrix) => matrix.by_row().is_some(),
+            MatrixLayout::Csc(matrix) => matrix.is_ready(),
             _ => true,
         }
     }
@@ -398,10 +403,10 @@ impl MatrixSource {
         }
         match &self.layout {
             MatrixLayout::Csr(matrix) => matrix.stored_len(row),
-            MatrixLayout::Csc(matrix) => match matrix.by_row() {
-                Some(matrix) => matrix.stored_len(row),
-                None => Some(matrix.parts().data.len().div_ceil(self.n_rows())),
-            },
+            MatrixLayout::Csc(matrix) => {
+                let mean = || matrix.n_entries().div_ceil(self.n_rows());
+                Some(matrix.row_len(row).unwrap_or_else(mean))
+            }
             _ => Some(self.row_len() as u64),
         }
     }

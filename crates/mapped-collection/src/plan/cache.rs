@@ -12,11 +12,11 @@ use crate::plan::Plan;
 /// The bands that a thread packs before it reports progress.
 const BANDS_TOGETHER: u64 = 8;
 
-/// The most bytes of decoded bands that all threads hold together.
+/// The most bytes of what they are packing that all threads hold together.
 const MOST_BYTES: u64 = 1 << 30;
 
 /// The part of a collection that its [cache](crate::MappedCollectionBuilder::cache) holds. Only
-/// compressed matrices count, because others are not packed.
+/// matrices count that it can hold: compressed ones, and those stored by column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Cached {
@@ -115,7 +115,7 @@ impl Plan {
             return progress(1.0);
         }
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
-        // Without room for messages, threads wait for the answer of `progress`.
+        // Without room for messages, threads are at most one piece ahead of `progress`.
         let (done, finished) = std::sync::mpsc::sync_channel(0);
         std::thread::scope(|scope| {
             for _ in 0..self.filling_threads() {
@@ -130,12 +130,15 @@ impl Plan {
                         && !stop.load(Ordering::Relaxed)
                     {
                         source.pack_bands(bands.clone(), &mut scratch);
-                        let _ = done.send(());
+                        if done.send(()).is_err() {
+                            return;
+                        }
                     }
                 });
             }
             drop(done);
-            for (n_done, ()) in finished.iter().enumerate() {
+            // Taken here, so that it is dropped, and no thread waits, if `progress` panics.
+            for (n_done, ()) in finished.into_iter().enumerate() {
                 if !progress((n_done + 1) as f64 / pieces.len() as f64) {
                     stop.store(true, Ordering::Relaxed);
                 }
@@ -146,9 +149,8 @@ impl Plan {
 
     /// As many threads as there are processors and room for their decoded bands.
     fn filling_threads(&self) -> usize {
-        let largest = self.cacheable().map(MatrixSource::band_bytes).max();
-        // A thread holds a decoded band, and dense ones twice.
-        let most = (MOST_BYTES / (2 * largest.unwrap_or_default()).max(1)).max(1);
+        let largest = self.cacheable().map(MatrixSource::packing_bytes).max();
+        let most = (MOST_BYTES / largest.unwrap_or_default().max(1)).max(1);
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         threads.min(usize::try_from(most).unwrap_or(usize::MAX))
     }

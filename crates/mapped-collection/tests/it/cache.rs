@@ -189,18 +189,20 @@ fn damaged_rows_of_csc_are_converted_anew() {
     open_csc(Some(cache.clone()))
         .prepare(|_| {})
         .expect("readable");
-    let [segment] = &files(&folder.path().join("packs"))[..] else {
-        panic!("one segment holds small files");
-    };
-    let bytes = fs::read(segment).expect("readable");
+    let read = |path: PathBuf| (path.clone(), fs::read(path).expect("readable"));
+    let packs = || files(&folder.path().join("packs"));
+    let segments: Vec<(PathBuf, Vec<u8>)> = packs().into_iter().map(read).collect();
     for number in 0..60 {
-        let mut mutant = bytes.clone();
-        damage(&mut mutant, number);
-        let packs = files(&folder.path().join("packs"));
-        packs
+        packs()
             .iter()
             .for_each(|path| fs::remove_file(path).expect("removable"));
-        fs::write(segment, &mutant).expect("writable");
+        for (at, (path, bytes)) in segments.iter().enumerate() {
+            let mut bytes = bytes.clone();
+            if at == number as usize % segments.len() {
+                damage(&mut bytes, number);
+            }
+            fs::write(path, bytes).expect("writable");
+        }
         // The second one converts what the first had read before it found the damage.
         for _ in 0..2 {
             let cells = open_csc(Some(cache.clone()));

@@ -34,6 +34,11 @@ pub(crate) struct BandRecord {
     pub(crate) n_elements: u64,
 }
 
+impl BandRecord {
+    /// The number of the record that holds the row starts of a converted matrix: no band has it.
+    pub(crate) const ROW_STARTS: u64 = u64::MAX;
+}
+
 /// A record of a footer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Record {

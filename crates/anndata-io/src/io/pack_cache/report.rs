@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::PackCache;
-use super::format::PackKey;
+use super::format::{BandRecord, PackKey};
 use super::segment::{Segment, read_footer};
 use crate::error::Error;
 
@@ -62,8 +62,7 @@ impl PackCache {
                 let element = elements.entry(name.key).or_insert_with(new);
                 // Two processes may have packed one band.
                 if seen.insert((name.key, record.band.band)) {
-                    // A record without elements has the row starts of a converted matrix.
-                    element.n_bands += u64::from(record.band.n_elements > 0);
+                    element.n_bands += u64::from(record.band.band != BandRecord::ROW_STARTS);
                     element.n_elements = element.n_elements.saturating_add(record.band.n_elements);
                 }
                 element.n_bytes = element.n_bytes.saturating_add(record.len);

@@ -1,4 +1,4 @@
-//! Turning through a temporary file: sorts entries by blocks of rows, then each block by rows.
+//! Conversion through a temporary file: sorts entries by blocks of rows, then each block by rows.
 
 use std::fs::File;
 use std::io;

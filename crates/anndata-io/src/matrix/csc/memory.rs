@@ -1,4 +1,4 @@
-//! Turning in memory: writes each entry straight to its place.
+//! Conversion in memory: writes each entry straight to its place.
 
 use std::io;
 use std::sync::Arc;

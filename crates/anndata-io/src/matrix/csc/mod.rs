@@ -1,4 +1,4 @@
-//! Compressed sparse columns, turned into rows on the first read.
+//! Compressed sparse columns, converted to rows on the first read.
 //!
 //! Two passes over the file: one counts the entries of each row, one puts them in their places. If
 //! the rows do not fit into the free part of the memory budget, the second pass sorts the entries
@@ -40,7 +40,7 @@ use memory::Mapped;
 /// several times, once per pass.
 pub(super) type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 
-/// A CSC matrix: column pointers in memory, and the same matrix by rows after it was turned.
+/// A CSC matrix: column pointers in memory, and the same matrix by rows after it was converted.
 #[derive(Debug, Clone)]
 pub(super) struct CscMatrix {
     columns: Compressed,
@@ -52,9 +52,9 @@ struct ByRow {
     converted: OnceBox<CsrMatrix>,
     /// Rows that an earlier process left in a cache on disk.
     packed: OnceBox<PackedRows>,
-    /// Held by the thread that turns the matrix. A forked child has its own lock; a matrix that was
-    /// turned before the fork is ready in the child too.
-    turning: ForkLocal<Mutex<()>>,
+    /// Held by the thread that converts the matrix. A forked child has its own lock; a matrix that was
+    /// converted before the fork is ready in the child too.
+    converting: ForkLocal<Mutex<()>>,
 }
 
 impl CscMatrix {
@@ -69,7 +69,7 @@ impl CscMatrix {
             by_row: Arc::new(ByRow {
                 converted: OnceBox::new(),
                 packed: OnceBox::new(),
-                turning: ForkLocal::new(Mutex::default),
+                converting: ForkLocal::new(Mutex::default),
             }),
         })
     }
@@ -87,7 +87,7 @@ impl CscMatrix {
         self.columns.dtype()
     }
 
-    /// The matrix by rows, if it was turned in this process.
+    /// The matrix by rows, if this process or its parent converted it.
     pub(super) fn converted(&self) -> Option<&CsrMatrix> {
         self.by_row.converted.get()
     }
@@ -101,39 +101,29 @@ impl CscMatrix {
         self.by_row.packed.get_or_init(|| Box::new(rows))
     }
 
-    /// Where the rows begin and end, once that is known. It may be without the bytes of the rows.
-    pub(super) fn by_row(&self) -> Option<&CsrMatrix> {
+    /// The length of a row that exists, once it is known.
+    pub(super) fn row_len(&self, row: u64) -> Option<u64> {
         let packed = || self.packed().map(|packed| &packed.index);
-        self.converted().or_else(packed)
+        self.converted().or_else(packed)?.stored_len(row)
     }
 
-    /// Returns the matrix by rows. Turns it now if it was not turned yet; `keep` then receives it
-    /// and reports progress as the number of entries that it has handled.
-    pub(super) fn rows(
-        &self,
-        progress: Progress<'_>,
-        keep: impl FnOnce(&CsrMatrix, &mut dyn FnMut(u64)),
-    ) -> Result<&CsrMatrix, Error> {
+    /// Whether rows can be read without converting the matrix.
+    pub(super) fn is_ready(&self) -> bool {
+        self.converted().is_some() || self.packed().is_some()
+    }
+
+    /// Returns the matrix by rows, and whether this call converted it.
+    pub(super) fn rows(&self, progress: Progress<'_>) -> Result<(&CsrMatrix, bool), Error> {
+        let lock = self.by_row.converting.get();
+        let _converting = lock.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(rows) = self.converted() {
-            return Ok(rows);
+            return Ok((rows, false));
         }
-        let lock = self.by_row.turning.get();
-        let _turning = lock.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(rows) = self.converted() {
-            return Ok(rows);
-        }
-        let context = &self.columns.data.parts().context;
-        let n_kept = context.cache().map_or(0, |_| self.n_entries());
-        let mut n_steps = 0;
-        let report = &mut |done, steps| {
-            n_steps = steps;
-            progress(done, steps + n_kept);
-        };
         let rows = match self.columns.dtype().size() {
-            1 => self.turn::<u8>(report)?,
-            2 => self.turn::<u16>(report)?,
-            4 => self.turn::<u32>(report)?,
-            _ => self.turn::<u64>(report)?,
+            1 => self.convert::<u8>(progress)?,
+            2 => self.convert::<u16>(progress)?,
+            4 => self.convert::<u32>(progress)?,
+            _ => self.convert::<u64>(progress)?,
         };
         // Callers may have made room for rows of the lengths that the cache states.
         if let Some(packed) = self.packed()
@@ -142,13 +132,10 @@ impl CscMatrix {
             let expected = "the row lengths that the cache on disk states (clear the cache)";
             return Err(self.columns.indices.invalid(expected, "others"));
         }
-        keep(&rows, &mut |done| {
-            progress(n_steps + done, n_steps + n_kept)
-        });
-        Ok(self.by_row.converted.get_or_init(|| Box::new(rows)))
+        Ok((self.by_row.converted.get_or_init(|| Box::new(rows)), true))
     }
 
-    fn turn<T: Word>(&self, progress: Progress<'_>) -> Result<CsrMatrix, Error> {
+    fn convert<T: Word>(&self, progress: Progress<'_>) -> Result<CsrMatrix, Error> {
         let n_entries = self.n_entries();
         let bytes = n_entries.saturating_mul(4 + size_of::<T>() as u64);
         let context = &self.columns.data.parts().context;

@@ -33,6 +33,8 @@ pub(in crate::matrix) struct MatrixPacks {
     bytes: AtomicUsize,
     cached_bytes: AtomicU64,
     n_elements: AtomicU64,
+    /// Whether a band is too large for a pack. Others of the matrix are then not tried.
+    is_unfit: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -128,8 +130,14 @@ impl MatrixPacks {
             bytes: AtomicUsize::new(0),
             cached_bytes: AtomicU64::new(0),
             n_elements: AtomicU64::new(0),
+            is_unfit: AtomicBool::new(false),
         };
-        if let Some(cached) = &packs.cached {
+        // Without row starts, nobody can read the bands of a converted matrix.
+        let is_readable = |cached: &Arc<CachedMatrix>| {
+            let (n_rows, n_stored) = (packs.n_rows, source.n_stored());
+            source.is_packable() || cached.row_starts(n_rows, n_stored).is_some()
+        };
+        if let Some(cached) = packs.cached.as_ref().filter(|cached| is_readable(cached)) {
             cached.known(|record, n_bytes| {
                 let Some(band) = packs.bands.get(record.band as usize) else {
                     return;
@@ -197,7 +205,8 @@ impl MatrixPacks {
     /// Whether no other band can be kept.
     pub(super) fn is_full(&self) -> bool {
         let is_full = |cached: &Arc<CachedMatrix>| cached.is_full();
-        self.room.is_full() && self.cached.as_ref().is_none_or(is_full)
+        let has_room = !self.room.is_full() || !self.cached.as_ref().is_none_or(is_full);
+        self.is_unfit.load(Ordering::Relaxed) || !has_room
     }
 
     /// Takes a band from the cache, if it is there.
@@ -283,9 +292,15 @@ impl<'a> PackAccess<'a> {
         }
     }
 
-    /// The memory of the packs.
-    pub(super) fn room(&self) -> &'a PackRoom {
-        &self.packs.room
+    /// Whether a band is packed, in memory or, as it seems, on disk.
+    pub(super) fn is_packed(&self, number: u64) -> bool {
+        let band = self.packs.bands.get(number as usize);
+        band.is_some_and(|band| band.counted.load(Ordering::Relaxed))
+    }
+
+    /// The bytes with which a thread packs a dense band.
+    pub(super) fn packing(&self) -> usize {
+        self.packs.room.packing()
     }
 
     /// Returns a band if it is packed. Packs it now if that is its time: `pack` decodes and packs
@@ -338,8 +353,12 @@ impl<'a> PackAccess<'a> {
                 PackWhen::SecondTime => CachePolicy::All,
                 PackWhen::Now | PackWhen::Never => CachePolicy::Nothing,
             };
-            // An error is raised by the usual read of the rows that it concerns.
-            packs.keep(band, &of, pack(packs.level, policy).unwrap_or_default());
+            match pack(packs.level, policy) {
+                Ok(Some(new)) => packs.keep(band, &of, Some(new)),
+                Ok(None) => packs.is_unfit.store(true, Ordering::Relaxed),
+                // The usual read of the rows that it concerns raises it.
+                Err(_) => packs.keep(band, &of, None),
+            }
         }
         band.pack.get()
     }

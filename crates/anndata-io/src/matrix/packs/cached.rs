@@ -15,12 +15,6 @@ use crate::matrix::{MatrixLayout, MatrixSource};
 /// other values from the same file.
 const VERSION: &str = concat!("packs 1, anndata-io ", env!("CARGO_PKG_VERSION"));
 
-/// The number under which the row starts of a converted matrix are kept: no band has it.
-const ROW_STARTS: u64 = u64::MAX;
-
-/// The bytes of a packed element for which there should be room: sparse rows seldom take more.
-const MOST_ELEMENT_BYTES: u64 = 12;
-
 /// One matrix of a cache.
 #[derive(Debug)]
 pub(in crate::matrix) struct CachedMatrix {
@@ -28,6 +22,8 @@ pub(in crate::matrix) struct CachedMatrix {
     name: MatrixName,
     /// The arrays that bands are made of.
     arrays: Vec<Array>,
+    /// Whether every band of rows is made of all columns.
+    is_csc: bool,
 }
 
 impl CachedMatrix {
@@ -65,7 +61,10 @@ impl CachedMatrix {
         for array in &arrays {
             array.identify(&mut depends)?;
         }
-        let file = array.file().canonicalize().ok()?;
+        let file = match array.is_remote() {
+            true => array.file().to_owned(),
+            false => array.file().canonicalize().ok()?,
+        };
         Some(CachedMatrix {
             cache: cache.clone(),
             name: MatrixName {
@@ -74,6 +73,7 @@ impl CachedMatrix {
                 element: element.to_owned(),
             },
             arrays,
+            is_csc,
         })
     }
 
@@ -129,31 +129,43 @@ impl CachedMatrix {
                 && starts.is_sorted();
             is_valid.then_some(starts)
         };
-        let found = self.cache.find(self.name.key, ROW_STARTS, n_bytes, parse)?;
+        let found = self
+            .cache
+            .find(self.name.key, BandRecord::ROW_STARTS, n_bytes, parse)?;
         Some(found.2)
     }
 
-    /// Keeps where the rows of a converted matrix begin and end.
+    /// Keeps where the rows of a converted matrix begin and end. Other processes then see all of it.
     pub(super) fn put_row_starts(&self, starts: &[u64]) {
-        let bytes: Vec<u8> = starts
+        let mut bytes = Vec::with_capacity(size_of_val(starts));
+        starts
             .iter()
-            .flat_map(|start| start.to_le_bytes())
-            .collect();
+            .for_each(|start| bytes.extend(start.to_le_bytes()));
         let record = BandRecord {
-            band: ROW_STARTS,
+            band: BandRecord::ROW_STARTS,
             first_row: 0,
             n_elements: 0,
         };
         self.cache.put(&self.name, record, &bytes);
+        self.cache.flush();
     }
 
-    /// Finds out how many bytes can be written, for the packs of this many elements.
-    pub(super) fn make_room(&self, n_elements: u64) -> u64 {
-        let enough = n_elements.saturating_mul(MOST_ELEMENT_BYTES);
-        self.cache.available(enough)
+    /// The bytes that can be written.
+    pub(super) fn room(&self) -> u64 {
+        self.cache.available(u64::MAX)
     }
 
-    pub(super) fn is_unchanged(&self, span: Range<u64>) -> bool {
+    /// Whether the files of a band are those that were opened. Those of CSC are compared as a whole,
+    /// by [`are_all_unchanged`](Self::are_all_unchanged).
+    fn is_unchanged(&self, span: Range<u64>) -> bool {
+        self.is_csc || self.are_unchanged(span)
+    }
+
+    pub(super) fn are_all_unchanged(&self) -> bool {
+        self.are_unchanged(0..u64::MAX)
+    }
+
+    fn are_unchanged(&self, span: Range<u64>) -> bool {
         let within = |array: &Array| span.start..span.end.min(array.shape()[0]);
         self.arrays
             .iter()

@@ -16,6 +16,9 @@ use crate::matrix::csc::{CscMatrix, Progress};
 use crate::matrix::csr::CsrMatrix;
 use crate::matrix::{MatrixSource, ReadScratch, RowSink};
 
+/// The number of bands that show how large all packs will be.
+const SAMPLED_BANDS: u64 = 16;
+
 /// The rows of a converted matrix, all of them packed on disk.
 #[derive(Debug)]
 pub(in crate::matrix) struct PackedRows {
@@ -59,7 +62,7 @@ impl MatrixSource {
         let starts = cached.row_starts(self.n_rows(), self.n_stored())?;
         let index = matrix.index(starts).ok()?;
         let packs = MatrixPacks::new(self, Level::Bits, Arc::new(PackRoom::new(0)))?;
-        let is_complete = packs.is_complete() && cached.is_unchanged(0..self.n_stored());
+        let is_complete = packs.is_complete() && cached.are_all_unchanged();
         is_complete.then(|| matrix.set_packed(PackedRows { index, packs }))
     }
 
@@ -70,31 +73,39 @@ impl MatrixSource {
         matrix: &'a CscMatrix,
         progress: Progress<'_>,
     ) -> Result<&'a CsrMatrix, Error> {
-        matrix.rows(progress, |rows, progress| self.keep_rows(rows, progress))
+        if let Some(rows) = matrix.converted() {
+            return Ok(rows);
+        }
+        let n_kept = self.cached().map_or(0, |_| self.n_stored());
+        let mut n_steps = 0;
+        let (rows, is_new) = matrix.rows(&mut |done, steps| {
+            n_steps = steps;
+            progress(done, steps + n_kept);
+        })?;
+        if is_new {
+            self.keep_rows(rows, &mut |done| progress(n_steps + done, n_steps + n_kept));
+        }
+        progress(n_steps + n_kept, n_steps + n_kept);
+        Ok(rows)
     }
 
     /// Packs the rows of a converted matrix into the cache, if all of them fit.
     fn keep_rows(&self, rows: &CsrMatrix, progress: &mut dyn FnMut(u64)) {
-        let (Some(cached), n_bands) = (self.cached(), self.n_bands()) else {
+        let Some((cached, array)) = self.cached().zip(self.pack_array()) else {
             return;
         };
-        let room = cached.make_room(self.n_stored());
-        // For a folder, the files of the columns. Rows that were read from others are not kept.
-        if !cached.is_unchanged(0..self.n_stored()) {
+        let mut scratch = ReadScratch::for_scan();
+        // Rows that were read from other files than those of the key are not kept.
+        if self.estimate(rows, &mut scratch) > cached.room() || !cached.are_all_unchanged() {
             return;
         }
-        let packs = MatrixPacks::new(self, Level::Bits, Arc::new(PackRoom::new(0)));
-        let Some((packs, array)) = packs.zip(self.pack_array()) else {
+        let Some(packs) = MatrixPacks::new(self, Level::Bits, Arc::new(PackRoom::new(0))) else {
             return;
         };
-        let before = packs.cached_bytes();
         let mut access = PackAccess::new(&packs, array, PackWhen::Now);
-        let mut scratch = ReadScratch::for_scan();
-        for number in 0..n_bands {
+        for number in 0..self.n_bands() {
             rows.pack(number, &mut access, &mut scratch);
-            let each = (packs.cached_bytes() - before).div_ceil(number + 1);
-            let of_rows = size_of_val(&rows.parts().indptr[..]) as u64;
-            if cached.is_full() || each.saturating_mul(n_bands) + of_rows > room {
+            if cached.is_full() || array.parts().context.is_closed() {
                 return;
             }
             progress(self.band_of(number).span.end);
@@ -102,6 +113,20 @@ impl MatrixSource {
         if packs.is_complete() {
             cached.put_row_starts(&rows.parts().indptr);
         }
+    }
+
+    /// The bytes that the packs of all rows take, from some bands all over the matrix.
+    fn estimate(&self, rows: &CsrMatrix, scratch: &mut ReadScratch) -> u64 {
+        let n_bands = self.n_bands();
+        let step = n_bands.div_ceil(SAMPLED_BANDS).max(1);
+        let (mut n_sampled, mut n_bytes) = (0u32, 0);
+        for number in (0..n_bands).step_by(step as usize) {
+            n_bytes += rows.packed_len(number, scratch);
+            n_sampled += 1;
+        }
+        let of_bands = (n_bytes as f64 * n_bands as f64 / f64::from(n_sampled.max(1))) as u64;
+        // A little more, because others may pack less well.
+        of_bands + of_bands / 10 + size_of_val(&rows.parts().indptr[..]) as u64
     }
 }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use row_pack::{Level, PackedRow, Value};
+use row_pack::{Level, PackBuilder, PackedRow, Value};
 
 use super::bands::{BandExtent, BandPack, NewPack, PackAccess};
 use super::rest_of;
@@ -11,11 +11,14 @@ use crate::array::Array;
 use crate::array::chunk_reader::CachePolicy;
 use crate::dtype::{DType, Scalar, ValuesRef};
 use crate::error::Error;
-use crate::io::pack_room::PackRoom;
-use crate::limits::MOST_PACKING_BYTES;
-use crate::matrix::csr::is_canonical;
+use crate::limits::MOST_PACK_BYTES;
 use crate::matrix::{ReadScratch, RowSink};
 use crate::with_dtype;
+
+/// The most times that a band is decoded to pack it.
+const MOST_PASSES: u64 = 16;
+/// The most rows of a pass, whose number of nonzeros is counted.
+const MOST_ROWS_OF_PASS: u64 = 1 << 20;
 
 /// Reads rows from packs. Returns the positions of those that are not packed.
 pub(super) fn read_packed(
@@ -60,10 +63,10 @@ pub(super) fn band<'a>(
     scratch: &mut ReadScratch,
 ) -> Option<&'a BandPack> {
     let of = || band_of(array, number);
-    let room = access.room();
+    let most = access.packing();
     access.band(number, of, |level, policy| {
         let dtype = array.dtype().unwrap_or(DType::F32);
-        with_dtype!(dtype, T => pack_band::<T>(array, number, (level, room), policy, scratch))
+        with_dtype!(dtype, T => pack_band::<T>(array, number, (level, most), policy, scratch))
     })
 }
 
@@ -81,118 +84,157 @@ fn row_len(array: &Array) -> usize {
     array.shape()[1..].iter().product::<u64>() as usize
 }
 
-/// Decodes a band and packs the nonzeros of its rows. `None` if its pack would be too large. If the
-/// nonzeros do not fit into the memory for packing, decodes the band once more for those of further
-/// rows.
+/// Decodes a band and packs the nonzeros of its rows. If they do not fit into `most` bytes, decodes the
+/// band once more for those of further rows. `None` if that takes too many passes, or if the pack
+/// would be too large.
 fn pack_band<T: Scalar>(
     array: &Array,
     number: u64,
-    (level, room): (Level, &PackRoom),
+    (level, most): (Level, usize),
     policy: CachePolicy,
     scratch: &mut ReadScratch,
 ) -> Result<Option<NewPack>, Error> {
     let band = band_of(array, number);
-    let rows: Vec<u64> = band.span.clone().collect();
-    scratch
-        .pack
-        .restart::<T::Packed>(row_len(array) as u32, level);
-    let mut nonzeros = Nonzeros::<T::Packed>::new(room.packing());
-    let mut first = 0;
-    while first < rows.len() {
-        nonzeros.begin(rows.len() - first);
-        let (policy, reader) = (policy.clone(), &mut scratch.data);
-        array.read_rows(
-            &rows[first..],
-            0..u64::MAX,
-            policy,
-            reader,
-            |row, start, run| {
-                nonzeros.add(row, start, bytemuck::cast_slice(run.as_bytes()));
-            },
-        )?;
-        for row in &mut nonzeros.rows {
-            row.sort();
-            let pushed = scratch.pack.push(&row.columns, &row.values);
-            if pushed.is_err() || scratch.pack.n_bytes() > MOST_PACKING_BYTES {
-                return Ok(None);
-            }
+    let n_rows = band.span.end - band.span.start;
+    let ReadScratch { data, pack, .. } = scratch;
+    pack.restart::<T::Packed>(row_len(array) as u32, level);
+    let mut nonzeros = Nonzeros::<T::Packed>::new(most, band.n_elements);
+    let mut n_done = 0;
+    while n_done < n_rows {
+        let first = band.span.start + n_done;
+        let end = band.span.end.min(first + MOST_ROWS_OF_PASS);
+        let rows: Vec<u64> = (first..end).collect();
+        nonzeros.begin(rows.len());
+        let policy = policy.clone();
+        array.read_rows(&rows, 0..u64::MAX, policy, data, |row, start, run| {
+            nonzeros.add(row, start, bytemuck::cast_slice(run.as_bytes()));
+        })?;
+        let Some(()) = nonzeros.pack(pack) else {
+            return Ok(None);
+        };
+        n_done += nonzeros.counts.len() as u64;
+        // As the rows so far, so the others.
+        let of_all = |so_far: u64| so_far.saturating_mul(n_rows) / n_done;
+        let n_passes = n_rows.div_ceil(nonzeros.counts.len() as u64);
+        let n_bytes = of_all(pack.n_bytes() as u64);
+        if n_passes > MOST_PASSES || n_bytes > MOST_PACK_BYTES.min(4 * most as u64) {
+            return Ok(None);
         }
-        first += nonzeros.rows.len();
     }
     Ok(Some(NewPack {
         first_row: band.span.start,
-        bytes: scratch.pack.finish(),
+        bytes: pack.finish(),
         n_elements: band.n_elements,
     }))
 }
 
-/// The nonzeros of the first rows of a band: as many rows as fit into memory.
+/// The nonzeros of the first rows of a pass: of as many rows as fit into memory.
 struct Nonzeros<T> {
-    rows: Vec<RowNonzeros<T>>,
-    n_held: usize,
+    entries: Vec<Entry<T>>,
+    /// The number of entries of each row.
+    counts: Vec<u32>,
     most: usize,
+    /// Whether those of a single row did not fit.
+    overflows: bool,
 }
 
-struct RowNonzeros<T> {
-    columns: Vec<u32>,
-    values: Vec<T>,
+#[derive(Clone, Copy)]
+struct Entry<T> {
+    row: u32,
+    column: u32,
+    value: T,
 }
 
 impl<T: Value> Nonzeros<T> {
-    fn new(most_bytes: usize) -> Self {
-        // Vectors that grow may have room for twice as many.
-        let each = 2 * (size_of::<u32>() + size_of::<T>());
+    /// Room for `n_bytes`, of at most `n_elements` nonzeros.
+    fn new(n_bytes: usize, n_elements: u64) -> Self {
+        // With the places of entries, which put them in order.
+        let most = n_bytes / (size_of::<Entry<T>>() + size_of::<u32>());
+        let most = most
+            .min(usize::try_from(n_elements).unwrap_or(usize::MAX))
+            .max(1);
         Nonzeros {
-            rows: Vec::new(),
-            n_held: 0,
-            most: most_bytes / each,
+            entries: Vec::with_capacity(most),
+            counts: Vec::new(),
+            most,
+            overflows: false,
         }
     }
 
     fn begin(&mut self, n_rows: usize) {
-        self.n_held = 0;
-        self.rows.iter_mut().for_each(RowNonzeros::clear);
-        self.rows.resize_with(n_rows, || RowNonzeros {
-            columns: Vec::new(),
-            values: Vec::new(),
-        });
+        self.entries.clear();
+        self.counts.clear();
+        self.counts.resize(n_rows, 0);
     }
 
     /// Adds adjacent elements of a row, unless the row no longer fits.
     fn add(&mut self, row: usize, start: usize, run: &[T]) {
-        let Some(row) = self.rows.get_mut(row) else {
-            return;
-        };
-        let before = row.columns.len();
         for (&value, column) in run.iter().zip(start as u32..) {
             // A negative zero has a bit set.
-            if bytemuck::bytes_of(&value).iter().any(|&byte| byte != 0) {
-                row.columns.push(column);
-                row.values.push(value);
+            if bytemuck::bytes_of(&value).iter().all(|&byte| byte == 0) {
+                continue;
             }
-        }
-        self.n_held += row.columns.len() - before;
-        while self.n_held > self.most && self.rows.len() > 1 {
-            let dropped = self.rows.pop();
-            self.n_held -= dropped.map_or(0, |row| row.columns.len());
+            if self.entries.len() == self.most {
+                self.drop_rows();
+            }
+            if row >= self.counts.len() {
+                return;
+            }
+            let row = row as u32;
+            self.entries.push(Entry { row, column, value });
+            self.counts[row as usize] += 1;
         }
     }
-}
 
-impl<T: Value> RowNonzeros<T> {
-    fn clear(&mut self) {
-        self.columns.clear();
-        self.values.clear();
+    /// Drops the last rows, so that a quarter of the room is free.
+    fn drop_rows(&mut self) {
+        let (mut n_kept, mut n_rows) = (0, 0);
+        for &count in &self.counts {
+            n_kept += count as usize;
+            if n_kept > self.most * 3 / 4 {
+                break;
+            }
+            n_rows += 1;
+        }
+        self.overflows |= n_rows == 0;
+        self.counts.truncate(n_rows);
+        self.entries.retain(|entry| (entry.row as usize) < n_rows);
     }
 
-    /// Sorts by column: chunks of an array with more than two axes do not come in this order.
-    fn sort(&mut self) {
-        if is_canonical(&self.columns) {
-            return;
+    /// Packs the rows in order. `None` if a row does not fit, or the pack becomes too large.
+    fn pack(&self, pack: &mut PackBuilder) -> Option<()> {
+        if self.overflows {
+            return None;
         }
-        let entries = self.columns.drain(..).zip(self.values.drain(..));
-        let mut entries: Vec<(u32, T)> = entries.collect();
-        entries.sort_unstable_by_key(|&(column, _)| column);
-        (self.columns, self.values) = entries.into_iter().unzip();
+        // The places of each row's entries, in the order in which they came.
+        let mut next: Vec<u32> = Vec::with_capacity(self.counts.len());
+        let mut n_before = 0;
+        for &count in &self.counts {
+            next.push(n_before);
+            n_before += count;
+        }
+        let mut places = vec![0u32; self.entries.len()];
+        for (place, entry) in (0u32..).zip(&self.entries) {
+            let next = &mut next[entry.row as usize];
+            places[*next as usize] = place;
+            *next += 1;
+        }
+        let (mut columns, mut values) = (Vec::new(), Vec::new());
+        let mut rest = &mut places[..];
+        for &count in &self.counts {
+            let row;
+            (row, rest) = rest.split_at_mut(count as usize);
+            let entry = |place: u32| &self.entries[place as usize];
+            // Chunks of an array with more than two axes do not come in the order of columns.
+            if !row.is_sorted_by_key(|&place| entry(place).column) {
+                row.sort_unstable_by_key(|&place| entry(place).column);
+            }
+            columns.clear();
+            values.clear();
+            columns.extend(row.iter().map(|&place| entry(place).column));
+            values.extend(row.iter().map(|&place| entry(place).value));
+            pack.push(&columns, &values).ok()?;
+        }
+        Some(())
     }
 }

@@ -34,11 +34,16 @@ use super::{MatrixLayout, MatrixSource, ReadScratch, RowSink};
 use crate::array::{Array, STEP_ELEMENTS};
 use crate::error::Error;
 use crate::io::pack_room::PackRoom;
-use crate::limits::{MOST_PACKED_BANDS, MOST_PACKED_DENSE_BYTES};
+use crate::limits::{
+    MOST_PACK_BYTES, MOST_PACKED_BANDS, MOST_PACKED_DENSE_BYTES, MOST_PACKING_BYTES,
+};
 pub(super) use bands::MatrixPacks;
 use bands::{BandExtent, PackAccess, PackWhen};
 pub(super) use cached::CachedMatrix;
 pub(super) use csc::PackedRows;
+
+/// The bands whose chunks a server is asked for together.
+const BANDS_AHEAD: usize = 32;
 
 /// Packed rows of some matrices: every band of chunks that is decoded while they are
 /// [in use](ReadScratch::set_packs) leaves all of its rows packed.
@@ -151,6 +156,16 @@ impl MatrixSource {
         }
     }
 
+    /// The bytes that a thread may hold while it packs a band, besides the pack of a sparse one.
+    pub fn packing_bytes(&self) -> u64 {
+        match &self.layout {
+            MatrixLayout::Dense(array) => array
+                .chunk_bytes()
+                .saturating_add(MOST_PACKING_BYTES as u64 + 3 * MOST_PACK_BYTES),
+            _ => self.band_bytes(),
+        }
+    }
+
     /// The number of bands of chunks, if rows can be [packed](Self::is_packable); for CSC, that of
     /// its rows in a cache.
     pub fn n_bands(&self) -> u64 {
@@ -199,7 +214,7 @@ impl MatrixSource {
     /// error.
     pub fn pack_rows(&self, rows: &[u64], scratch: &mut ReadScratch) {
         let order = |array: &Array| array.check_rows(rows, self.n_rows());
-        if self.is_packable() && self.pack_array().is_some_and(|array| order(array).is_ok()) {
+        if self.pack_array().is_some_and(|array| order(array).is_ok()) {
             // A row without elements needs no band.
             let rows = rows.iter().filter(|&&row| self.stored_len(row) != Some(0));
             self.pack(rows.map(|&row| self.band(row)), scratch);
@@ -222,7 +237,20 @@ impl MatrixSource {
             return;
         };
         let mut access = PackAccess::new(packs, array, PackWhen::Now);
-        for number in bands.take_while(|_| !array.parts().context.is_closed()) {
+        let bands: Vec<u64> = bands.collect();
+        for (at, &number) in bands.iter().enumerate() {
+            if array.parts().context.is_closed() {
+                return;
+            }
+            if at % BANDS_AHEAD == 0 {
+                let ahead = &bands[at..(at + 2 * BANDS_AHEAD).min(bands.len())];
+                self.stage_bands(
+                    ahead
+                        .iter()
+                        .copied()
+                        .filter(|&band| !access.is_packed(band)),
+                );
+            }
             match &self.layout {
                 MatrixLayout::Csr(matrix) => matrix.pack(number, &mut access, scratch),
                 MatrixLayout::Dense(array) => {
@@ -231,6 +259,19 @@ impl MatrixSource {
                 // Converting it packs it.
                 _ => return,
             }
+        }
+    }
+
+    /// Asks a server for the chunks of bands, which ascend.
+    fn stage_bands(&self, bands: impl Iterator<Item = u64> + Clone) {
+        let spans = || bands.clone().map(|band| self.band_of(band).span);
+        match &self.layout {
+            MatrixLayout::Csr(matrix) => {
+                matrix.parts().indices.stage(spans());
+                matrix.parts().data.stage(spans());
+            }
+            MatrixLayout::Dense(array) => array.stage(spans()),
+            _ => {}
         }
     }
 

@@ -61,6 +61,16 @@ impl CsrMatrix {
         });
     }
 
+    /// The length of the pack of a band; 0 if it cannot be packed.
+    pub(super) fn packed_len(&self, number: u64, scratch: &mut ReadScratch) -> u64 {
+        let pack = with_dtype!(self.dtype(), T => {
+            self.pack_band::<T>(number, Level::Bits, CachePolicy::Nothing, scratch)
+        });
+        pack.ok()
+            .flatten()
+            .map_or(0, |pack| pack.bytes.len() as u64)
+    }
+
     /// The bands in which a row has elements.
     fn bands(&self, row: u64) -> Range<u64> {
         let span = self.range(row);
