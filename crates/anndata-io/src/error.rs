@@ -23,8 +23,11 @@ pub enum ErrorKind {
     /// The path does not exist.
     #[error("no such file or directory")]
     NotFound,
-    /// The path is a URL.
-    #[error("remote paths are not supported yet: copy the file to a local disk first")]
+    /// The path is a URL of a kind that this build does not read.
+    #[error(
+        "URLs of this kind are not supported: pass an http:// or https:// URL (feature `remote`), or \
+         copy the file to a local disk"
+    )]
     Remote,
     /// The content is not an AnnData store.
     #[error("not an AnnData store: expected {expected}, found {found}")]

@@ -129,9 +129,6 @@ pub(crate) const STRUCTURE_READ_COST: u64 = 64;
 /// that lie close together. *Memory.*
 pub(crate) const STRUCTURE_CACHE: (usize, usize) = (16 << 10, 256);
 
-/// The same for a file on a server, where each block is a request. *Memory.*
-pub(crate) const REMOTE_STRUCTURE_CACHE: (usize, usize) = (64 << 10, 256);
-
 /// Bytes of header messages that are kept. *Memory.*
 pub(crate) const HEADER_CACHE_BYTES: usize = 64 << 20;
 

@@ -1,11 +1,13 @@
 //! Converts errors to the exceptions that a Python user expects.
 
 use std::fmt::Display;
+use std::io;
 
 use mapped_anndata::io::{ErrorKind, chain};
 use mapped_anndata::{Error, LabelsError, OpenError, ReadError};
 use pyo3::exceptions::{
-    PyFileNotFoundError, PyIndexError, PyMemoryError, PyOSError, PyRuntimeError, PyValueError,
+    PyFileNotFoundError, PyIndexError, PyMemoryError, PyOSError, PyPermissionError, PyRuntimeError,
+    PyTimeoutError, PyValueError,
 };
 use pyo3::prelude::*;
 
@@ -61,7 +63,12 @@ fn file_error(error: &mapped_anndata::io::Error, text: String) -> PyErr {
         // Python selects the subclass, such as `PermissionError`, by this number.
         ErrorKind::Io(cause) => match cause.raw_os_error() {
             Some(number) => PyOSError::new_err((number, text)),
-            None => PyOSError::new_err(text),
+            // A server has no such numbers.
+            None => match cause.kind() {
+                io::ErrorKind::PermissionDenied => PyPermissionError::new_err(text),
+                io::ErrorKind::TimedOut => PyTimeoutError::new_err(text),
+                _ => PyOSError::new_err(text),
+            },
         },
         ErrorKind::NotAnnData { .. }
         | ErrorKind::Gzipped

@@ -25,7 +25,10 @@ impl Array {
             missing,
             id: _,
         } = self.parts();
-        let file = file.canonicalize().ok()?;
+        let file = match chunks.is_remote() {
+            true => file.clone(),
+            false => file.canonicalize().ok()?,
+        };
         let decoding = (pipeline, stored_axes, fill, record, conversion, missing);
         let described = format!("{file:?} {element:?} {grid:?} {item:?} {big_endian} {decoding:?}");
         out.extend((described.len() as u64).to_le_bytes());
@@ -38,7 +41,7 @@ impl Array {
     pub(crate) fn is_unchanged(&self, span: Range<u64>) -> bool {
         let parts = self.parts();
         let (grid, extent) = (&parts.grid, parts.grid.chunk[0]);
-        let beside: u64 = (1..grid.shape.len()).map(|axis| grid.count(axis)).product();
+        let beside = self.chunks_beside();
         let chunks = span.start / extent * beside..span.end.div_ceil(extent) * beside;
         parts.chunks.are_unchanged(chunks, grid)
     }

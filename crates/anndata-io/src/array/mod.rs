@@ -250,7 +250,32 @@ impl Array {
                 ..
             }
         );
-        !in_memory && self.inner.context.options().get_pack_uncompressed()
+        let is_wanted = self.inner.context.options().get_pack_uncompressed();
+        !in_memory && (is_wanted || self.is_remote())
+    }
+
+    /// Whether each read is a request to a server.
+    pub(crate) fn is_remote(&self) -> bool {
+        self.inner.chunks.is_remote()
+    }
+
+    /// Asks a server for the chunks of ascending ranges along the first axis, which will be read soon.
+    /// Does nothing for arrays on a disk.
+    pub(crate) fn stage(&self, spans: impl IntoIterator<Item = std::ops::Range<u64>>) {
+        if !self.is_remote() {
+            return;
+        }
+        let (extent, beside) = (self.inner.grid.chunk[0], self.chunks_beside());
+        let spans = spans.into_iter().filter(|span| !span.is_empty());
+        let bands = spans.map(|span| span.start / extent..span.end.div_ceil(extent));
+        let chunks = bands.map(|bands| bands.start * beside..bands.end * beside);
+        self.inner.chunks.stage(chunks);
+    }
+
+    /// The number of chunks in one band.
+    fn chunks_beside(&self) -> u64 {
+        let grid = &self.inner.grid;
+        (1..grid.shape.len()).map(|axis| grid.count(axis)).product()
     }
 
     /// Returns the place of a chunk; `None` if it was never written.

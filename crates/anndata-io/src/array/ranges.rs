@@ -26,6 +26,13 @@ impl Array {
             return Err(self.error(ErrorKind::OutOfBounds { what, index, len }));
         }
         let (extent, mut at, mut rest) = (grid.chunk[0], range.start, out);
+        if range.end
+            > (range.start / extent)
+                .saturating_add(1)
+                .saturating_mul(extent)
+        {
+            self.stage([range.clone()]);
+        }
         while at < range.end {
             let (chunk, within) = (at / extent, at % extent);
             let count = (extent - within).min(range.end - at);

@@ -52,6 +52,7 @@ impl Array {
         }
         self.check_rows(rows, grid.shape[0])?;
         reader.begin(self, policy)?;
+        self.stage(rows.iter().map(|&row| row..row.saturating_add(1)));
         let mut buffer = AlignedBytes::default();
         let inner_counts = &grid.counts()[1..];
         let blocks: u64 = inner_counts.iter().product();

@@ -1,10 +1,13 @@
 //! Sources of an array's bytes: a file, or memory.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::buffers::AlignedBytes;
 use super::file::FileSource;
+#[cfg(feature = "remote")]
+use super::remote::RemoteObject;
 use crate::error::Error;
 
 /// The source of an array's bytes: a file, or memory.
@@ -12,6 +15,8 @@ use crate::error::Error;
 pub(crate) enum ByteSource {
     File(FileSource),
     Memory(Memory),
+    #[cfg(feature = "remote")]
+    Remote(RemoteObject),
 }
 
 /// Bytes in memory, or mapped from a file that nobody else can reach.
@@ -62,6 +67,9 @@ impl ByteSource {
         match self {
             ByteSource::File(file) => file.check_unchanged(),
             ByteSource::Memory(_) => Ok(()),
+            // Every request has the condition.
+            #[cfg(feature = "remote")]
+            ByteSource::Remote(_) => Ok(()),
         }
     }
 
@@ -69,7 +77,55 @@ impl ByteSource {
     pub(crate) fn read_in_place(&self, offset: u64, out: &mut [u8]) -> Result<(), Error> {
         match self {
             ByteSource::File(file) => file.read_in_place(offset, out),
-            ByteSource::Memory(_) => self.read_exact_at(offset, out),
+            _ => self.read_exact_at(offset, out),
+        }
+    }
+
+    /// As [`read_exact_at`](Self::read_exact_at), for pieces of structure: small, and close to each
+    /// other.
+    pub(crate) fn read_structure(&self, offset: u64, out: &mut [u8]) -> Result<(), Error> {
+        match self {
+            ByteSource::File(_) | ByteSource::Memory(_) => self.read_exact_at(offset, out),
+            #[cfg(feature = "remote")]
+            ByteSource::Remote(object) => object.read_structure(offset, out),
+        }
+    }
+
+    /// Releases what was kept for reads of structure.
+    pub(crate) fn forget_structure(&self) {
+        match self {
+            ByteSource::File(_) | ByteSource::Memory(_) => {}
+            #[cfg(feature = "remote")]
+            ByteSource::Remote(object) => object.forget_structure(),
+        }
+    }
+
+    /// Whether each read is a request to a server, unless its bytes were [staged](Self::stage).
+    pub(crate) fn is_remote(&self) -> bool {
+        match self {
+            ByteSource::File(_) | ByteSource::Memory(_) => false,
+            #[cfg(feature = "remote")]
+            ByteSource::Remote(_) => true,
+        }
+    }
+
+    /// Asks a server for ranges that will be read soon.
+    pub(crate) fn stage(&self, ranges: &mut dyn Iterator<Item = Range<u64>>) {
+        match self {
+            ByteSource::File(_) | ByteSource::Memory(_) => _ = ranges,
+            #[cfg(feature = "remote")]
+            ByteSource::Remote(object) => object.stage(ranges),
+        }
+    }
+
+    /// What tells the source from a later one at the same place, for packs that outlive the process.
+    /// `None` if nothing does.
+    pub(crate) fn stamp(&self) -> Option<Vec<u8>> {
+        match self {
+            ByteSource::File(file) => file.identity().stamp().map(Into::into),
+            ByteSource::Memory(_) => None,
+            #[cfg(feature = "remote")]
+            ByteSource::Remote(object) => object.stamp().map(Into::into),
         }
     }
 
@@ -77,12 +133,16 @@ impl ByteSource {
         match self {
             ByteSource::File(file) => file.len(),
             ByteSource::Memory(memory) => memory.bytes().len() as u64,
+            #[cfg(feature = "remote")]
+            ByteSource::Remote(object) => object.len(),
         }
     }
 
     pub(crate) fn read_exact_at(&self, offset: u64, out: &mut [u8]) -> Result<(), Error> {
         match self {
             ByteSource::File(file) => file.read_exact_at(offset, out),
+            #[cfg(feature = "remote")]
+            ByteSource::Remote(object) => object.read_exact_at(offset, out),
             ByteSource::Memory(memory) => {
                 if let Some(call) = &memory.before_read {
                     call().map_err(|error| Error::io("memory", "", error))?;

@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "remote")]
+use super::remote::RemoteUrl;
 use crate::error::{Error, ErrorKind};
 
 /// A resolved path: its name for users, and its target, which stays the same when the current
@@ -13,32 +15,55 @@ use crate::error::{Error, ErrorKind};
 pub struct Location {
     name: PathBuf,
     path: PathBuf,
+    #[cfg(feature = "remote")]
+    url: Option<RemoteUrl>,
 }
 
 impl Location {
     /// Resolves a path, or a `file:` URL of one, against the current folder. Keeps symbolic links
-    /// as they are, and also `~`, which only a shell expands.
+    /// as they are, and also `~`, which only a shell expands. With the feature `remote`, also takes
+    /// an `http:` or `https:` URL.
     ///
     /// # Errors
     /// When the path is a URL of another kind, or empty.
     pub fn resolve(given: &Path) -> Result<Location, Error> {
+        #[cfg(feature = "remote")]
+        if let Some(url) = given.to_str().and_then(RemoteUrl::parse) {
+            return Ok(Location {
+                name: url.name(),
+                path: url.name(),
+                url: Some(url),
+            });
+        }
         let path = absolute(given)?;
         // Users know the store by the name that they passed.
         let name = match without_scheme(given.as_os_str().as_bytes()) {
             Some(_) => path.clone(),
             None => given.components().collect(),
         };
-        Ok(Location { name, path })
+        Ok(Location {
+            name,
+            path,
+            #[cfg(feature = "remote")]
+            url: None,
+        })
     }
 
-    /// The path as the user passed it, without a trailing slash; for a URL, its absolute path.
+    /// The path as the user passed it, without a trailing slash; for a `file:` URL, its absolute
+    /// path; for another URL, what is left of it without its query and user, which may be secrets.
     pub fn name(&self) -> &Path {
         &self.name
     }
 
-    /// The absolute path.
+    /// The absolute path; for a URL, its name.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The URL, unless this is a path.
+    #[cfg(feature = "remote")]
+    pub(crate) fn url(&self) -> Option<&RemoteUrl> {
+        self.url.as_ref()
     }
 }
 
@@ -185,7 +210,6 @@ mod tests {
             "file://server/a.h5ad",
             "file://server",
             "s3://bucket/a.h5ad",
-            "https://host/a",
         ] {
             let error = of(url).expect_err("not here");
             assert!(

@@ -1,4 +1,4 @@
-//! Files and their bytes: the only place that touches a file system.
+//! Files and their bytes: the only place that touches a file system or a network.
 //!
 //! Takes paths, and positions in files. Returns bytes, and decoded chunks that callers stored here
 //! before. Knows nothing of arrays or formats.
@@ -12,7 +12,8 @@
 //!                 └─ ChunkCache   decoded chunks         bounded by cache_bytes
 //!
 //! ByteSource ─┬─ File: FileSource ─▶ IoContext ─▶ pread, or a memory map
-//!             └─ Memory            ─▶ bytes that clones share
+//!             ├─ Memory            ─▶ bytes that clones share
+//!             └─ Remote (remote/)  ─▶ requests to a server, by the feature `remote`
 //! ```
 //!
 //! `location` resolves paths, `folder` finds the files of a store in a directory or a zip archive,
@@ -32,3 +33,5 @@ pub(crate) mod location;
 pub(crate) mod open_files;
 pub(crate) mod pack_cache;
 pub(crate) mod pack_room;
+#[cfg(feature = "remote")]
+pub(crate) mod remote;

@@ -63,7 +63,8 @@ pub(super) fn special(meta: &Metadata) -> &'static str {
     }
 }
 
-fn content(head: &[u8]) -> Content {
+/// Returns the kind of content that begins with these bytes.
+pub(super) fn content(head: &[u8]) -> Content {
     // The signature may follow a user block of 512, 1024, 2048, ... bytes.
     let user_blocks = std::iter::successors(Some(512usize), |n| n.checked_mul(2));
     let mut offsets = std::iter::once(0)

@@ -27,6 +27,8 @@ pub(crate) mod hdf5;
 #[cfg(feature = "libhdf5")]
 mod libhdf5;
 pub(crate) mod memory;
+#[cfg(feature = "remote")]
+mod remote;
 mod subgroup;
 pub(crate) mod zarr;
 #[cfg(feature = "zarrs")]
@@ -62,6 +64,10 @@ impl Store {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_at(location: &Location, context: &IoContext) -> Result<Store, Error> {
+        #[cfg(feature = "remote")]
+        if let Some(url) = location.url() {
+            return remote::open(url, context);
+        }
         let (name, path) = (location.name(), location.path());
         let store = Store::open_absolute(name, path.to_owned(), context);
         let store = store.map_err(|error| match error.file() == path {

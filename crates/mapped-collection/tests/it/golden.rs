@@ -50,12 +50,27 @@ fn label(value: &Value) -> Label {
 struct Reading {
     io: IoOptions,
     cache: Option<CacheOptions>,
+    /// Where h5ad files are read from: `http://host/`.
+    server: Option<String>,
+}
+
+impl Reading {
+    fn of(io: IoOptions) -> Reading {
+        Reading {
+            io,
+            ..Reading::default()
+        }
+    }
 }
 
 fn open(paths: &Value, options: &Value, reading: &Reading) -> Result<MappedCollection, Refused> {
     let paths = strings(paths).into_iter().map(|path| {
         if path.contains("://") || path.starts_with('/') {
             path.into()
+        } else if let Some(server) = &reading.server
+            && path.ends_with(".h5ad")
+        {
+            format!("{server}{path}").into()
         } else {
             fixtures().join("stores").join(path)
         }
@@ -538,14 +553,14 @@ fn cases() -> Vec<(String, Value)> {
 #[test]
 fn golden_cases_agree() {
     let io = IoOptions::new();
-    golden(&Reading { io, cache: None }).check("support");
+    golden(&Reading::of(io)).check("support");
 }
 
 /// The second read of a chunk, and every epoch, packs its rows, whether or not it is compressed.
 #[test]
 fn golden_cases_agree_when_rows_are_packed() {
     let io = IoOptions::new().cache_bytes(0).pack_uncompressed(true);
-    golden(&Reading { io, cache: None });
+    golden(&Reading::of(io));
 }
 
 /// The same with packs on disk, which the first pass writes and the second finds.
@@ -559,6 +574,7 @@ fn golden_cases_agree_when_packs_are_on_disk() {
             .pack_bytes(0)
             .pack_uncompressed(true),
         cache: Some(cache.clone()),
+        server: None,
     };
     let listed = || {
         golden(&reading);
@@ -569,6 +585,20 @@ fn golden_cases_agree_when_packs_are_on_disk() {
     let (fresh, filled) = (listed(), listed());
     assert!(fresh.len() > 50, "{}", fresh.len());
     assert_eq!(fresh, filled);
+}
+
+/// The h5ad files lie on a server, the other stores on the disk.
+#[cfg(feature = "remote")]
+#[test]
+fn golden_cases_agree_when_files_are_on_a_server() {
+    let server = crate::server::Server::of(&fixtures().join("stores"));
+    let reading = Reading {
+        server: Some(server.url("")),
+        ..Reading::default()
+    };
+    golden(&reading);
+    let (n_requests, _) = server.take_counts();
+    assert!(n_requests > 500, "{n_requests}");
 }
 
 fn golden(reading: &Reading) -> Support {
@@ -604,7 +634,7 @@ fn golden_cases_agree_through_the_c_library() {
             continue;
         }
         let io = IoOptions::new().hdf5(Hdf5Backend::LibHdf5);
-        match check(case, &Reading { io, cache: None }) {
+        match check(case, &Reading::of(io)) {
             Ok(()) => {
                 n_passed += 1;
                 if case["expected"].get("error").is_none() {

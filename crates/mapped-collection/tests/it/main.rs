@@ -14,6 +14,10 @@ mod model;
 mod names;
 mod packs;
 mod real;
+#[cfg(feature = "remote")]
+mod remote;
+#[cfg(feature = "remote")]
+mod server;
 mod storage;
 mod support;
 mod texts;

@@ -44,9 +44,9 @@ def test_a_file_that_is_not_there():
     assert raised.value.errno == 2 and raised.value.filename == "nowhere.h5ad"
 
 
-@pytest.mark.parametrize("path", ["s3://bucket/cells.h5ad", "https://example.org/cells.h5ad"])
-def test_a_remote_path_says_what_to_do(path):
-    with pytest.raises(ValueError, match="remote paths are not supported yet: copy the file"):
+@pytest.mark.parametrize("path", ["s3://bucket/cells.h5ad", "gs://bucket/cells.h5ad"])
+def test_a_url_of_another_kind_says_what_to_do(path):
+    with pytest.raises(ValueError, match="pass an http:// or https:// URL .* or copy the file"):
         MappedCollection([path])
 
 

@@ -165,18 +165,12 @@ impl Chunks {
     /// Adds what identifies the files of the chunks to `out`, as they were when the array was opened.
     /// `None` if packs of them cannot be kept.
     pub(crate) fn identify(&self, out: &mut Vec<u8>) -> Option<()> {
-        let file = match self {
-            Chunks::Contiguous {
-                source: ByteSource::File(file),
-                offset,
-            } => {
+        let stamp = match self {
+            Chunks::Contiguous { source, offset } => {
                 out.extend(offset.to_le_bytes());
-                file.identity()
+                source.stamp()?
             }
-            Chunks::Table {
-                source: ByteSource::File(file),
-                entries,
-            } => {
+            Chunks::Table { source, entries } => {
                 for entry in entries {
                     let &TableEntry {
                         chunk,
@@ -188,18 +182,46 @@ impl Chunks {
                         out.extend(word.to_le_bytes());
                     }
                 }
-                file.identity()
+                source.stamp()?
             }
             Chunks::Files(files) | Chunks::Shards(ShardFiles { files, .. }) => {
                 match files.folder.archive() {
-                    Some(archive) => archive,
+                    Some(archive) => archive.stamp()?.to_vec(),
                     None => return files.identify(out),
                 }
             }
             _ => return None,
         };
-        out.extend(file.stamp()?);
+        out.extend(stamp);
         Some(())
+    }
+
+    /// Whether each read is a request to a server.
+    pub(crate) fn is_remote(&self) -> bool {
+        match self {
+            Chunks::Contiguous { source, .. } | Chunks::Table { source, .. } => source.is_remote(),
+            _ => false,
+        }
+    }
+
+    /// Asks a server for chunks in ascending ranges, which will be read soon.
+    pub(crate) fn stage(&self, chunks: impl Iterator<Item = Range<u64>>) {
+        let Chunks::Table { source, entries } = self else {
+            return;
+        };
+        let mut next = 0;
+        let places = chunks.flat_map(|chunks| {
+            let within = |chunk: u64| entries.partition_point(|entry| entry.chunk < chunk);
+            // Two ranges may share a chunk.
+            let places = within(chunks.start).max(next)..within(chunks.end).max(next);
+            next = places.end;
+            places
+        });
+        let ranges = places.map(|place| {
+            let TableEntry { offset, len, .. } = entries[place];
+            offset..offset.saturating_add(len.into())
+        });
+        source.stage(&mut { ranges });
     }
 
     /// Whether the files of some chunks are those that were there when the array was opened. If all

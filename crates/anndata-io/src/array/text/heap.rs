@@ -103,7 +103,7 @@ impl Heap {
         let header_len = (8 + length_size).next_multiple_of(8);
         let mut header = vec![0; header_len];
         source
-            .read_exact_at(at, &mut header)
+            .read_structure(at, &mut header)
             .map_err(|error| array.at(error))?;
         if &header[..4] != b"GCOL" {
             return Err(invalid("another signature".to_owned()));
@@ -114,7 +114,7 @@ impl Heap {
         }
         let mut bytes = vec![0; size as usize];
         source
-            .read_exact_at(at, &mut bytes)
+            .read_structure(at, &mut bytes)
             .map_err(|error| array.at(error))?;
         let mut objects = Vec::new();
         let mut at = header_len;

@@ -43,7 +43,7 @@ pub(super) use cached::CachedMatrix;
 pub(super) use csc::PackedRows;
 
 /// The bands whose chunks a server is asked for together.
-const BANDS_AHEAD: usize = 32;
+const BANDS_AHEAD: usize = 64;
 
 /// Packed rows of some matrices: every band of chunks that is decoded while they are
 /// [in use](ReadScratch::set_packs) leaves all of its rows packed.
@@ -237,12 +237,19 @@ impl MatrixSource {
             return;
         };
         let mut access = PackAccess::new(packs, array, PackWhen::Now);
-        let bands: Vec<u64> = bands.collect();
-        for (at, &number) in bands.iter().enumerate() {
+        let mut bands: Vec<u64> = bands.collect();
+        bands.dedup();
+        let n_bands = bands.len();
+        if array.is_remote() && is_consecutive(&bands) {
+            // Whoever packs all bands in order comes to these next.
+            let next = bands[n_bands - 1] + 1;
+            bands.extend(next..self.n_bands().min(next + BANDS_AHEAD as u64));
+        }
+        for (at, &number) in bands[..n_bands].iter().enumerate() {
             if array.parts().context.is_closed() {
                 return;
             }
-            if at % BANDS_AHEAD == 0 {
+            if array.is_remote() && at % (BANDS_AHEAD / 2) == 0 {
                 let ahead = &bands[at..(at + 2 * BANDS_AHEAD).min(bands.len())];
                 self.stage_bands(
                     ahead
@@ -321,6 +328,11 @@ impl MatrixSource {
             _ => dense::read_packed(array, rows, &mut access, scratch, sink),
         }))
     }
+}
+
+/// Whether there are several bands, one after the other.
+fn is_consecutive(bands: &[u64]) -> bool {
+    bands.len() > 1 && bands.windows(2).all(|two| two[1] == two[0] + 1)
 }
 
 /// Calls `read` for each row with its position. Returns the ranges of positions for which it

@@ -5,12 +5,11 @@ use hdf5_reader::error::Error as Hdf5Error;
 use hdf5_reader::messages::dataspace::DataspaceMessage;
 use hdf5_reader::messages::layout::{ChunkIndexing, DataLayout};
 
-use super::Hdf5Store;
 use super::errors::is_undefined;
+use super::{Hdf5Store, ahead};
 use crate::array::chunks::{Chunks, TableEntry};
 use crate::array::grid::Grid;
 use crate::error::Error;
-use crate::io::bytes::ByteSource;
 
 impl Hdf5Store {
     /// Returns the entries of the index.
@@ -46,6 +45,8 @@ impl Hdf5Store {
             .unwrap_or(shape);
         let entries = match chunk_indexing {
             None => {
+                let base = self.file.superblock().base_address;
+                ahead::stage_chunk_tree(&self.source, base, *address, shape.len());
                 let leaves = hdf5_reader::btree_v1::collect_btree_v1_leaves_storage(
                     storage,
                     *address,
@@ -205,7 +206,7 @@ impl Hdf5Store {
             ));
         }
         Ok(Chunks::Table {
-            source: ByteSource::File(self.source.clone()),
+            source: self.source.clone(),
             entries: table,
         })
     }

@@ -183,7 +183,7 @@ impl Hdf5Store {
                     let found = format!("a file of {len} bytes, data at {offset}");
                     return invalid(expected(), found);
                 }
-                let source = ByteSource::File(self.source.clone());
+                let source = self.source.clone();
                 one_piece(source, offset, grid, elements.record)
             }
             DataLayout::Chunked { .. } => {
@@ -204,7 +204,7 @@ impl Hdf5Store {
     fn heap(&self) -> TextEncoding {
         let superblock = self.file.superblock();
         TextEncoding::Heap {
-            source: ByteSource::File(self.source.clone()),
+            source: self.source.clone(),
             base: superblock.base_address,
             offset_size: superblock.offset_size.into(),
             length_size: superblock.length_size.into(),

@@ -5,14 +5,14 @@ use std::path::Path;
 use hdf5_reader::superblock::Superblock;
 
 use crate::error::{Error, ErrorKind};
-use crate::io::file::FileSource;
+use crate::io::bytes::ByteSource;
 
 /// Refuses a file that is shorter than it claims: a copy or a download that was cut short. Its
 /// first half reads well, and the missing part may be chunks that are read much later. A longer
 /// file is accepted.
 pub(super) fn check(
     path: &Path,
-    source: &FileSource,
+    source: &ByteSource,
     superblock: &Superblock,
 ) -> Result<(), Error> {
     let written_at = recorded_base(source, superblock)?;
@@ -34,7 +34,7 @@ pub(super) fn check(
 
 /// Returns the base address recorded in the file; `hdf5-reader` reports where it found the
 /// superblock.
-fn recorded_base(source: &FileSource, superblock: &Superblock) -> Result<u64, Error> {
+fn recorded_base(source: &ByteSource, superblock: &Superblock) -> Result<u64, Error> {
     let at = match superblock.version {
         0 => 24,
         1 => 28,
@@ -42,7 +42,7 @@ fn recorded_base(source: &FileSource, superblock: &Superblock) -> Result<u64, Er
     };
     let mut bytes = [0; 8];
     let size = usize::from(superblock.offset_size).min(bytes.len());
-    source.read_exact_at(superblock.base_address + at, &mut bytes[..size])?;
+    source.read_structure(superblock.base_address + at, &mut bytes[..size])?;
     Ok(u64::from_le_bytes(bytes))
 }
 

@@ -11,14 +11,14 @@ use hdf5_reader::error::Error as Hdf5Error;
 use hdf5_reader::storage::StorageBuffer;
 use hdf5_reader::{BlockCacheStorage, Storage};
 
-use crate::io::file::FileSource;
+use crate::io::bytes::ByteSource;
 use crate::limits::{
     FREE_CHUNK_INDEX_BYTES, FREE_STRUCTURE_BYTES, STRUCTURE_CACHE, STRUCTURE_READ_COST,
 };
 
 /// A file that counts the bytes read from it.
 pub(super) struct Metered {
-    storage: BlockCacheStorage,
+    storage: Box<dyn Storage>,
     meter: Mutex<Meter>,
 }
 
@@ -35,10 +35,18 @@ struct Meter {
 }
 
 impl Metered {
-    pub(super) fn new(source: FileSource) -> Metered {
+    pub(super) fn new(source: ByteSource) -> Metered {
         let (block_bytes, n_blocks) = STRUCTURE_CACHE;
+        let storage: Box<dyn Storage> = match source.is_remote() {
+            // It has blocks of its own.
+            true => Box::new(File(source)),
+            false => {
+                let file = Arc::new(File(source));
+                Box::new(BlockCacheStorage::new(file, block_bytes, n_blocks))
+            }
+        };
         let metered = Metered {
-            storage: BlockCacheStorage::new(Arc::new(File(source)), block_bytes, n_blocks),
+            storage,
             meter: Mutex::default(),
         };
         metered.begin();
@@ -126,7 +134,7 @@ impl Storage for Metered {
     }
 }
 
-struct File(FileSource);
+struct File(ByteSource);
 
 impl Storage for File {
     fn len(&self) -> u64 {
@@ -144,7 +152,7 @@ impl Storage for File {
         }
         let mut bytes = vec![0; len];
         self.0
-            .read_exact_at(offset, &mut bytes)
+            .read_structure(offset, &mut bytes)
             .map_err(|error| Hdf5Error::Other(error.to_string()))?;
         Ok(StorageBuffer::from_vec(bytes))
     }
@@ -154,13 +162,14 @@ impl Storage for File {
 mod tests {
     use super::*;
     use crate::io::context::IoContext;
+    use crate::io::file::FileSource;
 
     #[test]
     fn metered_allows_a_few_reads_of_the_file() {
         let file = tempfile::NamedTempFile::new().expect("a temporary file");
         std::fs::write(file.path(), vec![7; 1 << 20]).expect("room for 1 MiB");
         let source = FileSource::open(&IoContext::default(), file.path()).expect("it is there");
-        let metered = Metered::new(source);
+        let metered = Metered::new(ByteSource::File(source));
         let times = |begin: fn(&Metered)| {
             begin(&metered);
             let reads = (0..100).take_while(|_| metered.read_range(0, 1 << 20).is_ok());

@@ -21,10 +21,12 @@ use hdf5_reader::{Hdf5File, OpenOptions, Storage};
 use super::{Attribute, Backend, Node};
 use crate::array::Array;
 use crate::error::{Error, ErrorKind, LIBRARY_OR_REWRITE};
+use crate::io::bytes::ByteSource;
 use crate::io::context::IoContext;
 use crate::io::file::FileSource;
 use crate::path::member;
 
+mod ahead;
 mod attributes;
 mod chunk_table;
 mod dataset;
@@ -53,7 +55,7 @@ use metered::Metered;
 pub(crate) struct Hdf5Store {
     context: IoContext,
     path: PathBuf,
-    source: FileSource,
+    source: ByteSource,
     storage: Arc<Metered>,
     file: Hdf5File,
     headers: Mutex<Headers>,
@@ -69,10 +71,25 @@ impl std::fmt::Debug for Hdf5Store {
     }
 }
 
+impl Drop for Hdf5Store {
+    fn drop(&mut self) {
+        self.source.forget_structure();
+    }
+}
+
 impl Hdf5Store {
     pub(crate) fn open(path: &Path, context: &IoContext) -> Result<Self, Error> {
         let source =
             FileSource::open_settled(context, path).map_err(|error| Error::io(path, "", error))?;
+        Hdf5Store::open_source(path, ByteSource::File(source), context)
+    }
+
+    /// Opens an HDF5 file in any source; `path` is its name for users.
+    pub(crate) fn open_source(
+        path: &Path,
+        source: ByteSource,
+        context: &IoContext,
+    ) -> Result<Self, Error> {
         let storage = Arc::new(Metered::new(source.clone()));
         let file = Hdf5File::from_storage_with_options(storage.clone(), OpenOptions::default())
             .map_err(|error| failure(path, "", error))?;

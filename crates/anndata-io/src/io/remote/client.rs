@@ -1,0 +1,204 @@
+//! Requests: one runtime and one pool of connections per process.
+
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService,
+};
+use object_store::http::HttpBuilder;
+use object_store::path::Path;
+use object_store::{ClientOptions, GetOptions, ObjectMeta, ObjectStore};
+use once_cell::race::OnceBox;
+use tokio::runtime::Runtime;
+
+use super::failure::Failure;
+use super::object::Version;
+use super::url::RemoteUrl;
+use crate::io::fork::ForkLocal;
+
+/// Threads that encrypt and copy for all requests.
+const THREADS: usize = 2;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// A request may take any time, as long as bytes arrive.
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+const MOST_REDIRECTS: usize = 5;
+
+/// The answer to a request for a range.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) version: Version,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// What a process needs for requests.
+struct Client {
+    runtime: Runtime,
+    http: reqwest::Client,
+}
+
+/// Made when it is first needed. A forked child makes its own.
+static CLIENT: OnceBox<ForkLocal<Result<Client, String>>> = OnceBox::new();
+
+fn client() -> Result<&'static Client, Failure> {
+    let client = CLIENT.get_or_init(|| Box::new(ForkLocal::new(Client::new)));
+    client
+        .get()
+        .as_ref()
+        .map_err(|error| Failure::Setup(error.clone()))
+}
+
+impl Client {
+    fn new() -> Result<Client, String> {
+        // If the program chose a provider before, that one stays.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .thread_name("anndata-remote")
+            .enable_all()
+            .build()
+            .map_err(|error| error.to_string())?;
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("anndata-io/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(STALL_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::custom(redirect))
+            .build()
+            .map_err(|error| error.without_url().to_string())?;
+        Ok(Client { runtime, http })
+    }
+}
+
+/// Follows a few redirects, and none from https to a scheme that others can read.
+fn redirect(attempt: reqwest::redirect::Attempt<'_>) -> reqwest::redirect::Action {
+    let was_secure = attempt.previous().iter().any(|url| url.scheme() == "https");
+    if attempt.previous().len() > MOST_REDIRECTS {
+        attempt.error("too many redirects")
+    } else if was_secure && attempt.url().scheme() != "https" {
+        attempt.error("a redirect from https to another scheme")
+    } else {
+        attempt.follow()
+    }
+}
+
+/// Hands the process's connections to `object_store`, and keeps what went wrong last: its errors do
+/// not say in a form that is meant for programs.
+#[derive(Debug, Clone)]
+struct Connector {
+    http: HttpClient,
+    failed: Arc<Mutex<Option<Failure>>>,
+}
+
+impl HttpConnector for Connector {
+    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(self.clone()))
+    }
+}
+
+impl HttpService for Connector {
+    fn call<'a, 'b>(
+        &'a self,
+        request: HttpRequest,
+    ) -> Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'b>>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
+        Box::pin(async move {
+            let response = self.http.execute(request).await;
+            let failed = match &response {
+                Ok(response) if response.status().is_success() => None,
+                Ok(response) => Some(Failure::Status(response.status().as_u16())),
+                Err(error) => Some(Failure::of_connection(error)),
+            };
+            *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = failed;
+            response
+        })
+    }
+}
+
+/// Asks for a range, under the condition that the object has this version. The answer comes through
+/// the channel.
+pub(super) fn request(
+    url: &RemoteUrl,
+    range: Range<u64>,
+    condition: Option<&Version>,
+) -> Result<Receiver<Result<Answer, Failure>>, Failure> {
+    let client = client()?;
+    let connector = Connector {
+        http: HttpClient::new(client.http.clone()),
+        failed: Arc::default(),
+    };
+    let failed = connector.failed.clone();
+    let store = HttpBuilder::new()
+        .with_url(url.secret())
+        .with_http_connector(connector)
+        .build()?;
+    let mut options = GetOptions {
+        range: Some(range.clone().into()),
+        ..GetOptions::default()
+    };
+    if let Some(version) = condition {
+        version.require(&mut options);
+    }
+    let (answer, receiver) = mpsc::channel();
+    client.runtime.spawn(async move {
+        let found = get(&store, range, options).await.map_err(|failure| {
+            let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+            failed.take().unwrap_or(failure)
+        });
+        let _ = answer.send(found);
+    });
+    Ok(receiver)
+}
+
+/// As [`request`], and waits for the answer.
+pub(super) fn get_range(
+    url: &RemoteUrl,
+    range: Range<u64>,
+    condition: Option<&Version>,
+) -> Result<Answer, Failure> {
+    let receiver = request(url, range, condition)?;
+    receiver.recv().unwrap_or(Err(Failure::Lost))
+}
+
+async fn get(
+    store: &impl ObjectStore,
+    range: Range<u64>,
+    options: GetOptions,
+) -> Result<Answer, Failure> {
+    // The URL is that of the object.
+    let result = store.get_opts(&Path::default(), options).await?;
+    let version = Version::from(&result.meta);
+    let expected = range.end.min(version.len).saturating_sub(range.start);
+    let mut bytes = Vec::with_capacity(expected as usize);
+    let mut stream = result.into_stream();
+    while let Some(part) = stream.next().await {
+        bytes.extend_from_slice(&part?);
+        // A body may be longer than its headers say.
+        if bytes.len() as u64 > expected {
+            break;
+        }
+    }
+    let found = bytes.len() as u64;
+    match found == expected {
+        true => Ok(Answer { version, bytes }),
+        false => Err(Failure::Body { expected, found }),
+    }
+}
+
+impl From<&ObjectMeta> for Version {
+    fn from(meta: &ObjectMeta) -> Version {
+        let modified = meta.last_modified.timestamp_millis();
+        Version {
+            etag: meta.e_tag.clone(),
+            // `object_store` replaces an absent time by this one.
+            modified: Some(modified).filter(|&time| time != 0),
+            len: meta.size,
+        }
+    }
+}

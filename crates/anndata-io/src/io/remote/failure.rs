@@ -1,0 +1,100 @@
+//! What goes wrong with a request, as an error that names the way out and no secret.
+
+use std::io;
+use std::sync::Arc;
+
+use object_store::client::{HttpError, HttpErrorKind};
+
+use crate::error::ErrorKind;
+
+/// A request without a valid answer.
+#[derive(Debug, Clone)]
+pub(super) enum Failure {
+    /// The runtime or the client could not be made.
+    Setup(String),
+    /// The task ended without an answer.
+    Lost,
+    /// The server answered with this status.
+    Status(u16),
+    /// The connection failed.
+    Connection(io::ErrorKind, String),
+    /// The body has another length than the range.
+    Body { expected: u64, found: u64 },
+    /// The server answers a request for a range with the whole object.
+    NoRanges,
+    /// The answer is not a valid one.
+    Answer(String),
+}
+
+impl From<object_store::Error> for Failure {
+    fn from(error: object_store::Error) -> Failure {
+        if matches!(error, object_store::Error::NotSupported { .. }) {
+            return Failure::NoRanges;
+        }
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+        let mut last = String::new();
+        while let Some(error) = cause {
+            if let Some(http) = error.downcast_ref::<HttpError>() {
+                return Failure::of_connection(http);
+            }
+            last = error.to_string();
+            cause = error.source();
+        }
+        Failure::Answer(last)
+    }
+}
+
+impl Failure {
+    pub(super) fn of_connection(error: &HttpError) -> Failure {
+        let kind = match error.kind() {
+            HttpErrorKind::Timeout => io::ErrorKind::TimedOut,
+            HttpErrorKind::Connect => io::ErrorKind::NotConnected,
+            _ => io::ErrorKind::ConnectionAborted,
+        };
+        // The last cause says most: "dns error", "connection refused", "invalid peer certificate".
+        let mut cause: &(dyn std::error::Error + 'static) = error;
+        while let Some(next) = cause.source() {
+            cause = next;
+        }
+        Failure::Connection(kind, cause.to_string())
+    }
+}
+
+impl From<Failure> for ErrorKind {
+    fn from(failure: Failure) -> ErrorKind {
+        let io = |kind, message: String| ErrorKind::Io(Arc::new(io::Error::new(kind, message)));
+        match failure {
+            Failure::Status(404 | 410) => ErrorKind::NotFound,
+            Failure::Status(412) => ErrorKind::Changed,
+            Failure::Status(status @ (401 | 403)) => {
+                let message = format!(
+                    "the server refused access (HTTP status {status}): pass a URL that is open to \
+                     you, such as a signed one that has not expired"
+                );
+                io(io::ErrorKind::PermissionDenied, message)
+            }
+            Failure::Status(status) => {
+                let message = format!("the server answered with HTTP status {status}: try again");
+                io(io::ErrorKind::Other, message)
+            }
+            Failure::Connection(kind, message) => io(
+                kind,
+                format!("the connection to the server failed: {message}"),
+            ),
+            Failure::Body { expected, found } => {
+                let message = format!("the server sent {found} of {expected} bytes: try again");
+                io(io::ErrorKind::UnexpectedEof, message)
+            }
+            Failure::NoRanges => ErrorKind::unsupported(
+                "a server that cannot send parts of a file",
+                "copy the file to a local disk first",
+            ),
+            Failure::Answer(message) => {
+                let message = format!("the server sent no valid answer: {message}");
+                io(io::ErrorKind::InvalidData, message)
+            }
+            Failure::Setup(message) => io(io::ErrorKind::Other, message),
+            Failure::Lost => io(io::ErrorKind::Other, "a request ended too early".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! Objects on servers, read by ranges over http and https.
+//!
+//! Takes a [`RemoteUrl`]. Returns a [`RemoteObject`]: bytes at any position, all of them of the object
+//! that was opened.
+//!
+//! ```text
+//! RemoteUrl ─▶ RemoteObject: version, from the first answer ─▶ reads ─┬─ staged: asked for ahead
+//!                                                                     ├─ blocks: structure
+//!                                                                     └─ one request
+//! client.rs: one runtime and one pool of connections per process ─▶ object_store
+//! ```
+//!
+//! Every request has the condition that the object is unchanged, and every answer is compared with
+//! the first: servers may ignore the condition. Nothing here is inherited by a forked child but the
+//! version: it makes its own runtime and connections.
+
+mod blocks;
+mod client;
+mod failure;
+mod object;
+mod staged;
+mod url;
+
+pub(crate) use object::RemoteObject;
+pub(crate) use url::RemoteUrl;

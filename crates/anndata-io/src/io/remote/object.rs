@@ -1,0 +1,207 @@
+//! One object on a server, as it was when it was opened.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use object_store::GetOptions;
+
+use super::blocks::{BLOCK_BYTES, Blocks};
+use super::client::{Answer, get_range};
+use super::failure::Failure;
+use super::staged::Staged;
+use super::url::RemoteUrl;
+use crate::error::{Error, ErrorKind};
+use crate::io::context::IoContext;
+use crate::io::fork::ForkLocal;
+
+/// The bytes of the first request: what tells the kind of a file, and where most structure begins.
+const HEAD_BYTES: u64 = 64 << 10;
+
+/// An object that can be read at any position from any thread. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct RemoteObject {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    context: IoContext,
+    url: RemoteUrl,
+    name: PathBuf,
+    version: Version,
+    head: Vec<u8>,
+    staged: ForkLocal<Staged>,
+    blocks: ForkLocal<Blocks>,
+}
+
+/// What tells an object from a later one at the same URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Version {
+    pub(super) etag: Option<String>,
+    /// Milliseconds since 1970.
+    pub(super) modified: Option<i64>,
+    pub(super) len: u64,
+}
+
+impl Version {
+    /// Makes a request fail if the object has another version.
+    pub(super) fn require(&self, options: &mut GetOptions) {
+        // A weak tag never matches.
+        let strong = self.etag.as_ref().filter(|etag| !etag.starts_with("W/"));
+        options.if_match = strong.cloned();
+    }
+}
+
+impl RemoteObject {
+    /// Opens an object, with one request. `None` if it is empty.
+    ///
+    /// # Errors
+    /// When the server does not answer, or not with a part of the object.
+    pub(crate) fn open(
+        url: &RemoteUrl,
+        context: &IoContext,
+    ) -> Result<Option<RemoteObject>, Error> {
+        let name = url.name();
+        let answer = match get_range(url, 0..HEAD_BYTES, None) {
+            // No byte of an empty object can be asked for.
+            Err(Failure::Status(416)) => return Ok(None),
+            answer => answer.map_err(|failure| Error::new(&name, "", failure.into()))?,
+        };
+        let Answer { version, bytes } = answer;
+        context.count_read(bytes.len() as u64);
+        Ok(Some(RemoteObject {
+            inner: Arc::new(Inner {
+                context: context.clone(),
+                url: url.clone(),
+                name,
+                version,
+                head: bytes,
+                staged: ForkLocal::new(Staged::default),
+                blocks: ForkLocal::new(Blocks::default),
+            }),
+        }))
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.inner.version.len
+    }
+
+    /// The first bytes.
+    pub(crate) fn head(&self) -> &[u8] {
+        &self.inner.head
+    }
+
+    /// What tells this object from others, for packs that outlive the process. `None` if the server
+    /// does not say.
+    pub(crate) fn stamp(&self) -> Option<String> {
+        let Version {
+            etag,
+            modified,
+            len,
+        } = &self.inner.version;
+        let is_known = etag.is_some() || modified.is_some();
+        // A query may be a signature, which differs each time.
+        is_known.then(|| format!("{:?} {etag:?} {modified:?} {len}", self.inner.name))
+    }
+
+    /// Asks for ranges that will be read soon. Ranges that do not fit are left out.
+    pub(crate) fn stage(&self, ranges: &mut dyn Iterator<Item = Range<u64>>) {
+        let inner = &*self.inner;
+        let within = ranges.filter(|range| range.end <= inner.version.len);
+        inner.staged.get().add(within, &inner.url, &inner.version);
+    }
+
+    /// Fills `out` with the bytes at `offset`.
+    pub(crate) fn read_exact_at(&self, offset: u64, out: &mut [u8]) -> Result<(), Error> {
+        let Some(range) = self.rest_of(offset, out)? else {
+            return Ok(());
+        };
+        if self.read_staged(range.clone(), out, false)? {
+            return Ok(());
+        }
+        out.copy_from_slice(&self.fetch(range)?);
+        Ok(())
+    }
+
+    /// As [`read_exact_at`](Self::read_exact_at), for pieces of structure: fetches whole blocks, which
+    /// are kept until [`forget_structure`](Self::forget_structure).
+    pub(crate) fn read_structure(&self, offset: u64, out: &mut [u8]) -> Result<(), Error> {
+        let Some(range) = self.rest_of(offset, out)? else {
+            return Ok(());
+        };
+        if self.read_staged(range.clone(), out, true)? {
+            return Ok(());
+        }
+        let n_blocks = self.len().div_ceil(BLOCK_BYTES);
+        for number in range.start / BLOCK_BYTES..range.end.div_ceil(BLOCK_BYTES) {
+            let start = number * BLOCK_BYTES;
+            let block = self
+                .inner
+                .blocks
+                .get()
+                .get(number, n_blocks, |n_together| {
+                    self.fetch(start..(start + n_together * BLOCK_BYTES).min(self.len()))
+                })?;
+            let within = range.start.max(start)..range.end.min(start + block.len() as u64);
+            let of_out = (within.start - range.start) as usize..(within.end - range.start) as usize;
+            let of_block = (within.start - start) as usize..(within.end - start) as usize;
+            out[of_out].copy_from_slice(&block[of_block]);
+        }
+        Ok(())
+    }
+
+    /// Gives up what is kept for reads of structure, and what was staged.
+    pub(crate) fn forget_structure(&self) {
+        self.inner.blocks.get().clear();
+        self.inner.staged.get().clear();
+    }
+
+    /// Checks a range, and fills `out` if the first request had it; otherwise returns it.
+    fn rest_of(&self, offset: u64, out: &mut [u8]) -> Result<Option<Range<u64>>, Error> {
+        let inner = &*self.inner;
+        if inner.context.is_closed() {
+            return Err(Error::new(&inner.name, "", ErrorKind::Closed));
+        }
+        let end = offset.checked_add(out.len() as u64);
+        let Some(end) = end.filter(|&end| end <= inner.version.len) else {
+            let expected = format!("{} bytes at {offset}", out.len());
+            let found = format!("an object of {} bytes", inner.version.len);
+            return Err(Error::invalid(&inner.name, "", expected, found));
+        };
+        if end <= inner.head.len() as u64 {
+            out.copy_from_slice(&inner.head[offset as usize..end as usize]);
+            return Ok(None);
+        }
+        Ok((!out.is_empty()).then_some(offset..end))
+    }
+
+    /// Fills `out` if the range was staged.
+    fn read_staged(&self, range: Range<u64>, out: &mut [u8], is_kept: bool) -> Result<bool, Error> {
+        // If a request that was made ahead failed, another one says why.
+        let staged = self.inner.staged.get().take(range.clone(), is_kept);
+        let Some(Ok((start, answer))) = staged else {
+            return Ok(false);
+        };
+        self.check(&answer.version)?;
+        let at = (range.start - start) as usize;
+        out.copy_from_slice(&answer.bytes[at..at + out.len()]);
+        Ok(true)
+    }
+
+    fn fetch(&self, range: Range<u64>) -> Result<Vec<u8>, Error> {
+        let inner = &*self.inner;
+        let answer = get_range(&inner.url, range, Some(&inner.version));
+        let answer = answer.map_err(|failure| Error::new(&inner.name, "", failure.into()))?;
+        self.check(&answer.version)?;
+        Ok(answer.bytes)
+    }
+
+    /// Servers may ignore conditions.
+    fn check(&self, version: &Version) -> Result<(), Error> {
+        match *version == self.inner.version {
+            true => Ok(()),
+            false => Err(Error::new(&self.inner.name, "", ErrorKind::Changed)),
+        }
+    }
+}
