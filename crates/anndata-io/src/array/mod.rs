@@ -19,6 +19,7 @@ use std::sync::Arc;
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind};
 use crate::io::bytes::ByteSource;
+use crate::io::chunk_cache::ChunkKey;
 use crate::io::chunk_cache::next_array_id;
 use crate::io::context::IoContext;
 
@@ -265,11 +266,24 @@ impl Array {
         if !self.is_remote() {
             return;
         }
-        let (extent, beside) = (self.inner.grid.chunk[0], self.chunks_beside());
+        let ArrayParts {
+            grid,
+            chunks,
+            context,
+            id,
+            ..
+        } = &*self.inner;
         let spans = spans.into_iter().filter(|span| !span.is_empty());
+        if let Chunks::Contiguous { source, offset } = chunks {
+            let row = grid.shape[1..].iter().product::<u64>() * self.inner.stored_size() as u64;
+            let ranges = spans.map(|span| offset + span.start * row..offset + span.end * row);
+            return source.stage(&mut { ranges });
+        }
+        let (extent, beside) = (grid.chunk[0], self.chunks_beside());
         let bands = spans.map(|span| span.start / extent..span.end.div_ceil(extent));
-        let chunks = bands.map(|bands| bands.start * beside..bands.end * beside);
-        self.inner.chunks.stage(chunks);
+        let is_wanted = |chunk| !context.has_chunk(ChunkKey { array: *id, chunk });
+        let ranges = bands.map(|bands| bands.start * beside..bands.end * beside);
+        chunks.stage(ranges, is_wanted);
     }
 
     /// The number of chunks in one band.

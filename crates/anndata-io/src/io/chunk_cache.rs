@@ -70,6 +70,10 @@ impl ChunkCache {
         }
     }
 
+    pub(super) fn has(&self, key: ChunkKey) -> bool {
+        self.lock().chunks.contains(&key)
+    }
+
     /// Keeps a chunk within `budget` bytes. Returns an evicted chunk, so that its memory can be
     /// used again.
     pub(super) fn put(

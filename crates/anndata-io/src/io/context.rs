@@ -333,6 +333,11 @@ impl IoContext {
         cached
     }
 
+    /// Whether a chunk is in the cache.
+    pub(crate) fn has_chunk(&self, key: ChunkKey) -> bool {
+        self.inner.local.get().chunks.has(key)
+    }
+
     /// Whether a chunk of this many bytes can be kept.
     pub(crate) fn can_keep(&self, bytes: u64) -> bool {
         bytes <= self.inner.options.cache_bytes as u64

@@ -187,9 +187,45 @@ fn faults_that_stay_name_the_way_out() {
     let server = Server::lacking(folder.path(), lacks);
     let error = open(&[server.url("a.h5ad").into()], None).expect_err("no ranges");
     assert!(error.contains("cannot send parts"), "{error}");
-    let gone = server.url("a.h5ad");
     drop(server);
     let error = open(&["http://127.0.0.1:1/a.h5ad".into()], None).expect_err("nobody answers");
     assert!(error.contains("connection"), "{error}");
-    drop(gone);
+}
+
+#[test]
+fn redirects_are_followed_and_learn_no_secret() {
+    let folder = demo();
+    let [first, second] = [(); 2].map(|()| Server::of(folder.path()));
+    first.fail(vec![Fault::Redirect(second.url("a.h5ad")); 1000]);
+    let url = first.url("a.h5ad") + "?sig=secret";
+    let cells = open(&[url.into()], None).expect("valid");
+    let local = open(&paths(folder.path())[..1], None).expect("valid");
+    assert!(epoch(&cells, MUCH) == epoch(&local, MUCH));
+    let headers = second.headers();
+    assert!(
+        headers.contains("Host") || headers.contains("host"),
+        "{headers}"
+    );
+    assert!(!headers.contains("secret"), "{headers}");
+    // One that leads back never ends.
+    first.after(0, vec![Fault::Redirect(first.url("a.h5ad")); 100]);
+    let error = open(&[first.url("a.h5ad").into()], None).expect_err("a circle");
+    assert!(error.contains("redirects"), "{error}");
+}
+
+#[test]
+fn faults_in_the_middle_of_opening_keep_their_kind() {
+    let folder = demo();
+    let server = Server::of(folder.path());
+    for (status, expected) in [
+        (403, "HTTP status 403"),
+        (412, "changed since it was opened"),
+        (404, "no such file"),
+    ] {
+        // The first answer is right, all others are not.
+        server.after(1, vec![Fault::Status(status); 50]);
+        let error = open(&urls(&server)[..1], None).expect_err("a fault");
+        assert!(error.contains(expected), "{error}");
+        server.after(0, vec![]);
+    }
 }

@@ -15,7 +15,7 @@ pub(crate) enum Fault {
     Status(u16),
     /// Sends half of the body, and ends the connection.
     Short,
-    /// Sends the next range instead of that which was asked for, and says so.
+    /// Sends the range before that which was asked for, and says so.
     WrongRange,
     /// Ends the connection without an answer.
     Reset,
@@ -40,9 +40,12 @@ pub(crate) struct Server {
 struct Shared {
     folder: PathBuf,
     lacks: Lacks,
-    faults: Mutex<VecDeque<Fault>>,
+    /// `None` is a right answer.
+    faults: Mutex<VecDeque<Option<Fault>>>,
     n_requests: AtomicU64,
     n_bytes: AtomicU64,
+    /// All headers of all requests.
+    headers: Mutex<String>,
     is_over: AtomicBool,
 }
 
@@ -59,6 +62,7 @@ impl Server {
             faults: Mutex::default(),
             n_requests: AtomicU64::new(0),
             n_bytes: AtomicU64::new(0),
+            headers: Mutex::default(),
             is_over: AtomicBool::new(false),
         });
         let address = listener.local_addr().expect("a port");
@@ -82,7 +86,20 @@ impl Server {
 
     /// The next answers are these faults, one after the other.
     pub(crate) fn fail(&self, faults: impl IntoIterator<Item = Fault>) {
+        let faults = faults.into_iter().map(Some);
         self.shared.faults.lock().expect("no panic").extend(faults);
+    }
+
+    /// After some right answers, these faults; no others.
+    pub(crate) fn after(&self, n_right: usize, faults: Vec<Fault>) {
+        let mut next = self.shared.faults.lock().expect("no panic");
+        *next = vec![None; n_right].into();
+        next.extend(faults.into_iter().map(Some));
+    }
+
+    /// All headers that it received, one after the other.
+    pub(crate) fn headers(&self) -> String {
+        self.shared.headers.lock().expect("no panic").clone()
     }
 
     /// The number of requests, and of bytes sent, since the last call.
@@ -121,6 +138,7 @@ fn serve(stream: TcpStream, shared: &Shared) {
             let Some((name, value)) = line.split_once(": ") else {
                 break;
             };
+            *shared.headers.lock().expect("no panic") += &line;
             headers.push((name.to_ascii_lowercase(), value.to_owned()));
         }
         let header = |name: &str| {
@@ -129,6 +147,7 @@ fn serve(stream: TcpStream, shared: &Shared) {
         };
         shared.n_requests.fetch_add(1, Ordering::Relaxed);
         let fault = shared.faults.lock().expect("no panic").pop_front();
+        let fault = fault.flatten();
         let goes_on = answer(&mut out, &request, &header, shared, fault);
         if goes_on != Some(true) {
             return;

@@ -204,8 +204,12 @@ impl Chunks {
         }
     }
 
-    /// Asks a server for chunks in ascending ranges, which will be read soon.
-    pub(crate) fn stage(&self, chunks: impl Iterator<Item = Range<u64>>) {
+    /// Asks a server for those chunks in ascending ranges that are wanted, which will be read soon.
+    pub(crate) fn stage(
+        &self,
+        chunks: impl Iterator<Item = Range<u64>>,
+        is_wanted: impl Fn(u64) -> bool,
+    ) {
         let Chunks::Table { source, entries } = self else {
             return;
         };
@@ -217,6 +221,7 @@ impl Chunks {
             next = places.end;
             places
         });
+        let places = places.filter(|&place| is_wanted(entries[place].chunk));
         let ranges = places.map(|place| {
             let TableEntry { offset, len, .. } = entries[place];
             offset..offset.saturating_add(len.into())

@@ -15,6 +15,8 @@ use object_store::path::Path;
 use object_store::{ClientOptions, GetOptions, ObjectMeta, ObjectStore};
 use once_cell::race::OnceBox;
 use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 
 use super::failure::Failure;
 use super::object::Version;
@@ -27,6 +29,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// A request may take any time, as long as bytes arrive.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 const MOST_REDIRECTS: usize = 5;
+/// The most requests under way: each may need a connection of its own.
+const MOST_REQUESTS: usize = 64;
 
 /// The answer to a request for a range.
 #[derive(Debug)]
@@ -39,6 +43,8 @@ pub(super) struct Answer {
 struct Client {
     runtime: Runtime,
     http: reqwest::Client,
+    /// One for each request under way.
+    permits: Arc<Semaphore>,
 }
 
 /// Made when it is first needed. A forked child makes its own.
@@ -66,10 +72,16 @@ impl Client {
             .user_agent(concat!("anndata-io/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(STALL_TIMEOUT)
+            // It would hand the query, which may be a signature, to another host.
+            .referer(false)
             .redirect(reqwest::redirect::Policy::custom(redirect))
             .build()
             .map_err(|error| error.without_url().to_string())?;
-        Ok(Client { runtime, http })
+        Ok(Client {
+            runtime,
+            http,
+            permits: Arc::new(Semaphore::new(MOST_REQUESTS)),
+        })
     }
 }
 
@@ -85,8 +97,8 @@ fn redirect(attempt: reqwest::redirect::Attempt<'_>) -> reqwest::redirect::Actio
     }
 }
 
-/// Hands the process's connections to `object_store`, and keeps what went wrong last: its errors do
-/// not say in a form that is meant for programs.
+/// Hands the process's connections to `object_store`, and keeps what went wrong last, because the
+/// errors of `object_store` have no status that a program can read.
 #[derive(Debug, Clone)]
 struct Connector {
     http: HttpClient,
@@ -121,13 +133,32 @@ impl HttpService for Connector {
     }
 }
 
-/// Asks for a range, under the condition that the object has this version. The answer comes through
-/// the channel.
+/// A request under way. It ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Request {
+    answer: Receiver<Result<Answer, Failure>>,
+    task: AbortHandle,
+}
+
+impl Request {
+    /// Waits for the answer.
+    pub(super) fn wait(&self) -> Result<Answer, Failure> {
+        self.answer.recv().unwrap_or(Err(Failure::Lost))
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Asks for a range, under the condition that the object has this version.
 pub(super) fn request(
     url: &RemoteUrl,
     range: Range<u64>,
     condition: Option<&Version>,
-) -> Result<Receiver<Result<Answer, Failure>>, Failure> {
+) -> Result<Request, Failure> {
     let client = client()?;
     let connector = Connector {
         http: HttpClient::new(client.http.clone()),
@@ -146,14 +177,19 @@ pub(super) fn request(
         version.require(&mut options);
     }
     let (answer, receiver) = mpsc::channel();
-    client.runtime.spawn(async move {
+    let permits = client.permits.clone();
+    let task = client.runtime.spawn(async move {
+        let _permit = permits.acquire().await;
         let found = get(&store, range, options).await.map_err(|failure| {
             let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
             failed.take().unwrap_or(failure)
         });
         let _ = answer.send(found);
     });
-    Ok(receiver)
+    Ok(Request {
+        answer: receiver,
+        task: task.abort_handle(),
+    })
 }
 
 /// As [`request`], and waits for the answer.
@@ -162,8 +198,7 @@ pub(super) fn get_range(
     range: Range<u64>,
     condition: Option<&Version>,
 ) -> Result<Answer, Failure> {
-    let receiver = request(url, range, condition)?;
-    receiver.recv().unwrap_or(Err(Failure::Lost))
+    request(url, range, condition)?.wait()
 }
 
 async fn get(

@@ -11,8 +11,8 @@
 //! ```
 //!
 //! Every request has the condition that the object is unchanged, and every answer is compared with
-//! the first: servers may ignore the condition. Nothing here is inherited by a forked child but the
-//! version: it makes its own runtime and connections.
+//! the first: servers may ignore the condition. A forked child makes its own runtime and
+//! connections, and asks for its own ranges.
 
 mod blocks;
 mod client;

@@ -100,9 +100,9 @@ impl RemoteObject {
             modified,
             len,
         } = &self.inner.version;
-        let is_known = etag.is_some() || modified.is_some();
-        // A query may be a signature, which differs each time.
-        is_known.then(|| format!("{:?} {etag:?} {modified:?} {len}", self.inner.name))
+        let is_known = etag.as_ref().is_some_and(|etag| !etag.starts_with("W/"));
+        let identity = || self.inner.url.identity();
+        is_known.then(|| format!("{} {etag:?} {modified:?} {len}", identity()))
     }
 
     /// Asks for ranges that will be read soon. Ranges that do not fit are left out.
@@ -192,7 +192,11 @@ impl RemoteObject {
     fn fetch(&self, range: Range<u64>) -> Result<Vec<u8>, Error> {
         let inner = &*self.inner;
         let answer = get_range(&inner.url, range, Some(&inner.version));
-        let answer = answer.map_err(|failure| Error::new(&inner.name, "", failure.into()))?;
+        let answer = answer.map_err(|failure| match failure {
+            // It has become shorter.
+            Failure::Status(416) => Error::new(&inner.name, "", ErrorKind::Changed),
+            failure => Error::new(&inner.name, "", failure.into()),
+        })?;
         self.check(&answer.version)?;
         Ok(answer.bytes)
     }

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use once_cell::race::OnceBox;
 
-use super::client::{Answer, request};
-use super::failure::Failure;
+use super::client::{Answer, Request, request};
 use super::object::Version;
 use super::url::RemoteUrl;
 use crate::io::fork::{ForkLocal, Process};
@@ -18,40 +17,36 @@ use crate::io::fork::{ForkLocal, Process};
 const MOST_BYTES: u64 = 48 << 20;
 /// The most bytes of one request.
 const MOST_OF_REQUEST: u64 = 1 << 20;
-/// Ranges that were not read when others were added this often are given up.
-const MOST_AGE: u64 = 64;
+/// When there is no room, ranges that were not read for so long are given up: their chunks were
+/// found elsewhere, or nobody wants them any more.
+const MOST_AGE: Duration = Duration::from_secs(20);
 /// Ranges that are this close are asked for together.
 const MOST_BETWEEN: u64 = 4 << 10;
 
 /// The ranges of an object that are on their way or here, by their first byte.
 #[derive(Debug, Default)]
 pub(super) struct Staged {
-    pieces: Mutex<Pieces>,
+    pieces: Arc<Mutex<Pieces>>,
 }
 
-#[derive(Debug, Default)]
-struct Pieces {
-    by_start: BTreeMap<u64, Piece>,
-    /// The number of times that ranges were added.
-    n_added: u64,
-}
+type Pieces = BTreeMap<u64, Piece>;
 
 #[derive(Debug)]
 struct Piece {
     end: u64,
-    /// When it was asked for, as the number of times that ranges had been added.
-    added: u64,
+    asked: Instant,
     /// The bytes that nobody has read yet.
     unread: u64,
     answer: Arc<Pending>,
-    _room: Room,
 }
 
 /// An answer that one thread waits for, and all others then have.
 #[derive(Debug)]
 struct Pending {
-    receiver: Mutex<Receiver<Result<Answer, Failure>>>,
+    request: Mutex<Request>,
     answer: OnceLock<Option<Arc<Answer>>>,
+    /// Taken until nobody has the answer.
+    _room: Room,
 }
 
 /// A part of the bytes that a process asks for ahead; dropping it frees the part.
@@ -61,22 +56,52 @@ struct Room {
     process: Process,
 }
 
-/// The bytes of all parts. A forked child starts with what its parent has, and never frees it; so
-/// the child has its own count.
-static HELD: OnceBox<ForkLocal<AtomicU64>> = OnceBox::new();
+/// What the objects of a process share.
+#[derive(Debug, Default)]
+struct Shared {
+    /// The bytes of all parts.
+    held: AtomicU64,
+    objects: Mutex<Vec<Weak<Mutex<Pieces>>>>,
+}
 
-impl Room {
-    fn held() -> &'static AtomicU64 {
-        let held = HELD.get_or_init(|| Box::new(ForkLocal::new(AtomicU64::default)));
-        held.get()
+/// A forked child begins anew, and leaves what its parent asked for alone.
+static SHARED: OnceBox<ForkLocal<Shared>> = OnceBox::new();
+
+impl Shared {
+    fn get() -> &'static Shared {
+        let shared = SHARED.get_or_init(|| Box::new(ForkLocal::new(Shared::default)));
+        shared.get()
     }
 
+    fn objects(&self) -> MutexGuard<'_, Vec<Weak<Mutex<Pieces>>>> {
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives up old ranges of all objects, except those that are in use at this moment.
+    fn free_old(&self) {
+        self.objects().retain(|object| {
+            let Some(object) = object.upgrade() else {
+                return false;
+            };
+            if let Ok(mut pieces) = object.try_lock() {
+                retain_new(&mut pieces);
+            }
+            true
+        });
+    }
+}
+
+fn retain_new(pieces: &mut Pieces) {
+    pieces.retain(|_, piece| piece.asked.elapsed() < MOST_AGE);
+}
+
+impl Room {
     /// `None` if there is not so much left.
     fn reserve(bytes: u64) -> Option<Room> {
         let order = Ordering::Relaxed;
         let more = |held: u64| held.checked_add(bytes).filter(|&held| held <= MOST_BYTES);
         let process = Process::current();
-        let reserved = Room::held().fetch_update(order, order, more);
+        let reserved = Shared::get().held.fetch_update(order, order, more);
         reserved.ok().map(|_| Room { bytes, process })
     }
 }
@@ -84,7 +109,7 @@ impl Room {
 impl Drop for Room {
     fn drop(&mut self) {
         if !self.process.is_forked() {
-            Room::held().fetch_sub(self.bytes, Ordering::Relaxed);
+            Shared::get().held.fetch_sub(self.bytes, Ordering::Relaxed);
         }
     }
 }
@@ -98,31 +123,28 @@ impl Staged {
         version: &Version,
     ) {
         let mut pieces = self.pieces();
-        let Pieces {
-            by_start: pieces,
-            n_added,
-        } = &mut *pieces;
-        *n_added += 1;
-        let added = *n_added;
-        // Nobody wanted these: their chunks were found elsewhere.
-        pieces.retain(|_, piece| piece.added + MOST_AGE > added);
         let ranges = ranges.filter(|range| !range.is_empty());
-        let new: Vec<Range<u64>> = ranges.filter(|range| !covers(pieces, range)).collect();
-        for (range, wanted) in merged(new) {
-            let Some(room) = Room::reserve(range.end - range.start) else {
+        let new: Vec<Range<u64>> = ranges.filter(|range| !covers(&pieces, range)).collect();
+        for (range, wanted) in merged(new, |range| !covers(&pieces, range)) {
+            let room = Room::reserve(range.end - range.start).or_else(|| {
+                retain_new(&mut pieces);
+                Shared::get().free_old();
+                Room::reserve(range.end - range.start)
+            });
+            let Some(room) = room else {
                 return;
             };
-            let Ok(receiver) = request(url, range.clone(), Some(version)) else {
+            let Ok(request) = request(url, range.clone(), Some(version)) else {
                 return;
             };
             let piece = Piece {
                 end: range.end,
-                added,
+                asked: Instant::now(),
                 unread: wanted,
-                _room: room,
                 answer: Arc::new(Pending {
-                    receiver: Mutex::new(receiver),
+                    request: Mutex::new(request),
                     answer: OnceLock::new(),
+                    _room: room,
                 }),
             };
             pieces.insert(range.start, piece);
@@ -138,7 +160,7 @@ impl Staged {
         is_kept: bool,
     ) -> Option<Result<(u64, Arc<Answer>), ()>> {
         let (start, pending) = {
-            let pieces = &mut self.pieces().by_start;
+            let mut pieces = self.pieces();
             let (&start, piece) = pieces.range_mut(..=range.start).next_back()?;
             if piece.end < range.end {
                 return None;
@@ -153,21 +175,19 @@ impl Staged {
             (start, pending)
         };
         let answer = pending.answer.get_or_init(|| {
-            let receiver = pending
-                .receiver
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            receiver.recv().ok()?.ok().map(Arc::new)
+            let request = pending.request.lock();
+            let request = request.unwrap_or_else(PoisonError::into_inner);
+            request.wait().ok().map(Arc::new)
         });
         if answer.is_none() {
-            self.pieces().by_start.remove(&start);
+            self.pieces().remove(&start);
         }
         Some(answer.clone().map(|answer| (start, answer)).ok_or(()))
     }
 
     /// Gives up all ranges.
     pub(super) fn clear(&self) {
-        self.pieces().by_start.clear();
+        self.pieces().clear();
     }
 
     fn pieces(&self) -> MutexGuard<'_, Pieces> {
@@ -175,13 +195,17 @@ impl Staged {
     }
 }
 
-fn covers(pieces: &BTreeMap<u64, Piece>, range: &Range<u64>) -> bool {
+fn covers(pieces: &Pieces, range: &Range<u64>) -> bool {
     let before = pieces.range(..range.end).next_back();
     before.is_some_and(|(_, piece)| piece.end > range.start)
 }
 
-/// Joins neighbouring ranges into requests, with the number of bytes that are wanted of each.
-fn merged(mut ranges: Vec<Range<u64>>) -> Vec<(Range<u64>, u64)> {
+/// Joins neighbouring ranges into requests, with the number of bytes that are wanted of each. What
+/// lies between them must be free.
+fn merged(
+    mut ranges: Vec<Range<u64>>,
+    is_free: impl Fn(&Range<u64>) -> bool,
+) -> Vec<(Range<u64>, u64)> {
     ranges.sort_unstable_by_key(|range| range.start);
     let mut merged: Vec<(Range<u64>, u64)> = Vec::new();
     for range in ranges {
@@ -190,7 +214,8 @@ fn merged(mut ranges: Vec<Range<u64>>) -> Vec<(Range<u64>, u64)> {
             Some((last, wanted))
                 if range.start >= last.end
                     && range.start - last.end <= MOST_BETWEEN
-                    && range.end - last.start <= MOST_OF_REQUEST =>
+                    && range.end - last.start <= MOST_OF_REQUEST
+                    && is_free(&(last.end..range.start)) =>
             {
                 last.end = range.end;
                 *wanted += len;
@@ -222,9 +247,11 @@ mod tests {
             (10_000..10_100, 100),
             (300_000..300_000 + mib, mib),
         ];
-        assert_eq!(merged(ranges), expected);
+        assert_eq!(merged(ranges.clone(), |_| true), expected);
+        let between = merged(ranges, |between| between.start != 100);
+        assert_eq!(between[..2], [(0..100, 100), (100..200, 100)]);
         assert_eq!(
-            merged(vec![0..10, 5..20]),
+            merged(vec![0..10, 5..20], |_| true),
             vec![(0..10, 10)],
             "no byte twice"
         );

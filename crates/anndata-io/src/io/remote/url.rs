@@ -5,6 +5,33 @@ use std::path::PathBuf;
 
 use url::Url;
 
+/// Parts of a query that sign a request, in the names of S3, Google, Azure and CloudFront.
+const SIGNATURE_PREFIXES: [&str; 2] = ["x-amz-", "x-goog-"];
+const SIGNATURES: [&str; 22] = [
+    "awsaccesskeyid",
+    "expires",
+    "googleaccessid",
+    "key-pair-id",
+    "policy",
+    "response-content-disposition",
+    "response-content-type",
+    "se",
+    "sig",
+    "signature",
+    "ske",
+    "skoid",
+    "sks",
+    "skt",
+    "sktid",
+    "skv",
+    "sp",
+    "spr",
+    "sr",
+    "st",
+    "sv",
+    "token",
+];
+
 /// The URL of an object on a server.
 ///
 /// Its query may be a signature, and its user a password, so neither is ever shown.
@@ -31,6 +58,21 @@ impl RemoteUrl {
         self.0.as_str()
     }
 
+    /// What tells the object from others: the URL without its user and without signatures, which
+    /// differ from day to day. It may hold secrets.
+    pub(super) fn identity(&self) -> String {
+        let is_kept = |name: &str| {
+            let name = name.to_ascii_lowercase();
+            !SIGNATURES.contains(&&*name)
+                && !SIGNATURE_PREFIXES
+                    .iter()
+                    .any(|prefix| name.starts_with(prefix))
+        };
+        let pairs = self.0.query_pairs().filter(|(name, _)| is_kept(name));
+        let kept: Vec<_> = pairs.collect();
+        format!("{} {kept:?}", self.name().display())
+    }
+
     /// The URL without its query and its user.
     pub(crate) fn name(&self) -> PathBuf {
         let mut shown = self.0.clone();
@@ -51,6 +93,24 @@ impl fmt::Debug for RemoteUrl {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn remote_url_identity_outlasts_signatures() {
+        let identity = |query: &str| {
+            let url = RemoteUrl::parse(&format!("https://host/download?{query}"));
+            url.expect("a URL").identity()
+        };
+        assert_eq!(
+            identity("id=1&X-Amz-Signature=a"),
+            identity("id=1&x-amz-signature=b")
+        );
+        assert_eq!(identity("sv=2024&sig=a"), identity("sv=2025&sig=b"));
+        assert_ne!(identity("id=1"), identity("id=2"));
+        assert_ne!(
+            identity("versionId=1&Expires=3"),
+            identity("versionId=2&Expires=3")
+        );
+    }
 
     #[test]
     fn remote_url_shows_no_secrets() {

@@ -11,7 +11,7 @@ use row_pack::{Level, PackBuilder, PackLayout};
 use super::cached::CachedMatrix;
 use crate::array::Array;
 use crate::array::chunk_reader::CachePolicy;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::io::chunk_cache::ChunkKey;
 use crate::io::pack_cache::{BandRecord, SegmentSlice};
 use crate::io::pack_room::{PackRoom, Reservation};
@@ -356,12 +356,20 @@ impl<'a> PackAccess<'a> {
             match pack(packs.level, policy) {
                 Ok(Some(new)) => packs.keep(band, &of, Some(new)),
                 Ok(None) => packs.is_unfit.store(true, Ordering::Relaxed),
+                // It may pass.
+                Err(error) if is_of_reading(error.kind()) => {}
                 // The usual read of the rows that it concerns raises it.
                 Err(_) => packs.keep(band, &of, None),
             }
         }
         band.pack.get()
     }
+}
+
+/// Whether an error says nothing about the bytes of a chunk.
+fn is_of_reading(kind: &ErrorKind) -> bool {
+    use ErrorKind::{Changed, Closed, Io, NotFound};
+    matches!(kind, Io(_) | NotFound | Changed | Closed)
 }
 
 impl BandPack {

@@ -1,6 +1,8 @@
 //! Asks a server for all nodes of a tree of chunks, level by level, before the tree is read: its
 //! nodes lie all over the file, and one after the other each would cost a round trip.
 
+use hdf5_reader::Storage;
+
 use crate::io::bytes::ByteSource;
 
 /// The entries of a node, unless a file says otherwise; a node of more is read on demand.
@@ -12,7 +14,12 @@ const MOST_NODES: usize = 1 << 14;
 
 /// Stages the nodes below the root of a tree (version 1) of chunks of `n_axes` axes. What is not as
 /// expected is left to those who read the tree.
-pub(super) fn stage_chunk_tree(source: &ByteSource, base: u64, root: u64, n_axes: usize) {
+pub(super) fn stage_chunk_tree(
+    source: &ByteSource,
+    storage: &dyn Storage,
+    (base, root): (u64, u64),
+    n_axes: usize,
+) {
     if !source.is_remote() {
         return;
     }
@@ -31,10 +38,10 @@ pub(super) fn stage_chunk_tree(source: &ByteSource, base: u64, root: u64, n_axes
             if place.is_empty() || below.len() > MOST_NODES {
                 return;
             }
-            let mut bytes = vec![0; (place.end - place.start) as usize];
-            if source.read_structure(place.start, &mut bytes).is_err() {
+            let len = (place.end - place.start) as usize;
+            let Ok(bytes) = storage.read_range(place.start, len) else {
                 return;
-            }
+            };
             match children(&bytes, key) {
                 Some(children) => below.extend(children),
                 None => return,

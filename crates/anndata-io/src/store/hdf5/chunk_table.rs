@@ -46,7 +46,8 @@ impl Hdf5Store {
         let entries = match chunk_indexing {
             None => {
                 let base = self.file.superblock().base_address;
-                ahead::stage_chunk_tree(&self.source, base, *address, shape.len());
+                let place = (base, *address);
+                ahead::stage_chunk_tree(&self.source, storage, place, shape.len());
                 let leaves = hdf5_reader::btree_v1::collect_btree_v1_leaves_storage(
                     storage,
                     *address,

@@ -30,6 +30,13 @@ pub(super) fn failure(path: &Path, element: &str, error: Hdf5Error) -> Error {
     while let Hdf5Error::Context { source, .. } = root {
         root = source;
     }
+    if let Hdf5Error::Io(error) = root
+        && let Some(error) = error
+            .get_ref()
+            .and_then(|error| error.downcast_ref::<Error>())
+    {
+        return Error::new(path, element, error.kind().clone());
+    }
     let unsupported = |what: &str| Error::unsupported(path, element, what, LIBRARY_OR_REWRITE);
     match root {
         Hdf5Error::DatasetNotFound(_) | Hdf5Error::GroupNotFound(_) => {

@@ -5,6 +5,7 @@
 //! names, names to one long text. The memory for such a file grows with the square of its length.
 //! No honest file makes a reader pass over all of it several times.
 
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hdf5_reader::error::Error as Hdf5Error;
@@ -153,7 +154,8 @@ impl Storage for File {
         let mut bytes = vec![0; len];
         self.0
             .read_structure(offset, &mut bytes)
-            .map_err(|error| Hdf5Error::Other(error.to_string()))?;
+            // `failure` finds the error again.
+            .map_err(|error| Hdf5Error::Io(io::Error::other(error)))?;
         Ok(StorageBuffer::from_vec(bytes))
     }
 }
