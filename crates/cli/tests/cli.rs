@@ -491,7 +491,7 @@ fn unreadable_elements_are_named() {
     let (code, text) = failure(&["stream", "s3://bucket/cells.h5ad"]);
     assert_eq!(code, 1);
     assert!(
-        text.contains("s3://bucket/cells.h5ad") && text.contains("not supported yet"),
+        text.contains("s3://bucket/cells.h5ad") && text.contains("pass an http:// or https:// URL"),
         "{text}"
     );
     let (code, text) = failure(&["info", "../../Cargo.toml"]);
