@@ -82,10 +82,11 @@ impl MatrixSource {
             n_steps = steps;
             progress(done, steps + n_kept);
         })?;
+        // A thread that waited for another one did nothing that it could report.
         if is_new {
             self.keep_rows(rows, &mut |done| progress(n_steps + done, n_steps + n_kept));
+            progress(n_steps + n_kept, n_steps + n_kept);
         }
-        progress(n_steps + n_kept, n_steps + n_kept);
         Ok(rows)
     }
 
