@@ -1,6 +1,6 @@
 //! Which rows of a store are kept.
 
-use anndata_io::{AnnDataFile, Codes, EncodedColumn};
+use anndata_io::{AnnDataFile, Codes, Column, EncodedColumn};
 use label_encoding::{Label, LabelKind};
 
 use crate::label_values::labels_of;
@@ -36,21 +36,29 @@ impl ObsFilter {
         found
     }
 
+    /// Reads the columns of a file, one per [key](Self::keys).
+    pub(crate) fn read(&self, file: &AnnDataFile) -> Result<Vec<FilterColumn>, anndata_io::Error> {
+        let read = |key: &String| match file.obs_column(key)? {
+            Some(column) => column.read_labels().map(|labels| Some((column, labels))),
+            None => Ok(None),
+        };
+        self.keys().map(read).collect()
+    }
+
     /// The rows of a file that pass, ascending, and its columns, one per [key](Self::keys). Records
     /// in `seen` which of the columns and labels the file has.
     pub(crate) fn rows(
         &self,
-        file: &AnnDataFile,
+        n_file_obs: u32,
+        columns: Vec<FilterColumn>,
         seen: &mut [Seen],
-    ) -> Result<(Vec<u32>, Vec<Option<ObsColumn>>), anndata_io::Error> {
-        let mut rows: Vec<u32> = (0..file.n_obs() as u32).collect();
-        let mut columns = Vec::with_capacity(self.columns.len());
-        for ((key, allowed), seen) in self.columns.iter().zip(seen) {
-            let column = file.obs_column(key)?;
-            columns.push(match column {
-                Some(column) => {
+    ) -> (Vec<u32>, Vec<Option<ObsColumn>>) {
+        let mut rows: Vec<u32> = (0..n_file_obs).collect();
+        let mut kept = Vec::with_capacity(columns.len());
+        for (((_, allowed), column), seen) in self.columns.iter().zip(columns).zip(seen) {
+            kept.push(match column {
+                Some((column, labels)) => {
                     seen.column = true;
-                    let labels = column.read_labels()?;
                     let passes = Verdicts::new(&labels, allowed, seen);
                     rows.retain(|&row| passes.row(&labels, row as usize));
                     // Labels that are nearly all distinct are not worth their memory.
@@ -67,9 +75,12 @@ impl ObsFilter {
                 }
             });
         }
-        Ok((rows, columns))
+        (rows, kept)
     }
 }
+
+/// A column and its labels; `None` if the file does not have it.
+pub(crate) type FilterColumn = Option<(Column, EncodedColumn)>;
 
 /// What the files had of one column of a filter.
 #[derive(Debug)]

@@ -9,6 +9,7 @@
 //!                                    column of the file ─▶ VarMap ─▶ joint column
 //! ```
 
+mod ahead;
 pub(crate) mod bands;
 pub(crate) mod cache;
 pub(crate) mod filter;

@@ -11,6 +11,7 @@ use crate::error::open::OpenError;
 use crate::error::option::OptionError;
 use crate::label_values::labels_of;
 use crate::options::{EncodeLabels, LabelMatch, Options, UnknownLabel};
+use crate::plan::ahead::in_order;
 use crate::plan::{Plan, StorePlan};
 
 /// An obs key of items and batches.
@@ -145,6 +146,7 @@ pub(crate) fn open_columns(
     files: &[PathBuf],
     mut columns: Vec<Vec<Option<Column>>>,
     stores: &mut [StorePlan],
+    n_threads: usize,
 ) -> Result<Vec<ObsKey>, Error> {
     let mut keys = Vec::with_capacity(options.obs_keys.len());
     for (number, name) in options.obs_keys.iter().enumerate() {
@@ -161,19 +163,23 @@ pub(crate) fn open_columns(
             && (options.encode_labels != EncodeLabels::All
                 || !of_key.iter().flatten().any(plain_float));
         let mut merged = Vec::new();
-        for (store, column) in of_key.into_iter().enumerate() {
-            stores[store].columns.push(match column {
-                None => None,
-                Some(column) if is_encoded || column.is_categorical() => {
-                    let labels = column.read_labels().map_err(OpenError::from)?;
-                    if is_encoded {
-                        merged.push((store, labels_of(&labels.categories)));
-                    }
-                    Some(ObsColumn::labels(&column, labels))
-                }
-                Some(column) => Some(ObsColumn::Values(column)),
-            });
-        }
+        let mut store = 0;
+        let read = |column: &Option<Column>| match column {
+            None => Ok(None),
+            Some(column) if is_encoded || column.is_categorical() => {
+                let labels = column.read_labels()?;
+                let merged = is_encoded.then(|| labels_of(&labels.categories));
+                Ok::<_, OpenError>(Some((ObsColumn::labels(column, labels), merged)))
+            }
+            Some(column) => Ok(Some((ObsColumn::Values(column.clone()), None))),
+        };
+        in_order(&of_key, n_threads, read, |read| {
+            let (column, labels) = read?.unzip();
+            stores[store].columns.push(column);
+            merged.extend(labels.flatten().map(|labels| (store, labels)));
+            store += 1;
+            Ok::<_, Error>(())
+        })?;
         let encoder = if is_encoded {
             let categories = merge_categories(name, files, &merged)?;
             Some(encoder(options, name, categories))

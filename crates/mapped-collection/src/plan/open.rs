@@ -10,11 +10,12 @@ use once_cell::race::OnceBox;
 use crate::error::Error;
 use crate::error::open::OpenError;
 use crate::options::{ObsFilter, Options};
-use crate::plan::filter::Seen;
+use crate::plan::ahead::{in_order, n_threads};
+use crate::plan::filter::{FilterColumn, Seen};
 use crate::plan::matrices::matrix_keys;
 use crate::plan::obs::{encoded_keys, open_columns};
 use crate::plan::unmatched::unknown_labels;
-use crate::plan::variables::{SharedNames, join_vars};
+use crate::plan::variables::{SharedNames, join_vars, read_names};
 use crate::plan::{Plan, Rows, StorePlan};
 
 /// What was read of the files so far.
@@ -53,9 +54,13 @@ impl Plan {
             var_names: Vec::new(),
             filtered: options.obs_filter.unseen(),
         };
-        for source in &options.sources {
-            opened.add(source, options, &layers, &io)?;
-        }
+        let n_threads = n_threads(&options.sources);
+        in_order(
+            &options.sources,
+            n_threads,
+            |source| StoreRead::of(source, options, &layers, &io),
+            |read| opened.add(read?, options),
+        )?;
         let Opened {
             mut stores,
             columns,
@@ -68,7 +73,7 @@ impl Plan {
             None => None,
             Some(join) => Some(join_vars(join, &var_names, &files)?),
         };
-        let obs = open_columns(options, &encoded, &files, columns, &mut stores)?;
+        let obs = open_columns(options, &encoded, &files, columns, &mut stores, n_threads)?;
         let mut starts = vec![0];
         let mut end = 0;
         starts.extend(stores.iter().map(|store| {
@@ -101,44 +106,66 @@ impl Plan {
     }
 }
 
-impl Opened {
-    /// Opens one more file.
-    fn add(
-        &mut self,
+/// What one file says, read without regard to the others.
+struct StoreRead {
+    store: StorePlan,
+    columns: Vec<Option<Column>>,
+    /// The columns of the filter.
+    filter_columns: Vec<FilterColumn>,
+    /// Present with a join.
+    var_names: Option<VarNames>,
+}
+
+impl StoreRead {
+    fn of(
         source: &AnnDataSource,
         options: &Options,
         layers: &[LayerKey],
         io: &IoContext,
-    ) -> Result<(), OpenError> {
+    ) -> Result<StoreRead, OpenError> {
         let file = source.open(io)?;
         let n_file_obs = u32::try_from(file.n_obs()).map_err(|_| OpenError::TooManyRows {
             file: file.path().into(),
             n_obs: file.n_obs(),
         })?;
-        let (rows, filter_columns) = if options.obs_filter == ObsFilter::default() {
-            (Rows::All(n_file_obs), Vec::new())
-        } else {
-            let (rows, columns) = options.obs_filter.rows(&file, &mut self.filtered)?;
-            (Rows::Some(rows), columns)
-        };
-        if options.join.is_some() {
-            self.var_names.push(self.names.share(&file)?);
-        }
+        let filter_columns = options.obs_filter.read(&file)?;
+        let var_names = options.join.map(|_| read_names(&file)).transpose()?;
         let layers = layers.iter().map(|key| file.layer(key));
         let obsm = options.obsm_keys.iter().map(|key| file.obsm(key));
         let matrices = layers.chain(obsm).collect::<Result<_, _>>()?;
         let of_obs = options.obs_keys.iter().map(|key| file.obs_column(key));
-        self.columns.push(of_obs.collect::<Result<_, _>>()?);
-        self.stores.push(StorePlan {
-            source: source.clone(),
-            file: file.path().to_owned(),
-            n_file_obs,
-            n_vars: file.n_vars(),
-            rows,
-            matrices,
-            columns: Vec::new(),
+        Ok(StoreRead {
+            store: StorePlan {
+                source: source.clone(),
+                file: file.path().to_owned(),
+                n_file_obs,
+                n_vars: file.n_vars(),
+                rows: Rows::All(n_file_obs),
+                matrices,
+                columns: Vec::new(),
+                filter_columns: Vec::new(),
+            },
+            columns: of_obs.collect::<Result<_, _>>()?,
             filter_columns,
-        });
+            var_names,
+        })
+    }
+}
+
+impl Opened {
+    /// Adds what one more file says.
+    fn add(&mut self, read: StoreRead, options: &Options) -> Result<(), OpenError> {
+        let mut store = read.store;
+        if options.obs_filter != ObsFilter::default() {
+            let seen = &mut self.filtered;
+            let filter = &options.obs_filter;
+            let (rows, columns) = filter.rows(store.n_file_obs, read.filter_columns, seen);
+            (store.rows, store.filter_columns) = (Rows::Some(rows), columns);
+        }
+        let names = read.var_names.map(|names| self.names.share(names));
+        self.var_names.extend(names);
+        self.columns.push(read.columns);
+        self.stores.push(store);
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ use feature_join::{Join, JoinError, JointVars, VarNames};
 use crate::error::Error;
 use crate::error::open::OpenError;
 use crate::error::read::ReadError;
+use crate::plan::ahead::{in_order, n_threads};
 use crate::plan::{Plan, StorePlan};
 
 /// Keeps equal lists of names only once.
@@ -17,15 +18,18 @@ use crate::plan::{Plan, StorePlan};
 pub(crate) struct SharedNames(HashSet<Arc<VarNames>>);
 
 impl SharedNames {
-    pub(crate) fn share(&mut self, file: &AnnDataFile) -> Result<Arc<VarNames>, anndata_io::Error> {
-        let names: VarNames = file.var_names()?.iter().collect();
+    pub(crate) fn share(&mut self, names: VarNames) -> Arc<VarNames> {
         if let Some(known) = self.0.get(&names) {
-            return Ok(known.clone());
+            return known.clone();
         }
         let names = Arc::new(names);
         self.0.insert(names.clone());
-        Ok(names)
+        names
     }
+}
+
+pub(crate) fn read_names(file: &AnnDataFile) -> Result<VarNames, anndata_io::Error> {
+    Ok(file.var_names()?.iter().collect())
 }
 
 /// Joins the variables of all stores.
@@ -53,10 +57,14 @@ impl Plan {
         }
         self.check_open()?;
         let mut names = SharedNames::default();
-        let mut read = |store: &StorePlan| names.share(&store.source.open(&self.io)?);
-        let stores = self.stores.iter().enumerate();
-        let lists = stores
-            .map(|(number, store)| read(store).map_err(|error| ReadError::file(number, error)));
-        Ok(lists.collect::<Result<_, _>>()?)
+        let n_threads = n_threads(self.stores.iter().map(|store| &store.source));
+        let mut lists = Vec::with_capacity(self.stores.len());
+        let read = |store: &StorePlan| read_names(&store.source.open(&self.io)?);
+        in_order(&self.stores, n_threads, read, |read| {
+            let read = read.map_err(|error| ReadError::file(lists.len(), error))?;
+            lists.push(names.share(read));
+            Ok::<_, Error>(())
+        })?;
+        Ok(lists)
     }
 }
