@@ -67,6 +67,15 @@ pub(crate) const MOST_PACK_BYTES: u64 = PROMISED_BYTES + PROMISED_BYTES / 4;
 /// Bytes of the footer of a segment of a cache. *Memory.*
 pub(crate) const MOST_FOOTER_BYTES: u64 = PROMISED_BYTES;
 
+/// Bytes of the file of a chunk of texts on a server that does not list files. *Memory.*
+pub(crate) const MOST_FETCHED_CHUNK_BYTES: u64 = 4 * PROMISED_BYTES;
+
+/// Bytes of the index of a shard on such a server. *Memory.*
+pub(crate) const MOST_FETCHED_INDEX_BYTES: u64 = PROMISED_BYTES;
+
+/// Bytes of the documents of a zarr store on such a server, in one. *Memory.*
+pub(crate) const MOST_CONSOLIDATED_BYTES: u64 = PROMISED_BYTES;
+
 // ---- Expansion by honest codecs: decoded bytes per stored byte
 
 /// deflate: 258 bytes per two bits. *Memory.*

@@ -40,7 +40,6 @@ impl AnnDataSource {
     /// Whether the store lies on a server, so that reads wait for it.
     pub fn is_remote(&self) -> bool {
         match self {
-            #[cfg(feature = "remote")]
             AnnDataSource::At(location) => location.url().is_some(),
             _ => false,
         }

@@ -19,6 +19,10 @@ impl Array {
     }
 
     fn check_written_but(&self, free: u64) -> Result<(), Error> {
+        // What is stored shows only when it is read: see `check_absent`.
+        if self.inner.chunks.unlisted().is_some() {
+            return Ok(());
+        }
         let item = match (&self.inner.record, self.inner.stored_size()) {
             (Some(record), _) => record.len as u64,
             // A text of variable length is stored with a length of four bytes.
@@ -38,6 +42,25 @@ impl Array {
         if len.saturating_mul(item) > limit {
             let found = format!("{stored} bytes stored for {} elements", self.len());
             return Err(self.invalid("no more elements than the stored bytes can hold", found));
+        }
+        Ok(())
+    }
+
+    /// Refuses too many chunks that were never written, for files that are found out only when they are
+    /// read.
+    pub(super) fn check_absent(&self, chunk: u64) -> Result<(), Error> {
+        let Some(files) = self.inner.chunks.unlisted() else {
+            return Ok(());
+        };
+        let n_absent = files.count_absent(chunk);
+        let fetched = files.fetched();
+        let limit = fetched
+            .saturating_mul(self.inner.pipeline.best_ratio())
+            .saturating_add(FREE_ARRAY_BYTES);
+        if n_absent.saturating_mul(self.chunk_bytes().max(1)) > limit {
+            let expected = "at most the chunks without a file that the bytes of the others allow";
+            let found = format!("{n_absent} without a file, {fetched} bytes in others");
+            return Err(self.invalid(expected, found));
         }
         Ok(())
     }

@@ -22,6 +22,7 @@ use crate::io::bytes::ByteSource;
 use crate::io::chunk_cache::ChunkKey;
 use crate::io::chunk_cache::next_array_id;
 use crate::io::context::IoContext;
+use crate::limits::PROMISED_BYTES;
 
 mod bounds;
 pub(crate) mod chunk_reader;
@@ -234,12 +235,12 @@ impl Array {
     /// Whether elements can be read in place, without decoding a whole chunk.
     pub(crate) fn is_direct(&self) -> bool {
         let inner = &*self.inner;
-        let by_library = matches!(inner.chunks, Chunks::Library(_));
+        let by_chunk = matches!(inner.chunks, Chunks::Library(_)) || inner.chunks.is_remote_files();
         inner.pipeline.is_empty()
             && inner.stored_axes.is_none()
             && inner.record.is_none()
             && inner.conversion.is_none()
-            && !by_library
+            && !by_chunk
     }
 
     /// Whether rows are read as if the array were compressed, so that they are packed.
@@ -276,14 +277,20 @@ impl Array {
         let spans = spans.into_iter().filter(|span| !span.is_empty());
         if let Chunks::Contiguous { source, offset } = chunks {
             let row = grid.shape[1..].iter().product::<u64>() * self.inner.stored_size() as u64;
-            let ranges = spans.map(|span| offset + span.start * row..offset + span.end * row);
+            let ranges = spans.map(|span| {
+                let len = (span.end - span.start) * row;
+                (
+                    offset + span.start * row..offset + span.start * row + len,
+                    len,
+                )
+            });
             return source.stage(&mut { ranges });
         }
         let (extent, beside) = (grid.chunk[0], self.chunks_beside());
         let bands = spans.map(|span| span.start / extent..span.end.div_ceil(extent));
         let is_wanted = |chunk| !context.has_chunk(ChunkKey { array: *id, chunk });
         let ranges = bands.map(|bands| bands.start * beside..bands.end * beside);
-        chunks.stage(ranges, is_wanted);
+        chunks.stage(ranges, is_wanted, grid, self.inner.stored_size() as u64);
     }
 
     /// The number of chunks in one band.
@@ -297,9 +304,12 @@ impl Array {
         if self.inner.context.is_closed() {
             return Err(self.error(ErrorKind::Closed));
         }
-        self.inner
-            .chunks
-            .locate(chunk, &self.inner.grid, self.inner.stored_size() as u64)
+        let item = self.inner.stored_size() as u64;
+        let location = self.inner.chunks.locate(chunk, &self.inner.grid, item)?;
+        if location.is_none() {
+            self.check_absent(chunk)?;
+        }
+        Ok(location)
     }
 
     /// Whether a chunk was ever written.
@@ -324,11 +334,21 @@ impl Array {
                 format!("a file of {} bytes", location.source.len()),
             ));
         }
-        out.resize(location.len as usize, 0);
-        location
-            .source
-            .read_exact_at(location.offset, out)
-            .map_err(|error| self.at(error))
+        // A server may claim any length.
+        let step = match location.source.is_remote() {
+            true => PROMISED_BYTES,
+            false => location.len,
+        };
+        out.clear();
+        while (out.len() as u64) < location.len {
+            let at = out.len();
+            out.resize(location.len.min(at as u64 + step) as usize, 0);
+            let read = location
+                .source
+                .read_exact_at(location.offset + at as u64, &mut out[at..]);
+            read.map_err(|error| self.at(error))?;
+        }
+        Ok(())
     }
 
     /// Adds this array's name to an error of the file layer.

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::ops::Bound;
-use std::path::Path;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use libdeflater::Decompressor;
@@ -12,17 +12,16 @@ use zip::{CompressionMethod, ZipArchive};
 
 use super::buffers::AlignedBytes;
 use super::bytes::ByteSource;
-use super::context::IoContext;
-use super::file::FileSource;
-use super::folder::FileBytes;
-use super::open_files::Identity;
+use super::folder::{FileBytes, first_parts};
 use crate::error::Error;
 use crate::limits::DEFLATE_RATIO;
 
 /// The entries of a zip archive.
 #[derive(Debug)]
 pub(crate) struct Archive {
-    source: FileSource,
+    /// The path as the user knows it.
+    path: PathBuf,
+    source: ByteSource,
     /// The prefix of all names: archives often hold one folder that contains everything.
     prefix: String,
     entries: BTreeMap<String, Entry>,
@@ -31,6 +30,8 @@ pub(crate) struct Archive {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Entry {
     header: u64,
+    /// Where the next entry begins.
+    end: u64,
     stored: u64,
     pub(super) len: u64,
     crc32: u32,
@@ -41,17 +42,15 @@ pub(super) struct Entry {
 /// Bytes of the fixed part of the header that precedes each entry.
 const HEADER_LEN: u64 = 30;
 impl Archive {
-    /// Opens the archive at a path, seen from the folder in it that `inner` names; without `inner`,
+    /// Opens the archive in a source, seen from the folder in it that `inner` names; without `inner`,
     /// from the uppermost folder that holds one of `roots`. If there is no such folder, or there
     /// are several, returns a description of the archive instead.
     pub(super) fn open(
         path: &Path,
+        source: ByteSource,
         inner: &str,
-        context: &IoContext,
         roots: &[&str],
     ) -> Result<Result<Archive, String>, Error> {
-        let source =
-            FileSource::open_settled(context, path).map_err(|error| Error::io(path, "", error))?;
         let reader = Reader {
             source: &source,
             at: 0,
@@ -71,6 +70,7 @@ impl Archive {
             if entry.is_file() {
                 let entry = Entry {
                     header: entry.header_start(),
+                    end: entry.header_start(),
                     stored: entry.compressed_size(),
                     len: entry.size(),
                     crc32: entry.crc32(),
@@ -81,7 +81,10 @@ impl Archive {
                 entries.insert(name.to_owned(), entry);
             }
         }
+        set_ends(&mut entries, source.len());
+        source.forget_structure();
         Ok(prefix(path, &entries, inner, roots).map(|prefix| Archive {
+            path: path.to_owned(),
             source,
             prefix,
             entries,
@@ -89,11 +92,11 @@ impl Archive {
     }
 
     pub(super) fn path(&self) -> &Path {
-        self.source.path()
+        &self.path
     }
 
-    pub(super) fn identity(&self) -> Identity {
-        self.source.identity()
+    pub(super) fn source(&self) -> &ByteSource {
+        &self.source
     }
 
     pub(super) fn entry(&self, name: &str) -> Option<Entry> {
@@ -105,23 +108,7 @@ impl Archive {
             "" => self.prefix.clone(),
             folder => format!("{}{folder}/", self.prefix),
         };
-        let mut names: Vec<String> = Vec::new();
-        let mut from = Bound::Included(within.clone());
-        // After each name, the search continues past everything below it.
-        while let Some((name, _)) = self.entries.range((from, Bound::Unbounded)).next()
-            && let Some(rest) = name.strip_prefix(&within)
-        {
-            let first = rest.split('/').next().unwrap_or(rest);
-            if names.last().is_none_or(|last| last != first) {
-                names.push(first.to_owned());
-            }
-            from = match first.len() == rest.len() {
-                true => Bound::Excluded(name.clone()),
-                // '0' comes right after '/'.
-                false => Bound::Included(format!("{within}{first}0")),
-            };
-        }
-        names
+        first_parts(&self.entries, within)
     }
 
     pub(super) fn open_entry(&self, name: &str, entry: Entry) -> Result<FileBytes, Error> {
@@ -131,7 +118,7 @@ impl Archive {
         let offset = self.data_offset(name, entry)?;
         match entry.compression {
             CompressionMethod::STORE if entry.len == entry.stored => Ok(FileBytes {
-                source: ByteSource::File(self.source.clone()),
+                source: self.source.clone(),
                 offset,
                 len: entry.len,
             }),
@@ -143,13 +130,19 @@ impl Archive {
         }
     }
 
+    /// Where an entry lies, its header included, and how many bytes of it are read at last.
+    pub(super) fn place(&self, name: &str) -> Option<(Range<u64>, u64)> {
+        let entry = self.entry(name)?;
+        Some((entry.header..entry.end, entry.stored))
+    }
+
     fn invalid(&self, name: &str, expected: &str, found: String) -> Error {
-        Error::invalid(self.source.path(), name, expected, found)
+        Error::invalid(&self.path, name, expected, found)
     }
 
     fn unsupported(&self, name: &str, what: String) -> Error {
         let way_out = "zip the store again without compression (zip -0 -r)";
-        Error::unsupported(self.source.path(), name, what, way_out)
+        Error::unsupported(&self.path, name, what, way_out)
     }
 
     /// Returns where the bytes of an entry begin. All of them lie within the archive.
@@ -159,7 +152,7 @@ impl Archive {
             return Err(self.unsupported(name, what));
         }
         let mut header = [0; HEADER_LEN as usize];
-        self.source.read_exact_at(entry.header, &mut header)?;
+        self.source.read_structure(entry.header, &mut header)?;
         let word = |at: usize| u64::from(u16::from_le_bytes([header[at], header[at + 1]]));
         if !header.starts_with(b"PK\x03\x04") {
             let found = format!("{:?}", &header[..4]);
@@ -206,6 +199,22 @@ impl Archive {
             }
             Err(error) => Err(self.invalid(name, "a deflated entry", error.to_string())),
         }
+    }
+}
+
+/// Finds out where entries end; at the latest, after the longest header.
+fn set_ends(entries: &mut BTreeMap<String, Entry>, len: u64) {
+    let mut headers: Vec<u64> = entries.values().map(|entry| entry.header).collect();
+    headers.push(len);
+    headers.sort_unstable();
+    for entry in entries.values_mut() {
+        let next = headers.partition_point(|&header| header <= entry.header);
+        let longest = HEADER_LEN + 2 * u64::from(u16::MAX);
+        let most = entry
+            .header
+            .saturating_add(longest)
+            .saturating_add(entry.stored);
+        entry.end = headers.get(next).map_or(len, |&next| next.min(most));
     }
 }
 
@@ -274,7 +283,7 @@ fn without_zarr(entries: &BTreeMap<String, Entry>) -> String {
 
 /// A file in the form that the zip reader expects.
 struct Reader<'a> {
-    source: &'a FileSource,
+    source: &'a ByteSource,
     at: u64,
 }
 
@@ -282,7 +291,7 @@ impl Read for Reader<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let left = self.source.len().saturating_sub(self.at);
         let len = (out.len() as u64).min(left) as usize;
-        let read = self.source.read_exact_at(self.at, &mut out[..len]);
+        let read = self.source.read_structure(self.at, &mut out[..len]);
         read.map_err(io::Error::other)?;
         self.at += len as u64;
         Ok(len)

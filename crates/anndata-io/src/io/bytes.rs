@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use super::buffers::AlignedBytes;
 use super::file::FileSource;
-#[cfg(feature = "remote")]
 use super::remote::RemoteObject;
 use crate::error::Error;
 
@@ -15,7 +14,6 @@ use crate::error::Error;
 pub(crate) enum ByteSource {
     File(FileSource),
     Memory(Memory),
-    #[cfg(feature = "remote")]
     Remote(RemoteObject),
 }
 
@@ -68,7 +66,6 @@ impl ByteSource {
             ByteSource::File(file) => file.check_unchanged(),
             ByteSource::Memory(_) => Ok(()),
             // Every request has the condition.
-            #[cfg(feature = "remote")]
             ByteSource::Remote(_) => Ok(()),
         }
     }
@@ -86,7 +83,6 @@ impl ByteSource {
     pub(crate) fn read_structure(&self, offset: u64, out: &mut [u8]) -> Result<(), Error> {
         match self {
             ByteSource::File(_) | ByteSource::Memory(_) => self.read_exact_at(offset, out),
-            #[cfg(feature = "remote")]
             ByteSource::Remote(object) => object.read_structure(offset, out),
         }
     }
@@ -95,7 +91,6 @@ impl ByteSource {
     pub(crate) fn forget_structure(&self) {
         match self {
             ByteSource::File(_) | ByteSource::Memory(_) => {}
-            #[cfg(feature = "remote")]
             ByteSource::Remote(object) => object.forget_structure(),
         }
     }
@@ -104,16 +99,14 @@ impl ByteSource {
     pub(crate) fn is_remote(&self) -> bool {
         match self {
             ByteSource::File(_) | ByteSource::Memory(_) => false,
-            #[cfg(feature = "remote")]
             ByteSource::Remote(_) => true,
         }
     }
 
-    /// Asks a server for ranges that will be read soon.
-    pub(crate) fn stage(&self, ranges: &mut dyn Iterator<Item = Range<u64>>) {
+    /// Asks a server for ranges that will be read soon, each with the number of its bytes that will.
+    pub(crate) fn stage(&self, ranges: &mut dyn Iterator<Item = (Range<u64>, u64)>) {
         match self {
             ByteSource::File(_) | ByteSource::Memory(_) => _ = ranges,
-            #[cfg(feature = "remote")]
             ByteSource::Remote(object) => object.stage(ranges),
         }
     }
@@ -124,7 +117,6 @@ impl ByteSource {
         match self {
             ByteSource::File(file) => file.identity().stamp().map(Into::into),
             ByteSource::Memory(_) => None,
-            #[cfg(feature = "remote")]
             ByteSource::Remote(object) => object.stamp().map(Into::into),
         }
     }
@@ -133,7 +125,6 @@ impl ByteSource {
         match self {
             ByteSource::File(file) => file.len(),
             ByteSource::Memory(memory) => memory.bytes().len() as u64,
-            #[cfg(feature = "remote")]
             ByteSource::Remote(object) => object.len(),
         }
     }
@@ -141,7 +132,6 @@ impl ByteSource {
     pub(crate) fn read_exact_at(&self, offset: u64, out: &mut [u8]) -> Result<(), Error> {
         match self {
             ByteSource::File(file) => file.read_exact_at(offset, out),
-            #[cfg(feature = "remote")]
             ByteSource::Remote(object) => object.read_exact_at(offset, out),
             ByteSource::Memory(memory) => {
                 if let Some(call) = &memory.before_read {

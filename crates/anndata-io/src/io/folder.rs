@@ -1,5 +1,7 @@
-//! The files of a store: in a directory on disk, or within a zip archive.
+//! The files of a store: in a directory on disk, within a zip archive, or on a server.
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,6 +14,7 @@ use super::context::IoContext;
 use super::file::FileSource;
 use super::location::is_absence;
 use super::open_files::{Identity, wait_until_settled};
+use super::remote::RemoteFolder;
 use crate::error::{Error, ErrorKind};
 
 /// Files by name; `/` joins the parts of a name. A name cannot lead out of the folder: callers
@@ -20,6 +23,23 @@ use crate::error::{Error, ErrorKind};
 pub(crate) enum Folder {
     Disk(PathBuf),
     Zip(Arc<Archive>),
+    /// Only its documents are known.
+    Remote(RemoteFolder),
+}
+
+/// A file that exists.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found {
+    pub(crate) len: u64,
+    /// A hash of its identity; `None` if a change of it might not show.
+    pub(crate) stamp: FileStamp,
+}
+
+pub(crate) type FileStamp = Option<[u8; 8]>;
+
+fn file_stamp(identity: Identity) -> FileStamp {
+    let hash = blake3::hash(&identity.stamp()?);
+    hash.as_bytes().first_chunk().copied()
 }
 
 /// The place of a file's bytes.
@@ -42,16 +62,16 @@ impl FileBytes {
 }
 
 impl Folder {
-    /// Opens the zip archive at a path, seen from the folder in it that `inner` names; without
+    /// Opens the zip archive in a source, seen from the folder in it that `inner` names; without
     /// `inner`, from the uppermost folder that holds one of `roots`. If there is no such folder, or
     /// there are several, returns a description of the archive instead.
     pub(crate) fn open_zip(
         path: &Path,
+        source: ByteSource,
         inner: &str,
-        context: &IoContext,
         roots: &[&str],
     ) -> Result<Result<Folder, String>, Error> {
-        let archive = Archive::open(path, inner, context, roots)?;
+        let archive = Archive::open(path, source, inner, roots)?;
         Ok(archive.map(|archive| Folder::Zip(Arc::new(archive))))
     }
 
@@ -60,12 +80,30 @@ impl Folder {
         match self {
             Folder::Disk(root) => root,
             Folder::Zip(archive) => archive.path(),
+            Folder::Remote(folder) => folder.path(),
         }
     }
 
-    /// The length and the identity of a file; `None` if no file has that name. With `settled`, waits
-    /// until a later change would show.
-    pub(crate) fn find(&self, name: &str, settled: bool) -> Result<Option<(u64, Identity)>, Error> {
+    /// The folder, if it does not list its files: each is found out when it is read.
+    pub(crate) fn unlisted(&self) -> Option<&RemoteFolder> {
+        match self {
+            Folder::Disk(_) | Folder::Zip(_) => None,
+            Folder::Remote(folder) => Some(folder),
+        }
+    }
+
+    /// Whether files lie on a server.
+    pub(crate) fn is_remote(&self) -> bool {
+        match self {
+            Folder::Disk(_) => false,
+            Folder::Zip(archive) => archive.source().is_remote(),
+            Folder::Remote(_) => true,
+        }
+    }
+
+    /// Finds a file; `None` if no file has that name. With `settled`, waits until a later change would
+    /// show.
+    pub(crate) fn find(&self, name: &str, settled: bool) -> Result<Option<Found>, Error> {
         match self {
             Folder::Disk(root) => {
                 let path = root.join(name);
@@ -78,29 +116,42 @@ impl Folder {
                     std::fs::metadata(&path)
                 };
                 match found() {
-                    Ok(meta) if meta.is_file() => Ok(Some((meta.len(), Identity::seen_now(&meta)))),
+                    Ok(meta) if meta.is_file() => Ok(Some(Found {
+                        len: meta.len(),
+                        stamp: file_stamp(Identity::seen_now(&meta)),
+                    })),
                     Ok(_) => Ok(None),
                     Err(error) if is_absence(&error) => Ok(None),
                     Err(error) => Err(Error::io(path, "", error)),
                 }
             }
-            Folder::Zip(archive) => {
-                let entry = archive.entry(name);
-                Ok(entry.map(|entry| (entry.len, archive.identity())))
-            }
+            Folder::Zip(archive) => Ok(archive.entry(name).map(|entry| Found {
+                len: entry.len,
+                stamp: None,
+            })),
+            Folder::Remote(folder) => Ok(folder.documents().get(name).map(|bytes| Found {
+                len: bytes.len() as u64,
+                stamp: None,
+            })),
         }
     }
 
     /// The length of a file; `None` if no file has that name.
     pub(crate) fn len(&self, name: &str) -> Result<Option<u64>, Error> {
-        Ok(self.find(name, false)?.map(|(len, _)| len))
+        Ok(self.find(name, false)?.map(|found| found.len))
     }
 
-    /// The identity of the archive that holds all files, if one does.
-    pub(crate) fn archive(&self) -> Option<Identity> {
+    /// Whether all files are known by one [stamp](Self::stamp).
+    pub(crate) fn is_stamped_as_one(&self) -> bool {
+        !matches!(self, Folder::Disk(_))
+    }
+
+    /// What tells all files from others, for packs that outlive the process; `None` if nothing does.
+    pub(crate) fn stamp(&self) -> Option<Vec<u8>> {
         match self {
             Folder::Disk(_) => None,
-            Folder::Zip(archive) => Some(archive.identity()),
+            Folder::Zip(archive) => archive.source().stamp(),
+            Folder::Remote(folder) => folder.stamp().map(Into::into),
         }
     }
 
@@ -123,6 +174,13 @@ impl Folder {
                 Ok(names)
             }
             Folder::Zip(archive) => Ok(archive.names(folder)),
+            Folder::Remote(remote) => {
+                let within = match folder {
+                    "" => String::new(),
+                    folder => format!("{folder}/"),
+                };
+                Ok(first_parts(remote.documents(), within))
+            }
         }
     }
 
@@ -159,6 +217,7 @@ impl Folder {
                 found.source.read_exact_at(found.offset, &mut bytes)?;
                 Ok(Some(bytes))
             }
+            Folder::Remote(folder) => Ok(folder.documents().get(name).cloned()),
         }
     }
 
@@ -173,13 +232,21 @@ impl Folder {
         }
     }
 
+    /// Asks a server for files of an archive that will be read soon.
+    pub(crate) fn stage(&self, names: impl Iterator<Item = String>) {
+        if let Folder::Zip(archive) = self {
+            let mut places = names.filter_map(|name| archive.place(&name));
+            archive.source().stage(&mut places);
+        }
+    }
+
     /// Whether a file has to be inflated before it can be read.
     pub(crate) fn is_deflated(&self, name: &str) -> bool {
         match self {
-            Folder::Disk(_) => false,
             Folder::Zip(archive) => archive
                 .entry(name)
                 .is_some_and(|entry| entry.compression == CompressionMethod::DEFLATE),
+            _ => false,
         }
     }
 
@@ -202,6 +269,29 @@ impl Folder {
                 Some(entry) => archive.open_entry(name, entry),
                 None => Err(Error::new(self.path(), name, ErrorKind::NotFound)),
             },
+            // Such files are read by their numbers.
+            Folder::Remote(_) => Err(Error::new(self.path(), name, ErrorKind::NotFound)),
         }
     }
+}
+
+/// The first parts of the rest of all names that begin with `within`.
+pub(super) fn first_parts<T>(names: &BTreeMap<String, T>, within: String) -> Vec<String> {
+    let mut parts: Vec<String> = Vec::new();
+    let mut from = Bound::Included(within.clone());
+    // After each part, the search continues past everything below it.
+    while let Some((name, _)) = names.range((from, Bound::Unbounded)).next()
+        && let Some(rest) = name.strip_prefix(&within)
+    {
+        let first = rest.split('/').next().unwrap_or(rest);
+        if parts.last().is_none_or(|last| last != first) {
+            parts.push(first.to_owned());
+        }
+        from = match first.len() == rest.len() {
+            true => Bound::Excluded(name.clone()),
+            // '0' comes right after '/'.
+            false => Bound::Included(format!("{within}{first}0")),
+        };
+    }
+    parts
 }

@@ -5,7 +5,6 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-#[cfg(feature = "remote")]
 use super::remote::RemoteUrl;
 use crate::error::{Error, ErrorKind};
 
@@ -15,7 +14,6 @@ use crate::error::{Error, ErrorKind};
 pub struct Location {
     name: PathBuf,
     path: PathBuf,
-    #[cfg(feature = "remote")]
     url: Option<RemoteUrl>,
 }
 
@@ -27,7 +25,6 @@ impl Location {
     /// # Errors
     /// When the path is a URL of another kind, or empty.
     pub fn resolve(given: &Path) -> Result<Location, Error> {
-        #[cfg(feature = "remote")]
         if let Some(url) = given.to_str().and_then(RemoteUrl::parse) {
             return Ok(Location {
                 name: url.name(),
@@ -44,7 +41,6 @@ impl Location {
         Ok(Location {
             name,
             path,
-            #[cfg(feature = "remote")]
             url: None,
         })
     }
@@ -61,7 +57,6 @@ impl Location {
     }
 
     /// The URL, unless this is a path.
-    #[cfg(feature = "remote")]
     pub(crate) fn url(&self) -> Option<&RemoteUrl> {
         self.url.as_ref()
     }
@@ -112,7 +107,7 @@ fn local_part(rest: &[u8]) -> Option<PathBuf> {
 }
 
 /// Decodes `%20` and the like; keeps any other `%`.
-fn percent_decoded(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn percent_decoded(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let Some((&first, tail)) = rest.split_first() {

@@ -33,5 +33,5 @@ pub(crate) mod location;
 pub(crate) mod open_files;
 pub(crate) mod pack_cache;
 pub(crate) mod pack_room;
-#[cfg(feature = "remote")]
+#[cfg_attr(not(feature = "remote"), path = "no_remote.rs")]
 pub(crate) mod remote;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::array::{Array, STEP_ELEMENTS};
 use crate::dtype::{DType, Values};
 use crate::error::Error;
+use crate::limits::MAX_UNVOUCHED_ROW_ELEMENTS;
 use crate::path::member;
 use crate::store::{Attribute, Store};
 
@@ -66,6 +67,15 @@ impl Compressed {
         // they claim.
         for array in [&indices, &data] {
             array.check_written()?;
+        }
+        // On a server that does not list files, the number of columns has to vouch for them.
+        if indices.parts().chunks.unlisted().is_some() {
+            let most = shape[1 - major].max(MAX_UNVOUCHED_ROW_ELEMENTS as u64);
+            let longest = indptr.windows(2).map(|pair| pair[1] - pair[0]).max();
+            if let Some(longest) = longest.filter(|&longest| longest > most) {
+                let expected = format!("at most {most} entries in a {name}");
+                return Err(indices.invalid(expected, longest.to_string()));
+            }
         }
         Ok(Compressed {
             shape,

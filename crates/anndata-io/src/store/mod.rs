@@ -14,7 +14,9 @@ use std::path::{Path, PathBuf};
 
 use crate::array::Array;
 use crate::error::{Error, ErrorKind};
+use crate::io::bytes::ByteSource;
 use crate::io::context::{Hdf5Backend, IoContext, ZarrBackend};
+use crate::io::file::FileSource;
 use crate::io::location::{self, Existing, Location};
 use crate::path::member;
 
@@ -27,7 +29,6 @@ pub(crate) mod hdf5;
 #[cfg(feature = "libhdf5")]
 mod libhdf5;
 pub(crate) mod memory;
-#[cfg(feature = "remote")]
 mod remote;
 mod subgroup;
 pub(crate) mod zarr;
@@ -64,7 +65,6 @@ impl Store {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_at(location: &Location, context: &IoContext) -> Result<Store, Error> {
-        #[cfg(feature = "remote")]
         if let Some(url) = location.url() {
             return remote::open(url, context);
         }
@@ -121,10 +121,15 @@ impl Store {
                     backend
                 }
                 Content::Gzip => return fail(ErrorKind::Gzipped),
-                Content::Zip => match zarr::ZarrStore::open_zip(&file, &inner, context)? {
-                    Ok(store) => by_zarr(store, context)?,
-                    Err(found) => return fail(not_anndata(found)),
-                },
+                Content::Zip => {
+                    let source = FileSource::open_settled(context, &file);
+                    let source = source.map_err(|error| Error::io(&file, "", error))?;
+                    let source = ByteSource::File(source);
+                    match zarr::ZarrStore::open_zip(&file, source, &inner, context)? {
+                        Ok(store) => by_zarr(store, context)?,
+                        Err(found) => return fail(not_anndata(found)),
+                    }
+                }
                 Content::Other(found) => return fail(not_anndata(found)),
             }
         };

@@ -10,14 +10,26 @@ use mapped_collection::{
 
 use crate::server::{Fault, Lacks, Server};
 
-/// A folder with the demo's h5ad files.
+/// A folder with the demo's stores.
 fn demo() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cli/demo");
-    for name in ["a.h5ad", "b.h5ad"] {
-        fs::copy(demo.join(name), folder.path().join(name)).expect("a small file");
+    for name in ["a.h5ad", "b.h5ad", "c.zarr", "d.zarr"] {
+        copy(&demo.join(name), &folder.path().join(name));
     }
     folder
+}
+
+fn copy(from: &Path, to: &Path) {
+    if from.is_file() {
+        fs::copy(from, to).expect("a small file");
+        return;
+    }
+    fs::create_dir_all(to).expect("a new folder");
+    for entry in fs::read_dir(from).expect("readable") {
+        let name = entry.expect("readable").file_name();
+        copy(&from.join(&name), &to.join(&name));
+    }
 }
 
 fn open(paths: &[PathBuf], cache: Option<&Path>) -> Result<MappedCollection, String> {
@@ -161,11 +173,7 @@ fn faults_that_stay_name_the_way_out() {
     };
     for (name, faults, expected) in [
         ("none.h5ad", vec![], "no such file"),
-        (
-            "none.zarr",
-            vec![],
-            "a zarr directory on a server is not supported",
-        ),
+        ("none.zarr", vec![], "no such file"),
         ("empty.h5ad", vec![], "an empty file"),
         ("page.h5ad", vec![], "expected an HDF5 file"),
         ("a.h5ad", vec![Fault::Status(403)], "HTTP status 403"),
@@ -228,4 +236,121 @@ fn faults_in_the_middle_of_opening_keep_their_kind() {
         assert!(error.contains(expected), "{error}");
         server.after(0, vec![]);
     }
+}
+
+/// Stores of each format, one URL and one path each: shards, variable-length texts, CSC, dense.
+fn zarr_stores() -> (tempfile::TempDir, Vec<String>) {
+    let folder = demo();
+    let names = [
+        "now_sharded_v3.zarr",
+        "layouts_v3.zarr",
+        "csc_v2.zarr",
+        "a2_v2.zarr",
+    ];
+    for name in names {
+        copy(&crate::store(name), &folder.path().join(name));
+    }
+    let mut names = names.map(str::to_owned).to_vec();
+    names.extend(["c.zarr".to_owned(), "d.zarr".to_owned()]);
+    (folder, names)
+}
+
+#[test]
+fn zarr_from_a_server_is_that_from_a_disk() {
+    let (folder, names) = zarr_stores();
+    let server = Server::of(folder.path());
+    for name in &names {
+        let local = open(&[folder.path().join(name)], None).expect("valid");
+        let expected = epoch(&local, LITTLE).expect("readable");
+        let cache = tempfile::tempdir().expect("a folder");
+        for number in 0..3 {
+            let cells = open(&[server.url(name).into()], Some(cache.path())).expect("valid");
+            server.take_counts();
+            assert!(
+                epoch(&cells, LITTLE).expect("readable") == expected,
+                "{name}"
+            );
+            let (n_requests, _) = server.take_counts();
+            assert_eq!(n_requests == 0, number > 0, "{name}: {n_requests} requests");
+            let items = [0, -1].map(|index| cells.get(index).expect("readable"));
+            assert!(items == [0, -1].map(|index| local.get(index).expect("readable")));
+        }
+    }
+}
+
+#[test]
+fn zarr_chunks_are_fetched_once_and_without_a_list() {
+    let folder = demo();
+    let server = Server::of(folder.path());
+    // Two files of each array; three shards, each with an index and at most four chunks.
+    for (name, expected) in [("c.zarr", 4..=4), ("d.zarr", 6..=3 + 11)] {
+        let cells = open(&[server.url(name).into()], None).expect("valid");
+        server.take_counts();
+        epoch(&cells, MUCH).expect("readable");
+        let (n_requests, _) = server.take_counts();
+        assert!(expected.contains(&n_requests), "{name}: {n_requests}");
+    }
+}
+
+#[test]
+fn zarr_faults_name_the_way_out() {
+    let folder = demo();
+    let inside = |name: &str| folder.path().join(name);
+    // Without its consolidated metadata.
+    copy(&inside("c.zarr"), &inside("bare_v2.zarr"));
+    fs::remove_file(inside("bare_v2.zarr/.zmetadata")).expect("it is there");
+    copy(&crate::store("plain_v3.zarr"), &inside("bare_v3.zarr"));
+    let server = Server::of(folder.path());
+    let fails = |name: &str| {
+        let error = open(&[server.url(name).into()], None).expect_err("a fault");
+        assert!(error.contains(&server.url(name)), "{error}");
+        error
+    };
+    for name in ["bare_v2.zarr", "bare_v3.zarr"] {
+        assert!(fails(name).contains("zarr.consolidate_metadata"));
+    }
+    assert!(fails("none.zarr").contains("no such file"));
+    assert!(fails("c.zarr/mod/rna").contains("no such file"));
+    // Absent documents are refused rather than said to be absent.
+    let refused = vec![Fault::Status(403); 3];
+    server.fail(refused);
+    assert!(fails("c.zarr").contains("HTTP status 403"));
+    // A chunk that is refused, or cut short, is not the fill value.
+    let cells = open(&[server.url("c.zarr").into()], None).expect("valid");
+    for fault in [Fault::Status(403), Fault::WrongLength] {
+        server.fail(vec![fault; 200]);
+        epoch(&cells, MUCH).expect_err("a fault");
+        server.after(0, vec![]);
+    }
+    // A chunk that changes between two reads of it.
+    let cells = open(&[server.url("c.zarr").into()], None).expect("valid");
+    cells.get(0).expect("readable");
+    let chunk = inside("c.zarr/X/data/0");
+    let mut bytes = fs::read(&chunk).expect("a chunk");
+    bytes.push(0);
+    fs::write(&chunk, &bytes).expect("writable");
+    cells.get(-1).expect("of another chunk");
+    let error = cells.get(0).expect_err("it changed");
+    let error = chain(&error).to_string();
+    assert!(error.contains("changed since it was opened"), "{error}");
+}
+
+#[test]
+fn zarr_claims_without_files_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("a.zarr");
+    copy(&crate::store("base_a_csr_v2.zarr"), &path);
+    let text = fs::read_to_string(path.join(".zmetadata")).expect("a document");
+    let mut document: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    for (name, array) in document["metadata"].as_object_mut().expect("a map") {
+        if name.starts_with("obs/") && name.ends_with(".zarray") {
+            array["shape"] = serde_json::json!([1u64 << 40]);
+        }
+    }
+    fs::write(path.join(".zmetadata"), document.to_string()).expect("writable");
+    let server = Server::of(folder.path());
+    let started = std::time::Instant::now();
+    let error = open(&[server.url("a.zarr").into()], None).expect_err("a lie");
+    assert!(error.contains("a.zarr"), "{error}");
+    assert!(started.elapsed().as_secs() < 60, "{error}");
 }

@@ -17,6 +17,8 @@ pub(crate) enum Fault {
     Short,
     /// Sends the range before that which was asked for, and says so.
     WrongRange,
+    /// Sends a body that is one byte shorter than the object, as if that were all.
+    WrongLength,
     /// Ends the connection without an answer.
     Reset,
     /// Redirects to this URL.
@@ -177,7 +179,7 @@ fn answer<'a>(
         Some(Fault::Status(status)) => return send(*status, "", b"", 0),
         Some(Fault::Redirect(url)) => return send(302, &format!("location: {url}\r\n"), b"", 0),
         Some(Fault::Reset) => return None,
-        Some(Fault::Short | Fault::WrongRange) | None => {}
+        Some(Fault::Short | Fault::WrongRange | Fault::WrongLength) | None => {}
     }
     let path = request.split(' ').nth(1)?.split('?').next()?;
     let path = shared.folder.join(path.trim_start_matches('/'));
@@ -196,10 +198,20 @@ fn answer<'a>(
     };
     let range = header("range").filter(|_| !shared.lacks.ranges);
     let Some(range) = range.and_then(|range| range.strip_prefix("bytes=")?.split_once('-')) else {
-        return send(200, &etag, &content, content.len());
+        let n_missing = usize::from(fault == Some(Fault::WrongLength));
+        let body = &content[..content.len().saturating_sub(n_missing)];
+        return send(200, &etag, body, body.len());
     };
-    let (mut start, end): (usize, usize) = (range.0.parse().ok()?, range.1.parse().ok()?);
-    let mut end = (end + 1).min(content.len());
+    let (mut start, mut end) = match range {
+        ("", last) => (
+            content.len().saturating_sub(last.parse().ok()?),
+            content.len(),
+        ),
+        (start, end) => {
+            let end: usize = end.parse().ok()?;
+            (start.parse().ok()?, (end + 1).min(content.len()))
+        }
+    };
     if start >= end {
         return send(416, "", b"", 0);
     }

@@ -3,8 +3,9 @@
 use crate::array::grid::Grid;
 use crate::error::Error;
 use crate::io::context::IoContext;
-use crate::io::folder::{FileBytes, Folder};
-use crate::io::open_files::Identity;
+use crate::io::folder::{FileBytes, FileStamp, Folder, Found};
+use crate::io::remote::RemoteFiles;
+use crate::limits::MOST_FETCHED_CHUNK_BYTES;
 use crate::path::member;
 
 /// Files named by the coordinates of the chunk (or shard) that they hold.
@@ -13,50 +14,122 @@ pub(crate) struct ChunkFiles {
     pub(crate) context: IoContext,
     pub(crate) folder: Folder,
     /// The folder of the array.
-    pub(crate) element: String,
+    element: String,
     /// The part of a name before the coordinates: `c` in zarr v3's default encoding.
-    pub(crate) prefix: &'static str,
-    pub(crate) separator: char,
+    prefix: &'static str,
+    separator: char,
+    files: Files,
+}
+
+/// The files that exist.
+#[derive(Debug)]
+pub(super) enum Files {
+    Listed(Listed),
+    /// Whether one exists is found out when it is read.
+    Unlisted(RemoteFiles),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Listed {
     /// The numbers of the chunks (or shards) whose files exist, ascending.
-    pub(crate) present: Vec<u64>,
+    pub(super) present: Vec<u64>,
     /// What these files were when the array was opened, if packs of them may be kept.
     stamps: Vec<FileStamp>,
     /// The total bytes of these files.
-    pub(crate) stored: u64,
+    stored: u64,
 }
 
-/// A hash of the identity of a file; `None` if a change of it might not show.
-type FileStamp = Option<[u8; 8]>;
-
-fn stamp(identity: Identity) -> FileStamp {
-    let hash = blake3::hash(&identity.stamp()?);
-    hash.as_bytes().first_chunk().copied()
+impl Listed {
+    /// The position of a file among those that exist.
+    pub(super) fn position(&self, number: u64) -> Option<usize> {
+        self.present.binary_search(&number).ok()
+    }
 }
 
 impl ChunkFiles {
+    pub(super) fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// The bytes of all files; if the folder does not list them, of those that were read.
+    pub(super) fn stored(&self) -> u64 {
+        match &self.files {
+            Files::Listed(listed) => listed.stored,
+            Files::Unlisted(files) => files.fetched(),
+        }
+    }
+
+    /// The files, if they are found out only when they are read.
+    pub(super) fn unlisted(&self) -> Option<&RemoteFiles> {
+        match &self.files {
+            Files::Listed(_) => None,
+            Files::Unlisted(files) => Some(files),
+        }
+    }
+
     /// Adds what identifies all files to `out`. `None` if a change of one might not show.
     pub(super) fn identify(&self, out: &mut Vec<u8>) -> Option<()> {
-        for (number, stamp) in self.present.iter().zip(&self.stamps) {
+        let Files::Listed(Listed {
+            present, stamps, ..
+        }) = &self.files
+        else {
+            return None;
+        };
+        for (number, stamp) in present.iter().zip(stamps) {
             out.extend(number.to_le_bytes());
             out.extend((*stamp)?);
         }
-        (self.present.len() == self.stamps.len()).then_some(())
+        (present.len() == stamps.len()).then_some(())
     }
 
     /// Whether the file with this number is the one that was there when the array was opened. A file
     /// that did not exist then is never read, and so counts as unchanged.
     pub(super) fn is_unchanged(&self, number: u64, grid: &Grid) -> bool {
-        let Ok(at) = self.present.binary_search(&number) else {
+        let Files::Listed(listed) = &self.files else {
+            return false;
+        };
+        let Some(at) = listed.position(number) else {
             return true;
         };
         let name = self.name(&grid.coords(number));
         let found = self.folder.find(&name, false).ok().flatten();
-        let now = found.and_then(|(_, identity)| stamp(identity));
-        now.is_some() && self.stamps.get(at) == Some(&now)
+        let now = found.and_then(|found| found.stamp);
+        now.is_some() && listed.stamps.get(at) == Some(&now)
     }
 
     pub(super) fn open(&self, coords: &[u64]) -> Result<FileBytes, Error> {
         self.folder.open(&self.context, &self.name(coords))
+    }
+
+    /// Opens the file of a chunk with elements of `item` bytes. `None` if it does not exist.
+    pub(super) fn open_chunk(
+        &self,
+        chunk: u64,
+        grid: &Grid,
+        item: u64,
+    ) -> Result<Option<FileBytes>, Error> {
+        match &self.files {
+            Files::Listed(listed) => {
+                let found = listed.position(chunk);
+                found.map(|_| self.open(&grid.coords(chunk))).transpose()
+            }
+            Files::Unlisted(files) => {
+                let name = self.name(&grid.coords(chunk));
+                files.read(chunk, &name, most_fetched(grid, item))
+            }
+        }
+    }
+
+    /// Asks a server for the files of chunks that will be read soon.
+    pub(super) fn stage(&self, chunks: impl Iterator<Item = u64>, grid: &Grid, item: u64) {
+        let name = |chunk| self.name(&grid.coords(chunk));
+        match &self.files {
+            Files::Listed(listed) => {
+                let present = chunks.filter(|&chunk| listed.position(chunk).is_some());
+                self.folder.stage(present.map(name));
+            }
+            Files::Unlisted(files) => files.stage(chunks, most_fetched(grid, item), name),
+        }
     }
 
     /// The name of a file of the array.
@@ -84,17 +157,18 @@ impl ChunkFiles {
         separator: char,
         grid: &Grid,
     ) -> Result<ChunkFiles, Error> {
-        let (context, folder) = (context.clone(), folder.clone());
         let mut files = ChunkFiles {
-            context,
-            folder,
+            context: context.clone(),
+            folder: folder.clone(),
             element: element.to_owned(),
             prefix,
             separator,
-            present: vec![],
-            stamps: vec![],
-            stored: 0,
+            files: Files::Listed(Listed::default()),
         };
+        if let Some(folder) = folder.unlisted() {
+            files.files = Files::Unlisted(RemoteFiles::new(folder));
+            return Ok(files);
+        }
         let (start, depth) = match (prefix, separator) {
             ("", '/') => (element.to_owned(), grid.shape.len().max(1)),
             ("", _) => (element.to_owned(), 1),
@@ -105,20 +179,25 @@ impl ChunkFiles {
         let mut coords = Vec::new();
         files.walk(&start, depth, &mut coords, grid, &mut found)?;
         found.sort_unstable_by_key(|&(number, _)| number);
-        if files.context.cache().is_some() {
-            files.stamps = found.iter().map(|&(_, stamp)| stamp).collect();
+        let mut listed = Listed::default();
+        for (number, Found { len, stamp }) in found {
+            listed.present.push(number);
+            listed.stored += len;
+            if files.context.cache().is_some() {
+                listed.stamps.push(stamp);
+            }
         }
-        files.present = found.into_iter().map(|(number, _)| number).collect();
+        files.files = Files::Listed(listed);
         Ok(files)
     }
 
     fn walk(
-        &mut self,
+        &self,
         dir: &str,
         depth: usize,
         coords: &mut Vec<u64>,
         grid: &Grid,
-        found: &mut Vec<(u64, FileStamp)>,
+        found: &mut Vec<(u64, Found)>,
     ) -> Result<(), Error> {
         let keeps_packs = self.context.cache().is_some();
         for name in self.folder.names(dir)? {
@@ -143,10 +222,9 @@ impl ChunkFiles {
             } else if coords.len() == grid.shape.len()
                 && self.key(coords).ends_with(&name)
                 && let Some(number) = grid.number(coords)
-                && let Some((len, identity)) = self.folder.find(&member(dir, &name), keeps_packs)?
+                && let Some(file) = self.folder.find(&member(dir, &name), keeps_packs)?
             {
-                self.stored += len;
-                found.push((number, keeps_packs.then(|| stamp(identity)).flatten()));
+                found.push((number, file));
             }
             coords.truncate(before);
         }
@@ -161,5 +239,17 @@ impl ChunkFiles {
         found: impl Into<String>,
     ) -> Error {
         Error::invalid(self.folder.path(), self.name(coords), expected, found)
+    }
+}
+
+/// The most bytes that the file of a chunk may have.
+fn most_fetched(grid: &Grid, item: u64) -> u64 {
+    match item {
+        // Texts have any length.
+        0 => MOST_FETCHED_CHUNK_BYTES,
+        item => {
+            let decoded = grid.chunk_len().saturating_mul(item);
+            decoded.saturating_mul(2).saturating_add(1 << 20)
+        }
     }
 }

@@ -18,13 +18,13 @@ use std::ops::Range;
 use super::grid::Grid;
 use crate::error::Error;
 use crate::io::bytes::ByteSource;
-use crate::io::folder::FileBytes;
+use crate::io::remote::RemoteFiles;
 
 mod files;
 mod shards;
 
 pub(crate) use files::ChunkFiles;
-pub(crate) use shards::{Inflated, ShardFiles};
+pub(crate) use shards::ShardFiles;
 
 /// The stored bytes of one chunk.
 #[derive(Debug, Clone)]
@@ -143,18 +143,11 @@ impl Chunks {
                 }))
             }
             Chunks::Files(files) => {
-                if files.present.binary_search(&chunk).is_err() {
-                    return Ok(None);
-                }
-                let FileBytes {
-                    source,
-                    offset,
-                    len,
-                } = files.open(&grid.coords(chunk))?;
-                Ok(Some(ChunkLocation {
-                    source: Cow::Owned(source),
-                    offset,
-                    len,
+                let file = files.open_chunk(chunk, grid, item)?;
+                Ok(file.map(|file| ChunkLocation {
+                    source: Cow::Owned(file.source),
+                    offset: file.offset,
+                    len: file.len,
                     skip_mask: 0,
                 }))
             }
@@ -185,9 +178,9 @@ impl Chunks {
                 source.stamp()?
             }
             Chunks::Files(files) | Chunks::Shards(ShardFiles { files, .. }) => {
-                match files.folder.archive() {
-                    Some(archive) => archive.stamp()?.to_vec(),
-                    None => return files.identify(out),
+                match files.folder.is_stamped_as_one() {
+                    true => files.folder.stamp()?,
+                    false => return files.identify(out),
                 }
             }
             _ => return None,
@@ -200,6 +193,24 @@ impl Chunks {
     pub(crate) fn is_remote(&self) -> bool {
         match self {
             Chunks::Contiguous { source, .. } | Chunks::Table { source, .. } => source.is_remote(),
+            _ => self.is_remote_files(),
+        }
+    }
+
+    /// The files of chunks, or shards, that are found out only when they are read.
+    pub(crate) fn unlisted(&self) -> Option<&RemoteFiles> {
+        match self {
+            Chunks::Files(files) | Chunks::Shards(ShardFiles { files, .. }) => files.unlisted(),
+            _ => None,
+        }
+    }
+
+    /// Whether chunks are files on a server, or parts of such files.
+    pub(crate) fn is_remote_files(&self) -> bool {
+        match self {
+            Chunks::Files(files) | Chunks::Shards(ShardFiles { files, .. }) => {
+                files.folder.is_remote()
+            }
             _ => false,
         }
     }
@@ -209,34 +220,50 @@ impl Chunks {
         &self,
         chunks: impl Iterator<Item = Range<u64>>,
         is_wanted: impl Fn(u64) -> bool,
+        grid: &Grid,
+        item: u64,
     ) {
-        let Chunks::Table { source, entries } = self else {
-            return;
-        };
         let mut next = 0;
-        let places = chunks.flat_map(|chunks| {
-            let within = |chunk: u64| entries.partition_point(|entry| entry.chunk < chunk);
-            // Two ranges may share a chunk.
-            let places = within(chunks.start).max(next)..within(chunks.end).max(next);
+        // Two ranges may share a chunk.
+        let mut once = |places: Range<u64>| {
+            let places = places.start.max(next)..places.end.max(next);
             next = places.end;
             places
-        });
-        let places = places.filter(|&place| is_wanted(entries[place].chunk));
-        let ranges = places.map(|place| {
-            let TableEntry { offset, len, .. } = entries[place];
-            offset..offset.saturating_add(len.into())
-        });
-        source.stage(&mut { ranges });
+        };
+        match self {
+            Chunks::Table { source, entries } => {
+                let within =
+                    |chunk: u64| entries.partition_point(|entry| entry.chunk < chunk) as u64;
+                let places =
+                    chunks.flat_map(|chunks| once(within(chunks.start)..within(chunks.end)));
+                let entries = places.map(|place| entries[place as usize]);
+                let entries = entries.filter(|entry| is_wanted(entry.chunk));
+                let ranges = entries.map(|TableEntry { offset, len, .. }| {
+                    let len = u64::from(len);
+                    (offset..offset.saturating_add(len), len)
+                });
+                source.stage(&mut { ranges });
+            }
+            Chunks::Files(files) => {
+                let chunks = chunks.flat_map(once).filter(|&chunk| is_wanted(chunk));
+                files.stage(chunks, grid, item);
+            }
+            Chunks::Shards(shards) => {
+                let chunks = chunks.flat_map(once).filter(|&chunk| is_wanted(chunk));
+                shards.stage(chunks, grid);
+            }
+            Chunks::Unallocated | Chunks::Contiguous { .. } | Chunks::Library(_) => {}
+        }
     }
 
     /// Whether the files of some chunks are those that were there when the array was opened. If all
     /// chunks are in one file, every read compares it.
     pub(crate) fn are_unchanged(&self, mut chunks: Range<u64>, grid: &Grid) -> bool {
         match self {
-            Chunks::Files(files) if files.folder.archive().is_none() => {
+            Chunks::Files(files) if !files.folder.is_stamped_as_one() => {
                 chunks.all(|chunk| files.is_unchanged(chunk, grid))
             }
-            Chunks::Shards(shards) if shards.files.folder.archive().is_none() => {
+            Chunks::Shards(shards) if !shards.files.folder.is_stamped_as_one() => {
                 let mut numbers: Vec<Option<u64>> =
                     chunks.map(|chunk| shards.shard_of(chunk, grid)).collect();
                 numbers.dedup();
@@ -261,8 +288,8 @@ impl Chunks {
                 let sum: u64 = entries.iter().map(|entry| u64::from(entry.len)).sum();
                 sum.min(source.len())
             }
-            Chunks::Files(files) => files.stored,
-            Chunks::Shards(shards) => shards.files.stored,
+            Chunks::Files(files) => files.stored(),
+            Chunks::Shards(shards) => shards.files.stored(),
             Chunks::Library(reader) => reader.stored_bytes(),
         }
     }

@@ -1,17 +1,22 @@
 //! Zarr shards: files that hold many chunks and an index of them.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::ops::{Deref, Range};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use once_cell::race::OnceBox;
 
+use super::files::Files;
 use super::{ChunkFiles, ChunkLocation};
 use crate::array::grid::Grid;
 use crate::error::Error;
 use crate::io::buffers::AlignedBytes;
+use crate::io::bytes::ByteSource;
 use crate::io::chunk_cache::{Cached, ChunkKey, next_array_id};
 use crate::io::folder::FileBytes;
 use crate::io::fork::ForkLocal;
+use crate::limits::MOST_FETCHED_INDEX_BYTES;
 
 /// Zarr v3's sharding: each file holds a block of chunks and, at its end or start, an index of
 /// their offsets and lengths. An index is read when first needed and kept. If two threads need it
@@ -23,19 +28,44 @@ pub(crate) struct ShardFiles {
     /// The array cut into shards.
     pub(crate) shards: Grid,
     /// Whether the index stands at the end of the file, and whether a crc32c follows it.
-    pub(crate) index_at_end: bool,
-    pub(crate) index_checksum: bool,
-    /// The index of each shard in `files.present`.
-    pub(crate) indexes: Vec<OnceBox<Shard>>,
+    index_at_end: bool,
+    index_checksum: bool,
+    indexes: Indexes,
     /// Shards of a zip archive that had to be inflated.
-    pub(crate) inflated: Inflated,
+    inflated: Inflated,
+}
+
+/// The indexes that were read.
+#[derive(Debug)]
+enum Indexes {
+    /// Of each shard that exists.
+    Listed(Vec<OnceBox<Shard>>),
+    /// Of shards of which it was found out that they exist, or not.
+    Unlisted(ForkLocal<Mutex<HashMap<u64, Option<Arc<Shard>>>>>),
+}
+
+/// A shard that this or another owner keeps.
+enum Held<'a> {
+    Borrowed(&'a Shard),
+    Shared(Arc<Shard>),
+}
+
+impl Deref for Held<'_> {
+    type Target = Shard;
+
+    fn deref(&self) -> &Shard {
+        match self {
+            Held::Borrowed(shard) => shard,
+            Held::Shared(shard) => shard,
+        }
+    }
 }
 
 /// Shards that were inflated as a whole. The cache of decoded chunks keeps them. The last one is
 /// held even if it is larger than the budget of the cache; otherwise it would be inflated again for
 /// each of its chunks.
 #[derive(Debug)]
-pub(crate) struct Inflated {
+struct Inflated {
     /// Their array id in the cache.
     id: u64,
     last: ForkLocal<Mutex<InflatedShard>>,
@@ -56,7 +86,9 @@ impl Default for Inflated {
 /// A shard file and the `(offset, length)` of its chunks, row-major; both are `u64::MAX` for a
 /// chunk that was never written.
 #[derive(Debug)]
-pub(crate) struct Shard {
+struct Shard {
+    /// Its position among those that exist, if they are listed.
+    at: usize,
     /// `None` if the file has to be inflated.
     file: Option<FileBytes>,
     len: u64,
@@ -64,24 +96,72 @@ pub(crate) struct Shard {
 }
 
 impl ShardFiles {
+    /// Takes the files, the array cut into shards, and what is known of the index of each: whether it
+    /// stands at the end of the file, and whether a checksum follows it.
+    pub(crate) fn new(
+        files: ChunkFiles,
+        shards: Grid,
+        index_at_end: bool,
+        index_checksum: bool,
+    ) -> ShardFiles {
+        let indexes = match files.files() {
+            Files::Listed(listed) => {
+                Indexes::Listed(listed.present.iter().map(|_| OnceBox::new()).collect())
+            }
+            Files::Unlisted(_) => Indexes::Unlisted(ForkLocal::new(Mutex::default)),
+        };
+        ShardFiles {
+            files,
+            shards,
+            index_at_end,
+            index_checksum,
+            indexes,
+            inflated: Inflated::default(),
+        }
+    }
+
     /// Returns the place of a chunk; `None` if it was never written.
     pub(super) fn locate(
         &self,
         chunk: u64,
         grid: &Grid,
     ) -> Result<Option<ChunkLocation<'_>>, Error> {
-        let (shard_coords, within) = self.shard_coords(&grid.coords(chunk), grid);
-        let number = self.shards.number(&shard_coords);
-        let Some(at) = number.and_then(|number| self.files.present.binary_search(&number).ok())
-        else {
-            return Ok(None);
-        };
-        let shard = match self.indexes[at].get() {
-            Some(shard) => shard,
-            None => {
-                let shard = self.read_index(at, &shard_coords, grid)?;
-                self.indexes[at].get_or_init(|| Box::new(shard))
+        let location = self.place(chunk, grid)?;
+        if let (Some(files), Some(location)) = (self.files.unlisted(), &location) {
+            files.count_part(location.len);
+        }
+        Ok(location)
+    }
+
+    /// Asks a server for chunks that will be read soon.
+    pub(super) fn stage(&self, chunks: impl Iterator<Item = u64>, grid: &Grid) {
+        let mut wanted: Vec<(Range<u64>, u64)> = Vec::new();
+        let mut last: Option<(Option<u64>, ByteSource)> = None;
+        let flush = |last: Option<(Option<u64>, ByteSource)>, wanted: &mut Vec<_>| {
+            if let Some((_, source)) = last {
+                source.stage(&mut wanted.drain(..));
             }
+        };
+        for chunk in chunks {
+            // What cannot be located fails when it is read.
+            let Ok(Some(location)) = self.place(chunk, grid) else {
+                continue;
+            };
+            let shard = self.shard_of(chunk, grid);
+            if last.as_ref().is_none_or(|(number, _)| *number != shard) {
+                flush(last.take(), &mut wanted);
+                last = Some((shard, location.source.into_owned()));
+            }
+            let range = location.offset..location.offset + location.len;
+            wanted.push((range, location.len));
+        }
+        flush(last, &mut wanted);
+    }
+
+    fn place(&self, chunk: u64, grid: &Grid) -> Result<Option<ChunkLocation<'_>>, Error> {
+        let (shard_coords, within) = self.shard_coords(&grid.coords(chunk), grid);
+        let Some(shard) = self.shard(&shard_coords, grid)? else {
+            return Ok(None);
         };
         let (offset, len) = shard.chunks[within as usize];
         if (offset, len) == (u64::MAX, u64::MAX) {
@@ -95,7 +175,7 @@ impl ShardFiles {
         }
         let file = match &shard.file {
             Some(file) => file.clone(),
-            None => self.open(at, &shard_coords)?.0,
+            None => self.open(shard.at, &shard_coords)?.0,
         };
         Ok(Some(ChunkLocation {
             source: Cow::Owned(file.source),
@@ -103,6 +183,52 @@ impl ShardFiles {
             len,
             skip_mask: 0,
         }))
+    }
+
+    /// Returns a shard with its index, which is read now if it was not before. `None` if the shard does
+    /// not exist.
+    fn shard(&self, coords: &[u64], grid: &Grid) -> Result<Option<Held<'_>>, Error> {
+        let Some(number) = self.shards.number(coords) else {
+            return Ok(None);
+        };
+        match (&self.indexes, self.files.files()) {
+            (Indexes::Listed(indexes), Files::Listed(listed)) => {
+                let Some(at) = listed.position(number) else {
+                    return Ok(None);
+                };
+                let shard = match indexes[at].get() {
+                    Some(shard) => shard,
+                    None => {
+                        let (file, in_file) = self.open(at, coords)?;
+                        let shard = self.read_index(at, (file, in_file), coords, grid)?;
+                        indexes[at].get_or_init(|| Box::new(shard))
+                    }
+                };
+                Ok(Some(Held::Borrowed(shard)))
+            }
+            (Indexes::Unlisted(indexes), Files::Unlisted(files)) => {
+                let indexes = || {
+                    let indexes = indexes.get().lock();
+                    indexes.unwrap_or_else(PoisonError::into_inner)
+                };
+                let known = indexes().get(&number).cloned();
+                if let Some(shard) = known {
+                    return Ok(shard.map(Held::Shared));
+                }
+                let len = self.index_len(grid);
+                if len > MOST_FETCHED_INDEX_BYTES {
+                    let expected =
+                        format!("a shard index of at most {MOST_FETCHED_INDEX_BYTES} bytes");
+                    return Err(self.files.invalid(coords, expected, len.to_string()));
+                }
+                let file = files.open(number, &self.files.name(coords), len, self.index_at_end)?;
+                let shard = file.map(|file| self.read_index(0, (file, true), coords, grid));
+                let shard = shard.transpose()?.map(Arc::new);
+                indexes().insert(number, shard.clone());
+                Ok(shard.map(Held::Shared))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// The coordinates of the shard of a chunk, and the number of the chunk in it.
@@ -158,11 +284,22 @@ impl ShardFiles {
         Ok((FileBytes::in_memory(bytes), false))
     }
 
-    fn read_index(&self, at: usize, shard_coords: &[u64], grid: &Grid) -> Result<Shard, Error> {
-        let (file, in_file) = self.open(at, shard_coords)?;
+    /// The bytes of the index of a shard.
+    fn index_len(&self, grid: &Grid) -> u64 {
         let entries = self.shards.chunk_len() / grid.chunk_len();
         let checksum = if self.index_checksum { 4 } else { 0 };
-        let len = entries.saturating_mul(16).saturating_add(checksum);
+        entries.saturating_mul(16).saturating_add(checksum)
+    }
+
+    fn read_index(
+        &self,
+        at: usize,
+        (file, in_file): (FileBytes, bool),
+        shard_coords: &[u64],
+        grid: &Grid,
+    ) -> Result<Shard, Error> {
+        let entries = self.shards.chunk_len() / grid.chunk_len();
+        let len = self.index_len(grid);
         if len > file.len {
             let expected = format!("a shard index of {len} bytes");
             let found = format!("a file of {} bytes", file.len);
@@ -186,6 +323,11 @@ impl ShardFiles {
             .collect();
         let len = file.len;
         let file = in_file.then_some(file);
-        Ok(Shard { file, len, chunks })
+        Ok(Shard {
+            at,
+            file,
+            len,
+            chunks,
+        })
     }
 }

@@ -12,7 +12,7 @@ use object_store::client::{
 };
 use object_store::http::HttpBuilder;
 use object_store::path::Path;
-use object_store::{ClientOptions, GetOptions, ObjectMeta, ObjectStore};
+use object_store::{ClientOptions, GetOptions, GetRange, ObjectMeta, ObjectStore};
 use once_cell::race::OnceBox;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
@@ -28,14 +28,47 @@ const THREADS: usize = 2;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// A request may take any time, as long as bytes arrive.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// The room that an answer has before its bytes arrive.
+const MOST_RESERVED: u64 = 1 << 20;
 const MOST_REDIRECTS: usize = 5;
 /// The most requests under way: each may need a connection of its own.
 const MOST_REQUESTS: usize = 64;
 
-/// The answer to a request for a range.
+/// The part of an object that is asked for.
+#[derive(Debug, Clone)]
+pub(super) enum Part {
+    Range(Range<u64>),
+    /// This many bytes before the end.
+    End(u64),
+    /// All of it, if it has at most so many bytes.
+    Whole(u64),
+}
+
+impl Part {
+    fn range(&self) -> Option<GetRange> {
+        match self {
+            Part::Range(range) => Some(range.clone().into()),
+            Part::End(len) => Some(GetRange::Suffix(*len)),
+            Part::Whole(_) => None,
+        }
+    }
+
+    /// Where the part lies in an object of `len` bytes.
+    fn within(&self, len: u64) -> Range<u64> {
+        match self {
+            Part::Range(range) => range.start..range.end.min(len),
+            Part::End(last) => len.saturating_sub(*last)..len,
+            Part::Whole(_) => 0..len,
+        }
+    }
+}
+
+/// The answer to a request.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) version: Version,
+    /// The position of the first byte.
+    pub(super) start: u64,
     pub(super) bytes: Vec<u8>,
 }
 
@@ -153,10 +186,10 @@ impl Drop for Request {
     }
 }
 
-/// Asks for a range, under the condition that the object has this version.
+/// Asks for a part, under the condition that the object has this version.
 pub(super) fn request(
     url: &RemoteUrl,
-    range: Range<u64>,
+    part: Part,
     condition: Option<&Version>,
 ) -> Result<Request, Failure> {
     let client = client()?;
@@ -170,7 +203,7 @@ pub(super) fn request(
         .with_http_connector(connector)
         .build()?;
     let mut options = GetOptions {
-        range: Some(range.clone().into()),
+        range: part.range(),
         ..GetOptions::default()
     };
     if let Some(version) = condition {
@@ -180,7 +213,7 @@ pub(super) fn request(
     let permits = client.permits.clone();
     let task = client.runtime.spawn(async move {
         let _permit = permits.acquire().await;
-        let found = get(&store, range, options).await.map_err(|failure| {
+        let found = get(&store, part, options).await.map_err(|failure| {
             let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
             failed.take().unwrap_or(failure)
         });
@@ -193,24 +226,30 @@ pub(super) fn request(
 }
 
 /// As [`request`], and waits for the answer.
-pub(super) fn get_range(
+pub(super) fn fetch(
     url: &RemoteUrl,
-    range: Range<u64>,
+    part: Part,
     condition: Option<&Version>,
 ) -> Result<Answer, Failure> {
-    request(url, range, condition)?.wait()
+    request(url, part, condition)?.wait()
 }
 
-async fn get(
-    store: &impl ObjectStore,
-    range: Range<u64>,
-    options: GetOptions,
-) -> Result<Answer, Failure> {
+async fn get(store: &impl ObjectStore, part: Part, options: GetOptions) -> Result<Answer, Failure> {
     // The URL is that of the object.
     let result = store.get_opts(&Path::default(), options).await?;
     let version = Version::from(&result.meta);
-    let expected = range.end.min(version.len).saturating_sub(range.start);
-    let mut bytes = Vec::with_capacity(expected as usize);
+    if let Part::Whole(most) = part
+        && version.len > most
+    {
+        return Err(Failure::TooLong {
+            most,
+            found: version.len,
+        });
+    }
+    let Range { start, end } = part.within(version.len);
+    let expected = end.saturating_sub(start);
+    // A server may claim any length.
+    let mut bytes = Vec::with_capacity(expected.min(MOST_RESERVED) as usize);
     let mut stream = result.into_stream();
     while let Some(part) = stream.next().await {
         bytes.extend_from_slice(&part?);
@@ -221,7 +260,11 @@ async fn get(
     }
     let found = bytes.len() as u64;
     match found == expected {
-        true => Ok(Answer { version, bytes }),
+        true => Ok(Answer {
+            version,
+            start,
+            bytes,
+        }),
         false => Err(Failure::Body { expected, found }),
     }
 }

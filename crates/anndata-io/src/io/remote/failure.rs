@@ -20,6 +20,8 @@ pub(super) enum Failure {
     Connection(io::ErrorKind, String),
     /// The body has another length than the range.
     Body { expected: u64, found: u64 },
+    /// The object is longer than what it may hold.
+    TooLong { most: u64, found: u64 },
     /// The server answers a request for a range with the whole object.
     NoRanges,
     /// The answer is not a valid one.
@@ -45,6 +47,11 @@ impl From<object_store::Error> for Failure {
 }
 
 impl Failure {
+    /// Whether there is no such object.
+    pub(super) fn is_absence(&self) -> bool {
+        matches!(self, Failure::Status(404 | 410))
+    }
+
     pub(super) fn of_connection(error: &HttpError) -> Failure {
         let kind = match error.kind() {
             HttpErrorKind::Timeout => io::ErrorKind::TimedOut,
@@ -64,7 +71,7 @@ impl From<Failure> for ErrorKind {
     fn from(failure: Failure) -> ErrorKind {
         let io = |kind, message: String| ErrorKind::Io(Arc::new(io::Error::new(kind, message)));
         match failure {
-            Failure::Status(404 | 410) => ErrorKind::NotFound,
+            ref failure if failure.is_absence() => ErrorKind::NotFound,
             Failure::Status(412) => ErrorKind::Changed,
             Failure::Status(status @ (401 | 403)) => {
                 let message = format!(
@@ -85,6 +92,10 @@ impl From<Failure> for ErrorKind {
                 let message = format!("the server sent {found} of {expected} bytes: try again");
                 io(io::ErrorKind::UnexpectedEof, message)
             }
+            Failure::TooLong { most, found } => ErrorKind::Invalid {
+                expected: format!("at most {most} bytes"),
+                found: format!("an object of {found} bytes"),
+            },
             Failure::NoRanges => ErrorKind::unsupported(
                 "a server that cannot send parts of a file",
                 "copy the file to a local disk first",

@@ -17,9 +17,11 @@
 mod blocks;
 mod client;
 mod failure;
+mod folder;
 mod object;
 mod staged;
 mod url;
 
+pub(crate) use folder::{Document, RemoteFiles, RemoteFolder, documents};
 pub(crate) use object::RemoteObject;
 pub(crate) use url::RemoteUrl;

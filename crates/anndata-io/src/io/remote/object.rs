@@ -3,11 +3,12 @@
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use object_store::GetOptions;
 
 use super::blocks::{BLOCK_BYTES, Blocks};
-use super::client::{Answer, get_range};
+use super::client::{Answer, Part, fetch};
 use super::failure::Failure;
 use super::staged::Staged;
 use super::url::RemoteUrl;
@@ -17,6 +18,10 @@ use crate::io::fork::ForkLocal;
 
 /// The bytes of the first request: what tells the kind of a file, and where most structure begins.
 const HEAD_BYTES: u64 = 64 << 10;
+
+/// How many milliseconds ago an object without an ETag must have changed: the clocks of two machines
+/// differ.
+const SETTLED: i64 = 60_000;
 
 /// An object that can be read at any position from any thread. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -29,14 +34,14 @@ struct Inner {
     context: IoContext,
     url: RemoteUrl,
     name: PathBuf,
-    version: Version,
-    head: Vec<u8>,
+    /// The answer to the first request.
+    first: Answer,
     staged: ForkLocal<Staged>,
     blocks: ForkLocal<Blocks>,
 }
 
 /// What tells an object from a later one at the same URL.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Version {
     pub(super) etag: Option<String>,
     /// Milliseconds since 1970.
@@ -51,6 +56,23 @@ impl Version {
         let strong = self.etag.as_ref().filter(|etag| !etag.starts_with("W/"));
         options.if_match = strong.cloned();
     }
+
+    /// What tells the object at a URL from others and from its own other versions. `None` if the
+    /// server does not say.
+    pub(super) fn stamp(&self, url: &RemoteUrl) -> Option<String> {
+        let Version {
+            etag,
+            modified,
+            len,
+        } = self;
+        let is_strong = etag.as_ref().is_some_and(|etag| !etag.starts_with("W/"));
+        // Servers count seconds, and another change in the same one would not show.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.map_or(0, |now| now.as_millis() as i64);
+        let is_settled = || modified.is_some_and(|time| now.saturating_sub(time) > SETTLED);
+        (is_strong || is_settled())
+            .then(|| format!("{} {etag:?} {modified:?} {len}", url.identity()))
+    }
 }
 
 impl RemoteObject {
@@ -62,21 +84,28 @@ impl RemoteObject {
         url: &RemoteUrl,
         context: &IoContext,
     ) -> Result<Option<RemoteObject>, Error> {
+        RemoteObject::open_part(url, Part::Range(0..HEAD_BYTES), context)
+    }
+
+    /// As [`open`](Self::open); the request asks for a part that is read first.
+    pub(super) fn open_part(
+        url: &RemoteUrl,
+        part: Part,
+        context: &IoContext,
+    ) -> Result<Option<RemoteObject>, Error> {
         let name = url.name();
-        let answer = match get_range(url, 0..HEAD_BYTES, None) {
+        let first = match fetch(url, part, None) {
             // No byte of an empty object can be asked for.
             Err(Failure::Status(416)) => return Ok(None),
-            answer => answer.map_err(|failure| Error::new(&name, "", failure.into()))?,
+            first => first.map_err(|failure| Error::new(&name, "", failure.into()))?,
         };
-        let Answer { version, bytes } = answer;
-        context.count_read(bytes.len() as u64);
+        context.count_read(first.bytes.len() as u64);
         Ok(Some(RemoteObject {
             inner: Arc::new(Inner {
                 context: context.clone(),
                 url: url.clone(),
                 name,
-                version,
-                head: bytes,
+                first,
                 staged: ForkLocal::new(Staged::default),
                 blocks: ForkLocal::new(Blocks::default),
             }),
@@ -84,32 +113,32 @@ impl RemoteObject {
     }
 
     pub(crate) fn len(&self) -> u64 {
-        self.inner.version.len
+        self.inner.first.version.len
+    }
+
+    pub(super) fn version(&self) -> &Version {
+        &self.inner.first.version
     }
 
     /// The first bytes.
     pub(crate) fn head(&self) -> &[u8] {
-        &self.inner.head
+        &self.inner.first.bytes
     }
 
     /// What tells this object from others, for packs that outlive the process. `None` if the server
     /// does not say.
     pub(crate) fn stamp(&self) -> Option<String> {
-        let Version {
-            etag,
-            modified,
-            len,
-        } = &self.inner.version;
-        let is_known = etag.as_ref().is_some_and(|etag| !etag.starts_with("W/"));
-        let identity = || self.inner.url.identity();
-        is_known.then(|| format!("{} {etag:?} {modified:?} {len}", identity()))
+        self.inner.first.version.stamp(&self.inner.url)
     }
 
-    /// Asks for ranges that will be read soon. Ranges that do not fit are left out.
-    pub(crate) fn stage(&self, ranges: &mut dyn Iterator<Item = Range<u64>>) {
+    /// Asks for ranges that will be read soon, each with the number of its bytes that will. Ranges that do not fit are left out.
+    pub(crate) fn stage(&self, ranges: &mut dyn Iterator<Item = (Range<u64>, u64)>) {
         let inner = &*self.inner;
-        let within = ranges.filter(|range| range.end <= inner.version.len);
-        inner.staged.get().add(within, &inner.url, &inner.version);
+        let within = ranges.filter(|(range, _)| range.end <= inner.first.version.len);
+        inner
+            .staged
+            .get()
+            .add(within, &inner.url, &inner.first.version);
     }
 
     /// Fills `out` with the bytes at `offset`.
@@ -164,13 +193,14 @@ impl RemoteObject {
             return Err(Error::new(&inner.name, "", ErrorKind::Closed));
         }
         let end = offset.checked_add(out.len() as u64);
-        let Some(end) = end.filter(|&end| end <= inner.version.len) else {
+        let Some(end) = end.filter(|&end| end <= inner.first.version.len) else {
             let expected = format!("{} bytes at {offset}", out.len());
-            let found = format!("an object of {} bytes", inner.version.len);
+            let found = format!("an object of {} bytes", inner.first.version.len);
             return Err(Error::invalid(&inner.name, "", expected, found));
         };
-        if end <= inner.head.len() as u64 {
-            out.copy_from_slice(&inner.head[offset as usize..end as usize]);
+        let Answer { start, bytes, .. } = &inner.first;
+        if offset >= *start && end <= start + bytes.len() as u64 {
+            out.copy_from_slice(&bytes[(offset - start) as usize..(end - start) as usize]);
             return Ok(None);
         }
         Ok((!out.is_empty()).then_some(offset..end))
@@ -180,18 +210,18 @@ impl RemoteObject {
     fn read_staged(&self, range: Range<u64>, out: &mut [u8], is_kept: bool) -> Result<bool, Error> {
         // If a request that was made ahead failed, another one says why.
         let staged = self.inner.staged.get().take(range.clone(), is_kept);
-        let Some(Ok((start, answer))) = staged else {
+        let Some(Ok(answer)) = staged else {
             return Ok(false);
         };
         self.check(&answer.version)?;
-        let at = (range.start - start) as usize;
+        let at = (range.start - answer.start) as usize;
         out.copy_from_slice(&answer.bytes[at..at + out.len()]);
         Ok(true)
     }
 
     fn fetch(&self, range: Range<u64>) -> Result<Vec<u8>, Error> {
         let inner = &*self.inner;
-        let answer = get_range(&inner.url, range, Some(&inner.version));
+        let answer = fetch(&inner.url, Part::Range(range), Some(&inner.first.version));
         let answer = answer.map_err(|failure| match failure {
             // It has become shorter.
             Failure::Status(416) => Error::new(&inner.name, "", ErrorKind::Changed),
@@ -203,7 +233,7 @@ impl RemoteObject {
 
     /// Servers may ignore conditions.
     fn check(&self, version: &Version) -> Result<(), Error> {
-        match *version == self.inner.version {
+        match *version == self.inner.first.version {
             true => Ok(()),
             false => Err(Error::new(&self.inner.name, "", ErrorKind::Changed)),
         }

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use once_cell::race::OnceBox;
 
-use super::client::{Answer, Request, request};
+use super::client::{Answer, Part, Request, request};
+use super::failure::Failure;
 use super::object::Version;
 use super::url::RemoteUrl;
 use crate::io::fork::{ForkLocal, Process};
@@ -23,7 +24,8 @@ const MOST_AGE: Duration = Duration::from_secs(20);
 /// Ranges that are this close are asked for together.
 const MOST_BETWEEN: u64 = 4 << 10;
 
-/// The ranges of an object that are on their way or here, by their first byte.
+/// The ranges of an object that are on their way or here, by their first byte; or the numbered
+/// objects of a folder.
 #[derive(Debug, Default)]
 pub(super) struct Staged {
     pieces: Arc<Mutex<Pieces>>,
@@ -44,7 +46,7 @@ struct Piece {
 #[derive(Debug)]
 struct Pending {
     request: Mutex<Request>,
-    answer: OnceLock<Option<Arc<Answer>>>,
+    answer: OnceLock<Result<Arc<Answer>, Failure>>,
     /// Taken until nobody has the answer.
     _room: Room,
 }
@@ -115,50 +117,51 @@ impl Drop for Room {
 }
 
 impl Staged {
-    /// Asks for ranges, which ascend, as far as there is room.
+    /// Asks for ranges, which ascend, as far as there is room. Each comes with the number of its
+    /// bytes that will be read.
     pub(super) fn add(
         &self,
-        ranges: impl Iterator<Item = Range<u64>>,
+        ranges: impl Iterator<Item = (Range<u64>, u64)>,
         url: &RemoteUrl,
         version: &Version,
     ) {
         let mut pieces = self.pieces();
-        let ranges = ranges.filter(|range| !range.is_empty());
-        let new: Vec<Range<u64>> = ranges.filter(|range| !covers(&pieces, range)).collect();
+        let ranges = ranges.filter(|(range, _)| !range.is_empty());
+        let new: Vec<_> = ranges
+            .filter(|(range, _)| !covers(&pieces, range))
+            .collect();
         for (range, wanted) in merged(new, |range| !covers(&pieces, range)) {
-            let room = Room::reserve(range.end - range.start).or_else(|| {
-                retain_new(&mut pieces);
-                Shared::get().free_old();
-                Room::reserve(range.end - range.start)
-            });
-            let Some(room) = room else {
+            let bytes = range.end - range.start;
+            let ask = || request(url, Part::Range(range.clone()), Some(version));
+            if !insert(&mut pieces, range.clone(), (wanted, bytes), ask) {
                 return;
-            };
-            let Ok(request) = request(url, range.clone(), Some(version)) else {
-                return;
-            };
-            let piece = Piece {
-                end: range.end,
-                asked: Instant::now(),
-                unread: wanted,
-                answer: Arc::new(Pending {
-                    request: Mutex::new(request),
-                    answer: OnceLock::new(),
-                    _room: room,
-                }),
-            };
-            pieces.insert(range.start, piece);
+            }
         }
     }
 
-    /// Returns a range that was asked for, with the position of the first byte of its answer. Waits
-    /// for it, and gives it up once all of it was read, unless `is_kept`. `None` if it was not asked
-    /// for, an error if the request failed.
+    /// Asks for whole objects that have numbers, as far as there is room. Each comes with the bytes
+    /// that it may have.
+    pub(super) fn add_objects(
+        &self,
+        numbers: impl Iterator<Item = (u64, u64)>,
+        ask: impl Fn(u64) -> Result<Request, Failure>,
+    ) {
+        let mut pieces = self.pieces();
+        for (number, bytes) in numbers {
+            let range = number..number + 1;
+            if !covers(&pieces, &range) && !insert(&mut pieces, range, (1, bytes), || ask(number)) {
+                return;
+            }
+        }
+    }
+
+    /// Returns the answer to a range, or a number, that was asked for. Waits for it, and gives it up
+    /// once all of it was read, unless `is_kept`. `None` if it was not asked for.
     pub(super) fn take(
         &self,
         range: Range<u64>,
         is_kept: bool,
-    ) -> Option<Result<(u64, Arc<Answer>), ()>> {
+    ) -> Option<Result<Arc<Answer>, Failure>> {
         let (start, pending) = {
             let mut pieces = self.pieces();
             let (&start, piece) = pieces.range_mut(..=range.start).next_back()?;
@@ -177,12 +180,12 @@ impl Staged {
         let answer = pending.answer.get_or_init(|| {
             let request = pending.request.lock();
             let request = request.unwrap_or_else(PoisonError::into_inner);
-            request.wait().ok().map(Arc::new)
+            request.wait().map(Arc::new)
         });
-        if answer.is_none() {
+        if answer.is_err() {
             self.pieces().remove(&start);
         }
-        Some(answer.clone().map(|answer| (start, answer)).ok_or(()))
+        Some(answer.clone())
     }
 
     /// Gives up all ranges.
@@ -195,6 +198,35 @@ impl Staged {
     }
 }
 
+/// Makes a request and keeps it. Returns whether there is room for its bytes and it could be made.
+fn insert(
+    pieces: &mut Pieces,
+    range: Range<u64>,
+    (unread, bytes): (u64, u64),
+    ask: impl FnOnce() -> Result<Request, Failure>,
+) -> bool {
+    let room = Room::reserve(bytes).or_else(|| {
+        retain_new(pieces);
+        Shared::get().free_old();
+        Room::reserve(bytes)
+    });
+    let Some((room, request)) = room.and_then(|room| Some((room, ask().ok()?))) else {
+        return false;
+    };
+    let piece = Piece {
+        end: range.end,
+        asked: Instant::now(),
+        unread,
+        answer: Arc::new(Pending {
+            request: Mutex::new(request),
+            answer: OnceLock::new(),
+            _room: room,
+        }),
+    };
+    pieces.insert(range.start, piece);
+    true
+}
+
 fn covers(pieces: &Pieces, range: &Range<u64>) -> bool {
     let before = pieces.range(..range.end).next_back();
     before.is_some_and(|(_, piece)| piece.end > range.start)
@@ -203,13 +235,12 @@ fn covers(pieces: &Pieces, range: &Range<u64>) -> bool {
 /// Joins neighbouring ranges into requests, with the number of bytes that are wanted of each. What
 /// lies between them must be free.
 fn merged(
-    mut ranges: Vec<Range<u64>>,
+    mut ranges: Vec<(Range<u64>, u64)>,
     is_free: impl Fn(&Range<u64>) -> bool,
 ) -> Vec<(Range<u64>, u64)> {
-    ranges.sort_unstable_by_key(|range| range.start);
+    ranges.sort_unstable_by_key(|(range, _)| range.start);
     let mut merged: Vec<(Range<u64>, u64)> = Vec::new();
-    for range in ranges {
-        let len = range.end - range.start;
+    for (range, len) in ranges {
         match merged.last_mut() {
             Some((last, wanted))
                 if range.start >= last.end
@@ -247,11 +278,17 @@ mod tests {
             (10_000..10_100, 100),
             (300_000..300_000 + mib, mib),
         ];
-        assert_eq!(merged(ranges.clone(), |_| true), expected);
-        let between = merged(ranges, |between| between.start != 100);
+        let wanted = |ranges: Vec<Range<u64>>| {
+            let ranges = ranges.into_iter();
+            ranges
+                .map(|range| (range.clone(), range.end - range.start))
+                .collect()
+        };
+        assert_eq!(merged(wanted(ranges.clone()), |_| true), expected);
+        let between = merged(wanted(ranges), |between| between.start != 100);
         assert_eq!(between[..2], [(0..100, 100), (100..200, 100)]);
         assert_eq!(
-            merged(vec![0..10, 5..20], |_| true),
+            merged(vec![(0..10, 10), (5..20, 15)], |_| true),
             vec![(0..10, 10)],
             "no byte twice"
         );

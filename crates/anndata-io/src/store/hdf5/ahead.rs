@@ -47,7 +47,10 @@ pub(super) fn stage_chunk_tree(
                 None => return,
             }
         }
-        source.stage(&mut below.iter().map(|&node| place(node)));
+        source.stage(&mut below.iter().map(|&node| {
+            let place = place(node);
+            (place.clone(), place.end - place.start)
+        }));
         nodes = below;
     }
 }

@@ -17,10 +17,11 @@ use std::path::{Component, Path};
 use serde_json::Value;
 
 use super::{Attribute, Backend, Node};
-use crate::array::chunks::{ChunkFiles, Chunks, Inflated, ShardFiles};
+use crate::array::chunks::{ChunkFiles, Chunks, ShardFiles};
 use crate::array::grid::Grid;
 use crate::array::{Array, ArrayParts};
 use crate::error::{Error, ErrorKind};
+use crate::io::bytes::ByteSource;
 use crate::io::context::IoContext;
 use crate::io::folder::Folder;
 use crate::limits::MAX_DOCUMENT_BYTES;
@@ -28,6 +29,7 @@ use crate::path::member;
 
 mod attributes;
 mod codecs;
+mod consolidated;
 mod extension;
 mod fill;
 mod metadata;
@@ -60,11 +62,12 @@ impl ZarrStore {
     /// describes the archive instead.
     pub(crate) fn open_zip(
         path: &Path,
+        source: ByteSource,
         inner: &str,
         context: &IoContext,
     ) -> Result<Result<Self, String>, Error> {
         let roots = [ROOT_V3, ROOTS_V2[0], ROOTS_V2[1], ROOTS_V2[2]];
-        let folder = match Folder::open_zip(path, inner, context, &roots)? {
+        let folder = match Folder::open_zip(path, source, inner, &roots)? {
             Ok(folder) => folder,
             Err(found) => return Ok(Err(found)),
         };
@@ -72,7 +75,7 @@ impl ZarrStore {
         Ok(store.ok_or_else(|| "a zip archive without zarr.json or .zgroup".to_owned()))
     }
 
-    fn of_folder(folder: Folder, context: &IoContext) -> Result<Option<Self>, Error> {
+    pub(super) fn of_folder(folder: Folder, context: &IoContext) -> Result<Option<Self>, Error> {
         let is_there = |name: &str| Ok(folder.len(name)?.is_some());
         let format = if is_there(ROOT_V3)? {
             Format::V3
@@ -361,18 +364,8 @@ impl Backend for ZarrStore {
             None => Chunks::Files(list(&metadata.grid)?),
             Some(sharding) => {
                 let files = list(&sharding.shards)?;
-                let indexes = files.present.iter().map(|_| Default::default()).collect();
-                let (index_at_end, index_checksum) =
-                    (sharding.index_at_end, sharding.index_checksum);
-                let shards = sharding.shards;
-                Chunks::Shards(ShardFiles {
-                    files,
-                    shards,
-                    index_at_end,
-                    index_checksum,
-                    indexes,
-                    inflated: Inflated::default(),
-                })
+                let (at_end, checksum) = (sharding.index_at_end, sharding.index_checksum);
+                Chunks::Shards(ShardFiles::new(files, sharding.shards, at_end, checksum))
             }
         };
         Ok(Array::new(ArrayParts {

@@ -1,0 +1,286 @@
+//! A folder on a server that does not list its files: its documents are known, all other files are
+//! found out when they are read.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::client::{Answer, Part, fetch, request};
+use super::failure::Failure;
+use super::object::{RemoteObject, Version};
+use super::staged::Staged;
+use super::url::RemoteUrl;
+use crate::error::{Error, ErrorKind};
+use crate::io::bytes::{ByteSource, Memory};
+use crate::io::context::IoContext;
+use crate::io::folder::FileBytes;
+use crate::io::fork::ForkLocal;
+
+/// A file that was read whole.
+#[derive(Debug)]
+pub(crate) struct Document {
+    pub(crate) bytes: Vec<u8>,
+    /// What tells it from others; `None` if the server does not say.
+    pub(crate) stamp: Option<String>,
+}
+
+/// Reads files of the folder at a URL, all at once. `None` for a file that does not exist.
+///
+/// # Errors
+/// In the place of a file: when the server does not answer, or the file has more than `most` bytes.
+pub(crate) fn documents(
+    url: &RemoteUrl,
+    names: &[&str],
+    most: u64,
+) -> Vec<Result<Option<Document>, Error>> {
+    let urls: Vec<RemoteUrl> = names.iter().map(|name| url.member(name)).collect();
+    let asked: Vec<_> = urls
+        .iter()
+        .map(|url| request(url, Part::Whole(most), None))
+        .collect();
+    let answers = asked.into_iter().zip(&urls);
+    let document = |(asked, url): (Result<super::client::Request, Failure>, &RemoteUrl)| match asked
+        .and_then(|request| request.wait())
+    {
+        Ok(answer) => Ok(Some(Document {
+            stamp: answer.version.stamp(url),
+            bytes: answer.bytes,
+        })),
+        Err(failure) if failure.is_absence() => Ok(None),
+        Err(failure) => Err(Error::new(url.name(), "", failure.into())),
+    };
+    answers.map(document).collect()
+}
+
+/// A folder of which the documents were read before.
+#[derive(Debug, Clone)]
+pub(crate) struct RemoteFolder {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    context: IoContext,
+    url: RemoteUrl,
+    name: PathBuf,
+    documents: BTreeMap<String, Vec<u8>>,
+    stamp: Option<String>,
+}
+
+impl RemoteFolder {
+    /// Makes the folder `inner` of that at `url`, of all documents below `url`.
+    pub(crate) fn new(
+        context: &IoContext,
+        url: &RemoteUrl,
+        inner: &str,
+        mut documents: BTreeMap<String, Vec<u8>>,
+        stamp: Option<String>,
+    ) -> RemoteFolder {
+        let mut url = url.clone();
+        if !inner.is_empty() {
+            url = url.member(inner);
+            let below = |(name, bytes): (String, Vec<u8>)| {
+                let name = name.strip_prefix(inner)?.strip_prefix('/')?;
+                Some((name.to_owned(), bytes))
+            };
+            documents = documents.into_iter().filter_map(below).collect();
+        }
+        RemoteFolder {
+            inner: Arc::new(Inner {
+                context: context.clone(),
+                name: url.name(),
+                url,
+                documents,
+                stamp,
+            }),
+        }
+    }
+
+    /// The URL without secrets.
+    pub(crate) fn path(&self) -> &Path {
+        &self.inner.name
+    }
+
+    /// The documents by their names.
+    pub(crate) fn documents(&self) -> &BTreeMap<String, Vec<u8>> {
+        &self.inner.documents
+    }
+
+    /// What tells the documents from others. Other files may change without notice.
+    pub(crate) fn stamp(&self) -> Option<&str> {
+        self.inner.stamp.as_deref()
+    }
+}
+
+/// Files with numbers in such a folder: the chunks, or shards, of an array.
+#[derive(Debug)]
+pub(crate) struct RemoteFiles {
+    folder: RemoteFolder,
+    staged: ForkLocal<Staged>,
+    /// The chunks that were found not to exist.
+    absent: ForkLocal<Mutex<HashSet<u64>>>,
+    /// A hash of the version of each file that was read.
+    versions: ForkLocal<Mutex<HashMap<u64, u64>>>,
+    /// The bytes of all files that were read, and of the longest one.
+    fetched: AtomicU64,
+    longest: AtomicU64,
+}
+
+impl RemoteFiles {
+    pub(crate) fn new(folder: &RemoteFolder) -> RemoteFiles {
+        RemoteFiles {
+            folder: folder.clone(),
+            staged: ForkLocal::new(Staged::default),
+            absent: ForkLocal::new(Mutex::default),
+            versions: ForkLocal::new(Mutex::default),
+            fetched: AtomicU64::new(0),
+            longest: AtomicU64::new(0),
+        }
+    }
+
+    /// The bytes of all files that were read so far.
+    pub(crate) fn fetched(&self) -> u64 {
+        self.fetched.load(Ordering::Relaxed)
+    }
+
+    /// Counts a chunk that does not exist. Returns how many there were so far.
+    pub(crate) fn count_absent(&self, chunk: u64) -> u64 {
+        let absent = self.absent.get().lock();
+        let mut absent = absent.unwrap_or_else(PoisonError::into_inner);
+        absent.insert(chunk);
+        absent.len() as u64
+    }
+
+    /// Counts a part of a file that is about to be read.
+    pub(crate) fn count_part(&self, len: u64) {
+        self.fetched.fetch_add(len, Ordering::Relaxed);
+    }
+
+    /// Asks for files of at most `most` bytes, which will be read soon.
+    pub(crate) fn stage(
+        &self,
+        numbers: impl Iterator<Item = u64>,
+        most: u64,
+        name: impl Fn(u64) -> String,
+    ) {
+        // A guess, until files show what they take.
+        let expected = match self.longest.load(Ordering::Relaxed) {
+            0 => most / 4,
+            longest => longest.min(most),
+        };
+        let ask = |number| {
+            let url = self.folder.inner.url.member(&name(number));
+            request(&url, Part::Whole(most), None)
+        };
+        let numbers = numbers.map(|number| (number, expected));
+        self.staged.get().add_objects(numbers, ask);
+    }
+
+    /// Returns a whole file of at most `most` bytes. `None` if it does not exist.
+    pub(crate) fn read(
+        &self,
+        number: u64,
+        name: &str,
+        most: u64,
+    ) -> Result<Option<FileBytes>, Error> {
+        let url = self.folder.inner.url.member(name);
+        let staged = self.staged.get().take(number..number + 1, false);
+        let answer = match staged {
+            Some(Ok(answer)) => Ok(answer),
+            Some(Err(failure)) if failure.is_absence() => Err(failure),
+            // If a request that was made ahead failed, another one says why.
+            _ => {
+                self.check_open()?;
+                fetch(&url, Part::Whole(most), None).map(Arc::new)
+            }
+        };
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(failure) if failure.is_absence() => return Ok(None),
+            Err(failure) => return Err(Error::new(url.name(), "", failure.into())),
+        };
+        let len = answer.bytes.len() as u64;
+        self.count(number, &url, &answer.version, len)?;
+        Ok(Some(FileBytes {
+            source: ByteSource::Memory(Memory::new(Body(answer))),
+            offset: 0,
+            len,
+        }))
+    }
+
+    /// Opens a file to be read by parts, the last (or first) `len` bytes first. `None` if it does
+    /// not exist.
+    pub(crate) fn open(
+        &self,
+        number: u64,
+        name: &str,
+        len: u64,
+        is_at_end: bool,
+    ) -> Result<Option<FileBytes>, Error> {
+        self.check_open()?;
+        let url = self.folder.inner.url.member(name);
+        let part = match is_at_end {
+            true => Part::End(len),
+            false => Part::Range(0..len),
+        };
+        let object = match RemoteObject::open_part(&url, part, &self.folder.inner.context) {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound) => return Ok(None),
+            object => object?,
+        };
+        let Some(object) = object else {
+            let expected = format!("a file of at least {len} bytes");
+            return Err(Error::invalid(url.name(), "", expected, "an empty one"));
+        };
+        self.count(number, &url, object.version(), 0)?;
+        Ok(Some(FileBytes {
+            len: object.len(),
+            source: ByteSource::Remote(object),
+            offset: 0,
+        }))
+    }
+
+    fn check_open(&self) -> Result<(), Error> {
+        match self.folder.inner.context.is_closed() {
+            true => Err(Error::new(self.folder.path(), "", ErrorKind::Closed)),
+            false => Ok(()),
+        }
+    }
+
+    /// Counts a file that was read, which must be the same as before.
+    fn count(
+        &self,
+        number: u64,
+        url: &RemoteUrl,
+        version: &Version,
+        len: u64,
+    ) -> Result<(), Error> {
+        let mut hasher = DefaultHasher::new();
+        version.hash(&mut hasher);
+        let hash = hasher.finish();
+        let versions = self.versions.get().lock();
+        let mut versions = versions.unwrap_or_else(PoisonError::into_inner);
+        match versions.get(&number) {
+            Some(&before) if before != hash => {
+                return Err(Error::new(url.name(), "", ErrorKind::Changed));
+            }
+            Some(_) => {}
+            None => {
+                versions.insert(number, hash);
+                self.count_part(len);
+            }
+        }
+        self.longest.fetch_max(len, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// The bytes of an answer.
+struct Body(Arc<Answer>);
+
+impl AsRef<[u8]> for Body {
+    fn as_ref(&self) -> &[u8] {
+        &self.0.bytes
+    }
+}
