@@ -3,12 +3,18 @@
 import os
 import pickle
 import re
+import shutil
 import threading
+import zipfile
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote
 
+import h5py
 import numpy as np
 import pytest
+import zarr
 
 from mapped_anndata import MappedCollection
 
@@ -16,42 +22,52 @@ DEMO = Path(__file__).parents[3] / "cli/demo"
 
 
 class Ranges(BaseHTTPRequestHandler):
-    """Serves the files of the demo by ranges; 403 for any path below `private`."""
+    """Serves the files of a folder, by ranges; 403 for any path below `private`."""
 
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
-        path = self.path.split("?")[0].lstrip("/")
-        if path.startswith("private/") or not (DEMO / path).is_file():
-            self.send_response(403 if path.startswith("private/") else 404)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        content = (DEMO / path).read_bytes()
-        start, end = map(int, re.match(r"bytes=(\d+)-(\d+)", self.headers["Range"]).groups())
-        part = content[start : end + 1]
-        self.send_response(206)
-        self.send_header("Content-Length", str(len(part)))
-        span = f"bytes {start}-{start + len(part) - 1}/{len(content)}"
-        self.send_header("Content-Range", span)
-        self.send_header("ETag", f'"{len(content)}"')
+        path = unquote(self.path.split("?")[0]).lstrip("/")
+        file = self.server.folder / path
+        if path.startswith("private/") or not file.is_file():
+            return self.answer(403 if path.startswith("private/") else 404, b"")
+        content = file.read_bytes()
+        if "Range" not in self.headers:
+            return self.answer(200, content, ETag=f'"{len(content)}"')
+        start, end = re.match(r"bytes=(\d*)-(\d*)", self.headers["Range"]).groups()
+        start, end = (int(start), int(end) + 1) if start else (-int(end), None)
+        start, end, _ = slice(start, end).indices(len(content))
+        span = f"bytes {start}-{end - 1}/{len(content)}"
+        headers = {"ETag": f'"{len(content)}"', "Content-Range": span}
+        self.answer(206 if start < end else 416, content[start:end], **headers)
+
+    def answer(self, status, body, **headers):
+        self.send_response(status)
+        for name, value in headers.items() | {("Content-Length", len(body))}:
+            self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(part)
+        self.wfile.write(body)
 
     def log_message(self, *_):
         pass
 
 
-@pytest.fixture(scope="module")
-def host():
+@contextmanager
+def serving(folder):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Ranges)
-    server.daemon_threads = True
+    server.daemon_threads, server.folder = True, Path(folder)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture(scope="module")
+def host():
+    with serving(DEMO) as host:
+        yield host
 
 
 def epoch(cells):
@@ -69,6 +85,69 @@ def test_rows_are_those_of_the_files(host):
         for found, expected in zip(epoch(remote), epoch(local), strict=True):
             np.testing.assert_array_equal(found, expected)
         assert remote[3]["cell_type"] == local[3]["cell_type"]
+
+
+def zipped(folder, archive, compression):
+    with zipfile.ZipFile(archive, "w", compression) as out:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                out.write(path, f"data/{folder.name}/{path.relative_to(folder)}")
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    """A folder with the stores of the demo, zipped; and as tables of MuData in each format."""
+    folder = tmp_path_factory.mktemp("my stores")
+    for name in ("c.zarr", "d.zarr"):
+        zipped(DEMO / name, folder / f"{name}.zip", zipfile.ZIP_STORED)
+        zipped(DEMO / name, folder / f"{name}.deflated.zip", zipfile.ZIP_DEFLATED)
+    with h5py.File(folder / "two.h5mu", "w") as file, h5py.File(DEMO / "a.h5ad") as table:
+        file.attrs["encoding-type"] = "MuData"
+        table.copy("/", file.create_group("mod"), "my rna")
+    for name in ("c.zarr", "d.zarr"):
+        version = zarr.open_group(DEMO / name).metadata.zarr_format
+        root = zarr.open_group(folder / f"two {name}", mode="w", zarr_format=version)
+        root.create_group("mod")
+        shutil.copytree(DEMO / name, folder / f"two {name}/mod/rna")
+        zarr.consolidate_metadata(root.store)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("path", "original"),
+    [
+        ("c.zarr.zip", "c.zarr"),
+        ("d.zarr.zip", "d.zarr"),
+        ("c.zarr.deflated.zip", "c.zarr"),
+        ("d.zarr.deflated.zip", "d.zarr"),
+        ("c.zarr.zip/data/c.zarr", "c.zarr"),
+        ("two.h5mu/mod/my rna", "a.h5ad"),
+        ("two.h5mu/my%20rna/", "a.h5ad"),
+        ("two c.zarr/mod/rna", "c.zarr"),
+        ("two d.zarr/mod/rna", "d.zarr"),
+        ("two d.zarr/rna", "d.zarr"),
+    ],
+)
+def test_archives_and_tables_inside_files(stores, tmp_path, path, original):
+    options = {"obs_keys": "cell_type"}
+    with serving(stores) as host, MappedCollection(DEMO / original, **options) as local:
+        for _ in range(2):
+            with MappedCollection(f"{host}/{path}", cache=tmp_path, **options) as remote:
+                assert remote.shape == local.shape
+                for found, expected in zip(epoch(remote), epoch(local), strict=True):
+                    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_container_by_its_url_is_named(stores):
+    with serving(stores) as host:
+        for path in ("two.h5mu", "two d.zarr"):
+            with pytest.raises(OSError, match="name one") as raised:
+                MappedCollection(f"{host}/{path}")
+            assert "rna" in str(raised.value)
+        with pytest.raises(OSError, match="expected a group mod/none, found a file with the table"):
+            MappedCollection(f"{host}/two.h5mu/mod/none")
+        with pytest.raises(FileNotFoundError, match="none"):
+            MappedCollection(f"{host}/two d.zarr/mod/none")
 
 
 def test_forked_children_make_connections_of_their_own(host):
