@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use mapped_anndata::Cached;
 use mapped_anndata::io::{ByteSize, CacheOptions, PackCache};
+use mapped_anndata::{Cached, MappedCollectionBuilder};
 use serde::Serialize;
 
 use crate::Result;
@@ -23,18 +23,28 @@ use crate::text;
 #[command(next_help_heading = "Cache")]
 pub(crate) struct CacheArgs {
     /// Folder that keeps rows of compressed matrices packed, so that later epochs and programs need
-    /// not decode them again.
+    /// not decode them again, and what is read of files on servers. By default, files on servers are
+    /// kept in the user's cache folder (at most 20 GiB), and others are not.
     #[arg(long, value_name = "DIR")]
     pub(crate) cache: Option<PathBuf>,
+    /// Keep nothing of files on servers.
+    #[arg(long, conflicts_with = "cache")]
+    pub(crate) no_cache: bool,
+    /// Do not ask servers whether files that the cache knows are still the same.
+    #[arg(long)]
+    pub(crate) no_revalidate: bool,
     /// The most bytes that this folder may take, such as 20GiB.
     #[arg(long, value_name = "SIZE", default_value = "100GiB", value_parser = bytes, requires = "cache")]
     pub(crate) cache_size: usize,
 }
 
 impl CacheArgs {
-    pub(crate) fn options(&self) -> Option<CacheOptions> {
-        let folder = self.cache.as_ref()?;
-        Some(CacheOptions::new(folder).size(self.cache_size as u64))
+    pub(crate) fn choose(&self, builder: MappedCollectionBuilder) -> MappedCollectionBuilder {
+        match &self.cache {
+            Some(folder) => builder.cache(CacheOptions::new(folder).size(self.cache_size as u64)),
+            None if self.no_cache => builder.cache(None),
+            None => builder,
+        }
     }
 }
 
@@ -52,8 +62,7 @@ pub(crate) enum CacheCommand {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct FolderArgs {
-    /// The folder of the cache.
-    #[arg(required_unless_present = "cache")]
+    /// The folder of the cache; by default, that of the user, where files on servers are kept.
     folder: Option<PathBuf>,
     /// The same, as the other commands take it.
     #[arg(long, value_name = "DIR", conflicts_with = "folder")]
@@ -61,7 +70,6 @@ pub(crate) struct FolderArgs {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(mut_arg("cache", |arg| arg.required(true)))]
 pub(crate) struct BuildArgs {
     /// AnnData files (.h5ad, .zarr, .zarr.zip), in the order of their rows.
     #[arg(required = true)]
@@ -82,7 +90,8 @@ Packed rows are those of the files, bit for bit. A file that changed is decoded 
 folder is full, the matrices that were used least recently give way. What an open collection uses
 stays.
 
-JSON: list prints one object a line for each matrix (file, element, bands, elements, bytes), and
+JSON: list prints one object a line for each matrix (file, element, bands, elements, bytes; an empty
+element stands for what was read of a file on a server when it was opened), and
 last one for all (folder, bytes). build: {folder, bands, cached_bands, bytes}. verify: one object a
 line for each damaged segment (segment, bands: how many are damaged, null if all may be), and last
 one for all (folder, faults). clear: {folder, bytes}.";
@@ -101,7 +110,9 @@ pub(crate) fn run(command: &CacheCommand, json: bool, out: &mut impl Write) -> R
 /// Opens a cache that exists.
 fn open(args: &FolderArgs) -> Result<PackCache> {
     let given = args.folder.as_ref().or(args.cache.as_ref());
-    let folder = given.expect("the command line requires one of them");
+    let of_user = || CacheOptions::of_user().map(|cache| cache.get_folder().to_owned());
+    let folder = given.cloned().or_else(of_user);
+    let folder = folder.ok_or("pass the folder of the cache: this user has no home")?;
     if !folder.join("CACHEDIR.TAG").is_file() {
         let problem = match folder.exists() {
             true => "not a cache",
@@ -110,7 +121,7 @@ fn open(args: &FolderArgs) -> Result<PackCache> {
         let folder = escape(&folder.display().to_string()).into_owned();
         return Err(format!("{folder}: {problem}").into());
     }
-    Ok(PackCache::open(&CacheOptions::new(folder))?)
+    Ok(PackCache::open(&CacheOptions::new(&folder))?)
 }
 
 #[derive(Serialize)]
@@ -150,7 +161,10 @@ fn list(cache: &PackCache, json: bool, out: &mut impl Write) -> Result<()> {
     let rows = elements.into_iter().map(|element| {
         [
             element.file.display().to_string(),
-            element.element,
+            match &*element.element {
+                "" => "(read at opening)".to_owned(),
+                name => name.to_owned(),
+            },
             text::thousands(element.n_bands),
             text::thousands(element.n_elements),
             ByteSize(element.n_bytes).to_string(),
@@ -189,21 +203,23 @@ struct Built {
 
 fn build(args: &BuildArgs, json: bool, out: &mut impl Write) -> Result<()> {
     let opened = Opened::open(&args.paths, &args.collection)?;
-    prepare(&opened.cells)?;
     let io = opened.cells.io();
-    if let Some((cached, cache)) = opened.cells.cached().zip(io.cache()) {
-        if json {
-            let folder = cache.path().display().to_string();
-            let cached = cached.into();
-            return Ok(write_line(out, &Built { folder, cached })?);
-        }
-        writeln!(out, "{}", in_words(&cached))?;
-        if cached.n_cached < cached.n_bands {
-            let rest = text::count(cached.n_bands - cached.n_cached, "band");
-            warning(&format!(
-                "{rest} did not fit in --cache-size, or could not be decoded"
-            ));
-        }
+    let Some(cache) = io.cache() else {
+        return Err("nowhere to build: pass --cache DIR".into());
+    };
+    prepare(&opened.cells)?;
+    let cached = opened.cells.cached().expect("there is a cache");
+    if json {
+        let folder = cache.path().display().to_string();
+        let cached = cached.into();
+        return Ok(write_line(out, &Built { folder, cached })?);
+    }
+    writeln!(out, "{}", in_words(&cached))?;
+    if cached.n_cached < cached.n_bands {
+        let rest = text::count(cached.n_bands - cached.n_cached, "band");
+        warning(&format!(
+            "{rest} did not fit in --cache-size, or could not be decoded"
+        ));
     }
     Ok(())
 }

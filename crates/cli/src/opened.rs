@@ -140,8 +140,9 @@ fn builder(paths: &[PathBuf], args: &CollectionArgs) -> Result<MappedCollectionB
         .dtype(args.dtype)
         .io(IoOptions::new()
             .hdf5(args.hdf5.into())
-            .zarr(args.zarr.into()))
-        .cache(args.cache.options());
+            .zarr(args.zarr.into())
+            .revalidate(!args.cache.no_revalidate));
+    builder = args.cache.choose(builder);
     if let EncodeArg::Keys(keys) = &args.encode_labels {
         builder = builder.encode_labels(keys.clone());
     }

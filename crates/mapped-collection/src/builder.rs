@@ -5,7 +5,9 @@ use feature_join::Join;
 
 use crate::collection::MappedCollection;
 use crate::error::Error;
-use crate::options::{EncodeLabels, FilterValue, LabelMatch, Options, UnknownLabel, distinct};
+use crate::options::{
+    CacheChoice, EncodeLabels, FilterValue, LabelMatch, Options, UnknownLabel, distinct,
+};
 
 /// The options of a [`MappedCollection`], with lamindb's names and defaults.
 ///
@@ -116,7 +118,10 @@ impl MappedCollectionBuilder {
 
     /// A folder on disk for rows of compressed matrices, packed. Epochs fill it, or
     /// [`prepare`](MappedCollection::prepare) beforehand; what it holds is not decoded again, in this
-    /// process or another one. By default, there is no folder.
+    /// process or another one. If files lie on servers, names and labels are kept there, too.
+    ///
+    /// By default, collections with files on servers have the folder of
+    /// [`CacheOptions::of_user`], and others have none. `None` stands for no folder in any case.
     ///
     /// ```
     /// use mapped_collection::{CacheOptions, LoaderOptions, MappedCollection, Shuffle};
@@ -133,7 +138,10 @@ impl MappedCollectionBuilder {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn cache(mut self, cache: impl Into<Option<CacheOptions>>) -> Self {
-        self.0.cache = cache.into();
+        self.0.cache = match cache.into() {
+            Some(cache) => CacheChoice::Folder(cache),
+            None => CacheChoice::Off,
+        };
         self
     }
 
@@ -188,9 +196,12 @@ impl MappedCollectionBuilder {
         self.0.io
     }
 
-    /// [`cache`](Self::cache) as set.
+    /// The folder of [`cache`](Self::cache), if one is set.
     pub fn get_cache(&self) -> Option<&CacheOptions> {
-        self.0.cache.as_ref()
+        match &self.0.cache {
+            CacheChoice::Folder(cache) => Some(cache),
+            CacheChoice::OfUser | CacheChoice::Off => None,
+        }
     }
 
     /// Opens the collection: reads names, labels and row pointers of every file, and checks

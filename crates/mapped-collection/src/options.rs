@@ -17,7 +17,7 @@ pub(crate) struct Options {
     pub(crate) unknown_label: UnknownLabel,
     pub(crate) dtype: Option<DType>,
     pub(crate) io: IoOptions,
-    pub(crate) cache: Option<CacheOptions>,
+    pub(crate) cache: CacheChoice,
 }
 
 impl Options {
@@ -33,9 +33,19 @@ impl Options {
             unknown_label: UnknownLabel::None,
             dtype: None,
             io: IoOptions::default(),
-            cache: None,
+            cache: CacheChoice::default(),
         }
     }
+}
+
+/// Where packed rows are kept on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) enum CacheChoice {
+    /// In the cache of the user, if files lie on servers; otherwise nowhere.
+    #[default]
+    OfUser,
+    Off,
+    Folder(CacheOptions),
 }
 
 /// Which obs keys are encoded as integers.

@@ -63,14 +63,22 @@ impl Collection {
     }
 }
 
+/// Where packed rows are kept.
+#[derive(FromPyObject)]
+enum Cache {
+    /// Nowhere, or where the collection chooses.
+    Flag(bool),
+    Folder(PathBuf),
+}
+
 #[pymethods]
 impl Collection {
     /// Opens files. The Python half has already put every argument into one form.
     #[new]
-    #[pyo3(signature = (paths, layers, obs, obsm, filter, join, encode, unknown, dtype, *, cache_bytes=None, max_open_files=None, mmap=None, pack_bytes=None, pack_uncompressed=None, missing_code=None, cache=None, cache_size=0))]
+    #[pyo3(signature = (paths, layers, obs, obsm, filter, join, encode, unknown, dtype, *, cache_bytes=None, max_open_files=None, mmap=None, pack_bytes=None, pack_uncompressed=None, revalidate=None, missing_code=None, cache=None, cache_size=0))]
     #[expect(
         clippy::too_many_arguments,
-        reason = "lamindb's eleven, and eight of ours"
+        reason = "lamindb's eleven, and nine of ours"
     )]
     fn new(
         py: Python<'_>,
@@ -88,8 +96,9 @@ impl Collection {
         mmap: Option<bool>,
         pack_bytes: Option<usize>,
         pack_uncompressed: Option<bool>,
+        revalidate: Option<bool>,
         missing_code: Option<i64>,
-        cache: Option<PathBuf>,
+        cache: Option<Cache>,
         cache_size: u64,
     ) -> PyResult<Collection> {
         let join = join.map(|join| {
@@ -124,8 +133,17 @@ impl Collection {
         if let Some(pack) = pack_uncompressed {
             io = io.pack_uncompressed(pack);
         }
-        let cache = cache.map(|folder| CacheOptions::new(folder).size(cache_size));
-        builder = builder.io(io).cache(cache);
+        if let Some(revalidate) = revalidate {
+            io = io.revalidate(revalidate);
+        }
+        builder = builder.io(io);
+        builder = match cache {
+            None | Some(Cache::Flag(true)) => builder,
+            Some(Cache::Flag(false)) => builder.cache(None),
+            Some(Cache::Folder(folder)) => {
+                builder.cache(CacheOptions::new(folder).size(cache_size))
+            }
+        };
         let cells = py.detach(|| builder.open()).map_err(to_python)?;
         let number = |store: usize| {
             let value = mapped_anndata::io::NumericValue::Signed(store as i64);

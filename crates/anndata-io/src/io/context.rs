@@ -14,6 +14,7 @@ use super::fork::ForkLocal;
 use super::open_files::{Identity, OpenFiles};
 use super::pack_cache::{CacheOptions, PackCache};
 use super::pack_room::PackRoom;
+use super::remote::Keeping;
 use crate::error::Error;
 
 /// The library that reads HDF5 files.
@@ -82,6 +83,7 @@ pub struct IoOptions {
     pub(crate) mmap: bool,
     pub(crate) pack_bytes: usize,
     pub(crate) pack_uncompressed: bool,
+    pub(crate) revalidate: bool,
     pub(crate) hdf5: Hdf5Backend,
     pub(crate) zarr: ZarrBackend,
 }
@@ -96,6 +98,7 @@ impl IoOptions {
             mmap: true,
             pack_bytes: 512 << 20,
             pack_uncompressed: false,
+            revalidate: true,
             hdf5: Hdf5Backend::Pure,
             zarr: ZarrBackend::Pure,
         }
@@ -147,6 +150,14 @@ impl IoOptions {
         self
     }
 
+    /// Whether a server is asked, when a file of it is opened again, if the file is still the one of
+    /// which the [cache](IoContext::with_cache) keeps parts: one request a file. Without it, a
+    /// changed file is noticed only when something else of it is read. Default: true.
+    pub fn revalidate(mut self, revalidate: bool) -> Self {
+        self.revalidate = revalidate;
+        self
+    }
+
     /// Selects the reader of HDF5 files. Default: this crate itself.
     pub fn hdf5(mut self, backend: Hdf5Backend) -> Self {
         self.hdf5 = backend;
@@ -184,6 +195,11 @@ impl IoOptions {
         self.pack_uncompressed
     }
 
+    /// Returns the value of [`revalidate`](Self::revalidate).
+    pub fn get_revalidate(&self) -> bool {
+        self.revalidate
+    }
+
     /// Returns the value of [`zarr`](Self::zarr).
     pub fn get_zarr(&self) -> ZarrBackend {
         self.zarr
@@ -218,6 +234,7 @@ struct Inner {
     packs: Arc<PackRoom>,
     cache: Option<PackCache>,
     local: ForkLocal<Local>,
+    keeping: ForkLocal<Keeping>,
 }
 
 #[derive(Debug, Default)]
@@ -250,6 +267,28 @@ impl IoContext {
         Ok(IoContext::make(options, Some(cache)))
     }
 
+    /// As [`with_cache`](Self::with_cache), in the folder of [`CacheOptions::of_user`]. If that
+    /// cannot be used, there is no cache. When the folder is made, a
+    /// [warning](PackCache::take_warnings) says so.
+    pub fn with_user_cache(options: IoOptions) -> Self {
+        let Some(cache) = CacheOptions::of_user() else {
+            return IoContext::new(options);
+        };
+        let is_new = !cache.get_folder().exists();
+        let Ok(context) = IoContext::with_cache(options, &cache) else {
+            return IoContext::new(options);
+        };
+        if let Some(made) = context.cache().filter(|_| is_new) {
+            made.warn(format!(
+                "{}: this folder now keeps what is read of files on servers, up to {} GiB; choose \
+                 another one, or none, with the option `cache`",
+                cache.get_folder().display(),
+                cache.get_size() >> 30
+            ));
+        }
+        context
+    }
+
     fn make(options: IoOptions, cache: Option<PackCache>) -> Self {
         let local = ForkLocal::new(|| Local {
             files: OpenFiles::new(),
@@ -265,8 +304,21 @@ impl IoContext {
                 packs: Arc::new(PackRoom::new(options.pack_bytes)),
                 cache,
                 local,
+                keeping: ForkLocal::new(Keeping::default),
             }),
         }
+    }
+
+    /// Between a call with true and one with false, what is read of files on servers is kept in the
+    /// [cache](Self::with_cache), so that another process reads it from there: for all that is read
+    /// when a collection is opened. Packed rows are kept at any time. Without the feature `remote`,
+    /// does nothing.
+    pub fn keep_remote_reads(&self, keep: bool) {
+        self.keeping().set(keep);
+    }
+
+    pub(crate) fn keeping(&self) -> &Keeping {
+        self.inner.keeping.get()
     }
 
     /// Closes every file and forgets every chunk. Reads fail from now on, in all clones.

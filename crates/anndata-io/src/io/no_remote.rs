@@ -77,10 +77,21 @@ impl RemoteObject {
 #[derive(Debug)]
 pub(crate) struct Document {
     pub(crate) bytes: Vec<u8>,
-    pub(crate) stamp: Option<String>,
+    pub(crate) reads: FolderReads,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct FolderReads;
+
+#[derive(Debug, Default)]
+pub(crate) struct Keeping;
+
+impl Keeping {
+    pub(crate) fn set(&self, _: bool) {}
 }
 
 pub(crate) fn documents(
+    _: &IoContext,
     url: &RemoteUrl,
     _: &[&str],
     _: u64,
@@ -97,7 +108,7 @@ impl RemoteFolder {
         url: &RemoteUrl,
         _: &str,
         _: BTreeMap<String, Vec<u8>>,
-        _: Option<String>,
+        _: FolderReads,
     ) -> RemoteFolder {
         match url.0 {}
     }

@@ -9,7 +9,7 @@ use once_cell::race::OnceBox;
 
 use crate::error::Error;
 use crate::error::open::OpenError;
-use crate::options::{ObsFilter, Options};
+use crate::options::{CacheChoice, ObsFilter, Options};
 use crate::plan::ahead::{in_order, n_threads};
 use crate::plan::filter::{FilterColumn, Seen};
 use crate::plan::matrices::matrix_keys;
@@ -38,10 +38,14 @@ impl Plan {
     /// together.
     pub(crate) fn open(options: &Options) -> Result<Plan, Error> {
         let encoded = encoded_keys(options)?;
-        let io = match &options.cache {
-            None => IoContext::new(options.io),
-            Some(cache) => IoContext::with_cache(options.io, cache).map_err(OpenError::from)?,
-        };
+        let io = context(options)?;
+        io.keep_remote_reads(true);
+        let plan = Plan::read(options, encoded, io.clone());
+        io.keep_remote_reads(false);
+        plan
+    }
+
+    fn read(options: &Options, encoded: Vec<String>, io: IoContext) -> Result<Plan, Error> {
         let layers: Vec<LayerKey> = options
             .layers_keys
             .iter()
@@ -103,6 +107,16 @@ impl Plan {
         let unknown = unknown_labels(&options.unknown_label, &plan.found_encoders());
         plan.unmatched_labels.extend(unknown);
         Ok(plan)
+    }
+}
+
+/// The context of the options, with the cache that they name. Files on servers have one anyway.
+fn context(options: &Options) -> Result<IoContext, OpenError> {
+    let has_remote = || options.sources.iter().any(AnnDataSource::is_remote);
+    match &options.cache {
+        CacheChoice::Folder(cache) => Ok(IoContext::with_cache(options.io, cache)?),
+        CacheChoice::OfUser if has_remote() => Ok(IoContext::with_user_cache(options.io)),
+        CacheChoice::OfUser | CacheChoice::Off => Ok(IoContext::new(options.io)),
     }
 }
 

@@ -354,3 +354,64 @@ fn zarr_claims_without_files_are_refused() {
     assert!(error.contains("a.zarr"), "{error}");
     assert!(started.elapsed().as_secs() < 60, "{error}");
 }
+
+#[test]
+fn opening_again_asks_once_or_never() {
+    let (folder, mut names) = zarr_stores();
+    names.extend(["a.h5ad".to_owned(), "b.h5ad".to_owned()]);
+    let server = Server::of(folder.path());
+    let cache = tempfile::tempdir().expect("a folder");
+    let open = |name: &str, revalidate: bool| {
+        let builder = MappedCollection::builder([PathBuf::from(server.url(name) + "?sig=secret")]);
+        let io = IoOptions::new()
+            .cache_bytes(0)
+            .pack_bytes(0)
+            .revalidate(revalidate);
+        let cells = builder.io(io).cache(CacheOptions::new(cache.path())).open();
+        cells.expect("valid")
+    };
+    for name in &names {
+        server.take_counts();
+        let cells = open(name, true);
+        let (n_requests, n_bytes) = server.take_counts();
+        assert!(
+            n_requests > 1,
+            "{name}: {n_requests} requests, {n_bytes} bytes"
+        );
+        let expected = epoch(&cells, LITTLE).expect("readable");
+        cells.close();
+        for revalidate in [true, false] {
+            server.take_counts();
+            let cells = open(name, revalidate);
+            assert!(
+                epoch(&cells, LITTLE).expect("readable") == expected,
+                "{name}"
+            );
+            let (n_requests, _) = server.take_counts();
+            assert_eq!(n_requests, u64::from(revalidate), "{name}");
+        }
+        assert!(cache_is_without_secrets(cache.path()));
+    }
+    // A file that changed is read anew; without a question, packs and names are those of before.
+    let before = epoch(&open("a.h5ad", true), LITTLE).expect("readable");
+    fs::copy(folder.path().join("b.h5ad"), folder.path().join("a.h5ad")).expect("a small file");
+    assert!(epoch(&open("a.h5ad", false), LITTLE).expect("readable") == before);
+    let after = epoch(&open("a.h5ad", true), LITTLE).expect("readable");
+    let local = MappedCollection::builder([folder.path().join("a.h5ad")])
+        .io(IoOptions::new().cache_bytes(0));
+    assert!(after == epoch(&local.open().expect("valid"), LITTLE).expect("readable"));
+    assert!(after != before);
+}
+
+fn cache_is_without_secrets(folder: &Path) -> bool {
+    fs::read_dir(folder).expect("readable").all(|entry| {
+        let path = entry.expect("readable").path();
+        match path.is_dir() {
+            true => cache_is_without_secrets(&path),
+            false => {
+                let bytes = fs::read(&path).expect("readable");
+                !bytes.windows(6).any(|part| part == b"secret")
+            }
+        }
+    })
+}

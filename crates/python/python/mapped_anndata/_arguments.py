@@ -10,7 +10,7 @@ import operator
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -69,6 +69,13 @@ def folder(name: str, value: object) -> str:
         return os.path.abspath(os.path.expanduser(os.fsdecode(given)))
     except TypeError:
         raise TypeError(f"{name}: expected a path, found {_described(value)}") from None
+
+
+def cache(name: str, value: object) -> str | Literal[False] | None:
+    """Returns the absolute path of a folder, or False for no folder, or None."""
+    if value is None or value is False:
+        return value
+    return folder(name, value)
 
 
 def _text(value: object) -> str:

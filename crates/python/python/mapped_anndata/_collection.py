@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, SupportsIndex, cast
+from typing import Any, Literal, SupportsIndex, cast
 
 import numpy as np
 
@@ -84,7 +84,9 @@ class MappedCollection(Variables, Labels):
         fill it, or `prepare` beforehand. What is in it is not decoded again, in this process or
         another one: workers, ranks and later runs share it. A file that changed is decoded anew. If
         the folder cannot be written or its contents are damaged, a `UserWarning` says so, and
-        reading goes on. By default, there is none.
+        reading goes on. By default, files on servers are kept in the cache folder of the user,
+        with their names and labels (at most 20 GiB, or a tenth of the free disk), and there is no
+        folder for others. With `False`, there is none in any case.
     cache_size
         The most bytes that this folder may take, as a number or a text such as `"20 GiB"`. When it
         is full, matrices that no open collection uses are removed, the least recently used first.
@@ -148,7 +150,7 @@ class MappedCollection(Variables, Labels):
         *,
         missing_code: int | None = None,
         io: IoOptions | None = None,
-        cache: PathLike | None = None,
+        cache: PathLike | Literal[False] | None = None,
         cache_size: ByteSize = "100 GiB",
     ) -> None:
         if obs_filter is not None and not isinstance(obs_filter, Mapping):
@@ -172,7 +174,7 @@ class MappedCollection(Variables, Labels):
                 dtype=arguments.dtype(dtype),
                 missing_code=arguments.optional(arguments.code, "missing_code", missing_code),
                 io=arguments.instance("io", io, IoOptions) if io is not None else IoOptions(),
-                cache=arguments.optional(arguments.folder, "cache", cache),
+                cache=arguments.cache("cache", cache),
                 cache_size=arguments.n_bytes("cache_size", cache_size),
             )
         )

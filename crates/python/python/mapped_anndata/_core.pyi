@@ -36,8 +36,9 @@ class Collection:
         mmap: bool | None = None,
         pack_bytes: int | None = None,
         pack_uncompressed: bool | None = None,
+        revalidate: bool | None = None,
         missing_code: int | None = None,
-        cache: str | None = None,
+        cache: str | bool | None = None,
         cache_size: int = 0,
     ) -> Collection: ...
     @property

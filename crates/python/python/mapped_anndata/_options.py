@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from . import _arguments as arguments
 from .types import ByteSize, DTypeLike, Join, Label, LabelLike, Output, PathLike, SamplerLike
@@ -31,6 +32,9 @@ class IoOptions:
     pack_uncompressed
         Whether rows of uncompressed files are packed, too. By default, they are not. It pays for
         files on slow storage, such as a network file system.
+    revalidate
+        Whether a server is asked, when a file of it is opened again, if the file is still the one
+        of which the `cache` keeps parts: one request a file. By default, it is.
 
     Raises
     ------
@@ -53,6 +57,7 @@ class IoOptions:
     mmap: bool | None = None
     pack_bytes: ByteSize | None = None
     pack_uncompressed: bool | None = None
+    revalidate: bool | None = None
 
     def __post_init__(self) -> None:
         checks: dict[str, Callable[[str, object], int]] = {
@@ -61,6 +66,7 @@ class IoOptions:
             "mmap": arguments.flag,
             "pack_bytes": arguments.n_bytes,
             "pack_uncompressed": arguments.flag,
+            "revalidate": arguments.flag,
         }
         for name, check in checks.items():
             if (value := getattr(self, name)) is not None:
@@ -87,7 +93,7 @@ class CollectionOptions:
     dtype: str | None
     missing_code: int | None
     io: IoOptions
-    cache: str | None
+    cache: str | Literal[False] | None
     """An absolute path."""
     cache_size: int
 

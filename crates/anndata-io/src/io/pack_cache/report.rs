@@ -17,7 +17,8 @@ use crate::error::Error;
 pub struct CachedElement {
     /// The path of the file.
     pub file: PathBuf,
-    /// The path of the matrix in the file, such as `X`.
+    /// The path of the matrix in the file, such as `X`. Empty for what was read of a file on a server
+    /// when it was opened.
     pub element: String,
     /// The number of bands of chunks.
     pub n_bands: u64,

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::client::{Answer, Part, fetch, request};
+use super::client::{Answer, Part, Request, fetch, request};
 use super::failure::Failure;
+use super::kept::{Kept, KeptPart};
 use super::object::{RemoteObject, Version};
 use super::staged::Staged;
 use super::url::RemoteUrl;
@@ -22,36 +23,78 @@ use crate::io::fork::ForkLocal;
 #[derive(Debug)]
 pub(crate) struct Document {
     pub(crate) bytes: Vec<u8>,
-    /// What tells it from others; `None` if the server does not say.
-    pub(crate) stamp: Option<String>,
+    pub(crate) reads: FolderReads,
 }
 
-/// Reads files of the folder at a URL, all at once. `None` for a file that does not exist.
+/// What is known of the reads of a folder, by the version of one of its documents.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct FolderReads {
+    /// What tells the document from others; `None` if the server does not say.
+    stamp: Option<String>,
+    /// What a process before this one read, and what this one reads.
+    kept: Option<Arc<Kept>>,
+}
+
+/// Reads files of the folder at a URL, all at once. `None` for a file that does not exist. If an
+/// earlier process read one of them, reads only that.
 ///
 /// # Errors
 /// In the place of a file: when the server does not answer, or the file has more than `most` bytes.
 pub(crate) fn documents(
+    context: &IoContext,
     url: &RemoteUrl,
     names: &[&str],
     most: u64,
 ) -> Vec<Result<Option<Document>, Error>> {
+    let mut kept = Kept::find(context, url);
+    let known = kept.as_ref().and_then(|kept| {
+        let version = kept.version()?;
+        let mut known = names.iter().map(|name| kept.answer(name));
+        known.position(|answer| answer.is_some_and(|answer| answer.version == *version))
+    });
+    let is_asked = |at: usize| known.is_none_or(|known| known == at);
     let urls: Vec<RemoteUrl> = names.iter().map(|name| url.member(name)).collect();
     let asked: Vec<_> = urls
         .iter()
-        .map(|url| request(url, Part::Whole(most), None))
+        .enumerate()
+        .map(|(at, url)| {
+            let old = kept.as_ref().filter(|_| !context.options().revalidate);
+            match old.and_then(|kept| kept.answer(names[at])) {
+                _ if !is_asked(at) => None,
+                Some(answer) => Some(Ok(Err(answer))),
+                None => Some(request(url, Part::Whole(most), None).map(Ok)),
+            }
+        })
         .collect();
-    let answers = asked.into_iter().zip(&urls);
-    let document = |(asked, url): (Result<super::client::Request, Failure>, &RemoteUrl)| match asked
-        .and_then(|request| request.wait())
-    {
-        Ok(answer) => Ok(Some(Document {
-            stamp: answer.version.stamp(url),
-            bytes: answer.bytes,
-        })),
-        Err(failure) if failure.is_absence() => Ok(None),
-        Err(failure) => Err(Error::new(url.name(), "", failure.into())),
+    let mut document = |(at, asked): (usize, Option<Result<Result<Request, Answer>, Failure>>)| {
+        let answered = match asked {
+            None => return Ok(None),
+            Some(Ok(Err(answer))) => Ok(answer),
+            Some(Ok(Ok(request))) => request.wait(),
+            Some(Err(failure)) => Err(failure),
+        };
+        match answered {
+            Ok(answer) => {
+                // The first one that exists is the one that counts.
+                let kept = kept
+                    .take()
+                    .and_then(|kept| kept.of_version(url, &answer.version));
+                if let Some(kept) = &kept {
+                    kept.add(names[at], &answer.version, 0, &answer.bytes);
+                }
+                Ok(Some(Document {
+                    reads: FolderReads {
+                        stamp: answer.version.stamp(&urls[at]),
+                        kept,
+                    },
+                    bytes: answer.bytes,
+                }))
+            }
+            Err(failure) if failure.is_absence() => Ok(None),
+            Err(failure) => Err(Error::new(urls[at].name(), "", failure.into())),
+        }
     };
-    answers.map(document).collect()
+    asked.into_iter().enumerate().map(&mut document).collect()
 }
 
 /// A folder of which the documents were read before.
@@ -66,7 +109,9 @@ struct Inner {
     url: RemoteUrl,
     name: PathBuf,
     documents: BTreeMap<String, Vec<u8>>,
-    stamp: Option<String>,
+    reads: FolderReads,
+    /// The folder as seen from that of the reads.
+    inner: String,
 }
 
 impl RemoteFolder {
@@ -76,7 +121,7 @@ impl RemoteFolder {
         url: &RemoteUrl,
         inner: &str,
         mut documents: BTreeMap<String, Vec<u8>>,
-        stamp: Option<String>,
+        reads: FolderReads,
     ) -> RemoteFolder {
         let mut url = url.clone();
         if !inner.is_empty() {
@@ -93,7 +138,8 @@ impl RemoteFolder {
                 name: url.name(),
                 url,
                 documents,
-                stamp,
+                reads,
+                inner: inner.to_owned(),
             }),
         }
     }
@@ -110,7 +156,16 @@ impl RemoteFolder {
 
     /// What tells the documents from others. Other files may change without notice.
     pub(crate) fn stamp(&self) -> Option<&str> {
-        self.inner.stamp.as_deref()
+        self.inner.reads.stamp.as_deref()
+    }
+
+    /// What is kept of a file.
+    fn kept(&self, name: &str) -> Option<KeptPart> {
+        let kept = self.inner.reads.kept.clone()?;
+        Some(KeptPart::new(
+            kept,
+            crate::path::member(&self.inner.inner, name),
+        ))
     }
 }
 
@@ -174,7 +229,13 @@ impl RemoteFiles {
             let url = self.folder.inner.url.member(&name(number));
             request(&url, Part::Whole(most), None)
         };
-        let numbers = numbers.map(|number| (number, expected));
+        let is_kept = |number: &u64| {
+            let kept = self.folder.kept(&name(*number));
+            kept.is_some_and(|kept| kept.is_absent() || kept.first().is_some())
+        };
+        let numbers = numbers
+            .filter(|number| !is_kept(number))
+            .map(|number| (number, expected));
         self.staged.get().add_objects(numbers, ask);
     }
 
@@ -186,8 +247,13 @@ impl RemoteFiles {
         most: u64,
     ) -> Result<Option<FileBytes>, Error> {
         let url = self.folder.inner.url.member(name);
-        let staged = self.staged.get().take(number..number + 1, false);
-        let answer = match staged {
+        let kept = self.folder.kept(name);
+        if kept.as_ref().is_some_and(KeptPart::is_absent) {
+            return Ok(None);
+        }
+        let known = kept.as_ref().and_then(KeptPart::first).map(Arc::new);
+        let staged = || self.staged.get().take(number..number + 1, false);
+        let answer = match known.map(Ok).or_else(staged) {
             Some(Ok(answer)) => Ok(answer),
             Some(Err(failure)) if failure.is_absence() => Err(failure),
             // If a request that was made ahead failed, another one says why.
@@ -198,9 +264,17 @@ impl RemoteFiles {
         };
         let answer = match answer {
             Ok(answer) => answer,
-            Err(failure) if failure.is_absence() => return Ok(None),
+            Err(failure) if failure.is_absence() => {
+                if let Some(kept) = &kept {
+                    kept.add_absence();
+                }
+                return Ok(None);
+            }
             Err(failure) => return Err(Error::new(url.name(), "", failure.into())),
         };
+        if let Some(kept) = &kept {
+            kept.add_first(&answer);
+        }
         let len = answer.bytes.len() as u64;
         self.count(number, &url, &answer.version, len)?;
         Ok(Some(FileBytes {
@@ -221,12 +295,22 @@ impl RemoteFiles {
     ) -> Result<Option<FileBytes>, Error> {
         self.check_open()?;
         let url = self.folder.inner.url.member(name);
+        let context = &self.folder.inner.context;
+        let kept = self.folder.kept(name);
+        if kept.as_ref().is_some_and(KeptPart::is_absent) {
+            return Ok(None);
+        }
         let part = match is_at_end {
             true => Part::End(len),
             false => Part::Range(0..len),
         };
-        let object = match RemoteObject::open_part(&url, part, &self.folder.inner.context) {
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound) => return Ok(None),
+        let object = match RemoteObject::open_part(&url, part, context, kept.clone()) {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound) => {
+                if let Some(kept) = kept {
+                    kept.add_absence();
+                }
+                return Ok(None);
+            }
             object => object?,
         };
         let Some(object) = object else {

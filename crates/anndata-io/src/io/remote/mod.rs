@@ -18,10 +18,12 @@ mod blocks;
 mod client;
 mod failure;
 mod folder;
+mod kept;
 mod object;
 mod staged;
 mod url;
 
-pub(crate) use folder::{Document, RemoteFiles, RemoteFolder, documents};
+pub(crate) use folder::{Document, FolderReads, RemoteFiles, RemoteFolder, documents};
+pub(crate) use kept::Keeping;
 pub(crate) use object::RemoteObject;
 pub(crate) use url::RemoteUrl;

@@ -10,6 +10,7 @@ use object_store::GetOptions;
 use super::blocks::{BLOCK_BYTES, Blocks};
 use super::client::{Answer, Part, fetch};
 use super::failure::Failure;
+use super::kept::{Kept, KeptPart};
 use super::staged::Staged;
 use super::url::RemoteUrl;
 use crate::error::{Error, ErrorKind};
@@ -36,6 +37,7 @@ struct Inner {
     name: PathBuf,
     /// The answer to the first request.
     first: Answer,
+    kept: Option<KeptPart>,
     staged: ForkLocal<Staged>,
     blocks: ForkLocal<Blocks>,
 }
@@ -84,32 +86,56 @@ impl RemoteObject {
         url: &RemoteUrl,
         context: &IoContext,
     ) -> Result<Option<RemoteObject>, Error> {
-        RemoteObject::open_part(url, Part::Range(0..HEAD_BYTES), context)
+        let kept = Kept::find(context, url);
+        let known = kept.as_ref().and_then(Kept::version);
+        let known = known.zip(kept.as_ref().and_then(|kept| kept.answer("")));
+        let first = match known {
+            Some((version, first)) if is_still(url, version, context)? => first,
+            _ => match first_part(url, Part::Range(0..HEAD_BYTES), context)? {
+                Some(first) => first,
+                None => return Ok(None),
+            },
+        };
+        let kept = kept.and_then(|kept| kept.of_version(url, &first.version));
+        let kept = kept.map(|kept| KeptPart::new(kept, String::new()));
+        Ok(Some(RemoteObject::new(url, context, first, kept)))
     }
 
-    /// As [`open`](Self::open); the request asks for a part that is read first.
+    /// Opens an object of which the request asks for a part that is read first. `None` if it is empty.
     pub(super) fn open_part(
         url: &RemoteUrl,
         part: Part,
         context: &IoContext,
+        kept: Option<KeptPart>,
     ) -> Result<Option<RemoteObject>, Error> {
-        let name = url.name();
-        let first = match fetch(url, part, None) {
-            // No byte of an empty object can be asked for.
-            Err(Failure::Status(416)) => return Ok(None),
-            first => first.map_err(|failure| Error::new(&name, "", failure.into()))?,
+        let known = kept.as_ref().and_then(KeptPart::first);
+        let first = match known {
+            Some(first) => Some(first),
+            None => first_part(url, part, context)?,
         };
-        context.count_read(first.bytes.len() as u64);
-        Ok(Some(RemoteObject {
+        Ok(first.map(|first| RemoteObject::new(url, context, first, kept)))
+    }
+
+    fn new(
+        url: &RemoteUrl,
+        context: &IoContext,
+        first: Answer,
+        kept: Option<KeptPart>,
+    ) -> RemoteObject {
+        if let Some(kept) = &kept {
+            kept.add_first(&first);
+        }
+        RemoteObject {
             inner: Arc::new(Inner {
                 context: context.clone(),
                 url: url.clone(),
-                name,
+                name: url.name(),
                 first,
+                kept,
                 staged: ForkLocal::new(Staged::default),
                 blocks: ForkLocal::new(Blocks::default),
             }),
-        }))
+        }
     }
 
     pub(crate) fn len(&self) -> u64 {
@@ -134,7 +160,9 @@ impl RemoteObject {
     /// Asks for ranges that will be read soon, each with the number of its bytes that will. Ranges that do not fit are left out.
     pub(crate) fn stage(&self, ranges: &mut dyn Iterator<Item = (Range<u64>, u64)>) {
         let inner = &*self.inner;
-        let within = ranges.filter(|(range, _)| range.end <= inner.first.version.len);
+        let is_kept = |range: &Range<u64>| inner.kept.as_ref().is_some_and(|kept| kept.has(range));
+        let within =
+            ranges.filter(|(range, _)| range.end <= inner.first.version.len && !is_kept(range));
         inner
             .staged
             .get()
@@ -170,6 +198,9 @@ impl RemoteObject {
                 .blocks
                 .get()
                 .get(number, n_blocks, |n_together| {
+                    if let Some(block) = self.kept_block(start) {
+                        return Ok(block);
+                    }
                     self.fetch(start..(start + n_together * BLOCK_BYTES).min(self.len()))
                 })?;
             let within = range.start.max(start)..range.end.min(start + block.len() as u64);
@@ -180,8 +211,18 @@ impl RemoteObject {
         Ok(())
     }
 
-    /// Gives up what is kept for reads of structure, and what was staged.
+    /// The block at `start`, if it was kept.
+    fn kept_block(&self, start: u64) -> Option<Vec<u8>> {
+        let kept = self.inner.kept.as_ref()?;
+        let mut block = vec![0; BLOCK_BYTES.min(self.len() - start) as usize];
+        kept.read(start, &mut block).then_some(block)
+    }
+
+    /// Gives up the blocks of structure, and what was staged.
     pub(crate) fn forget_structure(&self) {
+        if let Some(kept) = &self.inner.kept {
+            kept.write();
+        }
         self.inner.blocks.get().clear();
         self.inner.staged.get().clear();
     }
@@ -203,6 +244,10 @@ impl RemoteObject {
             out.copy_from_slice(&bytes[(offset - start) as usize..(end - start) as usize]);
             return Ok(None);
         }
+        let kept = inner.kept.as_ref();
+        if !out.is_empty() && kept.is_some_and(|kept| kept.read(offset, out)) {
+            return Ok(None);
+        }
         Ok((!out.is_empty()).then_some(offset..end))
     }
 
@@ -213,7 +258,7 @@ impl RemoteObject {
         let Some(Ok(answer)) = staged else {
             return Ok(false);
         };
-        self.check(&answer.version)?;
+        self.check(&answer)?;
         let at = (range.start - answer.start) as usize;
         out.copy_from_slice(&answer.bytes[at..at + out.len()]);
         Ok(true)
@@ -227,15 +272,43 @@ impl RemoteObject {
             Failure::Status(416) => Error::new(&inner.name, "", ErrorKind::Changed),
             failure => Error::new(&inner.name, "", failure.into()),
         })?;
-        self.check(&answer.version)?;
+        self.check(&answer)?;
         Ok(answer.bytes)
     }
 
-    /// Servers may ignore conditions.
-    fn check(&self, version: &Version) -> Result<(), Error> {
-        match *version == self.inner.first.version {
-            true => Ok(()),
+    /// Compares the version of an answer: servers may ignore conditions. Keeps it, if the context
+    /// keeps what it reads.
+    fn check(&self, answer: &Answer) -> Result<(), Error> {
+        match answer.version == self.inner.first.version {
+            true => {
+                if let Some(kept) = &self.inner.kept {
+                    kept.add(answer);
+                }
+                Ok(())
+            }
             false => Err(Error::new(&self.inner.name, "", ErrorKind::Changed)),
         }
     }
+}
+
+/// Asks for the part of an object that is read first. `None` if the object is empty.
+fn first_part(url: &RemoteUrl, part: Part, context: &IoContext) -> Result<Option<Answer>, Error> {
+    match fetch(url, part, None) {
+        // No byte of an empty object can be asked for.
+        Err(Failure::Status(416)) => Ok(None),
+        Ok(first) => {
+            context.count_read(first.bytes.len() as u64);
+            Ok(Some(first))
+        }
+        Err(failure) => Err(Error::new(url.name(), "", failure.into())),
+    }
+}
+
+/// Whether an object still has a version: asks the server, unless the options forbid it.
+fn is_still(url: &RemoteUrl, version: &Version, context: &IoContext) -> Result<bool, Error> {
+    if !context.options().revalidate {
+        return Ok(true);
+    }
+    let answer = first_part(url, Part::Range(0..1), context)?;
+    Ok(answer.is_some_and(|answer| answer.version == *version))
 }

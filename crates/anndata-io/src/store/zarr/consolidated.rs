@@ -9,7 +9,7 @@ use super::{ROOT_V3, ROOTS_V2, ZarrStore};
 use crate::error::{Error, ErrorKind};
 use crate::io::context::IoContext;
 use crate::io::folder::Folder;
-use crate::io::remote::{Document, RemoteFolder, RemoteUrl, documents};
+use crate::io::remote::{Document, FolderReads, RemoteFolder, RemoteUrl, documents};
 use crate::limits::MOST_CONSOLIDATED_BYTES;
 
 /// The way out for a store without consolidated metadata.
@@ -18,7 +18,7 @@ const CONSOLIDATE: &str = "consolidate it (zarr.consolidate_metadata), or copy i
 /// All documents of a store by their names, and what tells them from others.
 struct Consolidated {
     documents: BTreeMap<String, Vec<u8>>,
-    stamp: Option<String>,
+    reads: FolderReads,
 }
 
 impl ZarrStore {
@@ -32,7 +32,7 @@ impl ZarrStore {
         inner: &str,
         context: &IoContext,
     ) -> Result<Option<ZarrStore>, Error> {
-        let Some(Consolidated { documents, stamp }) = consolidated(url)? else {
+        let Some(Consolidated { documents, reads }) = consolidated(url, context)? else {
             return Ok(None);
         };
         let groups = match inner {
@@ -40,8 +40,8 @@ impl ZarrStore {
             inner => vec![inner.to_owned(), format!("mod/{inner}")],
         };
         for group in groups {
-            let (documents, stamp) = (documents.clone(), stamp.clone());
-            let folder = RemoteFolder::new(context, url, &group, documents, stamp);
+            let (documents, reads) = (documents.clone(), reads.clone());
+            let folder = RemoteFolder::new(context, url, &group, documents, reads);
             if let Some(store) = ZarrStore::of_folder(Folder::Remote(folder), context)? {
                 return Ok(Some(store));
             }
@@ -51,9 +51,9 @@ impl ZarrStore {
 }
 
 /// Reads the metadata of the directory at a URL. `None` if it is no zarr directory.
-fn consolidated(url: &RemoteUrl) -> Result<Option<Consolidated>, Error> {
+fn consolidated(url: &RemoteUrl, context: &IoContext) -> Result<Option<Consolidated>, Error> {
     let names = [ROOT_V3, ROOTS_V2[2], ROOTS_V2[0]];
-    let mut found = documents(url, &names, MOST_CONSOLIDATED_BYTES).into_iter();
+    let mut found = documents(context, url, &names, MOST_CONSOLIDATED_BYTES).into_iter();
     let mut next = || found.next().unwrap_or(Ok(None));
     let (v3, v2, group) = (next(), next(), next());
     let mut refused = None;
@@ -108,7 +108,7 @@ fn parse_v2(document: Document) -> Result<Consolidated, ErrorKind> {
     documents.insert(ROOTS_V2[2].to_owned(), document.bytes);
     Ok(Consolidated {
         documents,
-        stamp: document.stamp,
+        reads: document.reads,
     })
 }
 
@@ -125,6 +125,6 @@ fn parse_v3(document: Document) -> Result<Consolidated, ErrorKind> {
     documents.insert(ROOT_V3.to_owned(), document.bytes);
     Ok(Consolidated {
         documents,
-        stamp: document.stamp,
+        reads: document.reads,
     })
 }
