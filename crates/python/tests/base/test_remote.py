@@ -5,6 +5,7 @@ import pickle
 import re
 import shutil
 import threading
+import warnings
 import zipfile
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 import zarr
 
-from mapped_anndata import MappedCollection
+from mapped_anndata import IoOptions, MappedCollection
 
 DEMO = Path(__file__).parents[3] / "cli/demo"
 
@@ -28,6 +29,7 @@ class Ranges(BaseHTTPRequestHandler):
 
     def do_GET(self):
         path = unquote(self.path.split("?")[0]).lstrip("/")
+        self.server.requests.append(path)
         file = self.server.folder / path
         if path.startswith("private/") or not file.is_file():
             return self.answer(403 if path.startswith("private/") else 404, b"")
@@ -52,13 +54,32 @@ class Ranges(BaseHTTPRequestHandler):
         pass
 
 
+@pytest.fixture(autouse=True, scope="module")
+def caches(tmp_path_factory):
+    """The cache folder of the user."""
+    folder = tmp_path_factory.mktemp("caches")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        (folder / "mapped-anndata").mkdir()
+        yield folder
+
+
+class Host(str):
+    """The URL of a server, and the paths that it was asked for."""
+
+    def __new__(cls, url, requests):
+        host = super().__new__(cls, url)
+        host.requests = requests
+        return host
+
+
 @contextmanager
 def serving(folder):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Ranges)
-    server.daemon_threads, server.folder = True, Path(folder)
+    server.daemon_threads, server.folder, server.requests = True, Path(folder), []
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
+    yield Host(f"http://127.0.0.1:{server.server_port}", server.requests)
     server.shutdown()
     thread.join()
     server.server_close()
@@ -181,3 +202,32 @@ def test_errors_are_those_of_files(host, path, error):
     with pytest.raises(error) as raised:
         MappedCollection(f"{host}/{path}?signature=secret")
     assert "secret" not in str(raised.value) and path in str(raised.value)
+
+
+def test_the_cache_of_the_user_keeps_what_is_read(host, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    options = {"obs_keys": "cell_type"}
+    folder = tmp_path / "mapped-anndata"
+    with (
+        pytest.warns(UserWarning, match=f"{folder}: this folder now keeps .* up to [0-9]+ GiB"),
+        MappedCollection([f"{host}/a.h5ad", f"{host}/c.zarr"], **options) as cells,
+    ):
+        expected = epoch(cells)
+        assert cells.cache_info()["cached_bands"] > 0
+    for revalidate, requests in [(True, ["a.h5ad", "c.zarr/.zmetadata"]), (False, [])]:
+        host.requests.clear()
+        io = IoOptions(revalidate=revalidate)
+        with (
+            warnings.catch_warnings(),
+            MappedCollection([f"{host}/a.h5ad", f"{host}/c.zarr"], io=io, **options) as cells,
+        ):
+            warnings.simplefilter("error")
+            cells._warn_of_cache()
+            for found, rows in zip(epoch(cells), expected, strict=True):
+                np.testing.assert_array_equal(found, rows)
+        assert sorted(host.requests) == requests
+    with MappedCollection(f"{host}/a.h5ad", cache=False) as cells:
+        assert cells.cache_info() is None
+        assert "cache=False" in repr(cells)
+    with MappedCollection(DEMO / "a.h5ad") as cells:
+        assert cells.cache_info() is None

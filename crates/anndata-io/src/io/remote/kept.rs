@@ -9,7 +9,7 @@
 //!
 //! When the object has another version, a new generation begins.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -86,6 +86,8 @@ struct Piece {
 #[derive(Debug, Default)]
 struct New {
     bytes: Vec<u8>,
+    /// All that are not among those that were found: an answer may be used several times.
+    names: HashSet<(String, u64)>,
     n_written: u64,
 }
 
@@ -218,6 +220,9 @@ impl Kept {
             return;
         }
         let mut new = lock(self.new.get());
+        if !new.names.insert((part.to_owned(), start)) {
+            return;
+        }
         let version = encoded(version);
         for text in [part, &version] {
             new.bytes.extend((text.len() as u64).to_le_bytes());
@@ -409,7 +414,11 @@ mod tests {
             let (context, kept, before) = open(wanted);
             assert_ne!(before, Some(version(wanted)));
             assert_eq!(read(&kept, "", 0), None);
-            kept.add("", &version(wanted), 4, &[first, 11, 12, 13]);
+            for _ in 0..2 {
+                kept.add("", &version(wanted), 4, &[first, 11, 12, 13]);
+            }
+            let n_bytes = lock(kept.new.get()).bytes.len();
+            assert!(n_bytes < 2 * (8 + 8 + 20 + 8 + 8 + 4), "{n_bytes}: kept once");
             kept.add("b", &version("of b"), 0, &[1, 2, 3]);
             context.keep_remote_reads(false);
             kept.add("", &version(wanted), 50, &[5; 10]);
