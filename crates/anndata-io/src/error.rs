@@ -25,7 +25,7 @@ pub enum ErrorKind {
     NotFound,
     /// The path is a URL of a kind that this build does not read.
     #[error(
-        "URLs of this kind are not supported: pass an http:// or https:// URL (feature `remote`), or \
+        "URLs of this kind are not supported: pass an http, https, s3, gs, az or hf URL (feature `remote`), or \
          copy the file to a local disk"
     )]
     Remote,

@@ -110,6 +110,8 @@ pub use io::context::{Hdf5Backend, IoContext, IoOptions, ZarrBackend};
 pub use io::location::Location;
 pub use io::pack_cache::{CacheFault, CacheOptions, CachedElement, PackCache};
 pub use io::pack_room::PackRoom;
+#[cfg(feature = "remote")]
+pub use io::remote::StorageOptions;
 pub use key::LayerKey;
 pub use matrix::{MatrixSource, Packs, ReadScratch, RowBuffer, RowSink};
 pub use store::{Attribute, MemoryStore, Node, Store};

@@ -76,6 +76,12 @@ pub(crate) const MOST_FETCHED_INDEX_BYTES: u64 = PROMISED_BYTES;
 /// Bytes of the documents of a zarr store on such a server, in one. *Memory.*
 pub(crate) const MOST_CONSOLIDATED_BYTES: u64 = PROMISED_BYTES;
 
+/// Files of a zarr store in a bucket: each takes some 100 bytes in the list of them. *Memory.*
+pub(crate) const MOST_LISTED_FILES: usize = 1 << 20;
+
+/// Documents of a zarr store in a bucket without consolidated metadata. *Memory.*
+pub(crate) const MOST_DOCUMENTS: usize = 1 << 14;
+
 // ---- Expansion by honest codecs: decoded bytes per stored byte
 
 /// deflate: 258 bytes per two bits. *Memory.*

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
+#[cfg(feature = "remote")]
+use mapped_anndata::StorageOptions;
 use mapped_anndata::io::{ByteSize, CacheOptions, PackCache};
 use mapped_anndata::{Cached, MappedCollectionBuilder};
 use serde::Serialize;
@@ -36,15 +38,35 @@ pub(crate) struct CacheArgs {
     /// The most bytes that this folder may take, such as 20GiB.
     #[arg(long, value_name = "SIZE", default_value = "100GiB", value_parser = bytes, requires = "cache")]
     pub(crate) cache_size: usize,
+    /// How files in buckets are reached, by the names of object_store: skip_signature=true for a
+    /// public bucket, region=us-west-2, endpoint=URL. Repeat for more. Credentials come from the
+    /// environment, the AWS profile or the machine.
+    #[cfg(feature = "remote")]
+    #[arg(long = "storage-option", value_name = "NAME=VALUE", value_parser = named_value)]
+    pub(crate) storage_options: Vec<(String, String)>,
+}
+
+#[cfg(feature = "remote")]
+fn named_value(text: &str) -> std::result::Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 impl CacheArgs {
-    pub(crate) fn choose(&self, builder: MappedCollectionBuilder) -> MappedCollectionBuilder {
-        match &self.cache {
+    pub(crate) fn choose(
+        &self,
+        builder: MappedCollectionBuilder,
+    ) -> Result<MappedCollectionBuilder> {
+        #[cfg(feature = "remote")]
+        let builder = match &self.storage_options[..] {
+            [] => builder,
+            options => builder.storage_options(&StorageOptions::new(options.iter().cloned())?)?,
+        };
+        Ok(match &self.cache {
             Some(folder) => builder.cache(CacheOptions::new(folder).size(self.cache_size as u64)),
             None if self.no_cache => builder.cache(None),
             None => builder,
-        }
+        })
     }
 }
 

@@ -142,7 +142,7 @@ fn builder(paths: &[PathBuf], args: &CollectionArgs) -> Result<MappedCollectionB
             .hdf5(args.hdf5.into())
             .zarr(args.zarr.into())
             .revalidate(!args.cache.no_revalidate));
-    builder = args.cache.choose(builder);
+    builder = args.cache.choose(builder)?;
     if let EncodeArg::Keys(keys) = &args.encode_labels {
         builder = builder.encode_labels(keys.clone());
     }

@@ -488,10 +488,10 @@ fn unreadable_elements_are_named() {
         (code, &*text),
         (1, "error: absent.h5ad: no such file or directory\n")
     );
-    let (code, text) = failure(&["stream", "s3://bucket/cells.h5ad"]);
+    let (code, text) = failure(&["stream", "ftp://host/cells.h5ad"]);
     assert_eq!(code, 1);
     assert!(
-        text.contains("s3://bucket/cells.h5ad") && text.contains("pass an http:// or https:// URL"),
+        text.contains("ftp://host/cells.h5ad") && text.contains("pass an http, https, s3"),
         "{text}"
     );
     let (code, text) = failure(&["info", "../../Cargo.toml"]);

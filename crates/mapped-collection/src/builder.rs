@@ -1,10 +1,14 @@
 //! The options of a collection, as a caller sets them.
 
+#[cfg(feature = "remote")]
+use anndata_io::StorageOptions;
 use anndata_io::{AnnDataSource, CacheOptions, DType, IoOptions};
 use feature_join::Join;
 
 use crate::collection::MappedCollection;
 use crate::error::Error;
+#[cfg(feature = "remote")]
+use crate::error::open::OpenError;
 use crate::options::{
     CacheChoice, EncodeLabels, FilterValue, LabelMatch, Options, UnknownLabel, distinct,
 };
@@ -143,6 +147,30 @@ impl MappedCollectionBuilder {
             None => CacheChoice::Off,
         };
         self
+    }
+
+    /// How files in buckets (`s3://`, `gs://`, `az://`) are reached: see [`StorageOptions`]. They hold
+    /// for all files given to [`builder`](MappedCollection::builder); for a file with others, pass an
+    /// [`AnnDataSource::with_storage`] there and leave this out.
+    ///
+    /// # Errors
+    /// When a path is a URL of an unknown kind, or is empty.
+    ///
+    /// ```no_run
+    /// use mapped_collection::{MappedCollection, StorageOptions};
+    ///
+    /// let public = StorageOptions::new([("skip_signature", "true"), ("region", "us-west-2")])?;
+    /// let cells = MappedCollection::builder(["s3://bucket/cells.h5ad"])
+    ///     .storage_options(&public)?
+    ///     .open()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "remote")]
+    pub fn storage_options(mut self, storage: &StorageOptions) -> Result<Self, Error> {
+        let sources = std::mem::take(&mut self.0.sources).into_iter();
+        let sources = sources.map(|source| source.with_storage(storage));
+        self.0.sources = sources.collect::<Result<_, _>>().map_err(OpenError::from)?;
+        Ok(self)
     }
 
     /// The files, in the order of their rows.

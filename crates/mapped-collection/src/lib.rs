@@ -111,6 +111,8 @@ const _: () = {
     sent::<Epoch>();
 };
 
+#[cfg(feature = "remote")]
+pub use anndata_io::StorageOptions;
 pub use anndata_io::{
     AnnDataSource, CacheOptions, DType, Hdf5Backend, IoContext, IoOptions, MemoryStore, Values,
     ZarrBackend,

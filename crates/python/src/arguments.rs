@@ -1,6 +1,8 @@
 //! Arguments in the one form in which the package's Python half passes them.
 
-use mapped_anndata::io::ByteSize;
+use std::path::Path;
+
+use mapped_anndata::io::{ByteSize, Location};
 use mapped_anndata::{DType, FilterValue, LabelMatch, MappedCollectionBuilder, MatrixFormat};
 use numpy::PyArray1;
 use pyo3::exceptions::{PyIndexError, PyOverflowError, PyTypeError, PyValueError};
@@ -62,6 +64,15 @@ pub(crate) fn index_of(index: &Bound<'_, PyAny>, n_obs: usize) -> PyResult<i64> 
 #[pyfunction]
 pub(crate) fn byte_size(text: &str) -> Option<u64> {
     text.parse().ok().map(|ByteSize(bytes)| bytes)
+}
+
+/// Returns a path or URL without its user and the parts of its query that sign it.
+#[pyfunction]
+pub(crate) fn without_secrets(path: &str) -> String {
+    let location = Location::resolve(Path::new(path));
+    let public = location.map(|location| location.without_secrets());
+    // Only a URL of an unknown kind cannot be resolved.
+    public.map_or_else(|_| String::new(), |path| path.display().to_string())
 }
 
 /// Returns the non-negative row numbers of a list or tuple of plain integers that are all in

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use mapped_anndata::labels::MISSING;
 use mapped_anndata::{
     BatchFormat, CacheOptions, DType, EncodeLabels, IoOptions, Join, MappedCollection, SplitBy,
-    SplitOptions, Values,
+    SplitOptions, StorageOptions, Values,
 };
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::exceptions::PyValueError;
@@ -75,10 +75,10 @@ enum Cache {
 impl Collection {
     /// Opens files. The Python half has already put every argument into one form.
     #[new]
-    #[pyo3(signature = (paths, layers, obs, obsm, filter, join, encode, unknown, dtype, *, cache_bytes=None, max_open_files=None, mmap=None, pack_bytes=None, pack_uncompressed=None, revalidate=None, missing_code=None, cache=None, cache_size=0))]
+    #[pyo3(signature = (paths, layers, obs, obsm, filter, join, encode, unknown, dtype, *, cache_bytes=None, max_open_files=None, mmap=None, pack_bytes=None, pack_uncompressed=None, revalidate=None, missing_code=None, cache=None, cache_size=0, storage=Vec::new()))]
     #[expect(
         clippy::too_many_arguments,
-        reason = "lamindb's eleven, and nine of ours"
+        reason = "lamindb's eleven, and ten of ours"
     )]
     fn new(
         py: Python<'_>,
@@ -100,6 +100,7 @@ impl Collection {
         missing_code: Option<i64>,
         cache: Option<Cache>,
         cache_size: u64,
+        storage: Vec<(String, String)>,
     ) -> PyResult<Collection> {
         let join = join.map(|join| {
             join.parse::<Join>()
@@ -137,6 +138,13 @@ impl Collection {
             io = io.revalidate(revalidate);
         }
         builder = builder.io(io);
+        if !storage.is_empty() {
+            let invalid = |error: mapped_anndata::io::Error| {
+                PyValueError::new_err(format!("storage_options: {}", error.kind()))
+            };
+            let storage = StorageOptions::new(storage).map_err(invalid)?;
+            builder = builder.storage_options(&storage).map_err(to_python)?;
+        }
         builder = match cache {
             None | Some(Cache::Flag(true)) => builder,
             Some(Cache::Flag(false)) => builder.cache(None),

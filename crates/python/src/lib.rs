@@ -20,7 +20,7 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use crate::arguments::{byte_size, row_numbers};
+    use crate::arguments::{byte_size, row_numbers, without_secrets};
     #[pymodule_export]
     use crate::batch::rows_of;
     #[pymodule_export]

@@ -6,6 +6,8 @@ use super::AnnDataFile;
 use crate::error::Error;
 use crate::io::context::IoContext;
 use crate::io::location::Location;
+#[cfg(feature = "remote")]
+use crate::io::remote::StorageOptions;
 use crate::store::{MemoryStore, Store};
 
 /// The place of an AnnData object: a path, or memory.
@@ -35,6 +37,18 @@ impl AnnDataSource {
                 AnnDataFile::from_store(store.clone().in_context(context).into())
             }
         }
+    }
+
+    /// Returns the same source, reached by these options if it is in a bucket.
+    ///
+    /// # Errors
+    /// As [`resolved`](Self::resolved).
+    #[cfg(feature = "remote")]
+    pub fn with_storage(self, storage: &StorageOptions) -> Result<AnnDataSource, Error> {
+        Ok(match self.resolved()? {
+            AnnDataSource::At(location) => AnnDataSource::At(location.with_storage(storage)),
+            other => other,
+        })
     }
 
     /// Whether the store lies on a server, so that reads wait for it.

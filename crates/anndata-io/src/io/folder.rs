@@ -23,7 +23,7 @@ use crate::error::{Error, ErrorKind};
 pub(crate) enum Folder {
     Disk(PathBuf),
     Zip(Arc<Archive>),
-    /// Only its documents are known.
+    /// Without a list of the files, only its documents are known.
     Remote(RemoteFolder),
 }
 
@@ -38,8 +38,11 @@ pub(crate) struct Found {
 pub(crate) type FileStamp = Option<[u8; 8]>;
 
 fn file_stamp(identity: Identity) -> FileStamp {
-    let hash = blake3::hash(&identity.stamp()?);
-    hash.as_bytes().first_chunk().copied()
+    short_hash(&identity.stamp()?)
+}
+
+fn short_hash(bytes: &[u8]) -> FileStamp {
+    blake3::hash(bytes).as_bytes().first_chunk().copied()
 }
 
 /// The place of a file's bytes.
@@ -84,8 +87,8 @@ impl Folder {
         }
     }
 
-    /// The folder, if it does not list its files: each is found out when it is read.
-    pub(crate) fn unlisted(&self) -> Option<&RemoteFolder> {
+    /// The folder on a server.
+    pub(crate) fn remote(&self) -> Option<&RemoteFolder> {
         match self {
             Folder::Disk(_) | Folder::Zip(_) => None,
             Folder::Remote(folder) => Some(folder),
@@ -129,10 +132,14 @@ impl Folder {
                 len: entry.len,
                 stamp: None,
             })),
-            Folder::Remote(folder) => Ok(folder.documents().get(name).map(|bytes| Found {
-                len: bytes.len() as u64,
-                stamp: None,
-            })),
+            Folder::Remote(folder) => {
+                let of_document = || Some((folder.documents().get(name)?.len() as u64, None));
+                let found = folder.file(name).or_else(of_document);
+                Ok(found.map(|(len, stamp)| Found {
+                    len,
+                    stamp: stamp.and_then(|stamp| short_hash(stamp.as_bytes())),
+                }))
+            }
         }
     }
 
@@ -143,7 +150,11 @@ impl Folder {
 
     /// Whether all files are known by one [stamp](Self::stamp).
     pub(crate) fn is_stamped_as_one(&self) -> bool {
-        !matches!(self, Folder::Disk(_))
+        match self {
+            Folder::Disk(_) => false,
+            Folder::Zip(_) => true,
+            Folder::Remote(folder) => !folder.is_listed(),
+        }
     }
 
     /// What tells all files from others, for packs that outlive the process; `None` if nothing does.
@@ -179,7 +190,7 @@ impl Folder {
                     "" => String::new(),
                     folder => format!("{folder}/"),
                 };
-                Ok(first_parts(remote.documents(), within))
+                Ok(remote.first_parts(&within))
             }
         }
     }
@@ -269,8 +280,11 @@ impl Folder {
                 Some(entry) => archive.open_entry(name, entry),
                 None => Err(Error::new(self.path(), name, ErrorKind::NotFound)),
             },
-            // Such files are read by their numbers.
-            Folder::Remote(_) => Err(Error::new(self.path(), name, ErrorKind::NotFound)),
+            // Without a list, files are read by their numbers.
+            Folder::Remote(folder) => {
+                let found = folder.open(name);
+                found.ok_or_else(|| Error::new(self.path(), name, ErrorKind::NotFound))
+            }
         }
     }
 }

@@ -6,6 +6,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use super::remote::RemoteUrl;
+#[cfg(feature = "remote")]
+use super::remote::StorageOptions;
 use crate::error::{Error, ErrorKind};
 
 /// A resolved path: its name for users, and its target, which stays the same when the current
@@ -54,6 +56,22 @@ impl Location {
     /// The absolute path; for a URL, its name.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The same place, reached by these options if it is in a bucket.
+    #[cfg(feature = "remote")]
+    pub fn with_storage(mut self, storage: &StorageOptions) -> Location {
+        self.url = self.url.map(|url| url.with_storage(storage));
+        self
+    }
+
+    /// The absolute path; for a URL, what of it is no secret: it lacks its user and the parts of its
+    /// query that sign it.
+    pub fn without_secrets(&self) -> PathBuf {
+        match &self.url {
+            Some(url) => url.without_secrets(),
+            None => self.path.clone(),
+        }
     }
 
     /// The URL, unless this is a path.

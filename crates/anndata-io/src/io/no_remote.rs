@@ -24,6 +24,10 @@ impl RemoteUrl {
         match self.0 {}
     }
 
+    pub(crate) fn without_secrets(&self) -> PathBuf {
+        match self.0 {}
+    }
+
     pub(crate) fn extension(&self) -> Option<String> {
         match self.0 {}
     }
@@ -83,6 +87,33 @@ pub(crate) struct Document {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct FolderReads;
 
+impl FolderReads {
+    pub(crate) fn documents(
+        &self,
+        _: &IoContext,
+        url: &RemoteUrl,
+        _: &[&str],
+        _: u64,
+    ) -> Vec<Result<Option<Vec<u8>>, Error>> {
+        match url.0 {}
+    }
+}
+
+pub(crate) type Listing = BTreeMap<String, ()>;
+
+pub(crate) fn is_listed(url: &RemoteUrl) -> bool {
+    match url.0 {}
+}
+
+pub(crate) fn listing(
+    _: &IoContext,
+    url: &RemoteUrl,
+    _: &FolderReads,
+    _: usize,
+) -> Result<Option<Listing>, Error> {
+    match url.0 {}
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Keeping;
 
@@ -108,6 +139,7 @@ impl RemoteFolder {
         url: &RemoteUrl,
         _: &str,
         _: BTreeMap<String, Vec<u8>>,
+        _: Option<Listing>,
         _: FolderReads,
     ) -> RemoteFolder {
         match url.0 {}
@@ -118,6 +150,22 @@ impl RemoteFolder {
     }
 
     pub(crate) fn documents(&self) -> &BTreeMap<String, Vec<u8>> {
+        match self.0 {}
+    }
+
+    pub(crate) fn is_listed(&self) -> bool {
+        match self.0 {}
+    }
+
+    pub(crate) fn file(&self, _: &str) -> Option<(u64, Option<String>)> {
+        match self.0 {}
+    }
+
+    pub(crate) fn first_parts(&self, _: &str) -> Vec<String> {
+        match self.0 {}
+    }
+
+    pub(crate) fn open(&self, _: &str) -> Option<FileBytes> {
         match self.0 {}
     }
 

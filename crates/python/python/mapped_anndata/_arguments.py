@@ -78,6 +78,23 @@ def cache(name: str, value: object) -> str | Literal[False] | None:
     return folder(name, value)
 
 
+def storage_options(value: object) -> dict[str, str]:
+    """Returns options of storage as texts. Values may be secrets, and so are not in errors."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise TypeError(f"storage_options: expected a dict of texts, found {_described(value)}")
+    for name, option in value.items():
+        if not isinstance(name, str) or not isinstance(option, str | bool | int):
+            found = f"{name!r}: {type(option).__name__}"
+            raise TypeError(f"storage_options: expected a dict of texts, found {found}")
+    texts = {True: "true", False: "false"}
+    return {
+        name: texts[option] if isinstance(option, bool) else str(option)
+        for name, option in value.items()
+    }
+
+
 def _text(value: object) -> str:
     """Returns the printed form of a path object, and an empty text for anything else."""
     return str(value) if hasattr(value, "parts") or hasattr(value, "joinpath") else ""

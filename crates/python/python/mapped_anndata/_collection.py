@@ -90,6 +90,10 @@ class MappedCollection(Variables, Labels):
     cache_size
         The most bytes that this folder may take, as a number or a text such as `"20 GiB"`. When it
         is full, matrices that no open collection uses are removed, the least recently used first.
+    storage_options
+        How files in buckets are reached, by the names that object_store, polars and obstore use,
+        such as `{"skip_signature": "true", "region": "us-west-2"}` for a public one. What is not
+        set comes from the environment, the AWS profile and the machine.
 
     Attributes
     ----------
@@ -152,6 +156,7 @@ class MappedCollection(Variables, Labels):
         io: IoOptions | None = None,
         cache: PathLike | Literal[False] | None = None,
         cache_size: ByteSize = "100 GiB",
+        storage_options: Mapping[str, str] | None = None,
     ) -> None:
         if obs_filter is not None and not isinstance(obs_filter, Mapping):
             text = "a pair as `obs_filter` is deprecated: use a dict of column and values"
@@ -176,6 +181,7 @@ class MappedCollection(Variables, Labels):
                 io=arguments.instance("io", io, IoOptions) if io is not None else IoOptions(),
                 cache=arguments.cache("cache", cache),
                 cache_size=arguments.n_bytes("cache_size", cache_size),
+                storage_options=arguments.storage_options(storage_options),
             )
         )
         for group, key, nearest in self._core.missing_keys():

@@ -10,6 +10,7 @@ from typing import Any, Self
 from . import _arguments as arguments
 from . import _core
 from ._options import CollectionOptions
+from ._ranks import is_starting_worker
 from .types import CacheInfo, Join, Label, LabelLike, PathLike
 
 
@@ -50,10 +51,14 @@ class Opened:
             missing_code=options.missing_code,
             cache=options.cache,
             cache_size=options.cache_size,
+            storage=list(options.storage_options.items()),
             **dataclasses.asdict(options.io),
         )
-        # A pickle opens the same files, whatever the current folder is then.
-        self._options = dataclasses.replace(options, paths=core.paths)
+        # A pickle opens the same files, whatever the current folder is then. What was opened of a
+        # URL lacks its signature.
+        pairs = zip(options.paths, core.paths, strict=True)
+        paths = [given if "://" in opened else opened for given, opened in pairs]
+        self._options = dataclasses.replace(options, paths=paths)
         self.path_list = options.path_list
         self.layers_keys = options.layers_keys
         self.obs_keys = options.obs_keys
@@ -218,7 +223,11 @@ class Opened:
         """
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (type(self), self._options, self.closed)
+        options = self._options
+        # Only a process that is being started gets what may not be written down.
+        if not is_starting_worker():
+            options = options.without_secrets()
+        return _reopen, (type(self), options, self.closed)
 
     def __repr__(self) -> str:
         cells, genes = f"{self.n_obs:,} cells", f"{self.n_vars:,} genes" if self.n_vars else ""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from . import _arguments as arguments
+from . import _core
 from .types import ByteSize, DTypeLike, Join, Label, LabelLike, Output, PathLike, SamplerLike
 
 
@@ -96,6 +97,32 @@ class CollectionOptions:
     cache: str | Literal[False] | None
     """An absolute path."""
     cache_size: int
+    storage_options: dict[str, str] = field(repr=False)
+
+    def without_secrets(self) -> CollectionOptions:
+        """Returns options without what signs URLs, and without credentials."""
+        is_url = any("://" in path for path in self.paths)
+        if not is_url and not self.storage_options:
+            return self
+        storage = self.storage_options.items()
+        return replace(
+            self,
+            path_list=[_public(p) if isinstance(p, str) else p for p in self.path_list],
+            paths=[_public(path) for path in self.paths],
+            storage_options={name: value for name, value in storage if _is_public(name)},
+        )
+
+
+def _public(path: str) -> str:
+    return _core.without_secrets(path) if "://" in path else path
+
+
+def _is_public(name: str) -> bool:
+    """Returns whether an option of storage is known to be no secret."""
+    public = ("region", "endpoint", "skip_signature", "payer", "project", "style", "account_name")
+    secret = ("key", "secret", "token", "credential", "password", "sas")
+    name = name.lower()
+    return any(word in name for word in public) and not any(word in name for word in secret)
 
 
 @dataclass(frozen=True, kw_only=True)

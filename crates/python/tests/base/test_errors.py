@@ -44,9 +44,9 @@ def test_a_file_that_is_not_there():
     assert raised.value.errno == 2 and raised.value.filename == "nowhere.h5ad"
 
 
-@pytest.mark.parametrize("path", ["s3://bucket/cells.h5ad", "gs://bucket/cells.h5ad"])
+@pytest.mark.parametrize("path", ["ftp://host/cells.h5ad", "redis://host/cells.h5ad"])
 def test_a_url_of_another_kind_says_what_to_do(path):
-    with pytest.raises(ValueError, match="pass an http:// or https:// URL .* or copy the file"):
+    with pytest.raises(ValueError, match="pass an http, https, s3, gs, az or hf URL .* or copy the file"):
         MappedCollection([path])
 
 

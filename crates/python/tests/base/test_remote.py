@@ -1,5 +1,6 @@
 """Files on a server: rows, forks, pickles and errors are those of files on a disk."""
 
+import multiprocessing
 import os
 import pickle
 import re
@@ -30,6 +31,7 @@ class Ranges(BaseHTTPRequestHandler):
     def do_GET(self):
         path = unquote(self.path.split("?")[0]).lstrip("/")
         self.server.requests.append(path)
+        self.server.queries.append(unquote(self.path).lstrip("/"))
         file = self.server.folder / path
         if path.startswith("private/") or not file.is_file():
             return self.answer(403 if path.startswith("private/") else 404, b"")
@@ -65,21 +67,22 @@ def caches(tmp_path_factory):
 
 
 class Host(str):
-    """The URL of a server, and the paths that it was asked for."""
+    """The URL of a server, and what it was asked for: paths, also with queries."""
 
-    def __new__(cls, url, requests):
+    def __new__(cls, url, server):
         host = super().__new__(cls, url)
-        host.requests = requests
+        host.requests, host.queries = server.requests, server.queries
         return host
 
 
 @contextmanager
 def serving(folder):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Ranges)
-    server.daemon_threads, server.folder, server.requests = True, Path(folder), []
+    server.daemon_threads, server.folder = True, Path(folder)
+    server.requests, server.queries = [], []
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield Host(f"http://127.0.0.1:{server.server_port}", server.requests)
+    yield Host(f"http://127.0.0.1:{server.server_port}", server)
     server.shutdown()
     thread.join()
     server.server_close()
@@ -187,11 +190,40 @@ def test_forked_children_make_connections_of_their_own(host):
         assert float(cells[7]["X"].sum()) == expected[7]
 
 
+def send_a_row(cells, sender):
+    sender.send(cells[5]["X"])
+
+
 def test_secrets_are_passed_on_and_not_shown(host):
-    url = f"{host}/a.h5ad?signature=secret"
-    with MappedCollection(url) as cells, pickle.loads(pickle.dumps(cells)) as again:
-        assert "secret" not in repr(cells)
-        np.testing.assert_array_equal(cells[5]["X"], again[5]["X"])
+    url = f"{host}/a.h5ad?part=1&signature=secret"
+    storage = {"aws_secret_access_key": "hush", "region": "us-west-2"}
+    with MappedCollection(url, storage_options=storage, cache=False) as cells:
+        assert "secret" not in repr(cells) and "hush" not in repr(cells)
+        expected = cells[5]["X"]
+        pickled = pickle.dumps(cells)
+        assert b"secret=" not in pickled and b"=secret" not in pickled and b"hush" not in pickled
+        assert b"part=1" in pickled and b"us-west-2" in pickled
+        with pickle.loads(pickled) as again:
+            np.testing.assert_array_equal(again[5]["X"], expected)
+        # A process that is being started gets them.
+        assert "a.h5ad?part=1" in host.queries
+        host.queries.clear()
+        context = multiprocessing.get_context("spawn")
+        receiver, sender = context.Pipe()
+        child = context.Process(target=send_a_row, args=(cells, sender))
+        child.start()
+        np.testing.assert_array_equal(receiver.recv(), expected)
+        child.join()
+        assert child.exitcode == 0
+        assert set(host.queries) == {"a.h5ad?part=1&signature=secret"}
+
+
+def test_options_of_storage_are_checked():
+    with pytest.raises(ValueError, match="regoin"):
+        MappedCollection("s3://bucket/a.h5ad", storage_options={"regoin": "west"})
+    with pytest.raises(TypeError, match="storage_options: expected a dict of texts") as raised:
+        MappedCollection("s3://bucket/a.h5ad", storage_options={"region": ["hush"]})
+    assert "hush" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

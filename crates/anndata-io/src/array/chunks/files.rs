@@ -37,6 +37,8 @@ pub(super) struct Listed {
     stamps: Vec<FileStamp>,
     /// The total bytes of these files.
     stored: u64,
+    /// On a server, what reads them.
+    remote: Option<RemoteFiles>,
 }
 
 impl Listed {
@@ -110,8 +112,14 @@ impl ChunkFiles {
     ) -> Result<Option<FileBytes>, Error> {
         match &self.files {
             Files::Listed(listed) => {
-                let found = listed.position(chunk);
-                found.map(|_| self.open(&grid.coords(chunk))).transpose()
+                if listed.position(chunk).is_none() {
+                    return Ok(None);
+                }
+                let coords = grid.coords(chunk);
+                match &listed.remote {
+                    Some(files) => files.read(chunk, &self.name(&coords), most_fetched(grid, item)),
+                    None => self.open(&coords).map(Some),
+                }
             }
             Files::Unlisted(files) => {
                 let name = self.name(&grid.coords(chunk));
@@ -126,7 +134,10 @@ impl ChunkFiles {
         match &self.files {
             Files::Listed(listed) => {
                 let present = chunks.filter(|&chunk| listed.position(chunk).is_some());
-                self.folder.stage(present.map(name));
+                match &listed.remote {
+                    Some(files) => files.stage(present, most_fetched(grid, item), name),
+                    None => self.folder.stage(present.map(name)),
+                }
             }
             Files::Unlisted(files) => files.stage(chunks, most_fetched(grid, item), name),
         }
@@ -165,7 +176,7 @@ impl ChunkFiles {
             separator,
             files: Files::Listed(Listed::default()),
         };
-        if let Some(folder) = folder.unlisted() {
+        if let Some(folder) = folder.remote().filter(|folder| !folder.is_listed()) {
             files.files = Files::Unlisted(RemoteFiles::new(folder));
             return Ok(files);
         }
@@ -179,7 +190,10 @@ impl ChunkFiles {
         let mut coords = Vec::new();
         files.walk(&start, depth, &mut coords, grid, &mut found)?;
         found.sort_unstable_by_key(|&(number, _)| number);
-        let mut listed = Listed::default();
+        let mut listed = Listed {
+            remote: folder.remote().map(RemoteFiles::new),
+            ..Listed::default()
+        };
         for (number, Found { len, stamp }) in found {
             listed.present.push(number);
             listed.stored += len;

@@ -1,5 +1,6 @@
 //! Requests: one runtime and one pool of connections per process.
 
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::mpsc::{self, Receiver};
@@ -8,19 +9,24 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService,
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
 };
 use object_store::http::HttpBuilder;
 use object_store::path::Path;
 use object_store::{ClientOptions, GetOptions, GetRange, ObjectMeta, ObjectStore};
 use once_cell::race::OnceBox;
+use reqwest::header::{HeaderMap, HeaderValue};
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
+use url::{Host, Url};
 
+use super::bucket::Cloud;
 use super::failure::Failure;
+use super::hub;
 use super::object::Version;
-use super::url::RemoteUrl;
+use super::storage::{self, StorageOptions};
+use super::url::{Place, RemoteUrl};
 use crate::io::fork::ForkLocal;
 
 /// Threads that encrypt and copy for all requests.
@@ -78,6 +84,8 @@ struct Client {
     http: reqwest::Client,
     /// One for each request under way.
     permits: Arc<Semaphore>,
+    /// The stores of buckets, with the credentials that they found.
+    stores: Mutex<HashMap<StoreKey, Arc<dyn ObjectStore>>>,
 }
 
 /// Made when it is first needed. A forked child makes its own.
@@ -114,6 +122,7 @@ impl Client {
             runtime,
             http,
             permits: Arc::new(Semaphore::new(MOST_REQUESTS)),
+            stores: Mutex::default(),
         })
     }
 }
@@ -125,17 +134,43 @@ fn redirect(attempt: reqwest::redirect::Attempt<'_>) -> reqwest::redirect::Actio
         attempt.error("too many redirects")
     } else if was_secure && attempt.url().scheme() != "https" {
         attempt.error("a redirect from https to another scheme")
+    } else if is_link_local(attempt.url()) {
+        // There, machines of a cloud find their credentials.
+        attempt.error("a redirect to a link-local address")
     } else {
         attempt.follow()
     }
 }
 
-/// Hands the process's connections to `object_store`, and keeps what went wrong last, because the
-/// errors of `object_store` have no status that a program can read.
+/// Whether a URL leads to an address that only the machine itself, or its link, reaches.
+fn is_link_local(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_link_local(),
+        Some(Host::Ipv6(address)) => {
+            let mapped = address.to_ipv4_mapped();
+            address.is_unicast_link_local() || mapped.is_some_and(|mapped| mapped.is_link_local())
+        }
+        Some(Host::Domain(name)) => METADATA.contains(&name),
+        None => false,
+    }
+}
+
+tokio::task_local! {
+    /// What went wrong last in a request, because the errors of `object_store` have no status that a
+    /// program can read.
+    static FAILED: Mutex<Option<Failure>>;
+}
+
+/// The address at which machines of a cloud find their credentials. Elsewhere, nobody answers.
+const METADATA: [&str; 2] = ["169.254.169.254", "metadata.google.internal"];
+const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Hands the process's connections to `object_store`.
 #[derive(Debug, Clone)]
 struct Connector {
     http: HttpClient,
-    failed: Arc<Mutex<Option<Failure>>>,
+    /// Sent with every request.
+    headers: HeaderMap,
 }
 
 impl HttpConnector for Connector {
@@ -147,40 +182,160 @@ impl HttpConnector for Connector {
 impl HttpService for Connector {
     fn call<'a, 'b>(
         &'a self,
-        request: HttpRequest,
+        mut request: HttpRequest,
     ) -> Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'b>>
     where
         'a: 'b,
         Self: 'b,
     {
         Box::pin(async move {
+            request.headers_mut().extend(self.headers.clone());
+            if request
+                .uri()
+                .host()
+                .is_some_and(|host| METADATA.contains(&host))
+            {
+                return self.ask_machine(request).await;
+            }
             let response = self.http.execute(request).await;
-            let failed = match &response {
+            set_failed(match &response {
                 Ok(response) if response.status().is_success() => None,
-                Ok(response) => Some(Failure::Status(response.status().as_u16())),
+                Ok(response) => Some(failure_of(response)),
                 Err(error) => Some(Failure::of_connection(error)),
-            };
-            *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = failed;
+            });
             response
         })
     }
 }
 
+impl Connector {
+    /// Asks the machine for its credentials, for a short time: most machines have none.
+    async fn ask_machine(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let asked = tokio::time::timeout(METADATA_TIMEOUT, self.http.execute(request)).await;
+        match asked {
+            Ok(Ok(response)) => {
+                if !response.status().is_success() {
+                    set_failed(Some(Failure::NoCredentials));
+                }
+                Ok(response)
+            }
+            Ok(Err(_)) | Err(_) => {
+                set_failed(Some(Failure::NoCredentials));
+                // Errors of this kind are not tried again.
+                let message = std::io::Error::other("no credentials");
+                Err(HttpError::new(HttpErrorKind::Unknown, message))
+            }
+        }
+    }
+}
+
+/// Requests outside the task of one have no place for it.
+fn set_failed(failed: Option<Failure>) {
+    let _ = FAILED.try_with(|last| {
+        *last.lock().unwrap_or_else(PoisonError::into_inner) = failed;
+    });
+}
+
+fn failure_of(response: &HttpResponse) -> Failure {
+    let header = |name: &str| response.headers().get(name)?.to_str().ok();
+    match (response.status().as_u16(), header("x-amz-bucket-region")) {
+        (301 | 400, Some(region)) => Failure::Region(region.to_owned()),
+        (status, _) => Failure::Status(status),
+    }
+}
+
+/// A bucket, how it is reached, and a hash of the environment, which users change to try again.
+type StoreKey = (String, StorageOptions, u64);
+
+impl Client {
+    fn connector(&self, headers: HeaderMap) -> Connector {
+        Connector {
+            http: HttpClient::new(self.http.clone()),
+            headers,
+        }
+    }
+
+    /// Returns the store of an object, and its path there.
+    fn store(&self, url: &RemoteUrl) -> Result<(Arc<dyn ObjectStore>, Path), Failure> {
+        let bucket = match url.place() {
+            Place::Web(address) => {
+                // The URL is that of the object.
+                let connector = self.connector(hub::headers(address, url.storage()));
+                let builder = HttpBuilder::new().with_url(address.as_str());
+                let store = builder.with_http_connector(connector).build()?;
+                return Ok((Arc::new(store), Path::default()));
+            }
+            Place::Bucket(bucket) => bucket,
+        };
+        let path = Path::parse(bucket.key()).map_err(object_store::Error::from)?;
+        let key = (
+            bucket.root().to_owned(),
+            url.storage().clone(),
+            storage::environment(),
+        );
+        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(store) = stores.get(&key) {
+            return Ok((store.clone(), path));
+        }
+        let mut headers = HeaderMap::new();
+        if bucket.cloud() == Cloud::Google
+            && let Some(project) = url.storage().paying_project()
+            && let Ok(project) = HeaderValue::try_from(project)
+        {
+            headers.insert("x-goog-user-project", project);
+        }
+        let store = url.storage().store(bucket, self.connector(headers))?;
+        stores.insert(key, store.clone());
+        Ok((store, path))
+    }
+
+    /// Runs a request; what it waits for comes by the receiver.
+    fn run<T: Send + 'static>(
+        &self,
+        ask: impl Future<Output = Result<T, object_store::Error>> + Send + 'static,
+    ) -> Request<T> {
+        let (answer, receiver) = mpsc::channel();
+        let permits = self.permits.clone();
+        let task = FAILED.scope(Mutex::default(), async move {
+            let _permit = permits.acquire().await;
+            let found = ask.await.map_err(|error| {
+                let last = FAILED.try_with(|last| {
+                    let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+                    last.take()
+                });
+                Failure::of(error, last.ok().flatten())
+            });
+            let _ = answer.send(found);
+        });
+        let task = self.runtime.spawn(task);
+        Request {
+            answer: receiver,
+            task: task.abort_handle(),
+        }
+    }
+}
+
 /// A request under way. It ends when this is dropped.
 #[derive(Debug)]
-pub(super) struct Request {
-    answer: Receiver<Result<Answer, Failure>>,
+pub(super) struct Request<T = Result<Answer, Failure>> {
+    answer: Receiver<Result<T, Failure>>,
     task: AbortHandle,
+}
+
+impl<T> Request<T> {
+    fn receive(&self) -> Result<T, Failure> {
+        self.answer.recv().unwrap_or(Err(Failure::Lost))
+    }
 }
 
 impl Request {
     /// Waits for the answer.
     pub(super) fn wait(&self) -> Result<Answer, Failure> {
-        self.answer.recv().unwrap_or(Err(Failure::Lost))
+        self.receive()?
     }
 }
 
-impl Drop for Request {
+impl<T> Drop for Request<T> {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -193,15 +348,7 @@ pub(super) fn request(
     condition: Option<&Version>,
 ) -> Result<Request, Failure> {
     let client = client()?;
-    let connector = Connector {
-        http: HttpClient::new(client.http.clone()),
-        failed: Arc::default(),
-    };
-    let failed = connector.failed.clone();
-    let store = HttpBuilder::new()
-        .with_url(url.secret())
-        .with_http_connector(connector)
-        .build()?;
+    let (store, path) = client.store(url)?;
     let mut options = GetOptions {
         range: part.range(),
         ..GetOptions::default()
@@ -209,20 +356,7 @@ pub(super) fn request(
     if let Some(version) = condition {
         version.require(&mut options);
     }
-    let (answer, receiver) = mpsc::channel();
-    let permits = client.permits.clone();
-    let task = client.runtime.spawn(async move {
-        let _permit = permits.acquire().await;
-        let found = get(&store, part, options).await.map_err(|failure| {
-            let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
-            failed.take().unwrap_or(failure)
-        });
-        let _ = answer.send(found);
-    });
-    Ok(Request {
-        answer: receiver,
-        task: task.abort_handle(),
-    })
+    Ok(client.run(async move { get(&*store, &path, part, options).await }))
 }
 
 /// As [`request`], and waits for the answer.
@@ -234,17 +368,48 @@ pub(super) fn fetch(
     request(url, part, condition)?.wait()
 }
 
-async fn get(store: &impl ObjectStore, part: Part, options: GetOptions) -> Result<Answer, Failure> {
-    // The URL is that of the object.
-    let result = store.get_opts(&Path::default(), options).await?;
+/// Lists the objects below the URL of a folder in a bucket, at most `most`: their names, seen from
+/// there, and their versions.
+pub(super) fn list(url: &RemoteUrl, most: usize) -> Result<BTreeMap<String, Version>, Failure> {
+    let client = client()?;
+    let (store, path) = client.store(url)?;
+    let found = client.run(async move {
+        let mut found = BTreeMap::new();
+        let mut listed = store.list(Some(&path));
+        while let Some(object) = listed.next().await {
+            let object = object?;
+            let name = object.location.as_ref().strip_prefix(path.as_ref());
+            let name = name.map(|name| name.trim_start_matches('/'));
+            if let Some(name) = name.filter(|name| !name.is_empty()) {
+                found.insert(name.to_owned(), Version::from(&object));
+            }
+            if found.len() > most {
+                break;
+            }
+        }
+        Ok(found)
+    });
+    match found.receive()? {
+        found if found.len() > most => Err(Failure::TooManyFiles(most)),
+        found => Ok(found),
+    }
+}
+
+async fn get(
+    store: &dyn ObjectStore,
+    path: &Path,
+    part: Part,
+    options: GetOptions,
+) -> Result<Result<Answer, Failure>, object_store::Error> {
+    let result = store.get_opts(path, options).await?;
     let version = Version::from(&result.meta);
     if let Part::Whole(most) = part
         && version.len > most
     {
-        return Err(Failure::TooLong {
+        return Ok(Err(Failure::TooLong {
             most,
             found: version.len,
-        });
+        }));
     }
     let Range { start, end } = part.within(version.len);
     let expected = end.saturating_sub(start);
@@ -259,14 +424,14 @@ async fn get(store: &impl ObjectStore, part: Part, options: GetOptions) -> Resul
         }
     }
     let found = bytes.len() as u64;
-    match found == expected {
+    Ok(match found == expected {
         true => Ok(Answer {
             version,
             start,
             bytes,
         }),
         false => Err(Failure::Body { expected, found }),
-    }
+    })
 }
 
 impl From<&ObjectMeta> for Version {

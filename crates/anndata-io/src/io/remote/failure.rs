@@ -7,6 +7,9 @@ use object_store::client::{HttpError, HttpErrorKind};
 
 use crate::error::ErrorKind;
 
+/// What S3 answers, with status 400, to credentials that are out of date.
+const EXPIRED: [&str; 3] = ["ExpiredToken", "TokenRefreshRequired", "InvalidToken"];
+
 /// A request without a valid answer.
 #[derive(Debug, Clone)]
 pub(super) enum Failure {
@@ -16,6 +19,14 @@ pub(super) enum Failure {
     Lost,
     /// The server answered with this status.
     Status(u16),
+    /// Credentials are out of date.
+    Expired,
+    /// No credentials are set, and the machine has none.
+    NoCredentials,
+    /// The bucket is in this region.
+    Region(String),
+    /// A folder has more files.
+    TooManyFiles(usize),
     /// The connection failed.
     Connection(io::ErrorKind, String),
     /// The body has another length than the range.
@@ -47,6 +58,20 @@ impl From<object_store::Error> for Failure {
 }
 
 impl Failure {
+    /// What `object_store` could not do, and what went wrong last with a request.
+    pub(super) fn of(error: object_store::Error, last: Option<Failure>) -> Failure {
+        match last {
+            // Only the body says that credentials are out of date.
+            Some(Failure::Status(400))
+                if EXPIRED.iter().any(|code| error.to_string().contains(code)) =>
+            {
+                Failure::Expired
+            }
+            Some(failure) => failure,
+            None => error.into(),
+        }
+    }
+
     /// Whether there is no such object.
     pub(super) fn is_absence(&self) -> bool {
         matches!(self, Failure::Status(404 | 410))
@@ -75,14 +100,36 @@ impl From<Failure> for ErrorKind {
             Failure::Status(412) => ErrorKind::Changed,
             Failure::Status(status @ (401 | 403)) => {
                 let message = format!(
-                    "the server refused access (HTTP status {status}): pass a URL that is open to \
-                     you, such as a signed one that has not expired"
+                    "the server refused access (HTTP status {status}): pass credentials \
+                     (storage_options), skip_signature for a public bucket, or a signed URL that \
+                     has not expired"
                 );
                 io(io::ErrorKind::PermissionDenied, message)
             }
             Failure::Status(status) => {
                 let message = format!("the server answered with HTTP status {status}: try again");
                 io(io::ErrorKind::Other, message)
+            }
+            Failure::Expired => {
+                let message = "the credentials have expired: renew them".to_owned();
+                io(io::ErrorKind::PermissionDenied, message)
+            }
+            Failure::NoCredentials => {
+                let message = "no credentials in storage_options, the environment or the profile, \
+                               and this machine has none: pass them, or skip_signature for a \
+                               public bucket";
+                io(io::ErrorKind::PermissionDenied, message.to_owned())
+            }
+            Failure::Region(region) => {
+                let message = format!(
+                    "the bucket is in the region {region}: pass it (region in storage_options, or \
+                     AWS_REGION)"
+                );
+                io(io::ErrorKind::InvalidInput, message)
+            }
+            Failure::TooManyFiles(most) => {
+                let what = format!("a folder of more than {most} files in a bucket");
+                ErrorKind::unsupported(what, "write the arrays in larger chunks, or in shards")
             }
             Failure::Connection(kind, message) => io(
                 kind,

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::client::{Answer, Part, Request, fetch, request};
+use serde_json::{Value, json};
+
+use super::client::{Answer, Part, Request, fetch, list, request};
 use super::failure::Failure;
 use super::kept::{Kept, KeptPart};
 use super::object::{RemoteObject, Version};
@@ -16,7 +18,7 @@ use super::url::RemoteUrl;
 use crate::error::{Error, ErrorKind};
 use crate::io::bytes::{ByteSource, Memory};
 use crate::io::context::IoContext;
-use crate::io::folder::FileBytes;
+use crate::io::folder::{FileBytes, first_parts};
 use crate::io::fork::ForkLocal;
 
 /// A file that was read whole.
@@ -97,6 +99,111 @@ pub(crate) fn documents(
     asked.into_iter().enumerate().map(&mut document).collect()
 }
 
+impl FolderReads {
+    /// Reads more files of the folder, many at once, each of at most `most` bytes; what an earlier
+    /// process read of the same version of the folder is not asked for if nothing is to be asked
+    /// again. `None` for a file that does not exist.
+    pub(crate) fn documents(
+        &self,
+        context: &IoContext,
+        url: &RemoteUrl,
+        names: &[&str],
+        most: u64,
+    ) -> Vec<Result<Option<Vec<u8>>, Error>> {
+        let old = self.kept.as_ref().filter(|_| !context.options().revalidate);
+        let ask = |name: &&str| match old.and_then(|kept| kept.answer(name)) {
+            Some(answer) => Ok(Err(answer)),
+            None => request(&url.member(name), Part::Whole(most), None).map(Ok),
+        };
+        let asked: Vec<Result<Result<Request, Answer>, Failure>> = names.iter().map(ask).collect();
+        let document = |(name, asked): (&&str, Result<Result<Request, Answer>, Failure>)| {
+            let answered = asked.and_then(|asked| asked.map_or_else(Ok, |request| request.wait()));
+            match answered {
+                Ok(answer) => {
+                    if let Some(kept) = &self.kept {
+                        kept.add(name, &answer.version, 0, &answer.bytes);
+                    }
+                    Ok(Some(answer.bytes))
+                }
+                Err(failure) if failure.is_absence() => Ok(None),
+                Err(failure) => Err(Error::new(url.member(name).name(), "", failure.into())),
+            }
+        };
+        names.iter().zip(asked).map(document).collect()
+    }
+}
+
+/// The files of a folder, and their versions.
+pub(crate) type Listing = BTreeMap<String, Version>;
+
+/// Whether the folder at a URL can be listed.
+pub(crate) fn is_listed(url: &RemoteUrl) -> bool {
+    url.is_listed()
+}
+
+/// Lists a folder of at most `most` files in a bucket. If nothing is to be asked again, takes the
+/// list of an earlier process. `None` if the server refuses to list it.
+///
+/// # Errors
+/// When the server does not answer, or there are more files.
+pub(crate) fn listing(
+    context: &IoContext,
+    url: &RemoteUrl,
+    reads: &FolderReads,
+    most: usize,
+) -> Result<Option<Listing>, Error> {
+    let kept = reads.kept.as_ref();
+    let old = kept.filter(|_| !context.options().revalidate);
+    let old = old.and_then(|kept| decoded_list(&kept.answer(LISTING)?.bytes));
+    if let Some(old) = old {
+        return Ok(Some(old));
+    }
+    let found = match list(url, most) {
+        Ok(found) => found,
+        Err(Failure::Status(401 | 403)) => return Ok(None),
+        Err(failure) => return Err(Error::new(url.name(), "", failure.into())),
+    };
+    if let Some(kept) = kept {
+        let bytes = encoded_list(&found);
+        let version = Version {
+            etag: None,
+            modified: None,
+            len: bytes.len() as u64,
+        };
+        kept.add(LISTING, &version, 0, &bytes);
+    }
+    Ok(Some(found))
+}
+
+/// The part that holds the list of a folder.
+const LISTING: &str = "/list";
+
+fn encoded_list(listing: &Listing) -> Vec<u8> {
+    let files = listing.iter().map(|(name, version)| {
+        let Version {
+            etag,
+            modified,
+            len,
+        } = version;
+        json!([name, etag, modified, len])
+    });
+    Value::Array(files.collect()).to_string().into_bytes()
+}
+
+fn decoded_list(bytes: &[u8]) -> Option<Listing> {
+    let files: Vec<(String, Option<String>, Option<i64>, u64)> =
+        serde_json::from_slice(bytes).ok()?;
+    let files = files.into_iter().map(|(name, etag, modified, len)| {
+        let version = Version {
+            etag,
+            modified,
+            len,
+        };
+        (name, version)
+    });
+    Some(files.collect())
+}
+
 /// A folder of which the documents were read before.
 #[derive(Debug, Clone)]
 pub(crate) struct RemoteFolder {
@@ -109,28 +216,28 @@ struct Inner {
     url: RemoteUrl,
     name: PathBuf,
     documents: BTreeMap<String, Vec<u8>>,
+    /// All files, if the server lists them.
+    listing: Option<Listing>,
     reads: FolderReads,
     /// The folder as seen from that of the reads.
     inner: String,
 }
 
 impl RemoteFolder {
-    /// Makes the folder `inner` of that at `url`, of all documents below `url`.
+    /// Makes the folder `inner` of that at `url`, of all documents and files below `url`.
     pub(crate) fn new(
         context: &IoContext,
         url: &RemoteUrl,
         inner: &str,
         mut documents: BTreeMap<String, Vec<u8>>,
+        mut listing: Option<Listing>,
         reads: FolderReads,
     ) -> RemoteFolder {
         let mut url = url.clone();
         if !inner.is_empty() {
             url = url.member(inner);
-            let below = |(name, bytes): (String, Vec<u8>)| {
-                let name = name.strip_prefix(inner)?.strip_prefix('/')?;
-                Some((name.to_owned(), bytes))
-            };
-            documents = documents.into_iter().filter_map(below).collect();
+            documents = below(documents, inner);
+            listing = listing.map(|listing| below(listing, inner));
         }
         RemoteFolder {
             inner: Arc::new(Inner {
@@ -138,6 +245,7 @@ impl RemoteFolder {
                 name: url.name(),
                 url,
                 documents,
+                listing,
                 reads,
                 inner: inner.to_owned(),
             }),
@@ -154,6 +262,44 @@ impl RemoteFolder {
         &self.inner.documents
     }
 
+    /// Whether all files are known.
+    pub(crate) fn is_listed(&self) -> bool {
+        self.inner.listing.is_some()
+    }
+
+    fn version(&self, name: &str) -> Option<&Version> {
+        self.inner.listing.as_ref()?.get(name)
+    }
+
+    /// The length of a file that is known, and what tells it from others.
+    pub(crate) fn file(&self, name: &str) -> Option<(u64, Option<String>)> {
+        let version = self.version(name)?;
+        Some((version.len, version.stamp(&self.inner.url.member(name))))
+    }
+
+    /// The first parts of the names of all known files that begin with `within`.
+    pub(crate) fn first_parts(&self, within: &str) -> Vec<String> {
+        let mut parts = first_parts(&self.inner.documents, within.to_owned());
+        if let Some(listing) = &self.inner.listing {
+            parts.extend(first_parts(listing, within.to_owned()));
+            parts.sort_unstable();
+            parts.dedup();
+        }
+        parts
+    }
+
+    /// Opens a known file, without a request.
+    pub(crate) fn open(&self, name: &str) -> Option<FileBytes> {
+        let version = self.version(name)?.clone();
+        let url = self.inner.url.member(name);
+        let object = RemoteObject::known(&url, version, &self.inner.context, self.kept(name));
+        Some(FileBytes {
+            len: object.len(),
+            source: ByteSource::Remote(object),
+            offset: 0,
+        })
+    }
+
     /// What tells the documents from others. Other files may change without notice.
     pub(crate) fn stamp(&self) -> Option<&str> {
         self.inner.reads.stamp.as_deref()
@@ -167,6 +313,15 @@ impl RemoteFolder {
             crate::path::member(&self.inner.inner, name),
         ))
     }
+}
+
+/// The entries below a folder, with names as seen from there.
+fn below<T>(entries: BTreeMap<String, T>, folder: &str) -> BTreeMap<String, T> {
+    let below = |(name, entry): (String, T)| {
+        let name = name.strip_prefix(folder)?.strip_prefix('/')?;
+        Some((name.to_owned(), entry))
+    };
+    entries.into_iter().filter_map(below).collect()
 }
 
 /// Files with numbers in such a folder: the chunks, or shards, of an array.
@@ -226,8 +381,9 @@ impl RemoteFiles {
             longest => longest.min(most),
         };
         let ask = |number| {
-            let url = self.folder.inner.url.member(&name(number));
-            request(&url, Part::Whole(most), None)
+            let name = name(number);
+            let url = self.folder.inner.url.member(&name);
+            request(&url, Part::Whole(most), self.folder.version(&name))
         };
         let is_kept = |number: &u64| {
             let kept = self.folder.kept(&name(*number));
@@ -259,7 +415,7 @@ impl RemoteFiles {
             // If a request that was made ahead failed, another one says why.
             _ => {
                 self.check_open()?;
-                fetch(&url, Part::Whole(most), None).map(Arc::new)
+                fetch(&url, Part::Whole(most), self.folder.version(name)).map(Arc::new)
             }
         };
         let answer = match answer {
@@ -274,6 +430,10 @@ impl RemoteFiles {
         };
         if let Some(kept) = &kept {
             kept.add_first(&answer);
+        }
+        let listed = self.folder.version(name);
+        if listed.is_some_and(|version| *version != answer.version) {
+            return Err(Error::new(url.name(), "", ErrorKind::Changed));
         }
         let len = answer.bytes.len() as u64;
         self.count(number, &url, &answer.version, len)?;

@@ -418,7 +418,10 @@ mod tests {
                 kept.add("", &version(wanted), 4, &[first, 11, 12, 13]);
             }
             let n_bytes = lock(kept.new.get()).bytes.len();
-            assert!(n_bytes < 2 * (8 + 8 + 20 + 8 + 8 + 4), "{n_bytes}: kept once");
+            assert!(
+                n_bytes < 2 * (8 + 8 + 20 + 8 + 8 + 4),
+                "{n_bytes}: kept once"
+            );
             kept.add("b", &version("of b"), 0, &[1, 2, 3]);
             context.keep_remote_reads(false);
             kept.add("", &version(wanted), 50, &[5; 10]);

@@ -15,15 +15,21 @@
 //! connections, and asks for its own ranges.
 
 mod blocks;
+mod bucket;
 mod client;
 mod failure;
 mod folder;
+mod hub;
 mod kept;
 mod object;
 mod staged;
+mod storage;
 mod url;
 
-pub(crate) use folder::{Document, FolderReads, RemoteFiles, RemoteFolder, documents};
+pub(crate) use folder::{
+    Document, FolderReads, Listing, RemoteFiles, RemoteFolder, documents, is_listed, listing,
+};
 pub(crate) use kept::Keeping;
 pub(crate) use object::RemoteObject;
+pub use storage::StorageOptions;
 pub(crate) use url::RemoteUrl;

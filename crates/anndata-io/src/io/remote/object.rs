@@ -1,5 +1,6 @@
 //! One object on a server, as it was when it was opened.
 
+use std::hash::{Hash, Hasher};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -43,15 +44,38 @@ struct Inner {
 }
 
 /// What tells an object from a later one at the same URL.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Version {
+#[derive(Debug, Clone)]
+pub(crate) struct Version {
     pub(super) etag: Option<String>,
     /// Milliseconds since 1970.
     pub(super) modified: Option<i64>,
     pub(super) len: u64,
 }
 
+impl PartialEq for Version {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Version {}
+
+impl Hash for Version {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key().hash(state);
+    }
+}
+
 impl Version {
+    /// What counts: lists of buckets have finer times than answers, so the time counts only without
+    /// an ETag.
+    fn key(&self) -> (Option<&str>, Option<i64>, u64) {
+        match &self.etag {
+            Some(etag) => (Some(etag), None, self.len),
+            None => (None, self.modified, self.len),
+        }
+    }
+
     /// Makes a request fail if the object has another version.
     pub(super) fn require(&self, options: &mut GetOptions) {
         // A weak tag never matches.
@@ -62,18 +86,13 @@ impl Version {
     /// What tells the object at a URL from others and from its own other versions. `None` if the
     /// server does not say.
     pub(super) fn stamp(&self, url: &RemoteUrl) -> Option<String> {
-        let Version {
-            etag,
-            modified,
-            len,
-        } = self;
+        let Version { etag, modified, .. } = self;
         let is_strong = etag.as_ref().is_some_and(|etag| !etag.starts_with("W/"));
         // Servers count seconds, and another change in the same one would not show.
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.map_or(0, |now| now.as_millis() as i64);
         let is_settled = || modified.is_some_and(|time| now.saturating_sub(time) > SETTLED);
-        (is_strong || is_settled())
-            .then(|| format!("{} {etag:?} {modified:?} {len}", url.identity()))
+        (is_strong || is_settled()).then(|| format!("{} {:?}", url.identity(), self.key()))
     }
 }
 
@@ -116,13 +135,28 @@ impl RemoteObject {
         Ok(first.map(|first| RemoteObject::new(url, context, first, kept)))
     }
 
+    /// An object of which the version is known, without a request.
+    pub(super) fn known(
+        url: &RemoteUrl,
+        version: Version,
+        context: &IoContext,
+        kept: Option<KeptPart>,
+    ) -> RemoteObject {
+        let first = Answer {
+            version,
+            start: 0,
+            bytes: Vec::new(),
+        };
+        RemoteObject::new(url, context, first, kept)
+    }
+
     fn new(
         url: &RemoteUrl,
         context: &IoContext,
         first: Answer,
         kept: Option<KeptPart>,
     ) -> RemoteObject {
-        if let Some(kept) = &kept {
+        if let Some(kept) = kept.as_ref().filter(|_| !first.bytes.is_empty()) {
             kept.add_first(&first);
         }
         RemoteObject {

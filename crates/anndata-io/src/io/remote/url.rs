@@ -5,6 +5,10 @@ use std::path::PathBuf;
 
 use url::Url;
 
+use super::bucket::Bucket;
+use super::hub;
+use super::storage::StorageOptions;
+
 /// Parts of a query that sign a request, in the names of S3, Google, Azure and CloudFront.
 const SIGNATURE_PREFIXES: [&str; 2] = ["x-amz-", "x-goog-"];
 const SIGNATURES: [&str; 22] = [
@@ -40,99 +44,204 @@ fn percent_decoded(part: &[u8]) -> Option<String> {
     String::from_utf8(crate::io::location::percent_decoded(part)).ok()
 }
 
-/// The URL of an object on a server.
+/// The URL of an object on a server, and how it is reached.
 ///
 /// Its query may be a signature, and its user a password, so neither is ever shown.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct RemoteUrl(Url);
+pub(crate) struct RemoteUrl {
+    place: Place,
+    storage: StorageOptions,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    /// `http` and `https`.
+    Web(Url),
+    Bucket(Bucket),
+}
 
 impl RemoteUrl {
-    /// `None` for a path, and for a URL that is not `http` or `https`.
+    /// `None` for a path, and for a URL of an unknown scheme.
     pub(crate) fn parse(text: &str) -> Option<RemoteUrl> {
-        let (scheme, _) = text.split_once("://")?;
-        if !["http", "https"]
-            .iter()
-            .any(|known| scheme.eq_ignore_ascii_case(known))
-        {
-            return None;
+        let place = match hub::as_https(text) {
+            Some(url) => Place::Web(Url::parse(&url).ok()?),
+            None => match Bucket::parse(text) {
+                Some(bucket) => Place::Bucket(bucket),
+                None => Place::Web(web(text)?),
+            },
+        };
+        Some(RemoteUrl {
+            place,
+            storage: StorageOptions::default(),
+        })
+    }
+
+    /// The same URL, reached by these options.
+    pub(crate) fn with_storage(&self, storage: &StorageOptions) -> RemoteUrl {
+        RemoteUrl {
+            place: self.place.clone(),
+            storage: storage.clone(),
         }
-        let mut url = Url::parse(text).ok()?;
-        url.set_fragment(None);
-        Some(RemoteUrl(url))
+    }
+
+    fn at(&self, place: Place) -> RemoteUrl {
+        RemoteUrl {
+            place,
+            storage: self.storage.clone(),
+        }
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    pub(super) fn storage(&self) -> &StorageOptions {
+        &self.storage
+    }
+
+    /// Whether the files of a folder can be listed.
+    pub(super) fn is_listed(&self) -> bool {
+        matches!(self.place, Place::Bucket(_))
+    }
+
+    /// The path of the object.
+    fn path(&self) -> &str {
+        match &self.place {
+            Place::Web(url) => url.path(),
+            Place::Bucket(bucket) => bucket.key(),
+        }
     }
 
     /// The URL of a file below this one; `/` joins the parts of its name.
     pub(super) fn member(&self, name: &str) -> RemoteUrl {
-        let mut url = self.0.clone();
-        // It fails only for URLs without a path.
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(name.split('/'));
-        }
-        RemoteUrl(url)
+        self.at(match &self.place {
+            Place::Web(url) => {
+                let mut url = url.clone();
+                // It fails only for URLs without a path.
+                if let Ok(mut segments) = url.path_segments_mut() {
+                    segments.pop_if_empty().extend(name.split('/'));
+                }
+                Place::Web(url)
+            }
+            Place::Bucket(bucket) => {
+                let folder = bucket.key().trim_end_matches('/');
+                Place::Bucket(bucket.with_key(crate::path::member(folder, name)))
+            }
+        })
     }
 
     /// The extension of the last part of the path, in lower case.
     pub(crate) fn extension(&self) -> Option<String> {
-        let (_, extension) = self.0.path().trim_end_matches('/').rsplit_once('.')?;
+        let (_, extension) = self.path().trim_end_matches('/').rsplit_once('.')?;
         (!extension.contains('/')).then(|| extension.to_ascii_lowercase())
     }
 
     /// Whether the path ends with a slash.
     pub(crate) fn is_folder(&self) -> bool {
-        self.0.path().ends_with('/')
+        self.path().ends_with('/') || self.path().is_empty()
+    }
+
+    /// The URL above this one, and the name of this one there.
+    fn above(&self) -> Option<(RemoteUrl, String)> {
+        match &self.place {
+            Place::Web(url) => {
+                let mut above = url.clone();
+                let last = url.path_segments()?.next_back()?;
+                above.path_segments_mut().ok()?.pop();
+                let last = percent_decoded(last.as_bytes())?;
+                (url.path().len() > 1).then(|| (self.at(Place::Web(above)), last))
+            }
+            Place::Bucket(bucket) => {
+                let (above, last) = bucket.key().rsplit_once('/')?;
+                let above = bucket.with_key(above.to_owned());
+                Some((self.at(Place::Bucket(above)), last.to_owned()))
+            }
+        }
     }
 
     /// Splits the URL of a table inside a file: the nearest URL above this one whose name ends like
     /// that of a store, and the names of the groups below it, decoded.
     pub(crate) fn split(&self) -> Option<(RemoteUrl, String)> {
-        let mut above = self.0.clone();
         let mut inner: Vec<String> = Vec::new();
+        let mut url = self.clone();
         loop {
-            let last = above.path_segments()?.next_back()?.to_owned();
-            above.path_segments_mut().ok()?.pop();
+            let (above, last) = url.above()?;
             if !last.is_empty() {
-                inner.insert(0, percent_decoded(last.as_bytes())?);
+                inner.insert(0, last);
             }
-            let url = RemoteUrl(above.clone());
-            let extension = url.extension();
+            let extension = above.extension();
             if extension.is_some_and(|extension| STORES.contains(&&*extension)) {
-                return Some((url, inner.join("/")));
+                return Some((above, inner.join("/")));
             }
-            if above.path().len() < 2 {
-                return None;
-            }
+            url = above;
         }
     }
 
-    /// The whole URL, with its secrets.
-    pub(super) fn secret(&self) -> &str {
-        self.0.as_str()
+    /// The URL without its user and its signature: all that may be written down.
+    pub(crate) fn without_secrets(&self) -> PathBuf {
+        let Place::Web(url) = &self.place else {
+            return self.name();
+        };
+        let mut public = self.name().into_os_string();
+        let query = url.query().unwrap_or_default().split('&');
+        let is_public = |pair: &&str| {
+            !pair.is_empty() && !is_signature(pair.split('=').next().unwrap_or_default())
+        };
+        for (number, pair) in query.filter(is_public).enumerate() {
+            public.push(if number == 0 { "?" } else { "&" });
+            public.push(pair);
+        }
+        public.into()
     }
 
     /// What tells the object from others: the URL without its user and without signatures, which
     /// differ from day to day. It may hold secrets.
     pub(super) fn identity(&self) -> String {
-        let is_kept = |name: &str| {
-            let name = name.to_ascii_lowercase();
-            !SIGNATURES.contains(&&*name)
-                && !SIGNATURE_PREFIXES
-                    .iter()
-                    .any(|prefix| name.starts_with(prefix))
-        };
-        let pairs = self.0.query_pairs().filter(|(name, _)| is_kept(name));
-        let kept: Vec<_> = pairs.collect();
-        format!("{} {kept:?}", self.name().display())
+        match &self.place {
+            Place::Web(url) => {
+                let pairs = url.query_pairs().filter(|(name, _)| !is_signature(name));
+                let kept: Vec<_> = pairs.collect();
+                format!("{} {kept:?}", self.name().display())
+            }
+            Place::Bucket(bucket) => {
+                let url = bucket.url();
+                format!("{url:?} at {:?}", self.storage.place())
+            }
+        }
     }
 
     /// The URL without its query and its user.
     pub(crate) fn name(&self) -> PathBuf {
-        let mut shown = self.0.clone();
-        shown.set_query(None);
-        // They fail only for URLs without a host.
-        let _ = shown.set_username("");
-        let _ = shown.set_password(None);
-        PathBuf::from(shown.as_str().trim_end_matches('/'))
+        let shown = match &self.place {
+            Place::Web(url) => {
+                let mut shown = url.clone();
+                shown.set_query(None);
+                // They fail only for URLs without a host.
+                let _ = shown.set_username("");
+                let _ = shown.set_password(None);
+                shown.to_string()
+            }
+            Place::Bucket(bucket) => bucket.url(),
+        };
+        PathBuf::from(shown.trim_end_matches('/'))
     }
+}
+
+/// Parses an `http` or `https` URL.
+fn web(text: &str) -> Option<Url> {
+    let (scheme, _) = text.split_once("://")?;
+    let mut known = ["http", "https"].iter();
+    known.find(|known| scheme.eq_ignore_ascii_case(known))?;
+    let mut url = Url::parse(text).ok()?;
+    url.set_fragment(None);
+    Some(url)
+}
+
+/// Whether a part of a query signs a request.
+fn is_signature(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let mut prefixes = SIGNATURE_PREFIXES.iter();
+    SIGNATURES.contains(&&*name) || prefixes.any(|prefix| name.starts_with(prefix))
 }
 
 impl fmt::Debug for RemoteUrl {
@@ -144,6 +253,14 @@ impl fmt::Debug for RemoteUrl {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The whole URL.
+    fn secret(url: &RemoteUrl) -> String {
+        match url.place() {
+            Place::Web(url) => url.to_string(),
+            Place::Bucket(bucket) => bucket.url(),
+        }
+    }
 
     #[test]
     fn remote_url_identity_outlasts_signatures() {
@@ -167,7 +284,7 @@ mod tests {
     fn remote_url_splits_at_the_store() {
         let split = |url: &str| {
             let (url, inner) = RemoteUrl::parse(url).expect("a URL").split()?;
-            Some((url.secret().to_owned(), inner))
+            Some((secret(&url), inner))
         };
         let found = |url: &str, inner: &str| Some((url.to_owned(), inner.to_owned()));
         assert_eq!(
@@ -185,9 +302,19 @@ mod tests {
         ] {
             assert_eq!(split(url), None, "{url}");
         }
+        // Names in buckets are not encoded.
+        assert_eq!(
+            split("s3://b.zarr/my a%20.zarr/mod/rna"),
+            found("s3://b.zarr/my a%20.zarr", "mod/rna")
+        );
+        for url in ["S3://bucket/a b/c%20d.zarr", "s3://bucket/a b/c%20d.zarr/"] {
+            let url = RemoteUrl::parse(url).expect("a URL");
+            assert_eq!(url.name(), PathBuf::from("s3://bucket/a b/c%20d.zarr"));
+            assert_eq!(secret(&url.member("X/0")), "s3://bucket/a b/c%20d.zarr/X/0");
+        }
         let url = RemoteUrl::parse("https://host/b.zarr/?sig=1").expect("a URL");
         assert_eq!(
-            url.member("X/a b").secret(),
+            secret(&url.member("X/a b")),
             "https://host/b.zarr/X/a%20b?sig=1"
         );
         assert_eq!(url.extension().as_deref(), Some("zarr"));
@@ -196,14 +323,25 @@ mod tests {
 
     #[test]
     fn remote_url_shows_no_secrets() {
+        let public = |url: &str| RemoteUrl::parse(url).expect("a URL").without_secrets();
+        assert_eq!(
+            public("https://me:pass@host/a?id=1&sig=x&X-Amz-Date=2&part=b%20c"),
+            PathBuf::from("https://host/a?id=1&part=b%20c")
+        );
+        assert_eq!(
+            public("https://host/a?sig=x"),
+            PathBuf::from("https://host/a")
+        );
+        assert_eq!(public("s3://bucket/a?b"), PathBuf::from("s3://bucket/a?b"));
         let url = RemoteUrl::parse("HTTPS://me:pass@host:81/a%20b.h5ad?X-Sig=secret#part");
         let url = url.expect("a URL");
         assert_eq!(format!("{url:?}"), "https://host:81/a%20b.h5ad");
-        assert!(url.secret().ends_with("?X-Sig=secret"));
+        assert!(secret(&url).ends_with("?X-Sig=secret"));
         for path in [
             "a.h5ad",
             "/data/a.h5ad",
-            "s3://bucket/a.h5ad",
+            "ftp://host/a.h5ad",
+            "s3:///a.h5ad",
             "https:/a",
             "http://",
         ] {
