@@ -58,7 +58,14 @@ pub(crate) fn test(python: Python, mut line: impl FnMut(&str)) -> Result {
     let with_torch = step("tests of the Python package with torch", || {
         pytest(&torch, &package, &wheel, "tests/torch", &mut line)
     });
-    tested.and(with_torch)
+    let servers = step("environment with servers", || {
+        let requirements = tests.join("requirements-servers.txt");
+        Venv::prepare_named(&root, "package-servers", 12, &requirements)
+    })?;
+    let with_servers = step("tests of the Python package with servers", || {
+        pytest(&servers, &package, &wheel, "tests/servers", &mut line)
+    });
+    tested.and(with_torch).and(with_servers)
 }
 
 /// Builds the wheel with the profile of the tests, so that both share cargo's output.

@@ -60,7 +60,7 @@ impl Summary {
 pub(crate) enum Python {
     /// The tests that need numpy, anndata and the reference.
     Base,
-    /// The tests that need torch as well.
+    /// The tests that need torch, or servers of files, as well.
     All,
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anndata_io::chain;
 use mapped_collection::{
     Batch, CacheOptions, IoOptions, LoaderOptions, MappedCollection, MatrixFormat, Shuffle,
+    StorageOptions,
 };
 
 use crate::server::{Fault, Lacks, Server};
@@ -22,6 +23,8 @@ fn demo() -> tempfile::TempDir {
 
 fn copy(from: &Path, to: &Path) {
     if from.is_file() {
+        let folder = to.parent().expect("a file lies in a folder");
+        fs::create_dir_all(folder).expect("a folder");
         fs::copy(from, to).expect("a small file");
         return;
     }
@@ -155,6 +158,87 @@ fn faults_that_pass_are_tried_again() {
 }
 
 #[test]
+fn busy_server_is_given_the_time_it_asks_for() {
+    let folder = demo();
+    let server = Server::of(folder.path());
+    server.fail([Fault::Busy(1), Fault::Busy(1)]);
+    let started = std::time::Instant::now();
+    open(&urls(&server)[..1], None).expect("valid after a while");
+    assert!(started.elapsed().as_millis() >= 2000);
+}
+
+/// These forms of URLs and paths have no server of their own in the tests.
+#[test]
+fn buckets_of_google_and_azure_are_asked_by_their_names() {
+    let folder = tempfile::tempdir().expect("a folder");
+    copy(demo().path(), &folder.path().join("cells/my data"));
+    let server = Server::of(folder.path());
+    let local = open(&[folder.path().join("cells/my data/a.h5ad")], None).expect("valid");
+    let expected = epoch(&local, MUCH).expect("readable");
+    let endpoint = server.url("");
+    let endpoint = endpoint.trim_end_matches('/');
+    for (url, options) in [
+        (
+            "gs://cells/my data/a.h5ad",
+            vec![("google_base_url", endpoint)],
+        ),
+        (
+            "az://cells/my data/a.h5ad",
+            vec![("azure_storage_endpoint", endpoint), ("account_name", "us")],
+        ),
+        (
+            "abfs://cells/my data/a.h5ad",
+            vec![("endpoint", endpoint), ("account_name", "us")],
+        ),
+        ("s3://cells/my data/a.h5ad", vec![("endpoint", endpoint)]),
+    ] {
+        let options = options.into_iter().chain([("skip_signature", "true")]);
+        let storage = StorageOptions::new(options).expect("known names");
+        let io = IoOptions::new().cache_bytes(0).pack_bytes(0);
+        let builder = MappedCollection::builder([url])
+            .obs(["cell_type"])
+            .io(io)
+            .cache(None);
+        let builder = builder.storage_options(&storage).expect("URLs");
+        let cells = builder.open().map_err(|error| chain(&error).to_string());
+        let cells = cells.unwrap_or_else(|error| panic!("{url}: {error}"));
+        assert!(epoch(&cells, MUCH).expect("readable") == expected, "{url}");
+        let name = cells
+            .paths()
+            .next()
+            .expect("one file")
+            .display()
+            .to_string();
+        assert_eq!(name, url);
+    }
+}
+
+#[test]
+fn google_is_told_who_pays() {
+    let folder = demo();
+    copy(
+        &folder.path().join("a.h5ad"),
+        &folder.path().join("b/a.h5ad"),
+    );
+    let server = Server::of(folder.path());
+    let endpoint = server.url("");
+    let options = [
+        ("google_base_url", endpoint.trim_end_matches('/')),
+        ("skip_signature", "true"),
+        ("google_user_project", "lab-42"),
+    ];
+    let storage = StorageOptions::new(options).expect("known names");
+    let builder = MappedCollection::builder(["gs://b/a.h5ad"]).cache(None);
+    let opened = builder.storage_options(&storage).expect("URLs").open();
+    opened
+        .map(|_| ())
+        .map_err(|error| chain(&error).to_string())
+        .expect("valid");
+    let headers = server.headers().to_ascii_lowercase();
+    assert!(headers.contains("x-goog-user-project: lab-42"), "{headers}");
+}
+
+#[test]
 fn faults_that_stay_name_the_way_out() {
     let folder = demo();
     fs::write(folder.path().join("empty.h5ad"), b"").expect("writable");
@@ -184,6 +268,16 @@ fn faults_that_stay_name_the_way_out() {
             vec![Fault::Redirect("ftp://127.0.0.1/a.h5ad".into())],
             "server",
         ),
+        (
+            "a.h5ad",
+            vec![Fault::Redirect("http://169.254.169.254/latest".into()); 20],
+            "a redirect to a link-local address",
+        ),
+        (
+            "a.h5ad",
+            vec![Fault::Redirect("http://[::ffff:169.254.0.1]/".into()); 20],
+            "a redirect to a link-local address",
+        ),
     ] {
         let error = fails(name, faults);
         assert!(error.contains(expected), "{name}: {error}");
@@ -195,6 +289,9 @@ fn faults_that_stay_name_the_way_out() {
     let server = Server::lacking(folder.path(), lacks);
     let error = open(&[server.url("a.h5ad").into()], None).expect_err("no ranges");
     assert!(error.contains("cannot send parts"), "{error}");
+    let secure = server.url("a.h5ad").replace("http:", "https:");
+    let error = open(&[secure.into()], None).expect_err("no TLS");
+    assert!(error.contains("connection"), "{error}");
     drop(server);
     let error = open(&["http://127.0.0.1:1/a.h5ad".into()], None).expect_err("nobody answers");
     assert!(error.contains("connection"), "{error}");

@@ -13,6 +13,8 @@ use std::sync::{Arc, Mutex};
 pub(crate) enum Fault {
     /// Answers with this status.
     Status(u16),
+    /// Is busy, and asks to wait for so many seconds.
+    Busy(u64),
     /// Sends half of the body, and ends the connection.
     Short,
     /// Sends the range before that which was asked for, and says so.
@@ -177,11 +179,14 @@ fn answer<'a>(
     };
     match &fault {
         Some(Fault::Status(status)) => return send(*status, "", b"", 0),
+        Some(Fault::Busy(seconds)) => {
+            return send(429, &format!("retry-after: {seconds}\r\n"), b"", 0);
+        }
         Some(Fault::Redirect(url)) => return send(302, &format!("location: {url}\r\n"), b"", 0),
         Some(Fault::Reset) => return None,
         Some(Fault::Short | Fault::WrongRange | Fault::WrongLength) | None => {}
     }
-    let path = request.split(' ').nth(1)?.split('?').next()?;
+    let path = decoded(request.split(' ').nth(1)?.split('?').next()?);
     let path = shared.folder.join(path.trim_start_matches('/'));
     let Ok(content) = std::fs::read(&path) else {
         return send(404, "", b"", 0);
@@ -194,7 +199,8 @@ fn answer<'a>(
     }
     let etag = match shared.lacks.etags {
         true => String::new(),
-        false => format!("etag: {etag}\r\n"),
+        // Clouds send a time, too, but its seconds say little here.
+        false => format!("etag: {etag}\r\nlast-modified: Thu, 01 Jan 2026 00:00:00 GMT\r\n"),
     };
     let range = header("range").filter(|_| !shared.lacks.ranges);
     let Some(range) = range.and_then(|range| range.strip_prefix("bytes=")?.split_once('-')) else {
@@ -230,4 +236,17 @@ fn answer<'a>(
         _ => body,
     };
     send(206, &more, sent, body.len())
+}
+
+/// Decodes `%20` and the like.
+fn decoded(path: &str) -> String {
+    let mut parts = path.split('%');
+    let mut decoded = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (code, rest) = part.split_at(2);
+        let byte = u8::from_str_radix(code, 16).expect("two digits");
+        decoded.push(byte.into());
+        decoded += rest;
+    }
+    decoded
 }

@@ -15,7 +15,7 @@ use object_store::http::HttpBuilder;
 use object_store::path::Path;
 use object_store::{ClientOptions, GetOptions, GetRange, ObjectMeta, ObjectStore};
 use once_cell::race::OnceBox;
-use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
@@ -37,6 +37,8 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// The room that an answer has before its bytes arrive.
 const MOST_RESERVED: u64 = 1 << 20;
 const MOST_REDIRECTS: usize = 5;
+/// The longest time that a server may ask to wait.
+const MOST_PATIENCE: Duration = Duration::from_secs(60);
 /// The most requests under way: each may need a connection of its own.
 const MOST_REQUESTS: usize = 64;
 
@@ -198,6 +200,9 @@ impl HttpService for Connector {
                 return self.ask_machine(request).await;
             }
             let response = self.http.execute(request).await;
+            if let Ok(response) = &response {
+                wait_as_asked(response).await;
+            }
             set_failed(match &response {
                 Ok(response) if response.status().is_success() => None,
                 Ok(response) => Some(failure_of(response)),
@@ -226,6 +231,16 @@ impl Connector {
                 Err(HttpError::new(HttpErrorKind::Unknown, message))
             }
         }
+    }
+}
+
+/// Waits as long as a server asks before the next try, if it says so in seconds.
+async fn wait_as_asked(response: &HttpResponse) {
+    let is_busy = matches!(response.status().as_u16(), 429 | 503);
+    let asked = response.headers().get(RETRY_AFTER).filter(|_| is_busy);
+    let seconds = asked.and_then(|asked| asked.to_str().ok()?.parse().ok());
+    if let Some(seconds) = seconds {
+        tokio::time::sleep(Duration::from_secs(seconds).min(MOST_PATIENCE)).await;
     }
 }
 
