@@ -11,7 +11,7 @@ impl Array {
     pub(crate) fn identify(&self, out: &mut Vec<u8>) -> Option<()> {
         let ArrayParts {
             context: _,
-            file,
+            file: _,
             element,
             grid,
             item,
@@ -25,10 +25,7 @@ impl Array {
             missing,
             id: _,
         } = self.parts();
-        let file = match chunks.is_remote() {
-            true => file.clone(),
-            false => file.canonicalize().ok()?,
-        };
+        let file = self.canonical_file()?;
         let decoding = (pipeline, stored_axes, fill, record, conversion, missing);
         let described = format!("{file:?} {element:?} {grid:?} {item:?} {big_endian} {decoding:?}");
         out.extend((described.len() as u64).to_le_bytes());

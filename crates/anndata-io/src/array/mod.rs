@@ -13,14 +13,14 @@
 //! is read in place, without a chunk in between. `bounds` refuses arrays that claim more than their
 //! stored bytes can hold.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind};
 use crate::io::bytes::ByteSource;
-use crate::io::chunk_cache::ChunkKey;
-use crate::io::chunk_cache::next_array_id;
+use crate::io::chunk_cache::{ChunkKey, next_array_id};
 use crate::io::context::IoContext;
 use crate::limits::PROMISED_BYTES;
 
@@ -194,6 +194,15 @@ impl Array {
         self
     }
 
+    /// The file under a name that it has in every process: without symbolic links, or the URL. `None`
+    /// if it is gone.
+    pub(crate) fn canonical_file(&self) -> Option<PathBuf> {
+        match self.is_remote() {
+            true => Some(self.inner.file.clone()),
+            false => self.inner.file.canonicalize().ok(),
+        }
+    }
+
     /// A number that no other opened array of this process has.
     pub(crate) fn id(&self) -> u64 {
         self.inner.id
@@ -261,9 +270,15 @@ impl Array {
         self.inner.chunks.is_remote()
     }
 
+    /// The bytes of its chunks in the file, as far as they are known.
+    pub(crate) fn stored_bytes(&self) -> u64 {
+        let item = self.inner.stored_size() as u64;
+        self.inner.chunks.stored_bytes(&self.inner.grid, item)
+    }
+
     /// Asks a server for the chunks of ascending ranges along the first axis, which will be read soon.
     /// Does nothing for arrays on a disk.
-    pub(crate) fn stage(&self, spans: impl IntoIterator<Item = std::ops::Range<u64>>) {
+    pub(crate) fn stage(&self, spans: impl IntoIterator<Item = Range<u64>>) {
         if !self.is_remote() {
             return;
         }
@@ -293,8 +308,15 @@ impl Array {
         chunks.stage(ranges, is_wanted, grid, self.inner.stored_size() as u64);
     }
 
+    /// Gives up what was asked for of a range along the first axis, which nobody reads any more.
+    pub(crate) fn give_up(&self, span: Range<u64>) {
+        let (extent, beside) = (self.inner.grid.chunk[0], self.chunks_beside());
+        let chunks = span.start / extent * beside..span.end.div_ceil(extent) * beside;
+        self.inner.chunks.give_up(chunks);
+    }
+
     /// The number of chunks in one band.
-    fn chunks_beside(&self) -> u64 {
+    pub(crate) fn chunks_beside(&self) -> u64 {
         let grid = &self.inner.grid;
         (1..grid.shape.len()).map(|axis| grid.count(axis)).product()
     }

@@ -54,8 +54,7 @@ impl Array {
         reader.begin(self, policy)?;
         self.stage(rows.iter().map(|&row| row..row.saturating_add(1)));
         let mut buffer = AlignedBytes::default();
-        let inner_counts = &grid.counts()[1..];
-        let blocks: u64 = inner_counts.iter().product();
+        let blocks = self.chunks_beside();
         let mut first = 0;
         while first < rows.len() {
             let band = rows[first] / grid.chunk[0];

@@ -111,6 +111,13 @@ impl ByteSource {
         }
     }
 
+    /// Gives up a range that a server was asked for, which nobody reads any more.
+    pub(crate) fn give_up(&self, range: Range<u64>) {
+        if let ByteSource::Remote(object) = self {
+            object.give_up(range);
+        }
+    }
+
     /// What tells the source from a later one at the same place, for packs that outlive the process.
     /// `None` if nothing does.
     pub(crate) fn stamp(&self) -> Option<Vec<u8>> {

@@ -340,11 +340,7 @@ impl MatrixSource {
     /// The number of chunks of a dense matrix side by side in a band; 1 for other matrices.
     pub fn chunks_per_band(&self) -> u64 {
         match &self.layout {
-            MatrixLayout::Dense(array) => {
-                let (shape, chunk) = (array.shape(), array.chunk_shape());
-                let counts = shape.iter().zip(chunk).skip(1);
-                counts.map(|(&n, &chunk)| n.div_ceil(chunk)).product()
-            }
+            MatrixLayout::Dense(array) => array.chunks_beside(),
             _ => 1,
         }
     }

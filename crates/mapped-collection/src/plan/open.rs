@@ -101,6 +101,7 @@ impl Plan {
             unmatched_labels: options.obs_filter.unmatched(&filtered),
         };
         MatrixSource::use_cache(plan.packable());
+        MatrixSource::warn_of_small_cache(plan.packable());
         plan.all_by_row = plan.unprepared().count() == 0;
         plan.batch_names = plan.find_same_name();
         plan.missing_keys = plan.find_missing(options, &filtered)?;

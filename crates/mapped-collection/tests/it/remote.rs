@@ -500,6 +500,27 @@ fn opening_again_asks_once_or_never() {
     assert!(after != before);
 }
 
+#[test]
+fn cache_that_is_too_small_says_so_at_opening() {
+    let folder = demo();
+    let server = Server::of(folder.path());
+    let scratch = tempfile::tempdir().expect("a folder");
+    for (size, is_small) in [(100 << 10, true), (10 << 20, false)] {
+        let cache = CacheOptions::new(scratch.path().join(size.to_string())).size(size);
+        let builder = MappedCollection::builder(urls(&server)).cache(cache);
+        let cells = builder.open().expect("valid");
+        let warnings = cells.io().cache().expect("a cache").take_warnings();
+        assert_eq!(warnings.len(), usize::from(is_small), "{warnings:?}");
+        for warning in warnings {
+            assert!(
+                warning.contains("this cache at most 100.0 KiB"),
+                "{warning}"
+            );
+            assert!(warning.contains("larger cache_size"), "{warning}");
+        }
+    }
+}
+
 fn cache_is_without_secrets(folder: &Path) -> bool {
     fs::read_dir(folder).expect("readable").all(|entry| {
         let path = entry.expect("readable").path();

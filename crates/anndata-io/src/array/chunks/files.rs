@@ -128,6 +128,18 @@ impl ChunkFiles {
         }
     }
 
+    /// Gives up the file of a chunk that a server was asked for.
+    pub(super) fn give_up(&self, chunk: u64) {
+        match &self.files {
+            Files::Listed(listed) => {
+                if let Some(files) = &listed.remote {
+                    files.give_up(chunk);
+                }
+            }
+            Files::Unlisted(files) => files.give_up(chunk),
+        }
+    }
+
     /// Asks a server for the files of chunks that will be read soon.
     pub(super) fn stage(&self, chunks: impl Iterator<Item = u64>, grid: &Grid, item: u64) {
         let name = |chunk| self.name(&grid.coords(chunk));

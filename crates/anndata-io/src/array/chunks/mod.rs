@@ -256,6 +256,21 @@ impl Chunks {
         }
     }
 
+    /// Gives up chunks that a server was asked for. Those of shards are given up when they are old.
+    pub(crate) fn give_up(&self, chunks: Range<u64>) {
+        match self {
+            Chunks::Table { source, entries } => {
+                let from = entries.partition_point(|entry| entry.chunk < chunks.start);
+                let entries = entries[from..].iter();
+                for entry in entries.take_while(|entry| entry.chunk < chunks.end) {
+                    source.give_up(entry.offset..entry.offset.saturating_add(entry.len.into()));
+                }
+            }
+            Chunks::Files(files) => chunks.for_each(|chunk| files.give_up(chunk)),
+            _ => {}
+        }
+    }
+
     /// Whether the files of some chunks are those that were there when the array was opened. If all
     /// chunks are in one file, every read compares it.
     pub(crate) fn are_unchanged(&self, mut chunks: Range<u64>, grid: &Grid) -> bool {

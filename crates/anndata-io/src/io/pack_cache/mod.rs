@@ -165,7 +165,7 @@ impl PackCache {
         std::mem::take(&mut *lock(&self.inner.local.get().warnings))
     }
 
-    pub(super) fn warn(&self, message: String) {
+    pub(crate) fn warn(&self, message: String) {
         let mut warnings = lock(&self.inner.local.get().warnings);
         if warnings.len() < MOST_WARNINGS {
             warnings.push(message);

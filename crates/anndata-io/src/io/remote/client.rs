@@ -13,7 +13,9 @@ use object_store::client::{
 };
 use object_store::http::HttpBuilder;
 use object_store::path::Path;
-use object_store::{ClientOptions, GetOptions, GetRange, ObjectMeta, ObjectStore};
+use object_store::{
+    BackoffConfig, ClientOptions, GetOptions, GetRange, ObjectMeta, ObjectStore, RetryConfig,
+};
 use once_cell::race::OnceBox;
 use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use tokio::runtime::Runtime;
@@ -141,6 +143,18 @@ fn redirect(attempt: reqwest::redirect::Attempt<'_>) -> reqwest::redirect::Actio
         attempt.error("a redirect to a link-local address")
     } else {
         attempt.follow()
+    }
+}
+
+/// The first wait before a request is tried again is shorter than by default: the order of reads
+/// makes others wait for it, too.
+pub(super) fn retries() -> RetryConfig {
+    RetryConfig {
+        backoff: BackoffConfig {
+            init_backoff: Duration::from_millis(20),
+            ..BackoffConfig::default()
+        },
+        ..RetryConfig::default()
     }
 }
 
@@ -277,6 +291,7 @@ impl Client {
                 // The URL is that of the object.
                 let connector = self.connector(hub::headers(address, url.storage()));
                 let builder = HttpBuilder::new().with_url(address.as_str());
+                let builder = builder.with_retry(retries());
                 let store = builder.with_http_connector(connector).build()?;
                 return Ok((Arc::new(store), Path::default()));
             }

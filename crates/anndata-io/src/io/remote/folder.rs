@@ -395,6 +395,10 @@ impl RemoteFiles {
         self.staged.get().add_objects(numbers, ask);
     }
 
+    pub(crate) fn give_up(&self, number: u64) {
+        self.staged.get().give_up(number..number + 1);
+    }
+
     /// Returns a whole file of at most `most` bytes. `None` if it does not exist.
     pub(crate) fn read(
         &self,

@@ -203,6 +203,10 @@ impl RemoteObject {
             .add(within, &inner.url, &inner.first.version);
     }
 
+    pub(crate) fn give_up(&self, range: Range<u64>) {
+        self.inner.staged.get().give_up(range);
+    }
+
     /// Fills `out` with the bytes at `offset`.
     pub(crate) fn read_exact_at(&self, offset: u64, out: &mut [u8]) -> Result<(), Error> {
         let Some(range) = self.rest_of(offset, out)? else {

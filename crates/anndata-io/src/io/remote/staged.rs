@@ -188,6 +188,20 @@ impl Staged {
         Some(answer.clone())
     }
 
+    /// Gives up a range, or a number, that nobody reads any more. What is on its way for nobody else
+    /// is not waited for.
+    pub(super) fn give_up(&self, range: Range<u64>) {
+        let mut pieces = self.pieces();
+        if let Some((&start, piece)) = pieces.range_mut(..=range.start).next_back()
+            && piece.end >= range.end
+        {
+            piece.unread = piece.unread.saturating_sub(range.end - range.start);
+            if piece.unread == 0 {
+                pieces.remove(&start);
+            }
+        }
+    }
+
     /// Gives up all ranges.
     pub(super) fn clear(&self) {
         self.pieces().clear();

@@ -13,6 +13,7 @@ use object_store::client::HttpConnector;
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 
 use super::bucket::{Bucket, Cloud};
+use super::client::retries;
 use super::failure::Failure;
 use crate::error::{Error, ErrorKind};
 
@@ -142,6 +143,7 @@ impl StorageOptions {
                         builder.with_config(key, value)
                     })
                     .with_config(AmazonS3ConfigKey::Bucket, bucket.name())
+                    .with_retry(retries())
                     .with_http_connector(connector);
                 Arc::new(builder.build()?)
             }
@@ -153,6 +155,7 @@ impl StorageOptions {
                         |builder, (key, value)| builder.with_config(key, value),
                     )
                     .with_config(GoogleConfigKey::Bucket, bucket.name())
+                    .with_retry(retries())
                     .with_http_connector(connector);
                 Arc::new(builder.build()?)
             }
@@ -164,6 +167,7 @@ impl StorageOptions {
                         |builder, (key, value)| builder.with_config(key, value),
                     )
                     .with_url(url)
+                    .with_retry(retries())
                     .with_http_connector(connector);
                 Arc::new(builder.build()?)
             }

@@ -101,6 +101,7 @@ pub(super) struct PackAccess<'a> {
     when: PackWhen,
     /// The last band that this read asked for, and whether it may pack it.
     asked: Option<(u64, bool)>,
+    n_decoded: usize,
 }
 
 impl MatrixPacks {
@@ -289,13 +290,24 @@ impl<'a> PackAccess<'a> {
             array,
             when,
             asked: None,
+            n_decoded: 0,
         }
     }
 
-    /// Whether a band is packed, in memory or, as it seems, on disk.
-    pub(super) fn is_packed(&self, number: u64) -> bool {
-        let band = self.packs.bands.get(number as usize);
-        band.is_some_and(|band| band.counted.load(Ordering::Relaxed))
+    /// Whether a band is packed, in memory or on disk, maybe by another process.
+    pub(super) fn is_packed(&self, of: &BandExtent) -> bool {
+        let band = self.packs.bands.get(of.number as usize);
+        band.is_some_and(|band| {
+            if band.pack.get().is_none() {
+                self.packs.load(band, of);
+            }
+            band.pack.get().is_some()
+        })
+    }
+
+    /// The number of bands that it decoded.
+    pub(super) fn n_decoded(&self) -> usize {
+        self.n_decoded
     }
 
     /// The bytes with which a thread packs a dense band.
@@ -353,6 +365,7 @@ impl<'a> PackAccess<'a> {
                 PackWhen::SecondTime => CachePolicy::All,
                 PackWhen::Now | PackWhen::Never => CachePolicy::Nothing,
             };
+            self.n_decoded += 1;
             match pack(packs.level, policy) {
                 Ok(Some(new)) => packs.keep(band, &of, Some(new)),
                 Ok(None) => packs.is_unfit.store(true, Ordering::Relaxed),

@@ -7,6 +7,7 @@ use super::super::compressed::Compressed;
 use row_pack::{Pack, PackLayout};
 
 use crate::array::Array;
+use crate::io::byte_size::ByteSize;
 use crate::io::pack_cache::{BandRecord, MatrixName, PackCache, PackKey, SegmentSlice};
 use crate::limits::MOST_PACKED_BANDS;
 use crate::matrix::{MatrixLayout, MatrixSource};
@@ -14,6 +15,9 @@ use crate::matrix::{MatrixLayout, MatrixSource};
 /// The format of packs. The version of the crate is part of it, because a corrected decoder may read
 /// other values from the same file.
 const VERSION: &str = concat!("packs 1, anndata-io ", env!("CARGO_PKG_VERSION"));
+
+/// The bytes of packs for each byte of compressed chunks, as measured for gzip.
+const PACKED_PART: f64 = 0.6;
 
 /// One matrix of a cache.
 #[derive(Debug)]
@@ -61,10 +65,7 @@ impl CachedMatrix {
         for array in &arrays {
             array.identify(&mut depends)?;
         }
-        let file = match array.is_remote() {
-            true => array.file().to_owned(),
-            false => array.file().canonicalize().ok()?,
-        };
+        let file = array.canonical_file()?;
         Some(CachedMatrix {
             cache: cache.clone(),
             name: MatrixName {
@@ -198,6 +199,32 @@ impl MatrixSource {
         }
         for (cache, keys) in caches {
             cache.add_matrices(keys);
+        }
+    }
+
+    /// Warns, by the [cache](crate::IoContext::with_cache) of these matrices, if those on servers will
+    /// probably not fit: then each epoch fetches rows again.
+    pub fn warn_of_small_cache<'a>(sources: impl IntoIterator<Item = &'a MatrixSource>) {
+        let cached = sources.into_iter().filter_map(MatrixSource::cached);
+        let remote = cached.filter(|cached| cached.arrays.iter().any(Array::is_remote));
+        let mut stored = 0u64;
+        let mut cache = None;
+        for matrix in remote {
+            let arrays = matrix.arrays.iter().map(Array::stored_bytes);
+            stored = arrays.fold(stored, u64::saturating_add);
+            cache = Some(&matrix.cache);
+        }
+        if let Some(cache) = cache
+            && (stored as f64 * PACKED_PART) as u64 > cache.options().get_size()
+        {
+            let size = ByteSize(cache.options().get_size());
+            cache.warn(format!(
+                "{}: the matrices take {} on their servers, and this cache at most {size}: each \
+                 epoch in random order may fetch all of it again; choose a larger cache_size, \
+                 or shuffle in blocks",
+                cache.path().display(),
+                ByteSize(stored),
+            ));
         }
     }
 

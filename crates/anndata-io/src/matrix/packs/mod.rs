@@ -25,7 +25,7 @@ mod dense;
 mod sparse;
 
 use std::collections::HashMap;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use row_pack::Level;
@@ -42,8 +42,11 @@ use bands::{BandExtent, PackAccess, PackWhen};
 pub(super) use cached::CachedMatrix;
 pub(super) use csc::PackedRows;
 
-/// The bands whose chunks a server is asked for together.
-const BANDS_AHEAD: usize = 64;
+/// The bytes of chunks that threads ask a server for together, and the most of one thread.
+const BYTES_AHEAD: u64 = 32 << 20;
+const MOST_AHEAD: u64 = 8 << 20;
+/// The fewest and the most bands of them.
+const BANDS_AHEAD: RangeInclusive<u64> = 16..=2048;
 
 /// Packed rows of some matrices: every band of chunks that is decoded while they are
 /// [in use](ReadScratch::set_packs) leaves all of its rows packed.
@@ -240,24 +243,23 @@ impl MatrixSource {
         let mut bands: Vec<u64> = bands.collect();
         bands.dedup();
         let n_bands = bands.len();
+        let n_ahead = self.bands_ahead();
         if array.is_remote() && is_consecutive(&bands) {
             // Whoever packs all bands in order comes to these next.
             let next = bands[n_bands - 1] + 1;
-            bands.extend(next..self.n_bands().min(next + BANDS_AHEAD as u64));
+            bands.extend(next..self.n_bands().min(next + n_ahead as u64));
         }
         for (at, &number) in bands[..n_bands].iter().enumerate() {
             if array.parts().context.is_closed() {
                 return;
             }
-            if array.is_remote() && at % (BANDS_AHEAD / 2) == 0 {
-                let ahead = &bands[at..(at + 2 * BANDS_AHEAD).min(bands.len())];
-                self.stage_bands(
-                    ahead
-                        .iter()
-                        .copied()
-                        .filter(|&band| !access.is_packed(band)),
-                );
+            if array.is_remote() && at % n_ahead.div_ceil(2) == 0 {
+                let ahead = &bands[at..(at + 2 * n_ahead).min(bands.len())];
+                let extents = ahead.iter().map(|&band| self.band_of(band));
+                let missing = extents.filter(|extent| !access.is_packed(extent));
+                self.stage_bands(&missing.map(|extent| extent.span).collect::<Vec<_>>());
             }
+            let n_decoded = access.n_decoded();
             match &self.layout {
                 MatrixLayout::Csr(matrix) => matrix.pack(number, &mut access, scratch),
                 MatrixLayout::Dense(array) => {
@@ -266,20 +268,40 @@ impl MatrixSource {
                 // Converting it packs it.
                 _ => return,
             }
+            // Another process packed it after it was asked for.
+            if array.is_remote() && access.n_decoded() == n_decoded {
+                let span = self.band_of(number).span;
+                self.pack_arrays()
+                    .for_each(|array| array.give_up(span.clone()));
+            }
         }
     }
 
-    /// Asks a server for the chunks of bands, which ascend.
-    fn stage_bands(&self, bands: impl Iterator<Item = u64> + Clone) {
-        let spans = || bands.clone().map(|band| self.band_of(band).span);
-        match &self.layout {
+    /// The number of bands that a server is asked for ahead.
+    fn bands_ahead(&self) -> usize {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+        let stored: u64 = self.pack_arrays().map(Array::stored_bytes).sum();
+        let of_band = (stored / self.n_bands().max(1)).max(1);
+        let n_bands = (BYTES_AHEAD / threads).min(MOST_AHEAD) / of_band;
+        n_bands.clamp(*BANDS_AHEAD.start(), *BANDS_AHEAD.end()) as usize
+    }
+
+    /// The arrays that bands are decoded from.
+    fn pack_arrays(&self) -> impl Iterator<Item = &Array> {
+        let arrays = match &self.layout {
             MatrixLayout::Csr(matrix) => {
-                matrix.parts().indices.stage(spans());
-                matrix.parts().data.stage(spans());
+                [Some(&matrix.parts().indices), Some(&matrix.parts().data)]
             }
-            MatrixLayout::Dense(array) => array.stage(spans()),
-            _ => {}
-        }
+            MatrixLayout::Dense(array) => [Some(array), None],
+            _ => [None, None],
+        };
+        arrays.into_iter().flatten()
+    }
+
+    /// Asks a server for the chunks of bands, which ascend.
+    fn stage_bands(&self, spans: &[Range<u64>]) {
+        self.pack_arrays()
+            .for_each(|array| array.stage(spans.iter().cloned()));
     }
 
     /// Reads those of `rows` that are packed, or are packed now. Returns the positions of the
