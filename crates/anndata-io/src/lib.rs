@@ -106,8 +106,9 @@ pub use column::{Codes, Column, ColumnRows, ColumnValues, EncodedColumn};
 pub use dtype::{Bool8, DType, NumericValue, Scalar, UnknownDType, Values, ValuesRef, f16};
 pub use error::{Error, ErrorKind, nearest_name};
 pub use io::byte_size::{ByteSize, ByteSizeError};
-pub use io::context::{Hdf5Backend, IoContext, IoOptions, ZarrBackend};
+pub use io::context::IoContext;
 pub use io::location::Location;
+pub use io::options::{Hdf5Backend, IoOptions, ZarrBackend};
 pub use io::pack_cache::{CacheFault, CacheOptions, CachedElement, PackCache};
 pub use io::pack_room::PackRoom;
 #[cfg(feature = "remote")]

@@ -309,7 +309,8 @@ mod tests {
     use crate::array::grid::Grid;
     use crate::array::memory::chunked_parts;
     use crate::dtype::DType;
-    use crate::io::context::{IoContext, IoOptions};
+    use crate::io::context::IoContext;
+    use crate::io::options::IoOptions;
 
     /// Ten bytes in chunks of two, and the context that counts how they are read.
     fn array(cache_bytes: usize) -> (Array, IoContext) {

@@ -162,7 +162,7 @@ pub(super) fn is_local(_file: &File) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::io::context::IoOptions;
+    use crate::io::options::IoOptions;
 
     #[test]
     fn file_source_keeps_few_files_open_and_notices_a_changed_one() {

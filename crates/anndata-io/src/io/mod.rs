@@ -31,6 +31,7 @@ pub(crate) mod folder;
 pub(crate) mod fork;
 pub(crate) mod location;
 pub(crate) mod open_files;
+pub(crate) mod options;
 pub(crate) mod pack_cache;
 pub(crate) mod pack_room;
 #[cfg_attr(not(feature = "remote"), path = "no_remote.rs")]

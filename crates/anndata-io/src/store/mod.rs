@@ -15,9 +15,10 @@ use std::path::{Path, PathBuf};
 use crate::array::Array;
 use crate::error::{Error, ErrorKind};
 use crate::io::bytes::ByteSource;
-use crate::io::context::{Hdf5Backend, IoContext, ZarrBackend};
+use crate::io::context::IoContext;
 use crate::io::file::FileSource;
 use crate::io::location::{self, Existing, Location};
+use crate::io::options::{Hdf5Backend, ZarrBackend};
 use crate::path::member;
 
 mod backend;

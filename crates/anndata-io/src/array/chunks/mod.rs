@@ -62,9 +62,9 @@ pub(crate) enum Chunks {
         entries: Vec<TableEntry>,
     },
     /// One file per chunk.
-    Files(ChunkFiles),
+    Files(Box<ChunkFiles>),
     /// One file per shard, each with many chunks and an index of them.
-    Shards(ShardFiles),
+    Shards(Box<ShardFiles>),
     /// The chunks of another library, which finds them itself and hands out decoded elements.
     #[cfg_attr(
         not(any(feature = "libhdf5", feature = "zarrs")),
@@ -177,13 +177,13 @@ impl Chunks {
                 }
                 source.stamp()?
             }
-            Chunks::Files(files) | Chunks::Shards(ShardFiles { files, .. }) => {
+            _ => {
+                let files = self.files()?;
                 match files.folder.is_stamped_as_one() {
                     true => files.folder.stamp()?,
                     false => return files.identify(out),
                 }
             }
-            _ => return None,
         };
         out.extend(stamp);
         Some(())
@@ -199,20 +199,21 @@ impl Chunks {
 
     /// The files of chunks, or shards, that are found out only when they are read.
     pub(crate) fn unlisted(&self) -> Option<&RemoteFiles> {
+        self.files()?.unlisted()
+    }
+
+    /// The files that chunks, or shards, are.
+    fn files(&self) -> Option<&ChunkFiles> {
         match self {
-            Chunks::Files(files) | Chunks::Shards(ShardFiles { files, .. }) => files.unlisted(),
+            Chunks::Files(files) => Some(files),
+            Chunks::Shards(shards) => Some(&shards.files),
             _ => None,
         }
     }
 
     /// Whether chunks are files on a server, or parts of such files.
     pub(crate) fn is_remote_files(&self) -> bool {
-        match self {
-            Chunks::Files(files) | Chunks::Shards(ShardFiles { files, .. }) => {
-                files.folder.is_remote()
-            }
-            _ => false,
-        }
+        self.files().is_some_and(|files| files.folder.is_remote())
     }
 
     /// Asks a server for those chunks in ascending ranges that are wanted, which will be read soon.

@@ -382,7 +382,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::io::context::IoOptions;
+    use crate::io::options::IoOptions;
     use crate::io::pack_cache::CacheOptions;
 
     fn version(etag: &str) -> Version {

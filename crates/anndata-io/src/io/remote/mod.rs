@@ -17,6 +17,7 @@
 mod blocks;
 mod bucket;
 mod client;
+mod documents;
 mod failure;
 mod folder;
 mod hub;
@@ -26,9 +27,8 @@ mod staged;
 mod storage;
 mod url;
 
-pub(crate) use folder::{
-    Document, FolderReads, Listing, RemoteFiles, RemoteFolder, documents, is_listed, listing,
-};
+pub(crate) use documents::{Document, FolderReads, Listing, documents, is_listed, listing};
+pub(crate) use folder::{RemoteFiles, RemoteFolder};
 pub(crate) use kept::Keeping;
 pub(crate) use object::RemoteObject;
 pub use storage::StorageOptions;

@@ -207,7 +207,10 @@ fn profile() -> Vec<(AmazonS3ConfigKey, String)> {
     };
     let mut found = Vec::new();
     let credentials = file("AWS_SHARED_CREDENTIALS_FILE", "credentials");
-    found.extend(section(&credentials.unwrap_or_default(), &[name.clone()]));
+    found.extend(section(
+        &credentials.unwrap_or_default(),
+        std::slice::from_ref(&name),
+    ));
     let config = file("AWS_CONFIG_FILE", "config").unwrap_or_default();
     found.extend(section(&config, &[format!("profile {name}"), name]));
     // Only these mean the same in profiles and in options.

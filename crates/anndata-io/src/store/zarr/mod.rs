@@ -361,11 +361,12 @@ impl Backend for ZarrStore {
             )
         };
         let chunks = match metadata.sharding {
-            None => Chunks::Files(list(&metadata.grid)?),
+            None => Chunks::Files(Box::new(list(&metadata.grid)?)),
             Some(sharding) => {
                 let files = list(&sharding.shards)?;
                 let (at_end, checksum) = (sharding.index_at_end, sharding.index_checksum);
-                Chunks::Shards(ShardFiles::new(files, sharding.shards, at_end, checksum))
+                let shards = ShardFiles::new(files, sharding.shards, at_end, checksum);
+                Chunks::Shards(Box::new(shards))
             }
         };
         Ok(Array::new(ArrayParts {

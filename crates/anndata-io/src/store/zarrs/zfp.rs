@@ -9,7 +9,8 @@ use zarrs::storage::ReadableStorageTraits;
 use zarrs::storage::store::MemoryStore;
 
 use crate::dtype::Values;
-use crate::io::context::{IoContext, IoOptions, ZarrBackend};
+use crate::io::context::IoContext;
+use crate::io::options::{IoOptions, ZarrBackend};
 use crate::store::Store;
 
 #[test]
