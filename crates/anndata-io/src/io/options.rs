@@ -1,4 +1,4 @@
-//! The limits of an [`IoContext`], and the libraries that read files.
+//! The limits of an [`IoContext`](crate::IoContext), and the libraries that read files.
 
 /// The library that reads HDF5 files.
 ///
@@ -48,7 +48,7 @@ pub enum ZarrBackend {
     PureThenZarrs,
 }
 
-/// The limits of an [`IoContext`], and the libraries that read files.
+/// The limits of an [`IoContext`](crate::IoContext), and the libraries that read files.
 ///
 /// ```
 /// use anndata_io::{IoContext, IoOptions};
@@ -134,7 +134,7 @@ impl IoOptions {
     }
 
     /// Whether a server is asked, when a file of it is opened again, if the file is still the one of
-    /// which the [cache](IoContext::with_cache) keeps parts: one request a file. Without it, a
+    /// which the [cache](crate::IoContext::with_cache) keeps parts: one request a file. Without it, a
     /// changed file is noticed only when something else of it is read. Default: true.
     pub fn revalidate(mut self, revalidate: bool) -> Self {
         self.revalidate = revalidate;
