@@ -127,7 +127,7 @@ collection.";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct CheckArgs {
-    /// AnnData files (.h5ad), directories (.zarr) and URLs (http, https).
+    /// AnnData files (.h5ad), directories (.zarr) and URLs (https, s3, gs, az, hf).
     #[arg(required = true)]
     pub(crate) paths: Vec<PathBuf>,
     /// Matrices: X, raw.X or names of layers, comma-separated; "" for none [default: all]
@@ -146,7 +146,7 @@ pub(crate) struct CheckArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct InfoArgs {
-    /// AnnData files (.h5ad, .zarr, .zarr.zip) or URLs (http, https), in the order of their rows; without any,
+    /// AnnData files (.h5ad, .zarr, .zarr.zip) or URLs (https, s3, gs, az, hf), in the order of their rows; without any,
     /// the demo collection.
     pub(crate) paths: Vec<PathBuf>,
     /// Also list the joint genes.
@@ -158,7 +158,7 @@ pub(crate) struct InfoArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct GetArgs {
-    /// AnnData files (.h5ad, .zarr, .zarr.zip) or URLs (http, https), in the order of their rows.
+    /// AnnData files (.h5ad, .zarr, .zarr.zip) or URLs (https, s3, gs, az, hf), in the order of their rows.
     #[arg(required = true)]
     pub(crate) paths: Vec<PathBuf>,
     /// Rows, comma-separated; negative ones count from the end.
@@ -176,7 +176,7 @@ pub(crate) struct GetArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct WeightsArgs {
-    /// AnnData files (.h5ad, .zarr, .zarr.zip) or URLs (http, https), in the order of their rows.
+    /// AnnData files (.h5ad, .zarr, .zarr.zip) or URLs (https, s3, gs, az, hf), in the order of their rows.
     #[arg(required = true)]
     pub(crate) paths: Vec<PathBuf>,
     /// Columns of obs whose labels are counted, comma-separated; several count combinations.
@@ -194,7 +194,7 @@ pub(crate) struct WeightsArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct StreamArgs {
-    /// AnnData files (.h5ad, .zarr, .zarr.zip) or URLs (http, https), in the order of their rows; without any,
+    /// AnnData files (.h5ad, .zarr, .zarr.zip) or URLs (https, s3, gs, az, hf), in the order of their rows; without any,
     /// the demo collection.
     pub(crate) paths: Vec<PathBuf>,
     /// Rows in a batch.

@@ -180,7 +180,12 @@ impl Archive {
             let found = format!("{len} bytes, for which there is no memory");
             return Err(self.unsupported(name, format!("a deflated entry of {found}")));
         }
-        let mut stored = vec![0; entry.stored as usize];
+        let mut stored = Vec::new();
+        if stored.try_reserve_exact(entry.stored as usize).is_err() {
+            let found = format!("{} bytes, for which there is no memory", entry.stored);
+            return Err(self.unsupported(name, format!("a deflated entry of {found}")));
+        }
+        stored.resize(entry.stored as usize, 0);
         self.source.read_exact_at(offset, &mut stored)?;
         let mut bytes = AlignedBytes::zeroed(len);
         let inflated = Decompressor::new().deflate_decompress(&stored, bytes.as_mut_slice());

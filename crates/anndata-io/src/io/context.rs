@@ -34,6 +34,8 @@ struct Inner {
     counts: Counts,
     packs: Arc<PackRoom>,
     cache: Option<PackCache>,
+    /// Whether the cache is that of the user, for files on servers only.
+    is_of_user: bool,
     local: ForkLocal<Local>,
     keeping: ForkLocal<Keeping>,
 }
@@ -56,7 +58,7 @@ struct Local {
 impl IoContext {
     /// Makes a context with nothing open.
     pub fn new(options: IoOptions) -> Self {
-        IoContext::make(options, None)
+        IoContext::make(options, None, false)
     }
 
     /// As [`new`](Self::new), with packed rows that outlive the process.
@@ -65,7 +67,7 @@ impl IoContext {
     /// As [`PackCache::open`].
     pub fn with_cache(options: IoOptions, cache: &CacheOptions) -> Result<Self, Error> {
         let cache = PackCache::open_mapped(cache, options.mmap)?;
-        Ok(IoContext::make(options, Some(cache)))
+        Ok(IoContext::make(options, Some(cache), false))
     }
 
     /// As [`with_cache`](Self::with_cache), in the folder of [`CacheOptions::of_user`]. If that
@@ -76,10 +78,12 @@ impl IoContext {
             return IoContext::new(options);
         };
         let is_new = !cache.get_folder().exists();
-        let Ok(context) = IoContext::with_cache(options, &cache) else {
+        let Ok(opened) = PackCache::open_mapped(&cache, options.mmap) else {
             return IoContext::new(options);
         };
-        if let Some(made) = context.cache().filter(|_| is_new) {
+        let context = IoContext::make(options, Some(opened), true);
+        let made = context.cache().filter(|cache| is_new && !cache.is_full());
+        if let Some(made) = made {
             made.warn(format!(
                 "{}: this folder now keeps what is read of files on servers, up to {} GiB; choose \
                  another one, or none, with the option `cache`",
@@ -90,7 +94,7 @@ impl IoContext {
         context
     }
 
-    fn make(options: IoOptions, cache: Option<PackCache>) -> Self {
+    fn make(options: IoOptions, cache: Option<PackCache>, is_of_user: bool) -> Self {
         let local = ForkLocal::new(|| Local {
             files: OpenFiles::new(),
             chunks: ChunkCache::new(),
@@ -104,6 +108,7 @@ impl IoContext {
                 counts,
                 packs: Arc::new(PackRoom::new(options.pack_bytes)),
                 cache,
+                is_of_user,
                 local,
                 keeping: ForkLocal::new(Keeping::default),
             }),
@@ -116,6 +121,11 @@ impl IoContext {
     /// does nothing.
     pub fn keep_remote_reads(&self, keep: bool) {
         self.keeping().set(keep);
+    }
+
+    /// Whether the cache keeps nothing of files on disks.
+    pub(crate) fn keeps_only_remote(&self) -> bool {
+        self.inner.is_of_user
     }
 
     pub(crate) fn keeping(&self) -> &Keeping {

@@ -32,6 +32,10 @@ impl RemoteUrl {
         match self.0 {}
     }
 
+    pub(crate) fn is_bucket(&self) -> bool {
+        match self.0 {}
+    }
+
     pub(crate) fn is_folder(&self) -> bool {
         match self.0 {}
     }
@@ -187,6 +191,10 @@ impl RemoteFiles {
     }
 
     pub(crate) fn fetched(&self) -> u64 {
+        match self.0 {}
+    }
+
+    pub(crate) fn is_absent(&self, _: u64) -> bool {
         match self.0 {}
     }
 

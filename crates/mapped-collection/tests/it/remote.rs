@@ -433,6 +433,70 @@ fn zarr_faults_name_the_way_out() {
 }
 
 #[test]
+fn zarr_that_goes_away_is_an_error() {
+    let folder = demo();
+    let server = Server::of(folder.path());
+    let store = folder.path().join("c.zarr");
+    let cells = open(&[server.url("c.zarr").into()], None).expect("valid");
+    cells.get(0).expect("readable");
+    fs::rename(&store, folder.path().join("away.zarr")).expect("it is there");
+    let error = epoch(&cells, MUCH).expect_err("nothing is there");
+    assert!(error.contains("changed since it was opened"), "{error}");
+    // Another store in its place.
+    copy(&folder.path().join("d.zarr"), &store);
+    epoch(&cells, MUCH).expect_err("not that store");
+    cells.get(-1).expect_err("not that store");
+}
+
+#[test]
+fn chunk_that_was_away_is_not_kept_as_fill_values() {
+    let folder = demo();
+    let server = Server::of(folder.path());
+    let (cache, url) = (tempfile::tempdir().expect("a folder"), server.url("c.zarr"));
+    let local = open(&[folder.path().join("c.zarr")], None).expect("valid");
+    let expected = epoch(&local, MUCH).expect("readable");
+    let (chunk, away) = (
+        folder.path().join("c.zarr/X/data/1"),
+        folder.path().join("away"),
+    );
+    fs::rename(&chunk, &away).expect("it is there");
+    let cells = open(&[url.clone().into()], Some(cache.path())).expect("valid");
+    // The server does not have it, and does not list files.
+    assert!(epoch(&cells, MUCH).expect("fill values") != expected);
+    cells.close();
+    fs::rename(&away, &chunk).expect("it is there");
+    let cells = open(&[url.into()], Some(cache.path())).expect("valid");
+    assert!(epoch(&cells, MUCH).expect("readable") == expected);
+    // One that was there cannot be away later.
+    fs::rename(&chunk, &away).expect("it is there");
+    let cells = open(&[server.url("c.zarr").into()], None).expect("valid");
+    fs::rename(&away, &chunk).expect("it is there");
+    cells.get(-1).expect("readable");
+    fs::rename(&chunk, &away).expect("it is there");
+    cells.get(0).expect("of another chunk");
+    cells.get(-1).expect_err("it was there");
+}
+
+#[test]
+fn store_of_another_format_takes_the_place_of_one_that_is_kept() {
+    let folder = demo();
+    let server = Server::of(folder.path());
+    let (cache, store) = (
+        tempfile::tempdir().expect("a folder"),
+        folder.path().join("c.zarr"),
+    );
+    let read = |cache| {
+        let cells = open(&[server.url("c.zarr").into()], cache).expect("valid");
+        epoch(&cells, MUCH).expect("readable")
+    };
+    let first = read(Some(cache.path()));
+    fs::remove_dir_all(&store).expect("it is there");
+    copy(&folder.path().join("d.zarr"), &store);
+    let second = read(Some(cache.path()));
+    assert!(first != second && second == read(None));
+}
+
+#[test]
 fn zarr_claims_without_files_are_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("a.zarr");

@@ -48,8 +48,8 @@ class MappedCollection(Variables, Labels):
         Paths of `.h5ad` files, `.zarr` folders and `.zarr.zip` archives, in the order of their
         rows; or a single path. The content of each decides its kind. A path below a file names a
         table inside it, such as `cells.h5mu/mod/rna`. `~` and `file://` are understood. Relative
-        paths are resolved now, against the current folder. `http://` and `https://` URLs of
-        `.h5ad` files are read from their servers.
+        paths are resolved now, against the current folder. Files at URLs (`https`, `http`, `s3`,
+        `gs`, `az`, `hf`) are read where they lie.
     layers_keys
         Matrices to read: `X`, `raw.X` or names of layers. By default, `X`. An empty list reads
         no matrix.

@@ -229,6 +229,10 @@ class Opened:
             options = options.without_secrets()
         return _reopen, (type(self), options, self.closed)
 
+    def __deepcopy__(self, _: object) -> Self:
+        # A copy stays in this process, so it has what a pickle may not have.
+        return _reopen(type(self), self._options, self.closed)
+
     def __repr__(self) -> str:
         cells, genes = f"{self.n_obs:,} cells", f"{self.n_vars:,} genes" if self.n_vars else ""
         parts = [f"{cells} x {genes}" if genes else cells]

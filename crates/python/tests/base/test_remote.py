@@ -1,5 +1,6 @@
 """Files on a server: rows, forks, pickles and errors are those of files on a disk."""
 
+import copy
 import multiprocessing
 import os
 import pickle
@@ -203,6 +204,9 @@ def test_secrets_are_passed_on_and_not_shown(host):
         pickled = pickle.dumps(cells)
         assert b"secret=" not in pickled and b"=secret" not in pickled and b"hush" not in pickled
         assert b"part=1" in pickled and b"us-west-2" in pickled
+        host.queries.clear()
+        copy.deepcopy(cells).close()
+        assert set(host.queries) == {"a.h5ad?part=1&signature=secret"}
         with pickle.loads(pickled) as again:
             np.testing.assert_array_equal(again[5]["X"], expected)
         # A process that is being started gets them.

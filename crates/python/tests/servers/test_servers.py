@@ -198,12 +198,26 @@ def test_a_chunk_that_changed_is_read_anew(bucket, signed, tmp_path):
         np.testing.assert_array_equal(found.view("i4"), rows)
 
 
+def test_a_chunk_that_is_gone_is_an_error(bucket, signed):
+    folder = DEMO / "c.zarr"
+    for path in folder.rglob("*"):
+        if path.is_file():
+            key = f"gone/c.zarr/{path.relative_to(folder)}"
+            bucket.put_object(Bucket="cells", Key=key, Body=path.read_bytes())
+    path = "s3://cells/gone/c.zarr"
+    with MappedCollection(path, storage_options=signed, cache=False) as cells:
+        bucket.delete_object(Bucket="cells", Key="gone/c.zarr/X/data/1")
+        with pytest.raises(OSError, match="changed since it was opened"):
+            epoch(cells)
+
+
 @pytest.mark.parametrize(
     ("path", "change", "error", "text"),
     [
         ("s3://cells/demo/none.h5ad", {}, FileNotFoundError, "no such file"),
         ("s3://cells/demo/none.zarr", {}, FileNotFoundError, "no such file"),
         ("s3://none/a.h5ad", {}, FileNotFoundError, "no such file"),
+        ("s3://cells", {}, FileNotFoundError, "no such file"),
         ("s3://cells/demo/a.h5ad", {"skip_signature": True}, PermissionError, "skip_signature"),
     ],
 )

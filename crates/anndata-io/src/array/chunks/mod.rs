@@ -275,6 +275,10 @@ impl Chunks {
     /// Whether the files of some chunks are those that were there when the array was opened. If all
     /// chunks are in one file, every read compares it.
     pub(crate) fn are_unchanged(&self, mut chunks: Range<u64>, grid: &Grid) -> bool {
+        // A chunk that a server did not have may be there again.
+        if let Some(files) = self.unlisted() {
+            return !chunks.any(|chunk| files.is_absent(chunk));
+        }
         match self {
             Chunks::Files(files) if !files.folder.is_stamped_as_one() => {
                 chunks.all(|chunk| files.is_unchanged(chunk, grid))

@@ -18,6 +18,7 @@ use object_store::{
 };
 use once_cell::race::OnceBox;
 use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::redirect::Policy;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
@@ -86,6 +87,8 @@ pub(super) struct Answer {
 struct Client {
     runtime: Runtime,
     http: reqwest::Client,
+    /// For buckets: a redirect would take headers with credentials to another host.
+    without_redirects: reqwest::Client,
     /// One for each request under way.
     permits: Arc<Semaphore>,
     /// The stores of buckets, with the credentials that they found.
@@ -113,18 +116,21 @@ impl Client {
             .enable_all()
             .build()
             .map_err(|error| error.to_string())?;
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("anndata-io/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(STALL_TIMEOUT)
-            // It would hand the query, which may be a signature, to another host.
-            .referer(false)
-            .redirect(reqwest::redirect::Policy::custom(redirect))
-            .build()
-            .map_err(|error| error.without_url().to_string())?;
+        let client = |redirects| {
+            let client = reqwest::Client::builder()
+                .user_agent(concat!("anndata-io/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(CONNECT_TIMEOUT)
+                .read_timeout(STALL_TIMEOUT)
+                // It would hand the query, which may be a signature, to another host.
+                .referer(false)
+                .redirect(redirects)
+                .build();
+            client.map_err(|error| error.without_url().to_string())
+        };
         Ok(Client {
             runtime,
-            http,
+            http: client(Policy::custom(redirect))?,
+            without_redirects: client(Policy::none())?,
             permits: Arc::new(Semaphore::new(MOST_REQUESTS)),
             stores: Mutex::default(),
         })
@@ -152,6 +158,7 @@ pub(super) fn retries() -> RetryConfig {
     RetryConfig {
         backoff: BackoffConfig {
             init_backoff: Duration::from_millis(20),
+            base: 4.0,
             ..BackoffConfig::default()
         },
         ..RetryConfig::default()
@@ -277,19 +284,15 @@ fn failure_of(response: &HttpResponse) -> Failure {
 type StoreKey = (String, StorageOptions, u64);
 
 impl Client {
-    fn connector(&self, headers: HeaderMap) -> Connector {
-        Connector {
-            http: HttpClient::new(self.http.clone()),
-            headers,
-        }
-    }
-
     /// Returns the store of an object, and its path there.
     fn store(&self, url: &RemoteUrl) -> Result<(Arc<dyn ObjectStore>, Path), Failure> {
         let bucket = match url.place() {
             Place::Web(address) => {
                 // The URL is that of the object.
-                let connector = self.connector(hub::headers(address, url.storage()));
+                let connector = Connector {
+                    http: HttpClient::new(self.http.clone()),
+                    headers: hub::headers(address, url.storage()),
+                };
                 let builder = HttpBuilder::new().with_url(address.as_str());
                 let builder = builder.with_retry(retries());
                 let store = builder.with_http_connector(connector).build()?;
@@ -314,7 +317,11 @@ impl Client {
         {
             headers.insert("x-goog-user-project", project);
         }
-        let store = url.storage().store(bucket, self.connector(headers))?;
+        let connector = Connector {
+            http: HttpClient::new(self.without_redirects.clone()),
+            headers,
+        };
+        let store = url.storage().store(bucket, connector)?;
         stores.insert(key, store.clone());
         Ok((store, path))
     }
@@ -468,7 +475,11 @@ impl From<&ObjectMeta> for Version {
     fn from(meta: &ObjectMeta) -> Version {
         let modified = meta.last_modified.timestamp_millis();
         Version {
-            etag: meta.e_tag.clone(),
+            // Lists of Azure leave out the quotes.
+            etag: meta.e_tag.as_ref().map(|etag| match etag.ends_with('"') {
+                true => etag.clone(),
+                false => format!("\"{etag}\""),
+            }),
             // `object_store` replaces an absent time by this one.
             modified: Some(modified).filter(|&time| time != 0),
             len: meta.size,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::client::{Answer, Part, Request, list, request};
+use super::client::{Answer, Part, Request, fetch, list, request};
 use super::failure::Failure;
 use super::kept::Kept;
 use super::object::Version;
@@ -27,6 +27,8 @@ pub(crate) struct FolderReads {
     pub(super) stamp: Option<String>,
     /// What a process before this one read, and what this one reads.
     pub(super) kept: Option<Arc<Kept>>,
+    /// The document.
+    root: Option<(RemoteUrl, Version)>,
 }
 
 /// A request under way, or the answer that was kept.
@@ -43,19 +45,36 @@ pub(crate) fn documents(
     names: &[&str],
     most: u64,
 ) -> Vec<Result<Option<Document>, Error>> {
-    let mut kept = Kept::find(context, url);
+    let kept = Kept::find(context, url);
     let known = kept.as_ref().and_then(|kept| {
         let version = kept.version()?;
         let mut known = names.iter().map(|name| kept.answer(name));
         known.position(|answer| answer.is_some_and(|answer| answer.version == *version))
     });
+    let found = ask(context, url, names, most, (kept, known));
+    // The store may have been written again, in another format.
+    if known.is_some() && found.iter().all(|found| matches!(found, Ok(None))) {
+        return ask(context, url, names, most, (Kept::find(context, url), None));
+    }
+    found
+}
+
+/// Reads files, all of them or only the known one.
+fn ask(
+    context: &IoContext,
+    url: &RemoteUrl,
+    names: &[&str],
+    most: u64,
+    (mut kept, known): (Option<Kept>, Option<usize>),
+) -> Vec<Result<Option<Document>, Error>> {
     let is_asked = |at: usize| known.is_none_or(|known| known == at);
     let urls: Vec<RemoteUrl> = names.iter().map(|name| url.member(name)).collect();
     let asked: Vec<_> = urls
         .iter()
         .enumerate()
         .map(|(at, url)| {
-            let old = kept.as_ref().filter(|_| !context.options().revalidate);
+            let is_old = known.is_some() && !context.options().revalidate;
+            let old = kept.as_ref().filter(|_| is_old);
             match old.and_then(|kept| kept.answer(names[at])) {
                 _ if !is_asked(at) => None,
                 Some(answer) => Some(Ok(Err(answer))),
@@ -83,6 +102,7 @@ pub(crate) fn documents(
                     reads: FolderReads {
                         stamp: answer.version.stamp(&urls[at]),
                         kept,
+                        root: Some((urls[at].clone(), answer.version)),
                     },
                     bytes: answer.bytes,
                 }))
@@ -95,6 +115,19 @@ pub(crate) fn documents(
 }
 
 impl FolderReads {
+    /// Asks whether the document is still the same.
+    pub(super) fn is_unchanged(&self) -> Result<bool, Failure> {
+        let Some((url, version)) = &self.root else {
+            return Ok(true);
+        };
+        match fetch(url, Part::Whole(version.len), None) {
+            Ok(answer) => Ok(answer.version == *version),
+            Err(Failure::TooLong { .. }) => Ok(false),
+            Err(failure) if failure.is_absence() => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+
     /// Reads more files of the folder, many at once, each of at most `most` bytes; what an earlier
     /// process read of the same version of the folder is not asked for if nothing is to be asked
     /// again. `None` for a file that does not exist.

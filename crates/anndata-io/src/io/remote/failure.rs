@@ -67,6 +67,13 @@ impl Failure {
             {
                 Failure::Expired
             }
+            // It was not the object: credentials have an address of their own.
+            Some(failure)
+                if failure.is_absence()
+                    && !matches!(error, object_store::Error::NotFound { .. }) =>
+            {
+                Failure::NoCredentials
+            }
             Some(failure) => failure,
             None => error.into(),
         }
@@ -75,6 +82,14 @@ impl Failure {
     /// Whether there is no such object.
     pub(super) fn is_absence(&self) -> bool {
         matches!(self, Failure::Status(404 | 410))
+    }
+
+    /// What is wrong with options: no server was asked.
+    pub(super) fn to_text(&self) -> String {
+        match self {
+            Failure::Answer(text) | Failure::Setup(text) => format!("storage_options: {text}"),
+            other => format!("{other:?}"),
+        }
     }
 
     pub(super) fn of_connection(error: &HttpError) -> Failure {
@@ -101,8 +116,8 @@ impl From<Failure> for ErrorKind {
             Failure::Status(status @ (401 | 403)) => {
                 let message = format!(
                     "the server refused access (HTTP status {status}): pass credentials \
-                     (storage_options), skip_signature for a public bucket, or a signed URL that \
-                     has not expired"
+                     (storage_options) or skip_signature for a bucket, a signed URL that has not \
+                     expired for other servers"
                 );
                 io(io::ErrorKind::PermissionDenied, message)
             }
@@ -116,8 +131,8 @@ impl From<Failure> for ErrorKind {
             }
             Failure::NoCredentials => {
                 let message = "no credentials in storage_options, the environment or the profile, \
-                               and this machine has none: pass them, or skip_signature for a \
-                               public bucket";
+                               and this machine has none (a pickled collection carries none): \
+                               pass them, or skip_signature for a public bucket";
                 io(io::ErrorKind::PermissionDenied, message.to_owned())
             }
             Failure::Region(region) => {

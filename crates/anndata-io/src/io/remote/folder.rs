@@ -120,6 +120,21 @@ impl RemoteFolder {
         self.inner.reads.stamp.as_deref()
     }
 
+    /// Checks that a file may be absent: it is not in the list, and the folder is still the one that was
+    /// opened. Otherwise, a store that goes away would turn into fill values.
+    fn check_absence(&self, name: &str) -> Result<(), Error> {
+        let inner = &*self.inner;
+        let changed = || Error::new(inner.url.member(name).name(), "", ErrorKind::Changed);
+        if self.version(name).is_some() {
+            return Err(changed());
+        }
+        match inner.reads.is_unchanged() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(changed()),
+            Err(failure) => Err(Error::new(&inner.name, "", failure.into())),
+        }
+    }
+
     /// What is kept of a file.
     fn kept(&self, name: &str) -> Option<KeptPart> {
         let kept = self.inner.reads.kept.clone()?;
@@ -138,6 +153,9 @@ fn below<T>(entries: BTreeMap<String, T>, folder: &str) -> BTreeMap<String, T> {
     };
     entries.into_iter().filter_map(below).collect()
 }
+
+/// The least bytes that a file is expected to have.
+const LEAST_GUESS: u64 = 64 << 10;
 
 /// Files with numbers in such a folder: the chunks, or shards, of an array.
 #[derive(Debug)]
@@ -170,6 +188,14 @@ impl RemoteFiles {
         self.fetched.load(Ordering::Relaxed)
     }
 
+    /// Whether a chunk was found not to exist.
+    pub(crate) fn is_absent(&self, chunk: u64) -> bool {
+        let absent = self.absent.get().lock();
+        absent
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(&chunk)
+    }
+
     /// Counts a chunk that does not exist. Returns how many there were so far.
     pub(crate) fn count_absent(&self, chunk: u64) -> u64 {
         let absent = self.absent.get().lock();
@@ -190,23 +216,38 @@ impl RemoteFiles {
         most: u64,
         name: impl Fn(u64) -> String,
     ) {
-        // A guess, until files show what they take.
-        let expected = match self.longest.load(Ordering::Relaxed) {
+        // A guess, until files show what they take. A file that is longer is asked for again.
+        let guess = match self.longest.load(Ordering::Relaxed) {
             0 => most / 4,
-            longest => longest.min(most),
+            longest => longest
+                .saturating_mul(2)
+                .clamp(LEAST_GUESS, most.max(LEAST_GUESS)),
+        };
+        let expected = |number| match self.folder.version(&name(number)) {
+            Some(version) => version.len.min(most),
+            None => guess,
         };
         let ask = |number| {
             let name = name(number);
             let url = self.folder.inner.url.member(&name);
-            request(&url, Part::Whole(most), self.folder.version(&name))
+            request(
+                &url,
+                Part::Whole(expected(number)),
+                self.folder.version(&name),
+            )
         };
         let is_kept = |number: &u64| {
-            let kept = self.folder.kept(&name(*number));
-            kept.is_some_and(|kept| kept.is_absent() || kept.first().is_some())
+            let name = name(*number);
+            let listed = self.folder.version(&name);
+            let is_known = |answer: Answer| listed.is_none_or(|listed| *listed == answer.version);
+            let kept = self.folder.kept(&name);
+            kept.is_some_and(|kept| {
+                listed.is_none() && kept.is_absent() || kept.first().is_some_and(is_known)
+            })
         };
         let numbers = numbers
             .filter(|number| !is_kept(number))
-            .map(|number| (number, expected));
+            .map(|number| (number, expected(number)));
         self.staged.get().add_objects(numbers, ask);
     }
 
@@ -223,10 +264,13 @@ impl RemoteFiles {
     ) -> Result<Option<FileBytes>, Error> {
         let url = self.folder.inner.url.member(name);
         let kept = self.folder.kept(name);
-        if kept.as_ref().is_some_and(KeptPart::is_absent) {
+        let listed = self.folder.version(name);
+        if listed.is_none() && kept.as_ref().is_some_and(KeptPart::is_absent) {
             return Ok(None);
         }
-        let known = kept.as_ref().and_then(KeptPart::first).map(Arc::new);
+        let known = kept.as_ref().and_then(KeptPart::first);
+        let known = known.filter(|known| listed.is_none_or(|listed| *listed == known.version));
+        let known = known.map(Arc::new);
         let staged = || self.staged.get().take(number..number + 1, false);
         let answer = match known.map(Ok).or_else(staged) {
             Some(Ok(answer)) => Ok(answer),
@@ -240,6 +284,7 @@ impl RemoteFiles {
         let answer = match answer {
             Ok(answer) => answer,
             Err(failure) if failure.is_absence() => {
+                self.check_absence(number, name)?;
                 if let Some(kept) = &kept {
                     kept.add_absence();
                 }
@@ -247,15 +292,14 @@ impl RemoteFiles {
             }
             Err(failure) => return Err(Error::new(url.name(), "", failure.into())),
         };
-        if let Some(kept) = &kept {
-            kept.add_first(&answer);
-        }
-        let listed = self.folder.version(name);
         if listed.is_some_and(|version| *version != answer.version) {
             return Err(Error::new(url.name(), "", ErrorKind::Changed));
         }
         let len = answer.bytes.len() as u64;
         self.count(number, &url, &answer.version, len)?;
+        if let Some(kept) = &kept {
+            kept.add_first(&answer);
+        }
         Ok(Some(FileBytes {
             source: ByteSource::Memory(Memory::new(Body(answer))),
             offset: 0,
@@ -285,6 +329,7 @@ impl RemoteFiles {
         };
         let object = match RemoteObject::open_part(&url, part, context, kept.clone()) {
             Err(error) if matches!(error.kind(), ErrorKind::NotFound) => {
+                self.check_absence(number, name)?;
                 if let Some(kept) = kept {
                     kept.add_absence();
                 }
@@ -302,6 +347,17 @@ impl RemoteFiles {
             source: ByteSource::Remote(object),
             offset: 0,
         }))
+    }
+
+    fn check_absence(&self, number: u64, name: &str) -> Result<(), Error> {
+        let versions = self.versions.get().lock();
+        let versions = versions.unwrap_or_else(PoisonError::into_inner);
+        if versions.contains_key(&number) {
+            let url = self.folder.inner.url.member(name);
+            return Err(Error::new(url.name(), "", ErrorKind::Changed));
+        }
+        drop(versions);
+        self.folder.check_absence(name)
     }
 
     fn check_open(&self) -> Result<(), Error> {

@@ -173,22 +173,23 @@ impl Kept {
         Some(kept)
     }
 
-    /// The piece of a part that holds a range.
-    fn piece(&self, part: &str, range: Range<u64>) -> Option<(u64, &Piece)> {
+    /// The piece of a part that holds a range, of a file of this version.
+    fn piece(&self, part: &str, version: &Version, range: Range<u64>) -> Option<(u64, &Piece)> {
         let until = (part.to_owned(), range.start);
         let ((found, start), piece) = self.pieces.range(..=until).next_back()?;
         let end = start + piece.place.len() as u64;
-        (found == part && range.end <= end).then_some((*start, piece))
+        let is_of_version = piece.version.as_ref() == Some(version);
+        (found == part && is_of_version && range.end <= end).then_some((*start, piece))
     }
 
-    pub(super) fn has(&self, part: &str, range: &Range<u64>) -> bool {
-        self.piece(part, range.clone()).is_some()
+    pub(super) fn has(&self, part: &str, version: &Version, range: &Range<u64>) -> bool {
+        self.piece(part, version, range.clone()).is_some()
     }
 
     /// Fills `out` from the position `offset` of a part, if that was kept.
-    pub(super) fn read(&self, part: &str, offset: u64, out: &mut [u8]) -> bool {
+    pub(super) fn read(&self, part: &str, version: &Version, offset: u64, out: &mut [u8]) -> bool {
         let range = offset..offset + out.len() as u64;
-        let Some((start, piece)) = self.piece(part, range) else {
+        let Some((start, piece)) = self.piece(part, version, range) else {
             return false;
         };
         let from = piece.place.start + (offset - start) as usize;
@@ -215,7 +216,7 @@ impl Kept {
         let range = start..start + bytes.len() as u64;
         if !self.context.keeping().is_on()
             || bytes.len() > MOST_PIECE_BYTES
-            || self.has(part, &range)
+            || self.has(part, version, &range)
         {
             return;
         }
@@ -260,6 +261,13 @@ impl Kept {
     }
 }
 
+/// The version of a file that does not exist.
+const NOTHING: Version = Version {
+    etag: None,
+    modified: None,
+    len: 0,
+};
+
 /// What is kept of an object by itself, or of one file of a folder.
 #[derive(Debug, Clone)]
 pub(super) struct KeptPart {
@@ -291,30 +299,25 @@ impl KeptPart {
             .add(&part, &answer.version, answer.start, &answer.bytes);
     }
 
-    pub(super) fn has(&self, range: &Range<u64>) -> bool {
-        self.kept.has(&self.part, range)
+    pub(super) fn has(&self, version: &Version, range: &Range<u64>) -> bool {
+        self.kept.has(&self.part, version, range)
     }
 
     /// Whether the file was found not to exist.
     pub(super) fn is_absent(&self) -> bool {
-        self.kept.has(&self.part_of_absence(), &(0..0))
+        self.kept.has(&self.part_of_absence(), &NOTHING, &(0..0))
     }
 
     pub(super) fn add_absence(&self) {
-        let nothing = Version {
-            etag: None,
-            modified: None,
-            len: 0,
-        };
-        self.kept.add(&self.part_of_absence(), &nothing, 0, &[]);
+        self.kept.add(&self.part_of_absence(), &NOTHING, 0, &[]);
     }
 
     fn part_of_absence(&self) -> String {
         format!("{} absent", self.part)
     }
 
-    pub(super) fn read(&self, offset: u64, out: &mut [u8]) -> bool {
-        self.kept.read(&self.part, offset, out)
+    pub(super) fn read(&self, version: &Version, offset: u64, out: &mut [u8]) -> bool {
+        self.kept.read(&self.part, version, offset, out)
     }
 
     pub(super) fn add(&self, answer: &Answer) {
@@ -408,7 +411,11 @@ mod tests {
         };
         let read = |kept: &Kept, part: &str, offset| {
             let mut out = [0; 3];
-            kept.read(part, offset, &mut out).then_some(out)
+            let of = match part {
+                "" => kept.version.clone().expect("it is set"),
+                _ => version("of b"),
+            };
+            kept.read(part, &of, offset, &mut out).then_some(out)
         };
         for (wanted, first) in [("one", 10), ("two", 20)] {
             let (context, kept, before) = open(wanted);

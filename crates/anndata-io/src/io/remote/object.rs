@@ -107,7 +107,8 @@ impl RemoteObject {
     ) -> Result<Option<RemoteObject>, Error> {
         let kept = Kept::find(context, url);
         let known = kept.as_ref().and_then(Kept::version);
-        let known = known.zip(kept.as_ref().and_then(|kept| kept.answer("")));
+        let first = kept.as_ref().and_then(|kept| kept.answer(""));
+        let known = known.zip(first.filter(|first| first.start == 0));
         let first = match known {
             Some((version, first)) if is_still(url, version, context)? => first,
             _ => match first_part(url, Part::Range(0..HEAD_BYTES), context)? {
@@ -194,7 +195,13 @@ impl RemoteObject {
     /// Asks for ranges that will be read soon, each with the number of its bytes that will. Ranges that do not fit are left out.
     pub(crate) fn stage(&self, ranges: &mut dyn Iterator<Item = (Range<u64>, u64)>) {
         let inner = &*self.inner;
-        let is_kept = |range: &Range<u64>| inner.kept.as_ref().is_some_and(|kept| kept.has(range));
+        let is_kept = |range: &Range<u64>| {
+            let version = &inner.first.version;
+            inner
+                .kept
+                .as_ref()
+                .is_some_and(|kept| kept.has(version, range))
+        };
         let within =
             ranges.filter(|(range, _)| range.end <= inner.first.version.len && !is_kept(range));
         inner
@@ -253,7 +260,8 @@ impl RemoteObject {
     fn kept_block(&self, start: u64) -> Option<Vec<u8>> {
         let kept = self.inner.kept.as_ref()?;
         let mut block = vec![0; BLOCK_BYTES.min(self.len() - start) as usize];
-        kept.read(start, &mut block).then_some(block)
+        let version = &self.inner.first.version;
+        kept.read(version, start, &mut block).then_some(block)
     }
 
     /// Gives up the blocks of structure, and what was staged.
@@ -283,7 +291,8 @@ impl RemoteObject {
             return Ok(None);
         }
         let kept = inner.kept.as_ref();
-        if !out.is_empty() && kept.is_some_and(|kept| kept.read(offset, out)) {
+        if !out.is_empty() && kept.is_some_and(|kept| kept.read(&inner.first.version, offset, out))
+        {
             return Ok(None);
         }
         Ok((!out.is_empty()).then_some(offset..end))

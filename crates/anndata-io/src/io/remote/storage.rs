@@ -63,7 +63,11 @@ impl StorageOptions {
     pub fn new<K: Into<String>, V: Into<String>>(
         options: impl IntoIterator<Item = (K, V)>,
     ) -> Result<StorageOptions, Error> {
-        let lower = |(name, value): (K, V)| (name.into().to_ascii_lowercase(), value.into());
+        // Secrets that were read from files end with a line break.
+        let lower = |(name, value): (K, V)| {
+            let value: String = value.into();
+            (name.into().to_ascii_lowercase(), value.trim().to_owned())
+        };
         let options: BTreeMap<String, String> = options.into_iter().map(lower).collect();
         for name in options.keys() {
             let is_known = name.parse::<AmazonS3ConfigKey>().is_ok()
@@ -88,17 +92,19 @@ impl StorageOptions {
     }
 
     /// What tells the objects of these options from those of others with the same URLs.
-    pub(super) fn place(&self) -> Option<&str> {
-        self.get(&[
-            "aws_endpoint",
-            "aws_endpoint_url",
-            "endpoint",
-            "endpoint_url",
-            "azure_endpoint",
-            "azure_storage_endpoint",
-            "google_base_url",
-            "base_url",
-        ])
+    pub(super) fn place(&self) -> String {
+        let is_place = |name: &str| {
+            let mut words = ["endpoint", "account_name", "base_url"].iter();
+            words.any(|word| name.contains(word))
+        };
+        let options: Vec<_> = self.0.iter().filter(|(name, _)| is_place(name)).collect();
+        let variables: BTreeMap<String, String> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .filter(|(name, _)| {
+                name == "AWS_PROFILE" || is_of_stores(name) && is_place(&name.to_ascii_lowercase())
+            })
+            .collect();
+        format!("{options:?} {variables:?}")
     }
 
     /// The project that pays for requests to Google Cloud.
@@ -127,6 +133,15 @@ impl StorageOptions {
         bucket: &Bucket,
         connector: impl HttpConnector,
     ) -> Result<Arc<dyn ObjectStore>, Failure> {
+        let made = self.make(bucket, connector);
+        made.map_err(|error| Failure::Setup(Failure::of(error, None).to_text()))
+    }
+
+    fn make(
+        &self,
+        bucket: &Bucket,
+        connector: impl HttpConnector,
+    ) -> Result<Arc<dyn ObjectStore>, object_store::Error> {
         let (url, options) = (bucket.root(), self.0.iter());
         let store: Arc<dyn ObjectStore> = match bucket.cloud() {
             Cloud::S3 => {
@@ -178,17 +193,19 @@ impl StorageOptions {
 
 /// A hash of the variables that stores read.
 pub(super) fn environment() -> u64 {
-    let prefixes = ["AWS_", "GOOGLE_", "AZURE_"];
     let mut hasher = DefaultHasher::new();
     for (name, value) in std::env::vars_os() {
-        if name
-            .to_str()
-            .is_some_and(|name| prefixes.iter().any(|prefix| name.starts_with(prefix)))
-        {
+        if name.to_str().is_some_and(is_of_stores) {
             (name, value).hash(&mut hasher);
         }
     }
     hasher.finish()
+}
+
+/// Whether stores read a variable of the environment.
+fn is_of_stores(name: &str) -> bool {
+    let mut prefixes = ["AWS_", "GOOGLE_", "AZURE_"].iter();
+    prefixes.any(|prefix| name.starts_with(prefix))
 }
 
 fn home_folder() -> Option<PathBuf> {

@@ -9,9 +9,9 @@ use super::bucket::Bucket;
 use super::hub;
 use super::storage::StorageOptions;
 
-/// Parts of a query that sign a request, in the names of S3, Google, Azure and CloudFront.
+/// Parts of a query that sign a request, in the names of S3, Google and CloudFront.
 const SIGNATURE_PREFIXES: [&str; 2] = ["x-amz-", "x-goog-"];
-const SIGNATURES: [&str; 22] = [
+const SIGNATURES: [&str; 10] = [
     "awsaccesskeyid",
     "expires",
     "googleaccessid",
@@ -19,21 +19,13 @@ const SIGNATURES: [&str; 22] = [
     "policy",
     "response-content-disposition",
     "response-content-type",
-    "se",
     "sig",
     "signature",
-    "ske",
-    "skoid",
-    "sks",
-    "skt",
-    "sktid",
-    "skv",
-    "sp",
-    "spr",
-    "sr",
-    "st",
-    "sv",
     "token",
+];
+/// Those of Azure, which has `sig` among them. Other servers use such short names for other things.
+const AZURES: [&str; 12] = [
+    "se", "ske", "skoid", "sks", "skt", "sktid", "skv", "sp", "spr", "sr", "st", "sv",
 ];
 
 /// Extensions of files and folders that may hold several tables.
@@ -141,6 +133,11 @@ impl RemoteUrl {
         self.path().ends_with('/') || self.path().is_empty()
     }
 
+    /// Whether this is a whole bucket.
+    pub(crate) fn is_bucket(&self) -> bool {
+        matches!(&self.place, Place::Bucket(bucket) if bucket.key().is_empty())
+    }
+
     /// The URL above this one, and the name of this one there.
     fn above(&self) -> Option<(RemoteUrl, String)> {
         match &self.place {
@@ -185,7 +182,7 @@ impl RemoteUrl {
         let mut public = self.name().into_os_string();
         let query = url.query().unwrap_or_default().split('&');
         let is_public = |pair: &&str| {
-            !pair.is_empty() && !is_signature(pair.split('=').next().unwrap_or_default())
+            !pair.is_empty() && !is_signature(url, pair.split('=').next().unwrap_or_default())
         };
         for (number, pair) in query.filter(is_public).enumerate() {
             public.push(if number == 0 { "?" } else { "&" });
@@ -199,7 +196,9 @@ impl RemoteUrl {
     pub(super) fn identity(&self) -> String {
         match &self.place {
             Place::Web(url) => {
-                let pairs = url.query_pairs().filter(|(name, _)| !is_signature(name));
+                let pairs = url
+                    .query_pairs()
+                    .filter(|(name, _)| !is_signature(url, name));
                 let kept: Vec<_> = pairs.collect();
                 format!("{} {kept:?}", self.name().display())
             }
@@ -237,11 +236,14 @@ fn web(text: &str) -> Option<Url> {
     Some(url)
 }
 
-/// Whether a part of a query signs a request.
-fn is_signature(name: &str) -> bool {
+/// Whether a part of the query of a URL signs a request.
+fn is_signature(url: &Url, name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let mut prefixes = SIGNATURE_PREFIXES.iter();
-    SIGNATURES.contains(&&*name) || prefixes.any(|prefix| name.starts_with(prefix))
+    let is_azures = || url.query_pairs().any(|(name, _)| name == "sig");
+    SIGNATURES.contains(&&*name)
+        || prefixes.any(|prefix| name.starts_with(prefix))
+        || AZURES.contains(&&*name) && is_azures()
 }
 
 impl fmt::Debug for RemoteUrl {
@@ -274,6 +276,7 @@ mod tests {
         );
         assert_eq!(identity("sv=2024&sig=a"), identity("sv=2025&sig=b"));
         assert_ne!(identity("id=1"), identity("id=2"));
+        assert_ne!(identity("sp=human"), identity("sp=mouse"));
         assert_ne!(
             identity("versionId=1&Expires=3"),
             identity("versionId=2&Expires=3")

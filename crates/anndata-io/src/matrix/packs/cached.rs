@@ -34,7 +34,11 @@ impl CachedMatrix {
     /// `None` without a cache, or if the matrix does not lie in files that can be identified.
     fn new(source: &MatrixSource) -> Option<CachedMatrix> {
         let array = source.pack_array()?;
-        let cache = array.parts().context.cache()?;
+        let context = &array.parts().context;
+        let cache = context.cache()?;
+        if context.keeps_only_remote() && !array.is_remote() {
+            return None;
+        }
         let is_csc = matches!(source.layout, MatrixLayout::Csc(_));
         if !(source.is_packable() || is_csc && source.n_bands() <= MOST_PACKED_BANDS) {
             return None;

@@ -280,8 +280,15 @@ impl MatrixSource {
     /// The number of bands that a server is asked for ahead.
     fn bands_ahead(&self) -> usize {
         let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
-        let stored: u64 = self.pack_arrays().map(Array::stored_bytes).sum();
-        let of_band = (stored / self.n_bands().max(1)).max(1);
+        let of_array = |array: &Array| match array.parts().chunks.unlisted() {
+            // A guess: what is stored is not known.
+            Some(_) => array.chunk_bytes().saturating_mul(array.chunks_beside()) / 4,
+            None => array.stored_bytes() / self.n_bands().max(1),
+        };
+        let of_band = self
+            .pack_arrays()
+            .map(of_array)
+            .fold(1, u64::saturating_add);
         let n_bands = (BYTES_AHEAD / threads).min(MOST_AHEAD) / of_band;
         n_bands.clamp(*BANDS_AHEAD.start(), *BANDS_AHEAD.end()) as usize
     }
