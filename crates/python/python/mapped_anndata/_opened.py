@@ -229,7 +229,7 @@ class Opened:
             options = options.without_secrets()
         return _reopen, (type(self), options, self.closed)
 
-    def __deepcopy__(self, _: object) -> Self:
+    def __deepcopy__(self, _: object) -> Opened:
         # A copy stays in this process, so it has what a pickle may not have.
         return _reopen(type(self), self._options, self.closed)
 
