@@ -361,15 +361,17 @@ impl Array {
             true => PROMISED_BYTES,
             false => location.len,
         };
-        out.clear();
-        while (out.len() as u64) < location.len {
-            let at = out.len();
-            out.resize(location.len.min(at as u64 + step) as usize, 0);
-            let read = location
-                .source
-                .read_exact_at(location.offset + at as u64, &mut out[at..]);
+        let mut at = 0;
+        while at < location.len {
+            let end = location.len.min(at.saturating_add(step));
+            // What was there is overwritten, so only growth is filled.
+            out.resize(end as usize, 0);
+            let part = &mut out[at as usize..];
+            let read = location.source.read_exact_at(location.offset + at, part);
             read.map_err(|error| self.at(error))?;
+            at = end;
         }
+        out.truncate(location.len as usize);
         Ok(())
     }
 
