@@ -29,6 +29,7 @@ def test_the_constructor_is_lamindbs():
     # What is ours alone cannot be meant by a position.
     keyword_only = inspect.Parameter.KEYWORD_ONLY
     own = [("missing_code", None), ("io", None), ("cache", None), ("cache_size", "100 GiB")]
+    own.append(("storage_options", None))
     assert ours[11:] == [(name, keyword_only, default) for name, default in own]
 
 
