@@ -1,6 +1,7 @@
 """What several tests need."""
 
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -19,6 +20,17 @@ def cases():
     """The golden cases by name."""
     paths = sorted((FIXTURES / "cases").glob("*.json"))
     return {path.stem: json.loads(path.read_text()) for path in paths}
+
+
+def options(case):
+    """The options of a case as a user writes them: a missing value is nan."""
+    options = dict(case["options"])
+    if options.get("obs_filter") is not None:
+        nan = lambda value: math.nan if value is None else value  # noqa: E731
+        options["obs_filter"] = {
+            key: [nan(v) for v in values] for key, values in options["obs_filter"]
+        }
+    return options
 
 
 def assert_same_value(found, expected, where=""):

@@ -37,9 +37,8 @@ impl Array {
     /// was opened.
     pub(crate) fn is_unchanged(&self, span: Range<u64>) -> bool {
         let parts = self.parts();
-        let (grid, extent) = (&parts.grid, parts.grid.chunk[0]);
-        let beside = self.chunks_beside();
-        let chunks = span.start / extent * beside..span.end.div_ceil(extent) * beside;
-        parts.chunks.are_unchanged(chunks, grid)
+        parts
+            .chunks
+            .are_unchanged(self.chunks_of(&span), &parts.grid)
     }
 }

@@ -293,26 +293,25 @@ impl Array {
         if let Chunks::Contiguous { source, offset } = chunks {
             let row = grid.shape[1..].iter().product::<u64>() * self.inner.stored_size() as u64;
             let ranges = spans.map(|span| {
-                let len = (span.end - span.start) * row;
-                (
-                    offset + span.start * row..offset + span.start * row + len,
-                    len,
-                )
+                let (start, len) = (offset + span.start * row, (span.end - span.start) * row);
+                (start..start + len, len)
             });
             return source.stage(&mut { ranges });
         }
-        let (extent, beside) = (grid.chunk[0], self.chunks_beside());
-        let bands = spans.map(|span| span.start / extent..span.end.div_ceil(extent));
         let is_wanted = |chunk| !context.has_chunk(ChunkKey { array: *id, chunk });
-        let ranges = bands.map(|bands| bands.start * beside..bands.end * beside);
+        let ranges = spans.map(|span| self.chunks_of(&span));
         chunks.stage(ranges, is_wanted, grid, self.inner.stored_size() as u64);
     }
 
     /// Gives up what was asked for of a range along the first axis, which nobody reads any more.
     pub(crate) fn give_up(&self, span: Range<u64>) {
+        self.inner.chunks.give_up(self.chunks_of(&span));
+    }
+
+    /// The chunks of a range along the first axis.
+    fn chunks_of(&self, span: &Range<u64>) -> Range<u64> {
         let (extent, beside) = (self.inner.grid.chunk[0], self.chunks_beside());
-        let chunks = span.start / extent * beside..span.end.div_ceil(extent) * beside;
-        self.inner.chunks.give_up(chunks);
+        span.start / extent * beside..span.end.div_ceil(extent) * beside
     }
 
     /// The number of chunks in one band.

@@ -189,6 +189,12 @@ pub(crate) fn existing(path: &Path) -> Result<Option<Existing>, Error> {
     Ok(None)
 }
 
+/// The folder of the user.
+pub(super) fn home_folder() -> Option<PathBuf> {
+    let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
+    home.map(PathBuf::from)
+}
+
 /// Whether an error means that there is no such file.
 pub(crate) fn is_absence(error: &io::Error) -> bool {
     use io::ErrorKind::{NotADirectory, NotFound};

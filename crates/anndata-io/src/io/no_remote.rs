@@ -36,6 +36,10 @@ impl RemoteUrl {
         match self.0 {}
     }
 
+    pub(crate) fn is_listed(&self) -> bool {
+        match self.0 {}
+    }
+
     pub(crate) fn is_folder(&self) -> bool {
         match self.0 {}
     }
@@ -108,10 +112,6 @@ impl FolderReads {
 }
 
 pub(crate) type Listing = BTreeMap<String, ()>;
-
-pub(crate) fn is_listed(url: &RemoteUrl) -> bool {
-    match url.0 {}
-}
 
 pub(crate) fn listing(
     _: &IoContext,

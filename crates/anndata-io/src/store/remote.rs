@@ -37,12 +37,11 @@ fn open_part(
     inner: &str,
     context: &IoContext,
 ) -> Result<Store, Error> {
-    let is_bucket = url.is_bucket();
     let is_folder = url.is_folder() || url.extension().as_deref() == Some("zarr");
     if is_folder && let Some(store) = open_zarr(url, inner, context)? {
         return Ok(store);
     }
-    if is_bucket {
+    if url.is_bucket() {
         return Err(Error::new(whole.name(), "", ErrorKind::NotFound));
     }
     let opened = open_object(url, whole, inner, context);

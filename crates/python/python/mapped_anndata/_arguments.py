@@ -88,9 +88,8 @@ def storage_options(value: object) -> dict[str, str]:
         if not isinstance(name, str) or not isinstance(option, str | bool | int):
             found = f"{name!r}: {type(option).__name__}"
             raise TypeError(f"storage_options: expected a dict of texts, found {found}")
-    texts = {True: "true", False: "false"}
     return {
-        name: texts[option] if isinstance(option, bool) else str(option)
+        name: str(option).lower() if isinstance(option, bool) else str(option)
         for name, option in value.items()
     }
 

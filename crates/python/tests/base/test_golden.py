@@ -1,7 +1,5 @@
 """The golden cases: lamindb's own answers, or ours where it is wrong."""
 
-import math
-
 import helpers
 import numpy as np
 import observe  # of fixtures/generate
@@ -14,17 +12,6 @@ from mapped_anndata import MappedCollection
 CASES = helpers.cases()
 OPENED = [n for n, case in CASES.items() if "error" not in case["expected"]]
 AGREED = [name for name in OPENED if not CASES[name]["differs"]]
-
-
-def options(case):
-    """The options of a case as a user writes them: a missing value is nan."""
-    options = dict(case["options"])
-    if options.get("obs_filter") is not None:
-        nan = lambda value: math.nan if value is None else value  # noqa: E731
-        options["obs_filter"] = {
-            key: [nan(v) for v in values] for key, values in options["obs_filter"]
-        }
-    return options
 
 
 def paths(case):
@@ -59,11 +46,11 @@ def test_every_answer_is_the_expected_one(name):
     expected = case["expected"]
     if "error" in expected:
         with pytest.raises(Exception) as raised:
-            MappedCollection(paths(case), **options(case))
+            MappedCollection(paths(case), **helpers.options(case))
         assert type(raised.value).__name__ == expected["error"]["class"]
         assert expected["error"].get("contains", "") in str(raised.value)
         return
-    with MappedCollection(paths(case), **options(case)) as collection:
+    with MappedCollection(paths(case), **helpers.options(case)) as collection:
         found = observe.describe(collection, asks(expected), model=False)
     for field, value in expected.items():
         assert found[field] == value, field
@@ -73,7 +60,7 @@ def test_every_answer_is_the_expected_one(name):
 @pytest.mark.filterwarnings("ignore:no store has")
 def test_rows_read_at_once_are_the_items(name):
     case = CASES[name]
-    with MappedCollection(paths(case), **options(case)) as collection:
+    with MappedCollection(paths(case), **helpers.options(case)) as collection:
         # Backwards, and one row twice: order and repeats are part of it.
         indices = [*range(len(collection) - 1, -1, -1), *range(min(1, len(collection)))]
         items = collection.__getitems__(indices)
@@ -148,8 +135,8 @@ def plain(value):
 @pytest.mark.filterwarnings("ignore")
 def test_lamindb_says_the_same(name):
     case = CASES[name]
-    theirs = Reference(paths(case), **options(case))
-    ours = MappedCollection(paths(case), **options(case))
+    theirs = Reference(paths(case), **helpers.options(case))
+    ours = MappedCollection(paths(case), **helpers.options(case))
     for attribute in ATTRIBUTES:
         expected = plain(getattr(theirs, attribute))
         assert plain(getattr(ours, attribute)) == expected, attribute

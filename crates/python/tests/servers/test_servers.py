@@ -1,6 +1,5 @@
 """Servers that others wrote: S3 as moto has it, and what rclone serves over http and WebDAV."""
 
-import math
 import shutil
 import socket
 import subprocess
@@ -99,16 +98,6 @@ def rclone(request):
     server.wait()
 
 
-def options(case):
-    options = dict(case["options"])
-    if options.get("obs_filter") is not None:
-        options["obs_filter"] = {
-            key: [math.nan if value is None else value for value in values]
-            for key, values in options["obs_filter"]
-        }
-    return options
-
-
 def assert_same_rows(paths, remote, chosen, **more):
     with (
         MappedCollection(paths, **chosen) as expected,
@@ -133,7 +122,7 @@ def test_golden_cases_in_a_bucket(signed, name):
     case = CASES[name]
     paths = [str(helpers.STORES / path) for path in case["paths"]]
     remote = [f"s3://cells/stores/{path}" for path in case["paths"]]
-    assert_same_rows(paths, remote, options(case), storage_options=signed)
+    assert_same_rows(paths, remote, helpers.options(case), storage_options=signed)
 
 
 @pytest.mark.parametrize("name", OPENED)
@@ -148,7 +137,7 @@ def test_golden_cases_from_rclone(rclone, name):
         f"{rclone}/{path.name}" if served else path
         for path, served in zip(paths, is_served, strict=True)
     ]
-    assert_same_rows(paths, remote, options(case))
+    assert_same_rows(paths, remote, helpers.options(case))
 
 
 def epoch(cells):

@@ -18,15 +18,10 @@ pub(crate) struct ChunkFiles {
     /// The part of a name before the coordinates: `c` in zarr v3's default encoding.
     prefix: &'static str,
     separator: char,
-    files: Files,
-}
-
-/// The files that exist.
-#[derive(Debug)]
-pub(super) enum Files {
-    Listed(Listed),
-    /// Whether one exists is found out when it is read.
-    Unlisted(RemoteFiles),
+    /// The files that exist; `None` if that is found out when they are read.
+    listed: Option<Listed>,
+    /// What reads files of a folder on a server.
+    remote: Option<RemoteFiles>,
 }
 
 #[derive(Debug, Default)]
@@ -37,8 +32,6 @@ pub(super) struct Listed {
     stamps: Vec<FileStamp>,
     /// The total bytes of these files.
     stored: u64,
-    /// On a server, what reads them.
-    remote: Option<RemoteFiles>,
 }
 
 impl Listed {
@@ -49,34 +42,36 @@ impl Listed {
 }
 
 impl ChunkFiles {
-    pub(super) fn files(&self) -> &Files {
-        &self.files
-    }
-
-    /// The bytes of all files; if the folder does not list them, of those that were read.
-    pub(super) fn stored(&self) -> u64 {
-        match &self.files {
-            Files::Listed(listed) => listed.stored,
-            Files::Unlisted(files) => files.fetched(),
-        }
+    /// The files that exist, if that is known.
+    pub(super) fn listed(&self) -> Option<&Listed> {
+        self.listed.as_ref()
     }
 
     /// The files, if they are found out only when they are read.
     pub(super) fn unlisted(&self) -> Option<&RemoteFiles> {
-        match &self.files {
-            Files::Listed(_) => None,
-            Files::Unlisted(files) => Some(files),
+        let remote = self.remote.as_ref();
+        remote.filter(|_| self.listed.is_none())
+    }
+
+    /// The bytes of all files; if the folder does not list them, of those that were read.
+    pub(super) fn stored(&self) -> u64 {
+        match &self.listed {
+            Some(listed) => listed.stored,
+            None => self.remote.as_ref().map_or(0, RemoteFiles::fetched),
         }
+    }
+
+    /// Whether a file exists, as far as is known.
+    fn may_exist(&self, number: u64) -> bool {
+        let listed = self.listed.as_ref();
+        listed.is_none_or(|listed| listed.position(number).is_some())
     }
 
     /// Adds what identifies all files to `out`. `None` if a change of one might not show.
     pub(super) fn identify(&self, out: &mut Vec<u8>) -> Option<()> {
-        let Files::Listed(Listed {
+        let Listed {
             present, stamps, ..
-        }) = &self.files
-        else {
-            return None;
-        };
+        } = self.listed.as_ref()?;
         for (number, stamp) in present.iter().zip(stamps) {
             out.extend(number.to_le_bytes());
             out.extend((*stamp)?);
@@ -87,7 +82,7 @@ impl ChunkFiles {
     /// Whether the file with this number is the one that was there when the array was opened. A file
     /// that did not exist then is never read, and so counts as unchanged.
     pub(super) fn is_unchanged(&self, number: u64, grid: &Grid) -> bool {
-        let Files::Listed(listed) = &self.files else {
+        let Some(listed) = &self.listed else {
             return false;
         };
         let Some(at) = listed.position(number) else {
@@ -110,48 +105,30 @@ impl ChunkFiles {
         grid: &Grid,
         item: u64,
     ) -> Result<Option<FileBytes>, Error> {
-        match &self.files {
-            Files::Listed(listed) => {
-                if listed.position(chunk).is_none() {
-                    return Ok(None);
-                }
-                let coords = grid.coords(chunk);
-                match &listed.remote {
-                    Some(files) => files.read(chunk, &self.name(&coords), most_fetched(grid, item)),
-                    None => self.open(&coords).map(Some),
-                }
-            }
-            Files::Unlisted(files) => {
-                let name = self.name(&grid.coords(chunk));
-                files.read(chunk, &name, most_fetched(grid, item))
-            }
+        if !self.may_exist(chunk) {
+            return Ok(None);
+        }
+        let coords = grid.coords(chunk);
+        match &self.remote {
+            Some(files) => files.read(chunk, &self.name(&coords), most_fetched(grid, item)),
+            None => self.open(&coords).map(Some),
         }
     }
 
     /// Gives up the file of a chunk that a server was asked for.
     pub(super) fn give_up(&self, chunk: u64) {
-        match &self.files {
-            Files::Listed(listed) => {
-                if let Some(files) = &listed.remote {
-                    files.give_up(chunk);
-                }
-            }
-            Files::Unlisted(files) => files.give_up(chunk),
+        if let Some(files) = &self.remote {
+            files.give_up(chunk);
         }
     }
 
     /// Asks a server for the files of chunks that will be read soon.
     pub(super) fn stage(&self, chunks: impl Iterator<Item = u64>, grid: &Grid, item: u64) {
         let name = |chunk| self.name(&grid.coords(chunk));
-        match &self.files {
-            Files::Listed(listed) => {
-                let present = chunks.filter(|&chunk| listed.position(chunk).is_some());
-                match &listed.remote {
-                    Some(files) => files.stage(present, most_fetched(grid, item), name),
-                    None => self.folder.stage(present.map(name)),
-                }
-            }
-            Files::Unlisted(files) => files.stage(chunks, most_fetched(grid, item), name),
+        let chunks = chunks.filter(|&chunk| self.may_exist(chunk));
+        match &self.remote {
+            Some(files) => files.stage(chunks, most_fetched(grid, item), name),
+            None => self.folder.stage(chunks.map(name)),
         }
     }
 
@@ -186,10 +163,10 @@ impl ChunkFiles {
             element: element.to_owned(),
             prefix,
             separator,
-            files: Files::Listed(Listed::default()),
+            listed: None,
+            remote: folder.remote().map(RemoteFiles::new),
         };
-        if let Some(folder) = folder.remote().filter(|folder| !folder.is_listed()) {
-            files.files = Files::Unlisted(RemoteFiles::new(folder));
+        if folder.remote().is_some_and(|folder| !folder.is_listed()) {
             return Ok(files);
         }
         let (start, depth) = match (prefix, separator) {
@@ -202,10 +179,7 @@ impl ChunkFiles {
         let mut coords = Vec::new();
         files.walk(&start, depth, &mut coords, grid, &mut found)?;
         found.sort_unstable_by_key(|&(number, _)| number);
-        let mut listed = Listed {
-            remote: folder.remote().map(RemoteFiles::new),
-            ..Listed::default()
-        };
+        let mut listed = Listed::default();
         for (number, Found { len, stamp }) in found {
             listed.present.push(number);
             listed.stored += len;
@@ -213,7 +187,7 @@ impl ChunkFiles {
                 listed.stamps.push(stamp);
             }
         }
-        files.files = Files::Listed(listed);
+        files.listed = Some(listed);
         Ok(files)
     }
 

@@ -2,17 +2,15 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::ops::{Deref, Range};
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use once_cell::race::OnceBox;
 
-use super::files::Files;
 use super::{ChunkFiles, ChunkLocation};
 use crate::array::grid::Grid;
 use crate::error::Error;
 use crate::io::buffers::AlignedBytes;
-use crate::io::bytes::ByteSource;
 use crate::io::chunk_cache::{Cached, ChunkKey, next_array_id};
 use crate::io::folder::FileBytes;
 use crate::io::fork::ForkLocal;
@@ -104,11 +102,11 @@ impl ShardFiles {
         index_at_end: bool,
         index_checksum: bool,
     ) -> ShardFiles {
-        let indexes = match files.files() {
-            Files::Listed(listed) => {
+        let indexes = match files.listed() {
+            Some(listed) => {
                 Indexes::Listed(listed.present.iter().map(|_| OnceBox::new()).collect())
             }
-            Files::Unlisted(_) => Indexes::Unlisted(ForkLocal::new(Mutex::default)),
+            None => Indexes::Unlisted(ForkLocal::new(Mutex::default)),
         };
         ShardFiles {
             files,
@@ -135,27 +133,16 @@ impl ShardFiles {
 
     /// Asks a server for chunks that will be read soon.
     pub(super) fn stage(&self, chunks: impl Iterator<Item = u64>, grid: &Grid) {
-        let mut wanted: Vec<(Range<u64>, u64)> = Vec::new();
-        let mut last: Option<(Option<u64>, ByteSource)> = None;
-        let flush = |last: Option<(Option<u64>, ByteSource)>, wanted: &mut Vec<_>| {
-            if let Some((_, source)) = last {
-                source.stage(&mut wanted.drain(..));
-            }
-        };
-        for chunk in chunks {
-            // What cannot be located fails when it is read.
-            let Ok(Some(location)) = self.place(chunk, grid) else {
-                continue;
-            };
-            let shard = self.shard_of(chunk, grid);
-            if last.as_ref().is_none_or(|(number, _)| *number != shard) {
-                flush(last.take(), &mut wanted);
-                last = Some((shard, location.source.into_owned()));
-            }
-            let range = location.offset..location.offset + location.len;
-            wanted.push((range, location.len));
+        // What cannot be located fails when it is read.
+        let placed = |chunk| Some((self.shard_of(chunk, grid), self.place(chunk, grid).ok()??));
+        let places: Vec<(Option<u64>, ChunkLocation<'_>)> = chunks.filter_map(placed).collect();
+        for of_shard in places.chunk_by(|(a, _), (b, _)| a == b) {
+            let mut ranges = of_shard.iter().map(|(_, location)| {
+                let ChunkLocation { offset, len, .. } = *location;
+                (offset..offset + len, len)
+            });
+            of_shard[0].1.source.stage(&mut ranges);
         }
-        flush(last, &mut wanted);
     }
 
     fn place(&self, chunk: u64, grid: &Grid) -> Result<Option<ChunkLocation<'_>>, Error> {
@@ -191,8 +178,8 @@ impl ShardFiles {
         let Some(number) = self.shards.number(coords) else {
             return Ok(None);
         };
-        match (&self.indexes, self.files.files()) {
-            (Indexes::Listed(indexes), Files::Listed(listed)) => {
+        match (&self.indexes, self.files.listed(), self.files.unlisted()) {
+            (Indexes::Listed(indexes), Some(listed), _) => {
                 let Some(at) = listed.position(number) else {
                     return Ok(None);
                 };
@@ -206,7 +193,7 @@ impl ShardFiles {
                 };
                 Ok(Some(Held::Borrowed(shard)))
             }
-            (Indexes::Unlisted(indexes), Files::Unlisted(files)) => {
+            (Indexes::Unlisted(indexes), _, Some(files)) => {
                 let indexes = || {
                     let indexes = indexes.get().lock();
                     indexes.unwrap_or_else(PoisonError::into_inner)

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::io::location::home_folder;
+
 /// A folder for packed rows, and its size.
 ///
 /// ```
@@ -56,14 +58,13 @@ impl CacheOptions {
     /// `~/.cache`; on macOS, `~/Library/Caches`): 20 GiB, or a tenth of the disk that is free or
     /// already taken by this folder, whichever is less. `None` if the user has no home.
     pub fn of_user() -> Option<CacheOptions> {
-        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
         let below = match cfg!(target_os = "macos") {
             true => "Library/Caches",
             false => ".cache",
         };
-        let caches = set("XDG_CACHE_HOME").map(PathBuf::from);
+        let caches = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
         let caches = caches.filter(|caches| caches.is_absolute());
-        let caches = caches.or_else(|| Some(Path::new(&set("HOME")?).join(below)));
+        let caches = caches.or_else(|| Some(home_folder()?.join(below)));
         let folder = caches?.join("mapped-anndata");
         let size = (room(&folder) / 10).min(MOST_OF_USER);
         Some(CacheOptions::new(folder).size(size))

@@ -2,29 +2,23 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
-use std::pin::Pin;
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
-};
 use object_store::http::HttpBuilder;
 use object_store::path::Path;
-use object_store::{
-    BackoffConfig, ClientOptions, GetOptions, GetRange, ObjectMeta, ObjectStore, RetryConfig,
-};
+use object_store::{BackoffConfig, GetOptions, GetRange, ObjectMeta, ObjectStore, RetryConfig};
 use once_cell::race::OnceBox;
-use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
-use url::{Host, Url};
 
 use super::bucket::Cloud;
+use super::connector::{Connector, last_failure, redirect, with_failures};
 use super::failure::Failure;
 use super::hub;
 use super::object::Version;
@@ -39,9 +33,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// The room that an answer has before its bytes arrive.
 const MOST_RESERVED: u64 = 1 << 20;
-const MOST_REDIRECTS: usize = 5;
-/// The longest time that a server may ask to wait.
-const MOST_PATIENCE: Duration = Duration::from_secs(60);
 /// The most requests under way: each may need a connection of its own.
 const MOST_REQUESTS: usize = 64;
 
@@ -137,21 +128,6 @@ impl Client {
     }
 }
 
-/// Follows a few redirects, and none from https to a scheme that others can read.
-fn redirect(attempt: reqwest::redirect::Attempt<'_>) -> reqwest::redirect::Action {
-    let was_secure = attempt.previous().iter().any(|url| url.scheme() == "https");
-    if attempt.previous().len() > MOST_REDIRECTS {
-        attempt.error("too many redirects")
-    } else if was_secure && attempt.url().scheme() != "https" {
-        attempt.error("a redirect from https to another scheme")
-    } else if is_link_local(attempt.url()) {
-        // There, machines of a cloud find their credentials.
-        attempt.error("a redirect to a link-local address")
-    } else {
-        attempt.follow()
-    }
-}
-
 /// The first wait before a request is tried again is shorter than by default: the order of reads
 /// makes others wait for it, too.
 pub(super) fn retries() -> RetryConfig {
@@ -165,121 +141,6 @@ pub(super) fn retries() -> RetryConfig {
     }
 }
 
-/// Whether a URL leads to an address that only the machine itself, or its link, reaches.
-fn is_link_local(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => address.is_link_local(),
-        Some(Host::Ipv6(address)) => {
-            let mapped = address.to_ipv4_mapped();
-            address.is_unicast_link_local() || mapped.is_some_and(|mapped| mapped.is_link_local())
-        }
-        Some(Host::Domain(name)) => METADATA.contains(&name),
-        None => false,
-    }
-}
-
-tokio::task_local! {
-    /// What went wrong last in a request, because the errors of `object_store` have no status that a
-    /// program can read.
-    static FAILED: Mutex<Option<Failure>>;
-}
-
-/// The address at which machines of a cloud find their credentials. Elsewhere, nobody answers.
-const METADATA: [&str; 2] = ["169.254.169.254", "metadata.google.internal"];
-const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Hands the process's connections to `object_store`.
-#[derive(Debug, Clone)]
-struct Connector {
-    http: HttpClient,
-    /// Sent with every request.
-    headers: HeaderMap,
-}
-
-impl HttpConnector for Connector {
-    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(HttpClient::new(self.clone()))
-    }
-}
-
-impl HttpService for Connector {
-    fn call<'a, 'b>(
-        &'a self,
-        mut request: HttpRequest,
-    ) -> Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'b>>
-    where
-        'a: 'b,
-        Self: 'b,
-    {
-        Box::pin(async move {
-            request.headers_mut().extend(self.headers.clone());
-            if request
-                .uri()
-                .host()
-                .is_some_and(|host| METADATA.contains(&host))
-            {
-                return self.ask_machine(request).await;
-            }
-            let response = self.http.execute(request).await;
-            if let Ok(response) = &response {
-                wait_as_asked(response).await;
-            }
-            set_failed(match &response {
-                Ok(response) if response.status().is_success() => None,
-                Ok(response) => Some(failure_of(response)),
-                Err(error) => Some(Failure::of_connection(error)),
-            });
-            response
-        })
-    }
-}
-
-impl Connector {
-    /// Asks the machine for its credentials, for a short time: most machines have none.
-    async fn ask_machine(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let asked = tokio::time::timeout(METADATA_TIMEOUT, self.http.execute(request)).await;
-        match asked {
-            Ok(Ok(response)) => {
-                if !response.status().is_success() {
-                    set_failed(Some(Failure::NoCredentials));
-                }
-                Ok(response)
-            }
-            Ok(Err(_)) | Err(_) => {
-                set_failed(Some(Failure::NoCredentials));
-                // Errors of this kind are not tried again.
-                let message = std::io::Error::other("no credentials");
-                Err(HttpError::new(HttpErrorKind::Unknown, message))
-            }
-        }
-    }
-}
-
-/// Waits as long as a server asks before the next try, if it says so in seconds.
-async fn wait_as_asked(response: &HttpResponse) {
-    let is_busy = matches!(response.status().as_u16(), 429 | 503);
-    let asked = response.headers().get(RETRY_AFTER).filter(|_| is_busy);
-    let seconds = asked.and_then(|asked| asked.to_str().ok()?.parse().ok());
-    if let Some(seconds) = seconds {
-        tokio::time::sleep(Duration::from_secs(seconds).min(MOST_PATIENCE)).await;
-    }
-}
-
-/// Requests outside the task of one have no place for it.
-fn set_failed(failed: Option<Failure>) {
-    let _ = FAILED.try_with(|last| {
-        *last.lock().unwrap_or_else(PoisonError::into_inner) = failed;
-    });
-}
-
-fn failure_of(response: &HttpResponse) -> Failure {
-    let header = |name: &str| response.headers().get(name)?.to_str().ok();
-    match (response.status().as_u16(), header("x-amz-bucket-region")) {
-        (301 | 400, Some(region)) => Failure::Region(region.to_owned()),
-        (status, _) => Failure::Status(status),
-    }
-}
-
 /// A bucket, how it is reached, and a hash of the environment, which users change to try again.
 type StoreKey = (String, StorageOptions, u64);
 
@@ -289,10 +150,8 @@ impl Client {
         let bucket = match url.place() {
             Place::Web(address) => {
                 // The URL is that of the object.
-                let connector = Connector {
-                    http: HttpClient::new(self.http.clone()),
-                    headers: hub::headers(address, url.storage()),
-                };
+                let headers = hub::headers(address, url.storage());
+                let connector = Connector::new(&self.http, headers);
                 let builder = HttpBuilder::new().with_url(address.as_str());
                 let builder = builder.with_retry(retries());
                 let store = builder.with_http_connector(connector).build()?;
@@ -317,11 +176,9 @@ impl Client {
         {
             headers.insert("x-goog-user-project", project);
         }
-        let connector = Connector {
-            http: HttpClient::new(self.without_redirects.clone()),
-            headers,
-        };
-        let store = url.storage().store(bucket, connector)?;
+        let connector = Connector::new(&self.without_redirects, headers);
+        let store = url.storage().store(bucket, connector);
+        let store = store.map_err(|error| Failure::of_options(&error))?;
         stores.insert(key, store.clone());
         Ok((store, path))
     }
@@ -333,16 +190,10 @@ impl Client {
     ) -> Request<T> {
         let (answer, receiver) = mpsc::channel();
         let permits = self.permits.clone();
-        let task = FAILED.scope(Mutex::default(), async move {
+        let task = with_failures(async move {
             let _permit = permits.acquire().await;
-            let found = ask.await.map_err(|error| {
-                let last = FAILED.try_with(|last| {
-                    let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-                    last.take()
-                });
-                Failure::of(error, last.ok().flatten())
-            });
-            let _ = answer.send(found);
+            let found = ask.await;
+            let _ = answer.send(found.map_err(|error| Failure::of(error, last_failure())));
         });
         let task = self.runtime.spawn(task);
         Request {

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
-use super::client::{Answer, Part, Request, fetch, list, request};
+use super::client::{Answer, Part, fetch, list, request};
 use super::failure::Failure;
 use super::kept::Kept;
 use super::object::Version;
@@ -31,8 +31,37 @@ pub(crate) struct FolderReads {
     root: Option<(RemoteUrl, Version)>,
 }
 
-/// A request under way, or the answer that was kept.
-type Asked = Result<Result<Request, Answer>, Failure>;
+/// Reads files of a folder, all at once. `None` for a file that does not exist. Those that `old` has
+/// are not asked for.
+fn read_all(
+    url: &RemoteUrl,
+    names: &[&str],
+    most: u64,
+    old: impl Fn(&str) -> Option<Answer>,
+) -> Vec<Result<Option<(RemoteUrl, Answer)>, Error>> {
+    let ask = |name: &&str| {
+        let file = url.member(name);
+        let asked = match old(name) {
+            Some(answer) => Ok(Err(answer)),
+            None => request(&file, Part::Whole(most), None).map(Ok),
+        };
+        (file, asked)
+    };
+    // All requests are under way before the first answer is waited for.
+    let asked: Vec<_> = names.iter().map(ask).collect();
+    let answered = asked.into_iter().map(|(file, asked)| {
+        let answer = asked.and_then(|asked| match asked {
+            Ok(request) => request.wait(),
+            Err(answer) => Ok(answer),
+        });
+        match answer {
+            Ok(answer) => Ok(Some((file, answer))),
+            Err(failure) if failure.is_absence() => Ok(None),
+            Err(failure) => Err(Error::new(file.name(), "", failure.into())),
+        }
+    });
+    answered.collect()
+}
 
 /// Reads files of the folder at a URL, all at once. `None` for a file that does not exist. If an
 /// earlier process read one of them, reads only that.
@@ -45,73 +74,54 @@ pub(crate) fn documents(
     names: &[&str],
     most: u64,
 ) -> Vec<Result<Option<Document>, Error>> {
-    let kept = Kept::find(context, url);
+    let mut kept = Kept::find(context, url);
     let known = kept.as_ref().and_then(|kept| {
-        let version = kept.version()?;
-        let mut known = names.iter().map(|name| kept.answer(name));
-        known.position(|answer| answer.is_some_and(|answer| answer.version == *version))
+        let is_known = |name: &&str| kept.version_of(name) == kept.version();
+        kept.version()?;
+        names.iter().position(is_known)
     });
-    let found = ask(context, url, names, most, (kept, known));
-    // The store may have been written again, in another format.
-    if known.is_some() && found.iter().all(|found| matches!(found, Ok(None))) {
-        return ask(context, url, names, most, (Kept::find(context, url), None));
+    let mut found: Vec<Result<Option<Document>, Error>> = names.iter().map(|_| Ok(None)).collect();
+    if let Some(at) = known {
+        let old = kept.as_ref().filter(|_| !context.options().revalidate);
+        let old = |name: &str| old.and_then(|kept| kept.answer(name));
+        let read = read_all(url, &names[at..=at], most, old).pop();
+        found[at] = read.unwrap_or(Ok(None)).map(|read| {
+            read.map(|(file, answer)| document(url, names[at], file, answer, kept.take()))
+        });
+        // If it is gone, the store may have been written again, in another format.
+        if !matches!(found[at], Ok(None)) {
+            return found;
+        }
     }
-    found
+    let read = read_all(url, names, most, |_| None);
+    let documents = names.iter().zip(read).map(|(name, read)| {
+        // The first one that exists is the one that counts.
+        read.map(|read| read.map(|(file, answer)| document(url, name, file, answer, kept.take())))
+    });
+    documents.collect()
 }
 
-/// Reads files, all of them or only the known one.
-fn ask(
-    context: &IoContext,
+/// The document `name` of the folder at `url`. The reads that were kept are of its version.
+fn document(
     url: &RemoteUrl,
-    names: &[&str],
-    most: u64,
-    (mut kept, known): (Option<Kept>, Option<usize>),
-) -> Vec<Result<Option<Document>, Error>> {
-    let is_asked = |at: usize| known.is_none_or(|known| known == at);
-    let urls: Vec<RemoteUrl> = names.iter().map(|name| url.member(name)).collect();
-    let asked: Vec<_> = urls
-        .iter()
-        .enumerate()
-        .map(|(at, url)| {
-            let is_old = known.is_some() && !context.options().revalidate;
-            let old = kept.as_ref().filter(|_| is_old);
-            match old.and_then(|kept| kept.answer(names[at])) {
-                _ if !is_asked(at) => None,
-                Some(answer) => Some(Ok(Err(answer))),
-                None => Some(request(url, Part::Whole(most), None).map(Ok)),
-            }
-        })
-        .collect();
-    let mut document = |(at, asked): (usize, Option<Asked>)| {
-        let answered = match asked {
-            None => return Ok(None),
-            Some(Ok(Err(answer))) => Ok(answer),
-            Some(Ok(Ok(request))) => request.wait(),
-            Some(Err(failure)) => Err(failure),
-        };
-        match answered {
-            Ok(answer) => {
-                // The first one that exists is the one that counts.
-                let kept = kept
-                    .take()
-                    .and_then(|kept| kept.of_version(url, &answer.version));
-                if let Some(kept) = &kept {
-                    kept.add(names[at], &answer.version, 0, &answer.bytes);
-                }
-                Ok(Some(Document {
-                    reads: FolderReads {
-                        stamp: answer.version.stamp(&urls[at]),
-                        kept,
-                        root: Some((urls[at].clone(), answer.version)),
-                    },
-                    bytes: answer.bytes,
-                }))
-            }
-            Err(failure) if failure.is_absence() => Ok(None),
-            Err(failure) => Err(Error::new(urls[at].name(), "", failure.into())),
-        }
-    };
-    asked.into_iter().enumerate().map(&mut document).collect()
+    name: &str,
+    file: RemoteUrl,
+    answer: Answer,
+    kept: Option<Kept>,
+) -> Document {
+    let Answer { version, bytes, .. } = answer;
+    let kept = kept.and_then(|kept| kept.of_version(url, &version));
+    if let Some(kept) = &kept {
+        kept.add(name, &version, 0, &bytes);
+    }
+    Document {
+        reads: FolderReads {
+            stamp: version.stamp(&file.identity()),
+            kept,
+            root: Some((file, version)),
+        },
+        bytes,
+    }
 }
 
 impl FolderReads {
@@ -128,9 +138,15 @@ impl FolderReads {
         }
     }
 
-    /// Reads more files of the folder, many at once, each of at most `most` bytes; what an earlier
-    /// process read of the same version of the folder is not asked for if nothing is to be asked
-    /// again. `None` for a file that does not exist.
+    /// What an earlier process read of the same version of the folder, if nothing is to be asked
+    /// again.
+    fn old(&self, context: &IoContext) -> Option<&Kept> {
+        let kept = self.kept.as_deref();
+        kept.filter(|_| !context.options().revalidate)
+    }
+
+    /// Reads more files of the folder, many at once, each of at most `most` bytes. `None` for a file
+    /// that does not exist.
     pub(crate) fn documents(
         &self,
         context: &IoContext,
@@ -138,36 +154,22 @@ impl FolderReads {
         names: &[&str],
         most: u64,
     ) -> Vec<Result<Option<Vec<u8>>, Error>> {
-        let old = self.kept.as_ref().filter(|_| !context.options().revalidate);
-        let ask = |name: &&str| match old.and_then(|kept| kept.answer(name)) {
-            Some(answer) => Ok(Err(answer)),
-            None => request(&url.member(name), Part::Whole(most), None).map(Ok),
-        };
-        let asked: Vec<Asked> = names.iter().map(ask).collect();
-        let document = |(name, asked): (&&str, Asked)| {
-            let answered = asked.and_then(|asked| asked.map_or_else(Ok, |request| request.wait()));
-            match answered {
-                Ok(answer) => {
-                    if let Some(kept) = &self.kept {
-                        kept.add(name, &answer.version, 0, &answer.bytes);
-                    }
-                    Ok(Some(answer.bytes))
-                }
-                Err(failure) if failure.is_absence() => Ok(None),
-                Err(failure) => Err(Error::new(url.member(name).name(), "", failure.into())),
+        let read = read_all(url, names, most, |name| self.old(context)?.answer(name));
+        let bytes = names.iter().zip(read).map(|(name, read)| {
+            let Some((_, answer)) = read? else {
+                return Ok(None);
+            };
+            if let Some(kept) = &self.kept {
+                kept.add(name, &answer.version, 0, &answer.bytes);
             }
-        };
-        names.iter().zip(asked).map(document).collect()
+            Ok(Some(answer.bytes))
+        });
+        bytes.collect()
     }
 }
 
 /// The files of a folder, and their versions.
 pub(crate) type Listing = BTreeMap<String, Version>;
-
-/// Whether the folder at a URL can be listed.
-pub(crate) fn is_listed(url: &RemoteUrl) -> bool {
-    url.is_listed()
-}
 
 /// Lists a folder of at most `most` files in a bucket. If nothing is to be asked again, takes the
 /// list of an earlier process. `None` if the server refuses to list it.
@@ -180,10 +182,8 @@ pub(crate) fn listing(
     reads: &FolderReads,
     most: usize,
 ) -> Result<Option<Listing>, Error> {
-    let kept = reads.kept.as_ref();
-    let old = kept.filter(|_| !context.options().revalidate);
-    let old = old.and_then(|kept| decoded_list(&kept.answer(LISTING)?.bytes));
-    if let Some(old) = old {
+    let old = reads.old(context).and_then(|kept| kept.answer(LISTING));
+    if let Some(old) = old.and_then(|old| decoded_list(&old.bytes)) {
         return Ok(Some(old));
     }
     let found = match list(url, most) {
@@ -191,7 +191,7 @@ pub(crate) fn listing(
         Err(Failure::Status(401 | 403)) => return Ok(None),
         Err(failure) => return Err(Error::new(url.name(), "", failure.into())),
     };
-    if let Some(kept) = kept {
+    if let Some(kept) = &reads.kept {
         let bytes = encoded_list(&found);
         let version = Version {
             etag: None,
@@ -207,27 +207,17 @@ pub(crate) fn listing(
 const LISTING: &str = "/list";
 
 fn encoded_list(listing: &Listing) -> Vec<u8> {
-    let files = listing.iter().map(|(name, version)| {
-        let Version {
-            etag,
-            modified,
-            len,
-        } = version;
-        json!([name, etag, modified, len])
-    });
-    Value::Array(files.collect()).to_string().into_bytes()
+    let files = listing.iter();
+    let files: Map<String, Value> = files
+        .map(|(name, version)| (name.clone(), version.to_json()))
+        .collect();
+    Value::Object(files).to_string().into_bytes()
 }
 
 fn decoded_list(bytes: &[u8]) -> Option<Listing> {
-    let files: Vec<(String, Option<String>, Option<i64>, u64)> =
-        serde_json::from_slice(bytes).ok()?;
-    let files = files.into_iter().map(|(name, etag, modified, len)| {
-        let version = Version {
-            etag,
-            modified,
-            len,
-        };
-        (name, version)
-    });
-    Some(files.collect())
+    let files: Map<String, Value> = serde_json::from_slice(bytes).ok()?;
+    let files = files.into_iter();
+    files
+        .map(|(name, version)| Some((name, Version::from_json(&version)?)))
+        .collect()
 }

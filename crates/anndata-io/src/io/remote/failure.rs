@@ -1,5 +1,6 @@
 //! What goes wrong with a request, as an error that names the way out and no secret.
 
+use std::error::Error;
 use std::io;
 use std::sync::Arc;
 
@@ -44,17 +45,24 @@ impl From<object_store::Error> for Failure {
         if matches!(error, object_store::Error::NotSupported { .. }) {
             return Failure::NoRanges;
         }
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
-        let mut last = String::new();
-        while let Some(error) = cause {
-            if let Some(http) = error.downcast_ref::<HttpError>() {
-                return Failure::of_connection(http);
-            }
-            last = error.to_string();
-            cause = error.source();
+        match causes(&error).find_map(|cause| cause.downcast_ref::<HttpError>()) {
+            Some(http) => Failure::of_connection(http),
+            None => Failure::Answer(last_cause(&error)),
         }
-        Failure::Answer(last)
     }
+}
+
+/// An error and its causes.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// The last cause says most: "dns error", "connection refused", "invalid peer certificate".
+fn last_cause(error: &(dyn Error + 'static)) -> String {
+    causes(error)
+        .last()
+        .map(ToString::to_string)
+        .unwrap_or_default()
 }
 
 impl Failure {
@@ -85,11 +93,8 @@ impl Failure {
     }
 
     /// What is wrong with options: no server was asked.
-    pub(super) fn to_text(&self) -> String {
-        match self {
-            Failure::Answer(text) | Failure::Setup(text) => format!("storage_options: {text}"),
-            other => format!("{other:?}"),
-        }
+    pub(super) fn of_options(error: &object_store::Error) -> Failure {
+        Failure::Setup(format!("storage_options: {}", last_cause(error)))
     }
 
     pub(super) fn of_connection(error: &HttpError) -> Failure {
@@ -98,12 +103,7 @@ impl Failure {
             HttpErrorKind::Connect => io::ErrorKind::NotConnected,
             _ => io::ErrorKind::ConnectionAborted,
         };
-        // The last cause says most: "dns error", "connection refused", "invalid peer certificate".
-        let mut cause: &(dyn std::error::Error + 'static) = error;
-        while let Some(next) = cause.source() {
-            cause = next;
-        }
-        Failure::Connection(kind, cause.to_string())
+        Failure::Connection(kind, last_cause(error))
     }
 }
 

@@ -1,5 +1,5 @@
-//! A folder on a server that does not list its files: its documents are known, all other files are
-//! found out when they are read.
+//! A folder on a server: its documents are known. All other files are listed, or found out when
+//! they are read.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -18,6 +18,7 @@ use crate::io::bytes::{ByteSource, Memory};
 use crate::io::context::IoContext;
 use crate::io::folder::{FileBytes, first_parts};
 use crate::io::fork::ForkLocal;
+use crate::path::member;
 
 /// A folder of which the documents were read before.
 #[derive(Debug, Clone)]
@@ -29,6 +30,8 @@ pub(crate) struct RemoteFolder {
 struct Inner {
     context: IoContext,
     url: RemoteUrl,
+    /// What tells its files from those of other folders.
+    identity: String,
     name: PathBuf,
     documents: BTreeMap<String, Vec<u8>>,
     /// All files, if the server lists them.
@@ -58,6 +61,7 @@ impl RemoteFolder {
             inner: Arc::new(Inner {
                 context: context.clone(),
                 name: url.name(),
+                identity: url.identity(),
                 url,
                 documents,
                 listing,
@@ -89,7 +93,8 @@ impl RemoteFolder {
     /// The length of a file that is known, and what tells it from others.
     pub(crate) fn file(&self, name: &str) -> Option<(u64, Option<String>)> {
         let version = self.version(name)?;
-        Some((version.len, version.stamp(&self.inner.url.member(name))))
+        let stamp = version.stamp(&format!("{} {name:?}", self.inner.identity));
+        Some((version.len, stamp))
     }
 
     /// The first parts of the names of all known files that begin with `within`.
@@ -138,10 +143,7 @@ impl RemoteFolder {
     /// What is kept of a file.
     fn kept(&self, name: &str) -> Option<KeptPart> {
         let kept = self.inner.reads.kept.clone()?;
-        Some(KeptPart::new(
-            kept,
-            crate::path::member(&self.inner.inner, name),
-        ))
+        Some(KeptPart::new(kept, member(&self.inner.inner, name)))
     }
 }
 
@@ -239,11 +241,8 @@ impl RemoteFiles {
         let is_kept = |number: &u64| {
             let name = name(*number);
             let listed = self.folder.version(&name);
-            let is_known = |answer: Answer| listed.is_none_or(|listed| *listed == answer.version);
             let kept = self.folder.kept(&name);
-            kept.is_some_and(|kept| {
-                listed.is_none() && kept.is_absent() || kept.first().is_some_and(is_known)
-            })
+            kept.is_some_and(|kept| listed.is_none() && kept.is_absent() || kept.has_first(listed))
         };
         let numbers = numbers
             .filter(|number| !is_kept(number))
@@ -268,9 +267,8 @@ impl RemoteFiles {
         if listed.is_none() && kept.as_ref().is_some_and(KeptPart::is_absent) {
             return Ok(None);
         }
-        let known = kept.as_ref().and_then(KeptPart::first);
-        let known = known.filter(|known| listed.is_none_or(|listed| *listed == known.version));
-        let known = known.map(Arc::new);
+        let known = kept.as_ref().filter(|kept| kept.has_first(listed));
+        let known = known.and_then(KeptPart::first).map(Arc::new);
         let staged = || self.staged.get().take(number..number + 1, false);
         let answer = match known.map(Ok).or_else(staged) {
             Some(Ok(answer)) => Ok(answer),
@@ -278,7 +276,7 @@ impl RemoteFiles {
             // If a request that was made ahead failed, another one says why.
             _ => {
                 self.check_open()?;
-                fetch(&url, Part::Whole(most), self.folder.version(name)).map(Arc::new)
+                fetch(&url, Part::Whole(most), listed).map(Arc::new)
             }
         };
         let answer = match answer {

@@ -14,8 +14,6 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use serde_json::{Value, json};
-
 use super::client::Answer;
 use super::object::Version;
 use super::url::RemoteUrl;
@@ -156,7 +154,7 @@ impl Kept {
 
     /// Goes on with an object of this version. `None` if it cannot be told from others.
     pub(super) fn of_version(mut self, url: &RemoteUrl, version: &Version) -> Option<Arc<Kept>> {
-        version.stamp(url)?;
+        version.stamp(&url.identity())?;
         if self.version.as_ref() != Some(version) {
             self.generation += 1;
             self.pieces.clear();
@@ -166,7 +164,7 @@ impl Kept {
         let is_new = self.version.is_none();
         self.version = Some(version.clone());
         if is_new && self.context.keeping().is_on() {
-            self.put(0, encoded(version).as_bytes());
+            self.put(0, version.to_json().to_string().as_bytes());
         }
         let kept = Arc::new(self);
         lock(&kept.context.keeping().begun).push(Arc::downgrade(&kept));
@@ -202,13 +200,21 @@ impl Kept {
     pub(super) fn answer(&self, part: &str) -> Option<Answer> {
         let from = (part.to_owned(), 0);
         let ((found, start), piece) = self.pieces.range(from..).next()?;
-        let bytes = piece.record.read(piece.place.clone()).ok()?.into_owned();
-        (found == part).then_some(())?;
+        if found != part {
+            return None;
+        }
         Some(Answer {
             version: piece.version.clone()?,
             start: *start,
-            bytes,
+            bytes: piece.record.read(piece.place.clone()).ok()?.into_owned(),
         })
+    }
+
+    /// The version of the file of which a part has a first piece.
+    pub(super) fn version_of(&self, part: &str) -> Option<&Version> {
+        let from = (part.to_owned(), 0);
+        let ((found, _), piece) = self.pieces.range(from..).next()?;
+        piece.version.as_ref().filter(|_| found == part)
     }
 
     /// Keeps an answer to a request for a part, if the context keeps what it reads now.
@@ -224,7 +230,7 @@ impl Kept {
         if !new.names.insert((part.to_owned(), start)) {
             return;
         }
-        let version = encoded(version);
+        let version = version.to_json().to_string();
         for text in [part, &version] {
             new.bytes.extend((text.len() as u64).to_le_bytes());
             new.bytes.extend(text.as_bytes());
@@ -293,6 +299,12 @@ impl KeptPart {
         self.kept.answer(&self.part_of_first())
     }
 
+    /// Whether a first answer is there, of the version that is listed if one is.
+    pub(super) fn has_first(&self, listed: Option<&Version>) -> bool {
+        let known = self.kept.version_of(&self.part_of_first());
+        known.is_some_and(|known| listed.is_none_or(|listed| listed == known))
+    }
+
     pub(super) fn add_first(&self, answer: &Answer) {
         let part = self.part_of_first();
         self.kept
@@ -330,22 +342,8 @@ impl KeptPart {
     }
 }
 
-fn encoded(version: &Version) -> String {
-    let Version {
-        etag,
-        modified,
-        len,
-    } = version;
-    json!([etag, modified, len]).to_string()
-}
-
 fn decoded(bytes: &[u8]) -> Option<Version> {
-    let value: Value = serde_json::from_slice(bytes).ok()?;
-    Some(Version {
-        etag: value[0].as_str().map(str::to_owned),
-        modified: value[1].as_i64(),
-        len: value[2].as_u64()?,
-    })
+    Version::from_json(&serde_json::from_slice(bytes).ok()?)
 }
 
 type FoundPiece = ((String, u64), Option<Version>, Range<usize>);

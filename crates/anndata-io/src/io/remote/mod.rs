@@ -17,6 +17,7 @@
 mod blocks;
 mod bucket;
 mod client;
+mod connector;
 mod documents;
 mod failure;
 mod folder;
@@ -27,7 +28,7 @@ mod staged;
 mod storage;
 mod url;
 
-pub(crate) use documents::{Document, FolderReads, Listing, documents, is_listed, listing};
+pub(crate) use documents::{Document, FolderReads, Listing, documents, listing};
 pub(crate) use folder::{RemoteFiles, RemoteFolder};
 pub(crate) use kept::Keeping;
 pub(crate) use object::RemoteObject;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use object_store::GetOptions;
+use serde_json::{Value, json};
 
 use super::blocks::{BLOCK_BYTES, Blocks};
 use super::client::{Answer, Part, fetch};
@@ -83,16 +84,35 @@ impl Version {
         options.if_match = strong.cloned();
     }
 
-    /// What tells the object at a URL from others and from its own other versions. `None` if the
-    /// server does not say.
-    pub(super) fn stamp(&self, url: &RemoteUrl) -> Option<String> {
+    /// As it stands in the cache.
+    pub(super) fn to_json(&self) -> Value {
+        let Version {
+            etag,
+            modified,
+            len,
+        } = self;
+        json!([etag, modified, len])
+    }
+
+    /// `None` if this is not a version.
+    pub(super) fn from_json(value: &Value) -> Option<Version> {
+        Some(Version {
+            etag: value[0].as_str().map(str::to_owned),
+            modified: value[1].as_i64(),
+            len: value[2].as_u64()?,
+        })
+    }
+
+    /// What tells an object from others, by the [identity](RemoteUrl::identity) of its URL, and from
+    /// its own other versions. `None` if the server does not say.
+    pub(super) fn stamp(&self, identity: &str) -> Option<String> {
         let Version { etag, modified, .. } = self;
         let is_strong = etag.as_ref().is_some_and(|etag| !etag.starts_with("W/"));
         // Servers count seconds, and another change in the same one would not show.
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.map_or(0, |now| now.as_millis() as i64);
         let is_settled = || modified.is_some_and(|time| now.saturating_sub(time) > SETTLED);
-        (is_strong || is_settled()).then(|| format!("{} {:?}", url.identity(), self.key()))
+        (is_strong || is_settled()).then(|| format!("{identity} {:?}", self.key()))
     }
 }
 
@@ -189,10 +209,12 @@ impl RemoteObject {
     /// What tells this object from others, for packs that outlive the process. `None` if the server
     /// does not say.
     pub(crate) fn stamp(&self) -> Option<String> {
-        self.inner.first.version.stamp(&self.inner.url)
+        let identity = self.inner.url.identity();
+        self.inner.first.version.stamp(&identity)
     }
 
-    /// Asks for ranges that will be read soon, each with the number of its bytes that will. Ranges that do not fit are left out.
+    /// Asks for ranges that will be read soon, each with the number of its bytes that will. Ranges
+    /// that do not fit are left out.
     pub(crate) fn stage(&self, ranges: &mut dyn Iterator<Item = (Range<u64>, u64)>) {
         let inner = &*self.inner;
         let is_kept = |range: &Range<u64>| {

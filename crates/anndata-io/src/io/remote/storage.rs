@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use object_store::ObjectStore;
@@ -14,8 +15,8 @@ use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 
 use super::bucket::{Bucket, Cloud};
 use super::client::retries;
-use super::failure::Failure;
 use crate::error::{Error, ErrorKind};
+use crate::io::location::home_folder;
 
 /// The project that pays for requests to buckets of Google Cloud whose owner does not.
 const PAYING_PROJECT: [&str; 2] = ["google_user_project", "user_project"];
@@ -127,23 +128,19 @@ impl StorageOptions {
         Some(token.trim().to_owned()).filter(|token| !token.is_empty())
     }
 
+    /// The options that a cloud has, by its own keys.
+    fn of_cloud<K: FromStr>(&self) -> impl Iterator<Item = (K, &String)> {
+        let options = self.0.iter();
+        options.filter_map(|(name, value)| Some((name.parse().ok()?, value)))
+    }
+
     /// Makes the store of a bucket.
     pub(super) fn store(
         &self,
         bucket: &Bucket,
         connector: impl HttpConnector,
-    ) -> Result<Arc<dyn ObjectStore>, Failure> {
-        let made = self.make(bucket, connector);
-        made.map_err(|error| Failure::Setup(Failure::of(error, None).to_text()))
-    }
-
-    fn make(
-        &self,
-        bucket: &Bucket,
-        connector: impl HttpConnector,
-    ) -> Result<Arc<dyn ObjectStore>, object_store::Error> {
-        let (url, options) = (bucket.root(), self.0.iter());
-        let store: Arc<dyn ObjectStore> = match bucket.cloud() {
+    ) -> object_store::Result<Arc<dyn ObjectStore>> {
+        Ok(match bucket.cloud() {
             Cloud::S3 => {
                 let mut builder = AmazonS3Builder::from_env();
                 for (key, value) in profile() {
@@ -152,42 +149,31 @@ impl StorageOptions {
                         Some(_) => builder,
                     };
                 }
-                let builder = options
-                    .filter_map(|(name, value)| Some((name.parse().ok()?, value)))
-                    .fold(builder, |builder, (key, value)| {
-                        builder.with_config(key, value)
-                    })
-                    .with_config(AmazonS3ConfigKey::Bucket, bucket.name())
-                    .with_retry(retries())
-                    .with_http_connector(connector);
-                Arc::new(builder.build()?)
+                for (key, value) in self.of_cloud() {
+                    builder = builder.with_config(key, value);
+                }
+                let builder = builder.with_bucket_name(bucket.name());
+                let builder = builder.with_retry(retries());
+                Arc::new(builder.with_http_connector(connector).build()?)
             }
             Cloud::Google => {
-                let builder = options
-                    .filter_map(|(name, value)| Some((name.parse().ok()?, value)))
-                    .fold(
-                        GoogleCloudStorageBuilder::from_env(),
-                        |builder, (key, value)| builder.with_config(key, value),
-                    )
-                    .with_config(GoogleConfigKey::Bucket, bucket.name())
-                    .with_retry(retries())
-                    .with_http_connector(connector);
-                Arc::new(builder.build()?)
+                let mut builder = GoogleCloudStorageBuilder::from_env();
+                for (key, value) in self.of_cloud() {
+                    builder = builder.with_config(key, value);
+                }
+                let builder = builder.with_bucket_name(bucket.name());
+                let builder = builder.with_retry(retries());
+                Arc::new(builder.with_http_connector(connector).build()?)
             }
             Cloud::Azure => {
-                let builder = options
-                    .filter_map(|(name, value)| Some((name.parse().ok()?, value)))
-                    .fold(
-                        MicrosoftAzureBuilder::from_env(),
-                        |builder, (key, value)| builder.with_config(key, value),
-                    )
-                    .with_url(url)
-                    .with_retry(retries())
-                    .with_http_connector(connector);
-                Arc::new(builder.build()?)
+                let mut builder = MicrosoftAzureBuilder::from_env();
+                for (key, value) in self.of_cloud() {
+                    builder = builder.with_config(key, value);
+                }
+                let builder = builder.with_url(bucket.root()).with_retry(retries());
+                Arc::new(builder.with_http_connector(connector).build()?)
             }
-        };
-        Ok(store)
+        })
     }
 }
 
@@ -206,12 +192,6 @@ pub(super) fn environment() -> u64 {
 fn is_of_stores(name: &str) -> bool {
     let mut prefixes = ["AWS_", "GOOGLE_", "AZURE_"].iter();
     prefixes.any(|prefix| name.starts_with(prefix))
-}
-
-fn home_folder() -> Option<PathBuf> {
-    std::env::var_os("HOME")
-        .filter(|home| !home.is_empty())
-        .map(PathBuf::from)
 }
 
 /// The options of the AWS profile that `AWS_PROFILE` names.

@@ -92,7 +92,7 @@ impl RemoteUrl {
     }
 
     /// Whether the files of a folder can be listed.
-    pub(super) fn is_listed(&self) -> bool {
+    pub(crate) fn is_listed(&self) -> bool {
         matches!(self.place, Place::Bucket(_))
     }
 

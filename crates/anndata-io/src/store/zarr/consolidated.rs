@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::io::context::IoContext;
 use crate::io::folder::Folder;
 use crate::io::remote::{
-    Document, FolderReads, Listing, RemoteFolder, RemoteUrl, documents, is_listed, listing,
+    Document, FolderReads, Listing, RemoteFolder, RemoteUrl, documents, listing,
 };
 use crate::limits::{
     MAX_DOCUMENT_BYTES, MOST_CONSOLIDATED_BYTES, MOST_DOCUMENTS, MOST_LISTED_FILES,
@@ -39,7 +39,7 @@ impl ZarrStore {
         let Some(found) = consolidated(url, context)? else {
             return Ok(None);
         };
-        let (metadata, listing) = match (found, is_listed(url)) {
+        let (metadata, listing) = match (found, url.is_listed()) {
             (Found::All(metadata), false) => (metadata, None),
             (Found::All(metadata), true) => {
                 let listing = listing(context, url, &metadata.reads, MOST_LISTED_FILES)?;
