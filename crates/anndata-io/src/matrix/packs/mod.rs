@@ -243,8 +243,10 @@ impl MatrixSource {
         let mut bands: Vec<u64> = bands.collect();
         bands.dedup();
         let n_bands = bands.len();
-        let n_ahead = self.bands_ahead();
-        if array.is_remote() && is_consecutive(&bands) {
+        let n_ahead = array.is_remote().then(|| self.bands_ahead());
+        if let Some(n_ahead) = n_ahead
+            && is_consecutive(&bands)
+        {
             // Whoever packs all bands in order comes to these next.
             let next = bands[n_bands - 1] + 1;
             bands.extend(next..self.n_bands().min(next + n_ahead as u64));
@@ -253,7 +255,9 @@ impl MatrixSource {
             if array.parts().context.is_closed() {
                 return;
             }
-            if array.is_remote() && at % n_ahead.div_ceil(2) == 0 {
+            if let Some(n_ahead) = n_ahead
+                && at % n_ahead.div_ceil(2) == 0
+            {
                 let ahead = &bands[at..(at + 2 * n_ahead).min(bands.len())];
                 let extents = ahead.iter().map(|&band| self.band_of(band));
                 let missing = extents.filter(|extent| !access.is_packed(extent));
@@ -269,7 +273,7 @@ impl MatrixSource {
                 _ => return,
             }
             // Another process packed it after it was asked for.
-            if array.is_remote() && access.n_decoded() == n_decoded {
+            if n_ahead.is_some() && access.n_decoded() == n_decoded {
                 let span = self.band_of(number).span;
                 self.pack_arrays()
                     .for_each(|array| array.give_up(span.clone()));
