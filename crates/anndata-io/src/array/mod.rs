@@ -279,6 +279,16 @@ impl Array {
     /// Asks a server for the chunks of ascending ranges along the first axis, which will be read soon.
     /// Does nothing for arrays on a disk.
     pub(crate) fn stage(&self, spans: impl IntoIterator<Item = Range<u64>>) {
+        self.stage_wanted(spans, |_| true);
+    }
+
+    /// As [`stage`](Self::stage), for those chunks whose range along the first axis `is_wanted`. That
+    /// is found out while no other thread takes a chunk that was asked for.
+    pub(crate) fn stage_wanted(
+        &self,
+        spans: impl IntoIterator<Item = Range<u64>>,
+        is_wanted: impl Fn(Range<u64>) -> bool,
+    ) {
         if !self.is_remote() {
             return;
         }
@@ -298,7 +308,12 @@ impl Array {
             });
             return source.stage(&mut { ranges });
         }
-        let is_wanted = |chunk| !context.has_chunk(ChunkKey { array: *id, chunk });
+        let (extent, beside) = (grid.chunk[0], self.chunks_beside());
+        let is_wanted = |chunk: u64| {
+            let start = chunk / beside * extent;
+            let span = start..start.saturating_add(extent).min(grid.shape[0]);
+            !context.has_chunk(ChunkKey { array: *id, chunk }) && is_wanted(span)
+        };
         let ranges = spans.map(|span| self.chunks_of(&span));
         chunks.stage(ranges, is_wanted, grid, self.inner.stored_size() as u64);
     }

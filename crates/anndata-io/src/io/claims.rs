@@ -53,6 +53,11 @@ impl<K: Eq + Hash + Copy> Claims<K> {
         }
     }
 
+    /// Whether a thread is doing the work of a key right now.
+    pub(crate) fn has(&self, key: K) -> bool {
+        self.lock().contains(&key)
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashSet<K>> {
         // The set is valid even if a holder panicked.
         self.claimed.lock().unwrap_or_else(PoisonError::into_inner)

@@ -250,8 +250,7 @@ impl Chunks {
                 files.stage(chunks, grid, item);
             }
             Chunks::Shards(shards) => {
-                let chunks = chunks.flat_map(once).filter(|&chunk| is_wanted(chunk));
-                shards.stage(chunks, grid);
+                shards.stage(chunks.flat_map(once), is_wanted, grid);
             }
             Chunks::Unallocated | Chunks::Contiguous { .. } | Chunks::Library(_) => {}
         }

@@ -12,13 +12,14 @@ use crate::array::grid::Grid;
 use crate::error::Error;
 use crate::io::buffers::AlignedBytes;
 use crate::io::chunk_cache::{Cached, ChunkKey, next_array_id};
+use crate::io::claims::Claims;
 use crate::io::folder::FileBytes;
 use crate::io::fork::ForkLocal;
 use crate::limits::MOST_FETCHED_INDEX_BYTES;
 
 /// Zarr v3's sharding: each file holds a block of chunks and, at its end or start, an index of
 /// their offsets and lengths. An index is read when first needed and kept. If two threads need it
-/// at once, both read it, so that no thread waits and a fork leaves nothing locked.
+/// at once, one of them reads it for both.
 #[derive(Debug)]
 pub(crate) struct ShardFiles {
     /// The files, named by shard.
@@ -29,6 +30,8 @@ pub(crate) struct ShardFiles {
     index_at_end: bool,
     index_checksum: bool,
     indexes: Indexes,
+    /// The numbers of the shards whose index is being read.
+    reading: ForkLocal<Claims<u64>>,
     /// Shards of a zip archive that had to be inflated.
     inflated: Inflated,
 }
@@ -114,6 +117,7 @@ impl ShardFiles {
             index_at_end,
             index_checksum,
             indexes,
+            reading: ForkLocal::new(Claims::new),
             inflated: Inflated::default(),
         }
     }
@@ -131,13 +135,22 @@ impl ShardFiles {
         Ok(location)
     }
 
-    /// Asks a server for chunks that will be read soon.
-    pub(super) fn stage(&self, chunks: impl Iterator<Item = u64>, grid: &Grid) {
+    /// Asks a server for those of some chunks that are wanted.
+    pub(super) fn stage(
+        &self,
+        chunks: impl Iterator<Item = u64>,
+        is_wanted: impl Fn(u64) -> bool,
+        grid: &Grid,
+    ) {
         // What cannot be located fails when it is read.
-        let placed = |chunk| Some((self.shard_of(chunk, grid), self.place(chunk, grid).ok()??));
-        let places: Vec<(Option<u64>, ChunkLocation<'_>)> = chunks.filter_map(placed).collect();
-        for of_shard in places.chunk_by(|(a, _), (b, _)| a == b) {
-            let mut ranges = of_shard.iter().map(|(_, location)| {
+        let placed = |chunk| Some((chunk, self.place(chunk, grid).ok()??));
+        let wanted = chunks.filter(|&chunk| is_wanted(chunk));
+        let places: Vec<(u64, ChunkLocation<'_>)> = wanted.filter_map(placed).collect();
+        let shard = |chunk| self.shard_of(chunk, grid);
+        for of_shard in places.chunk_by(|(a, _), (b, _)| shard(*a) == shard(*b)) {
+            // Indexes may have been read meanwhile, so what is wanted is found out again.
+            let wanted = of_shard.iter().filter(|(chunk, _)| is_wanted(*chunk));
+            let mut ranges = wanted.map(|(_, location)| {
                 let ChunkLocation { offset, len, .. } = *location;
                 (offset..offset + len, len)
             });
@@ -178,14 +191,17 @@ impl ShardFiles {
         let Some(number) = self.shards.number(coords) else {
             return Ok(None);
         };
+        let reading = || self.reading.get();
         match (&self.indexes, self.files.listed(), self.files.unlisted()) {
             (Indexes::Listed(indexes), Some(listed), _) => {
                 let Some(at) = listed.position(number) else {
                     return Ok(None);
                 };
-                let shard = match indexes[at].get() {
-                    Some(shard) => shard,
-                    None => {
+                let known = || indexes[at].get();
+                let claim = known().map_or_else(|| reading().get_or_claim(number, known), Ok);
+                let shard = match claim {
+                    Ok(shard) => shard,
+                    Err(_claim) => {
                         let (file, in_file) = self.open(at, coords)?;
                         let shard = self.read_index(at, (file, in_file), coords, grid)?;
                         indexes[at].get_or_init(|| Box::new(shard))
@@ -198,10 +214,11 @@ impl ShardFiles {
                     let indexes = indexes.get().lock();
                     indexes.unwrap_or_else(PoisonError::into_inner)
                 };
-                let known = indexes().get(&number).cloned();
-                if let Some(shard) = known {
-                    return Ok(shard.map(Held::Shared));
-                }
+                let known = || indexes().get(&number).cloned();
+                let _claim = match reading().get_or_claim(number, known) {
+                    Ok(shard) => return Ok(shard.map(Held::Shared)),
+                    Err(claim) => claim,
+                };
                 let len = self.index_len(grid);
                 if len > MOST_FETCHED_INDEX_BYTES {
                     let expected =

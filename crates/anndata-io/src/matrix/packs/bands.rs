@@ -13,6 +13,7 @@ use crate::array::Array;
 use crate::array::chunk_reader::CachePolicy;
 use crate::error::{Error, ErrorKind};
 use crate::io::chunk_cache::ChunkKey;
+use crate::io::claims::Claims;
 use crate::io::pack_cache::{BandRecord, SegmentSlice};
 use crate::io::pack_room::{PackRoom, Reservation};
 use crate::matrix::MatrixSource;
@@ -294,15 +295,28 @@ impl<'a> PackAccess<'a> {
         }
     }
 
-    /// Whether a band is packed, in memory or on disk, maybe by another process.
-    pub(super) fn is_packed(&self, of: &BandExtent) -> bool {
-        let band = self.packs.bands.get(of.number as usize);
-        band.is_some_and(|band| {
-            if band.pack.get().is_none() {
-                self.packs.load(band, of);
-            }
-            band.pack.get().is_some()
-        })
+    /// Whether a band is neither packed, in memory or on disk, nor being packed by another thread.
+    pub(super) fn is_missing(&self, of: &BandExtent) -> bool {
+        let Some(band) = self.packs.bands.get(of.number as usize) else {
+            return false;
+        };
+        // In this order: a claim ends after its pack is kept.
+        let is_claimed = self.claims().has(self.claim_key(of.number));
+        if !is_claimed && band.pack.get().is_none() {
+            self.packs.load(band, of);
+        }
+        !is_claimed && band.pack.get().is_none()
+    }
+
+    fn claims(&self) -> &'a Claims<ChunkKey> {
+        self.array.parts().context.band_claims()
+    }
+
+    fn claim_key(&self, number: u64) -> ChunkKey {
+        ChunkKey {
+            array: self.array.id(),
+            chunk: number,
+        }
     }
 
     /// The number of bands that it decoded.
@@ -350,16 +364,14 @@ impl<'a> PackAccess<'a> {
         if !may_pack || packs.is_full() {
             return None;
         }
-        let key = ChunkKey {
-            array: self.array.id(),
-            chunk: number,
-        };
-        let claims = self.array.parts().context.band_claims();
         let packed_elsewhere = || {
             packs.load(band, &of);
             band.pack.get().map(|_| ())
         };
-        if let Err(_claim) = claims.get_or_claim(key, packed_elsewhere) {
+        if let Err(_claim) = self
+            .claims()
+            .get_or_claim(self.claim_key(number), packed_elsewhere)
+        {
             let policy = match self.when {
                 // It is in the cache if it was read shortly before.
                 PackWhen::SecondTime => CachePolicy::All,

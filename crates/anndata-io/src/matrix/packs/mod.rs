@@ -202,6 +202,16 @@ impl MatrixSource {
         }
     }
 
+    /// The bands of a range of elements of a sparse matrix, or of rows of a dense one.
+    fn bands_of(&self, span: &Range<u64>) -> Range<u64> {
+        let len = match &self.layout {
+            MatrixLayout::Csr(matrix) => matrix.band_len(),
+            MatrixLayout::Dense(array) => array.chunk_shape()[0],
+            _ => return 0..0,
+        };
+        span.start / len..span.end.div_ceil(len)
+    }
+
     /// The array whose identity stands for the matrix.
     pub(super) fn pack_array(&self) -> Option<&Array> {
         match &self.layout {
@@ -259,9 +269,14 @@ impl MatrixSource {
                 && at % n_ahead.div_ceil(2) == 0
             {
                 let ahead = &bands[at..(at + 2 * n_ahead).min(bands.len())];
-                let extents = ahead.iter().map(|&band| self.band_of(band));
-                let missing = extents.filter(|extent| !access.is_packed(extent));
-                self.stage_bands(&missing.map(|extent| extent.span).collect::<Vec<_>>());
+                let is_missing = |&band: &u64| access.is_missing(&self.band_of(band));
+                for array in self.pack_arrays() {
+                    let missing = ahead.iter().filter(|band| is_missing(band));
+                    let spans = missing.map(|&band| self.band_of(band).span);
+                    array.stage_wanted(spans, |span| {
+                        self.bands_of(&span).any(|band| is_missing(&band))
+                    });
+                }
             }
             let n_decoded = access.n_decoded();
             match &self.layout {
@@ -307,12 +322,6 @@ impl MatrixSource {
             _ => [None, None],
         };
         arrays.into_iter().flatten()
-    }
-
-    /// Asks a server for the chunks of bands, which ascend.
-    fn stage_bands(&self, spans: &[Range<u64>]) {
-        self.pack_arrays()
-            .for_each(|array| array.stage(spans.iter().cloned()));
     }
 
     /// Reads those of `rows` that are packed, or are packed now. Returns the positions of the
