@@ -113,6 +113,7 @@ pub use io::pack_cache::{CacheFault, CacheOptions, CachedElement, PackCache};
 pub use io::pack_room::PackRoom;
 #[cfg(feature = "remote")]
 pub use io::remote::StorageOptions;
+pub use io::remote::fetched_bytes;
 pub use key::LayerKey;
 pub use matrix::{MatrixSource, Packs, ReadScratch, RowBuffer, RowSink};
 pub use store::{Attribute, MemoryStore, Node, Store};

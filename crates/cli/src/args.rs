@@ -9,6 +9,7 @@ use mapped_anndata::{Join, MatrixFormat, Shuffle};
 use crate::backends::{Hdf5Arg, ZarrArg};
 use crate::cache::{self, CacheArgs, CacheCommand};
 use crate::lists;
+use crate::storage::StorageArgs;
 
 /// Feeds collections of AnnData files (.h5ad, .zarr) to a model, as they are on disk: genes
 /// joined, labels encoded, rows in the order of a seed.
@@ -142,6 +143,8 @@ pub(crate) struct CheckArgs {
     /// Threads that read.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = at_least_one)]
     pub(crate) workers: usize,
+    #[command(flatten)]
+    pub(crate) storage: StorageArgs,
 }
 
 #[derive(Debug, clap::Args)]

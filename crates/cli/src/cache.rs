@@ -5,8 +5,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
-#[cfg(feature = "remote")]
-use mapped_anndata::StorageOptions;
 use mapped_anndata::io::{ByteSize, CacheOptions, PackCache};
 use mapped_anndata::{Cached, MappedCollectionBuilder};
 use serde::Serialize;
@@ -18,6 +16,7 @@ use crate::json::write_line;
 use crate::opened::Opened;
 use crate::progress::{Progress, prepare};
 use crate::report::warning;
+use crate::storage::StorageArgs;
 use crate::text;
 
 /// Where packs are kept.
@@ -35,21 +34,12 @@ pub(crate) struct CacheArgs {
     /// Do not ask servers whether files that the cache knows are still the same.
     #[arg(long)]
     pub(crate) no_revalidate: bool,
-    /// The most bytes that this folder may take, such as 20GiB.
-    #[arg(long, value_name = "SIZE", default_value = "100GiB", value_parser = bytes, requires = "cache")]
-    pub(crate) cache_size: usize,
-    /// How files in buckets are reached, by the names of object_store: skip_signature=true for a
-    /// public bucket, region=us-west-2, endpoint=URL. Repeat for more. Credentials come from the
-    /// environment, the AWS profile or the machine.
-    #[cfg(feature = "remote")]
-    #[arg(long = "storage-option", value_name = "NAME=VALUE", value_parser = named_value)]
-    pub(crate) storage_options: Vec<(String, String)>,
-}
-
-#[cfg(feature = "remote")]
-fn named_value(text: &str) -> std::result::Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
-    Ok((name.to_owned(), value.to_owned()))
+    /// The most bytes that the folder may take, such as 50GiB [default: 100GiB; of the user's folder,
+    /// 20GiB or a tenth of the free disk]
+    #[arg(long, value_name = "SIZE", value_parser = bytes, conflicts_with = "no_cache")]
+    pub(crate) cache_size: Option<usize>,
+    #[command(flatten)]
+    pub(crate) storage: StorageArgs,
 }
 
 impl CacheArgs {
@@ -57,13 +47,16 @@ impl CacheArgs {
         &self,
         builder: MappedCollectionBuilder,
     ) -> Result<MappedCollectionBuilder> {
-        #[cfg(feature = "remote")]
-        let builder = match &self.storage_options[..] {
-            [] => builder,
-            options => builder.storage_options(&StorageOptions::new(options.iter().cloned())?)?,
-        };
+        let mut builder = self.storage.choose(builder)?;
+        let size = self.cache_size.map(|size| size as u64);
+        if let Some(size) = size {
+            builder = builder.user_cache_size(size);
+        }
         Ok(match &self.cache {
-            Some(folder) => builder.cache(CacheOptions::new(folder).size(self.cache_size as u64)),
+            Some(folder) => builder.cache(match size {
+                Some(size) => CacheOptions::new(folder).size(size),
+                None => CacheOptions::new(folder),
+            }),
             None if self.no_cache => builder.cache(None),
             None => builder,
         })

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use mapped_anndata::io::{
-    AnnDataSource, Check, CheckReport, DType, ElementCounts, ElementLayout, ElementReport,
-    Error as FileError, IoContext,
+    Check, CheckReport, DType, ElementCounts, ElementLayout, ElementReport, Error as FileError,
+    IoContext,
 };
 use mapped_anndata::{Error, Join, MappedCollection, OpenError};
 use serde::Serialize;
@@ -27,7 +27,7 @@ pub(crate) fn run(args: &CheckArgs, json: bool, out: &mut impl Write) -> Result<
     let mut progress = Progress::of_files(args.paths.len());
     let mut reports = Vec::with_capacity(args.paths.len());
     for (number, path) in args.paths.iter().enumerate() {
-        let source = AnnDataSource::from(path);
+        let source = args.storage.source(path)?;
         let report = check.check_source(&source, &IoContext::default(), &mut |done, of| {
             progress.part_of_file(number, done, of);
         });

@@ -61,6 +61,7 @@ mod lists;
 mod opened;
 mod progress;
 mod report;
+mod storage;
 mod stream;
 mod text;
 mod weights;

@@ -6,24 +6,59 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use mapped_anndata::io::{ByteSize, fetched_bytes};
 use mapped_anndata::{Error, MappedCollection};
 
 /// How long to wait before showing anything.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Runs `work`, and shows a spinner if it takes long.
+/// The time between two looks at what servers sent.
+const INTERVAL: Duration = Duration::from_millis(200);
+
+/// What servers sent since this was made.
+struct Fetched {
+    started: Instant,
+    before: u64,
+}
+
+impl Fetched {
+    fn new() -> Fetched {
+        Fetched {
+            started: Instant::now(),
+            before: fetched_bytes(),
+        }
+    }
+
+    /// The bytes and their rate; empty if there are none.
+    fn in_words(&self) -> String {
+        match fetched_bytes() - self.before {
+            0 => String::new(),
+            bytes => {
+                let rate = bytes as f64 / self.started.elapsed().as_secs_f64();
+                let [bytes, rate] = [bytes, rate as u64].map(ByteSize);
+                format!(", {bytes} fetched at {rate}/s")
+            }
+        }
+    }
+}
+
+/// Runs `work`, and shows a spinner if it takes long, with what servers send meanwhile.
 pub(crate) fn while_waiting<T>(what: &'static str, work: impl FnOnce() -> T) -> T {
     if !io::stderr().is_terminal() {
         return work();
     }
     let (done, is_done) = mpsc::channel::<()>();
+    let fetched = Fetched::new();
     thread::scope(|scope| {
         scope.spawn(move || {
-            if is_done.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+            let goes_on = |time| is_done.recv_timeout(time) == Err(mpsc::RecvTimeoutError::Timeout);
+            if goes_on(PATIENCE) {
                 let spinner = ProgressBar::new_spinner().with_message(what);
                 spinner.enable_steady_tick(Duration::from_millis(100));
                 // Ends when the sender is dropped.
-                let _ = is_done.recv();
+                while goes_on(INTERVAL) {
+                    spinner.set_message(format!("{what}{}", fetched.in_words()));
+                }
                 spinner.finish_and_clear();
             }
         });
@@ -40,11 +75,20 @@ pub(crate) fn turn_columns(cells: &MappedCollection) -> Result<(), Error> {
     cells.turn_columns(|part| progress.set((part * 1000.0) as u64))
 }
 
-/// Turns columns into rows, and fills the cache. Shows a bar if it takes long.
+/// Turns columns into rows, and fills the cache. Shows a bar if it takes long, with what servers send
+/// and what the cache held before.
 pub(crate) fn prepare(cells: &MappedCollection) -> Result<(), Error> {
-    let template = "preparing {wide_bar} {percent} %";
+    let template = "preparing {wide_bar} {percent} %{msg}";
     let mut progress = Progress::with_template(1000, template);
-    cells.prepare(|part| progress.set((part * 1000.0) as u64))
+    let (fetched, before) = (Fetched::new(), cells.cached());
+    let cached = match before.filter(|before| before.n_cached > 0) {
+        Some(before) => format!(", {:.0} % from the cache", before.fraction() * 100.0),
+        None => String::new(),
+    };
+    cells.prepare(|part| {
+        progress.set((part * 1000.0) as u64);
+        progress.say(|| fetched.in_words() + &cached);
+    })
 }
 
 /// Steps of a bar for one file.
@@ -107,6 +151,13 @@ impl Progress {
             ProgressBar::new(self.total).with_style(style)
         });
         bar.set_position(self.done);
+    }
+
+    /// Adds a message to the bar, if it is shown.
+    fn say(&self, message: impl FnOnce() -> String) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(message());
+        }
     }
 
     /// Hides the bar until the next step, so that results can be printed.

@@ -219,6 +219,13 @@ impl MappedCollectionBuilder {
         self.0.dtype
     }
 
+    /// The most bytes of the user's cache folder, for files on servers if no [`cache`](Self::cache) is
+    /// set. Default: as [`CacheOptions::of_user`] has it.
+    pub fn user_cache_size(mut self, bytes: u64) -> Self {
+        self.0.user_cache_size = Some(bytes);
+        self
+    }
+
     /// [`io`](Self::io) as set.
     pub fn get_io(&self) -> IoOptions {
         self.0.io

@@ -18,6 +18,7 @@ pub(crate) struct Options {
     pub(crate) dtype: Option<DType>,
     pub(crate) io: IoOptions,
     pub(crate) cache: CacheChoice,
+    pub(crate) user_cache_size: Option<u64>,
 }
 
 impl Options {
@@ -34,6 +35,7 @@ impl Options {
             dtype: None,
             io: IoOptions::default(),
             cache: CacheChoice::default(),
+            user_cache_size: None,
         }
     }
 }

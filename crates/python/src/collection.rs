@@ -75,7 +75,7 @@ enum Cache {
 impl Collection {
     /// Opens files. The Python half has already put every argument into one form.
     #[new]
-    #[pyo3(signature = (paths, layers, obs, obsm, filter, join, encode, unknown, dtype, *, cache_bytes=None, max_open_files=None, mmap=None, pack_bytes=None, pack_uncompressed=None, revalidate=None, missing_code=None, cache=None, cache_size=0, storage=Vec::new()))]
+    #[pyo3(signature = (paths, layers, obs, obsm, filter, join, encode, unknown, dtype, *, cache_bytes=None, max_open_files=None, mmap=None, pack_bytes=None, pack_uncompressed=None, revalidate=None, missing_code=None, cache=None, cache_size=None, storage=Vec::new()))]
     #[expect(
         clippy::too_many_arguments,
         reason = "lamindb's eleven, and ten of ours"
@@ -99,7 +99,7 @@ impl Collection {
         revalidate: Option<bool>,
         missing_code: Option<i64>,
         cache: Option<Cache>,
-        cache_size: u64,
+        cache_size: Option<u64>,
         storage: Vec<(String, String)>,
     ) -> PyResult<Collection> {
         let join = join.map(|join| {
@@ -148,10 +148,14 @@ impl Collection {
         builder = match cache {
             None | Some(Cache::Flag(true)) => builder,
             Some(Cache::Flag(false)) => builder.cache(None),
-            Some(Cache::Folder(folder)) => {
-                builder.cache(CacheOptions::new(folder).size(cache_size))
-            }
+            Some(Cache::Folder(folder)) => builder.cache(match cache_size {
+                Some(size) => CacheOptions::new(folder).size(size),
+                None => CacheOptions::new(folder),
+            }),
         };
+        if let Some(size) = cache_size {
+            builder = builder.user_cache_size(size);
+        }
         let cells = py.detach(|| builder.open()).map_err(to_python)?;
         let number = |store: usize| {
             let value = mapped_anndata::io::NumericValue::Signed(store as i64);

@@ -66,6 +66,7 @@ fn file_error(error: &mapped_anndata::io::Error, text: String) -> PyErr {
             // A server has no such numbers.
             None => match cause.kind() {
                 io::ErrorKind::PermissionDenied => PyPermissionError::new_err(text),
+                io::ErrorKind::NotFound => PyFileNotFoundError::new_err(text),
                 io::ErrorKind::TimedOut => PyTimeoutError::new_err(text),
                 _ => PyOSError::new_err(text),
             },

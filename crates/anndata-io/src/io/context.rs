@@ -70,13 +70,16 @@ impl IoContext {
         Ok(IoContext::make(options, Some(cache), false))
     }
 
-    /// As [`with_cache`](Self::with_cache), in the folder of [`CacheOptions::of_user`]. If that
-    /// cannot be used, there is no cache. When the folder is made, a
+    /// As [`with_cache`](Self::with_cache), in the folder of [`CacheOptions::of_user`], of another
+    /// size if one is given. If it cannot be used, there is no cache. When the folder is made, a
     /// [warning](PackCache::take_warnings) says so.
-    pub fn with_user_cache(options: IoOptions) -> Self {
-        let Some(cache) = CacheOptions::of_user() else {
+    pub fn with_user_cache(options: IoOptions, size: Option<u64>) -> Self {
+        let Some(mut cache) = CacheOptions::of_user() else {
             return IoContext::new(options);
         };
+        if let Some(size) = size {
+            cache = cache.size(size);
+        }
         let is_new = !cache.get_folder().exists();
         let Ok(opened) = PackCache::open_mapped(&cache, options.mmap) else {
             return IoContext::new(options);

@@ -116,7 +116,10 @@ fn context(options: &Options) -> Result<IoContext, OpenError> {
     let has_remote = || options.sources.iter().any(AnnDataSource::is_remote);
     match &options.cache {
         CacheChoice::Folder(cache) => Ok(IoContext::with_cache(options.io, cache)?),
-        CacheChoice::OfUser if has_remote() => Ok(IoContext::with_user_cache(options.io)),
+        CacheChoice::OfUser if has_remote() => Ok(IoContext::with_user_cache(
+            options.io,
+            options.user_cache_size,
+        )),
         CacheChoice::OfUser | CacheChoice::Off => Ok(IoContext::new(options.io)),
     }
 }

@@ -6,6 +6,8 @@ mod bands;
 mod cache;
 mod faults;
 mod golden;
+#[cfg(feature = "remote")]
+mod hostile_server;
 mod kept_labels;
 mod large;
 mod life;

@@ -12,7 +12,7 @@ use mapped_collection::{
 use crate::server::{Fault, Lacks, Server};
 
 /// A folder with the demo's stores.
-fn demo() -> tempfile::TempDir {
+pub(crate) fn demo() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cli/demo");
     for name in ["a.h5ad", "b.h5ad", "c.zarr", "d.zarr"] {
@@ -21,7 +21,7 @@ fn demo() -> tempfile::TempDir {
     folder
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     if from.is_file() {
         let folder = to.parent().expect("a file lies in a folder");
         fs::create_dir_all(folder).expect("a folder");
@@ -53,7 +53,7 @@ fn paths(folder: &Path) -> Vec<PathBuf> {
     ["a.h5ad", "b.h5ad"].map(|name| folder.join(name)).into()
 }
 
-fn epoch(cells: &MappedCollection, memory: usize) -> Result<Vec<Batch>, String> {
+pub(crate) fn epoch(cells: &MappedCollection, memory: usize) -> Result<Vec<Batch>, String> {
     let options = LoaderOptions::new(32).shuffle(Shuffle::Exact).seed(3);
     let options = options.memory(memory).output(MatrixFormat::Csr);
     let loader = cells.loader(options).expect("valid options");

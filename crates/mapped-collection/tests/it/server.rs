@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// What the server does wrong.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,7 +26,18 @@ pub(crate) enum Fault {
     Reset,
     /// Redirects to this URL.
     Redirect(String),
+    /// Sends nothing for a second; with true, after half of the body.
+    Stall(bool),
+    /// Sends a body without end, with this status.
+    Endless(u16),
+    /// Says that the bucket is in this region.
+    Region(&'static str),
+    /// Sends this text.
+    Text(&'static str),
 }
+
+/// How long [`Fault::Stall`] lasts.
+const STALL: Duration = Duration::from_secs(1);
 
 /// What the server does not do, in any answer.
 #[derive(Debug, Clone, Copy, Default)]
@@ -184,7 +196,25 @@ fn answer<'a>(
         }
         Some(Fault::Redirect(url)) => return send(302, &format!("location: {url}\r\n"), b"", 0),
         Some(Fault::Reset) => return None,
-        Some(Fault::Short | Fault::WrongRange | Fault::WrongLength) | None => {}
+        Some(Fault::Stall(false)) => {
+            std::thread::sleep(STALL);
+            return None;
+        }
+        Some(Fault::Endless(status)) => {
+            let head = format!("HTTP/1.1 {status} X\r\nconnection: close\r\n\r\n");
+            out.write_all(head.as_bytes()).ok()?;
+            let text = [b'<'; 1 << 16];
+            while out.write_all(&text).is_ok() {
+                shared.n_bytes.fetch_add(1 << 16, Ordering::Relaxed);
+            }
+            return None;
+        }
+        Some(Fault::Region(region)) => {
+            return send(301, &format!("x-amz-bucket-region: {region}\r\n"), b"", 0);
+        }
+        Some(Fault::Text(text)) => return send(200, "", text.as_bytes(), text.len()),
+        Some(Fault::Short | Fault::WrongRange | Fault::WrongLength | Fault::Stall(true)) | None => {
+        }
     }
     let path = decoded(request.split(' ').nth(1)?.split('?').next()?);
     let path = shared.folder.join(path.trim_start_matches('/'));
@@ -232,10 +262,14 @@ fn answer<'a>(
     );
     let body = &content[start..end];
     let sent = match fault {
-        Some(Fault::Short) => &body[..body.len() / 2],
+        Some(Fault::Short | Fault::Stall(true)) => &body[..body.len() / 2],
         _ => body,
     };
-    send(206, &more, sent, body.len())
+    let goes_on = send(206, &more, sent, body.len());
+    if fault == Some(Fault::Stall(true)) {
+        std::thread::sleep(STALL);
+    }
+    goes_on
 }
 
 /// Decodes `%20` and the like.

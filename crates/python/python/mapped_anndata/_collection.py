@@ -88,8 +88,8 @@ class MappedCollection(Variables, Labels):
         with their names and labels (at most 20 GiB, or a tenth of the free disk), and there is no
         folder for others. With `False`, there is none in any case.
     cache_size
-        The most bytes that this folder may take, as a number or a text such as `"20 GiB"`. When it
-        is full, matrices that no open collection uses are removed, the least recently used first.
+        The most bytes that the folder may take, as a number or a text such as `"20 GiB"`; by
+        default 100 GiB of a folder that is given, less of the user's (see above). When it is full, matrices that no open collection uses are removed, the least recently used first.
     storage_options
         How files in buckets are reached, by the names that object_store, polars and obstore use,
         such as `{"skip_signature": "true", "region": "us-west-2"}` for a public one. What is not
@@ -155,7 +155,7 @@ class MappedCollection(Variables, Labels):
         missing_code: int | None = None,
         io: IoOptions | None = None,
         cache: PathLike | Literal[False] | None = None,
-        cache_size: ByteSize = "100 GiB",
+        cache_size: ByteSize | None = None,
         storage_options: Mapping[str, str] | None = None,
     ) -> None:
         if obs_filter is not None and not isinstance(obs_filter, Mapping):
@@ -180,7 +180,9 @@ class MappedCollection(Variables, Labels):
                 missing_code=arguments.optional(arguments.code, "missing_code", missing_code),
                 io=arguments.instance("io", io, IoOptions) if io is not None else IoOptions(),
                 cache=arguments.cache("cache", cache),
-                cache_size=arguments.n_bytes("cache_size", cache_size),
+                cache_size=cache_size
+                if cache_size is None
+                else arguments.n_bytes("cache_size", cache_size),
                 storage_options=arguments.storage_options(storage_options),
             )
         )

@@ -40,7 +40,7 @@ class Collection:
         revalidate: bool | None = None,
         missing_code: int | None = None,
         cache: str | bool | None = None,
-        cache_size: int = 0,
+        cache_size: int | None = None,
         storage: list[tuple[str, str]] = ...,
     ) -> Collection: ...
     @property

@@ -96,7 +96,7 @@ class CollectionOptions:
     io: IoOptions
     cache: str | Literal[False] | None
     """An absolute path."""
-    cache_size: int
+    cache_size: int | None
     storage_options: dict[str, str] = field(repr=False)
 
     def without_secrets(self) -> CollectionOptions:

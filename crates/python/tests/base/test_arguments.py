@@ -28,7 +28,7 @@ def test_the_constructor_is_lamindbs():
     assert ours[:11] == parameters(Reference)
     # What is ours alone cannot be meant by a position.
     keyword_only = inspect.Parameter.KEYWORD_ONLY
-    own = [("missing_code", None), ("io", None), ("cache", None), ("cache_size", "100 GiB")]
+    own = [("missing_code", None), ("io", None), ("cache", None), ("cache_size", None)]
     own.append(("storage_options", None))
     assert ours[11:] == [(name, keyword_only, default) for name, default in own]
 

@@ -205,7 +205,7 @@ def test_a_chunk_that_is_gone_is_an_error(bucket, signed):
     [
         ("s3://cells/demo/none.h5ad", {}, FileNotFoundError, "no such file"),
         ("s3://cells/demo/none.zarr", {}, FileNotFoundError, "no such file"),
-        ("s3://none/a.h5ad", {}, FileNotFoundError, "no such file"),
+        ("s3://none/a.h5ad", {}, FileNotFoundError, "no such bucket"),
         ("s3://cells", {}, FileNotFoundError, "no such file"),
         ("s3://cells/demo/a.h5ad", {"skip_signature": True}, PermissionError, "skip_signature"),
     ],

@@ -1,38 +1,32 @@
-//! Requests: one runtime and one pool of connections per process.
+//! Requests: one runtime per process.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use futures_util::StreamExt;
-use object_store::http::HttpBuilder;
 use object_store::path::Path;
-use object_store::{BackoffConfig, GetOptions, GetRange, ObjectMeta, ObjectStore, RetryConfig};
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore};
 use once_cell::race::OnceBox;
-use reqwest::header::{HeaderMap, HeaderValue};
-use reqwest::redirect::Policy;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
-use super::bucket::Cloud;
-use super::connector::{Connector, last_failure, redirect, with_failures};
+use super::connector::{last_failure, traced};
 use super::failure::Failure;
-use super::hub;
 use super::object::Version;
-use super::storage::{self, StorageOptions};
-use super::url::{Place, RemoteUrl};
+use super::stores::Stores;
+use super::url::RemoteUrl;
 use crate::io::fork::ForkLocal;
 
 /// Threads that encrypt and copy for all requests.
 const THREADS: usize = 2;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
-/// A request may take any time, as long as bytes arrive.
-const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// The room that an answer has before its bytes arrive.
 const MOST_RESERVED: u64 = 1 << 20;
+/// The most bytes of one part of a list.
+const MOST_OF_LIST: u64 = 64 << 20;
 /// The most requests under way: each may need a connection of its own.
 const MOST_REQUESTS: usize = 64;
 
@@ -55,6 +49,14 @@ impl Part {
         }
     }
 
+    /// The most bytes that it has.
+    fn most(&self) -> u64 {
+        match self {
+            Part::Range(range) => range.end - range.start,
+            Part::End(most) | Part::Whole(most) => *most,
+        }
+    }
+
     /// Where the part lies in an object of `len` bytes.
     fn within(&self, len: u64) -> Range<u64> {
         match self {
@@ -74,16 +76,20 @@ pub(super) struct Answer {
     pub(super) bytes: Vec<u8>,
 }
 
+/// The bytes of all bodies that came so far.
+static FETCHED: AtomicU64 = AtomicU64::new(0);
+
+/// The bytes that servers sent to this process, as contents of files: for reports of progress.
+pub fn fetched_bytes() -> u64 {
+    FETCHED.load(Ordering::Relaxed)
+}
+
 /// What a process needs for requests.
 struct Client {
     runtime: Runtime,
-    http: reqwest::Client,
-    /// For buckets: a redirect would take headers with credentials to another host.
-    without_redirects: reqwest::Client,
     /// One for each request under way.
     permits: Arc<Semaphore>,
-    /// The stores of buckets, with the credentials that they found.
-    stores: Mutex<HashMap<StoreKey, Arc<dyn ObjectStore>>>,
+    stores: Stores,
 }
 
 /// Made when it is first needed. A forked child makes its own.
@@ -107,99 +113,45 @@ impl Client {
             .enable_all()
             .build()
             .map_err(|error| error.to_string())?;
-        let client = |redirects| {
-            let client = reqwest::Client::builder()
-                .user_agent(concat!("anndata-io/", env!("CARGO_PKG_VERSION")))
-                .connect_timeout(CONNECT_TIMEOUT)
-                .read_timeout(STALL_TIMEOUT)
-                // It would hand the query, which may be a signature, to another host.
-                .referer(false)
-                .redirect(redirects)
-                .build();
-            client.map_err(|error| error.without_url().to_string())
-        };
         Ok(Client {
             runtime,
-            http: client(Policy::custom(redirect))?,
-            without_redirects: client(Policy::none())?,
             permits: Arc::new(Semaphore::new(MOST_REQUESTS)),
-            stores: Mutex::default(),
+            stores: Stores::default(),
         })
     }
 }
 
-/// The first wait before a request is tried again is shorter than by default: the order of reads
-/// makes others wait for it, too.
-pub(super) fn retries() -> RetryConfig {
-    RetryConfig {
-        backoff: BackoffConfig {
-            init_backoff: Duration::from_millis(20),
-            base: 4.0,
-            ..BackoffConfig::default()
-        },
-        ..RetryConfig::default()
-    }
-}
-
-/// A bucket, how it is reached, and a hash of the environment, which users change to try again.
-type StoreKey = (String, StorageOptions, u64);
-
 impl Client {
-    /// Returns the store of an object, and its path there.
-    fn store(&self, url: &RemoteUrl) -> Result<(Arc<dyn ObjectStore>, Path), Failure> {
-        let bucket = match url.place() {
-            Place::Web(address) => {
-                // The URL is that of the object.
-                let headers = hub::headers(address, url.storage());
-                let connector = Connector::new(&self.http, headers);
-                let builder = HttpBuilder::new().with_url(address.as_str());
-                let builder = builder.with_retry(retries());
-                let store = builder.with_http_connector(connector).build()?;
-                return Ok((Arc::new(store), Path::default()));
-            }
-            Place::Bucket(bucket) => bucket,
-        };
-        let path = Path::parse(bucket.key()).map_err(object_store::Error::from)?;
-        let key = (
-            bucket.root().to_owned(),
-            url.storage().clone(),
-            storage::environment(),
-        );
-        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(store) = stores.get(&key) {
-            return Ok((store.clone(), path));
-        }
-        let mut headers = HeaderMap::new();
-        if bucket.cloud() == Cloud::Google
-            && let Some(project) = url.storage().paying_project()
-            && let Ok(project) = HeaderValue::try_from(project)
-        {
-            headers.insert("x-goog-user-project", project);
-        }
-        let connector = Connector::new(&self.without_redirects, headers);
-        let store = url.storage().store(bucket, connector);
-        let store = store.map_err(|error| Failure::of_options(&error))?;
-        stores.insert(key, store.clone());
-        Ok((store, path))
-    }
-
-    /// Runs a request; what it waits for comes by the receiver.
-    fn run<T: Send + 'static>(
-        &self,
-        ask: impl Future<Output = Result<T, object_store::Error>> + Send + 'static,
-    ) -> Request<T> {
+    /// Asks the store of a URL, whose answers have at most so many bytes. What is waited for comes by
+    /// the receiver.
+    fn run<T, A>(
+        &'static self,
+        url: &RemoteUrl,
+        most: u64,
+        ask: impl Fn(Arc<dyn ObjectStore>, Path) -> A + Send + 'static,
+    ) -> Result<Request<T>, Failure>
+    where
+        T: Send + 'static,
+        A: Future<Output = Result<T, Failure>> + Send,
+    {
+        let (store, path) = self.stores.of(url)?;
         let (answer, receiver) = mpsc::channel();
-        let permits = self.permits.clone();
-        let task = with_failures(async move {
+        let (permits, url) = (self.permits.clone(), url.clone());
+        let task = traced(most, async move {
             let _permit = permits.acquire().await;
-            let found = ask.await;
-            let _ = answer.send(found.map_err(|error| Failure::of(error, last_failure())));
+            let mut found = ask(store, path).await;
+            if let Err(Failure::Region(region)) = &found
+                && let Some((store, path)) = self.stores.in_region(&url, region)
+            {
+                found = ask(store, path).await;
+            }
+            let _ = answer.send(found);
         });
         let task = self.runtime.spawn(task);
-        Request {
+        Ok(Request {
             answer: receiver,
             task: task.abort_handle(),
-        }
+        })
     }
 }
 
@@ -235,8 +187,6 @@ pub(super) fn request(
     part: Part,
     condition: Option<&Version>,
 ) -> Result<Request, Failure> {
-    let client = client()?;
-    let (store, path) = client.store(url)?;
     let mut options = GetOptions {
         range: part.range(),
         ..GetOptions::default()
@@ -244,7 +194,13 @@ pub(super) fn request(
     if let Some(version) = condition {
         version.require(&mut options);
     }
-    Ok(client.run(async move { get(&*store, &path, part, options).await }))
+    client()?.run(url, part.most(), move |store, path| {
+        let (part, options) = (part.clone(), options.clone());
+        async move {
+            let found = get(&*store, &path, part, options).await;
+            found.map_err(|error| Failure::of(error, last_failure()))
+        }
+    })
 }
 
 /// As [`request`], and waits for the answer.
@@ -259,13 +215,11 @@ pub(super) fn fetch(
 /// Lists the objects below the URL of a folder in a bucket, at most `most`: their names, seen from
 /// there, and their versions.
 pub(super) fn list(url: &RemoteUrl, most: usize) -> Result<BTreeMap<String, Version>, Failure> {
-    let client = client()?;
-    let (store, path) = client.store(url)?;
-    let found = client.run(async move {
+    let found = client()?.run(url, MOST_OF_LIST, move |store, path| async move {
         let mut found = BTreeMap::new();
         let mut listed = store.list(Some(&path));
         while let Some(object) = listed.next().await {
-            let object = object?;
+            let object = object.map_err(|error| Failure::of_list(error, last_failure()))?;
             let name = object.location.as_ref().strip_prefix(path.as_ref());
             let name = name.map(|name| name.trim_start_matches('/'));
             if let Some(name) = name.filter(|name| !name.is_empty()) {
@@ -276,7 +230,7 @@ pub(super) fn list(url: &RemoteUrl, most: usize) -> Result<BTreeMap<String, Vers
             }
         }
         Ok(found)
-    });
+    })?;
     match found.receive()? {
         found if found.len() > most => Err(Failure::TooManyFiles(most)),
         found => Ok(found),
@@ -305,7 +259,9 @@ async fn get(
     let mut bytes = Vec::with_capacity(expected.min(MOST_RESERVED) as usize);
     let mut stream = result.into_stream();
     while let Some(part) = stream.next().await {
-        bytes.extend_from_slice(&part?);
+        let part = part?;
+        FETCHED.fetch_add(part.len() as u64, Ordering::Relaxed);
+        bytes.extend_from_slice(&part);
         // A body may be longer than its headers say.
         if bytes.len() as u64 > expected {
             break;

@@ -1,13 +1,16 @@
 //! Between `object_store` and the connections: what is sent with requests, where they may lead, and
 //! what went wrong.
 
+use std::collections::HashSet;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use http_body_util::{BodyExt, Limited};
 use object_store::ClientOptions;
 use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
+    HttpResponseBody, HttpService,
 };
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use url::{Host, Url};
@@ -18,20 +21,48 @@ const MOST_REDIRECTS: usize = 5;
 /// The longest time that a server may ask to wait.
 const MOST_PATIENCE: Duration = Duration::from_secs(60);
 
+/// The most bytes of an answer that says what is wrong, or of credentials.
+const MOST_OF_MESSAGE: u64 = 1 << 20;
+/// The most answers to one request: of tries, or of parts of a list.
+const MOST_ANSWERS: usize = 1 << 12;
+/// The most tries to reach a server, unless it was reached before.
+const MOST_CALLS: usize = 4;
+
+/// What happened to a request so far.
+#[derive(Debug)]
+struct Trace {
+    /// The most bytes of one right answer.
+    most: u64,
+    so_far: Mutex<SoFar>,
+}
+
+#[derive(Debug, Default)]
+struct SoFar {
+    /// What went wrong last, because the errors of `object_store` have no status that a program can
+    /// read.
+    failed: Option<Failure>,
+    n_answers: usize,
+    n_unreached: usize,
+}
+
 tokio::task_local! {
-    /// What went wrong last in a request, because the errors of `object_store` have no status that a
-    /// program can read.
-    static FAILED: Mutex<Option<Failure>>;
+    static TRACE: Trace;
 }
 
 /// The address at which machines of a cloud find their credentials. Elsewhere, nobody answers.
 const METADATA: [&str; 2] = ["169.254.169.254", "metadata.google.internal"];
 const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// A host and its port.
+type Server = (String, Option<u16>);
+/// The servers that have answered this process.
+pub(super) type Reached = Arc<Mutex<HashSet<Server>>>;
+
 /// Hands the process's connections to `object_store`.
 #[derive(Debug, Clone)]
 pub(super) struct Connector {
     http: HttpClient,
+    reached: Reached,
     /// Sent with every request.
     headers: HeaderMap,
 }
@@ -53,34 +84,39 @@ impl HttpService for Connector {
     {
         Box::pin(async move {
             request.headers_mut().extend(self.headers.clone());
-            if request
-                .uri()
-                .host()
-                .is_some_and(|host| METADATA.contains(&host))
-            {
+            let host = request.uri().host().unwrap_or_default();
+            if METADATA.contains(&host) {
                 return self.ask_machine(request).await;
             }
+            let server = (host.to_owned(), request.uri().port_u16());
             let response = self.http.execute(request).await;
             if let Ok(response) = &response {
                 wait_as_asked(response).await;
             }
-            set_failed(match &response {
-                Ok(response) if response.status().is_success() => None,
-                Ok(response) => Some(failure_of(response)),
-                Err(error) => Some(Failure::of_connection(error)),
-            });
-            response
+            count(&response, self.was_reached(server, response.is_ok()))?;
+            response.map(bounded)
         })
     }
 }
 
 impl Connector {
     /// A connector that sends `headers` with every request.
-    pub(super) fn new(http: &reqwest::Client, headers: HeaderMap) -> Connector {
+    pub(super) fn new(http: &reqwest::Client, reached: &Reached, headers: HeaderMap) -> Connector {
         Connector {
             http: HttpClient::new(http.clone()),
+            reached: reached.clone(),
             headers,
         }
+    }
+
+    /// Whether a server has answered, now or before.
+    fn was_reached(&self, server: Server, is_reached: bool) -> bool {
+        let mut reached = lock(&self.reached);
+        let was_reached = reached.contains(&server);
+        if is_reached && !was_reached {
+            reached.insert(server);
+        }
+        is_reached || was_reached
     }
 
     /// Asks the machine for its credentials, for a short time: most machines have none.
@@ -89,12 +125,12 @@ impl Connector {
         match asked {
             Ok(Ok(response)) => {
                 if !response.status().is_success() {
-                    set_failed(Some(Failure::NoCredentials));
+                    set_failed(Failure::NoCredentials);
                 }
-                Ok(response)
+                Ok(limited(response, MOST_OF_MESSAGE))
             }
             Ok(Err(_)) | Err(_) => {
-                set_failed(Some(Failure::NoCredentials));
+                set_failed(Failure::NoCredentials);
                 // Errors of this kind are not tried again.
                 let message = std::io::Error::other("no credentials");
                 Err(HttpError::new(HttpErrorKind::Unknown, message))
@@ -113,23 +149,82 @@ async fn wait_as_asked(response: &HttpResponse) {
     }
 }
 
-/// Runs the task of a request, which then has its [last failure](last_failure).
-pub(super) fn with_failures<T>(task: impl Future<Output = T>) -> impl Future<Output = T> {
-    FAILED.scope(Mutex::default(), task)
+/// Runs the task of a request whose answers have at most so many bytes. It then has its [last
+/// failure](last_failure).
+pub(super) fn traced<T>(most: u64, task: impl Future<Output = T>) -> impl Future<Output = T> {
+    let so_far = Mutex::default();
+    TRACE.scope(Trace { most, so_far }, task)
 }
 
 /// What went wrong last in the request whose task this is.
 pub(super) fn last_failure() -> Option<Failure> {
-    let last =
-        |last: &Mutex<Option<Failure>>| last.lock().unwrap_or_else(PoisonError::into_inner).take();
-    FAILED.try_with(last).ok().flatten()
+    let last = TRACE.try_with(|trace| trace.so_far().failed.clone());
+    last.ok().flatten()
 }
 
 /// Requests outside the task of one have no place for it.
-fn set_failed(failed: Option<Failure>) {
-    let _ = FAILED.try_with(|last| {
-        *last.lock().unwrap_or_else(PoisonError::into_inner) = failed;
+fn set_failed(failed: Failure) {
+    let _ = TRACE.try_with(|trace| trace.so_far().failed = Some(failed));
+}
+
+impl Trace {
+    fn so_far(&self) -> MutexGuard<'_, SoFar> {
+        lock(&self.so_far)
+    }
+}
+
+/// Counts an answer, or that there was none. An error ends the request.
+fn count(response: &Result<HttpResponse, HttpError>, was_reached: bool) -> Result<(), HttpError> {
+    let counted = TRACE.try_with(|trace| {
+        let mut so_far = trace.so_far();
+        so_far.n_answers += 1;
+        match response {
+            Ok(response) => {
+                so_far.failed = (!response.status().is_success()).then(|| failure_of(response));
+            }
+            Err(error) => {
+                let failure = Failure::of_connection(error);
+                if error.kind() == HttpErrorKind::Connect && !was_reached {
+                    so_far.n_unreached += 1;
+                }
+                so_far.failed = Some(failure);
+            }
+        }
+        if so_far.n_answers > MOST_ANSWERS {
+            so_far.failed = Some(Failure::Endless);
+        }
+        so_far.n_answers > MOST_ANSWERS || so_far.n_unreached >= MOST_CALLS
     });
+    match counted {
+        // Errors of this kind are not tried again.
+        Ok(true) => Err(HttpError::new(
+            HttpErrorKind::Unknown,
+            std::io::Error::other("given up"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// An answer of which only so much is read: `object_store` reads messages and lists to their end.
+fn bounded(response: HttpResponse) -> HttpResponse {
+    let most = TRACE.try_with(|trace| trace.most);
+    let most = most.ok().filter(|_| response.status().is_success());
+    limited(response, most.unwrap_or(0).saturating_add(MOST_OF_MESSAGE))
+}
+
+fn limited(response: HttpResponse, most: u64) -> HttpResponse {
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    response.map(|body| {
+        let limited = Limited::new(body, most).map_err(|error| {
+            // Either the error of the body, or that it is too long.
+            let of_body = error.downcast::<HttpError>().map(|error| *error);
+            of_body.unwrap_or_else(|_| {
+                set_failed(Failure::Endless);
+                HttpError::new(HttpErrorKind::Decode, std::io::Error::other("too long"))
+            })
+        });
+        HttpResponseBody::new(limited)
+    })
 }
 
 fn failure_of(response: &HttpResponse) -> Failure {
@@ -166,4 +261,8 @@ fn is_link_local(url: &Url) -> bool {
         Some(Host::Domain(name)) => METADATA.contains(&name),
         None => false,
     }
+}
+
+pub(super) fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }

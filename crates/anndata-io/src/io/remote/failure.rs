@@ -11,6 +11,9 @@ use crate::error::ErrorKind;
 /// What S3 answers, with status 400, to credentials that are out of date.
 const EXPIRED: [&str; 3] = ["ExpiredToken", "TokenRefreshRequired", "InvalidToken"];
 
+/// What S3 answers, with status 404, if there is not even a bucket.
+const NO_BUCKET: &str = "NoSuchBucket";
+
 /// A request without a valid answer.
 #[derive(Debug, Clone)]
 pub(super) enum Failure {
@@ -24,6 +27,8 @@ pub(super) enum Failure {
     Expired,
     /// No credentials are set, and the machine has none.
     NoCredentials,
+    /// There is no such bucket.
+    NoBucket,
     /// The bucket is in this region.
     Region(String),
     /// A folder has more files.
@@ -36,6 +41,8 @@ pub(super) enum Failure {
     TooLong { most: u64, found: u64 },
     /// The server answers a request for a range with the whole object.
     NoRanges,
+    /// The answer is longer than anything that was asked for.
+    Endless,
     /// The answer is not a valid one.
     Answer(String),
 }
@@ -75,6 +82,9 @@ impl Failure {
             {
                 Failure::Expired
             }
+            Some(failure) if failure.is_absence() && error.to_string().contains(NO_BUCKET) => {
+                Failure::NoBucket
+            }
             // It was not the object: credentials have an address of their own.
             Some(failure)
                 if failure.is_absence()
@@ -84,6 +94,14 @@ impl Failure {
             }
             Some(failure) => failure,
             None => error.into(),
+        }
+    }
+
+    /// As [`of`](Self::of), for a list of files in a bucket.
+    pub(super) fn of_list(error: object_store::Error, last: Option<Failure>) -> Failure {
+        match last {
+            Some(failure) if failure.is_absence() => Failure::NoBucket,
+            last => Failure::of(error, last),
         }
     }
 
@@ -135,6 +153,10 @@ impl From<Failure> for ErrorKind {
                                pass them, or skip_signature for a public bucket";
                 io(io::ErrorKind::PermissionDenied, message.to_owned())
             }
+            Failure::NoBucket => io(
+                io::ErrorKind::NotFound,
+                "there is no such bucket".to_owned(),
+            ),
             Failure::Region(region) => {
                 let message = format!(
                     "the bucket is in the region {region}: pass it (region in storage_options, or \
@@ -158,6 +180,10 @@ impl From<Failure> for ErrorKind {
                 expected: format!("at most {most} bytes"),
                 found: format!("an object of {found} bytes"),
             },
+            Failure::Endless => {
+                let message = "the server's answer does not end".to_owned();
+                io(io::ErrorKind::InvalidData, message)
+            }
             Failure::NoRanges => ErrorKind::unsupported(
                 "a server that cannot send parts of a file",
                 "copy the file to a local disk first",

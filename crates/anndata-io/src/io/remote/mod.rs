@@ -24,10 +24,13 @@ mod folder;
 mod hub;
 mod kept;
 mod object;
+mod profile;
 mod staged;
 mod storage;
+mod stores;
 mod url;
 
+pub use client::fetched_bytes;
 pub(crate) use documents::{Document, FolderReads, Listing, documents, listing};
 pub(crate) use folder::{RemoteFiles, RemoteFolder};
 pub(crate) use kept::Keeping;

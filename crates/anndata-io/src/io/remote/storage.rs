@@ -6,7 +6,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use object_store::ClientConfigKey;
 use object_store::ObjectStore;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
@@ -14,12 +16,16 @@ use object_store::client::HttpConnector;
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 
 use super::bucket::{Bucket, Cloud};
-use super::client::retries;
+use super::profile::profile;
+use super::stores::retries;
 use crate::error::{Error, ErrorKind};
 use crate::io::location::home_folder;
 
 /// The project that pays for requests to buckets of Google Cloud whose owner does not.
 const PAYING_PROJECT: [&str; 2] = ["google_user_project", "user_project"];
+/// How long a server may send nothing, and how long a connection may take.
+const STALL: [&str; 2] = ["timeout", "read_timeout"];
+const CONNECT: [&str; 1] = ["connect_timeout"];
 /// The token of the Hugging Face Hub.
 const HUB_TOKEN: [&str; 2] = ["hf_token", "huggingface_token"];
 
@@ -32,7 +38,8 @@ const HUB_TOKEN: [&str; 2] = ["hf_token", "huggingface_token"];
 /// [Azure](https://docs.rs/object_store/0.14/object_store/azure/enum.AzureConfigKey.html) stores,
 /// such as `region`, `endpoint`, `skip_signature` (public buckets, without credentials) and
 /// `request_payer`; and also `google_user_project`, the project that pays for requests to Google
-/// Cloud, and `hf_token`. Options that are not set come from the environment (`AWS_…`, `GOOGLE_…`,
+/// Cloud, and `hf_token`. `timeout` is how long a server may send nothing (by default `30s`), and
+/// `connect_timeout` how long a connection may take (`20s`). Options that are not set come from the environment (`AWS_…`, `GOOGLE_…`,
 /// `AZURE_…`, `HF_TOKEN`), from the AWS profile, and from the machine's metadata service.
 ///
 /// Values may be secrets: they are never shown.
@@ -70,16 +77,33 @@ impl StorageOptions {
             (name.into().to_ascii_lowercase(), value.trim().to_owned())
         };
         let options: BTreeMap<String, String> = options.into_iter().map(lower).collect();
-        for name in options.keys() {
+        let refuse = |expected: &str, found: String| {
+            let kind = ErrorKind::invalid(expected, found);
+            Err(Error::new("storage_options", "", kind))
+        };
+        for (name, value) in &options {
+            let name = &**name;
+            let is_timeout = STALL.contains(&name) || CONNECT.contains(&name);
+            if is_timeout && humantime::parse_duration(value).is_err() {
+                return refuse("a time such as 30s", format!("{name} = {value:?}"));
+            }
+            let of_client = name.parse::<ClientConfigKey>();
+            if of_client.is_ok_and(|key| !is_timeout && key != ClientConfigKey::AllowHttp) {
+                let expected = "no options of connections but timeout and connect_timeout (proxies \
+                                and certificates come from HTTPS_PROXY and SSL_CERT_FILE)";
+                return refuse(expected, format!("{name:?}"));
+            }
             let is_known = name.parse::<AmazonS3ConfigKey>().is_ok()
                 || name.parse::<GoogleConfigKey>().is_ok()
                 || name.parse::<AzureConfigKey>().is_ok()
-                || PAYING_PROJECT.contains(&&**name)
-                || HUB_TOKEN.contains(&&**name);
+                || PAYING_PROJECT.contains(&name)
+                || HUB_TOKEN.contains(&name);
             if !is_known {
-                let expected = "names of options of object_store";
-                let kind = ErrorKind::invalid(expected, format!("{name:?}"));
-                return Err(Error::new("storage_options", "", kind));
+                let expected = "names of options of object_store, such as region, endpoint, \
+                                access_key_id, secret_access_key, session_token, skip_signature, \
+                                request_payer, service_account, account_name, account_key, \
+                                sas_token, timeout";
+                return refuse(expected, format!("{name:?}"));
             }
         }
         Ok(StorageOptions(Arc::new(options)))
@@ -108,6 +132,15 @@ impl StorageOptions {
         format!("{options:?} {variables:?}")
     }
 
+    /// How long a server is waited for.
+    pub(super) fn timeouts(&self) -> Timeouts {
+        let set = |names| humantime::parse_duration(self.get(names)?).ok();
+        Timeouts {
+            connect: set(&CONNECT).unwrap_or(Duration::from_secs(20)),
+            stall: set(&STALL).unwrap_or(Duration::from_secs(30)),
+        }
+    }
+
     /// The project that pays for requests to Google Cloud.
     pub(super) fn paying_project(&self) -> Option<String> {
         let given = self.get(&PAYING_PROJECT).map(str::to_owned);
@@ -128,53 +161,75 @@ impl StorageOptions {
         Some(token.trim().to_owned()).filter(|token| !token.is_empty())
     }
 
-    /// The options that a cloud has, by its own keys.
-    fn of_cloud<K: FromStr>(&self) -> impl Iterator<Item = (K, &String)> {
+    /// The options that a cloud has, by its own keys: those of the environment, and those that were
+    /// set.
+    fn of_cloud<K: FromStr>(&self, prefix: &str) -> impl Iterator<Item = (K, String)> {
+        let variables = std::env::vars_os().filter_map(move |(name, value)| {
+            let name = name.into_string().ok()?;
+            let name = name
+                .starts_with(prefix)
+                .then(|| name.to_ascii_lowercase())?;
+            // As above, without the line break of a file.
+            Some((name, value.into_string().ok()?.trim().to_owned()))
+        });
         let options = self.0.iter();
-        options.filter_map(|(name, value)| Some((name.parse().ok()?, value)))
+        let options = options.map(|(name, value)| (name.clone(), value.clone()));
+        let all = variables.chain(options);
+        all.filter_map(|(name, value)| Some((name.parse().ok()?, value)))
     }
 
-    /// Makes the store of a bucket.
+    /// Makes the store of a bucket, which is in `region` unless the user names one.
     pub(super) fn store(
         &self,
         bucket: &Bucket,
         connector: impl HttpConnector,
+        region: Option<&str>,
     ) -> object_store::Result<Arc<dyn ObjectStore>> {
+        let retries = retries(self.timeouts());
         Ok(match bucket.cloud() {
             Cloud::S3 => {
                 let mut builder = AmazonS3Builder::from_env();
-                for (key, value) in profile() {
-                    builder = match builder.get_config_value(&key) {
-                        None => builder.with_config(key, value),
-                        Some(_) => builder,
-                    };
-                }
-                for (key, value) in self.of_cloud() {
+                for (key, value) in self.of_cloud("AWS_") {
                     builder = builder.with_config(key, value);
                 }
+                let found = region.map(|region| (AmazonS3ConfigKey::Region, region.to_owned()));
+                for (key, value) in profile().into_iter().chain(found) {
+                    if builder.get_config_value(&key).is_none() {
+                        builder = builder.with_config(key, value);
+                    }
+                }
                 let builder = builder.with_bucket_name(bucket.name());
-                let builder = builder.with_retry(retries());
+                let builder = builder.with_retry(retries);
                 Arc::new(builder.with_http_connector(connector).build()?)
             }
             Cloud::Google => {
                 let mut builder = GoogleCloudStorageBuilder::from_env();
-                for (key, value) in self.of_cloud() {
+                for (key, value) in self.of_cloud("GOOGLE_") {
                     builder = builder.with_config(key, value);
                 }
                 let builder = builder.with_bucket_name(bucket.name());
-                let builder = builder.with_retry(retries());
+                let builder = builder.with_retry(retries);
                 Arc::new(builder.with_http_connector(connector).build()?)
             }
             Cloud::Azure => {
                 let mut builder = MicrosoftAzureBuilder::from_env();
-                for (key, value) in self.of_cloud() {
+                for (key, value) in self.of_cloud("AZURE_") {
                     builder = builder.with_config(key, value);
                 }
-                let builder = builder.with_url(bucket.root()).with_retry(retries());
+                let builder = builder.with_url(bucket.root()).with_retry(retries);
                 Arc::new(builder.with_http_connector(connector).build()?)
             }
         })
     }
+}
+
+/// How long a server is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Timeouts {
+    /// Until it accepts a connection.
+    pub(super) connect: Duration,
+    /// Until it sends something.
+    pub(super) stall: Duration,
 }
 
 /// A hash of the variables that stores read.
@@ -192,57 +247,6 @@ pub(super) fn environment() -> u64 {
 fn is_of_stores(name: &str) -> bool {
     let mut prefixes = ["AWS_", "GOOGLE_", "AZURE_"].iter();
     prefixes.any(|prefix| name.starts_with(prefix))
-}
-
-/// The options of the AWS profile that `AWS_PROFILE` names.
-fn profile() -> Vec<(AmazonS3ConfigKey, String)> {
-    let name = std::env::var("AWS_PROFILE").unwrap_or_else(|_| "default".to_owned());
-    let file = |variable: &str, name: &str| {
-        let set = std::env::var_os(variable).map(PathBuf::from);
-        let path = set.or_else(|| Some(home_folder()?.join(".aws").join(name)))?;
-        std::fs::read_to_string(path).ok()
-    };
-    let mut found = Vec::new();
-    let credentials = file("AWS_SHARED_CREDENTIALS_FILE", "credentials");
-    found.extend(section(
-        &credentials.unwrap_or_default(),
-        std::slice::from_ref(&name),
-    ));
-    let config = file("AWS_CONFIG_FILE", "config").unwrap_or_default();
-    found.extend(section(&config, &[format!("profile {name}"), name]));
-    // Only these mean the same in profiles and in options.
-    let known = [
-        ("aws_access_key_id", AmazonS3ConfigKey::AccessKeyId),
-        ("aws_secret_access_key", AmazonS3ConfigKey::SecretAccessKey),
-        ("aws_session_token", AmazonS3ConfigKey::Token),
-        ("region", AmazonS3ConfigKey::Region),
-        ("endpoint_url", AmazonS3ConfigKey::Endpoint),
-    ];
-    let known = known.into_iter().filter_map(|(name, key)| {
-        let (_, value) = found.iter().find(|(found, _)| found == name)?;
-        Some((key, value.clone()))
-    });
-    known.collect()
-}
-
-/// The entries of the first of these sections of an INI file.
-fn section(text: &str, names: &[String]) -> Vec<(String, String)> {
-    let mut is_within = false;
-    let mut entries = Vec::new();
-    for line in text.lines().map(str::trim) {
-        if let Some(header) = line
-            .strip_prefix('[')
-            .and_then(|line| line.strip_suffix(']'))
-        {
-            is_within = names.iter().any(|name| name == header.trim());
-        } else if is_within
-            && !line.starts_with(['#', ';'])
-            && let Some((name, value)) = line.split_once('=')
-        {
-            entries.push((name.trim().to_owned(), value.trim().to_owned()));
-        }
-    }
-    entries
 }
 
 #[cfg(test)]
@@ -263,22 +267,5 @@ mod tests {
             error.contains("secret_acces_key") && !error.contains("hush"),
             "{error}"
         );
-    }
-
-    #[test]
-    fn section_is_that_of_the_profile() {
-        let text =
-            "[default]\naws_access_key_id = one\n# region = no\n\n[profile two]\nregion=west\n";
-        let entry = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let names = |name: &str| [name.to_owned()];
-        assert_eq!(
-            section(text, &names("default")),
-            [entry("aws_access_key_id", "one")]
-        );
-        assert_eq!(
-            section(text, &names("profile two")),
-            [entry("region", "west")]
-        );
-        assert_eq!(section(text, &names("three")), []);
     }
 }

@@ -1,0 +1,175 @@
+//! The stores of a process: how each server is reached, and the credentials that were found for it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use object_store::http::HttpBuilder;
+use object_store::path::Path;
+use object_store::{BackoffConfig, ObjectStore, RetryConfig};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::redirect::Policy;
+use url::Url;
+
+use super::bucket::{Bucket, Cloud};
+use super::connector::{Connector, Reached, lock, redirect};
+use super::failure::Failure;
+use super::hub;
+use super::storage::{self, StorageOptions, Timeouts};
+use super::url::{Place, RemoteUrl};
+
+/// A bucket, how it is reached, and a hash of the environment, which users change to try again.
+type StoreKey = (String, StorageOptions, u64);
+
+/// The stores and connections that were made so far.
+#[derive(Debug, Default)]
+pub(super) struct Stores {
+    buckets: Mutex<HashMap<StoreKey, Arc<dyn ObjectStore>>>,
+    /// With and without redirects.
+    connections: Mutex<HashMap<(Timeouts, bool), reqwest::Client>>,
+    reached: Reached,
+}
+
+impl Stores {
+    /// Returns the store of an object, and its path there.
+    pub(super) fn of(&self, url: &RemoteUrl) -> Result<(Arc<dyn ObjectStore>, Path), Failure> {
+        let storage = url.storage();
+        let bucket = match url.place() {
+            Place::Web(address) => return Ok((self.web(address, storage)?, Path::default())),
+            Place::Bucket(bucket) => bucket,
+        };
+        let path = path_of(bucket)?;
+        let key = key_of(bucket, storage);
+        let known = lock(&self.buckets).get(&key).cloned();
+        let store = match known {
+            Some(store) => store,
+            None => {
+                let store = self.bucket(bucket, storage, None)?;
+                lock(&self.buckets).insert(key, store.clone());
+                store
+            }
+        };
+        Ok((store, path))
+    }
+
+    /// As [`of`](Self::of), for a bucket of S3 that is in this region. `None` if the user named
+    /// another one.
+    pub(super) fn in_region(
+        &self,
+        url: &RemoteUrl,
+        region: &str,
+    ) -> Option<(Arc<dyn ObjectStore>, Path)> {
+        let Place::Bucket(bucket) = url.place() else {
+            return None;
+        };
+        // The region becomes a part of the server's name, to which credentials are sent.
+        let is_letter = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit();
+        let is_name = |name: &str| {
+            name.bytes()
+                .all(|letter| is_letter(letter) || letter == b'-')
+        };
+        if bucket.cloud() != Cloud::S3 || region.len() > 32 || !is_name(region) {
+            return None;
+        }
+        let store = self.bucket(bucket, url.storage(), Some(region)).ok()?;
+        let key = key_of(bucket, url.storage());
+        lock(&self.buckets).insert(key, store.clone());
+        Some((store, path_of(bucket).ok()?))
+    }
+
+    fn web(
+        &self,
+        address: &Url,
+        storage: &StorageOptions,
+    ) -> Result<Arc<dyn ObjectStore>, Failure> {
+        let timeouts = storage.timeouts();
+        let http = self.connection(timeouts, true)?;
+        let mut headers = hub::headers(address, storage);
+        let mut address = address.clone();
+        if !address.username().is_empty() || address.password().is_some() {
+            headers.extend(basic(&http, &address));
+            // They fail only for URLs without a host.
+            let _ = address.set_username("");
+            let _ = address.set_password(None);
+        }
+        // The URL is that of the object.
+        let builder = HttpBuilder::new().with_url(address.as_str());
+        let builder = builder.with_retry(retries(timeouts));
+        let builder = builder.with_http_connector(Connector::new(&http, &self.reached, headers));
+        Ok(Arc::new(builder.build()?))
+    }
+
+    fn bucket(
+        &self,
+        bucket: &Bucket,
+        storage: &StorageOptions,
+        region: Option<&str>,
+    ) -> Result<Arc<dyn ObjectStore>, Failure> {
+        let mut headers = HeaderMap::new();
+        if bucket.cloud() == Cloud::Google
+            && let Some(project) = storage.paying_project()
+            && let Ok(project) = HeaderValue::try_from(project)
+        {
+            headers.insert("x-goog-user-project", project);
+        }
+        // A redirect would take headers with credentials to another host.
+        let http = self.connection(storage.timeouts(), false)?;
+        let connector = Connector::new(&http, &self.reached, headers);
+        let store = storage.store(bucket, connector, region);
+        store.map_err(|error| Failure::of_options(&error))
+    }
+
+    fn connection(&self, timeouts: Timeouts, redirects: bool) -> Result<reqwest::Client, Failure> {
+        let mut connections = lock(&self.connections);
+        if let Some(known) = connections.get(&(timeouts, redirects)) {
+            return Ok(known.clone());
+        }
+        let client = reqwest::Client::builder()
+            .user_agent(concat!("anndata-io/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(timeouts.connect)
+            // A request may take any time, as long as bytes arrive.
+            .read_timeout(timeouts.stall)
+            // It would hand the query, which may be a signature, to another host.
+            .referer(false)
+            .redirect(match redirects {
+                true => Policy::custom(redirect),
+                false => Policy::none(),
+            })
+            .build();
+        let client = client.map_err(|error| Failure::Setup(error.without_url().to_string()))?;
+        connections.insert((timeouts, redirects), client.clone());
+        Ok(client)
+    }
+}
+
+fn path_of(bucket: &Bucket) -> Result<Path, Failure> {
+    let path = Path::parse(bucket.key());
+    Ok(path.map_err(object_store::Error::from)?)
+}
+
+fn key_of(bucket: &Bucket, storage: &StorageOptions) -> StoreKey {
+    let root = bucket.root().to_owned();
+    (root, storage.clone(), storage::environment())
+}
+
+/// The header for the user and the password of a URL.
+fn basic(http: &reqwest::Client, address: &Url) -> Option<(Option<HeaderName>, HeaderValue)> {
+    let request = http.get(address.clone()).build().ok()?;
+    let mut value = request.headers().get(AUTHORIZATION)?.clone();
+    value.set_sensitive(true);
+    Some((Some(AUTHORIZATION), value))
+}
+
+/// The first wait before a request is tried again is shorter than by default: the order of reads
+/// makes others wait for it, too.
+pub(super) fn retries(timeouts: Timeouts) -> RetryConfig {
+    RetryConfig {
+        backoff: BackoffConfig {
+            init_backoff: Duration::from_millis(20),
+            base: 4.0,
+            ..BackoffConfig::default()
+        },
+        retry_timeout: timeouts.stall.saturating_mul(6),
+        ..RetryConfig::default()
+    }
+}
