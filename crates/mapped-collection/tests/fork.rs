@@ -5,6 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use mapped_collection::{Batch, IoOptions, Item, Join, LoaderOptions, MappedCollection, Shuffle};
 
+#[cfg(feature = "remote")]
+#[allow(dead_code)]
+#[path = "it/server.rs"]
+mod server;
+
 fn store(name: &str) -> PathBuf {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/stores");
     fixtures.join(name)
@@ -196,6 +201,52 @@ fn forks_of_a_running_epoch() {
     assert!(
         failures.is_empty(),
         "wait statuses of children: {failures:?}"
+    );
+}
+
+/// While threads of the parent wait for a server, children ask it, too.
+#[cfg(feature = "remote")]
+#[test]
+fn forked_children_ask_a_server_anew() {
+    among_threads(forks_with_requests_under_way);
+}
+
+#[cfg(feature = "remote")]
+fn forks_with_requests_under_way() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cli/demo");
+    let server = server::Server::of(&folder);
+    let paths = ["a.h5ad", "c.zarr"].map(|name| server.url(name));
+    let builder = MappedCollection::builder(paths).cache(None);
+    let cells = builder
+        .io(IoOptions::new().cache_bytes(0).pack_bytes(0))
+        .open()
+        .expect("valid");
+    let n_obs = cells.n_obs() as i64;
+    let items: Vec<Item> = (0..n_obs)
+        .map(|row| cells.get(row).expect("readable"))
+        .collect();
+    let (stop, items) = (AtomicBool::new(false), &items[..]);
+    let failures: Vec<i32> = std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (cells, stop) = (&cells, &stop);
+            scope.spawn(move || {
+                let rows = (0..n_obs).cycle().skip(thread * 7);
+                for row in rows.take_while(|_| !stop.load(Ordering::Relaxed)) {
+                    assert!(cells.get(row).as_ref().ok() == items.get(row as usize));
+                }
+            });
+        }
+        let reads = |row: i64| cells.get(row).as_ref().ok() == items.get(row as usize);
+        let failures = (0..1000)
+            .filter_map(|number| in_child(|| reads(number % n_obs) && reads(n_obs - 1)))
+            .collect();
+        stop.store(true, Ordering::Relaxed);
+        failures
+    });
+    assert!(
+        failures.is_empty(),
+        "wait statuses of {} children: {failures:?}",
+        failures.len()
     );
 }
 

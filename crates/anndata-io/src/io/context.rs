@@ -98,6 +98,9 @@ impl IoContext {
     }
 
     fn make(options: IoOptions, cache: Option<PackCache>, is_of_user: bool) -> Self {
+        // Remembers this process as the parent of others.
+        #[cfg(feature = "remote")]
+        super::fork::is_forked_child();
         let local = ForkLocal::new(|| Local {
             files: OpenFiles::new(),
             chunks: ChunkCache::new(),

@@ -22,6 +22,19 @@ impl Process {
     }
 }
 
+/// Whether this process was forked from the one that called this function first.
+///
+/// There, a new thread may never run: if another thread was starting during the fork, the standard
+/// library's list of threads stays locked for ever.
+#[cfg(feature = "remote")]
+pub(crate) fn is_forked_child() -> bool {
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+    static FIRST: AtomicU32 = AtomicU32::new(0);
+    let current = std::process::id();
+    let first = FIRST.compare_exchange(0, current, Relaxed, Relaxed);
+    first.is_err_and(|first| first != current)
+}
+
 /// The process that first used a library that does not survive a fork.
 #[cfg(any(feature = "libhdf5", feature = "zarrs"))]
 pub(crate) struct Owner(std::sync::atomic::AtomicU32);

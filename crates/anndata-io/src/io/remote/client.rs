@@ -1,4 +1,5 @@
-//! Requests: one runtime per process.
+//! Requests: one runtime per process. In a forked child, it has no threads: those that wait for an
+//! answer do its work.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -10,16 +11,16 @@ use futures_util::StreamExt;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore};
 use once_cell::race::OnceBox;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 
 use super::connector::{last_failure, traced};
 use super::failure::Failure;
 use super::object::Version;
 use super::stores::Stores;
 use super::url::RemoteUrl;
-use crate::io::fork::ForkLocal;
+use crate::io::fork::{ForkLocal, is_forked_child};
 
 /// Threads that encrypt and copy for all requests.
 const THREADS: usize = 2;
@@ -85,8 +86,11 @@ pub fn fetched_bytes() -> u64 {
 }
 
 /// What a process needs for requests.
+#[derive(Debug)]
 struct Client {
     runtime: Runtime,
+    /// Whether requests go on only while a thread waits for one.
+    is_driven: bool,
     /// One for each request under way.
     permits: Arc<Semaphore>,
     stores: Stores,
@@ -107,7 +111,12 @@ impl Client {
     fn new() -> Result<Client, String> {
         // If the program chose a provider before, that one stays.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
+        let is_driven = is_forked_child();
+        let mut builder = match is_driven {
+            true => Builder::new_current_thread(),
+            false => Builder::new_multi_thread(),
+        };
+        let runtime = builder
             .worker_threads(THREADS)
             .thread_name("anndata-remote")
             .enable_all()
@@ -115,13 +124,12 @@ impl Client {
             .map_err(|error| error.to_string())?;
         Ok(Client {
             runtime,
+            is_driven,
             permits: Arc::new(Semaphore::new(MOST_REQUESTS)),
             stores: Stores::default(),
         })
     }
-}
 
-impl Client {
     /// Asks the store of a URL, whose answers have at most so many bytes. What is waited for comes by
     /// the receiver.
     fn run<T, A>(
@@ -149,8 +157,9 @@ impl Client {
         });
         let task = self.runtime.spawn(task);
         Ok(Request {
+            client: self,
             answer: receiver,
-            task: task.abort_handle(),
+            task,
         })
     }
 }
@@ -158,19 +167,24 @@ impl Client {
 /// A request under way. It ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Request<T = Result<Answer, Failure>> {
+    client: &'static Client,
     answer: Receiver<Result<T, Failure>>,
-    task: AbortHandle,
+    task: JoinHandle<()>,
 }
 
 impl<T> Request<T> {
-    fn receive(&self) -> Result<T, Failure> {
+    fn receive(&mut self) -> Result<T, Failure> {
+        if self.client.is_driven {
+            // The answer says more than how the task ended.
+            let _ = self.client.runtime.block_on(&mut self.task);
+        }
         self.answer.recv().unwrap_or(Err(Failure::Lost))
     }
 }
 
 impl Request {
     /// Waits for the answer.
-    pub(super) fn wait(&self) -> Result<Answer, Failure> {
+    pub(super) fn wait(&mut self) -> Result<Answer, Failure> {
         self.receive()?
     }
 }
@@ -215,7 +229,7 @@ pub(super) fn fetch(
 /// Lists the objects below the URL of a folder in a bucket, at most `most`: their names, seen from
 /// there, and their versions.
 pub(super) fn list(url: &RemoteUrl, most: usize) -> Result<BTreeMap<String, Version>, Failure> {
-    let found = client()?.run(url, MOST_OF_LIST, move |store, path| async move {
+    let mut found = client()?.run(url, MOST_OF_LIST, move |store, path| async move {
         let mut found = BTreeMap::new();
         let mut listed = store.list(Some(&path));
         while let Some(object) = listed.next().await {

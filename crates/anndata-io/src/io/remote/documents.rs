@@ -51,7 +51,7 @@ fn read_all(
     let asked: Vec<_> = names.iter().map(ask).collect();
     let answered = asked.into_iter().map(|(file, asked)| {
         let answer = asked.and_then(|asked| match asked {
-            Ok(request) => request.wait(),
+            Ok(mut request) => request.wait(),
             Err(answer) => Ok(answer),
         });
         match answer {

@@ -179,7 +179,7 @@ impl Staged {
         };
         let answer = pending.answer.get_or_init(|| {
             let request = pending.request.lock();
-            let request = request.unwrap_or_else(PoisonError::into_inner);
+            let mut request = request.unwrap_or_else(PoisonError::into_inner);
             request.wait().map(Arc::new)
         });
         if answer.is_err() {

@@ -1,12 +1,14 @@
 //! The stores of a process: how each server is reached, and the credentials that were found for it.
 
 use std::collections::HashMap;
+use std::net::ToSocketAddrs;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use object_store::http::HttpBuilder;
 use object_store::path::Path;
 use object_store::{BackoffConfig, ObjectStore, RetryConfig};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
 use url::Url;
@@ -17,6 +19,7 @@ use super::failure::Failure;
 use super::hub;
 use super::storage::{self, StorageOptions, Timeouts};
 use super::url::{Place, RemoteUrl};
+use crate::io::fork::is_forked_child;
 
 /// A bucket, how it is reached, and a hash of the environment, which users change to try again.
 type StoreKey = (String, StorageOptions, u64);
@@ -124,7 +127,11 @@ impl Stores {
         if let Some(known) = connections.get(&(timeouts, redirects)) {
             return Ok(known.clone());
         }
-        let client = reqwest::Client::builder()
+        let builder = match is_forked_child() {
+            true => reqwest::Client::builder().dns_resolver(ResolveHere),
+            false => reqwest::Client::builder(),
+        };
+        let client = builder
             .user_agent(concat!("anndata-io/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(timeouts.connect)
             // A request may take any time, as long as bytes arrive.
@@ -139,6 +146,19 @@ impl Stores {
         let client = client.map_err(|error| Failure::Setup(error.without_url().to_string()))?;
         connections.insert((timeouts, redirects), client.clone());
         Ok(client)
+    }
+}
+
+/// Looks up names in the thread that asks: otherwise, a new thread would.
+#[derive(Debug)]
+struct ResolveHere;
+
+impl Resolve for ResolveHere {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found = (name.as_str(), 0).to_socket_addrs()?;
+            Ok(Box::new(found) as Addrs)
+        })
     }
 }
 
