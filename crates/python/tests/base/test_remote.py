@@ -6,7 +6,10 @@ import os
 import pickle
 import re
 import shutil
+import subprocess
+import sys
 import threading
+import time
 import warnings
 import zipfile
 from contextlib import contextmanager
@@ -189,6 +192,49 @@ def test_forked_children_make_connections_of_their_own(host):
             os.close(reading)
             os.close(writing)
         assert float(cells[7]["X"].sum()) == expected[7]
+
+
+KILLED = """
+import sys
+from mapped_anndata import IoOptions, MappedCollection
+folder, expected, *urls = sys.argv[1:]
+while True:
+    io = IoOptions(cache_bytes=0, pack_bytes=0)
+    with MappedCollection(urls, join="outer", io=io, cache=folder) as cells:
+        for number in range(3):
+            loader = cells.loader(16, shuffle="exact", seed=number, output="csr")
+            found = sum(float(batch["X"].data.sum(dtype="f8")) for batch in loader)
+            assert abs(found - float(expected)) < 1e-6 * float(expected), (found, expected)
+    print("read", flush=True)
+"""
+
+
+def test_killed_processes_leave_a_cache_of_a_server_s_files_that_others_can_use(host, tmp_path):
+    names = ("a.h5ad", "b.h5ad", "c.zarr", "d.zarr")
+    urls = [f"{host}/{name}" for name in names]
+    with MappedCollection([DEMO / name for name in names], join="outer") as cells:
+        expected = sum(
+            float(batch["X"].data.sum(dtype="f8")) for batch in cells.loader(64, output="csr")
+        )
+    random, n_read = np.random.default_rng(7), 0
+    for number in range(10):
+        folder = tmp_path / str(number // 3)
+        command = [sys.executable, "-c", KILLED, folder, str(expected), *urls]
+        processes = [
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            for _ in range(2)
+        ]
+        time.sleep(random.uniform(0.3, 1.5))
+        for process in processes:
+            assert process.poll() is None, process.stderr.read()
+            process.kill()
+            n_read += process.communicate()[0].count("read")
+    assert n_read > 0
+    with MappedCollection(urls, join="outer", cache=folder) as cells:
+        found = sum(
+            float(batch["X"].data.sum(dtype="f8")) for batch in cells.loader(64, output="csr")
+        )
+    assert found == pytest.approx(expected)
 
 
 def send_a_row(cells, sender):
