@@ -1,5 +1,9 @@
 """Times collections on a server: `python benches/remote.py --data DIR --binary PATH`.
 
+With `--rivals PYTHON`, that Python, which has annbatch, fsspec and aiohttp, reads from the same server
+by `remote_rivals.py`; annbatch its own collection, which lies in `DIR/annbatch/collection.zarr`
+(`generate.py` writes it) and needs consolidated metadata.
+
 The server runs on loopback: it answers each request after 20 ms, sends 100 MB/s in all, and fails a
 part of the requests if that is asked for. What is measured is printed as JSON.
 """
@@ -90,11 +94,22 @@ def counted(run):
     return {"seconds": seconds, "requests": Link.requests, "bytes": Link.n_bytes, **(result or {})}
 
 
+def anonymous(pid):
+    """The bytes of a process's own memory, without files that it maps; 0 if it has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    found = re.search(r"RssAnon:\s*(\d+)", status)
+    return int(found.group(1)) * 1024 if found else 0
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of .h5ad files")
     parser.add_argument("--binary", default="target/release/mapped-anndata")
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--rivals", metavar="PYTHON")
     args = parser.parse_args()
     files = sorted(args.data.glob("*.h5ad"))
     Link.folder = args.data
@@ -106,10 +121,16 @@ def main():
     total = sum(path.stat().st_size for path in files)
 
     def command(*words):
-        run = subprocess.run([args.binary, *map(str, words), "--json"], capture_output=True, text=True)
+        words = [args.binary, *map(str, words), "--json"]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+            own = 0
+            while run.poll() is None:
+                own = max(own, anonymous(run.pid))
+                time.sleep(0.01)
+            told, error = run.communicate()
         if run.returncode:
-            sys.exit(run.stderr)
-        return json.loads(run.stdout.splitlines()[-1])
+            sys.exit(error)
+        return {**json.loads(told.splitlines()[-1]), "own_bytes": own}
 
     def opened(urls, cache, *more):
         return counted(lambda: command("info", *urls, "--cache", cache, *more) and None)
@@ -143,6 +164,7 @@ def main():
         local = next(fresh)
         epoch(files, "--cache", local)
         results["second epoch, local"] = several(lambda: epoch(files, "--cache", local))
+        results["first epoch, local"] = several(lambda: epoch(files, "--cache", next(fresh)))
 
         def download():
             for path in files:
@@ -170,6 +192,25 @@ def main():
             assert all(rank.wait() == 0 for rank in started)
 
         results["three ranks, one folder"] = several(lambda: counted(ranks))
+
+        def rival(name, urls):
+            def run():
+                words = [args.rivals, Path(__file__).with_name("remote_rivals.py"), name, *urls]
+                told = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout
+                return {"told": json.loads(told)}
+
+            return counted(run)
+
+        if args.rivals:
+            datasets = sorted((args.data / "annbatch/collection.zarr").glob("dataset_*"))
+            collection = [f"{host}/{path.relative_to(args.data)}" for path in datasets]
+            results["annbatch, an epoch of its own collection"] = several(
+                lambda: rival("annbatch", collection)
+            )
+            results["anndata over fsspec, one file read whole"] = several(
+                lambda: rival("anndata", urls[:1])
+            )
+            results["anndata over fsspec, random rows"] = several(lambda: rival("anndata-rows", urls))
     for name, runs in results.items():
         if isinstance(runs, list):
             middle = statistics.median(run["seconds"] for run in runs)
