@@ -35,7 +35,7 @@ pub(crate) struct CacheArgs {
     #[arg(long)]
     pub(crate) no_revalidate: bool,
     /// The most bytes that the folder may take, such as 50GiB [default: 100GiB; of the user's folder,
-    /// 20GiB or a tenth of the free disk]
+    /// 20GiB or a tenth of the free disk, whichever is less]
     #[arg(long, value_name = "SIZE", value_parser = bytes, conflicts_with = "no_cache")]
     pub(crate) cache_size: Option<usize>,
     #[command(flatten)]

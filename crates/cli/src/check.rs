@@ -26,9 +26,8 @@ pub(crate) fn run(args: &CheckArgs, json: bool, out: &mut impl Write) -> Result<
     let check = check_of(args);
     let mut progress = Progress::of_files(args.paths.len());
     let mut reports = Vec::with_capacity(args.paths.len());
-    for (number, path) in args.paths.iter().enumerate() {
-        let source = args.storage.source(path)?;
-        let report = check.check_source(&source, &IoContext::default(), &mut |done, of| {
+    for (number, source) in args.storage.sources(&args.paths)?.iter().enumerate() {
+        let report = check.check_source(source, &IoContext::default(), &mut |done, of| {
             progress.part_of_file(number, done, of);
         });
         progress.hide();

@@ -1,6 +1,6 @@
 //! How files in buckets are reached.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use mapped_anndata::MappedCollectionBuilder;
 #[cfg(feature = "remote")]
@@ -9,7 +9,7 @@ use mapped_anndata::io::AnnDataSource;
 
 use crate::Result;
 
-/// Nothing in builds without servers.
+/// Empty in builds without the feature `remote`.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Servers")]
 pub(crate) struct StorageArgs {
@@ -33,7 +33,7 @@ impl StorageArgs {
         Ok(StorageOptions::new(self.storage_options.iter().cloned())?)
     }
 
-    /// The builder of a collection whose files are reached so.
+    /// The builder of a collection whose files are reached with these options.
     pub(crate) fn choose(
         &self,
         builder: MappedCollectionBuilder,
@@ -44,13 +44,15 @@ impl StorageArgs {
         })
     }
 
-    /// The file at a path, reached so.
-    pub(crate) fn source(&self, path: &Path) -> Result<AnnDataSource> {
-        let source = AnnDataSource::from(path);
-        Ok(match self.storage_options[..] {
-            [] => source,
-            _ => source.with_storage(&self.options()?)?,
-        })
+    /// Files that are reached with these options.
+    pub(crate) fn sources(&self, paths: &[PathBuf]) -> Result<Vec<AnnDataSource>> {
+        let options = self.options()?;
+        let sources = paths.iter().map(|path| {
+            let source = AnnDataSource::from(path);
+            // If it cannot be opened, opening it says why.
+            source.clone().with_storage(&options).unwrap_or(source)
+        });
+        Ok(sources.collect())
     }
 }
 
@@ -63,7 +65,7 @@ impl StorageArgs {
         Ok(builder)
     }
 
-    pub(crate) fn source(&self, path: &Path) -> Result<AnnDataSource> {
-        Ok(path.into())
+    pub(crate) fn sources(&self, paths: &[PathBuf]) -> Result<Vec<AnnDataSource>> {
+        Ok(paths.iter().map(AnnDataSource::from).collect())
     }
 }

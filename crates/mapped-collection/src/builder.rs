@@ -149,6 +149,14 @@ impl MappedCollectionBuilder {
         self
     }
 
+    /// The most bytes of the user's cache folder, if files on servers are kept there. With
+    /// [`cache`](Self::cache), or without such files, it has no effect. Default: the size of
+    /// [`CacheOptions::of_user`].
+    pub fn user_cache_size(mut self, bytes: u64) -> Self {
+        self.0.user_cache_size = Some(bytes);
+        self
+    }
+
     /// How files in buckets (`s3://`, `gs://`, `az://`) are reached: see [`StorageOptions`]. They hold
     /// for all files given to [`builder`](MappedCollection::builder); for a file with others, pass an
     /// [`AnnDataSource::with_storage`] there and leave this out.
@@ -219,13 +227,6 @@ impl MappedCollectionBuilder {
         self.0.dtype
     }
 
-    /// The most bytes of the user's cache folder, for files on servers if no [`cache`](Self::cache) is
-    /// set. Default: as [`CacheOptions::of_user`] has it.
-    pub fn user_cache_size(mut self, bytes: u64) -> Self {
-        self.0.user_cache_size = Some(bytes);
-        self
-    }
-
     /// [`io`](Self::io) as set.
     pub fn get_io(&self) -> IoOptions {
         self.0.io
@@ -237,6 +238,11 @@ impl MappedCollectionBuilder {
             CacheChoice::Folder(cache) => Some(cache),
             CacheChoice::OfUser | CacheChoice::Off => None,
         }
+    }
+
+    /// [`user_cache_size`](Self::user_cache_size) as set.
+    pub fn get_user_cache_size(&self) -> Option<u64> {
+        self.0.user_cache_size
     }
 
     /// Opens the collection: reads names, labels and row pointers of every file, and checks

@@ -70,8 +70,8 @@ impl IoContext {
         Ok(IoContext::make(options, Some(cache), false))
     }
 
-    /// As [`with_cache`](Self::with_cache), in the folder of [`CacheOptions::of_user`], of another
-    /// size if one is given. If it cannot be used, there is no cache. When the folder is made, a
+    /// As [`with_cache`](Self::with_cache), in the folder of [`CacheOptions::of_user`], with `size`
+    /// instead of the default, if given. If the folder cannot be used, there is no cache. When the folder is made, a
     /// [warning](PackCache::take_warnings) says so.
     pub fn with_user_cache(options: IoOptions, size: Option<u64>) -> Self {
         let Some(mut cache) = CacheOptions::of_user() else {

@@ -24,8 +24,8 @@ impl Process {
 
 /// Whether this process was forked from the one that called this function first.
 ///
-/// There, a new thread may never run: if another thread was starting during the fork, the standard
-/// library's list of threads stays locked for ever.
+/// There, a newly started thread might never get to run: if another thread was starting during the
+/// fork, the standard library's list of threads stays locked for ever.
 #[cfg(feature = "remote")]
 pub(crate) fn is_forked_child() -> bool {
     use std::sync::atomic::{AtomicU32, Ordering::Relaxed};

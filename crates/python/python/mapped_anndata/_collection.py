@@ -85,11 +85,13 @@ class MappedCollection(Variables, Labels):
         another one: workers, ranks and later runs share it. A file that changed is decoded anew. If
         the folder cannot be written or its contents are damaged, a `UserWarning` says so, and
         reading goes on. By default, files on servers are kept in the cache folder of the user,
-        with their names and labels (at most 20 GiB, or a tenth of the free disk), and there is no
-        folder for others. With `False`, there is none in any case.
+        with their names and labels (at most 20 GiB, or a tenth of the free disk if that is less),
+        and there is no folder for others. With `False`, there is none in any case.
     cache_size
-        The most bytes that the folder may take, as a number or a text such as `"20 GiB"`; by
-        default 100 GiB of a folder that is given, less of the user's (see above). When it is full, matrices that no open collection uses are removed, the least recently used first.
+        The most bytes that the folder may take, as a number or a text such as `"20 GiB"`. By
+        default 100 GiB for a folder that you name, and the smaller limit above for the user's. When
+        it is full, matrices that no open collection uses are removed, the least recently used
+        first.
     storage_options
         How files in buckets are reached, by the names that object_store, polars and obstore use,
         such as `{"skip_signature": "true", "region": "us-west-2"}` for a public one. What is not
@@ -162,6 +164,8 @@ class MappedCollection(Variables, Labels):
             text = "a pair as `obs_filter` is deprecated: use a dict of column and values"
             warnings.warn(text, DeprecationWarning, stacklevel=2)
         arguments.flag("cache_categories", cache_categories)
+        if cache is False and cache_size is not None:
+            raise ValueError("cache_size: there is no cache folder with cache=False")
         layers = arguments.keys("layers_keys", layers_keys)
         given = arguments.paths(path_list)
         self._open(

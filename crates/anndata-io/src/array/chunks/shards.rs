@@ -215,7 +215,8 @@ impl ShardFiles {
                     indexes.unwrap_or_else(PoisonError::into_inner)
                 };
                 let known = || indexes().get(&number).cloned();
-                let _claim = match reading().get_or_claim(number, known) {
+                let claim = known().map_or_else(|| reading().get_or_claim(number, known), Ok);
+                let _claim = match claim {
                     Ok(shard) => return Ok(shard.map(Held::Shared)),
                     Err(claim) => claim,
                 };

@@ -2,6 +2,7 @@
 //! answer do its work.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,6 +29,8 @@ const THREADS: usize = 2;
 const MOST_RESERVED: u64 = 1 << 20;
 /// The most bytes of one part of a list.
 const MOST_OF_LIST: u64 = 64 << 20;
+/// The most bytes of the names and ETags of a list.
+const MOST_LISTED_BYTES: usize = 256 << 20;
 /// The most requests under way: each may need a connection of its own.
 const MOST_REQUESTS: usize = 64;
 
@@ -77,7 +80,7 @@ pub(super) struct Answer {
     pub(super) bytes: Vec<u8>,
 }
 
-/// The bytes of all bodies that came so far.
+/// The bytes of files that came so far.
 static FETCHED: AtomicU64 = AtomicU64::new(0);
 
 /// The bytes that servers sent to this process, as contents of files: for reports of progress.
@@ -86,7 +89,6 @@ pub fn fetched_bytes() -> u64 {
 }
 
 /// What a process needs for requests.
-#[derive(Debug)]
 struct Client {
     runtime: Runtime,
     /// Whether requests go on only while a thread waits for one.
@@ -130,8 +132,7 @@ impl Client {
         })
     }
 
-    /// Asks the store of a URL, whose answers have at most so many bytes. What is waited for comes by
-    /// the receiver.
+    /// Asks the store of a URL, whose answers have at most `most` bytes.
     fn run<T, A>(
         &'static self,
         url: &RemoteUrl,
@@ -147,12 +148,16 @@ impl Client {
         let (permits, url) = (self.permits.clone(), url.clone());
         let task = traced(most, async move {
             let _permit = permits.acquire().await;
-            let mut found = ask(store, path).await;
-            if let Err(Failure::Region(region)) = &found
-                && let Some((store, path)) = self.stores.in_region(&url, region)
-            {
-                found = ask(store, path).await;
-            }
+            let found = match ask(store, path).await {
+                Err(Failure::Region(status, region)) => {
+                    let there = self.stores.in_region(&url, status, &region);
+                    match there.map(|(store, path)| ask(store, path)) {
+                        Ok(asked) => asked.await,
+                        Err(failure) => Err(failure),
+                    }
+                }
+                found => found,
+            };
             let _ = answer.send(found);
         });
         let task = self.runtime.spawn(task);
@@ -165,15 +170,15 @@ impl Client {
 }
 
 /// A request under way. It ends when this is dropped.
-#[derive(Debug)]
-pub(super) struct Request<T = Result<Answer, Failure>> {
+pub(super) struct Request<T = Answer> {
     client: &'static Client,
     answer: Receiver<Result<T, Failure>>,
     task: JoinHandle<()>,
 }
 
 impl<T> Request<T> {
-    fn receive(&mut self) -> Result<T, Failure> {
+    /// Waits for the answer. Must be called only once.
+    pub(super) fn wait(&mut self) -> Result<T, Failure> {
         if self.client.is_driven {
             // The answer says more than how the task ended.
             let _ = self.client.runtime.block_on(&mut self.task);
@@ -182,10 +187,9 @@ impl<T> Request<T> {
     }
 }
 
-impl Request {
-    /// Waits for the answer.
-    pub(super) fn wait(&mut self) -> Result<Answer, Failure> {
-        self.receive()?
+impl<T> fmt::Debug for Request<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request").finish_non_exhaustive()
     }
 }
 
@@ -210,10 +214,7 @@ pub(super) fn request(
     }
     client()?.run(url, part.most(), move |store, path| {
         let (part, options) = (part.clone(), options.clone());
-        async move {
-            let found = get(&*store, &path, part, options).await;
-            found.map_err(|error| Failure::of(error, last_failure()))
-        }
+        async move { get(&*store, &path, part, options).await }
     })
 }
 
@@ -230,25 +231,26 @@ pub(super) fn fetch(
 /// there, and their versions.
 pub(super) fn list(url: &RemoteUrl, most: usize) -> Result<BTreeMap<String, Version>, Failure> {
     let mut found = client()?.run(url, MOST_OF_LIST, move |store, path| async move {
-        let mut found = BTreeMap::new();
-        let mut listed = store.list(Some(&path));
-        while let Some(object) = listed.next().await {
+        let (mut found, mut bytes) = (BTreeMap::new(), 0);
+        let mut listed = store.list(Some(&path)).enumerate();
+        while let Some((number, object)) = listed.next().await {
             let object = object.map_err(|error| Failure::of_list(error, last_failure()))?;
+            bytes += object.location.as_ref().len() + object.e_tag.as_ref().map_or(0, String::len);
+            if bytes > MOST_LISTED_BYTES {
+                return Err(Failure::TooMuch);
+            }
             let name = object.location.as_ref().strip_prefix(path.as_ref());
             let name = name.map(|name| name.trim_start_matches('/'));
             if let Some(name) = name.filter(|name| !name.is_empty()) {
                 found.insert(name.to_owned(), Version::from(&object));
             }
-            if found.len() > most {
-                break;
+            if number >= most {
+                return Err(Failure::TooManyFiles(most));
             }
         }
         Ok(found)
     })?;
-    match found.receive()? {
-        found if found.len() > most => Err(Failure::TooManyFiles(most)),
-        found => Ok(found),
-    }
+    found.wait()
 }
 
 async fn get(
@@ -256,16 +258,17 @@ async fn get(
     path: &Path,
     part: Part,
     options: GetOptions,
-) -> Result<Result<Answer, Failure>, object_store::Error> {
-    let result = store.get_opts(path, options).await?;
+) -> Result<Answer, Failure> {
+    let fail = |error| Failure::of(error, last_failure());
+    let result = store.get_opts(path, options).await.map_err(fail)?;
     let version = Version::from(&result.meta);
     if let Part::Whole(most) = part
         && version.len > most
     {
-        return Ok(Err(Failure::TooLong {
+        return Err(Failure::TooLong {
             most,
             found: version.len,
-        }));
+        });
     }
     let Range { start, end } = part.within(version.len);
     let expected = end.saturating_sub(start);
@@ -273,7 +276,7 @@ async fn get(
     let mut bytes = Vec::with_capacity(expected.min(MOST_RESERVED) as usize);
     let mut stream = result.into_stream();
     while let Some(part) = stream.next().await {
-        let part = part?;
+        let part = part.map_err(fail)?;
         FETCHED.fetch_add(part.len() as u64, Ordering::Relaxed);
         bytes.extend_from_slice(&part);
         // A body may be longer than its headers say.
@@ -282,14 +285,14 @@ async fn get(
         }
     }
     let found = bytes.len() as u64;
-    Ok(match found == expected {
+    match found == expected {
         true => Ok(Answer {
             version,
             start,
             bytes,
         }),
         false => Err(Failure::Body { expected, found }),
-    })
+    }
 }
 
 impl From<&ObjectMeta> for Version {

@@ -15,7 +15,7 @@ use object_store::client::{
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use url::{Host, Url};
 
-use super::failure::Failure;
+use super::failure::{Failure, causes};
 
 const MOST_REDIRECTS: usize = 5;
 /// The longest time that a server may ask to wait.
@@ -31,7 +31,7 @@ const MOST_CALLS: usize = 4;
 /// What happened to a request so far.
 #[derive(Debug)]
 struct Trace {
-    /// The most bytes of one right answer.
+    /// The most bytes of one successful answer.
     most: u64,
     so_far: Mutex<SoFar>,
 }
@@ -184,14 +184,14 @@ fn count(response: &Result<HttpResponse, HttpError>, was_reached: bool) -> Resul
             }
             Err(error) => {
                 let failure = Failure::of_connection(error);
-                if error.kind() == HttpErrorKind::Connect && !was_reached {
+                if is_of_connecting(error) && !was_reached {
                     so_far.n_unreached += 1;
                 }
                 so_far.failed = Some(failure);
             }
         }
         if so_far.n_answers > MOST_ANSWERS {
-            so_far.failed = Some(Failure::Endless);
+            so_far.failed = Some(Failure::TooMuch);
         }
         so_far.n_answers > MOST_ANSWERS || so_far.n_unreached >= MOST_CALLS
     });
@@ -203,6 +203,12 @@ fn count(response: &Result<HttpResponse, HttpError>, was_reached: bool) -> Resul
         )),
         _ => Ok(()),
     }
+}
+
+/// Whether no connection was made, also within the time for it.
+fn is_of_connecting(error: &HttpError) -> bool {
+    let of_reqwest = causes(error).find_map(|cause| cause.downcast_ref::<reqwest::Error>());
+    of_reqwest.is_some_and(reqwest::Error::is_connect)
 }
 
 /// An answer of which only so much is read: `object_store` reads messages and lists to their end.
@@ -219,7 +225,7 @@ fn limited(response: HttpResponse, most: u64) -> HttpResponse {
             // Either the error of the body, or that it is too long.
             let of_body = error.downcast::<HttpError>().map(|error| *error);
             of_body.unwrap_or_else(|_| {
-                set_failed(Failure::Endless);
+                set_failed(Failure::TooMuch);
                 HttpError::new(HttpErrorKind::Decode, std::io::Error::other("too long"))
             })
         });
@@ -230,7 +236,7 @@ fn limited(response: HttpResponse, most: u64) -> HttpResponse {
 fn failure_of(response: &HttpResponse) -> Failure {
     let header = |name: &str| response.headers().get(name)?.to_str().ok();
     match (response.status().as_u16(), header("x-amz-bucket-region")) {
-        (301 | 400, Some(region)) => Failure::Region(region.to_owned()),
+        (status @ (301 | 400), Some(region)) => Failure::Region(status, region.to_owned()),
         (status, _) => Failure::Status(status),
     }
 }

@@ -30,7 +30,7 @@ pub(super) enum Failure {
     /// There is no such bucket.
     NoBucket,
     /// The bucket is in this region.
-    Region(String),
+    Region(u16, String),
     /// A folder has more files.
     TooManyFiles(usize),
     /// The connection failed.
@@ -41,8 +41,8 @@ pub(super) enum Failure {
     TooLong { most: u64, found: u64 },
     /// The server answers a request for a range with the whole object.
     NoRanges,
-    /// The answer is longer than anything that was asked for.
-    Endless,
+    /// The answer is longer than it may be.
+    TooMuch,
     /// The answer is not a valid one.
     Answer(String),
 }
@@ -60,7 +60,9 @@ impl From<object_store::Error> for Failure {
 }
 
 /// An error and its causes.
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+pub(super) fn causes<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| error.source())
 }
 
@@ -77,12 +79,12 @@ impl Failure {
     pub(super) fn of(error: object_store::Error, last: Option<Failure>) -> Failure {
         match last {
             // Only the body says that credentials are out of date.
-            Some(Failure::Status(400))
-                if EXPIRED.iter().any(|code| error.to_string().contains(code)) =>
+            Some(Failure::Status(400) | Failure::Region(400, _))
+                if EXPIRED.iter().any(|code| last_cause(&error).contains(code)) =>
             {
                 Failure::Expired
             }
-            Some(failure) if failure.is_absence() && error.to_string().contains(NO_BUCKET) => {
+            Some(failure) if failure.is_absence() && last_cause(&error).contains(NO_BUCKET) => {
                 Failure::NoBucket
             }
             // It was not the object: credentials have an address of their own.
@@ -157,7 +159,7 @@ impl From<Failure> for ErrorKind {
                 io::ErrorKind::NotFound,
                 "there is no such bucket".to_owned(),
             ),
-            Failure::Region(region) => {
+            Failure::Region(_, region) => {
                 let message = format!(
                     "the bucket is in the region {region}: pass it (region in storage_options, or \
                      AWS_REGION)"
@@ -180,8 +182,8 @@ impl From<Failure> for ErrorKind {
                 expected: format!("at most {most} bytes"),
                 found: format!("an object of {found} bytes"),
             },
-            Failure::Endless => {
-                let message = "the server's answer does not end".to_owned();
+            Failure::TooMuch => {
+                let message = "the server's answer is longer than allowed".to_owned();
                 io(io::ErrorKind::InvalidData, message)
             }
             Failure::NoRanges => ErrorKind::unsupported(

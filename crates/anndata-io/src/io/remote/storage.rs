@@ -38,8 +38,8 @@ const HUB_TOKEN: [&str; 2] = ["hf_token", "huggingface_token"];
 /// [Azure](https://docs.rs/object_store/0.14/object_store/azure/enum.AzureConfigKey.html) stores,
 /// such as `region`, `endpoint`, `skip_signature` (public buckets, without credentials) and
 /// `request_payer`; and also `google_user_project`, the project that pays for requests to Google
-/// Cloud, and `hf_token`. `timeout` is how long a server may send nothing (by default `30s`), and
-/// `connect_timeout` how long a connection may take (`20s`). Options that are not set come from the environment (`AWS_…`, `GOOGLE_…`,
+/// Cloud, and `hf_token`. `timeout` (or `read_timeout`) is how long a server may send nothing (by
+/// default `30s`), and `connect_timeout` how long a connection may take (`20s`). Options that are not set come from the environment (`AWS_…`, `GOOGLE_…`,
 /// `AZURE_…`, `HF_TOKEN`), from the AWS profile, and from the machine's metadata service.
 ///
 /// Values may be secrets: they are never shown.
@@ -74,7 +74,8 @@ impl StorageOptions {
         // Secrets that were read from files end with a line break.
         let lower = |(name, value): (K, V)| {
             let value: String = value.into();
-            (name.into().to_ascii_lowercase(), value.trim().to_owned())
+            let name = name.into().to_ascii_lowercase();
+            (bare(&name).to_owned(), value.trim().to_owned())
         };
         let options: BTreeMap<String, String> = options.into_iter().map(lower).collect();
         let refuse = |expected: &str, found: String| {
@@ -84,13 +85,16 @@ impl StorageOptions {
         for (name, value) in &options {
             let name = &**name;
             let is_timeout = STALL.contains(&name) || CONNECT.contains(&name);
-            if is_timeout && humantime::parse_duration(value).is_err() {
+            if is_timeout && humantime::parse_duration(value).is_ok_and(|time| !time.is_zero()) {
+                continue;
+            }
+            if is_timeout {
                 return refuse("a time such as 30s", format!("{name} = {value:?}"));
             }
             let of_client = name.parse::<ClientConfigKey>();
-            if of_client.is_ok_and(|key| !is_timeout && key != ClientConfigKey::AllowHttp) {
-                let expected = "no options of connections but timeout and connect_timeout (proxies \
-                                and certificates come from HTTPS_PROXY and SSL_CERT_FILE)";
+            if of_client.is_ok_and(|key| key != ClientConfigKey::AllowHttp) {
+                let expected = "only timeout and connect_timeout, of the options for connections \
+                                (proxies and certificates come from HTTPS_PROXY and SSL_CERT_FILE)";
                 return refuse(expected, format!("{name:?}"));
             }
             let is_known = name.parse::<AmazonS3ConfigKey>().is_ok()
@@ -161,24 +165,24 @@ impl StorageOptions {
         Some(token.trim().to_owned()).filter(|token| !token.is_empty())
     }
 
-    /// The options that a cloud has, by its own keys: those of the environment, and those that were
-    /// set.
-    fn of_cloud<K: FromStr>(&self, prefix: &str) -> impl Iterator<Item = (K, String)> {
-        let variables = std::env::vars_os().filter_map(move |(name, value)| {
-            let name = name.into_string().ok()?;
-            let name = name
-                .starts_with(prefix)
-                .then(|| name.to_ascii_lowercase())?;
-            // As above, without the line break of a file.
-            Some((name, value.into_string().ok()?.trim().to_owned()))
-        });
+    /// The options that a cloud has, by its own keys.
+    fn of_cloud<K: FromStr>(&self) -> Vec<(K, String)> {
         let options = self.0.iter();
-        let options = options.map(|(name, value)| (name.clone(), value.clone()));
-        let all = variables.chain(options);
-        all.filter_map(|(name, value)| Some((name.parse().ok()?, value)))
+        let known = options.filter_map(|(name, value)| Some((name.parse().ok()?, value.clone())));
+        known.collect()
     }
 
-    /// Makes the store of a bucket, which is in `region` unless the user names one.
+    /// The options of S3: as set, or of the environment, or of the profile.
+    fn amazon(&self) -> AmazonS3Builder {
+        amazon([self.of_cloud(), variables("AWS_"), profile()])
+    }
+
+    /// The region of S3 that the user named.
+    pub(super) fn region(&self) -> Option<String> {
+        self.amazon().get_config_value(&AmazonS3ConfigKey::Region)
+    }
+
+    /// Makes the store of a bucket, which is in `region` unless the user named one.
     pub(super) fn store(
         &self,
         bucket: &Bucket,
@@ -188,15 +192,9 @@ impl StorageOptions {
         let retries = retries(self.timeouts());
         Ok(match bucket.cloud() {
             Cloud::S3 => {
-                let mut builder = AmazonS3Builder::from_env();
-                for (key, value) in self.of_cloud("AWS_") {
-                    builder = builder.with_config(key, value);
-                }
-                let found = region.map(|region| (AmazonS3ConfigKey::Region, region.to_owned()));
-                for (key, value) in profile().into_iter().chain(found) {
-                    if builder.get_config_value(&key).is_none() {
-                        builder = builder.with_config(key, value);
-                    }
+                let mut builder = self.amazon();
+                if let Some(region) = region {
+                    builder = builder.with_config(AmazonS3ConfigKey::DefaultRegion, region);
                 }
                 let builder = builder.with_bucket_name(bucket.name());
                 let builder = builder.with_retry(retries);
@@ -204,7 +202,7 @@ impl StorageOptions {
             }
             Cloud::Google => {
                 let mut builder = GoogleCloudStorageBuilder::from_env();
-                for (key, value) in self.of_cloud("GOOGLE_") {
+                for (key, value) in variables("GOOGLE_").into_iter().chain(self.of_cloud()) {
                     builder = builder.with_config(key, value);
                 }
                 let builder = builder.with_bucket_name(bucket.name());
@@ -213,7 +211,7 @@ impl StorageOptions {
             }
             Cloud::Azure => {
                 let mut builder = MicrosoftAzureBuilder::from_env();
-                for (key, value) in self.of_cloud("AZURE_") {
+                for (key, value) in variables("AZURE_").into_iter().chain(self.of_cloud()) {
                     builder = builder.with_config(key, value);
                 }
                 let builder = builder.with_url(bucket.root()).with_retry(retries);
@@ -221,6 +219,60 @@ impl StorageOptions {
             }
         })
     }
+}
+
+/// Combines options, the first source that has one first. A key and its token come from one source.
+fn amazon(sources: [Vec<(AmazonS3ConfigKey, String)>; 3]) -> AmazonS3Builder {
+    let of_key = |source: &Vec<(AmazonS3ConfigKey, String)>| {
+        let is_key = |key: &AmazonS3ConfigKey| CREDENTIALS[..2].contains(key);
+        source.iter().any(|(key, _)| is_key(key))
+    };
+    let owner = sources.iter().position(of_key);
+    let mut builder = AmazonS3Builder::new();
+    for (number, mut source) in sources.into_iter().enumerate().rev() {
+        source.sort_by_key(|(key, _)| *key != AmazonS3ConfigKey::DefaultRegion);
+        for (key, value) in source {
+            let key = match key {
+                AmazonS3ConfigKey::DefaultRegion => AmazonS3ConfigKey::Region,
+                key => key,
+            };
+            if !CREDENTIALS.contains(&key) || owner == Some(number) {
+                builder = builder.with_config(key, value);
+            }
+        }
+    }
+    builder
+}
+
+/// A key of S3 and its token.
+const CREDENTIALS: [AmazonS3ConfigKey; 3] = [
+    AmazonS3ConfigKey::AccessKeyId,
+    AmazonS3ConfigKey::SecretAccessKey,
+    AmazonS3ConfigKey::Token,
+];
+
+/// The name of an option of connections without that of a cloud.
+fn bare(name: &str) -> &str {
+    let mut clouds = ["aws_", "google_", "azure_"].iter();
+    let rest = clouds.find_map(|cloud| name.strip_prefix(cloud));
+    let of_client = rest.filter(|rest| rest.parse::<ClientConfigKey>().is_ok());
+    of_client.unwrap_or(name)
+}
+
+/// The options in variables with this prefix.
+fn variables<K: FromStr>(prefix: &str) -> Vec<(K, String)> {
+    let known = std::env::vars_os().filter_map(|(name, value)| {
+        let name = name.into_string().ok()?;
+        let name = name
+            .starts_with(prefix)
+            .then(|| name.to_ascii_lowercase())?;
+        // As above, without the line break of a file.
+        Some((
+            name.parse().ok()?,
+            value.into_string().ok()?.trim().to_owned(),
+        ))
+    });
+    known.collect()
 }
 
 /// How long a server is waited for.
@@ -252,6 +304,32 @@ fn is_of_stores(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn key_and_token_come_from_one_source() {
+        use AmazonS3ConfigKey::{
+            AccessKeyId, DefaultRegion, Endpoint, Region, SecretAccessKey, Token,
+        };
+        let of = |options: &[(AmazonS3ConfigKey, &str)]| {
+            let options = options.iter();
+            options
+                .map(|(key, value)| (*key, (*value).to_owned()))
+                .collect()
+        };
+        let given = of(&[
+            (AccessKeyId, "me"),
+            (SecretAccessKey, "hush"),
+            (Endpoint, "http://here"),
+        ]);
+        let variables = of(&[(Token, "stale"), (DefaultRegion, "north")]);
+        let profile = of(&[(AccessKeyId, "other"), (Token, "other"), (Region, "south")]);
+        let builder = amazon([given, variables, profile]);
+        let value = |key| builder.get_config_value(&key);
+        assert_eq!(value(AccessKeyId).as_deref(), Some("me"));
+        assert_eq!(value(Token), None);
+        assert_eq!(value(Region).as_deref(), Some("north"));
+        assert_eq!(value(Endpoint).as_deref(), Some("http://here"));
+    }
 
     #[test]
     fn storage_options_hide_their_values() {

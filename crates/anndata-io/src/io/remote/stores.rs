@@ -23,11 +23,15 @@ use crate::io::fork::is_forked_child;
 
 /// A bucket, how it is reached, and a hash of the environment, which users change to try again.
 type StoreKey = (String, StorageOptions, u64);
+/// The stores of buckets, by the region that was found, if any.
+type BucketStores = HashMap<(StoreKey, Option<String>), Arc<dyn ObjectStore>>;
 
 /// The stores and connections that were made so far.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Stores {
-    buckets: Mutex<HashMap<StoreKey, Arc<dyn ObjectStore>>>,
+    buckets: Mutex<BucketStores>,
+    /// Where buckets are of which the user named no region.
+    regions: Mutex<HashMap<StoreKey, String>>,
     /// With and without redirects.
     connections: Mutex<HashMap<(Timeouts, bool), reqwest::Client>>,
     reached: Reached,
@@ -41,43 +45,48 @@ impl Stores {
             Place::Web(address) => return Ok((self.web(address, storage)?, Path::default())),
             Place::Bucket(bucket) => bucket,
         };
-        let path = path_of(bucket)?;
+        let path = Path::parse(bucket.key()).map_err(object_store::Error::from)?;
         let key = key_of(bucket, storage);
-        let known = lock(&self.buckets).get(&key).cloned();
-        let store = match known {
-            Some(store) => store,
+        let region = lock(&self.regions).get(&key).cloned();
+        let mut buckets = lock(&self.buckets);
+        let key = (key, region);
+        let store = match buckets.get(&key) {
+            Some(store) => store.clone(),
             None => {
-                let store = self.bucket(bucket, storage, None)?;
-                lock(&self.buckets).insert(key, store.clone());
+                let store = self.bucket(bucket, storage, key.1.as_deref())?;
+                buckets.insert(key, store.clone());
                 store
             }
         };
         Ok((store, path))
     }
 
-    /// As [`of`](Self::of), for a bucket of S3 that is in this region. `None` if the user named
-    /// another one.
+    /// As [`of`](Self::of), for a bucket that is in `region`, as an answer with this status said. It
+    /// is then asked there.
     pub(super) fn in_region(
         &self,
         url: &RemoteUrl,
+        status: u16,
         region: &str,
-    ) -> Option<(Arc<dyn ObjectStore>, Path)> {
+    ) -> Result<(Arc<dyn ObjectStore>, Path), Failure> {
         let Place::Bucket(bucket) = url.place() else {
-            return None;
+            return Err(Failure::Status(status));
         };
-        // The region becomes a part of the server's name, to which credentials are sent.
-        let is_letter = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit();
-        let is_name = |name: &str| {
-            name.bytes()
-                .all(|letter| is_letter(letter) || letter == b'-')
-        };
-        if bucket.cloud() != Cloud::S3 || region.len() > 32 || !is_name(region) {
-            return None;
+        let elsewhere = || Err(Failure::Region(status, region.to_owned()));
+        match url.storage().region() {
+            Some(named) if named == region => return Err(Failure::Status(status)),
+            Some(_) => return elsewhere(),
+            None => {}
         }
-        let store = self.bucket(bucket, url.storage(), Some(region)).ok()?;
+        // It becomes a part of the server's name, to which credentials are sent.
+        let is_letter =
+            |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == b'-';
+        if !(1..=32).contains(&region.len()) || !region.bytes().all(is_letter) {
+            return elsewhere();
+        }
         let key = key_of(bucket, url.storage());
-        lock(&self.buckets).insert(key, store.clone());
-        Some((store, path_of(bucket).ok()?))
+        lock(&self.regions).insert(key, region.to_owned());
+        self.of(url)
     }
 
     fn web(
@@ -136,6 +145,8 @@ impl Stores {
             .connect_timeout(timeouts.connect)
             // A request may take any time, as long as bytes arrive.
             .read_timeout(timeouts.stall)
+            // Many connections carry more than one with many streams.
+            .http1_only()
             // It would hand the query, which may be a signature, to another host.
             .referer(false)
             .redirect(match redirects {
@@ -162,11 +173,6 @@ impl Resolve for ResolveHere {
     }
 }
 
-fn path_of(bucket: &Bucket) -> Result<Path, Failure> {
-    let path = Path::parse(bucket.key());
-    Ok(path.map_err(object_store::Error::from)?)
-}
-
 fn key_of(bucket: &Bucket, storage: &StorageOptions) -> StoreKey {
     let root = bucket.root().to_owned();
     (root, storage.clone(), storage::environment())
@@ -175,9 +181,8 @@ fn key_of(bucket: &Bucket, storage: &StorageOptions) -> StoreKey {
 /// The header for the user and the password of a URL.
 fn basic(http: &reqwest::Client, address: &Url) -> Option<(Option<HeaderName>, HeaderValue)> {
     let request = http.get(address.clone()).build().ok()?;
-    let mut value = request.headers().get(AUTHORIZATION)?.clone();
-    value.set_sensitive(true);
-    Some((Some(AUTHORIZATION), value))
+    let value = request.headers().get(AUTHORIZATION)?;
+    Some((Some(AUTHORIZATION), value.clone()))
 }
 
 /// The first wait before a request is tried again is shorter than by default: the order of reads

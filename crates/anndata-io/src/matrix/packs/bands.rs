@@ -295,17 +295,22 @@ impl<'a> PackAccess<'a> {
         }
     }
 
-    /// Whether a band is neither packed, in memory or on disk, nor being packed by another thread.
+    /// Whether a band still has to be packed: it is neither in memory nor on disk, and no other thread
+    /// is packing it.
     pub(super) fn is_missing(&self, of: &BandExtent) -> bool {
-        let Some(band) = self.packs.bands.get(of.number as usize) else {
-            return false;
-        };
-        // In this order: a claim ends after its pack is kept.
-        let is_claimed = self.claims().has(self.claim_key(of.number));
-        if !is_claimed && band.pack.get().is_none() {
+        self.is_unclaimed(of.number) && {
+            let band = &self.packs.bands[of.number as usize];
             self.packs.load(band, of);
+            band.pack.get().is_none()
         }
-        !is_claimed && band.pack.get().is_none()
+    }
+
+    /// As [`is_missing`](Self::is_missing), without a look at the disk.
+    pub(super) fn is_unclaimed(&self, number: u64) -> bool {
+        // In this order: a claim ends after its pack is kept.
+        let is_claimed = self.claims().has(self.claim_key(number));
+        let band = self.packs.bands.get(number as usize);
+        !is_claimed && band.is_some_and(|band| band.pack.get().is_none())
     }
 
     fn claims(&self) -> &'a Claims<ChunkKey> {

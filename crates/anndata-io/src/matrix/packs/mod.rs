@@ -269,12 +269,12 @@ impl MatrixSource {
                 && at % n_ahead.div_ceil(2) == 0
             {
                 let ahead = &bands[at..(at + 2 * n_ahead).min(bands.len())];
-                let is_missing = |&band: &u64| access.is_missing(&self.band_of(band));
+                let missing = ahead.iter().map(|&band| self.band_of(band));
+                let missing = missing.filter(|extent| access.is_missing(extent));
+                let missing: Vec<Range<u64>> = missing.map(|extent| extent.span).collect();
                 for array in self.pack_arrays() {
-                    let missing = ahead.iter().filter(|band| is_missing(band));
-                    let spans = missing.map(|&band| self.band_of(band).span);
-                    array.stage_wanted(spans, |span| {
-                        self.bands_of(&span).any(|band| is_missing(&band))
+                    array.stage_wanted(missing.iter().cloned(), |span| {
+                        self.bands_of(&span).any(|band| access.is_unclaimed(band))
                     });
                 }
             }
