@@ -149,8 +149,8 @@ pub(crate) struct CheckArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct InfoArgs {
-    /// AnnData files (.h5ad, .zarr, .zarr.zip) or URLs (https, s3, gs, az, hf), in the order of their rows; without any,
-    /// the demo collection.
+    /// AnnData files (.h5ad, .zarr, .zarr.zip) or URLs (https, s3, gs, az, hf), in the order of their
+    /// rows; without any, the demo collection.
     pub(crate) paths: Vec<PathBuf>,
     /// Also list the joint genes.
     #[arg(long)]
@@ -161,7 +161,8 @@ pub(crate) struct InfoArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct GetArgs {
-    /// AnnData files (.h5ad, .zarr, .zarr.zip) or URLs (https, s3, gs, az, hf), in the order of their rows.
+    /// AnnData files (.h5ad, .zarr, .zarr.zip) or URLs (https, s3, gs, az, hf), in the order of their
+    /// rows.
     #[arg(required = true)]
     pub(crate) paths: Vec<PathBuf>,
     /// Rows, comma-separated; negative ones count from the end.
@@ -179,7 +180,8 @@ pub(crate) struct GetArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct WeightsArgs {
-    /// AnnData files (.h5ad, .zarr, .zarr.zip) or URLs (https, s3, gs, az, hf), in the order of their rows.
+    /// AnnData files (.h5ad, .zarr, .zarr.zip) or URLs (https, s3, gs, az, hf), in the order of their
+    /// rows.
     #[arg(required = true)]
     pub(crate) paths: Vec<PathBuf>,
     /// Columns of obs whose labels are counted, comma-separated; several count combinations.
@@ -197,8 +199,8 @@ pub(crate) struct WeightsArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct StreamArgs {
-    /// AnnData files (.h5ad, .zarr, .zarr.zip) or URLs (https, s3, gs, az, hf), in the order of their rows; without any,
-    /// the demo collection.
+    /// AnnData files (.h5ad, .zarr, .zarr.zip) or URLs (https, s3, gs, az, hf), in the order of their
+    /// rows; without any, the demo collection.
     pub(crate) paths: Vec<PathBuf>,
     /// Rows in a batch.
     #[arg(long, value_name = "ROWS", default_value_t = 512, value_parser = at_least_one)]

@@ -683,6 +683,28 @@ fn cache_that_is_damaged_is_a_warning() {
     );
 }
 
+#[cfg(feature = "remote")]
+#[test]
+fn storage_options_are_checked_by_all_commands() {
+    for command in [
+        &["info", A][..],
+        &["check", A],
+        &["get", A, "--index", "0"],
+        &["stream", A],
+    ] {
+        for (option, expected) in [
+            ("timeout=soon", "a time such as 30s"),
+            ("regoin=us-west-2", "region, endpoint"),
+            ("region", "expected NAME=VALUE"),
+        ] {
+            let args = [command, &["--storage-option", option]].concat();
+            let (_, text) = failure(&args);
+            assert!(text.contains(expected), "{args:?}: {text}");
+        }
+        stdout(&[command, &["--storage-option", "region=us-west-2"]].concat());
+    }
+}
+
 #[test]
 fn cache_commands_name_what_is_wrong() {
     let (code, text) = failure(&["cache", "list", "no_such_folder"]);

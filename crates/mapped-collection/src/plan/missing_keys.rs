@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use anndata_io::nearest_name;
+use anndata_io::{AnnDataFile, Error, nearest_name};
 
 use crate::error::open::OpenError;
 use crate::options::Options;
-use crate::plan::Plan;
+use crate::plan::ahead::{in_order, n_threads};
 use crate::plan::filter::Seen;
+use crate::plan::{Plan, StorePlan};
 
 /// A key that no store has. It is left out of every item.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,16 +64,12 @@ impl Plan {
             return Ok(Vec::new());
         }
         let mut existing: HashSet<(&str, String)> = HashSet::new();
-        for store in &self.stores {
-            let file = store.source.open(&self.io)?;
-            existing.extend(
-                file.layers_keys()?
-                    .iter()
-                    .map(|key| ("layers", key.to_string())),
-            );
-            existing.extend(file.obsm_keys()?.into_iter().map(|key| ("obsm", key)));
-            existing.extend(file.obs_keys()?.into_iter().map(|key| ("obs", key)));
-        }
+        let threads = n_threads(self.stores.iter().map(|store| &store.source));
+        let read = |store: &StorePlan| keys_of(&store.source.open(&self.io)?);
+        in_order(&self.stores, threads, read, |keys| {
+            existing.extend(keys?);
+            Ok::<(), OpenError>(())
+        })?;
         let missing = wanted.into_iter().map(|(group, key)| {
             let names = existing.iter().filter(|(name, _)| *name == group);
             let nearest = nearest_name(key, names.map(|(_, name)| name.as_str()));
@@ -84,4 +81,14 @@ impl Plan {
         });
         Ok(missing.collect())
     }
+}
+
+/// The groups and names of all keys of a file.
+fn keys_of(file: &AnnDataFile) -> Result<Vec<(&'static str, String)>, Error> {
+    let layers = file.layers_keys()?;
+    let layers = layers.iter().map(|key| ("layers", key.to_string()));
+    let mut keys: Vec<_> = layers.collect();
+    keys.extend(file.obsm_keys()?.into_iter().map(|key| ("obsm", key)));
+    keys.extend(file.obs_keys()?.into_iter().map(|key| ("obs", key)));
+    Ok(keys)
 }

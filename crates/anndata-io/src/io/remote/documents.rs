@@ -130,7 +130,11 @@ impl FolderReads {
         let Some((url, version)) = &self.root else {
             return Ok(true);
         };
-        match fetch(url, Part::Whole(version.len), None) {
+        let asked = match fetch(url, Part::Range(0..1), None) {
+            Err(Failure::NoRanges) => fetch(url, Part::Whole(version.len), None),
+            asked => asked,
+        };
+        match asked {
             Ok(answer) => Ok(answer.version == *version),
             Err(Failure::TooLong { .. }) => Ok(false),
             Err(failure) if failure.is_absence() => Ok(false),
