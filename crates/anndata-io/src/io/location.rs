@@ -88,11 +88,11 @@ impl Location {
 fn absolute(path: &Path) -> Result<PathBuf, Error> {
     let local = match without_scheme(path.as_os_str().as_bytes()) {
         Some(rest) => Some(local_part(rest).ok_or(ErrorKind::Remote)),
-        None if is_url(path) => Some(Err(ErrorKind::Remote)),
+        None if is_url(path) => Some(Err(RemoteUrl::why_not(path))),
         None => None,
     };
     let local = local.transpose();
-    let local = local.map_err(|kind| Error::new(path, "", kind))?;
+    let local = local.map_err(|kind| Error::new(masked(path), "", kind))?;
     let local = local.unwrap_or_else(|| path.to_owned());
     if local.as_os_str().is_empty() {
         return Err(Error::new(path, "", ErrorKind::NotFound));
@@ -144,10 +144,21 @@ pub(super) fn percent_decoded(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
+/// A URL that cannot be parsed, without what may be a user, a password or a signature.
+fn masked(path: &Path) -> PathBuf {
+    let text = path.to_string_lossy();
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return path.to_owned();
+    };
+    let place = rest.rsplit('@').next().unwrap_or_default();
+    let place = place.split('?').next().unwrap_or_default();
+    PathBuf::from(format!("{scheme}://{place}"))
+}
+
 /// Whether a path is a URL such as `s3://bucket/key`.
 fn is_url(path: &Path) -> bool {
     path.to_str()
-        .and_then(|path| path.split_once("://"))
+        .and_then(|path| path.trim_start().split_once("://"))
         .is_some_and(|(scheme, _)| {
             scheme.len() > 1
                 && scheme
@@ -212,6 +223,22 @@ mod tests {
     }
 
     #[test]
+    fn malformed_urls_show_no_secret() {
+        for (url, shown) in [
+            ("ftp://bob:hush@h/a.h5ad?sig=hush", "ftp://h/a.h5ad"),
+            ("http://bob:hush@h:99999/a.h5ad", "http://h:99999/a.h5ad"),
+            ("http://bob:hu/sh@h/a.h5ad", "http://h/a.h5ad"),
+            ("https://bob:hush#hush@h/a.h5ad", "https://h/a.h5ad"),
+            (" http://bob:hush@h/a.h5ad", " http://h/a.h5ad"),
+            ("s3://bob:hush@b/a.h5ad", "s3://b/a.h5ad"),
+        ] {
+            let error = Location::resolve(Path::new(url)).expect_err("malformed");
+            let error = error.to_string();
+            assert!(error.contains(shown) && !error.contains("hush"), "{error}");
+        }
+    }
+
+    #[test]
     fn location_of_a_file_url_is_its_path() {
         for (url, path) in [
             ("file:///data/a.h5ad", "/data/a.h5ad"),
@@ -228,7 +255,7 @@ mod tests {
         for url in [
             "file://server/a.h5ad",
             "file://server",
-            "s3://bucket/a.h5ad",
+            "ftp://host/a.h5ad",
         ] {
             let error = of(url).expect_err("not here");
             assert!(

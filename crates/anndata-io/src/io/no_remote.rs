@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::context::IoContext;
 use super::folder::FileBytes;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 /// The bytes that servers sent to this process: 0 in builds without the feature `remote`.
 pub fn fetched_bytes() -> u64 {
@@ -23,6 +23,10 @@ pub(crate) struct RemoteUrl(Never);
 impl RemoteUrl {
     pub(crate) fn parse(_: &str) -> Option<RemoteUrl> {
         None
+    }
+
+    pub(crate) fn why_not(_: &Path) -> ErrorKind {
+        ErrorKind::Remote
     }
 
     pub(crate) fn name(&self) -> PathBuf {

@@ -211,6 +211,9 @@ fn options_of_storage_that_have_no_effect_are_refused() {
         ("timeout", "0s", "a time such as 30s"),
         ("proxy_url", "http://proxy", "HTTPS_PROXY"),
         ("aws_user_agent", "me", "only timeout"),
+        ("endpoint", "127.0.0.1:9000", "a URL such as"),
+        ("google_base_url", "x", "a URL such as"),
+        ("session_token", "a\nb", "without line breaks"),
         ("regoin", "us-west-2", "region, endpoint"),
     ] {
         let error = StorageOptions::new([(name, value)]).expect_err("no option");

@@ -37,11 +37,19 @@ impl Bucket {
         let mut known = SCHEMES.iter();
         let (scheme, cloud) = known.find(|(known, _)| scheme.eq_ignore_ascii_case(known))?;
         let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
-        (!bucket.is_empty()).then(|| Bucket {
+        // Only Azure has a container `@` an account.
+        let is_name = *cloud == Cloud::Azure || !bucket.contains('@');
+        (is_name && !bucket.is_empty()).then(|| Bucket {
             cloud: *cloud,
             root: format!("{scheme}://{bucket}"),
             key: key.to_owned(),
         })
+    }
+
+    /// Whether a scheme is one of buckets.
+    pub(super) fn has_scheme(scheme: &str) -> bool {
+        let mut known = SCHEMES.iter();
+        known.any(|(known, _)| scheme.eq_ignore_ascii_case(known))
     }
 
     pub(super) fn cloud(&self) -> Cloud {

@@ -24,7 +24,7 @@ const MOST_PATIENCE: Duration = Duration::from_secs(60);
 /// The most bytes of an answer that says what is wrong, or of credentials.
 const MOST_OF_MESSAGE: u64 = 1 << 20;
 /// The most answers to one request: of tries, or of parts of a list.
-const MOST_ANSWERS: usize = 1 << 12;
+const MOST_ANSWERS: usize = 1 << 11;
 /// The most tries to reach a server, unless it was reached before.
 const MOST_CALLS: usize = 4;
 

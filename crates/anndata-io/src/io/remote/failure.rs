@@ -141,6 +141,13 @@ impl From<Failure> for ErrorKind {
                 );
                 io(io::ErrorKind::PermissionDenied, message)
             }
+            Failure::Status(status @ 300..=399) => {
+                let message = format!(
+                    "the server redirects to a place that is not asked (HTTP status {status}): pass \
+                     the URL of the file itself"
+                );
+                io(io::ErrorKind::Other, message)
+            }
             Failure::Status(status) => {
                 let message = format!("the server answered with HTTP status {status}: try again");
                 io(io::ErrorKind::Other, message)

@@ -9,13 +9,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::ClientConfigKey;
-use object_store::ObjectStore;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::client::HttpConnector;
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::{ObjectStore, RetryConfig};
+use url::Url;
 
 use super::bucket::{Bucket, Cloud};
+use super::failure::Failure;
 use super::profile::profile;
 use super::stores::retries;
 use crate::error::{Error, ErrorKind};
@@ -90,6 +92,9 @@ impl StorageOptions {
             }
             if is_timeout {
                 return refuse("a time such as 30s", format!("{name} = {value:?}"));
+            }
+            if let Err(expected) = check_value(name, value) {
+                return refuse(expected, shown(name, value));
             }
             let of_client = name.parse::<ClientConfigKey>();
             if of_client.is_ok_and(|key| key != ClientConfigKey::AllowHttp) {
@@ -188,8 +193,20 @@ impl StorageOptions {
         bucket: &Bucket,
         connector: impl HttpConnector,
         region: Option<&str>,
-    ) -> object_store::Result<Arc<dyn ObjectStore>> {
+    ) -> Result<Arc<dyn ObjectStore>, Failure> {
         let retries = retries(self.timeouts());
+        check_environment(bucket.cloud())?;
+        let built = self.build(bucket, connector, region, retries);
+        built.map_err(|error| Failure::of_options(&error))
+    }
+
+    fn build(
+        &self,
+        bucket: &Bucket,
+        connector: impl HttpConnector,
+        region: Option<&str>,
+        retries: RetryConfig,
+    ) -> object_store::Result<Arc<dyn ObjectStore>> {
         Ok(match bucket.cloud() {
             Cloud::S3 => {
                 let mut builder = self.amazon();
@@ -257,6 +274,60 @@ fn bare(name: &str) -> &str {
     let rest = clouds.find_map(|cloud| name.strip_prefix(cloud));
     let of_client = rest.filter(|rest| rest.parse::<ClientConfigKey>().is_ok());
     of_client.unwrap_or(name)
+}
+
+/// Checks what `object_store` takes for granted: it panics otherwise. Returns what is expected.
+fn check_value(name: &str, value: &str) -> Result<(), &'static str> {
+    // Other values become parts of headers.
+    let mut documents = ["service_account", "credentials", "certificate"].iter();
+    let is_document = documents.any(|document| name.contains(document));
+    if !is_document && value.contains(char::is_control) {
+        return Err("a value without line breaks");
+    }
+    let mut ends = ["endpoint", "endpoint_url", "endpoint_url_s3", "base_url"].iter();
+    if !ends.any(|end| name.ends_with(end)) || name.contains("use_fabric") {
+        return Ok(());
+    }
+    let url = Url::parse(value).ok();
+    let is_web = |url: &Url| ["http", "https"].contains(&url.scheme()) && url.has_host();
+    match url.as_ref().is_some_and(is_web) {
+        true => Ok(()),
+        false => Err("a URL such as https://host:9000"),
+    }
+}
+
+/// A name and its value, unless that may be a secret.
+fn shown(name: &str, value: &str) -> String {
+    let is_url = name.contains("endpoint") || name.contains("base_url");
+    match is_url && !value.contains('@') {
+        true => format!("{name} = {value:?}"),
+        false => format!("another one in {name}"),
+    }
+}
+
+/// Checks the variables, and the profile, that a cloud is asked by.
+fn check_environment(cloud: Cloud) -> Result<(), Failure> {
+    let prefix = match cloud {
+        Cloud::S3 => "AWS_",
+        Cloud::Google => "GOOGLE_",
+        Cloud::Azure => "AZURE_",
+    };
+    let variables = std::env::vars_os().filter_map(|(name, value)| {
+        let name = name.into_string().ok()?;
+        let is_of_cloud = name.starts_with(prefix);
+        is_of_cloud.then_some((name, value.into_string().ok()?))
+    });
+    let of_profile = match cloud {
+        Cloud::S3 => profile(),
+        Cloud::Google | Cloud::Azure => Vec::new(),
+    };
+    let of_profile = of_profile.into_iter();
+    let of_profile = of_profile.map(|(key, value)| (key.as_ref().to_owned(), value));
+    for (name, value) in variables.chain(of_profile) {
+        let checked = check_value(&name.to_ascii_lowercase(), value.trim());
+        checked.map_err(|expected| Failure::Setup(format!("{name}: expected {expected}")))?;
+    }
+    Ok(())
 }
 
 /// The options in variables with this prefix.

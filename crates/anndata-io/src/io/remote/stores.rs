@@ -127,8 +127,7 @@ impl Stores {
         // A redirect would take headers with credentials to another host.
         let http = self.connection(storage.timeouts(), false)?;
         let connector = Connector::new(&http, &self.reached, headers);
-        let store = storage.store(bucket, connector, region);
-        store.map_err(|error| Failure::of_options(&error))
+        storage.store(bucket, connector, region)
     }
 
     fn connection(&self, timeouts: Timeouts, redirects: bool) -> Result<reqwest::Client, Failure> {

@@ -1,13 +1,14 @@
 //! URLs of objects, and their names for people.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use url::Url;
 
 use super::bucket::Bucket;
 use super::hub;
 use super::storage::StorageOptions;
+use crate::error::ErrorKind;
 
 /// Parts of a query that sign a request, in the names of S3, Google and CloudFront.
 const SIGNATURE_PREFIXES: [&str; 2] = ["x-amz-", "x-goog-"];
@@ -66,6 +67,22 @@ impl RemoteUrl {
             place,
             storage: StorageOptions::default(),
         })
+    }
+
+    /// Why a URL is not one of a server.
+    pub(crate) fn why_not(path: &Path) -> ErrorKind {
+        let text = path.to_string_lossy();
+        let scheme = text.split("://").next().unwrap_or_default();
+        let mut web = ["http", "https", "hf"].iter();
+        let is_web = web.any(|known| scheme.eq_ignore_ascii_case(known));
+        match is_web || Bucket::has_scheme(scheme) {
+            true => ErrorKind::invalid(
+                "a URL with a host or a bucket, and a path, such as https://host/cells.h5ad; in a \
+                 password, `/`, `#`, `?` and `@` are written as %2F, %23, %3F and %40",
+                "one of another form",
+            ),
+            false => ErrorKind::Remote,
+        }
     }
 
     /// The same URL, reached by these options.
@@ -191,8 +208,8 @@ impl RemoteUrl {
         public.into()
     }
 
-    /// What tells the object from others: the URL without its user and without signatures, which
-    /// differ from day to day. It may hold secrets.
+    /// What tells the object from others: the URL without signatures, which differ from day to day,
+    /// but with its user, to whom a server may show something else. It may hold secrets.
     pub(super) fn identity(&self) -> String {
         match &self.place {
             Place::Web(url) => {
@@ -200,7 +217,11 @@ impl RemoteUrl {
                     .query_pairs()
                     .filter(|(name, _)| !is_signature(url, name));
                 let kept: Vec<_> = pairs.collect();
-                format!("{} {kept:?}", self.name().display())
+                let mut identity = format!("{} {kept:?}", self.name().display());
+                if !url.username().is_empty() || url.password().is_some() {
+                    identity += &format!(" {:?} {:?}", url.username(), url.password());
+                }
+                identity
             }
             Place::Bucket(bucket) => {
                 let url = bucket.url();
