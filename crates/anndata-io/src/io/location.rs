@@ -252,11 +252,7 @@ mod tests {
         ] {
             assert_eq!(of(url).as_deref(), Ok(path), "{url}");
         }
-        for url in [
-            "file://server/a.h5ad",
-            "file://server",
-            "ftp://host/a.h5ad",
-        ] {
+        for url in ["file://server/a.h5ad", "file://server", "ftp://host/a.h5ad"] {
             let error = of(url).expect_err("not here");
             assert!(
                 error.contains("remote") && error.starts_with(url),
