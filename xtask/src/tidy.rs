@@ -7,7 +7,7 @@ use crate::{Result, root};
 
 /// The layers of `mapped-collection`, lowest first. A module imports its own layer and lower ones.
 const LAYERS: [&[&str]; 6] = [
-    &["error", "options", "label_values", "fork"],
+    &["error", "options", "label_values"],
     &["order"],
     &["plan"],
     &["batch"],

@@ -107,6 +107,8 @@ pub use dtype::{Bool8, DType, NumericValue, Scalar, UnknownDType, Values, Values
 pub use error::{Error, ErrorKind, nearest_name};
 pub use io::byte_size::{ByteSize, ByteSizeError};
 pub use io::context::IoContext;
+#[doc(hidden)]
+pub use io::fork::is_forked_child;
 pub use io::location::Location;
 pub use io::options::{Hdf5Backend, IoOptions, ZarrBackend};
 pub use io::pack_cache::{CacheFault, CacheOptions, CachedElement, PackCache};

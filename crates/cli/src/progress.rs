@@ -29,7 +29,7 @@ impl Fetched {
         }
     }
 
-    /// The bytes and their rate; empty if there are none.
+    /// The number of bytes and their rate; an empty text before the first byte.
     fn in_words(&self) -> String {
         match fetched_bytes() - self.before {
             0 => String::new(),

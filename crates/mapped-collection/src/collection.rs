@@ -15,7 +15,6 @@ use crate::builder::MappedCollectionBuilder;
 use crate::error::Error;
 use crate::error::open::OpenError;
 use crate::error::read::ReadError;
-use crate::fork::is_forked;
 use crate::item::Item;
 use crate::loader::Loader;
 use crate::loader::options::LoaderOptions;
@@ -69,8 +68,6 @@ impl MappedCollection {
         // Files are opened again later, and the current folder may change before that.
         let sources = options.sources.into_iter().map(AnnDataSource::resolved);
         options.sources = sources.collect::<Result<_, _>>().map_err(OpenError::from)?;
-        // Later calls in a forked child then return true.
-        is_forked();
         let plan = Arc::new(Plan::open(&options)?);
         let pool = Arc::new(BufferPool::new(SPARE_BYTES));
         Ok(MappedCollection {

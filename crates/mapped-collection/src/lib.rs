@@ -84,7 +84,6 @@ mod batch;
 mod builder;
 mod collection;
 mod error;
-mod fork;
 mod item;
 mod label_values;
 mod labels;

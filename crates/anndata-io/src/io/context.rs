@@ -71,8 +71,8 @@ impl IoContext {
     }
 
     /// As [`with_cache`](Self::with_cache), in the folder of [`CacheOptions::of_user`], with `size`
-    /// instead of the default, if given. If the folder cannot be used, there is no cache. When the folder is made, a
-    /// [warning](PackCache::take_warnings) says so.
+    /// instead of the default, if given. If the folder cannot be used, there is no cache. When it is
+    /// made, a [warning](PackCache::take_warnings) says so.
     pub fn with_user_cache(options: IoOptions, size: Option<u64>) -> Self {
         let Some(mut cache) = CacheOptions::of_user() else {
             return IoContext::new(options);
@@ -99,7 +99,6 @@ impl IoContext {
 
     fn make(options: IoOptions, cache: Option<PackCache>, is_of_user: bool) -> Self {
         // Remembers this process as the parent of others.
-        #[cfg(feature = "remote")]
         super::fork::is_forked_child();
         let local = ForkLocal::new(|| Local {
             files: OpenFiles::new(),

@@ -26,8 +26,8 @@ impl Process {
 ///
 /// There, a newly started thread might never get to run: if another thread was starting during the
 /// fork, the standard library's list of threads stays locked for ever.
-#[cfg(feature = "remote")]
-pub(crate) fn is_forked_child() -> bool {
+#[doc(hidden)]
+pub fn is_forked_child() -> bool {
     use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
     static FIRST: AtomicU32 = AtomicU32::new(0);
     let current = std::process::id();

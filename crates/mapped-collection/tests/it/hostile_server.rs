@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anndata_io::chain;
 use mapped_collection::{IoOptions, MappedCollection, StorageOptions};
 
-use crate::remote::{copy, demo, epoch};
+use crate::remote::{Bucket, demo, epoch, in_bucket};
 use crate::server::{Fault, Server};
 
 /// Times that tests can wait for.
@@ -92,17 +92,9 @@ fn server_that_accepts_nobody() -> (SocketAddr, (TcpListener, Vec<TcpStream>)) {
 
 #[test]
 fn bodies_without_end_are_cut() {
-    let folder = demo();
-    copy(
-        &folder.path().join("c.zarr"),
-        &folder.path().join("b/c.zarr"),
-    );
-    let server = Server::of(folder.path());
+    let Bucket { server, .. } = &Bucket::new();
     let endpoint = server.url("");
-    let options = [
-        ("endpoint", endpoint.trim_end_matches('/')),
-        ("skip_signature", "true"),
-    ];
+    let options = in_bucket("endpoint", &endpoint);
     // As the text of an error, as an object, as a list of a bucket.
     for (url, n_right, status) in [
         (server.url("a.h5ad"), 0, 403),
@@ -122,17 +114,9 @@ fn bodies_without_end_are_cut() {
 
 #[test]
 fn lists_without_end_are_an_error() {
-    let folder = demo();
-    copy(
-        &folder.path().join("c.zarr"),
-        &folder.path().join("b/c.zarr"),
-    );
-    let server = Server::of(folder.path());
+    let Bucket { server, .. } = &Bucket::new();
     let endpoint = server.url("");
-    let options = [
-        ("endpoint", endpoint.trim_end_matches('/')),
-        ("skip_signature", "true"),
-    ];
+    let options = in_bucket("endpoint", &endpoint);
     let page = "<ListBucketResult><IsTruncated>true</IsTruncated>\
                 <NextContinuationToken>again</NextContinuationToken></ListBucketResult>";
     server.after(LIST, vec![Fault::Text(page); 10_000]);
@@ -143,17 +127,9 @@ fn lists_without_end_are_an_error() {
 
 #[test]
 fn bucket_that_does_not_exist_is_told_from_a_file() {
-    let folder = demo();
-    copy(
-        &folder.path().join("c.zarr"),
-        &folder.path().join("b/c.zarr"),
-    );
-    let server = Server::of(folder.path());
+    let Bucket { server, .. } = &Bucket::new();
     let endpoint = server.url("");
-    let options = [
-        ("endpoint", endpoint.trim_end_matches('/')),
-        ("skip_signature", "true"),
-    ];
+    let options = in_bucket("endpoint", &endpoint);
     // This server lists no bucket.
     let error = open("s3://b/c.zarr", &options).expect_err("no list");
     assert!(error.contains("there is no such bucket"), "{error}");
@@ -161,17 +137,9 @@ fn bucket_that_does_not_exist_is_told_from_a_file() {
 
 #[test]
 fn region_that_a_server_names_is_asked() {
-    let folder = demo();
-    copy(
-        &folder.path().join("a.h5ad"),
-        &folder.path().join("b/a.h5ad"),
-    );
-    let server = Server::of(folder.path());
+    let Bucket { server, .. } = &Bucket::new();
     let endpoint = server.url("");
-    let options = [
-        ("endpoint", endpoint.trim_end_matches('/')),
-        ("skip_signature", "true"),
-    ];
+    let options = in_bucket("endpoint", &endpoint);
     server.fail([Fault::Region("eu-north-1")]);
     open("s3://b/a.h5ad", &options).expect("valid in its region");
     // A region becomes a part of a host's name; one that the user names counts.

@@ -21,7 +21,7 @@ pub(crate) fn demo() -> tempfile::TempDir {
     folder
 }
 
-pub(crate) fn copy(from: &Path, to: &Path) {
+fn copy(from: &Path, to: &Path) {
     if from.is_file() {
         let folder = to.parent().expect("a file lies in a folder");
         fs::create_dir_all(folder).expect("a folder");
@@ -33,6 +33,32 @@ pub(crate) fn copy(from: &Path, to: &Path) {
         let name = entry.expect("readable").file_name();
         copy(&from.join(&name), &to.join(&name));
     }
+}
+
+/// A server with the demo's stores in the bucket `b`.
+pub(crate) struct Bucket {
+    pub(crate) server: Server,
+    _folder: tempfile::TempDir,
+}
+
+impl Bucket {
+    pub(crate) fn new() -> Bucket {
+        let folder = demo();
+        for name in ["a.h5ad", "c.zarr"] {
+            let within = folder.path().join("b").join(name);
+            copy(&folder.path().join(name), &within);
+        }
+        Bucket {
+            server: Server::of(folder.path()),
+            _folder: folder,
+        }
+    }
+}
+
+/// The options by which buckets of a server at `endpoint` are read.
+pub(crate) fn in_bucket<'a>(name: &'a str, endpoint: &'a str) -> [(&'a str, &'a str); 2] {
+    let endpoint = endpoint.trim_end_matches('/');
+    [(name, endpoint), ("skip_signature", "true")]
 }
 
 fn open(paths: &[PathBuf], cache: Option<&Path>) -> Result<MappedCollection, String> {
@@ -215,18 +241,10 @@ fn buckets_of_google_and_azure_are_asked_by_their_names() {
 
 #[test]
 fn google_is_told_who_pays() {
-    let folder = demo();
-    copy(
-        &folder.path().join("a.h5ad"),
-        &folder.path().join("b/a.h5ad"),
-    );
-    let server = Server::of(folder.path());
+    let Bucket { server, .. } = &Bucket::new();
     let endpoint = server.url("");
-    let options = [
-        ("google_base_url", endpoint.trim_end_matches('/')),
-        ("skip_signature", "true"),
-        ("google_user_project", "lab-42"),
-    ];
+    let [endpoint, unsigned] = in_bucket("google_base_url", &endpoint);
+    let options = [endpoint, unsigned, ("google_user_project", "lab-42")];
     let storage = StorageOptions::new(options).expect("known names");
     let builder = MappedCollection::builder(["gs://b/a.h5ad"]).cache(None);
     let opened = builder.storage_options(&storage).expect("URLs").open();

@@ -28,11 +28,12 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use once_cell::race::OnceBox;
 
 use super::fork::ForkLocal;
+use super::lock::lock;
 use crate::error::Error;
 use folder::{Folder, Refusal, is_gone};
 pub(crate) use format::{BandRecord, MatrixName, PackKey};
@@ -431,9 +432,4 @@ impl From<Vec<PackKey>> for Keys {
             next: OnceBox::new(),
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What is behind these locks is valid even if a holder panicked.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Limited};
@@ -16,6 +16,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use url::{Host, Url};
 
 use super::failure::{Failure, causes};
+use crate::io::lock::lock;
 
 const MOST_REDIRECTS: usize = 5;
 /// The longest time that a server may ask to wait.
@@ -173,7 +174,8 @@ impl Trace {
     }
 }
 
-/// Counts an answer, or that there was none. An error ends the request.
+/// Counts a try of the request, and keeps why it failed. If this returns an error, there is no further
+/// try.
 fn count(response: &Result<HttpResponse, HttpError>, was_reached: bool) -> Result<(), HttpError> {
     let counted = TRACE.try_with(|trace| {
         let mut so_far = trace.so_far();
@@ -267,8 +269,4 @@ fn is_link_local(url: &Url) -> bool {
         Some(Host::Domain(name)) => METADATA.contains(&name),
         None => false,
     }
-}
-
-pub(super) fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
-    value.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -12,13 +12,14 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use super::client::Answer;
 use super::object::Version;
 use super::url::RemoteUrl;
 use crate::io::context::IoContext;
 use crate::io::fork::ForkLocal;
+use crate::io::lock::lock;
 use crate::io::pack_cache::{BandRecord, MatrixName, PackCache, PackKey, SegmentSlice};
 
 /// The format of records.
@@ -374,10 +375,6 @@ fn pieces(record: &[u8]) -> Option<Vec<FoundPiece>> {
         found.push(((part, start), version, place));
     }
     Some(found)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

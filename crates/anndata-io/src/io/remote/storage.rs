@@ -86,12 +86,11 @@ impl StorageOptions {
         };
         for (name, value) in &options {
             let name = &**name;
-            let is_timeout = STALL.contains(&name) || CONNECT.contains(&name);
-            if is_timeout && humantime::parse_duration(value).is_ok_and(|time| !time.is_zero()) {
-                continue;
-            }
-            if is_timeout {
-                return refuse("a time such as 30s", format!("{name} = {value:?}"));
+            if STALL.contains(&name) || CONNECT.contains(&name) {
+                match humantime::parse_duration(value) {
+                    Ok(time) if !time.is_zero() => continue,
+                    _ => return refuse("a time such as 30s", format!("{name} = {value:?}")),
+                }
             }
             if let Err(expected) = check_value(name, value) {
                 return refuse(expected, shown(name, value));
@@ -173,13 +172,12 @@ impl StorageOptions {
     /// The options that a cloud has, by its own keys.
     fn of_cloud<K: FromStr>(&self) -> Vec<(K, String)> {
         let options = self.0.iter();
-        let known = options.filter_map(|(name, value)| Some((name.parse().ok()?, value.clone())));
-        known.collect()
+        known(options.map(|(name, value)| (name.clone(), value.clone())))
     }
 
     /// The options of S3: as set, or of the environment, or of the profile.
     fn amazon(&self) -> AmazonS3Builder {
-        amazon([self.of_cloud(), variables("AWS_"), profile()])
+        amazon([self.of_cloud(), known(variables(Cloud::S3)), profile()])
     }
 
     /// The region of S3 that the user named.
@@ -219,7 +217,10 @@ impl StorageOptions {
             }
             Cloud::Google => {
                 let mut builder = GoogleCloudStorageBuilder::from_env();
-                for (key, value) in variables("GOOGLE_").into_iter().chain(self.of_cloud()) {
+                for (key, value) in known(variables(Cloud::Google))
+                    .into_iter()
+                    .chain(self.of_cloud())
+                {
                     builder = builder.with_config(key, value);
                 }
                 let builder = builder.with_bucket_name(bucket.name());
@@ -228,7 +229,10 @@ impl StorageOptions {
             }
             Cloud::Azure => {
                 let mut builder = MicrosoftAzureBuilder::from_env();
-                for (key, value) in variables("AZURE_").into_iter().chain(self.of_cloud()) {
+                for (key, value) in known(variables(Cloud::Azure))
+                    .into_iter()
+                    .chain(self.of_cloud())
+                {
                     builder = builder.with_config(key, value);
                 }
                 let builder = builder.with_url(bucket.root()).with_retry(retries);
@@ -307,42 +311,38 @@ fn shown(name: &str, value: &str) -> String {
 
 /// Checks the variables, and the profile, that a cloud is asked by.
 fn check_environment(cloud: Cloud) -> Result<(), Failure> {
-    let prefix = match cloud {
-        Cloud::S3 => "AWS_",
-        Cloud::Google => "GOOGLE_",
-        Cloud::Azure => "AZURE_",
-    };
-    let variables = std::env::vars_os().filter_map(|(name, value)| {
-        let name = name.into_string().ok()?;
-        let is_of_cloud = name.starts_with(prefix);
-        is_of_cloud.then_some((name, value.into_string().ok()?))
-    });
     let of_profile = match cloud {
         Cloud::S3 => profile(),
         Cloud::Google | Cloud::Azure => Vec::new(),
     };
     let of_profile = of_profile.into_iter();
     let of_profile = of_profile.map(|(key, value)| (key.as_ref().to_owned(), value));
-    for (name, value) in variables.chain(of_profile) {
-        let checked = check_value(&name.to_ascii_lowercase(), value.trim());
+    for (name, value) in variables(cloud).chain(of_profile) {
+        let checked = check_value(&name.to_ascii_lowercase(), &value);
         checked.map_err(|expected| Failure::Setup(format!("{name}: expected {expected}")))?;
     }
     Ok(())
 }
 
-/// The options in variables with this prefix.
-fn variables<K: FromStr>(prefix: &str) -> Vec<(K, String)> {
-    let known = std::env::vars_os().filter_map(|(name, value)| {
+/// The variables that a cloud is asked by.
+fn variables(cloud: Cloud) -> impl Iterator<Item = (String, String)> {
+    let prefix = match cloud {
+        Cloud::S3 => "AWS_",
+        Cloud::Google => "GOOGLE_",
+        Cloud::Azure => "AZURE_",
+    };
+    std::env::vars_os().filter_map(move |(name, value)| {
         let name = name.into_string().ok()?;
-        let name = name
-            .starts_with(prefix)
-            .then(|| name.to_ascii_lowercase())?;
         // As above, without the line break of a file.
-        Some((
-            name.parse().ok()?,
-            value.into_string().ok()?.trim().to_owned(),
-        ))
-    });
+        let value = value.into_string().ok()?.trim().to_owned();
+        name.starts_with(prefix).then_some((name, value))
+    })
+}
+
+/// Those of some options that a cloud has, by its own keys.
+fn known<K: FromStr>(options: impl Iterator<Item = (String, String)>) -> Vec<(K, String)> {
+    let known =
+        options.filter_map(|(name, value)| Some((name.to_ascii_lowercase().parse().ok()?, value)));
     known.collect()
 }
 

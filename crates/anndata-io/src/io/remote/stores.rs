@@ -14,12 +14,13 @@ use reqwest::redirect::Policy;
 use url::Url;
 
 use super::bucket::{Bucket, Cloud};
-use super::connector::{Connector, Reached, lock, redirect};
+use super::connector::{Connector, Reached, redirect};
 use super::failure::Failure;
 use super::hub;
 use super::storage::{self, StorageOptions, Timeouts};
 use super::url::{Place, RemoteUrl};
 use crate::io::fork::is_forked_child;
+use crate::io::lock::lock;
 
 /// A bucket, how it is reached, and a hash of the environment, which users change to try again.
 type StoreKey = (String, StorageOptions, u64);

@@ -31,7 +31,6 @@ use crate::batch::Batch;
 use crate::batch::fill::FillScratch;
 use crate::batch::waiting::WaitingRows;
 use crate::error::read::ReadError;
-use crate::fork::is_forked;
 use crate::loader::job::Job;
 use crate::loader::prefetch::state::State;
 use crate::loader::prefetch::step::Step;
@@ -84,7 +83,7 @@ impl Prefetcher {
             threads,
             scratch: FillScratch::for_scan(),
             pid: std::process::id(),
-            is_forked: is_forked(),
+            is_forked: anndata_io::is_forked_child(),
         }
     }
 
