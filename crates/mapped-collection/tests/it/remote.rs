@@ -143,6 +143,34 @@ fn packs_of_a_server_s_files_are_found_again() {
     assert!(epoch(&cells, LITTLE) == expected);
 }
 
+/// Each collection has locks of its own, as if it were a process.
+#[test]
+fn processes_that_share_a_folder_fetch_each_row_once() {
+    let folder = demo();
+    let server = Server::of(folder.path());
+    let opened = |cache: &Path| {
+        let cells = open(&urls(&server), Some(cache)).expect("valid");
+        server.take_counts();
+        cells
+    };
+    let [alone, shared] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    let expected = epoch(&opened(alone.path()), MUCH).expect("readable");
+    let (_, n_bytes) = server.take_counts();
+    let cells = [(); 3].map(|()| opened(shared.path()));
+    std::thread::scope(|scope| {
+        let epochs = cells.each_ref();
+        let epochs = epochs.map(|cells| scope.spawn(|| epoch(cells, MUCH).expect("readable")));
+        for epoch in epochs {
+            assert!(epoch.join().expect("no panic") == expected);
+        }
+    });
+    let (_, of_three) = server.take_counts();
+    assert!(
+        of_three <= n_bytes,
+        "{of_three} bytes, {n_bytes} by one alone"
+    );
+}
+
 #[test]
 fn changed_object_is_an_error() {
     for lacks in [

@@ -3,6 +3,7 @@
 //! ```text
 //! CACHEDIR.TAG       says that backups may leave the folder out, and that it is a cache of this crate
 //! lock               locked while room is reserved and while files are removed
+//! claims             parts of it are locked while a process packs bands
 //! packs/NAME.pack    complete segments
 //! packs/NAME.part    segments that a process writes, which keeps them locked
 //! uses/NAME          the keys of the matrices that a process has open; it keeps the file locked
@@ -15,7 +16,7 @@ use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, Hasher};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -162,6 +163,10 @@ impl Folder {
 
     pub(super) fn packs(&self) -> PathBuf {
         self.path.join("packs")
+    }
+
+    pub(super) fn claims(&self) -> PathBuf {
+        self.path.join("claims")
     }
 
     fn uses(&self) -> PathBuf {
@@ -371,7 +376,7 @@ impl Contents {
 }
 
 /// Options to create a file that only its owner may read.
-fn private() -> OpenOptions {
+pub(super) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).create(true).mode(0o600);
     options
@@ -431,7 +436,6 @@ fn new_name() -> String {
 }
 
 /// When the list of files of a folder changed.
-pub(super) fn changed(folder: &Path) -> io::Result<(i64, i64)> {
-    let meta = fs::metadata(folder)?;
-    Ok((meta.mtime(), meta.mtime_nsec()))
+pub(super) fn changed(folder: &Path) -> io::Result<SystemTime> {
+    fs::metadata(folder)?.modified()
 }

@@ -14,6 +14,8 @@ use super::segment::{Reading, Segment, read_footer};
 
 /// The shortest time between two looks at the folder.
 const INTERVAL: Duration = Duration::from_millis(50);
+/// The times of two changes differ if more time than this lies between them.
+const CLOCK_TICK: Duration = Duration::from_millis(20);
 /// A segment that was used this short a time ago is not marked as used again.
 const RECENT: Duration = Duration::from_secs(600);
 
@@ -35,7 +37,7 @@ pub(super) struct Index {
     /// When segments were last marked as used.
     marked: Option<Instant>,
     /// When the folder had last changed.
-    changed: Option<(i64, i64)>,
+    changed: Option<SystemTime>,
     looked: Option<Instant>,
 }
 
@@ -108,6 +110,11 @@ impl Index {
         }
     }
 
+    /// Makes the next [refresh](Self::refresh) look at the folder, however short the time.
+    pub(super) fn look_again(&mut self) {
+        self.looked = None;
+    }
+
     /// Reads segments that have come since the last look. Returns those that are damaged.
     pub(super) fn refresh(
         &mut self,
@@ -125,7 +132,9 @@ impl Index {
         if self.changed == Some(changed) {
             return Ok(Vec::new());
         }
-        self.changed = Some(changed);
+        // Another change just after it may have the same time.
+        let is_old = changed.elapsed().is_ok_and(|age| age > CLOCK_TICK);
+        self.changed = is_old.then_some(changed);
         let mut damaged = Vec::new();
         for entry in fs::read_dir(packs)? {
             let path = entry?.path();

@@ -13,6 +13,7 @@
 //! file, and [`PackCache::take_warnings`] says why. State behind locks belongs to one process; a
 //! forked child starts with an index of its own.
 
+mod claims;
 mod folder;
 mod format;
 mod index;
@@ -29,13 +30,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use once_cell::race::OnceBox;
 
 use super::fork::ForkLocal;
 use super::lock::lock;
 use crate::error::Error;
-use folder::{Folder, Refusal, is_gone};
+use claims::BandClaims;
+use folder::{Folder, Refusal, changed, is_gone};
 pub(crate) use format::{BandRecord, MatrixName, PackKey};
 use index::{Entry, Index};
 pub use options::CacheOptions;
@@ -46,6 +49,10 @@ use writer::SegmentWriter;
 
 /// The most warnings that are kept.
 const MOST_WARNINGS: usize = 16;
+/// How long a process waits for bands of another one that completes nothing meanwhile.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// The time between two looks for such a band.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 
 /// A folder of packed rows, which outlive the process and are shared by processes.
 ///
@@ -95,6 +102,7 @@ struct Keys {
 struct Local {
     index: Mutex<Index>,
     writer: Mutex<Option<SegmentWriter>>,
+    claims: BandClaims,
     warnings: Mutex<Vec<String>>,
     uses: Mutex<Option<Uses>>,
 }
@@ -210,6 +218,7 @@ impl PackCache {
     /// `enough` bytes are free, does not determine what could be removed, which takes long in a large
     /// folder.
     pub fn available(&self, enough: u64) -> u64 {
+        self.inner.local.get().claims.turn_on();
         self.inner.is_full.store(false, Ordering::Relaxed);
         let is_read_only = self.inner.is_read_only.load(Ordering::Relaxed);
         let room = match is_read_only {
@@ -235,8 +244,22 @@ impl PackCache {
         self.inner.n_discarded.load(Ordering::Relaxed)
     }
 
-    /// Completes the segment that this process writes, so that other processes see it.
+    /// Completes the segment that this process writes, so that other processes see it, and leaves
+    /// bands that were asked for but not packed to them.
     pub fn flush(&self) {
+        self.complete_current();
+        self.inner.local.get().claims.release_all();
+    }
+
+    /// As [`flush`](Self::flush), if other processes may be waiting for its bands: those of files on
+    /// servers. Keeps those that were asked for.
+    pub fn publish(&self) {
+        if !self.inner.local.get().claims.is_empty() {
+            self.complete_current();
+        }
+    }
+
+    fn complete_current(&self) {
         let writer = lock(&self.inner.local.get().writer).take();
         if let Some(writer) = writer {
             self.complete(writer);
@@ -244,8 +267,64 @@ impl PackCache {
     }
 
     fn complete(&self, writer: SegmentWriter) {
+        let bands = writer.bands();
         if let Err(error) = writer.complete(&self.inner.folder) {
             self.refused(error.into());
+        }
+        for (key, bands) in bands {
+            self.inner.local.get().claims.release_complete(key, bands);
+        }
+    }
+
+    /// Claims bands, which ascend, for this process to pack. Returns those that no other process has
+    /// claimed; of these, [`find`](Self::find) then finds all that others have packed.
+    pub(crate) fn claim(&self, key: PackKey, bands: Vec<u64>) -> Vec<u64> {
+        if self.is_full() {
+            return bands;
+        }
+        let claims = &self.inner.local.get().claims;
+        let (ours, are_new) = claims.claim(&self.inner.folder.claims(), key, bands);
+        if are_new {
+            lock(&self.inner.local.get().index).look_again();
+        }
+        ours
+    }
+
+    /// Releases a band that this process has not written, so that others may pack it.
+    pub(crate) fn release(&self, key: PackKey, band: u64) {
+        self.inner.local.get().claims.release(key, band);
+    }
+
+    /// Waits as long as another process packs a band and `is_done` returns false. Returns whether it
+    /// does; otherwise, this process must pack the band.
+    pub(crate) fn claim_or_wait(
+        &self,
+        key: PackKey,
+        band: u64,
+        mut is_done: impl FnMut() -> bool,
+    ) -> bool {
+        let packs = self.inner.folder.packs();
+        let (mut seen, mut since) = (None, Instant::now());
+        loop {
+            let is_ours = !self.claim(key, vec![band]).is_empty();
+            if is_done() {
+                self.release(key, band);
+                return true;
+            }
+            if is_ours {
+                return false;
+            }
+            let now = changed(&packs).ok();
+            if now != seen {
+                (seen, since) = (now, Instant::now());
+                // The other process may be waiting for bands of this one.
+                self.publish();
+            }
+            if since.elapsed() > PATIENCE {
+                self.inner.local.get().claims.turn_off();
+                return false;
+            }
+            std::thread::sleep(BETWEEN_LOOKS);
         }
     }
 
@@ -313,6 +392,7 @@ impl PackCache {
         // Another process may have packed it meanwhile.
         let written = self.index().get(name.key, band.band);
         if let Some(Entry { segment, record }) = written.filter(|found| found.record.band == band) {
+            self.release(name.key, band.band);
             return segment.slice(&record);
         }
         let (len, local) = (bytes.len() as u64, self.inner.local.get());
@@ -348,6 +428,7 @@ impl PackCache {
         let _ = self.inner.room.fetch_update(order, order, less);
         let segment = writer.segment().clone();
         let slice = segment.slice(&record);
+        local.claims.set_written(name.key, band.band);
         self.registered().add(name.key, Entry { segment, record });
         slice
     }

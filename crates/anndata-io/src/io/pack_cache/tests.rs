@@ -90,6 +90,34 @@ fn band_is_found_by_its_writer_at_once_and_by_others_when_it_is_flushed() {
 }
 
 #[test]
+fn bands_that_another_process_packs_are_waited_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [one, two] = [(); 2].map(|()| opened(folder.path(), 1 << 24, &[1]));
+    let key = name(1).key;
+    assert_eq!(one.claim(key, vec![1, 2, 3]), [1, 2, 3]);
+    let wait = |band| two.claim_or_wait(key, band, || found(&two, 1, band).is_some());
+    std::thread::scope(|scope| {
+        let packed = scope.spawn(|| wait(1));
+        one.put(&name(1), record(1), &bytes(1, 100));
+        std::thread::sleep(Duration::from_millis(30));
+        assert!(!packed.is_finished(), "nobody sees it yet");
+        one.publish();
+        assert!(packed.join().expect("no panic"));
+        let left = scope.spawn(|| wait(2));
+        std::thread::sleep(Duration::from_millis(30));
+        assert!(!left.is_finished(), "it is claimed");
+        one.flush();
+        assert!(
+            !left.join().expect("no panic"),
+            "it is left to the other one"
+        );
+    });
+    assert_eq!(one.claim(key, vec![1, 2, 3]), [1, 3]);
+    drop(two);
+    assert_eq!(one.claim(key, vec![2]), [2]);
+}
+
+#[test]
 fn segments_are_read_without_maps_too() {
     let folder = tempfile::tempdir().expect("a folder");
     let options = CacheOptions::new(folder.path()).size(1 << 24);

@@ -211,6 +211,26 @@ impl MatrixPacks {
         self.is_unfit.load(Ordering::Relaxed) || !has_room
     }
 
+    /// Waits as long as another process packs a band. Returns whether this process need not pack it.
+    fn wait_for_others(&self, band: &Band, of: &BandExtent, array: &Array) -> bool {
+        let is_done = || {
+            self.load(band, of);
+            band.pack.get().is_some() || array.parts().context.is_closed()
+        };
+        let cached = self.cached.as_ref();
+        cached.is_some_and(|cached| cached.claim_or_wait(of.number, is_done))
+    }
+
+    /// Lets other processes pack a band that this one did not write to disk.
+    fn release_unless_kept(&self, band: &Band, number: u64) {
+        let bytes = band.pack.get().map(|pack| &pack.bytes);
+        if let Some(cached) = &self.cached
+            && !matches!(bytes, Some(PackBytes::Disk(_)))
+        {
+            cached.release(number);
+        }
+    }
+
     /// Takes a band from the cache, if it is there.
     fn load(&self, band: &Band, of: &BandExtent) {
         let Some(cached) = &self.cached else { return };
@@ -295,9 +315,25 @@ impl<'a> PackAccess<'a> {
         }
     }
 
-    /// Whether a band still has to be packed: it is neither in memory nor on disk, and no other thread
-    /// is packing it.
-    pub(super) fn is_missing(&self, of: &BandExtent) -> bool {
+    /// Takes those of some bands, which ascend, that still have to be packed: they are neither in
+    /// memory nor on disk, and no other thread or process packs them.
+    pub(super) fn claim_missing(&self, mut bands: Vec<BandExtent>) -> Vec<BandExtent> {
+        bands.retain(|of| self.is_missing(of));
+        if let Some(cached) = &self.packs.cached {
+            let ours = cached.claim(bands.iter().map(|of| of.number).collect());
+            bands.retain(|of| {
+                let is_ours = ours.binary_search(&of.number).is_ok();
+                let is_missing = is_ours && self.is_missing(of);
+                if is_ours && !is_missing {
+                    cached.release(of.number);
+                }
+                is_missing
+            });
+        }
+        bands
+    }
+
+    fn is_missing(&self, of: &BandExtent) -> bool {
         self.is_unclaimed(of.number) && {
             let band = &self.packs.bands[of.number as usize];
             self.packs.load(band, of);
@@ -305,12 +341,20 @@ impl<'a> PackAccess<'a> {
         }
     }
 
-    /// As [`is_missing`](Self::is_missing), without a look at the disk.
+    /// Whether a band is not in memory, and no other thread packs it.
     pub(super) fn is_unclaimed(&self, number: u64) -> bool {
         // In this order: a claim ends after its pack is kept.
         let is_claimed = self.claims().has(self.claim_key(number));
         let band = self.packs.bands.get(number as usize);
         !is_claimed && band.is_some_and(|band| band.pack.get().is_none())
+    }
+
+    /// Whether another process is packing a band, or has just done so.
+    pub(super) fn is_of_others(&self, number: u64) -> bool {
+        let cached = self.packs.cached.as_ref();
+        cached.is_some_and(|cached| {
+            self.is_unclaimed(number) && cached.claim(vec![number]).is_empty()
+        })
     }
 
     fn claims(&self) -> &'a Claims<ChunkKey> {
@@ -377,6 +421,10 @@ impl<'a> PackAccess<'a> {
             .claims()
             .get_or_claim(self.claim_key(number), packed_elsewhere)
         {
+            // Whoever packs all bands that it reads does so without delay, and is worth waiting for.
+            if self.when == PackWhen::Now && packs.wait_for_others(band, &of, self.array) {
+                return band.pack.get();
+            }
             let policy = match self.when {
                 // It is in the cache if it was read shortly before.
                 PackWhen::SecondTime => CachePolicy::All,
@@ -391,6 +439,7 @@ impl<'a> PackAccess<'a> {
                 // The usual read of the rows that it concerns raises it.
                 Err(_) => packs.keep(band, &of, None),
             }
+            packs.release_unless_kept(band, number);
         }
         band.pack.get()
     }

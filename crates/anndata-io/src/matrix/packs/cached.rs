@@ -91,6 +91,29 @@ impl CachedMatrix {
         self.cache.is_full()
     }
 
+    /// Claims bands, which ascend, of files on servers: other processes then wait for them. Returns
+    /// those that no other process has claimed.
+    pub(super) fn claim(&self, bands: Vec<u64>) -> Vec<u64> {
+        match self.is_remote() {
+            true => self.cache.claim(self.name.key, bands),
+            false => bands,
+        }
+    }
+
+    pub(super) fn release(&self, band: u64) {
+        self.cache.release(self.name.key, band);
+    }
+
+    /// Waits as long as another process packs a band and `is_done` returns false. Returns whether it
+    /// does; otherwise, this process must pack the band.
+    pub(super) fn claim_or_wait(&self, band: u64, is_done: impl FnMut() -> bool) -> bool {
+        self.is_remote() && self.cache.claim_or_wait(self.name.key, band, is_done)
+    }
+
+    fn is_remote(&self) -> bool {
+        self.arrays.iter().any(Array::is_remote)
+    }
+
     /// A band that was decoded from this range of the arrays, in a pack of at most `most` bytes.
     /// `None` if the cache does not have it, or its files changed since they were opened.
     pub(super) fn find(
@@ -210,7 +233,7 @@ impl MatrixSource {
     /// probably not fit: then each epoch fetches rows again.
     pub fn warn_of_small_cache<'a>(sources: impl IntoIterator<Item = &'a MatrixSource>) {
         let cached = sources.into_iter().filter_map(MatrixSource::cached);
-        let remote = cached.filter(|cached| cached.arrays.iter().any(Array::is_remote));
+        let remote = cached.filter(|cached| cached.is_remote());
         let mut stored = 0u64;
         let mut cache = None;
         for matrix in remote {

@@ -222,26 +222,42 @@ impl MatrixSource {
         }
     }
 
-    /// Packs the bands in which `rows` begin into the [packs in use](ReadScratch::set_packs). Rows
-    /// must ascend. What cannot be packed is left to the read of its rows, which then raises the
-    /// error.
-    pub fn pack_rows(&self, rows: &[u64], scratch: &mut ReadScratch) {
+    /// Packs the bands in which `rows` begin into the [packs in use](ReadScratch::set_packs). What
+    /// lies on a server is also asked for ahead, for `next`: the rows that will be packed after
+    /// them. All of these rows must ascend. What cannot be packed is left to the read of its rows,
+    /// which then raises the error.
+    pub fn pack_rows(
+        &self,
+        rows: &[u64],
+        next: impl IntoIterator<Item = u64>,
+        scratch: &mut ReadScratch,
+    ) {
         let order = |array: &Array| array.check_rows(rows, self.n_rows());
         if self.pack_array().is_some_and(|array| order(array).is_ok()) {
             // A row without elements needs no band.
-            let rows = rows.iter().filter(|&&row| self.stored_len(row) != Some(0));
-            self.pack(rows.map(|&row| self.band(row)), scratch);
+            let is_stored = |row: &u64| self.stored_len(*row) != Some(0);
+            let rows = rows.iter().copied().filter(is_stored);
+            let next = next.into_iter().take_while(|&row| row < self.n_rows());
+            let next = next.filter(is_stored).map(|row| self.band(row));
+            self.pack(rows.map(|row| self.band(row)), next, scratch);
         }
     }
 
     /// Packs some bands, by their numbers below [`n_bands`](Self::n_bands), into the [packs in
-    /// use](ReadScratch::set_packs). What cannot be packed is left to the read of its rows.
+    /// use](ReadScratch::set_packs). What lies on a server is also asked for ahead: the bands that
+    /// follow. What cannot be packed is left to the read of its rows.
     pub fn pack_bands(&self, bands: Range<u64>, scratch: &mut ReadScratch) {
-        self.pack(bands.start..bands.end.min(self.n_bands()), scratch);
+        let end = bands.end.min(self.n_bands());
+        self.pack(bands.start..end, end..self.n_bands(), scratch);
     }
 
-    /// Packs bands, which ascend.
-    fn pack(&self, bands: impl Iterator<Item = u64>, scratch: &mut ReadScratch) {
+    /// Packs bands. They ascend, and so do those that will be packed next.
+    fn pack(
+        &self,
+        bands: impl Iterator<Item = u64>,
+        next: impl Iterator<Item = u64>,
+        scratch: &mut ReadScratch,
+    ) {
         let given = scratch.packs.clone();
         let Some((array, packs)) = self.pack_array().zip(given.as_ref()) else {
             return;
@@ -252,47 +268,70 @@ impl MatrixSource {
         let mut access = PackAccess::new(packs, array, PackWhen::Now);
         let mut bands: Vec<u64> = bands.collect();
         bands.dedup();
-        let n_bands = bands.len();
-        let n_ahead = array.is_remote().then(|| self.bands_ahead());
-        if let Some(n_ahead) = n_ahead
-            && is_consecutive(&bands)
-        {
-            // Whoever packs all bands in order comes to these next.
-            let next = bands[n_bands - 1] + 1;
-            bands.extend(next..self.n_bands().min(next + n_ahead as u64));
+        if !array.is_remote() {
+            bands
+                .into_iter()
+                .for_each(|number| self.pack_band(number, &mut access, scratch));
+            return;
         }
+        let (n_bands, n_ahead) = (bands.len(), self.bands_ahead());
+        for number in next {
+            if bands.last().is_none_or(|&last| last < number) {
+                bands.push(number);
+            }
+            if bands.len() >= n_bands + 2 * n_ahead {
+                break;
+            }
+        }
+        let mut of_others = Vec::new();
         for (at, &number) in bands[..n_bands].iter().enumerate() {
-            if array.parts().context.is_closed() {
-                return;
-            }
-            if let Some(n_ahead) = n_ahead
-                && at % n_ahead.div_ceil(2) == 0
-            {
+            if at % n_ahead.div_ceil(2) == 0 {
                 let ahead = &bands[at..(at + 2 * n_ahead).min(bands.len())];
-                let missing = ahead.iter().map(|&band| self.band_of(band));
-                let missing = missing.filter(|extent| access.is_missing(extent));
-                let missing: Vec<Range<u64>> = missing.map(|extent| extent.span).collect();
-                for array in self.pack_arrays() {
-                    array.stage_wanted(missing.iter().cloned(), |span| {
-                        self.bands_of(&span).any(|band| access.is_unclaimed(band))
-                    });
-                }
+                self.ask_ahead(ahead, &access);
             }
-            let n_decoded = access.n_decoded();
-            match &self.layout {
-                MatrixLayout::Csr(matrix) => matrix.pack(number, &mut access, scratch),
-                MatrixLayout::Dense(array) => {
-                    dense::band(array, number, &mut access, scratch);
-                }
-                // Converting it packs it.
-                _ => return,
+            match access.is_of_others(number) {
+                true => of_others.push(number),
+                false => self.pack_band(number, &mut access, scratch),
             }
-            // Another process packed it after it was asked for.
-            if n_ahead.is_some() && access.n_decoded() == n_decoded {
-                let span = self.band_of(number).span;
-                self.pack_arrays()
-                    .for_each(|array| array.give_up(span.clone()));
+        }
+        for number in of_others {
+            self.pack_band(number, &mut access, scratch);
+        }
+    }
+
+    /// Asks the server for those of some bands that still have to be packed.
+    fn ask_ahead(&self, bands: &[u64], access: &PackAccess<'_>) {
+        let bands = bands.iter().map(|&number| self.band_of(number)).collect();
+        let missing = access.claim_missing(bands);
+        for array in self.pack_arrays() {
+            let spans = missing.iter().map(|of| of.span.clone());
+            array.stage_wanted(spans, |span| {
+                self.bands_of(&span).any(|band| access.is_unclaimed(band))
+            });
+        }
+    }
+
+    fn pack_band(&self, number: u64, access: &mut PackAccess<'_>, scratch: &mut ReadScratch) {
+        let Some(array) = self.pack_array() else {
+            return;
+        };
+        if array.parts().context.is_closed() {
+            return;
+        }
+        let n_decoded = access.n_decoded();
+        match &self.layout {
+            MatrixLayout::Csr(matrix) => matrix.pack(number, access, scratch),
+            MatrixLayout::Dense(array) => {
+                dense::band(array, number, access, scratch);
             }
+            // Converting it packs it.
+            _ => return,
+        }
+        // Another process packed it after it was asked for.
+        if array.is_remote() && access.n_decoded() == n_decoded {
+            let span = self.band_of(number).span;
+            self.pack_arrays()
+                .for_each(|array| array.give_up(span.clone()));
         }
     }
 
@@ -370,11 +409,6 @@ impl MatrixSource {
             _ => dense::read_packed(array, rows, &mut access, scratch, sink),
         }))
     }
-}
-
-/// Whether there are several bands, one after the other.
-fn is_consecutive(bands: &[u64]) -> bool {
-    bands.len() > 1 && bands.windows(2).all(|two| two[1] == two[0] + 1)
 }
 
 /// Calls `read` for each row with its position. Returns the ranges of positions for which it

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use anndata_io::Packs;
 use row_pack::Level;
@@ -186,6 +187,7 @@ impl Window {
             mode: extent.mode,
             packs: None,
             packed: Vec::new(),
+            n_packing: AtomicUsize::new(0),
         };
         if let Some((packs, batches)) = packs {
             window.packs = Some(packs);
@@ -230,6 +232,7 @@ impl Window {
             self.tasks.push(Task::Pack { rows: start..end });
             start = end;
         }
+        self.n_packing = AtomicUsize::new(self.tasks.len());
         if plan.io.cache().is_some() {
             let first = first_of_process(self.tasks.len());
             self.tasks.rotate_left(first);

@@ -8,6 +8,7 @@ mod tests;
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anndata_io::Packs;
 
@@ -60,6 +61,8 @@ pub(crate) struct Window {
     packs: Option<Packs>,
     /// Rows whose bands are packed first, in file order: those of these batches, and of later ones.
     packed: Vec<RowLocation>,
+    /// The number of tasks that still have to pack.
+    n_packing: AtomicUsize,
 }
 
 impl Window {
@@ -146,7 +149,12 @@ impl Window {
     ) -> Vec<(usize, ReadError)> {
         let (rows, part, n_parts) = match &self.tasks[task] {
             Task::Pack { rows } => {
-                self.pack(plan, &self.packed[rows.clone()], scratch);
+                self.pack(plan, rows.clone(), scratch);
+                if self.n_packing.fetch_sub(1, Ordering::Relaxed) == 1
+                    && let Some(cache) = plan.io.cache()
+                {
+                    cache.publish();
+                }
                 return Vec::new();
             }
             Task::Read { rows, .. } if rows.is_empty() => return Vec::new(),
@@ -197,13 +205,18 @@ impl Window {
         by_batch.filter_map(one).collect()
     }
 
-    /// Packs the bands of rows of one store. What cannot be packed fails when it is read.
-    fn pack(&self, plan: &Plan, rows: &[RowLocation], scratch: &mut FillScratch) {
-        let Some(first) = rows.first() else { return };
+    /// Packs the bands of some rows of one store. What cannot be packed fails when it is read.
+    fn pack(&self, plan: &Plan, rows: Range<usize>, scratch: &mut FillScratch) {
+        let (rows, next) = (&self.packed[rows.clone()], &self.packed[rows.end..]);
+        let Some(&RowLocation { store, .. }) = rows.first() else {
+            return;
+        };
+        let next = next.iter().take_while(|row| row.store == store);
+        let next = next.map(|row| u64::from(row.row));
         let rows: Vec<u64> = rows.iter().map(|row| row.row.into()).collect();
         scratch.read.set_packs(self.packs.clone());
-        for source in plan.stores[first.store].matrices.iter().flatten() {
-            source.pack_rows(&rows, &mut scratch.read);
+        for source in plan.stores[store].matrices.iter().flatten() {
+            source.pack_rows(&rows, next.clone(), &mut scratch.read);
         }
         scratch.read.set_packs(None);
     }
