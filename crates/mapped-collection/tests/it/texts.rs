@@ -169,6 +169,10 @@ fn texts_are_as_recorded() {
     }
     let recorded = std::fs::read_to_string(&path).expect("it is committed");
     for (found, recorded) in found.lines().zip(recorded.lines()) {
+        // Builds without the feature say how to get it.
+        if !cfg!(feature = "remote") && found.contains("built without") {
+            continue;
+        }
         assert_eq!(
             found, recorded,
             "set UPDATE_ERRORS to record the texts again"

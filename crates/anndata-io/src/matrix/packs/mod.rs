@@ -279,7 +279,7 @@ impl MatrixSource {
             if bands.last().is_none_or(|&last| last < number) {
                 bands.push(number);
             }
-            if bands.len() >= n_bands + 2 * n_ahead {
+            if bands.len() >= n_bands + n_ahead {
                 break;
             }
         }

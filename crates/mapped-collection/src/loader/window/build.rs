@@ -23,6 +23,10 @@ use crate::plan::location::RowLocation;
 /// The fewest rows per read, so that the overhead of a read is small. A read may take a few more,
 /// to end where a band of chunks ends.
 const TASK_ROWS: usize = 128;
+/// The most rows whose bands one task packs, if there are enough tasks for all threads. Each task asks
+/// servers ahead, which takes a while.
+const PACK_ROWS: usize = 1024;
+const PACKS_PER_WORKER: usize = 8;
 
 /// The approximate bytes of chunks that one read decodes. Larger bands are divided between threads.
 const PART_BYTES: u64 = 16 << 20;
@@ -226,9 +230,11 @@ impl Window {
         self.packed = rows.flatten().map(|row| job.plan.locate(row)).collect();
         self.packed.sort_unstable();
         let (plan, n_rows) = (&job.plan, self.packed.len());
+        let of_task = n_rows / (job.workers.max(1) * PACKS_PER_WORKER);
+        let of_task = of_task.clamp(TASK_ROWS, PACK_ROWS);
         let mut start = 0;
         while start < n_rows {
-            let end = end_of_task(plan, start, n_rows, |row| self.packed[row]);
+            let end = end_of_task(plan, start..n_rows, of_task, |row| self.packed[row]);
             self.tasks.push(Task::Pack { rows: start..end });
             start = end;
         }
@@ -243,7 +249,8 @@ impl Window {
     fn cut(&mut self, plan: &Plan) {
         let mut start = 0;
         while start < self.rows.len() {
-            let end = end_of_task(plan, start, self.rows.len(), |row| self.located(row));
+            let rows = start..self.rows.len();
+            let end = end_of_task(plan, rows, TASK_ROWS, |row| self.located(row));
             let source = plan.stores[self.located(start).store].costliest();
             // A band is packed as a whole.
             let source = source.filter(|_| self.packs.is_none());
@@ -261,22 +268,23 @@ impl Window {
     }
 }
 
-/// The end of the task that begins with row `start` of `n_rows` rows in file order: it has rows of
-/// one store, and ends where a band of the costliest matrix does. If two tasks shared a band, both
-/// would decode it or wait for it.
+/// The end of the first task of some rows in file order: it has about `task_rows` rows of one store,
+/// and ends where a band of the costliest matrix does. If two tasks shared a band, both would decode
+/// it or wait for it.
 fn end_of_task(
     plan: &Plan,
-    start: usize,
-    n_rows: usize,
+    rows: Range<usize>,
+    task_rows: usize,
     located: impl Fn(usize) -> RowLocation,
 ) -> usize {
-    let store = located(start).store;
+    let store = located(rows.start).store;
     let source = plan.stores[store].costliest();
     let band_of = |row: usize| source.map(|source| source.band(located(row).row.into()));
     let goes_on = |&end: &usize| {
-        located(end).store == store && (end - start < TASK_ROWS || band_of(end) == band_of(end - 1))
+        located(end).store == store
+            && (end - rows.start < task_rows || band_of(end) == band_of(end - 1))
     };
-    (start + 1..n_rows)
+    (rows.start + 1..rows.end)
         .find(|end| !goes_on(end))
-        .unwrap_or(n_rows)
+        .unwrap_or(rows.end)
 }
