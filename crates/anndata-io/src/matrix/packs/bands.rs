@@ -45,6 +45,8 @@ struct Band {
     wanted: AtomicBool,
     /// Whether it counts as packed: it is, or the cache seems to have it.
     counted: AtomicBool,
+    /// Whether a server was asked for it, and nobody has read the answer.
+    asked: AtomicBool,
 }
 
 /// The rows of a band; of rows that lie in several bands, the piece in this one.
@@ -102,7 +104,6 @@ pub(super) struct PackAccess<'a> {
     when: PackWhen,
     /// The last band that this read asked for, and whether it may pack it.
     asked: Option<(u64, bool)>,
-    n_decoded: usize,
 }
 
 impl MatrixPacks {
@@ -311,7 +312,6 @@ impl<'a> PackAccess<'a> {
             array,
             when,
             asked: None,
-            n_decoded: 0,
         }
     }
 
@@ -331,6 +331,20 @@ impl<'a> PackAccess<'a> {
             });
         }
         bands
+    }
+
+    /// Records that a server was asked for a band.
+    pub(super) fn set_asked(&self, number: u64) {
+        self.packs.bands[number as usize]
+            .asked
+            .store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a server was asked for a band, and nobody has read the answer. From now on, it counts
+    /// as read.
+    pub(super) fn take_asked(&self, number: u64) -> bool {
+        let band = self.packs.bands.get(number as usize);
+        band.is_some_and(|band| band.asked.swap(false, Ordering::Relaxed))
     }
 
     fn is_missing(&self, of: &BandExtent) -> bool {
@@ -366,11 +380,6 @@ impl<'a> PackAccess<'a> {
             array: self.array.id(),
             chunk: number,
         }
-    }
-
-    /// The number of bands that it decoded.
-    pub(super) fn n_decoded(&self) -> usize {
-        self.n_decoded
     }
 
     /// The bytes with which a thread packs a dense band.
@@ -430,7 +439,7 @@ impl<'a> PackAccess<'a> {
                 PackWhen::SecondTime => CachePolicy::All,
                 PackWhen::Now | PackWhen::Never => CachePolicy::Nothing,
             };
-            self.n_decoded += 1;
+            self.take_asked(number);
             match pack(packs.level, policy) {
                 Ok(Some(new)) => packs.keep(band, &of, Some(new)),
                 Ok(None) => packs.is_unfit.store(true, Ordering::Relaxed),

@@ -212,6 +212,14 @@ impl MatrixSource {
         span.start / len..span.end.div_ceil(len)
     }
 
+    /// The bands of a row that exists.
+    fn bands_of_row(&self, row: u64) -> Range<u64> {
+        match &self.layout {
+            MatrixLayout::Csr(matrix) => matrix.bands(row),
+            _ => self.bands_of(&(row..row + 1)),
+        }
+    }
+
     /// The array whose identity stands for the matrix.
     pub(super) fn pack_array(&self) -> Option<&Array> {
         match &self.layout {
@@ -222,10 +230,10 @@ impl MatrixSource {
         }
     }
 
-    /// Packs the bands in which `rows` begin into the [packs in use](ReadScratch::set_packs). What
-    /// lies on a server is also asked for ahead, for `next`: the rows that will be packed after
-    /// them. All of these rows must ascend. What cannot be packed is left to the read of its rows,
-    /// which then raises the error.
+    /// Packs the bands of `rows` into the [packs in use](ReadScratch::set_packs). What lies on a
+    /// server is also asked for ahead, for `next`: the rows that will be packed after them. All of
+    /// these rows must ascend. What cannot be packed is left to the read of its rows, which then
+    /// raises the error.
     pub fn pack_rows(
         &self,
         rows: &[u64],
@@ -234,12 +242,10 @@ impl MatrixSource {
     ) {
         let order = |array: &Array| array.check_rows(rows, self.n_rows());
         if self.pack_array().is_some_and(|array| order(array).is_ok()) {
-            // A row without elements needs no band.
-            let is_stored = |row: &u64| self.stored_len(*row) != Some(0);
-            let rows = rows.iter().copied().filter(is_stored);
+            let rows = rows.iter().copied();
             let next = next.into_iter().take_while(|&row| row < self.n_rows());
-            let next = next.filter(is_stored).map(|row| self.band(row));
-            self.pack(rows.map(|row| self.band(row)), next, scratch);
+            let bands = rows.flat_map(|row| self.bands_of_row(row));
+            self.pack(bands, next.flat_map(|row| self.bands_of_row(row)), scratch);
         }
     }
 
@@ -303,6 +309,7 @@ impl MatrixSource {
     fn ask_ahead(&self, bands: &[u64], access: &PackAccess<'_>) {
         let bands = bands.iter().map(|&number| self.band_of(number)).collect();
         let missing = access.claim_missing(bands);
+        missing.iter().for_each(|of| access.set_asked(of.number));
         for array in self.pack_arrays() {
             let spans = missing.iter().map(|of| of.span.clone());
             array.stage_wanted(spans, |span| {
@@ -318,7 +325,6 @@ impl MatrixSource {
         if array.parts().context.is_closed() {
             return;
         }
-        let n_decoded = access.n_decoded();
         match &self.layout {
             MatrixLayout::Csr(matrix) => matrix.pack(number, access, scratch),
             MatrixLayout::Dense(array) => {
@@ -328,7 +334,7 @@ impl MatrixSource {
             _ => return,
         }
         // Another process packed it after it was asked for.
-        if array.is_remote() && access.n_decoded() == n_decoded {
+        if access.take_asked(number) {
             let span = self.band_of(number).span;
             self.pack_arrays()
                 .for_each(|array| array.give_up(span.clone()));

@@ -72,7 +72,7 @@ impl CsrMatrix {
     }
 
     /// The bands in which a row has elements.
-    fn bands(&self, row: u64) -> Range<u64> {
+    pub(super) fn bands(&self, row: u64) -> Range<u64> {
         let span = self.range(row);
         match span.is_empty() {
             true => 0..0,
