@@ -23,20 +23,10 @@ pub enum ErrorKind {
     /// The path does not exist.
     #[error("no such file or directory")]
     NotFound,
-    /// The path is a URL of a kind that this build does not read.
-    #[cfg_attr(
-        feature = "remote",
-        error(
-            "URLs of this kind are not supported: pass an http, https, s3, gs, az or hf URL, or copy \
-             the file to a local disk"
-        )
-    )]
-    #[cfg_attr(
-        not(feature = "remote"),
-        error(
-            "this program was built without its part that reads URLs: build it with the cargo feature \
-             `remote` (the command: without `--no-default-features`), or copy the file to a local disk"
-        )
+    /// The path is a URL of a kind that is not read.
+    #[error(
+        "URLs of this kind are not supported: pass an http, https, s3, gs, az or hf URL, or copy the file \
+         to a local disk"
     )]
     Remote,
     /// The content is not an AnnData store.

@@ -177,7 +177,7 @@ fn list(cache: &PackCache, json: bool, out: &mut impl Write) -> Result<()> {
         [
             element.file.display().to_string(),
             match &*element.element {
-                "" => "(read at opening)".to_owned(),
+                "" => "(structure, names and labels)".to_owned(),
                 name => name.to_owned(),
             },
             text::thousands(element.n_bands),

@@ -16,7 +16,7 @@ use super::options::IoOptions;
 use super::pack_cache::{CacheOptions, PackCache};
 use super::pack_room::PackRoom;
 use super::remote::Keeping;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 /// The open files and decoded chunks that any number of stores share.
 ///
@@ -71,19 +71,28 @@ impl IoContext {
     }
 
     /// As [`with_cache`](Self::with_cache), in the folder of [`CacheOptions::of_user`], with `size`
-    /// instead of the default, if given. If the folder cannot be used, there is no cache. When it is
-    /// made, a [warning](PackCache::take_warnings) says so.
-    pub fn with_user_cache(options: IoOptions, size: Option<u64>) -> Self {
+    /// instead of the default, if given. Without a home there is no cache. When the folder is made, a
+    /// [warning](PackCache::take_warnings) says so.
+    ///
+    /// # Errors
+    /// When the folder cannot be read, or is something else.
+    pub fn with_user_cache(options: IoOptions, size: Option<u64>) -> Result<Self, Error> {
         let Some(mut cache) = CacheOptions::of_user() else {
-            return IoContext::new(options);
+            return Ok(IoContext::new(options));
         };
         if let Some(size) = size {
             cache = cache.size(size);
         }
         let is_new = !cache.get_folder().exists();
-        let Ok(opened) = PackCache::open_mapped(&cache, options.mmap) else {
-            return IoContext::new(options);
-        };
+        let opened = PackCache::open_mapped(&cache, options.mmap).map_err(|error| {
+            let expected = "a folder that keeps what is read of files on servers: the option `cache` \
+                            names another one, or turns it off";
+            let found = match error.kind() {
+                ErrorKind::Invalid { found, .. } => found.clone(),
+                kind => kind.to_string(),
+            };
+            Error::invalid(cache.get_folder(), "", expected, found)
+        })?;
         let context = IoContext::make(options, Some(opened), true);
         let made = context.cache().filter(|cache| is_new && !cache.is_full());
         if let Some(made) = made {
@@ -94,7 +103,7 @@ impl IoContext {
                 cache.get_size() >> 30
             ));
         }
-        context
+        Ok(context)
     }
 
     fn make(options: IoOptions, cache: Option<PackCache>, is_of_user: bool) -> Self {

@@ -26,7 +26,11 @@ impl RemoteUrl {
     }
 
     pub(crate) fn why_not(_: &Path) -> ErrorKind {
-        ErrorKind::Remote
+        ErrorKind::invalid(
+            "a file on a local disk: this program was built without the cargo feature `remote`, which \
+             reads URLs (the command has it unless it is built with `--no-default-features`)",
+            "a URL",
+        )
     }
 
     pub(crate) fn name(&self) -> PathBuf {

@@ -119,7 +119,7 @@ fn context(options: &Options) -> Result<IoContext, OpenError> {
         CacheChoice::OfUser if has_remote() => Ok(IoContext::with_user_cache(
             options.io,
             options.user_cache_size,
-        )),
+        )?),
         CacheChoice::OfUser | CacheChoice::Off => Ok(IoContext::new(options.io)),
     }
 }

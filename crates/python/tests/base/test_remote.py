@@ -317,3 +317,12 @@ def test_the_cache_of_the_user_keeps_what_is_read(host, tmp_path, monkeypatch):
         assert "cache=False" in repr(cells)
     with MappedCollection(DEMO / "a.h5ad") as cells:
         assert cells.cache_info() is None
+
+
+def test_the_cache_folder_of_the_user_may_be_something_else(host, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "mapped-anndata").write_text("mine")
+    with pytest.raises(ValueError, match="the option `cache` names another one.*found a file"):
+        MappedCollection(f"{host}/a.h5ad")
+    with MappedCollection(f"{host}/a.h5ad", cache=False) as cells:
+        assert len(cells) > 0

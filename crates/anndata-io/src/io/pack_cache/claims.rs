@@ -208,7 +208,9 @@ mod tests {
         let other_key = two.claim(&path, PackKey([0; 16]), vec![1]);
         assert_eq!(other_key, (vec![1], true));
         one.set_written(key, 2);
-        [1, 2, 4].map(|band| one.release(key, band));
+        for band in [1, 2, 4] {
+            one.release(key, band);
+        }
         assert_eq!(claim(&two, &[1, 2, 3]).0, [1]);
         one.release_complete(key, vec![2, 3, u64::MAX]);
         assert_eq!(claim(&two, &[1, 2]).0, [1, 2]);

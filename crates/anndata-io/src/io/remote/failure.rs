@@ -177,6 +177,13 @@ impl From<Failure> for ErrorKind {
                 let what = format!("a folder of more than {most} files in a bucket");
                 ErrorKind::unsupported(what, "write the arrays in larger chunks, or in shards")
             }
+            Failure::Connection(kind @ io::ErrorKind::TimedOut, message) => io(
+                kind,
+                format!(
+                    "the server did not answer in time ({message}): try again, or set timeout or \
+                     connect_timeout in storage_options"
+                ),
+            ),
             Failure::Connection(kind, message) => io(
                 kind,
                 format!("the connection to the server failed: {message}"),
