@@ -85,7 +85,7 @@ def test_file_urls(folder):
     ]:
         made = MappedCollection([url])
         assert len(made) == n_obs and made.path_list == [url], url
-    with pytest.raises(ValueError, match="remote"):
+    with pytest.raises(ValueError, match="copy the file"):
         MappedCollection([f"file://server{spaced}"])
 
 
