@@ -1,5 +1,8 @@
 //! Buffers for reads of rows.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use row_pack::{Level, PackBuilder};
 
 use super::Packs;
@@ -13,6 +16,7 @@ pub struct ReadScratch {
     pub(super) scan: bool,
     pub(super) neighbours: [Option<u64>; 2],
     pub(super) packs: Option<Packs>,
+    pub(super) stop: Arc<AtomicBool>,
     pub(super) indices: ChunkReader,
     pub(super) data: ChunkReader,
     pub(super) raw_columns: AlignedBytes,
@@ -27,6 +31,7 @@ impl Default for ReadScratch {
             scan: false,
             neighbours: [None; 2],
             packs: None,
+            stop: Arc::default(),
             indices: ChunkReader::default(),
             data: ChunkReader::default(),
             raw_columns: AlignedBytes::default(),
@@ -59,6 +64,17 @@ impl ReadScratch {
     /// read without them.
     pub fn set_packs(&mut self, packs: Option<Packs>) {
         self.packs = packs;
+    }
+
+    /// Sets a flag. Once it is true, reads with packs pack no more bands and wait for no other process
+    /// that packs some; rows that are not packed are then an error.
+    pub fn set_stop(&mut self, stop: Arc<AtomicBool>) {
+        self.stop = stop;
+    }
+
+    /// Whether the [flag](Self::set_stop) is true.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 
     /// Releases the chunks that were read last, so that only the cache holds chunks.

@@ -114,7 +114,7 @@ impl Plan {
         if pieces.is_empty() {
             return progress(1.0);
         }
-        let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let (next, stop) = (AtomicUsize::new(0), Arc::new(AtomicBool::new(false)));
         // Without room for messages, threads are at most one piece ahead of `progress`.
         let (done, finished) = std::sync::mpsc::sync_channel(0);
         std::thread::scope(|scope| {
@@ -124,12 +124,18 @@ impl Plan {
                 scope.spawn(move || {
                     let mut scratch = ReadScratch::for_scan();
                     scratch.set_packs(Some(packs.clone()));
+                    scratch.set_stop(stop.clone());
+                    // The source that failed last: the pieces of each follow one another.
+                    let mut failed: Option<&MatrixSource> = None;
                     while let Some((source, bands)) =
                         pieces.get(next.fetch_add(1, Ordering::Relaxed))
                         && !cache.is_full()
                         && !stop.load(Ordering::Relaxed)
                     {
-                        source.pack_bands(bands.clone(), &mut scratch);
+                        let has_failed = failed.is_some_and(|failed| std::ptr::eq(failed, *source));
+                        if !has_failed && !source.pack_bands(bands.clone(), &mut scratch) {
+                            failed = Some(*source);
+                        }
                         if done.send(()).is_err() {
                             return;
                         }
@@ -144,7 +150,7 @@ impl Plan {
                 }
             }
         });
-        !stop.into_inner()
+        !stop.load(Ordering::Relaxed)
     }
 
     /// As many threads as there are processors and room for their decoded bands.

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anndata_io::chain;
-use mapped_collection::{IoOptions, MappedCollection, StorageOptions};
+use mapped_collection::{
+    CacheOptions, IoOptions, LoaderOptions, MappedCollection, Shuffle, StorageOptions,
+};
 
 use crate::remote::{Bucket, demo, epoch, in_bucket};
 use crate::server::{Fault, Server};
@@ -18,11 +20,19 @@ const QUICK: [(&str, &str); 2] = [("timeout", "300ms"), ("connect_timeout", "300
 const LIST: usize = 3;
 
 fn open(url: &str, options: &[(&str, &str)]) -> Result<MappedCollection, String> {
+    open_with(url, options, None)
+}
+
+fn open_with(
+    url: &str,
+    options: &[(&str, &str)],
+    cache: Option<CacheOptions>,
+) -> Result<MappedCollection, String> {
     let storage = StorageOptions::new(options.iter().copied()).expect("known names");
     let builder = MappedCollection::builder([PathBuf::from(url)])
         .obs(["cell_type"])
         .io(IoOptions::new().cache_bytes(0).pack_bytes(0))
-        .cache(None);
+        .cache(cache);
     let opened = builder.storage_options(&storage).expect("a URL").open();
     opened.map_err(|error| chain(&error).to_string())
 }
@@ -60,6 +70,54 @@ fn rows_of_a_server_that_stalls_fail_with_its_kind() {
     let error = within(15, "stall", || cells.get(0)).expect_err("no byte comes");
     let error = chain(&error).to_string();
     assert!(error.contains("set timeout"), "{error}");
+}
+
+#[test]
+fn epoch_from_a_server_that_ends_fails_soon() {
+    let folder = demo();
+    for n_answers in [0, 2] {
+        let server = Server::of(folder.path());
+        let cells = open(&server.url("a.h5ad"), &QUICK).expect("valid");
+        server.after(n_answers, vec![Fault::Reset; 1000]);
+        let options = LoaderOptions::new(8).shuffle(Shuffle::Exact);
+        let mut batches = cells.loader(options).expect("valid options").epoch(0);
+        if n_answers == 0 {
+            drop(server);
+        }
+        let error = within(20, "an error", || batches.find_map(Result::err)).expect("no server");
+        let error = chain(&error).to_string();
+        assert!(error.contains("connection to the server failed"), "{error}");
+    }
+}
+
+/// Each collection has locks of its own, as if it were a process.
+#[test]
+#[cfg(target_os = "linux")]
+fn epoch_that_waits_for_another_process_can_be_stopped() {
+    let folder = demo();
+    let server = Server::of(folder.path());
+    let cache = tempfile::tempdir().expect("a folder");
+    let opened = || {
+        let cache = CacheOptions::new(cache.path());
+        open_with(&server.url("a.h5ad"), &QUICK, Some(cache)).expect("valid")
+    };
+    let [first, second] = [(); 2].map(|()| opened());
+    // The order of `epoch`.
+    let options = LoaderOptions::new(32).shuffle(Shuffle::Exact).seed(3);
+    server.after(0, vec![Fault::Stall(false); 1000]);
+    std::thread::scope(|scope| {
+        // It claims all bands, and gets none.
+        let claiming = scope.spawn(|| epoch(&first, 256 << 20));
+        std::thread::sleep(Duration::from_millis(100));
+        let loader = second.loader(options).expect("valid options");
+        let mut waiting = loader.epoch(1);
+        assert!(!waiting.wait(Duration::from_millis(200)));
+        within(1, "drop", || drop(waiting));
+        assert!(!claiming.is_finished());
+        server.after(0, vec![]);
+        claiming.join().expect("no panic").expect("readable");
+    });
+    assert!(epoch(&second, 256 << 20) == epoch(&first, 256 << 20));
 }
 
 #[test]

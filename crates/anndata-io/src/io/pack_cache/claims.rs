@@ -1,4 +1,4 @@
-//! Bands that one process packs, so that others need not.
+//! Which process packs which band.
 //!
 //! ```text
 //! process 1: claim bands ─▶ fetch, decode, pack ─▶ segment complete ─▶ release
@@ -6,9 +6,9 @@
 //! ```
 //!
 //! A claim is a lock on a range of the file `claims`, which has no contents: each band stands for one
-//! byte. The system releases the locks of a process that ends. Claims only save work: without them
-//! (the folder cannot be written, or the system lacks such locks) every process packs all bands it
-//! wants.
+//! byte. The system releases the locks when the process and its forked children have ended. Claims
+//! only save work: without them (the folder cannot be written, or the system lacks such locks) every
+//! process packs all bands it wants.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -22,7 +22,7 @@ use crate::io::lock::lock;
 
 /// The claims of one process.
 #[derive(Debug, Default)]
-pub(super) struct BandClaims {
+pub(super) struct FolderClaims {
     held: Mutex<Held>,
 }
 
@@ -31,13 +31,13 @@ struct Held {
     file: Option<File>,
     /// Whether this process claims nothing, and ignores the claims of others.
     is_off: bool,
-    /// With each band, whether it is written. Other processes see it once its segment is complete.
+    /// The claimed bands, and whether each is in the segment that is being written.
     bands: HashMap<(PackKey, u64), bool>,
 }
 
-impl BandClaims {
-    /// Claims bands, which ascend. Returns those that no other process has claimed, and whether some
-    /// of these are new.
+impl FolderClaims {
+    /// Claims bands, which ascend. Returns those that no other process has claimed, and whether any of
+    /// them was claimed just now.
     pub(super) fn claim(&self, path: &Path, key: PackKey, bands: Vec<u64>) -> (Vec<u64>, bool) {
         let mut held = lock(&self.held);
         let is_new = |band: &u64| !held.bands.contains_key(&(key, *band));
@@ -70,15 +70,15 @@ impl BandClaims {
         }
     }
 
-    /// Releases bands of a complete segment. They ascend.
-    pub(super) fn release_complete(&self, key: PackKey, bands: Vec<u64>) {
+    /// Releases the bands of a segment that is complete.
+    pub(super) fn release_written(&self) {
         let mut held = lock(&self.held);
-        let bands: Vec<u64> = bands
-            .into_iter()
-            .filter(|&band| held.bands.remove(&(key, band)).is_some())
-            .collect();
-        for run in bands.chunk_by(|a, b| a + 1 == *b) {
-            held.unlock(key.bytes(run[0]..run[0] + run.len() as u64));
+        let written = held.bands.extract_if(|_, is_written| *is_written);
+        let mut written: Vec<(PackKey, u64)> = written.map(|(band, _)| band).collect();
+        written.sort_unstable();
+        for run in written.chunk_by(|a, b| a.0 == b.0 && a.1 + 1 == b.1) {
+            let (key, start) = run[0];
+            held.unlock(key.bytes(start..start + run.len() as u64));
         }
     }
 
@@ -89,16 +89,15 @@ impl BandClaims {
 
     /// Releases all bands.
     pub(super) fn release_all(&self) {
-        let mut held = lock(&self.held);
-        held.bands.clear();
-        held.unlock(0..0);
+        lock(&self.held).release_all();
     }
 
     /// Claims nothing more, and ignores the claims of others, until they are turned
     /// [on](Self::turn_on) again.
     pub(super) fn turn_off(&self) {
-        self.release_all();
-        lock(&self.held).is_off = true;
+        let mut held = lock(&self.held);
+        held.is_off = true;
+        held.release_all();
     }
 
     pub(super) fn turn_on(&self) {
@@ -116,6 +115,11 @@ impl Held {
         !self.is_off
     }
 
+    fn release_all(&mut self) {
+        self.bands.clear();
+        self.unlock(0..0);
+    }
+
     /// Claims those of some bands that no other process has claimed. Returns whether there are any.
     fn claim(&mut self, key: PackKey, bands: Range<u64>) -> bool {
         let n_bands = bands.end - bands.start;
@@ -128,6 +132,14 @@ impl Held {
         }
         let middle = bands.start + n_bands / 2;
         self.claim(key, bands.start..middle) | self.claim(key, middle..bands.end)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Forked children keep the file open. They leave what their parent claimed alone, because
+        // each has claims of its own.
+        self.unlock(0..0);
     }
 }
 
@@ -147,7 +159,7 @@ impl Held {
 
     /// Without bytes, unlocks all.
     fn unlock(&self, bytes: Range<u64>) {
-        // If it fails, others wait a while in vain.
+        // If this fails, others wait for up to 20 s.
         let _ = self.set(nix::libc::F_UNLCK, bytes);
     }
 
@@ -168,7 +180,8 @@ impl Held {
     }
 }
 
-/// Locks of a process instead of an open file would end when any of its threads closes the file.
+/// Other range locks belong to the process: closing any descriptor of the file releases all of them.
+/// So nothing is claimed here.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 impl Held {
     fn lock(&mut self, _: Range<u64>) -> bool {
@@ -198,9 +211,9 @@ mod tests {
     fn band_is_claimed_by_one_process_until_it_is_released() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("claims");
-        let (one, two) = (BandClaims::default(), BandClaims::default());
+        let (one, two) = (FolderClaims::default(), FolderClaims::default());
         let key = PackKey([255; 16]);
-        let claim = |claims: &BandClaims, bands: &[u64]| claims.claim(&path, key, bands.to_vec());
+        let claim = |claims: &FolderClaims, bands: &[u64]| claims.claim(&path, key, bands.to_vec());
         assert_eq!(claim(&one, &[1, 2, 3, 7]), (vec![1, 2, 3, 7], true));
         assert_eq!(claim(&one, &[2, 3]), (vec![2, 3], false));
         assert_eq!(claim(&two, &[0, 1, 2, 3, 4, 5, 6, 7, 8]).0, [0, 4, 5, 6, 8]);
@@ -212,8 +225,8 @@ mod tests {
             one.release(key, band);
         }
         assert_eq!(claim(&two, &[1, 2, 3]).0, [1]);
-        one.release_complete(key, vec![2, 3, u64::MAX]);
-        assert_eq!(claim(&two, &[1, 2]).0, [1, 2]);
+        one.release_written();
+        assert_eq!(claim(&two, &[1, 2, 3]).0, [1, 2]);
         two.release(key, 2);
         assert_eq!(claim(&one, &[2]).0, [2]);
         one.turn_off();
@@ -222,13 +235,13 @@ mod tests {
             (vec![1, 9], false),
             "it claims nothing"
         );
-        assert_eq!(claim(&two, &[2, 7, 9]), (vec![2, 7, 9], true));
+        assert_eq!(claim(&two, &[2, 3, 7, 9]), (vec![2, 3, 7, 9], true));
         one.turn_on();
         assert_eq!(claim(&one, &[2, 10]).0, [10]);
         drop(two);
         assert_eq!(claim(&one, &[2]).0, [2], "its process ended");
         let nowhere = folder.path().join("none/claims");
-        let three = BandClaims::default();
+        let three = FolderClaims::default();
         assert_eq!(three.claim(&nowhere, key, vec![2]), (vec![2], false));
         assert!(three.is_empty());
     }

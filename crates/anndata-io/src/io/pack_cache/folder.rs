@@ -9,8 +9,8 @@
 //! uses/NAME          the keys of the matrices that a process has open; it keeps the file locked
 //! ```
 //!
-//! The system unlocks the files of a process that is killed. So a file that can be locked belongs to
-//! nobody, and whoever holds the lock of the folder removes it.
+//! The system unlocks the files of a process that is killed. So a file in `packs` or `uses` that can be
+//! locked belongs to nobody, and whoever holds the lock of the folder removes it.
 
 use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};

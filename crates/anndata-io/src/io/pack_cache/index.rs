@@ -14,7 +14,7 @@ use super::segment::{Reading, Segment, read_footer};
 
 /// The shortest time between two looks at the folder.
 const INTERVAL: Duration = Duration::from_millis(50);
-/// The times of two changes differ if more time than this lies between them.
+/// Two changes that are further apart than this have different times.
 const CLOCK_TICK: Duration = Duration::from_millis(20);
 /// A segment that was used this short a time ago is not marked as used again.
 const RECENT: Duration = Duration::from_secs(600);
@@ -98,6 +98,11 @@ impl Index {
         self.matrices.get(&key)?.get(&band).cloned()
     }
 
+    /// The number of bands that are known of a matrix.
+    pub(super) fn n_known(&self, key: PackKey) -> usize {
+        self.matrices.get(&key).map_or(0, HashMap::len)
+    }
+
     /// Visits what is known of a matrix: records of bands, and the bytes of their packs.
     pub(super) fn known(&self, key: PackKey, mut visit: impl FnMut(BandRecord, u64)) {
         for entry in self
@@ -110,7 +115,7 @@ impl Index {
         }
     }
 
-    /// Makes the next [refresh](Self::refresh) look at the folder, however short the time.
+    /// Makes the next [refresh](Self::refresh) look at the folder, even within the shortest time.
     pub(super) fn look_again(&mut self) {
         self.looked = None;
     }

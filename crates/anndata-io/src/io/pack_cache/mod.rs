@@ -37,8 +37,8 @@ use once_cell::race::OnceBox;
 use super::fork::ForkLocal;
 use super::lock::lock;
 use crate::error::Error;
-use claims::BandClaims;
-use folder::{Folder, Refusal, changed, is_gone};
+use claims::FolderClaims;
+use folder::{Folder, Refusal, is_gone};
 pub(crate) use format::{BandRecord, MatrixName, PackKey};
 use index::{Entry, Index};
 pub use options::CacheOptions;
@@ -49,10 +49,12 @@ use writer::SegmentWriter;
 
 /// The most warnings that are kept.
 const MOST_WARNINGS: usize = 16;
-/// How long a process waits for bands of another one that completes nothing meanwhile.
+/// How long a process waits for a band while no other band of the matrix is packed.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The time between two looks for such a band.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+/// The shortest time between two segments that a process completes while it waits.
+const BETWEEN_SEGMENTS: Duration = Duration::from_millis(500);
 
 /// A folder of packed rows, which outlive the process and are shared by processes.
 ///
@@ -102,7 +104,7 @@ struct Keys {
 struct Local {
     index: Mutex<Index>,
     writer: Mutex<Option<SegmentWriter>>,
-    claims: BandClaims,
+    claims: FolderClaims,
     warnings: Mutex<Vec<String>>,
     uses: Mutex<Option<Uses>>,
 }
@@ -193,6 +195,7 @@ impl PackCache {
 
     /// Records why something could not be written.
     fn refused(&self, refusal: Refusal) {
+        self.inner.local.get().claims.release_all();
         match refusal {
             Refusal::Full => self.inner.is_full.store(true, Ordering::Relaxed),
             // It may be released later: `available` tries again.
@@ -244,67 +247,66 @@ impl PackCache {
         self.inner.n_discarded.load(Ordering::Relaxed)
     }
 
-    /// Completes the segment that this process writes, so that other processes see it, and leaves
-    /// bands that were asked for but not packed to them.
+    /// Completes the segment that this process writes, so that other processes see it. Then leaves
+    /// to them the bands that it asked for and did not pack.
     pub fn flush(&self) {
         self.complete_current();
         self.inner.local.get().claims.release_all();
     }
 
-    /// As [`flush`](Self::flush), if other processes may be waiting for its bands: those of files on
-    /// servers. Keeps those that were asked for.
+    /// Completes the segment if other processes may be waiting for its bands: those of files on
+    /// servers.
     pub fn publish(&self) {
         if !self.inner.local.get().claims.is_empty() {
             self.complete_current();
         }
     }
 
-    fn complete_current(&self) {
-        let writer = lock(&self.inner.local.get().writer).take();
-        if let Some(writer) = writer {
+    /// Completes the segment that this process writes, so that other processes see it.
+    pub(crate) fn complete_current(&self) {
+        let mut current = lock(&self.inner.local.get().writer);
+        if let Some(writer) = current.take() {
             self.complete(writer);
         }
     }
 
+    /// Completes a segment. The lock of the writer must be held.
     fn complete(&self, writer: SegmentWriter) {
-        let bands = writer.bands();
         if let Err(error) = writer.complete(&self.inner.folder) {
             self.refused(error.into());
         }
-        for (key, bands) in bands {
-            self.inner.local.get().claims.release_complete(key, bands);
-        }
+        self.inner.local.get().claims.release_written();
     }
 
-    /// Claims bands, which ascend, for this process to pack. Returns those that no other process has
-    /// claimed; of these, [`find`](Self::find) then finds all that others have packed.
+    /// Claims bands for this process to pack. They must ascend. Returns those that no other process
+    /// has claimed. If another process packed one before, [`find`](Self::find) returns it.
     pub(crate) fn claim(&self, key: PackKey, bands: Vec<u64>) -> Vec<u64> {
         if self.is_full() {
             return bands;
         }
-        let claims = &self.inner.local.get().claims;
-        let (ours, are_new) = claims.claim(&self.inner.folder.claims(), key, bands);
+        let local = self.inner.local.get();
+        let (ours, are_new) = local.claims.claim(&self.inner.folder.claims(), key, bands);
         if are_new {
-            lock(&self.inner.local.get().index).look_again();
+            lock(&local.index).look_again();
         }
         ours
     }
 
-    /// Releases a band that this process has not written, so that others may pack it.
+    /// Releases a band, unless it is in the segment that is being written.
     pub(crate) fn release(&self, key: PackKey, band: u64) {
         self.inner.local.get().claims.release(key, band);
     }
 
-    /// Waits as long as another process packs a band and `is_done` returns false. Returns whether it
-    /// does; otherwise, this process must pack the band.
+    /// Waits until `is_done` returns true or the band can be claimed. Returns true in the first case;
+    /// otherwise, this process must pack the band.
     pub(crate) fn claim_or_wait(
         &self,
         key: PackKey,
         band: u64,
         mut is_done: impl FnMut() -> bool,
     ) -> bool {
-        let packs = self.inner.folder.packs();
-        let (mut seen, mut since) = (None, Instant::now());
+        let (mut n_known, mut since) = (0, Instant::now());
+        let mut published: Option<Instant> = None;
         loop {
             let is_ours = !self.claim(key, vec![band]).is_empty();
             if is_done() {
@@ -314,13 +316,17 @@ impl PackCache {
             if is_ours {
                 return false;
             }
-            let now = changed(&packs).ok();
-            if now != seen {
-                (seen, since) = (now, Instant::now());
-                // The other process may be waiting for bands of this one.
+            // The other process may be waiting for bands of this one.
+            if published.is_none_or(|published| published.elapsed() > BETWEEN_SEGMENTS) {
                 self.publish();
+                published = Some(Instant::now());
+            }
+            let known = self.index().n_known(key);
+            if known > n_known {
+                (n_known, since) = (known, Instant::now());
             }
             if since.elapsed() > PATIENCE {
+                self.complete_current();
                 self.inner.local.get().claims.turn_off();
                 return false;
             }
@@ -392,7 +398,6 @@ impl PackCache {
         // Another process may have packed it meanwhile.
         let written = self.index().get(name.key, band.band);
         if let Some(Entry { segment, record }) = written.filter(|found| found.record.band == band) {
-            self.release(name.key, band.band);
             return segment.slice(&record);
         }
         let (len, local) = (bytes.len() as u64, self.inner.local.get());
@@ -419,6 +424,7 @@ impl PackCache {
             Ok(record) => record,
             Err(error) => {
                 *current = None;
+                local.claims.release_written();
                 self.stop_writing(&error);
                 return None;
             }

@@ -120,7 +120,7 @@ impl PackCache {
 
     /// The complete segments, in the order of their names.
     fn segments(&self) -> Result<Vec<Arc<Segment>>, Error> {
-        self.flush();
+        self.complete_current();
         let packs = self.inner.folder.packs();
         let listed = || -> io::Result<Vec<PathBuf>> {
             let entries = fs::read_dir(&packs)?;

@@ -90,6 +90,7 @@ fn band_is_found_by_its_writer_at_once_and_by_others_when_it_is_flushed() {
 }
 
 #[test]
+#[cfg(any(target_os = "linux", target_os = "android"))]
 fn bands_that_another_process_packs_are_waited_for() {
     let folder = tempfile::tempdir().expect("a folder");
     let [one, two] = [(); 2].map(|()| opened(folder.path(), 1 << 24, &[1]));

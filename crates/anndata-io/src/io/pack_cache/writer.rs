@@ -93,20 +93,6 @@ impl SegmentWriter {
         &self.segment
     }
 
-    /// Its bands, which ascend, by their matrices.
-    pub(super) fn bands(&self) -> Vec<(PackKey, Vec<u64>)> {
-        let Footer { matrices, records } = &self.footer;
-        let mut bands: Vec<(PackKey, Vec<u64>)> =
-            matrices.iter().map(|name| (name.key, Vec::new())).collect();
-        for record in records {
-            bands[record.matrix as usize].1.push(record.band.band);
-        }
-        bands
-            .iter_mut()
-            .for_each(|(_, bands)| bands.sort_unstable());
-        bands
-    }
-
     /// Completes the segment, so that other processes see it.
     pub(super) fn complete(self, folder: &Folder) -> io::Result<()> {
         if self.footer.records.is_empty() {

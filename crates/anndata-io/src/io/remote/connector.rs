@@ -1,10 +1,10 @@
 //! Between `object_store` and the connections: what is sent with requests, where they may lead, and
 //! what went wrong.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Limited};
 use object_store::ClientOptions;
@@ -15,7 +15,7 @@ use object_store::client::{
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use url::{Host, Url};
 
-use super::failure::{Failure, causes};
+use super::failure::Failure;
 use crate::io::lock::lock;
 
 const MOST_REDIRECTS: usize = 5;
@@ -26,8 +26,10 @@ const MOST_PATIENCE: Duration = Duration::from_secs(60);
 const MOST_OF_MESSAGE: u64 = 1 << 20;
 /// The most answers to one request: of tries, or of parts of a list.
 const MOST_ANSWERS: usize = 1 << 11;
-/// The most tries to reach a server, unless it was reached before.
+/// The most tries to reach a server, unless it has answered lately.
 const MOST_CALLS: usize = 4;
+/// A server that has answered within this time is expected to answer again.
+const LATELY: Duration = Duration::from_secs(30);
 
 /// What happened to a request so far.
 #[derive(Debug)]
@@ -56,14 +58,15 @@ const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A host and its port.
 type Server = (String, Option<u16>);
-/// The servers that have answered this process.
-pub(super) type Reached = Arc<Mutex<HashSet<Server>>>;
+/// When servers last answered this process.
+pub(super) type Reached = Arc<Mutex<HashMap<Server, Instant>>>;
 
 /// Hands the process's connections to `object_store`.
 #[derive(Debug, Clone)]
 pub(super) struct Connector {
     http: HttpClient,
     reached: Reached,
+    lately: Duration,
     /// Sent with every request.
     headers: HeaderMap,
 }
@@ -94,30 +97,38 @@ impl HttpService for Connector {
             if let Ok(response) = &response {
                 wait_as_asked(response).await;
             }
-            count(&response, self.was_reached(server, response.is_ok()))?;
+            count(&response, self.was_reached_lately(server, response.is_ok()))?;
             response.map(bounded)
         })
     }
 }
 
 impl Connector {
-    /// A connector that sends `headers` with every request.
-    pub(super) fn new(http: &reqwest::Client, reached: &Reached, headers: HeaderMap) -> Connector {
+    /// A connector that sends `headers` with every request. `patience` is how long a request is tried
+    /// again.
+    pub(super) fn new(
+        http: &reqwest::Client,
+        reached: &Reached,
+        patience: Duration,
+        headers: HeaderMap,
+    ) -> Connector {
         Connector {
             http: HttpClient::new(http.clone()),
             reached: reached.clone(),
+            lately: patience.min(LATELY),
             headers,
         }
     }
 
-    /// Whether a server has answered, now or before.
-    fn was_reached(&self, server: Server, is_reached: bool) -> bool {
+    /// Whether a server has answered, now or a short time ago.
+    fn was_reached_lately(&self, server: Server, is_reached: bool) -> bool {
         let mut reached = lock(&self.reached);
-        let was_reached = reached.contains(&server);
-        if is_reached && !was_reached {
-            reached.insert(server);
+        if is_reached {
+            reached.insert(server, Instant::now());
+            return true;
         }
-        is_reached || was_reached
+        let last = reached.get(&server);
+        last.is_some_and(|last| last.elapsed() < self.lately)
     }
 
     /// Asks the machine for its credentials, for a short time: most machines have none.
@@ -176,7 +187,10 @@ impl Trace {
 
 /// Counts a try of the request, and keeps why it failed. If this returns an error, there is no further
 /// try.
-fn count(response: &Result<HttpResponse, HttpError>, was_reached: bool) -> Result<(), HttpError> {
+fn count(
+    response: &Result<HttpResponse, HttpError>,
+    was_reached_lately: bool,
+) -> Result<(), HttpError> {
     let counted = TRACE.try_with(|trace| {
         let mut so_far = trace.so_far();
         so_far.n_answers += 1;
@@ -185,17 +199,15 @@ fn count(response: &Result<HttpResponse, HttpError>, was_reached: bool) -> Resul
                 so_far.failed = (!response.status().is_success()).then(|| failure_of(response));
             }
             Err(error) => {
-                let failure = Failure::of_connection(error);
-                if is_of_connecting(error) && !was_reached {
-                    so_far.n_unreached += 1;
-                }
-                so_far.failed = Some(failure);
+                so_far.n_unreached += 1;
+                so_far.failed = Some(Failure::of_connection(error));
             }
         }
         if so_far.n_answers > MOST_ANSWERS {
             so_far.failed = Some(Failure::TooMuch);
         }
-        so_far.n_answers > MOST_ANSWERS || so_far.n_unreached >= MOST_CALLS
+        let is_gone = so_far.n_unreached >= MOST_CALLS && !was_reached_lately;
+        so_far.n_answers > MOST_ANSWERS || is_gone
     });
     match counted {
         // Errors of this kind are not tried again.
@@ -205,12 +217,6 @@ fn count(response: &Result<HttpResponse, HttpError>, was_reached: bool) -> Resul
         )),
         _ => Ok(()),
     }
-}
-
-/// Whether no connection was made, also within the time for it.
-fn is_of_connecting(error: &HttpError) -> bool {
-    let of_reqwest = causes(error).find_map(|cause| cause.downcast_ref::<reqwest::Error>());
-    of_reqwest.is_some_and(reqwest::Error::is_connect)
 }
 
 /// An answer of which only so much is read: `object_store` reads messages and lists to their end.

@@ -60,9 +60,7 @@ impl From<object_store::Error> for Failure {
 }
 
 /// An error and its causes.
-pub(super) fn causes<'a>(
-    error: &'a (dyn Error + 'static),
-) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| error.source())
 }
 
@@ -201,8 +199,9 @@ impl From<Failure> for ErrorKind {
                 io(io::ErrorKind::InvalidData, message)
             }
             Failure::NoRanges => ErrorKind::unsupported(
-                "a server that cannot send parts of a file",
-                "copy the file to a local disk first",
+                "an answer without HTTP ranges (the server cannot send parts of a file, or the URL is \
+                 that of a page)",
+                "pass the URL of a file, or copy the file to a local disk first",
             ),
             Failure::Answer(message) => {
                 let message = format!("the server sent no valid answer: {message}");

@@ -108,7 +108,12 @@ impl Stores {
         // The URL is that of the object.
         let builder = HttpBuilder::new().with_url(address.as_str());
         let builder = builder.with_retry(retries(timeouts));
-        let builder = builder.with_http_connector(Connector::new(&http, &self.reached, headers));
+        let builder = builder.with_http_connector(Connector::new(
+            &http,
+            &self.reached,
+            patience(timeouts),
+            headers,
+        ));
         Ok(Arc::new(builder.build()?))
     }
 
@@ -127,7 +132,8 @@ impl Stores {
         }
         // A redirect would take headers with credentials to another host.
         let http = self.connection(storage.timeouts(), false)?;
-        let connector = Connector::new(&http, &self.reached, headers);
+        let patience = patience(storage.timeouts());
+        let connector = Connector::new(&http, &self.reached, patience, headers);
         storage.store(bucket, connector, region)
     }
 
@@ -185,6 +191,11 @@ fn basic(http: &reqwest::Client, address: &Url) -> Option<(Option<HeaderName>, H
     Some((Some(AUTHORIZATION), value.clone()))
 }
 
+/// How long a request is tried again.
+fn patience(timeouts: Timeouts) -> Duration {
+    timeouts.stall.saturating_mul(6)
+}
+
 /// The first wait before a request is tried again is shorter than by default: the order of reads
 /// makes others wait for it, too.
 pub(super) fn retries(timeouts: Timeouts) -> RetryConfig {
@@ -194,7 +205,7 @@ pub(super) fn retries(timeouts: Timeouts) -> RetryConfig {
             base: 4.0,
             ..BackoffConfig::default()
         },
-        retry_timeout: timeouts.stall.saturating_mul(6),
+        retry_timeout: patience(timeouts),
         ..RetryConfig::default()
     }
 }

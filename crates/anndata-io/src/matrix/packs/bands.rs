@@ -104,6 +104,9 @@ pub(super) struct PackAccess<'a> {
     when: PackWhen,
     /// The last band that this read asked for, and whether it may pack it.
     asked: Option<(u64, bool)>,
+    stop: Arc<AtomicBool>,
+    /// Whether a file or a server could not be read.
+    has_failed: bool,
 }
 
 impl MatrixPacks {
@@ -212,26 +215,6 @@ impl MatrixPacks {
         self.is_unfit.load(Ordering::Relaxed) || !has_room
     }
 
-    /// Waits as long as another process packs a band. Returns whether this process need not pack it.
-    fn wait_for_others(&self, band: &Band, of: &BandExtent, array: &Array) -> bool {
-        let is_done = || {
-            self.load(band, of);
-            band.pack.get().is_some() || array.parts().context.is_closed()
-        };
-        let cached = self.cached.as_ref();
-        cached.is_some_and(|cached| cached.claim_or_wait(of.number, is_done))
-    }
-
-    /// Lets other processes pack a band that this one did not write to disk.
-    fn release_unless_kept(&self, band: &Band, number: u64) {
-        let bytes = band.pack.get().map(|pack| &pack.bytes);
-        if let Some(cached) = &self.cached
-            && !matches!(bytes, Some(PackBytes::Disk(_)))
-        {
-            cached.release(number);
-        }
-    }
-
     /// Takes a band from the cache, if it is there.
     fn load(&self, band: &Band, of: &BandExtent) {
         let Some(cached) = &self.cached else { return };
@@ -306,28 +289,34 @@ impl MatrixPacks {
 }
 
 impl<'a> PackAccess<'a> {
-    pub(super) fn new(packs: &'a MatrixPacks, array: &'a Array, when: PackWhen) -> Self {
+    pub(super) fn new(
+        packs: &'a MatrixPacks,
+        array: &'a Array,
+        when: PackWhen,
+        stop: &Arc<AtomicBool>,
+    ) -> Self {
         PackAccess {
             packs,
             array,
             when,
             asked: None,
+            stop: stop.clone(),
+            has_failed: false,
         }
     }
 
     /// Takes those of some bands, which ascend, that still have to be packed: they are neither in
     /// memory nor on disk, and no other thread or process packs them.
     pub(super) fn claim_missing(&self, mut bands: Vec<BandExtent>) -> Vec<BandExtent> {
-        bands.retain(|of| self.is_missing(of));
+        bands.retain(|of| self.is_free_in_process(of.number) && !self.is_packed(of));
         if let Some(cached) = &self.packs.cached {
             let ours = cached.claim(bands.iter().map(|of| of.number).collect());
             bands.retain(|of| {
                 let is_ours = ours.binary_search(&of.number).is_ok();
-                let is_missing = is_ours && self.is_missing(of);
-                if is_ours && !is_missing {
+                if is_ours && self.is_packed(of) {
                     cached.release(of.number);
                 }
-                is_missing
+                is_ours && self.is_free_in_process(of.number)
             });
         }
         bands
@@ -347,28 +336,58 @@ impl<'a> PackAccess<'a> {
         band.is_some_and(|band| band.asked.swap(false, Ordering::Relaxed))
     }
 
-    fn is_missing(&self, of: &BandExtent) -> bool {
-        self.is_unclaimed(of.number) && {
-            let band = &self.packs.bands[of.number as usize];
+    /// Whether a band is in memory or on disk.
+    fn is_packed(&self, of: &BandExtent) -> bool {
+        let band = &self.packs.bands[of.number as usize];
+        if band.pack.get().is_none() {
             self.packs.load(band, of);
-            band.pack.get().is_none()
         }
+        band.pack.get().is_some()
     }
 
     /// Whether a band is not in memory, and no other thread packs it.
-    pub(super) fn is_unclaimed(&self, number: u64) -> bool {
+    pub(super) fn is_free_in_process(&self, number: u64) -> bool {
         // In this order: a claim ends after its pack is kept.
         let is_claimed = self.claims().has(self.claim_key(number));
         let band = self.packs.bands.get(number as usize);
         !is_claimed && band.is_some_and(|band| band.pack.get().is_none())
     }
 
-    /// Whether another process is packing a band, or has just done so.
+    /// Whether another process packs a band.
     pub(super) fn is_of_others(&self, number: u64) -> bool {
         let cached = self.packs.cached.as_ref();
         cached.is_some_and(|cached| {
-            self.is_unclaimed(number) && cached.claim(vec![number]).is_empty()
+            self.is_free_in_process(number) && cached.claim(vec![number]).is_empty()
         })
+    }
+
+    /// Lets other processes pack a band, if this one has claimed it and not written it.
+    pub(super) fn release(&self, number: u64) {
+        if let Some(cached) = &self.packs.cached {
+            cached.release(number);
+        }
+    }
+
+    /// Waits until a band is packed, or until this process may pack it. Returns false in that case.
+    fn wait_for_others(&self, of: &BandExtent) -> bool {
+        let is_done = || self.is_packed(of) || self.is_stopped();
+        let cached = self.packs.cached.as_ref();
+        cached.is_some_and(|cached| cached.claim_or_wait(of.number, is_done))
+    }
+
+    /// Whether no other band is to be packed: nobody wants it any more, it cannot be kept, or it could
+    /// hardly be read.
+    pub(super) fn is_over(&self) -> bool {
+        self.has_failed || self.is_stopped() || self.packs.is_full()
+    }
+
+    /// Whether a file or a server could not be read.
+    pub(super) fn has_failed(&self) -> bool {
+        self.has_failed
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed) || self.array.parts().context.is_closed()
     }
 
     fn claims(&self) -> &'a Claims<ChunkKey> {
@@ -388,7 +407,8 @@ impl<'a> PackAccess<'a> {
     }
 
     /// Returns a band if it is packed. Packs it now if that is its time: `pack` decodes and packs
-    /// it; other threads that want the band wait. Bands must be asked for in ascending order.
+    /// it; other threads that want the band wait. Unless bands are packed now, they must be asked for
+    /// in ascending order.
     pub(super) fn band(
         &mut self,
         number: u64,
@@ -430,8 +450,8 @@ impl<'a> PackAccess<'a> {
             .claims()
             .get_or_claim(self.claim_key(number), packed_elsewhere)
         {
-            // Whoever packs all bands that it reads does so without delay, and is worth waiting for.
-            if self.when == PackWhen::Now && packs.wait_for_others(band, &of, self.array) {
+            // Only a read that packs every band at once waits for other processes.
+            if self.when == PackWhen::Now && self.wait_for_others(&of) {
                 return band.pack.get();
             }
             let policy = match self.when {
@@ -444,11 +464,13 @@ impl<'a> PackAccess<'a> {
                 Ok(Some(new)) => packs.keep(band, &of, Some(new)),
                 Ok(None) => packs.is_unfit.store(true, Ordering::Relaxed),
                 // It may pass.
-                Err(error) if is_of_reading(error.kind()) => {}
+                Err(error) if is_of_reading(error.kind()) => {
+                    self.has_failed |= matches!(error.kind(), ErrorKind::Io(_));
+                }
                 // The usual read of the rows that it concerns raises it.
                 Err(_) => packs.keep(band, &of, None),
             }
-            packs.release_unless_kept(band, number);
+            self.release(number);
         }
         band.pack.get()
     }

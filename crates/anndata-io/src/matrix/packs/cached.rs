@@ -91,8 +91,7 @@ impl CachedMatrix {
         self.cache.is_full()
     }
 
-    /// Claims bands, which ascend, of files on servers: other processes then wait for them. Returns
-    /// those that no other process has claimed.
+    /// Claims bands of files on servers, as [`PackCache::claim`] does.
     pub(super) fn claim(&self, bands: Vec<u64>) -> Vec<u64> {
         match self.is_remote() {
             true => self.cache.claim(self.name.key, bands),
@@ -104,8 +103,8 @@ impl CachedMatrix {
         self.cache.release(self.name.key, band);
     }
 
-    /// Waits as long as another process packs a band and `is_done` returns false. Returns whether it
-    /// does; otherwise, this process must pack the band.
+    /// Claims a band of a file on a server, as [`PackCache::claim_or_wait`] does. Returns false for
+    /// other files.
     pub(super) fn claim_or_wait(&self, band: u64, is_done: impl FnMut() -> bool) -> bool {
         self.is_remote() && self.cache.claim_or_wait(self.name.key, band, is_done)
     }
@@ -175,7 +174,7 @@ impl CachedMatrix {
             n_elements: 0,
         };
         self.cache.put(&self.name, record, &bytes);
-        self.cache.flush();
+        self.cache.complete_current();
     }
 
     /// The bytes that can be written.

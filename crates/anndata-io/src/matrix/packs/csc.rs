@@ -45,7 +45,8 @@ impl MatrixSource {
             return Ok(None);
         };
         array.check_rows(rows, self.n_rows())?;
-        let mut access = PackAccess::new(&packed.packs, array, PackWhen::Never);
+        let when = PackWhen::Never;
+        let mut access = PackAccess::new(&packed.packs, array, when, &scratch.stop);
         let rest = packed.index.read_packed(rows, &mut access, scratch, sink);
         Ok(Some(rest))
     }
@@ -103,7 +104,7 @@ impl MatrixSource {
         let Some(packs) = MatrixPacks::new(self, Level::Bits, Arc::new(PackRoom::new(0))) else {
             return;
         };
-        let mut access = PackAccess::new(&packs, array, PackWhen::Now);
+        let mut access = PackAccess::new(&packs, array, PackWhen::Now, &scratch.stop);
         for number in 0..self.n_bands() {
             rows.pack(number, &mut access, &mut scratch);
             if cached.is_full() || array.parts().context.is_closed() {

@@ -32,7 +32,7 @@ use row_pack::Level;
 
 use super::{MatrixLayout, MatrixSource, ReadScratch, RowSink};
 use crate::array::{Array, STEP_ELEMENTS};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::io::pack_room::PackRoom;
 use crate::limits::{
     MOST_PACK_BYTES, MOST_PACKED_BANDS, MOST_PACKED_DENSE_BYTES, MOST_PACKING_BYTES,
@@ -234,52 +234,73 @@ impl MatrixSource {
     /// server is also asked for ahead, for `next`: the rows that will be packed after them. All of
     /// these rows must ascend. What cannot be packed is left to the read of its rows, which then
     /// raises the error.
+    ///
+    /// Returns false after an error of the system or a server: others would take as long to fail.
     pub fn pack_rows(
         &self,
         rows: &[u64],
         next: impl IntoIterator<Item = u64>,
         scratch: &mut ReadScratch,
-    ) {
+    ) -> bool {
         let order = |array: &Array| array.check_rows(rows, self.n_rows());
-        if self.pack_array().is_some_and(|array| order(array).is_ok()) {
-            let rows = rows.iter().copied();
-            let next = next.into_iter().take_while(|&row| row < self.n_rows());
-            let bands = rows.flat_map(|row| self.bands_of_row(row));
-            self.pack(bands, next.flat_map(|row| self.bands_of_row(row)), scratch);
+        if self.pack_array().is_none_or(|array| order(array).is_err()) {
+            return true;
         }
+        let rows = rows.iter().copied();
+        let next = next.into_iter().take_while(|&row| row < self.n_rows());
+        let bands = rows.flat_map(|row| self.bands_of_row(row));
+        self.pack(bands, next.flat_map(|row| self.bands_of_row(row)), scratch)
     }
 
     /// Packs some bands, by their numbers below [`n_bands`](Self::n_bands), into the [packs in
     /// use](ReadScratch::set_packs). What lies on a server is also asked for ahead: the bands that
     /// follow. What cannot be packed is left to the read of its rows.
-    pub fn pack_bands(&self, bands: Range<u64>, scratch: &mut ReadScratch) {
+    ///
+    /// Returns false after an error of the system or a server: others would take as long to fail.
+    pub fn pack_bands(&self, bands: Range<u64>, scratch: &mut ReadScratch) -> bool {
         let end = bands.end.min(self.n_bands());
-        self.pack(bands.start..end, end..self.n_bands(), scratch);
+        self.pack(bands.start..end, end..self.n_bands(), scratch)
     }
 
-    /// Packs bands. They ascend, and so do those that will be packed next.
+    /// Packs bands. They ascend, and so do those that will be packed next. Returns false after an
+    /// error of the system or a server.
     fn pack(
         &self,
         bands: impl Iterator<Item = u64>,
         next: impl Iterator<Item = u64>,
         scratch: &mut ReadScratch,
-    ) {
+    ) -> bool {
         let given = scratch.packs.clone();
         let Some((array, packs)) = self.pack_array().zip(given.as_ref()) else {
-            return;
+            return true;
         };
         let Some(packs) = packs.matrices.get(&array.id()) else {
-            return;
+            return true;
         };
-        let mut access = PackAccess::new(packs, array, PackWhen::Now);
+        let mut access = PackAccess::new(packs, array, PackWhen::Now, &scratch.stop);
         let mut bands: Vec<u64> = bands.collect();
         bands.dedup();
-        if !array.is_remote() {
-            bands
-                .into_iter()
-                .for_each(|number| self.pack_band(number, &mut access, scratch));
-            return;
+        if array.is_remote() {
+            self.pack_remote(bands, next, &mut access, scratch);
+        } else {
+            for number in bands {
+                if access.is_over() {
+                    break;
+                }
+                self.pack_band(number, &mut access, scratch);
+            }
         }
+        !access.has_failed()
+    }
+
+    /// Packs bands of a file on a server: first those that no other process packs.
+    fn pack_remote(
+        &self,
+        mut bands: Vec<u64>,
+        next: impl Iterator<Item = u64>,
+        access: &mut PackAccess<'_>,
+        scratch: &mut ReadScratch,
+    ) {
         let (n_bands, n_ahead) = (bands.len(), self.bands_ahead());
         for number in next {
             if bands.last().is_none_or(|&last| last < number) {
@@ -291,17 +312,29 @@ impl MatrixSource {
         }
         let mut of_others = Vec::new();
         for (at, &number) in bands[..n_bands].iter().enumerate() {
+            if access.is_over() {
+                return;
+            }
             if at % n_ahead.div_ceil(2) == 0 {
                 let ahead = &bands[at..(at + 2 * n_ahead).min(bands.len())];
-                self.ask_ahead(ahead, &access);
+                self.ask_ahead(ahead, access);
             }
             match access.is_of_others(number) {
                 true => of_others.push(number),
-                false => self.pack_band(number, &mut access, scratch),
+                false => self.pack_band(number, access, scratch),
             }
         }
-        for number in of_others {
-            self.pack_band(number, &mut access, scratch);
+        let mut n_asked = 0;
+        for (at, &number) in of_others.iter().enumerate() {
+            if access.is_over() {
+                return;
+            }
+            // If the other process has ended, this one packs the rest.
+            if at >= n_asked && !access.is_of_others(number) {
+                n_asked = (at + n_ahead).min(of_others.len());
+                self.ask_ahead(&of_others[at..n_asked], access);
+            }
+            self.pack_band(number, access, scratch);
         }
     }
 
@@ -313,18 +346,13 @@ impl MatrixSource {
         for array in self.pack_arrays() {
             let spans = missing.iter().map(|of| of.span.clone());
             array.stage_wanted(spans, |span| {
-                self.bands_of(&span).any(|band| access.is_unclaimed(band))
+                self.bands_of(&span)
+                    .any(|band| access.is_free_in_process(band))
             });
         }
     }
 
     fn pack_band(&self, number: u64, access: &mut PackAccess<'_>, scratch: &mut ReadScratch) {
-        let Some(array) = self.pack_array() else {
-            return;
-        };
-        if array.parts().context.is_closed() {
-            return;
-        }
         match &self.layout {
             MatrixLayout::Csr(matrix) => matrix.pack(number, access, scratch),
             MatrixLayout::Dense(array) => {
@@ -333,7 +361,8 @@ impl MatrixSource {
             // Converting it packs it.
             _ => return,
         }
-        // Another process packed it after it was asked for.
+        access.release(number);
+        // Another thread or process packed it, or there was no room: nobody needs the answer.
         if access.take_asked(number) {
             let span = self.band_of(number).span;
             self.pack_arrays()
@@ -373,7 +402,8 @@ impl MatrixSource {
     /// others, `None` if those are all of them.
     ///
     /// # Errors
-    /// When the rows are not in order or do not exist.
+    /// When the rows are not in order or do not exist, or some of them are not packed and the read
+    /// was [stopped](ReadScratch::set_stop).
     pub(super) fn read_packed(
         &self,
         rows: &[u64],
@@ -409,11 +439,16 @@ impl MatrixSource {
             return Ok(None);
         }
         array.check_rows(rows, self.n_rows())?;
-        let mut access = PackAccess::new(packs, array, when);
-        Ok(Some(match &self.layout {
+        let mut access = PackAccess::new(packs, array, when, &scratch.stop);
+        let rest = match &self.layout {
             MatrixLayout::Csr(matrix) => matrix.read_packed(rows, &mut access, scratch, sink),
             _ => dense::read_packed(array, rows, &mut access, scratch, sink),
-        }))
+        };
+        // A read from the file could take as long as the wait that was given up.
+        if !rest.is_empty() && scratch.is_stopped() {
+            return Err(array.error(ErrorKind::Closed));
+        }
+        Ok(Some(rest))
     }
 }
 

@@ -23,6 +23,7 @@ mod step;
 #[cfg(test)]
 mod tests;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -54,6 +55,8 @@ struct Shared {
     waiting: Arc<WaitingRows>,
     state: Mutex<State>,
     changed: Condvar,
+    /// Ends a step that waits for another process.
+    stop: Arc<AtomicBool>,
 }
 
 impl Prefetcher {
@@ -66,6 +69,7 @@ impl Prefetcher {
             job,
             state: Mutex::new(state),
             changed: Condvar::new(),
+            stop: Arc::default(),
         });
         let threads = (0..workers)
             .filter_map(|number| {
@@ -154,6 +158,7 @@ impl Drop for Prefetcher {
         }
         let mut state = self.shared.lock();
         state.stop = true;
+        self.shared.stop.store(true, Ordering::Relaxed);
         let running = std::mem::take(&mut state.running);
         drop(state);
         self.shared.changed.notify_all();
@@ -207,6 +212,7 @@ impl Shared {
     fn work(&self, thread: usize) {
         let _guard = PanicGuard(self);
         let mut scratch = FillScratch::for_scan();
+        scratch.read.set_stop(self.stop.clone());
         if let Some(running) = self.lock().running.get_mut(thread) {
             *running = true;
         }

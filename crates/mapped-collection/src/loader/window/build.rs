@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use anndata_io::Packs;
 use row_pack::Level;
@@ -23,9 +23,10 @@ use crate::plan::location::RowLocation;
 /// The fewest rows per read, so that the overhead of a read is small. A read may take a few more,
 /// to end where a band of chunks ends.
 const TASK_ROWS: usize = 128;
-/// The most rows whose bands one task packs, if there are enough tasks for all threads. Each task asks
-/// servers ahead, which takes a while.
+/// The most rows of a pack task: asking servers ahead takes time for each task. With fewer rows, tasks
+/// are smaller, so that all threads have work.
 const PACK_ROWS: usize = 1024;
+/// The number of pack tasks for each thread, if there are enough rows.
 const PACKS_PER_WORKER: usize = 8;
 
 /// The approximate bytes of chunks that one read decodes. Larger bands are divided between threads.
@@ -192,6 +193,7 @@ impl Window {
             packs: None,
             packed: Vec::new(),
             n_packing: AtomicUsize::new(0),
+            has_failed: AtomicBool::new(false),
         };
         if let Some((packs, batches)) = packs {
             window.packs = Some(packs);

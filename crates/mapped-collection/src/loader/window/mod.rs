@@ -8,7 +8,7 @@ mod tests;
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use anndata_io::Packs;
 
@@ -61,8 +61,10 @@ pub(crate) struct Window {
     packs: Option<Packs>,
     /// Rows whose bands are packed first, in file order: those of these batches, and of later ones.
     packed: Vec<RowLocation>,
-    /// The number of tasks that still have to pack.
+    /// The number of pack tasks that have not ended.
     n_packing: AtomicUsize,
+    /// Whether a file or a server failed while bands were packed. Reads then raise the error.
+    has_failed: AtomicBool,
 }
 
 impl Window {
@@ -149,7 +151,9 @@ impl Window {
     ) -> Vec<(usize, ReadError)> {
         let (rows, part, n_parts) = match &self.tasks[task] {
             Task::Pack { rows } => {
-                self.pack(plan, rows.clone(), scratch);
+                if !self.has_failed.load(Ordering::Relaxed) {
+                    self.pack(plan, rows.clone(), scratch);
+                }
                 if self.n_packing.fetch_sub(1, Ordering::Relaxed) == 1
                     && let Some(cache) = plan.io.cache()
                 {
@@ -196,12 +200,17 @@ impl Window {
         }
         // A bad row fails its own batch, not those of its neighbours.
         rows.to_mut().sort_by_key(|row| row.batch);
+        let by_batch = rows.chunk_by(|a, b| a.batch == b.batch);
+        if scratch.read.is_stopped() {
+            return by_batch
+                .map(|rows| (rows[0].batch, ReadError::Closed))
+                .collect();
+        }
         let mut scratch = FillScratch::default();
         let one = |rows: &[BatchRow]| {
             let read = fill_or_name_row(plan, &self.batches, rows, part, &mut scratch);
             read.err().map(|error| (rows[0].batch, error))
         };
-        let by_batch = rows.chunk_by(|a, b| a.batch == b.batch);
         by_batch.filter_map(one).collect()
     }
 
@@ -216,7 +225,10 @@ impl Window {
         let rows: Vec<u64> = rows.iter().map(|row| row.row.into()).collect();
         scratch.read.set_packs(self.packs.clone());
         for source in plan.stores[store].matrices.iter().flatten() {
-            source.pack_rows(&rows, next.clone(), &mut scratch.read);
+            if !source.pack_rows(&rows, next.clone(), &mut scratch.read) {
+                self.has_failed.store(true, Ordering::Relaxed);
+                break;
+            }
         }
         scratch.read.set_packs(None);
     }
