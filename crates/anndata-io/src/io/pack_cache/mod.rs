@@ -20,6 +20,7 @@ mod index;
 mod options;
 mod report;
 mod segment;
+mod sharing;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -30,7 +31,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
 
 use once_cell::race::OnceBox;
 
@@ -49,13 +49,6 @@ use writer::SegmentWriter;
 
 /// The most warnings that are kept.
 const MOST_WARNINGS: usize = 16;
-/// How long a process waits for a band while no other band of the matrix is packed.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// The time between two looks for such a band.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
-/// The shortest time between two segments that a process completes while it waits.
-const BETWEEN_SEGMENTS: Duration = Duration::from_millis(500);
-
 /// A folder of packed rows, which outlive the process and are shared by processes.
 ///
 /// Cheap to clone; all clones are one cache. Safe to use from many threads and, after a fork, from
@@ -254,14 +247,6 @@ impl PackCache {
         self.inner.local.get().claims.release_all();
     }
 
-    /// Completes the segment if other processes may be waiting for its bands: those of files on
-    /// servers.
-    pub fn publish(&self) {
-        if !self.inner.local.get().claims.is_empty() {
-            self.complete_current();
-        }
-    }
-
     /// Completes the segment that this process writes, so that other processes see it.
     pub(crate) fn complete_current(&self) {
         let mut current = lock(&self.inner.local.get().writer);
@@ -276,62 +261,6 @@ impl PackCache {
             self.refused(error.into());
         }
         self.inner.local.get().claims.release_written();
-    }
-
-    /// Claims bands for this process to pack. They must ascend. Returns those that no other process
-    /// has claimed. If another process packed one before, [`find`](Self::find) returns it.
-    pub(crate) fn claim(&self, key: PackKey, bands: Vec<u64>) -> Vec<u64> {
-        if self.is_full() {
-            return bands;
-        }
-        let local = self.inner.local.get();
-        let (ours, are_new) = local.claims.claim(&self.inner.folder.claims(), key, bands);
-        if are_new {
-            lock(&local.index).look_again();
-        }
-        ours
-    }
-
-    /// Releases a band, unless it is in the segment that is being written.
-    pub(crate) fn release(&self, key: PackKey, band: u64) {
-        self.inner.local.get().claims.release(key, band);
-    }
-
-    /// Waits until `is_done` returns true or the band can be claimed. Returns true in the first case;
-    /// otherwise, this process must pack the band.
-    pub(crate) fn claim_or_wait(
-        &self,
-        key: PackKey,
-        band: u64,
-        mut is_done: impl FnMut() -> bool,
-    ) -> bool {
-        let (mut n_known, mut since) = (0, Instant::now());
-        let mut published: Option<Instant> = None;
-        loop {
-            let is_ours = !self.claim(key, vec![band]).is_empty();
-            if is_done() {
-                self.release(key, band);
-                return true;
-            }
-            if is_ours {
-                return false;
-            }
-            // The other process may be waiting for bands of this one.
-            if published.is_none_or(|published| published.elapsed() > BETWEEN_SEGMENTS) {
-                self.publish();
-                published = Some(Instant::now());
-            }
-            let known = self.index().n_known(key);
-            if known > n_known {
-                (n_known, since) = (known, Instant::now());
-            }
-            if since.elapsed() > PATIENCE {
-                self.complete_current();
-                self.inner.local.get().claims.turn_off();
-                return false;
-            }
-            std::thread::sleep(BETWEEN_LOOKS);
-        }
     }
 
     /// Says that this process uses some matrices: their bands are then not removed for others.

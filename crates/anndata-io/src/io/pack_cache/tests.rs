@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::format::{Footer, Record, TAIL};
 use super::*;
 
-fn name(number: u8) -> MatrixName {
+pub(super) fn name(number: u8) -> MatrixName {
     MatrixName {
         key: PackKey([number; 16]),
         file: format!("{number}.h5ad"),
@@ -17,7 +17,7 @@ fn name(number: u8) -> MatrixName {
     }
 }
 
-fn record(band: u64) -> BandRecord {
+pub(super) fn record(band: u64) -> BandRecord {
     BandRecord {
         band,
         first_row: band * 10,
@@ -25,18 +25,18 @@ fn record(band: u64) -> BandRecord {
     }
 }
 
-fn bytes(band: u64, len: usize) -> Vec<u8> {
+pub(super) fn bytes(band: u64, len: usize) -> Vec<u8> {
     (0..len).map(|i| (i as u64 * 31 + band) as u8).collect()
 }
 
 /// A cache that has these matrices open.
-fn opened(folder: &Path, size: u64, matrices: &[u8]) -> PackCache {
+pub(super) fn opened(folder: &Path, size: u64, matrices: &[u8]) -> PackCache {
     let cache = PackCache::open(&CacheOptions::new(folder).size(size)).expect("it is a cache");
     cache.add_matrices(matrices.iter().map(|&number| name(number).key).collect());
     cache
 }
 
-fn found(cache: &PackCache, matrix: u8, band: u64) -> Option<Vec<u8>> {
+pub(super) fn found(cache: &PackCache, matrix: u8, band: u64) -> Option<Vec<u8>> {
     let parse = |bytes: &[u8]| Some(bytes.len());
     let (record, slice, len) = cache.find(name(matrix).key, band, 1 << 20, parse)?;
     assert_eq!(slice.len(), len);
@@ -87,35 +87,6 @@ fn band_is_found_by_its_writer_at_once_and_by_others_when_it_is_flushed() {
     assert!(found(&later, 1, 3) == Some(band));
     assert!(later.take_warnings().is_empty());
     assert_eq!(segments(folder.path()).len(), 1);
-}
-
-#[test]
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn bands_that_another_process_packs_are_waited_for() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let [one, two] = [(); 2].map(|()| opened(folder.path(), 1 << 24, &[1]));
-    let key = name(1).key;
-    assert_eq!(one.claim(key, vec![1, 2, 3]), [1, 2, 3]);
-    let wait = |band| two.claim_or_wait(key, band, || found(&two, 1, band).is_some());
-    std::thread::scope(|scope| {
-        let packed = scope.spawn(|| wait(1));
-        one.put(&name(1), record(1), &bytes(1, 100));
-        std::thread::sleep(Duration::from_millis(30));
-        assert!(!packed.is_finished(), "nobody sees it yet");
-        one.publish();
-        assert!(packed.join().expect("no panic"));
-        let left = scope.spawn(|| wait(2));
-        std::thread::sleep(Duration::from_millis(30));
-        assert!(!left.is_finished(), "it is claimed");
-        one.flush();
-        assert!(
-            !left.join().expect("no panic"),
-            "it is left to the other one"
-        );
-    });
-    assert_eq!(one.claim(key, vec![1, 2, 3]), [1, 3]);
-    drop(two);
-    assert_eq!(one.claim(key, vec![2]), [2]);
 }
 
 #[test]

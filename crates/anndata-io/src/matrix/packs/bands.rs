@@ -1,4 +1,4 @@
-//! The packed bands of one matrix, and when a band is packed.
+//! The packed bands of one matrix.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -9,11 +9,6 @@ use once_cell::race::OnceBox;
 use row_pack::{Level, PackBuilder, PackLayout};
 
 use super::cached::CachedMatrix;
-use crate::array::Array;
-use crate::array::chunk_reader::CachePolicy;
-use crate::error::{Error, ErrorKind};
-use crate::io::chunk_cache::ChunkKey;
-use crate::io::claims::Claims;
 use crate::io::pack_cache::{BandRecord, SegmentSlice};
 use crate::io::pack_room::{PackRoom, Reservation};
 use crate::matrix::MatrixSource;
@@ -24,29 +19,29 @@ const BAND_BYTES: usize = size_of::<Band>() + size_of::<BandPack>() + 32;
 /// The packs of one matrix.
 #[derive(Debug)]
 pub(in crate::matrix) struct MatrixPacks {
-    bands: Box<[Band]>,
-    level: Level,
-    room: Arc<PackRoom>,
+    pub(super) bands: Box<[Band]>,
+    pub(super) level: Level,
+    pub(super) room: Arc<PackRoom>,
     /// Its bands on disk.
-    cached: Option<Arc<CachedMatrix>>,
+    pub(super) cached: Option<Arc<CachedMatrix>>,
     n_rows: u64,
     n_packed: AtomicUsize,
     bytes: AtomicUsize,
     cached_bytes: AtomicU64,
     n_elements: AtomicU64,
     /// Whether a band is too large for a pack. Others of the matrix are then not tried.
-    is_unfit: AtomicBool,
+    pub(super) is_unfit: AtomicBool,
 }
 
 #[derive(Debug, Default)]
-struct Band {
-    pack: OnceBox<BandPack>,
+pub(super) struct Band {
+    pub(super) pack: OnceBox<BandPack>,
     /// Whether a read by index wanted it before.
-    wanted: AtomicBool,
+    pub(super) wanted: AtomicBool,
     /// Whether it counts as packed: it is, or the cache seems to have it.
     counted: AtomicBool,
     /// Whether a server was asked for it, and nobody has read the answer.
-    asked: AtomicBool,
+    pub(super) asked: AtomicBool,
 }
 
 /// The rows of a band; of rows that lie in several bands, the piece in this one.
@@ -77,16 +72,6 @@ pub(super) struct NewPack {
     pub(super) n_elements: u64,
 }
 
-/// When a band that is not packed yet is packed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum PackWhen {
-    /// In this read.
-    Now,
-    /// When a read wants it the second time.
-    SecondTime,
-    Never,
-}
-
 /// What a band of a matrix is made of.
 #[derive(Debug, Clone)]
 pub(super) struct BandExtent {
@@ -95,18 +80,6 @@ pub(super) struct BandExtent {
     pub(super) span: Range<u64>,
     /// The number of elements that the file stores for it.
     pub(super) n_elements: u64,
-}
-
-/// The packs that one read uses.
-pub(super) struct PackAccess<'a> {
-    packs: &'a MatrixPacks,
-    array: &'a Array,
-    when: PackWhen,
-    /// The last band that this read asked for, and whether it may pack it.
-    asked: Option<(u64, bool)>,
-    stop: Arc<AtomicBool>,
-    /// Whether a file or a server could not be read.
-    has_failed: bool,
 }
 
 impl MatrixPacks {
@@ -216,7 +189,7 @@ impl MatrixPacks {
     }
 
     /// Takes a band from the cache, if it is there.
-    fn load(&self, band: &Band, of: &BandExtent) {
+    pub(super) fn load(&self, band: &Band, of: &BandExtent) {
         let Some(cached) = &self.cached else { return };
         // What a pack takes at most: entries as they are, and headers of rows.
         let most =
@@ -241,7 +214,7 @@ impl MatrixPacks {
     }
 
     /// Keeps a band, on disk or in memory, if there is room for it.
-    fn keep(&self, band: &Band, of: &BandExtent, new: Option<NewPack>) {
+    pub(super) fn keep(&self, band: &Band, of: &BandExtent, new: Option<NewPack>) {
         let is_packed = new.is_some();
         let NewPack {
             first_row,
@@ -286,200 +259,6 @@ impl MatrixPacks {
             }
         }
     }
-}
-
-impl<'a> PackAccess<'a> {
-    pub(super) fn new(
-        packs: &'a MatrixPacks,
-        array: &'a Array,
-        when: PackWhen,
-        stop: &Arc<AtomicBool>,
-    ) -> Self {
-        PackAccess {
-            packs,
-            array,
-            when,
-            asked: None,
-            stop: stop.clone(),
-            has_failed: false,
-        }
-    }
-
-    /// Takes those of some bands, which ascend, that still have to be packed: they are neither in
-    /// memory nor on disk, and no other thread or process packs them.
-    pub(super) fn claim_missing(&self, mut bands: Vec<BandExtent>) -> Vec<BandExtent> {
-        bands.retain(|of| self.is_free_in_process(of.number) && !self.is_packed(of));
-        if let Some(cached) = &self.packs.cached {
-            let ours = cached.claim(bands.iter().map(|of| of.number).collect());
-            bands.retain(|of| {
-                let is_ours = ours.binary_search(&of.number).is_ok();
-                if is_ours && self.is_packed(of) {
-                    cached.release(of.number);
-                }
-                is_ours && self.is_free_in_process(of.number)
-            });
-        }
-        bands
-    }
-
-    /// Records that a server was asked for a band.
-    pub(super) fn set_asked(&self, number: u64) {
-        self.packs.bands[number as usize]
-            .asked
-            .store(true, Ordering::Relaxed);
-    }
-
-    /// Whether a server was asked for a band, and nobody has read the answer. From now on, it counts
-    /// as read.
-    pub(super) fn take_asked(&self, number: u64) -> bool {
-        let band = self.packs.bands.get(number as usize);
-        band.is_some_and(|band| band.asked.swap(false, Ordering::Relaxed))
-    }
-
-    /// Whether a band is in memory or on disk.
-    fn is_packed(&self, of: &BandExtent) -> bool {
-        let band = &self.packs.bands[of.number as usize];
-        if band.pack.get().is_none() {
-            self.packs.load(band, of);
-        }
-        band.pack.get().is_some()
-    }
-
-    /// Whether a band is not in memory, and no other thread packs it.
-    pub(super) fn is_free_in_process(&self, number: u64) -> bool {
-        // In this order: a claim ends after its pack is kept.
-        let is_claimed = self.claims().has(self.claim_key(number));
-        let band = self.packs.bands.get(number as usize);
-        !is_claimed && band.is_some_and(|band| band.pack.get().is_none())
-    }
-
-    /// Whether another process packs a band.
-    pub(super) fn is_of_others(&self, number: u64) -> bool {
-        let cached = self.packs.cached.as_ref();
-        cached.is_some_and(|cached| {
-            self.is_free_in_process(number) && cached.claim(vec![number]).is_empty()
-        })
-    }
-
-    /// Lets other processes pack a band, if this one has claimed it and not written it.
-    pub(super) fn release(&self, number: u64) {
-        if let Some(cached) = &self.packs.cached {
-            cached.release(number);
-        }
-    }
-
-    /// Waits until a band is packed, or until this process may pack it. Returns false in that case.
-    fn wait_for_others(&self, of: &BandExtent) -> bool {
-        let is_done = || self.is_packed(of) || self.is_stopped();
-        let cached = self.packs.cached.as_ref();
-        cached.is_some_and(|cached| cached.claim_or_wait(of.number, is_done))
-    }
-
-    /// Whether no other band is to be packed: nobody wants it any more, it cannot be kept, or it could
-    /// hardly be read.
-    pub(super) fn is_over(&self) -> bool {
-        self.has_failed || self.is_stopped() || self.packs.is_full()
-    }
-
-    /// Whether a file or a server could not be read.
-    pub(super) fn has_failed(&self) -> bool {
-        self.has_failed
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed) || self.array.parts().context.is_closed()
-    }
-
-    fn claims(&self) -> &'a Claims<ChunkKey> {
-        self.array.parts().context.band_claims()
-    }
-
-    fn claim_key(&self, number: u64) -> ChunkKey {
-        ChunkKey {
-            array: self.array.id(),
-            chunk: number,
-        }
-    }
-
-    /// The bytes with which a thread packs a dense band.
-    pub(super) fn packing(&self) -> usize {
-        self.packs.room.packing()
-    }
-
-    /// Returns a band if it is packed. Packs it now if that is its time: `pack` decodes and packs
-    /// it; other threads that want the band wait. Unless bands are packed now, they must be asked for
-    /// in ascending order.
-    pub(super) fn band(
-        &mut self,
-        number: u64,
-        of: impl FnOnce() -> BandExtent,
-        pack: impl FnOnce(Level, CachePolicy) -> Result<Option<NewPack>, Error>,
-    ) -> Option<&'a BandPack> {
-        let packs = self.packs;
-        let band = packs.bands.get(number as usize)?;
-        if let Some(pack) = band.pack.get() {
-            return Some(pack);
-        }
-        if let Some((asked, false)) = self.asked
-            && asked >= number
-        {
-            return None;
-        }
-        let of = of();
-        packs.load(band, &of);
-        if let Some(pack) = band.pack.get() {
-            return Some(pack);
-        }
-        let may_pack = match self.asked {
-            Some((asked, may_pack)) if asked >= number => may_pack,
-            _ => match self.when {
-                PackWhen::Now => true,
-                PackWhen::SecondTime => band.wanted.swap(true, Ordering::Relaxed),
-                PackWhen::Never => false,
-            },
-        };
-        self.asked = Some((number, may_pack));
-        if !may_pack || packs.is_full() {
-            return None;
-        }
-        let packed_elsewhere = || {
-            packs.load(band, &of);
-            band.pack.get().map(|_| ())
-        };
-        if let Err(_claim) = self
-            .claims()
-            .get_or_claim(self.claim_key(number), packed_elsewhere)
-        {
-            // Only a read that packs every band at once waits for other processes.
-            if self.when == PackWhen::Now && self.wait_for_others(&of) {
-                return band.pack.get();
-            }
-            let policy = match self.when {
-                // It is in the cache if it was read shortly before.
-                PackWhen::SecondTime => CachePolicy::All,
-                PackWhen::Now | PackWhen::Never => CachePolicy::Nothing,
-            };
-            self.take_asked(number);
-            match pack(packs.level, policy) {
-                Ok(Some(new)) => packs.keep(band, &of, Some(new)),
-                Ok(None) => packs.is_unfit.store(true, Ordering::Relaxed),
-                // It may pass.
-                Err(error) if is_of_reading(error.kind()) => {
-                    self.has_failed |= matches!(error.kind(), ErrorKind::Io(_));
-                }
-                // The usual read of the rows that it concerns raises it.
-                Err(_) => packs.keep(band, &of, None),
-            }
-            self.release(number);
-        }
-        band.pack.get()
-    }
-}
-
-/// Whether an error says nothing about the bytes of a chunk.
-fn is_of_reading(kind: &ErrorKind) -> bool {
-    use ErrorKind::{Changed, Closed, Io, NotFound};
-    matches!(kind, Io(_) | NotFound | Changed | Closed)
 }
 
 impl BandPack {

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use row_pack::Level;
 
-use super::bands::{MatrixPacks, PackAccess, PackWhen};
+use super::access::{PackAccess, PackWhen};
+use super::bands::MatrixPacks;
 use crate::error::Error;
 use crate::io::pack_room::PackRoom;
 use crate::matrix::csc::{CscMatrix, Progress};

@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use row_pack::{Level, PackBuilder, PackedRow, Value};
 
-use super::bands::{BandExtent, BandPack, NewPack, PackAccess};
+use super::access::PackAccess;
+use super::bands::{BandExtent, BandPack, NewPack};
 use super::rest_of;
 use crate::array::Array;
 use crate::array::chunk_reader::CachePolicy;

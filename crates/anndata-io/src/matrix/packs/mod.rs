@@ -10,7 +10,7 @@
 //!                                        └─ otherwise: left to the caller, which decodes
 //! ```
 //!
-//! `bands.rs` has the packs of a matrix and when a band is packed. `sparse.rs` packs bands of CSR,
+//! `bands.rs` has the packs of a matrix, `access.rs` when a band is packed and by whom. `sparse.rs` packs bands of CSR,
 //! `dense.rs` the nonzeros of dense bands; `csc.rs` leaves CSC that was converted to rows on disk. A
 //! row that lies in two bands has a piece in each. What cannot be packed (a chunk that does not decode, a column that
 //! the matrix does not have) is left to the caller, whose error is then the usual one.
@@ -18,6 +18,7 @@
 //! Packs never change and are never dropped before their owner, so reading them takes no lock, and
 //! a forked child reads those of its parent.
 
+mod access;
 mod bands;
 mod cached;
 mod csc;
@@ -37,8 +38,9 @@ use crate::io::pack_room::PackRoom;
 use crate::limits::{
     MOST_PACK_BYTES, MOST_PACKED_BANDS, MOST_PACKED_DENSE_BYTES, MOST_PACKING_BYTES,
 };
+use access::{PackAccess, PackWhen};
+use bands::BandExtent;
 pub(super) use bands::MatrixPacks;
-use bands::{BandExtent, PackAccess, PackWhen};
 pub(super) use cached::CachedMatrix;
 pub(super) use csc::PackedRows;
 

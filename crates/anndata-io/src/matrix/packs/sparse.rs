@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use row_pack::{Level, PackedRow};
 
-use super::bands::{BandExtent, BandPack, NewPack, PackAccess};
+use super::access::PackAccess;
+use super::bands::{BandExtent, BandPack, NewPack};
 use super::rest_of;
 use crate::array::chunk_reader::CachePolicy;
 use crate::dtype::Scalar;
