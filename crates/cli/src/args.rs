@@ -223,7 +223,7 @@ pub(crate) struct StreamArgs {
     /// The part to stream when --world-size processes share an epoch.
     #[arg(long, value_name = "R", default_value_t = 0)]
     pub(crate) rank: usize,
-    /// Processes that share an epoch.
+    /// Processes that share an epoch. So that all have as many rows, fewer than W rows come twice.
     #[arg(long, value_name = "W", default_value_t = 1, value_parser = at_least_one)]
     pub(crate) world_size: usize,
     /// Fixes the order of a shuffle, on every machine.
