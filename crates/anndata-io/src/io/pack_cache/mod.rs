@@ -49,6 +49,7 @@ use writer::SegmentWriter;
 
 /// The most warnings that are kept.
 const MOST_WARNINGS: usize = 16;
+
 /// A folder of packed rows, which outlive the process and are shared by processes.
 ///
 /// Cheap to clone; all clones are one cache. Safe to use from many threads and, after a fork, from

@@ -172,9 +172,8 @@ impl<'a> PackAccess<'a> {
             return None;
         }
         let of = of();
-        packs.load(band, &of);
-        if let Some(pack) = band.pack.get() {
-            return Some(pack);
+        if self.is_packed(&of) {
+            return band.pack.get();
         }
         let may_pack = match self.asked {
             Some((asked, may_pack)) if asked >= number => may_pack,
@@ -188,10 +187,7 @@ impl<'a> PackAccess<'a> {
         if !may_pack || packs.is_full() {
             return None;
         }
-        let packed_elsewhere = || {
-            packs.load(band, &of);
-            band.pack.get().map(|_| ())
-        };
+        let packed_elsewhere = || self.is_packed(&of).then_some(());
         if let Err(_claim) = self
             .claims()
             .get_or_claim(self.claim_key(number), packed_elsewhere)

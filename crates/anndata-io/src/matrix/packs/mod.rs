@@ -10,10 +10,11 @@
 //!                                        └─ otherwise: left to the caller, which decodes
 //! ```
 //!
-//! `bands.rs` has the packs of a matrix, `access.rs` when a band is packed and by whom. `sparse.rs` packs bands of CSR,
-//! `dense.rs` the nonzeros of dense bands; `csc.rs` leaves CSC that was converted to rows on disk. A
-//! row that lies in two bands has a piece in each. What cannot be packed (a chunk that does not decode, a column that
-//! the matrix does not have) is left to the caller, whose error is then the usual one.
+//! `bands.rs` has the packs of a matrix, `access.rs` when a band is packed and by whom. `sparse.rs`
+//! packs bands of CSR, `dense.rs` the nonzeros of dense bands; `csc.rs` leaves CSC that was converted
+//! to rows on disk. A row that lies in two bands has a piece in each. What cannot be packed (a chunk
+//! that does not decode, a column that the matrix does not have) is left to the caller, whose error
+//! is then the usual one.
 //!
 //! Packs never change and are never dropped before their owner, so reading them takes no lock, and
 //! a forked child reads those of its parent.

@@ -55,7 +55,7 @@ struct Shared {
     waiting: Arc<WaitingRows>,
     state: Mutex<State>,
     changed: Condvar,
-    /// Ends a step that waits for another process.
+    /// Ends the threads, and a step that waits for another process.
     stop: Arc<AtomicBool>,
 }
 
@@ -157,7 +157,7 @@ impl Drop for Prefetcher {
             return;
         }
         let mut state = self.shared.lock();
-        state.stop = true;
+        // Under the lock, so that no thread begins to wait for a change after it looked.
         self.shared.stop.store(true, Ordering::Relaxed);
         let running = std::mem::take(&mut state.running);
         drop(state);
@@ -219,7 +219,7 @@ impl Shared {
         loop {
             let mut state = self.lock();
             let step = loop {
-                if state.stop {
+                if self.stop.load(Ordering::Relaxed) {
                     return;
                 }
                 match self.choose(&mut state, thread) {

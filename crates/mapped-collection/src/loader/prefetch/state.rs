@@ -28,7 +28,6 @@ pub(super) struct State {
     ready: BTreeMap<usize, Result<Batch, ReadError>>,
     finishing: usize,
     next_delivered: usize,
-    pub(super) stop: bool,
     pub(super) panicked: bool,
     /// Which threads have begun to run.
     pub(super) running: Vec<bool>,
@@ -45,7 +44,6 @@ impl State {
             ready: BTreeMap::new(),
             finishing: 0,
             next_delivered: first_batch,
-            stop: false,
             panicked: false,
             running: vec![false; workers],
         }
