@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use super::scan::{Findings, Scratch, border};
 use crate::array::rows::Buffers;
 use crate::array::{Array, STEP_ELEMENTS};
 use crate::dtype::ValuesRef;
 use crate::error::Error;
+use crate::io::lock::lock;
 use crate::matrix::compressed::{AXES, Compressed};
 
 /// The column of the element before or after a border.
@@ -136,7 +137,7 @@ impl Sparse {
         if self.parts.indptr[major] == border {
             return;
         }
-        let mut borders = self.borders.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut borders = lock(&self.borders);
         let (before, behind) = match (borders.remove(&border), side) {
             (Some(BorderMinor::Before(before)), BorderMinor::After(behind))
             | (Some(BorderMinor::After(behind)), BorderMinor::Before(before)) => (before, behind),

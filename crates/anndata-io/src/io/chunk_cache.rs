@@ -2,12 +2,14 @@
 //! missing chunk decodes it; the others wait.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use lru::LruCache;
 
 use super::buffers::AlignedBytes;
 use super::claims::{Claim, Claims};
+
+use crate::io::lock::lock;
 
 /// The key of a chunk: an array of this process, and the number of the chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -54,7 +56,7 @@ impl ChunkCache {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // The state is valid even if a holder panicked.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Returns the chunk if it is in the cache or another thread is decoding it right now;

@@ -11,6 +11,8 @@ use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+use crate::io::lock::lock;
+
 /// The keys of work that threads are doing right now.
 #[derive(Debug)]
 pub(crate) struct Claims<K> {
@@ -59,8 +61,7 @@ impl<K: Eq + Hash + Copy> Claims<K> {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashSet<K>> {
-        // The set is valid even if a holder panicked.
-        self.claimed.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.claimed)
     }
 }
 

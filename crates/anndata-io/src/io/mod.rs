@@ -30,7 +30,7 @@ pub(crate) mod file;
 pub(crate) mod folder;
 pub(crate) mod fork;
 pub(crate) mod location;
-mod lock;
+pub(crate) mod lock;
 pub(crate) mod open_files;
 pub(crate) mod options;
 pub(crate) mod pack_cache;

@@ -4,10 +4,12 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lru::LruCache;
+
+use crate::io::lock::lock;
 
 /// A pool of file descriptors. The least recently used is closed first.
 pub(super) struct OpenFiles {
@@ -23,7 +25,7 @@ impl OpenFiles {
 
     fn lock(&self) -> MutexGuard<'_, LruCache<PathBuf, (Arc<File>, Identity)>> {
         // The map is valid even if a holder panicked.
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.files)
     }
 
     /// Returns the file at `path` and its identity. Opens it if it is not open, and closes others

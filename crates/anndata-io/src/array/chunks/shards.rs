@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use once_cell::race::OnceBox;
 
@@ -15,6 +15,7 @@ use crate::io::chunk_cache::{Cached, ChunkKey, next_array_id};
 use crate::io::claims::Claims;
 use crate::io::folder::FileBytes;
 use crate::io::fork::ForkLocal;
+use crate::io::lock::lock;
 use crate::limits::MOST_FETCHED_INDEX_BYTES;
 
 /// Zarr v3's sharding: each file holds a block of chunks and, at its end or start, an index of
@@ -210,10 +211,7 @@ impl ShardFiles {
                 Ok(Some(Held::Borrowed(shard)))
             }
             (Indexes::Unlisted(indexes), _, Some(files)) => {
-                let indexes = || {
-                    let indexes = indexes.get().lock();
-                    indexes.unwrap_or_else(PoisonError::into_inner)
-                };
+                let indexes = || lock(indexes.get());
                 let known = || indexes().get(&number).cloned();
                 let claim = known().map_or_else(|| reading().get_or_claim(number, known), Ok);
                 let _claim = match claim {
@@ -267,10 +265,7 @@ impl ShardFiles {
             Cached::Chunk(bytes) => bytes,
             // No other thread inflates the shard until the claim is dropped.
             _claim @ Cached::Claimed(_) => {
-                let last = || {
-                    let last = self.inflated.last.get();
-                    last.lock().unwrap_or_else(PoisonError::into_inner)
-                };
+                let last = || lock(self.inflated.last.get());
                 let held = last().clone().filter(|(held, _)| *held == chunk);
                 match held {
                     Some((_, bytes)) => bytes,

@@ -1,7 +1,8 @@
 //! Blocks of the structure of a file, which is read in small pieces that lie close together.
 
+use crate::io::lock::lock;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// The bytes of a block.
 pub(super) const BLOCK_BYTES: u64 = 64 << 10;
@@ -41,7 +42,7 @@ impl Blocks {
         fetch: impl FnOnce(u64) -> Result<Vec<u8>, E>,
     ) -> Result<Arc<Vec<u8>>, E> {
         // The lock is held while blocks are fetched, so that nobody fetches them twice.
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         let state = &mut *state;
         state.n_reads += 1;
         if let Some(block) = state.blocks.get_mut(&number) {
@@ -74,7 +75,7 @@ impl Blocks {
 
     /// Gives up all blocks.
     pub(super) fn clear(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         state.blocks.clear();
     }
 }

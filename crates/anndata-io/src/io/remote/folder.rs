@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::client::{Answer, Part, fetch, request};
 use super::documents::{FolderReads, Listing};
@@ -18,6 +18,7 @@ use crate::io::bytes::{ByteSource, Memory};
 use crate::io::context::IoContext;
 use crate::io::folder::{FileBytes, first_parts};
 use crate::io::fork::ForkLocal;
+use crate::io::lock::lock;
 use crate::path::member;
 
 /// A folder of which the documents were read before.
@@ -192,16 +193,12 @@ impl RemoteFiles {
 
     /// Whether a chunk was found not to exist.
     pub(crate) fn is_absent(&self, chunk: u64) -> bool {
-        let absent = self.absent.get().lock();
-        absent
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains(&chunk)
+        lock(self.absent.get()).contains(&chunk)
     }
 
     /// Counts a chunk that does not exist. Returns how many there were so far.
     pub(crate) fn count_absent(&self, chunk: u64) -> u64 {
-        let absent = self.absent.get().lock();
-        let mut absent = absent.unwrap_or_else(PoisonError::into_inner);
+        let mut absent = lock(self.absent.get());
         absent.insert(chunk);
         absent.len() as u64
     }
@@ -348,8 +345,7 @@ impl RemoteFiles {
     }
 
     fn check_absence(&self, number: u64, name: &str) -> Result<(), Error> {
-        let versions = self.versions.get().lock();
-        let versions = versions.unwrap_or_else(PoisonError::into_inner);
+        let versions = lock(self.versions.get());
         if versions.contains_key(&number) {
             let url = self.folder.inner.url.member(name);
             return Err(Error::new(url.name(), "", ErrorKind::Changed));
@@ -376,8 +372,7 @@ impl RemoteFiles {
         let mut hasher = DefaultHasher::new();
         version.hash(&mut hasher);
         let hash = hasher.finish();
-        let versions = self.versions.get().lock();
-        let mut versions = versions.unwrap_or_else(PoisonError::into_inner);
+        let mut versions = lock(self.versions.get());
         match versions.get(&number) {
             Some(&before) if before != hash => {
                 return Err(Error::new(url.name(), "", ErrorKind::Changed));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use once_cell::race::OnceBox;
@@ -13,6 +13,7 @@ use super::failure::Failure;
 use super::object::Version;
 use super::url::RemoteUrl;
 use crate::io::fork::{ForkLocal, Process};
+use crate::io::lock::lock;
 
 /// The most bytes that a process asks for ahead.
 const MOST_BYTES: u64 = 48 << 20;
@@ -76,7 +77,7 @@ impl Shared {
     }
 
     fn objects(&self) -> MutexGuard<'_, Vec<Weak<Mutex<Pieces>>>> {
-        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.objects)
     }
 
     /// Gives up old ranges of all objects, except those that are in use at this moment.
@@ -178,8 +179,7 @@ impl Staged {
             (start, pending)
         };
         let answer = pending.answer.get_or_init(|| {
-            let request = pending.request.lock();
-            let mut request = request.unwrap_or_else(PoisonError::into_inner);
+            let mut request = lock(&pending.request);
             request.wait().map(Arc::new)
         });
         if answer.is_err() {
@@ -208,7 +208,7 @@ impl Staged {
     }
 
     fn pieces(&self) -> MutexGuard<'_, Pieces> {
-        self.pieces.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.pieces)
     }
 }
 

@@ -13,7 +13,7 @@
 //! ```
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytemuck::{AnyBitPattern, NoUninit};
 use once_cell::race::OnceBox;
@@ -29,6 +29,7 @@ use crate::dtype::DType;
 use crate::error::{Error, ErrorKind};
 use crate::io::bytes::{ByteSource, Memory};
 use crate::io::fork::ForkLocal;
+use crate::io::lock::lock;
 use crate::store::Store;
 
 mod blocks;
@@ -114,8 +115,7 @@ impl CscMatrix {
 
     /// Returns the matrix by rows, and whether this call converted it.
     pub(super) fn rows(&self, progress: Progress<'_>) -> Result<(&CsrMatrix, bool), Error> {
-        let lock = self.by_row.converting.get();
-        let _converting = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let _converting = lock(self.by_row.converting.get());
         if let Some(rows) = self.converted() {
             return Ok((rows, false));
         }

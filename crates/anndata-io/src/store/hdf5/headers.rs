@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use hdf5_reader::checksum::jenkins_lookup3;
 use hdf5_reader::error::Error as Hdf5Error;
@@ -15,6 +15,7 @@ use hdf5_reader::messages::{self, HdfMessage};
 
 use super::Hdf5Store;
 use super::errors::{invalid, is_undefined};
+use crate::io::lock::lock;
 use crate::limits::{HEADER_CACHE_BYTES, MAX_HEADER_BYTES, MAX_HEADER_PIECES};
 
 /// The messages of an object.
@@ -80,12 +81,12 @@ pub(super) struct Headers {
 impl Hdf5Store {
     /// Returns the header at an address. Reads it once.
     pub(super) fn header(&self, address: u64) -> Result<Arc<Header>, Hdf5Error> {
-        let lock = || self.headers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(header) = lock().by_address.get(&address) {
+        let headers = || lock(&self.headers);
+        if let Some(header) = headers().by_address.get(&address) {
             return Ok(header.clone());
         }
         let header = Arc::new(self.read_header(address)?);
-        let mut kept = lock();
+        let mut kept = headers();
         if kept.len.saturating_add(header.len()) > HEADER_CACHE_BYTES {
             *kept = Headers::default();
         }

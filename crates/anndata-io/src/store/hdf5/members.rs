@@ -1,7 +1,7 @@
 //! Groups: their names and the targets of these, even if the named objects are damaged.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use hdf5_reader::btree_v1;
 use hdf5_reader::btree_v2::{self, BTreeV2Header, BTreeV2Record};
@@ -17,6 +17,7 @@ use super::Hdf5Store;
 use super::errors::{invalid, is_undefined};
 use super::headers::ObjectKind;
 use super::links::{Link, Target};
+use crate::io::lock::lock;
 
 /// The members of a group.
 #[derive(Debug, Default)]
@@ -75,8 +76,8 @@ impl Hdf5Store {
     /// Returns the members of the group at an address; `None` if it is not a group. Reads them
     /// once.
     pub(super) fn members(&self, address: u64) -> Result<Option<Arc<Members>>, Hdf5Error> {
-        let lock = || self.members.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(members) = lock().get(&address) {
+        let known = || lock(&self.members);
+        if let Some(members) = known().get(&address) {
             return Ok(Some(members.clone()));
         }
         let header = self.header(address)?;
@@ -118,7 +119,7 @@ impl Hdf5Store {
         }
         links.into_iter().try_for_each(|link| members.add(link))?;
         let members = Arc::new(members);
-        lock().insert(address, members.clone());
+        known().insert(address, members.clone());
         Ok(Some(members))
     }
 

@@ -6,13 +6,14 @@
 //! No honest file makes a reader pass over all of it several times.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use hdf5_reader::error::Error as Hdf5Error;
 use hdf5_reader::storage::StorageBuffer;
 use hdf5_reader::{BlockCacheStorage, Storage};
 
 use crate::io::bytes::ByteSource;
+use crate::io::lock::lock;
 use crate::limits::{
     FREE_CHUNK_INDEX_BYTES, FREE_STRUCTURE_BYTES, STRUCTURE_CACHE, STRUCTURE_READ_COST,
 };
@@ -73,7 +74,7 @@ impl Metered {
     }
 
     fn allow(&self, left: u64) {
-        let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut meter = lock(&self.meter);
         *meter = Meter {
             left,
             ..Meter::default()
@@ -121,7 +122,7 @@ impl Storage for Metered {
 
     fn read_range(&self, offset: u64, len: usize) -> Result<StorageBuffer, Hdf5Error> {
         let bytes = self.storage.read_range(offset, len)?;
-        let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut meter = lock(&self.meter);
         let cost = meter.cost(&bytes);
         match meter.left.checked_sub(cost) {
             Some(left) => meter.left = left,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use zarrs::array::{ArrayBytes, ArrayShardedReadableExt};
 
@@ -14,6 +14,7 @@ use crate::array::ItemType;
 use crate::array::chunks::BlockReader;
 use crate::array::grid::Grid;
 use crate::error::{Error, ErrorKind};
+use crate::io::lock::lock;
 
 /// The most bytes of texts that were never written.
 const MOST_FILLED: u64 = 64 << 20;
@@ -142,7 +143,7 @@ impl Blocks {
         let chunk = self.chunk(start);
         // Only the process that made the lock ever takes it.
         self.zarrs.get()?;
-        let mut last = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.texts);
         match &*last {
             Some((number, texts)) if *number == chunk => Ok(texts.clone()),
             _ => {
