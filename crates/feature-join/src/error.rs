@@ -19,6 +19,17 @@ pub enum JoinError {
         name: String,
     },
 
+    /// A given list names a variable twice.
+    #[error("the given list has the name `{name}` more than once")]
+    RepeatedName {
+        /// The name.
+        name: String,
+    },
+
+    /// A join by a given list without the list.
+    #[error("no list of names was given: use JoinRule::given")]
+    NoNames,
+
     /// More variables than a `u32` can number.
     #[error("{n_vars} variables are more than the {max} that can be numbered", max = u32::MAX)]
     TooManyVars {
@@ -33,6 +44,13 @@ pub enum JoinError {
     /// A text that does not name a join.
     #[error("unknown join `{found}`: expected `inner` or `outer`")]
     UnknownJoin {
+        /// The text.
+        found: String,
+    },
+
+    /// A text that does not say what happens to repeated names.
+    #[error("unknown treatment of duplicates `{found}`: expected `error`, `first` or `sum`")]
+    UnknownDuplicates {
         /// The text.
         found: String,
     },

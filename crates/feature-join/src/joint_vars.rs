@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::{FileColumn, Join, JoinError, JointColumn, VarMap, VarNames};
+use crate::{Duplicates, FileColumn, Join, JoinError, JoinRule, JointColumn, VarMap, VarNames};
 
 /// The variables of several stores, joined.
 ///
@@ -20,18 +20,25 @@ impl JointVars {
     /// Joins the variables of `stores`, one list of names per store.
     ///
     /// - If all lists are equal (same names, same order; always so for one store), nothing is joined: order and
-    ///   duplicates stay, every map is the identity, [`effective`](Self::effective) is `None`.
+    ///   duplicates stay, every map is the identity, [`effective`](Self::effective) is `None`. Not so for a given list,
+    ///   if variables have no name, or if repeated names are to be dropped or summed.
     /// - [`Join::Inner`]: the order of the first store, restricted to names that every store has.
     /// - [`Join::Outer`]: all names, sorted by Unicode code point. If all stores that have any names are equal, their
     ///   order stays (as in pandas).
+    /// - [`JoinRule::given`]: the given names in their order, whether a store has them or not.
     /// - `None`: no joint variables; every map is the identity at its store's own width.
+    ///
+    /// A variable without a name is dropped.
     ///
     /// # Errors
     ///
     /// [`JoinError::NoStores`] for an empty slice. If a join is needed: [`JoinError::DuplicateName`] for the first
-    /// store that lists a name twice, and [`JoinError::Disjoint`] for an inner join without a shared name.
-    /// [`JoinError::TooManyVars`] if a store or the joint table has more than `u32::MAX` variables.
-    pub fn new(join: Option<Join>, stores: &[Arc<VarNames>]) -> Result<Self, JoinError> {
+    /// store that lists a name twice (of a given list, one of its names), unless the rule allows it, and
+    /// [`JoinError::Disjoint`] for an inner join without a shared name. [`JoinError::RepeatedName`] for a given list with
+    /// a name twice, [`JoinError::NoNames`] for [`Join::Given`] without a list. [`JoinError::TooManyVars`] if a store or
+    /// the joint table has more than `u32::MAX` variables.
+    pub fn new(rule: impl Into<JoinRule>, stores: &[Arc<VarNames>]) -> Result<Self, JoinError> {
+        let rule = rule.into();
         let first = stores.first().ok_or(JoinError::NoStores)?;
         for store in stores {
             column_count(store.len())?;
@@ -40,27 +47,48 @@ impl JointVars {
         let expand =
             |maps: Vec<Arc<VarMap>>| distinct_idx.iter().map(|&i| maps[i].clone()).collect();
 
-        let Some(join) = join.filter(|_| distinct.len() > 1) else {
+        let moves = |join: &Join| {
+            *join == Join::Given || distinct.len() > 1 || drops_some(first, rule.duplicates)
+        };
+        let Some(join) = rule.join.filter(moves) else {
             let identity = |names: &&Arc<VarNames>| Arc::new(VarMap::identity(names.len()));
             return Ok(JointVars {
-                names: join.map(|_| first.clone()),
+                names: rule.join.map(|_| first.clone()),
                 effective: None,
                 maps: expand(distinct.iter().map(identity).collect()),
             });
         };
 
-        refuse_duplicates(&distinct, &distinct_idx)?;
         let names = match join {
-            Join::Inner => inner(&distinct)?,
+            Join::Inner => inner(&distinct),
             Join::Outer => outer(&distinct),
+            Join::Given => rule.given.clone().ok_or(JoinError::NoNames)?,
         };
         let n_joint = column_count(names.len())?;
-        let columns = (0..n_joint).map(JointColumn);
-        let columns: HashMap<&str, JointColumn> = names.iter().zip(columns).collect();
+        let mut columns = HashMap::with_capacity(names.len());
+        for (name, column) in names.iter().zip((0..n_joint).map(JointColumn)) {
+            if columns.insert(name, column).is_some() {
+                let name = name.to_owned();
+                return Err(JoinError::RepeatedName { name });
+            }
+        }
+        if rule.duplicates == Duplicates::Error {
+            let matters = |name: &str| join != Join::Given || columns.contains_key(name);
+            refuse_duplicates(&distinct, &distinct_idx, matters)?;
+        }
+        if join == Join::Inner && names.is_empty() {
+            return Err(JoinError::Disjoint);
+        }
         let map = |store: &&Arc<VarNames>| {
-            let column = |name| columns.get(name).copied().unwrap_or(JointColumn::ABSENT);
-            let to_joint = store.iter().map(column).collect();
-            Arc::new(VarMap::from_table(to_joint, names.len()))
+            let mut taken = vec![false; names.len()];
+            let column = |name: Option<&str>| {
+                let column = columns.get(name?).copied()?;
+                let repeats = std::mem::replace(&mut taken[column.index()], true);
+                (!repeats || rule.duplicates == Duplicates::Sum).then_some(column)
+            };
+            let columns = store.iter_named().map(column);
+            let to_joint = columns.map(|column| column.unwrap_or(JointColumn::ABSENT));
+            Arc::new(VarMap::from_table(to_joint.collect(), names.len()))
         };
         let maps = expand(distinct.iter().map(map).collect());
         Ok(JointVars {
@@ -91,28 +119,33 @@ impl JointVars {
         &self.maps
     }
 
-    /// Which joint variables the store measured, `[n_vars] bool`. All are true unless the join is outer. Without a
-    /// join, the mask has the store's own width. `None` if there is no such store.
+    /// Which joint variables the store measured, `[n_vars] bool`. All are true after an inner join. Without a join, the
+    /// mask has the store's own width. `None` if there is no such store.
     pub fn presence(&self, store: usize) -> Option<Vec<bool>> {
         self.maps.get(store).map(|map| map.presence())
     }
 
-    /// The positions that `var_indices` of lamindb's `MappedCollection` lists for the store. For an inner join, the
-    /// position in the store of each joint variable (`[n_vars]`); for an outer join, the position in the joint table
-    /// of each variable of the store (`[n_file]`).
+    /// The positions that `var_indices` of lamindb's `MappedCollection` lists for the store. For an outer join, the
+    /// position in the joint table of each variable of the store (`[n_file]`), -1 for a dropped one. For other joins, the
+    /// position in the store of each joint variable (`[n_vars]`), -1 if the store lacks it; the first position if several
+    /// variables are summed.
     ///
     /// `None` without an [`effective`](Self::effective) join, or if there is no such store.
     pub fn indices(&self, store: usize) -> Option<Vec<i64>> {
         let map = self.maps.get(store)?;
         Some(match self.effective? {
-            Join::Inner => {
-                let columns = map.joint_to_file().into_iter().flatten();
-                columns.map(|column| column.0.into()).collect()
+            Join::Inner | Join::Given => {
+                let columns = map.joint_to_file().into_iter();
+                columns
+                    .map(|column| column.map_or(-1, |column| column.0.into()))
+                    .collect()
             }
             Join::Outer => {
                 let columns = (0..map.n_file() as u32).map(FileColumn);
-                let columns = columns.filter_map(|column| map.to_joint(column));
-                columns.map(|column| column.0.into()).collect()
+                let columns = columns.map(|column| map.to_joint(column));
+                columns
+                    .map(|column| column.map_or(-1, |column| column.0.into()))
+                    .collect()
             }
         })
     }
@@ -143,10 +176,24 @@ fn distinct(stores: &[Arc<VarNames>]) -> (Vec<&Arc<VarNames>>, Vec<usize>) {
     (distinct, distinct_idx)
 }
 
-fn refuse_duplicates(distinct: &[&Arc<VarNames>], distinct_idx: &[usize]) -> Result<(), JoinError> {
+/// Whether a store is changed even if all stores are equal.
+fn drops_some(names: &VarNames, duplicates: Duplicates) -> bool {
+    let repeats = || {
+        let mut seen = HashSet::with_capacity(names.len());
+        !names.iter().all(|name| seen.insert(name))
+    };
+    names.n_unnamed() > 0 || duplicates != Duplicates::Error && repeats()
+}
+
+fn refuse_duplicates(
+    distinct: &[&Arc<VarNames>],
+    distinct_idx: &[usize],
+    matters: impl Fn(&str) -> bool,
+) -> Result<(), JoinError> {
     for (i, names) in distinct.iter().enumerate() {
         let mut seen = HashSet::with_capacity(names.len());
-        if let Some(name) = names.iter().find(|name| !seen.insert(*name)) {
+        let mut named = names.iter_named().flatten();
+        if let Some(name) = named.find(|name| !seen.insert(*name) && matters(name)) {
             let store = distinct_idx.iter().position(|&d| d == i);
             return Err(JoinError::DuplicateName {
                 store: store.expect("every distinct list comes from a store"),
@@ -157,16 +204,13 @@ fn refuse_duplicates(distinct: &[&Arc<VarNames>], distinct_idx: &[usize]) -> Res
     Ok(())
 }
 
-fn inner(distinct: &[&Arc<VarNames>]) -> Result<Arc<VarNames>, JoinError> {
-    let mut shared: Vec<&str> = distinct[0].iter().collect();
+fn inner(distinct: &[&Arc<VarNames>]) -> Arc<VarNames> {
+    let mut shared = distinct_names(distinct[0]);
     for store in &distinct[1..] {
-        let has: HashSet<&str> = store.iter().collect();
+        let has: HashSet<&str> = store.iter_named().flatten().collect();
         shared.retain(|name| has.contains(name));
     }
-    if shared.is_empty() {
-        return Err(JoinError::Disjoint);
-    }
-    Ok(Arc::new(shared.into_iter().collect()))
+    Arc::new(shared.into_iter().collect())
 }
 
 fn outer(distinct: &[&Arc<VarNames>]) -> Arc<VarNames> {
@@ -174,12 +218,22 @@ fn outer(distinct: &[&Arc<VarNames>]) -> Arc<VarNames> {
     // never changes the order.
     let mut with_names = distinct.iter().filter(|names| !names.is_empty());
     if let (Some(only), None) = (with_names.next(), with_names.next()) {
-        return (*only).clone();
+        return Arc::new(distinct_names(only).into_iter().collect());
     }
-    let mut union: Vec<&str> = distinct.iter().flat_map(|names| names.iter()).collect();
+    let mut union: Vec<&str> = distinct
+        .iter()
+        .flat_map(|names| names.iter_named().flatten())
+        .collect();
     union.sort_unstable();
     union.dedup();
     Arc::new(union.into_iter().collect())
+}
+
+/// Each name once, by first appearance.
+fn distinct_names(names: &VarNames) -> Vec<&str> {
+    let mut seen = HashSet::with_capacity(names.len());
+    let named = names.iter_named().flatten();
+    named.filter(|name| seen.insert(*name)).collect()
 }
 
 #[cfg(test)]
@@ -313,6 +367,91 @@ mod tests {
             assert_eq!(error, expected);
         }
         assert!(JointVars::new(None, &stores(lists)).is_ok());
+    }
+
+    fn given(
+        list: &[&str],
+        duplicates: Duplicates,
+        lists: &[&[&str]],
+    ) -> Result<JointVars, JoinError> {
+        let rule = JoinRule::given(Arc::new(list.iter().collect())).duplicates(duplicates);
+        JointVars::new(rule, &stores(lists))
+    }
+
+    #[test]
+    fn given_list_decides_names_and_order() {
+        let joint = given(
+            &["x", "b", "a"],
+            Duplicates::Error,
+            &[&["a", "b", "c"], &["x"]],
+        )
+        .unwrap();
+        assert_eq!(joint.effective(), Some(Join::Given));
+        assert_eq!(names(&joint), ["x", "b", "a"]);
+        assert_eq!(joint.indices(0), Some(vec![-1, 1, 0]));
+        assert_eq!(joint.presence(1), Some(vec![true, false, false]));
+        // A single store is joined, too.
+        let joint = given(&["b"], Duplicates::Error, &[&["a", "b"]]).unwrap();
+        assert_eq!(joint.effective(), Some(Join::Given));
+        assert_eq!(joint.maps()[0].n_joint(), 1);
+    }
+
+    #[test]
+    fn given_list_must_be_distinct_and_present() {
+        let error = given(&["a", "b", "a"], Duplicates::First, &[&["a"]]).unwrap_err();
+        assert_eq!(error, JoinError::RepeatedName { name: "a".into() });
+        let error = JointVars::new(Join::Given, &stores(&[&["a"]])).unwrap_err();
+        assert_eq!(error, JoinError::NoNames);
+    }
+
+    #[test]
+    fn given_list_refuses_only_repeats_of_its_own_names() {
+        let lists: &[&[&str]] = &[&["a", "b", "a", "c", "c"]];
+        assert!(given(&["b"], Duplicates::Error, lists).is_ok());
+        let error = given(&["b", "c"], Duplicates::Error, lists).unwrap_err();
+        let (store, name) = (0, "c".to_owned());
+        assert_eq!(error, JoinError::DuplicateName { store, name });
+    }
+
+    #[test]
+    fn repeated_names_are_dropped_or_summed_by_every_join() {
+        let lists: [&[&str]; 2] = [&["b", "a", "b"], &["a", "b"]];
+        for (duplicates, merges) in [(Duplicates::First, false), (Duplicates::Sum, true)] {
+            for join in [Join::Inner, Join::Outer] {
+                let rule = || JoinRule::from(join).duplicates(duplicates);
+                let joint = JointVars::new(rule(), &stores(&lists)).unwrap();
+                assert_eq!(joint.n_vars(), Some(2));
+                assert_eq!(joint.maps()[0].merges_columns(), merges);
+                assert!(!joint.maps()[1].merges_columns());
+                // Also where all stores are equal.
+                let joint = JointVars::new(rule(), &stores(&lists[..1])).unwrap();
+                assert_eq!(joint.effective(), Some(join));
+                assert_eq!(names(&joint), ["b", "a"]);
+            }
+            let joint = given(&["b"], duplicates, &lists).unwrap();
+            assert_eq!(joint.maps()[0].merges_columns(), merges);
+            assert_eq!(joint.indices(0), Some(vec![0]));
+        }
+        let first = JoinRule::from(Join::Outer).duplicates(Duplicates::First);
+        let joint = JointVars::new(first, &stores(&lists)).unwrap();
+        assert_eq!(joint.indices(0), Some(vec![1, 0, -1]));
+        // Without repeats, equal stores need no join.
+        let sum = JoinRule::from(Join::Inner).duplicates(Duplicates::Sum);
+        let joint = JointVars::new(sum, &stores(&[&["b", "a"]])).unwrap();
+        assert_eq!(joint.effective(), None);
+    }
+
+    #[test]
+    fn variables_without_a_name_are_dropped() {
+        let store = || Arc::new(VarNames::with_missing([None, Some("a"), None, Some("b")]));
+        for join in [Join::Inner, Join::Outer] {
+            let joint = JointVars::new(join, &[store(), store()]).unwrap();
+            assert_eq!(joint.effective(), Some(join));
+            assert_eq!(names(&joint), ["a", "b"]);
+            let map = &joint.maps()[0];
+            assert_eq!(map.to_joint(FileColumn(0)), None);
+            assert_eq!(map.to_joint(FileColumn(3)), Some(JointColumn(1)));
+        }
     }
 
     #[test]

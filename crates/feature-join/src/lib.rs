@@ -1,20 +1,22 @@
 //! Aligns the variables (genes) of many tables and moves their rows into the joint order.
 //!
 //! Tables measured at different times list different genes, in different orders. This crate takes the lists of names,
-//! decides which genes the joint table has and in which order ([`JointVars`], by an inner or an outer [`Join`]), and makes,
+//! decides which genes the joint table has and in which order ([`JointVars`], by an inner or an outer [`Join`] or by a given
+//! list), and makes,
 //! for every store (one table), a [`VarMap`] that moves a row of the store, dense or sparse, into a joint row while
 //! converting its numbers in the same pass.
 //!
 //! # What it is not
 //!
-//! It reads no file and knows no matrix format: it takes slices and fills slices. It joins by name alone: it knows
-//! nothing of synonyms or gene versions. It never touches the row axis.
+//! It reads no file and knows no matrix format: it takes slices and fills slices. It joins by name alone, and has no table of
+//! synonyms: a [`NameRule`] takes yours. It never touches the row axis.
 //!
 //! # The types that matter
 //!
 //! - [`VarNames`]: the names of one store, in one allocation. Share it with [`Arc`](std::sync::Arc) between stores that
 //!   list the same genes: then thousands of stores cost one list and one map.
 //! - [`JointVars`]: the joint names, and one [`VarMap`] per store.
+//! - [`JoinRule`]: a [`Join`], and what happens to names that a store repeats.
 //! - [`VarMap`]: [`FileColumn`] to [`JointColumn`], with the loops that move rows. A store that needs no moving has the
 //!   identity map, which is a straight copy.
 //!
@@ -50,7 +52,7 @@
 //!
 //! # Features
 //!
-//! - `serde` (off by default): [`Join`] as the text `inner` or `outer`.
+//! - `serde` (off by default): [`Join`] and [`Duplicates`] as lower-case text.
 //!
 //! # Differs from lamindb
 //!
@@ -64,6 +66,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod error;
+mod gene_names;
 mod join;
 mod joint_vars;
 mod scatter;
@@ -71,7 +74,8 @@ mod var_map;
 mod var_names;
 
 pub use error::JoinError;
-pub use join::Join;
+pub use gene_names::{NameRule, is_ensembl_id, strip_version};
+pub use join::{Duplicates, Join, JoinRule};
 pub use joint_vars::JointVars;
 pub use scatter::{RemappedEntry, SortScratch};
 pub use var_map::{FileColumn, JointColumn, VarMap};

@@ -23,7 +23,8 @@ impl JointColumn {
 
 /// Where each column of one store lies in the joint table.
 ///
-/// An inner join drops file columns; an outer join leaves joint columns that no file column fills. The methods that
+/// An inner join drops file columns; an outer join leaves joint columns that no file column fills; a given list does
+/// both. With [`Duplicates::Sum`](crate::Duplicates::Sum), several file columns may move to one joint column. The methods that
 /// move rows check every column and allocate nothing, so their input may come straight from a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VarMap {
@@ -35,10 +36,11 @@ pub struct VarMap {
 enum Columns {
     /// The file columns are the joint ones, in the same order.
     Identity,
-    /// One entry per file column: a joint column below `n_joint`, each at most once, or `ABSENT`.
+    /// One entry per file column: a joint column below `n_joint`, or `ABSENT`.
     Table {
         to_joint: Box<[JointColumn]>,
         monotonic: bool,
+        merges: bool,
     },
 }
 
@@ -51,21 +53,25 @@ impl VarMap {
         }
     }
 
-    /// The map that moves file column `i` to `to_joint[i]`: below `n_joint`, each at most once, or `ABSENT`.
+    /// The map that moves file column `i` to `to_joint[i]`: below `n_joint`, or `ABSENT`.
     pub(crate) fn from_table(to_joint: Box<[JointColumn]>, n_joint: usize) -> Self {
         let in_place = to_joint.iter().zip(0..).all(|(column, i)| column.0 == i);
         if to_joint.len() == n_joint && in_place {
             return VarMap::identity(n_joint);
         }
-        let kept = to_joint
-            .iter()
-            .filter(|&&column| column != JointColumn::ABSENT);
-        let monotonic = kept.is_sorted();
+        let kept = || {
+            let columns = to_joint.iter();
+            columns.filter(|&&column| column != JointColumn::ABSENT)
+        };
+        let monotonic = kept().is_sorted();
+        let mut seen = vec![false; n_joint];
+        let merges = kept().any(|column| std::mem::replace(&mut seen[column.index()], true));
         VarMap {
             n_joint,
             columns: Columns::Table {
                 to_joint,
                 monotonic,
+                merges,
             },
         }
     }
@@ -101,6 +107,15 @@ impl VarMap {
         }
     }
 
+    /// Whether several file columns move to one joint column. Their values must be added up.
+    #[inline]
+    pub fn merges_columns(&self) -> bool {
+        match self.columns {
+            Columns::Identity => false,
+            Columns::Table { merges, .. } => merges,
+        }
+    }
+
     /// The joint column of a file column; `None` if it is dropped or if the store has no such column.
     #[inline]
     pub fn to_joint(&self, column: FileColumn) -> Option<JointColumn> {
@@ -125,7 +140,7 @@ impl VarMap {
         }
     }
 
-    /// The file column of each joint column, `[n_joint]`; `None` where the store lacks it.
+    /// The file column of each joint column, the first of several, `[n_joint]`; `None` where the store lacks it.
     pub fn joint_to_file(&self) -> Vec<Option<FileColumn>> {
         match &self.columns {
             Columns::Identity => (0..self.n_joint as u32)
@@ -135,7 +150,7 @@ impl VarMap {
                 let mut to_file = vec![None; self.n_joint];
                 for (file_column, joint_column) in (0..).zip(to_joint) {
                     if let Some(slot) = to_file.get_mut(joint_column.index()) {
-                        *slot = Some(FileColumn(file_column));
+                        slot.get_or_insert(FileColumn(file_column));
                     }
                 }
                 to_file
@@ -207,6 +222,16 @@ mod tests {
             [Some(3), None, Some(0), Some(1), None].map(|column| column.map(JointColumn))
         );
         assert_eq!(map.to_joint(FileColumn(ABSENT)), None);
+    }
+
+    #[test]
+    fn map_that_merges_columns_lists_the_first() {
+        let map = map(&[1, 0, 1, ABSENT], 3);
+        assert!(map.merges_columns() && !swapped().merges_columns());
+        assert_eq!(
+            map.joint_to_file(),
+            [Some(1), Some(0), None].map(|column| column.map(FileColumn))
+        );
     }
 
     #[test]

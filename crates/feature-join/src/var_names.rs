@@ -3,7 +3,8 @@
 use std::fmt;
 use std::iter::FusedIterator;
 
-/// The variable names of one store, in file order. Duplicates and empty names are allowed.
+/// The variable names of one store, in file order. Duplicates and empty names are allowed, and a variable may have no
+/// name: it joins with no other.
 ///
 /// All names lie in one `String`, with one offset per name: 20,000 gene symbols take about 300 kB, in two allocations.
 /// Equality compares names and order.
@@ -12,9 +13,49 @@ pub struct VarNames {
     text: String,
     /// Where each name ends in `text`, in bytes; it starts where the one before ends.
     ends: Vec<usize>,
+    /// The positions without a name, ascending. There, the text is empty.
+    unnamed: Vec<usize>,
 }
 
 impl VarNames {
+    /// Names of which some are missing. As text, a missing name is empty.
+    pub fn with_missing<S: AsRef<str>>(names: impl IntoIterator<Item = Option<S>>) -> Self {
+        let mut list = VarNames::default();
+        for name in names {
+            if name.is_none() {
+                list.unnamed.push(list.len());
+            }
+            list.push(name.as_ref().map_or("", AsRef::as_ref));
+        }
+        list.shrink_to_fit();
+        list
+    }
+
+    fn push(&mut self, name: &str) {
+        self.text.push_str(name);
+        self.ends.push(self.text.len());
+    }
+
+    fn shrink_to_fit(&mut self) {
+        self.text.shrink_to_fit();
+        self.ends.shrink_to_fit();
+    }
+
+    /// The number of variables without a name.
+    #[inline]
+    pub fn n_unnamed(&self) -> usize {
+        self.unnamed.len()
+    }
+
+    /// The names in order; `None` for variables without one.
+    pub fn iter_named(&self) -> impl ExactSizeIterator<Item = Option<&str>> {
+        let mut unnamed = self.unnamed.iter().peekable();
+        self.iter().enumerate().map(move |(position, name)| {
+            let missing = unnamed.next_if(|&&at| at == position);
+            missing.is_none().then_some(name)
+        })
+    }
+
     /// The number of names.
     #[inline]
     pub fn len(&self) -> usize {
@@ -62,15 +103,13 @@ impl<S: AsRef<str>> FromIterator<S> for VarNames {
     fn from_iter<I: IntoIterator<Item = S>>(names: I) -> Self {
         let names = names.into_iter();
         let mut list = VarNames {
-            text: String::new(),
             ends: Vec::with_capacity(names.size_hint().0),
+            ..VarNames::default()
         };
         for name in names {
-            list.text.push_str(name.as_ref());
-            list.ends.push(list.text.len());
+            list.push(name.as_ref());
         }
-        list.text.shrink_to_fit();
-        list.ends.shrink_to_fit();
+        list.shrink_to_fit();
         list
     }
 }
@@ -142,6 +181,16 @@ mod tests {
         assert_eq!(names, VarNames::default());
         assert_eq!(names.iter().next(), None);
         assert!(names.is_sorted_ascending() && names.is_sorted_descending());
+    }
+
+    #[test]
+    fn missing_names_are_not_empty_names() {
+        let names = VarNames::with_missing([Some("a"), None, Some(""), None]);
+        assert_eq!((names.len(), names.n_unnamed()), (4, 2));
+        let named: Vec<_> = names.iter_named().collect();
+        assert_eq!(named, [Some("a"), None, Some(""), None]);
+        assert!(names.iter().eq(["a", "", "", ""]));
+        assert_ne!(names, VarNames::from_iter(["a", "", "", ""]));
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use feature_join::{FileColumn, Join, JoinError, JointColumn, JointVars, RemappedEntry, VarNames};
+use feature_join::{
+    FileColumn, Join, JoinError, JoinRule, JointColumn, JointVars, RemappedEntry, VarNames,
+};
 use proptest::prelude::*;
 use proptest::sample::subsequence;
 
@@ -22,28 +24,43 @@ fn stores() -> impl Strategy<Value = Vec<Vec<&'static str>>> {
     })
 }
 
-fn join() -> impl Strategy<Value = Join> {
-    prop_oneof![Just(Join::Inner), Just(Join::Outer)]
+/// A join, and the list of a join by a given list.
+type Rule = (Join, Vec<&'static str>);
+
+fn rule() -> impl Strategy<Value = Rule> {
+    prop_oneof![
+        Just((Join::Inner, Vec::new())),
+        Just((Join::Outer, Vec::new())),
+        store().prop_map(|list| (Join::Given, list)),
+    ]
 }
 
-fn joint(join: Join, stores: &[Vec<&str>]) -> Result<JointVars, JoinError> {
+fn joint((join, given): &Rule, stores: &[Vec<&str>]) -> Result<JointVars, JoinError> {
+    let rule = match join {
+        Join::Given => JoinRule::given(Arc::new(given.iter().collect())),
+        join => JoinRule::from(*join),
+    };
     let lists: Vec<_> = stores
         .iter()
         .map(|names| Arc::new(names.iter().collect::<VarNames>()))
         .collect();
-    JointVars::new(Some(join), &lists)
+    JointVars::new(rule, &lists)
 }
 
 /// As in pandas: intersections keep the order of the first store. Unions go pair by pair, and sort unless one side is
 /// empty or both are equal.
-fn naive_names(join: Join, stores: &[Vec<&'static str>]) -> Vec<&'static str> {
+fn naive_names((join, given): &Rule, stores: &[Vec<&'static str>]) -> Vec<&'static str> {
     let mut names = stores[0].clone();
+    if *join == Join::Given {
+        return given.clone();
+    }
     if stores.iter().all(|store| *store == names) {
         return names;
     }
     for store in &stores[1..] {
         match join {
             Join::Inner => names.retain(|name| store.contains(name)),
+            Join::Given => unreachable!("its names are the given ones"),
             Join::Outer if *store == names || store.is_empty() => {}
             Join::Outer if names.is_empty() => names.clone_from(store),
             Join::Outer => {
@@ -62,10 +79,11 @@ fn naive_names(join: Join, stores: &[Vec<&'static str>]) -> Vec<&'static str> {
 
 proptest! {
     #[test]
-    fn joint_vars_agree_with_the_model(stores in stores(), join in join()) {
-        let expected = naive_names(join, &stores);
-        let equal = stores.iter().all(|store| *store == stores[0]);
-        let joint = match joint(join, &stores) {
+    fn joint_vars_agree_with_the_model(stores in stores(), rule in rule()) {
+        let expected = naive_names(&rule, &stores);
+        let join = rule.0;
+        let equal = join != Join::Given && stores.iter().all(|store| *store == stores[0]);
+        let joint = match joint(&rule, &stores) {
             Err(error) => {
                 prop_assert_eq!(error, JoinError::Disjoint);
                 prop_assert!(join == Join::Inner && expected.is_empty() && !equal);
@@ -83,7 +101,9 @@ proptest! {
 
             let find = |list: &[&str], name: &str| list.iter().position(|n| *n == name);
             let indices: Vec<i64> = match join {
-                Join::Inner => expected.iter().map(|n| find(store, n).unwrap() as i64).collect(),
+                Join::Inner | Join::Given => {
+                    expected.iter().map(|n| find(store, n).map_or(-1, |at| at as i64)).collect()
+                }
                 Join::Outer => store.iter().map(|n| find(&expected, n).unwrap() as i64).collect(),
             };
             prop_assert_eq!(joint.indices(i), Some(indices).filter(|_| !equal));
@@ -108,12 +128,12 @@ proptest! {
     #[test]
     fn rows_keep_their_values_by_name(
         stores in stores(),
-        join in join(),
+        rule in rule(),
         values in prop::collection::vec(any::<u16>(), NAMES.len()),
         picks in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
         cut in any::<prop::sample::Index>(),
     ) {
-        let Ok(joint) = joint(join, &stores) else { return Ok(()) };
+        let Ok(joint) = joint(&rule, &stores) else { return Ok(()) };
         let names: Vec<&str> = joint.names().unwrap().iter().collect();
         for (store, map) in stores.iter().zip(joint.maps()) {
             let values = &values[..store.len()];
@@ -173,8 +193,8 @@ proptest! {
     }
 
     #[test]
-    fn columns_from_anywhere_never_panic(stores in stores(), join in join(), cols in prop::collection::vec(any::<u32>(), 0..4), first in any::<usize>()) {
-        let Ok(joint) = joint(join, &stores) else { return Ok(()) };
+    fn columns_from_anywhere_never_panic(stores in stores(), rule in rule(), cols in prop::collection::vec(any::<u32>(), 0..4), first in any::<usize>()) {
+        let Ok(joint) = joint(&rule, &stores) else { return Ok(()) };
         for map in joint.maps() {
             let mut row = vec![0_u8; map.n_joint()];
             let in_range = cols.iter().all(|&col| (col as usize) < map.n_file());
