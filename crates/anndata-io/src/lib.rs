@@ -97,7 +97,7 @@ mod store;
 #[doc(hidden)]
 pub mod testing;
 
-pub use anndata::{AnnDataFile, AnnDataSource};
+pub use anndata::{AnnDataFile, AnnDataSource, VarTable};
 pub use array::Array;
 pub use array::text::Strings;
 pub use chain::{Chain, chain};

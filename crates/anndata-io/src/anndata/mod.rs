@@ -6,6 +6,7 @@
 //! ```text
 //! AnnDataSource ─▶ Store ─▶ AnnDataFile ─┬─ layer, obsm  ─▶ MatrixSource
 //!  source.rs                             ├─ obs_column   ─▶ Column
+//!                                        ├─ var, raw_var ─▶ VarTable
 //!                                        └─ keys.rs: which keys there are
 //! ```
 //!
@@ -28,9 +29,11 @@ use crate::store::{Attribute, Node, Store};
 mod keys;
 mod source;
 mod tables;
+mod var_table;
 
 pub use source::AnnDataSource;
 use tables::{index, index_name, is_categories, what_it_is};
+pub use var_table::VarTable;
 
 /// An opened AnnData object.
 ///
@@ -244,14 +247,19 @@ impl AnnDataFile {
     /// # Errors
     /// When it cannot be read, or has another number of rows.
     pub fn obs_column(&self, key: &str) -> Result<Option<Column>, Error> {
+        self.table_column("obs", key, self.n_obs)
+    }
+
+    /// Opens a column of a table of `n_rows` rows; `_index` is its index.
+    fn table_column(&self, table: &str, key: &str, n_rows: u64) -> Result<Option<Column>, Error> {
         if key == "_index" {
-            return self.obs_index().map(Some);
+            return index(&self.store, table).map(Some);
         }
-        let Some(column) = Column::open(&self.store, "obs", key)? else {
+        let Some(column) = Column::open(&self.store, table, key)? else {
             return Ok(None);
         };
-        if column.len() != self.n_obs {
-            let expected = format!("{} rows, as the index has", self.n_obs);
+        if column.len() != n_rows {
+            let expected = format!("{n_rows} rows, as the index has");
             let found = column.len().to_string();
             return Err(column.rows_array().invalid(expected, found));
         }
@@ -263,12 +271,17 @@ impl AnnDataFile {
     /// # Errors
     /// When the members of `obs`, or their attributes, cannot be read.
     pub fn obs_keys(&self) -> Result<Vec<String>, Error> {
-        let index = index_name(&self.store, "obs")?;
-        let mut keys = self.keys("obs")?.keys;
+        self.table_keys("obs")
+    }
+
+    /// Returns the names of the columns of a table, sorted, without the index.
+    fn table_keys(&self, table: &str) -> Result<Vec<String>, Error> {
+        let index = index_name(&self.store, table)?;
+        let mut keys = self.keys(table)?.keys;
         // The groups of a key may lack the marks that distinguish them from other folders. An
         // unreadable column order hides no other column.
-        for name in self.column_order("obs").unwrap_or_default() {
-            if !keys.contains(&name) && self.store.node(&member("obs", &name))?.is_some() {
+        for name in self.column_order(table).unwrap_or_default() {
+            if !keys.contains(&name) && self.store.node(&member(table, &name))?.is_some() {
                 keys.push(name);
             }
         }
