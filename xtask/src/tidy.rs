@@ -7,12 +7,20 @@ use crate::{Result, root};
 
 /// The layers of `mapped-collection`, lowest first. A module imports its own layer and lower ones.
 const LAYERS: [&[&str]; 6] = [
-    &["error", "options", "label_values"],
+    &["error", "genes", "options", "label_values"],
     &["order"],
     &["plan"],
     &["batch"],
     &["loader"],
-    &["lib", "builder", "collection", "item", "labels", "split"],
+    &[
+        "lib",
+        "builder",
+        "collection",
+        "item",
+        "labels",
+        "split",
+        "variables",
+    ],
 ];
 /// Helpers of unit tests, which may be imported from everywhere.
 const TESTING: &str = "testing";

@@ -74,7 +74,7 @@ pub(crate) fn messages(error: &(dyn Error + 'static)) -> Vec<String> {
 /// Rephrases errors that name methods of the library in words of the command line.
 fn in_own_words(error: &MappedError) -> Option<String> {
     match error {
-        MappedError::Open(OpenError::Disjoint) => {
+        MappedError::Open(OpenError::Disjoint { .. }) => {
             Some("no variable is in every store: use --join outer, or --join none".to_owned())
         }
         MappedError::Option(error) if error.option() == "encode_labels" => {
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn messages_of_options_name_those_of_the_command() {
-        let error = MappedError::from(OpenError::Disjoint);
+        let error = MappedError::from(OpenError::Disjoint { .. });
         assert!(messages(&error)[0].contains("--join outer"));
     }
 }

@@ -41,29 +41,6 @@ impl VarMap {
         dst_row: &mut [D],
         convert: impl Fn(S) -> D,
     ) -> Result<(), JoinError> {
-        self.scatter_dense_with(first_file_col, src, dst_row, |slot, value| {
-            *slot = convert(value);
-        })
-    }
-
-    /// As [`scatter_dense`](Self::scatter_dense), but `put` combines a slot with a value: `|slot, value| *slot += value`
-    /// sums columns that a map [merges](Self::merges_columns).
-    ///
-    /// # Errors
-    ///
-    /// Those of [`scatter_dense`](Self::scatter_dense).
-    ///
-    /// # Panics
-    ///
-    /// If `dst_row` is not `n_joint` long.
-    #[inline]
-    pub fn scatter_dense_with<S: Copy, D>(
-        &self,
-        first_file_col: usize,
-        src: &[S],
-        dst_row: &mut [D],
-        mut put: impl FnMut(&mut D, S),
-    ) -> Result<(), JoinError> {
         self.check_row(dst_row);
         let run = first_file_col..first_file_col.saturating_add(src.len());
         let n_file = self.n_file();
@@ -75,7 +52,7 @@ impl VarMap {
             None => {
                 let dst = dst_row.get_mut(run).ok_or_else(out_of_range)?;
                 for (slot, &value) in dst.iter_mut().zip(src) {
-                    put(slot, value);
+                    *slot = convert(value);
                 }
             }
             Some(to_joint) => {
@@ -83,7 +60,7 @@ impl VarMap {
                 for (column, &value) in to_joint.iter().zip(src) {
                     // One bounds check covers both: `ABSENT` is never below `n_joint`.
                     if let Some(slot) = dst_row.get_mut(column.index()) {
-                        put(slot, value);
+                        *slot = convert(value);
                     }
                 }
             }

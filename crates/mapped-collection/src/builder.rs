@@ -1,14 +1,18 @@
 //! The options of a collection, as a caller sets them.
 
+use std::path::Path;
+
 #[cfg(feature = "remote")]
 use anndata_io::StorageOptions;
 use anndata_io::{AnnDataSource, CacheOptions, DType, IoOptions};
-use feature_join::Join;
+use feature_join::{Duplicates, Join, NameRule};
 
 use crate::collection::MappedCollection;
 use crate::error::Error;
 #[cfg(feature = "remote")]
 use crate::error::open::OpenError;
+use crate::genes::GeneList;
+use crate::genes::file::read_pairs;
 use crate::options::{
     CacheChoice, EncodeLabels, FilterValue, LabelMatch, Options, UnknownLabel, distinct,
 };
@@ -78,6 +82,110 @@ impl MappedCollectionBuilder {
     /// [`Join::Inner`].
     pub fn join(mut self, join: impl Into<Option<Join>>) -> Self {
         self.0.join = join.into();
+        self
+    }
+
+    /// The genes that the model takes in: every row of X, of a layer and of `raw.X` has exactly these
+    /// columns, in this order. A gene that a store lacks is 0 there, and
+    /// [`presence`](MappedCollection::presence) tells it. The elements of obsm stay as they are.
+    ///
+    /// It excludes another [`join`](Self::join) than the default. A single store is joined, too.
+    ///
+    /// ```
+    /// use mapped_collection::{GeneList, Join, MappedCollection};
+    /// # let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/../cli/demo/a.h5ad");
+    /// # let paths = [demo];
+    ///
+    /// let genes = GeneList::new(["ZNF7", "NKG7"]); // or GeneList::from_file("genes.txt", None, None)?
+    /// let cells = MappedCollection::builder(paths).genes(genes).open()?;
+    /// assert_eq!(cells.join_vars(), Some(Join::Given));
+    /// assert_eq!(cells.get(0)?.row("X").expect("X is read").shape(), [2]);
+    /// assert_eq!(cells.gene_overlaps()[0].fraction(), 1.0);
+    /// # Ok::<(), mapped_collection::Error>(())
+    /// ```
+    pub fn genes(mut self, genes: impl Into<GeneList>) -> Self {
+        self.0.genes = Some(genes.into());
+        self
+    }
+
+    /// The [overlap](crate::GeneOverlap::fraction) with given genes below which
+    /// [`low_overlaps`](MappedCollection::low_overlaps) lists a store, from 0 to 1. By default, 0.5.
+    /// A store without any of the genes is an error in any case.
+    pub fn min_overlap(mut self, fraction: f64) -> Self {
+        self.0.min_overlap = fraction;
+        self
+    }
+
+    /// The column of var (and of the variables of raw, if they are joined) that holds the names to
+    /// join by; `_index` stands for the index. Of several, the first that a store has. A variable
+    /// without a name in this column is dropped. By default, the index.
+    ///
+    /// ```
+    /// # use mapped_collection::{MappedCollection, MemoryStore, Values};
+    /// # let store = |name: &str, symbols: [&str; 2], ids: [&str; 2]| {
+    /// #     let store = MemoryStore::new(name).dataframe("obs", &["c1"]).dataframe("var", &symbols);
+    /// #     store.texts("var/ensembl_id", &ids).array("X", &[1, 2], Values::F32(vec![1., 2.]))
+    /// # };
+    /// # let ours = store("ours", ["TP53", "CD4"], ["ENSG00000141510.16", "ENSG00000010610.9"]);
+    /// # let theirs = MemoryStore::new("theirs").dataframe("obs", &["c1"])
+    /// #     .dataframe("var", &["ENSG00000010610", "ENSG00000141510"])
+    /// #     .array("X", &[1, 2], Values::F32(vec![3., 4.]));
+    /// let cells = MappedCollection::builder([ours, theirs])
+    ///     .var_key(["ensembl_id", "_index"])
+    ///     .strip_version(true)
+    ///     .open()?;
+    /// assert!(cells.var_joint().unwrap().iter().eq(["ENSG00000141510", "ENSG00000010610"]));
+    /// assert_eq!(cells.get(1)?.row("X").expect("X is read").dense::<f32>()?, [4.0, 3.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn var_key<S: Into<String>>(mut self, keys: impl IntoIterator<Item = S>) -> Self {
+        self.0.var_key.all = distinct(keys);
+        self
+    }
+
+    /// As [`var_key`](Self::var_key), for one store, by its number.
+    pub fn var_key_of<S: Into<String>>(
+        mut self,
+        store: usize,
+        keys: impl IntoIterator<Item = S>,
+    ) -> Self {
+        let of_store = &mut self.0.var_key.of_store;
+        of_store.retain(|(number, _)| *number != store);
+        of_store.push((store, distinct(keys)));
+        self
+    }
+
+    /// Whether names that look like Ensembl or RefSeq ids lose their version before they are joined:
+    /// see [`strip_version`](crate::strip_version). By default, they keep it.
+    pub fn strip_version(mut self, strip: bool) -> Self {
+        self.0.name_rule = self.0.name_rule.strip_version(strip);
+        self
+    }
+
+    /// New names for old ones in the stores, before they are joined: see
+    /// [`NameRule::aliases`](crate::NameRule::aliases). By default, no name changes.
+    pub fn aliases<O: Into<String>, N: Into<String>>(
+        mut self,
+        aliases: impl IntoIterator<Item = (O, N)>,
+    ) -> Self {
+        self.0.name_rule = self.0.name_rule.aliases(aliases);
+        self
+    }
+
+    /// As [`aliases`](Self::aliases), from a file: an object of JSON, or two columns without a
+    /// header, old names and new ones, separated by tabs or commas.
+    ///
+    /// # Errors
+    /// When the file cannot be read, has another form, or has two new names for an old one.
+    pub fn aliases_from(self, path: impl AsRef<Path>) -> Result<Self, Error> {
+        Ok(self.aliases(read_pairs(path.as_ref())?))
+    }
+
+    /// What happens to a variable whose name an earlier one of its store has, also if only
+    /// [stripping](Self::strip_version) or [aliases](Self::aliases) make them equal. By default, it is
+    /// an error if a join is needed.
+    pub fn duplicates(mut self, duplicates: Duplicates) -> Self {
+        self.0.duplicates = duplicates;
         self
     }
 
@@ -210,6 +318,31 @@ impl MappedCollectionBuilder {
     /// [`join`](Self::join) as set.
     pub fn get_join(&self) -> Option<Join> {
         self.0.join
+    }
+
+    /// [`genes`](Self::genes) as set.
+    pub fn get_genes(&self) -> Option<&GeneList> {
+        self.0.genes.as_ref()
+    }
+
+    /// [`min_overlap`](Self::min_overlap) as set.
+    pub fn get_min_overlap(&self) -> f64 {
+        self.0.min_overlap
+    }
+
+    /// The columns of [`var_key`](Self::var_key) and [`var_key_of`](Self::var_key_of) for a store.
+    pub fn get_var_key(&self, store: usize) -> &[String] {
+        self.0.var_key.of(store)
+    }
+
+    /// [`strip_version`](Self::strip_version) and [`aliases`](Self::aliases) as set.
+    pub fn get_name_rule(&self) -> &NameRule {
+        &self.0.name_rule
+    }
+
+    /// [`duplicates`](Self::duplicates) as set.
+    pub fn get_duplicates(&self) -> Duplicates {
+        self.0.duplicates
     }
 
     /// [`encode_labels`](Self::encode_labels) as set.

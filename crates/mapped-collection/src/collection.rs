@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anndata_io::{AnnDataSource, IoContext};
-use feature_join::{Join, VarNames};
+use feature_join::Join;
 use label_encoding::Encoder;
 
 use crate::batch::fill::read;
@@ -66,6 +66,9 @@ impl MappedCollection {
             return Err(OpenError::NoPaths.into());
         }
         // Files are opened again later, and the current folder may change before that.
+        if options.genes.is_some() && options.join == Some(Join::Inner) {
+            options.join = Some(Join::Given);
+        }
         let sources = options.sources.into_iter().map(AnnDataSource::resolved);
         options.sources = sources.collect::<Result<_, _>>().map_err(OpenError::from)?;
         let plan = Arc::new(Plan::open(&options)?);
@@ -105,6 +108,10 @@ impl MappedCollection {
         &self.inner.plan
     }
 
+    pub(crate) fn options(&self) -> &Options {
+        &self.inner.options
+    }
+
     /// The files and their cache: counters for tests and reports.
     pub fn io(&self) -> &IoContext {
         &self.plan().io
@@ -117,7 +124,7 @@ impl MappedCollection {
 
     /// The number of joint variables (genes); `None` without a join.
     pub fn n_vars(&self) -> Option<usize> {
-        self.plan().joint.as_ref().and_then(|joint| joint.n_vars())
+        self.var_joint().map(|names| names.len())
     }
 
     /// `(n_obs, n_vars)`.
@@ -186,34 +193,6 @@ impl MappedCollection {
             .ok_or_else(|| ReadError::OutOfBounds { index, n_obs }.into())
     }
 
-    /// The join that was requested.
-    pub fn join(&self) -> Option<Join> {
-        self.inner.options.join
-    }
-
-    /// The join in effect. `None` without a join, and when all stores have equal variables.
-    pub fn join_vars(&self) -> Option<Join> {
-        self.plan()
-            .joint
-            .as_ref()
-            .and_then(|joint| joint.effective())
-    }
-
-    /// The joint variables; `None` without a join.
-    pub fn var_joint(&self) -> Option<&Arc<VarNames>> {
-        self.plan().joint.as_ref().and_then(|joint| joint.names())
-    }
-
-    /// lamindb's `var_indices`, one list per store. With an inner join, the position in the store
-    /// of each joint variable. With an outer join, the joint position of each variable of the
-    /// store. `None` without a join in effect.
-    pub fn var_indices(&self) -> Option<Vec<Vec<i64>>> {
-        let joint = self.plan().joint.as_ref()?;
-        (0..self.n_stores())
-            .map(|store| joint.indices(store))
-            .collect()
-    }
-
     /// Does beforehand what would otherwise slow down the first epoch: [turns columns into rows](Self::turn_columns), and
     /// fills the [cache](MappedCollectionBuilder::cache), if there is one, with all processors.
     ///
@@ -276,52 +255,6 @@ impl MappedCollection {
     /// one.
     pub fn cached(&self) -> Option<Cached> {
         self.plan().cached()
-    }
-
-    /// Which joint variables a store has: `[n_vars] bool`. A variable that it lacks is 0 in its
-    /// rows, and an item does not show whether a 0 was measured. `None` without a join, or if there
-    /// is no such store.
-    pub fn presence(&self, store: usize) -> Option<Vec<bool>> {
-        self.plan().joint.as_ref()?.presence(store)
-    }
-
-    /// The variables of every store, in order.
-    ///
-    /// # Errors
-    /// Without a join, the variables are read now. That may fail.
-    pub fn var_list(&self) -> Result<Vec<Arc<VarNames>>, Error> {
-        self.plan().var_list()
-    }
-
-    /// Whether the variables of every store are sorted by code point.
-    ///
-    /// # Errors
-    /// As [`var_list`](Self::var_list).
-    pub fn check_vars_sorted(&self, ascending: bool) -> Result<bool, Error> {
-        Ok(self.var_list()?.iter().all(|names| {
-            if ascending {
-                names.is_sorted_ascending()
-            } else {
-                names.is_sorted_descending()
-            }
-        }))
-    }
-
-    /// The numbers of the stores whose variables are not exactly these, in this order.
-    ///
-    /// # Errors
-    /// As [`var_list`](Self::var_list).
-    pub fn check_vars_non_aligned<S: AsRef<str>>(
-        &self,
-        vars: impl IntoIterator<Item = S>,
-    ) -> Result<Vec<usize>, Error> {
-        let vars: VarNames = vars.into_iter().collect();
-        let stores = self.var_list()?;
-        let differ = stores
-            .iter()
-            .enumerate()
-            .filter(|(_, names)| ***names != vars);
-        Ok(differ.map(|(store, _)| store).collect())
     }
 
     /// The encoded keys and their encoders, in the order of the obs keys.

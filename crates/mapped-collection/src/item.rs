@@ -99,11 +99,15 @@ impl Item {
                     map: plan.var_map(store, key),
                 },
                 values: Values::zeros(dtype, shape.iter().product()),
+                fault: None,
             };
             let read = FillScratch::of_thread(|scratch| {
                 source.read_rows(&[row.into()], &mut scratch.read, &mut out)
             });
             read.map_err(failed)?;
+            if let Some(fault) = out.fault {
+                return Err(fault.of(plan, store, key).in_row(row));
+            }
             let values = out.values;
             item.insert(&key.name, ItemValue::Row(Matrix::Dense { shape, values }));
         }

@@ -84,6 +84,7 @@ mod batch;
 mod builder;
 mod collection;
 mod error;
+mod genes;
 mod item;
 mod label_values;
 mod labels;
@@ -94,6 +95,7 @@ mod plan;
 mod split;
 #[cfg(test)]
 mod testing;
+mod variables;
 
 /// What any thread may use, and an epoch, which one thread at a time may.
 const _: () = {
@@ -124,11 +126,13 @@ pub use builder::MappedCollectionBuilder;
 pub use collection::MappedCollection;
 pub use error::Error;
 pub use error::labels::LabelsError;
-pub use error::open::OpenError;
+pub use error::open::{OpenError, StoreMismatch};
 pub use error::option::OptionError;
+pub use error::overlap::{GeneOverlap, LowOverlap, NameMismatch};
 pub use error::read::ReadError;
 pub use error::state::StateError;
-pub use feature_join::{Join, VarNames};
+pub use feature_join::{Duplicates, Join, NameRule, VarNames, strip_version};
+pub use genes::GeneList;
 pub use item::{Item, ItemValue};
 pub use label_encoding::{Categories, Encoder, Label, LabelWeights, MISSING_CODE, UNKNOWN_CODE};
 pub use labels::CodeCounts;

@@ -1,8 +1,10 @@
 //! The options of a collection, as plain data. Nothing here opens a file.
 
 use anndata_io::{AnnDataSource, CacheOptions, DType, IoOptions};
-use feature_join::Join;
+use feature_join::{Duplicates, Join, NameRule};
 use label_encoding::Label;
+
+use crate::genes::GeneList;
 
 /// The options that a [builder](crate::MappedCollectionBuilder) collects.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,6 +15,11 @@ pub(crate) struct Options {
     pub(crate) obsm_keys: Vec<String>,
     pub(crate) obs_filter: ObsFilter,
     pub(crate) join: Option<Join>,
+    pub(crate) genes: Option<GeneList>,
+    pub(crate) min_overlap: f64,
+    pub(crate) var_key: VarKey,
+    pub(crate) name_rule: NameRule,
+    pub(crate) duplicates: Duplicates,
     pub(crate) encode_labels: EncodeLabels,
     pub(crate) unknown_label: UnknownLabel,
     pub(crate) dtype: Option<DType>,
@@ -30,6 +37,11 @@ impl Options {
             obsm_keys: Vec::new(),
             obs_filter: ObsFilter::default(),
             join: Some(Join::Inner),
+            genes: None,
+            min_overlap: 0.5,
+            var_key: VarKey::default(),
+            name_rule: NameRule::default(),
+            duplicates: Duplicates::default(),
             encode_labels: EncodeLabels::All,
             unknown_label: UnknownLabel::None,
             dtype: None,
@@ -48,6 +60,23 @@ pub(crate) enum CacheChoice {
     OfUser,
     Off,
     Folder(CacheOptions),
+}
+
+/// The columns of var that hold the names to join by. The first that a store has counts. An empty
+/// list stands for the index.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct VarKey {
+    pub(crate) all: Vec<String>,
+    /// Of single stores, by their numbers.
+    pub(crate) of_store: Vec<(usize, Vec<String>)>,
+}
+
+impl VarKey {
+    /// The columns of a store.
+    pub(crate) fn of(&self, store: usize) -> &[String] {
+        let own = self.of_store.iter().find(|(number, _)| *number == store);
+        own.map_or(&self.all, |(_, keys)| keys)
+    }
 }
 
 /// Which obs keys are encoded as integers.

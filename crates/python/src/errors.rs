@@ -22,7 +22,7 @@ pub(crate) fn to_python(error: Error) -> PyErr {
         return file_error(error, chain(error).to_string());
     }
     match &error {
-        Error::Open(OpenError::Disjoint) => PyValueError::new_err(DISJOINT),
+        Error::Open(OpenError::Disjoint { .. }) => PyValueError::new_err(DISJOINT),
         Error::Option(option) => PyValueError::new_err(match option.option() {
             "encode_labels" => ENCODE_LABELS.to_owned(),
             "unknown_label" => UNKNOWN_LABEL.to_owned(),

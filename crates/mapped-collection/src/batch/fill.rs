@@ -80,6 +80,9 @@ pub(crate) fn fill(
             let mut sink = SlotSink::new(map, place, &mut scratch.place);
             let read = source.read_part(&file_rows, part, &mut scratch.read, &mut sink);
             read.map_err(|error| ReadError::file(store, error))?;
+            if let Some(fault) = sink.fault() {
+                return Err(fault.of(plan, store, key));
+            }
         }
     }
     Ok(())

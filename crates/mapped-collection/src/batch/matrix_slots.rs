@@ -8,7 +8,7 @@ use row_pack::{Level, RowPacker};
 
 use crate::batch::MatrixFormat;
 use crate::batch::packed::{PackedRows, Packer};
-use crate::batch::row_writer::{JoinScratch, RowWriter};
+use crate::batch::row_writer::{JoinScratch, RowFault, RowWriter};
 use crate::batch::waiting::WaitingRows;
 
 /// One matrix of a batch while its rows arrive. Every row has its place from the start.
@@ -210,12 +210,18 @@ impl MatrixSlots {
         }
     }
 
-    fn put_dense(&self, row: usize, writer: RowWriter<'_>, start: usize, values: ValuesRef<'_>) {
+    fn put_dense(
+        &self,
+        row: usize,
+        writer: RowWriter<'_>,
+        start: usize,
+        values: ValuesRef<'_>,
+    ) -> Result<(), RowFault> {
         match &mut *self.started() {
             Filled::Dense { values: out, .. } => {
-                writer.dense(out, row * self.width(), start, values);
+                writer.dense(out, row * self.width(), start, values)
             }
-            Filled::Discarded => {}
+            Filled::Discarded => Ok(()),
             _ => unreachable!("dense stores have dense places"),
         }
     }
@@ -227,7 +233,7 @@ impl MatrixSlots {
         columns: &[u32],
         values: ValuesRef<'_>,
         scratch: &mut PlaceScratch,
-    ) {
+    ) -> Result<(), RowFault> {
         match &mut *self.started() {
             Filled::Dense {
                 values: out,
@@ -240,7 +246,7 @@ impl MatrixSlots {
                         out[at..at + self.width()].fill(T::default());
                     });
                 }
-                writer.scatter(out, at, columns, values);
+                writer.scatter(out, at, columns, values)?;
             }
             Filled::Sparse {
                 columns: out_columns,
@@ -254,13 +260,13 @@ impl MatrixSlots {
                 let out_columns = &mut out_columns[place.clone()];
                 let len = with_dtype!(self.dtype, T => {
                     let out = &mut T::as_mut_vec(out).expect("its own type")[place];
-                    writer.sparse::<T>(columns, values, (out_columns, out), &mut scratch.join)
+                    writer.sparse::<T>(columns, values, (out_columns, out), &mut scratch.join)?
                 });
                 lens[row] = len as u32;
             }
             Filled::Packed(rows) => {
                 let packed = with_dtype!(self.dtype, T => {
-                    self.pack::<T>(rows, row, writer, (columns, values), scratch)
+                    self.pack::<T>(rows, row, writer, (columns, values), scratch)?
                 });
                 // A sample is enough, and keeps threads from contending at every row.
                 if row.is_multiple_of(16) {
@@ -270,6 +276,7 @@ impl MatrixSlots {
             }
             Filled::Empty | Filled::Discarded => {}
         }
+        Ok(())
     }
 
     fn pack<T: Scalar>(
@@ -279,10 +286,10 @@ impl MatrixSlots {
         writer: RowWriter<'_>,
         (columns, values): (&[u32], ValuesRef<'_>),
         scratch: &mut PlaceScratch,
-    ) -> usize {
+    ) -> Result<usize, RowFault> {
         let places = (scratch.packer.get_or_insert_default(), &*self.waiting);
         if let (None, Some(values)) = (writer.map, T::from_slice(values)) {
-            return rows.put(row, columns, values, places);
+            return Ok(rows.put(row, columns, values, places));
         }
         let mut joint_columns = std::mem::take(&mut scratch.columns);
         let mut joint_values = match scratch.values.take() {
@@ -305,7 +312,7 @@ impl MatrixSlots {
             }
             _ => writer.sparse::<T>(columns, values, joint, &mut scratch.join),
         };
-        let packed = rows.put(row, &joint_columns[..len], &out[..len], places);
+        let packed = len.map(|len| rows.put(row, &joint_columns[..len], &out[..len], places));
         scratch.columns = joint_columns;
         scratch.values = Some(joint_values);
         packed
@@ -342,6 +349,7 @@ pub(crate) struct SlotSink<'a, 's, F> {
     scratch: &'s mut PlaceScratch,
     /// The matrix in which a row last got its place.
     given: Option<MutexGuard<'a, Filled>>,
+    fault: Option<RowFault>,
 }
 
 impl<'a, 's, F> SlotSink<'a, 's, F> {
@@ -351,7 +359,13 @@ impl<'a, 's, F> SlotSink<'a, 's, F> {
             place,
             scratch,
             given: None,
+            fault: None,
         }
+    }
+
+    /// Why one of the rows could not be written.
+    pub(crate) fn fault(self) -> Option<RowFault> {
+        self.fault
     }
 }
 
@@ -359,13 +373,15 @@ impl<'a, F: Fn(usize) -> (&'a MatrixSlots, usize)> RowSink for SlotSink<'a, '_, 
     fn dense(&mut self, row: usize, start: usize, values: ValuesRef<'_>) {
         self.given = None;
         let (slots, row) = (self.place)(row);
-        slots.put_dense(row, self.writer, start, values);
+        let put = slots.put_dense(row, self.writer, start, values);
+        self.fault = self.fault.or(put.err());
     }
 
     fn sparse(&mut self, row: usize, columns: &[u32], values: ValuesRef<'_>) {
         self.given = None;
         let (slots, row) = (self.place)(row);
-        slots.put_sparse(row, self.writer, columns, values, self.scratch);
+        let put = slots.put_sparse(row, self.writer, columns, values, self.scratch);
+        self.fault = self.fault.or(put.err());
     }
 
     fn row_buffer(&mut self, row: usize, len: usize, dtype: DType) -> Option<RowBuffer<'_>> {

@@ -1,9 +1,53 @@
 //! Joins, converts and places one row in a single pass.
 
-use anndata_io::{RowSink, Scalar, Values, ValuesRef, with_dtype};
+use anndata_io::{DType, ErrorKind, NumericValue, RowSink, Scalar, Values, ValuesRef, with_dtype};
 use feature_join::{JointColumn, RemappedEntry, SortScratch, VarMap};
 
+use crate::error::read::ReadError;
+use crate::plan::Plan;
+use crate::plan::matrices::MatrixKey;
+
 const COLUMNS_ARE_CHECKED: &str = "a matrix has as many columns as its store has variables";
+
+/// Why a row cannot be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RowFault {
+    /// The sum of variables of one name does not fit.
+    Sum { column: JointColumn, dtype: DType },
+}
+
+impl RowFault {
+    /// The error of a row of a matrix of a store.
+    pub(crate) fn of(self, plan: &Plan, store: usize, key: &MatrixKey) -> ReadError {
+        let RowFault::Sum { column, dtype } = self;
+        let names = plan.vars_of(key);
+        let name = names.and_then(|names| names.get(column.0 as usize));
+        let kind = ErrorKind::Invalid {
+            expected: format!(
+                "a sum of the variables {:?} that {dtype} can hold",
+                name.unwrap_or_default()
+            ),
+            found: "a larger one: choose a wider dtype".to_owned(),
+        };
+        let file = &plan.stores[store].file;
+        ReadError::file(store, anndata_io::Error::new(file, key.name.as_str(), kind))
+    }
+}
+
+/// Adds two elements; `None` if an integer cannot hold the sum.
+fn sum<D: Scalar>(a: D, b: D) -> Option<D> {
+    let sum = a.add(b);
+    let is_right = match (a.to_number(), b.to_number(), sum.to_number()) {
+        (NumericValue::Signed(a), NumericValue::Signed(b), NumericValue::Signed(sum)) => {
+            a.checked_add(b) == Some(sum)
+        }
+        (NumericValue::Unsigned(a), NumericValue::Unsigned(b), NumericValue::Unsigned(sum)) => {
+            a.checked_add(b) == Some(sum)
+        }
+        _ => true,
+    };
+    is_right.then_some(sum)
+}
 
 /// Writes rows of one matrix of one store.
 #[derive(Debug, Clone, Copy)]
@@ -17,15 +61,18 @@ pub(crate) struct RowWriter<'a> {
 pub(crate) struct DenseRow<'a> {
     pub(crate) writer: RowWriter<'a>,
     pub(crate) values: Values,
+    pub(crate) fault: Option<RowFault>,
 }
 
 impl RowSink for DenseRow<'_> {
     fn dense(&mut self, _row: usize, start: usize, values: ValuesRef<'_>) {
-        self.writer.dense(&mut self.values, 0, start, values);
+        let written = self.writer.dense(&mut self.values, 0, start, values);
+        self.fault = self.fault.or(written.err());
     }
 
     fn sparse(&mut self, _row: usize, columns: &[u32], values: ValuesRef<'_>) {
-        self.writer.scatter(&mut self.values, 0, columns, values);
+        let written = self.writer.scatter(&mut self.values, 0, columns, values);
+        self.fault = self.fault.or(written.err());
     }
 }
 
@@ -38,8 +85,18 @@ pub(crate) struct JoinScratch {
 
 impl RowWriter<'_> {
     /// Writes a run of a dense row, from its column `start` on, into the row of `out` that begins
-    /// at element `at`. Leaves joint columns that the store lacks as they are.
-    pub(crate) fn dense(self, out: &mut Values, at: usize, start: usize, values: ValuesRef<'_>) {
+    /// at element `at`. Leaves joint columns that the store lacks as they are; where variables are
+    /// summed, adds to zeros that are there.
+    ///
+    /// # Errors
+    /// When a sum does not fit. So in the other methods.
+    pub(crate) fn dense(
+        self,
+        out: &mut Values,
+        at: usize,
+        start: usize,
+        values: ValuesRef<'_>,
+    ) -> Result<(), RowFault> {
         with_dtype!(out.dtype(), D => {
             let out = D::as_mut_vec(out).expect("its own type");
             match self.map {
@@ -48,12 +105,17 @@ impl RowWriter<'_> {
                     let row = &mut out[at..at + map.n_joint()];
                     with_dtype!(values.dtype(), S => {
                         let source = S::from_slice(values).expect("its own type");
+                        if map.merges_columns() {
+                            let columns = (start..).map(|column| column as u32);
+                            return scatter_sums(map, columns, source, row);
+                        }
                         map.scatter_dense(start, source, row, D::cast_from)
                             .expect(COLUMNS_ARE_CHECKED);
                     });
                 }
             }
         });
+        Ok(())
     }
 
     /// Writes the elements of a sparse row into the row of `out` that begins at element `at`.
@@ -64,19 +126,24 @@ impl RowWriter<'_> {
         at: usize,
         columns: &[u32],
         values: ValuesRef<'_>,
-    ) {
+    ) -> Result<(), RowFault> {
         with_dtype!(out.dtype(), D => {
             let out = &mut D::as_mut_vec(out).expect("its own type")[at..];
             with_dtype!(values.dtype(), S => {
                 let source = S::from_slice(values).expect("its own type");
                 match self.map {
                     None => scatter(columns, source, out),
+                    Some(map) if map.merges_columns() => {
+                        let columns = columns.iter().copied();
+                        return scatter_sums(map, columns, source, &mut out[..map.n_joint()]);
+                    }
                     Some(map) => map
                         .scatter_sparse(columns, source, &mut out[..map.n_joint()], D::cast_from)
                         .expect(COLUMNS_ARE_CHECKED),
                 }
             });
         });
+        Ok(())
     }
 
     /// Writes the joint columns, ascending, and the converted values of a sparse row. Returns their
@@ -87,10 +154,10 @@ impl RowWriter<'_> {
         values: ValuesRef<'_>,
         (out_columns, out): (&mut [u32], &mut [T]),
         scratch: &mut JoinScratch,
-    ) -> usize {
+    ) -> Result<usize, RowFault> {
         with_dtype!(values.dtype(), S => {
             let source = S::from_slice(values).expect("its own type");
-            match self.map {
+            Ok(match self.map {
                 None => {
                     out_columns[..columns.len()].copy_from_slice(columns);
                     out.iter_mut().zip(source).for_each(|(o, &v)| *o = T::cast_from(v));
@@ -99,13 +166,16 @@ impl RowWriter<'_> {
                 Some(map) => {
                     let JoinScratch { sort, entries } = scratch;
                     map.remap_distinct(columns, sort, entries).expect(COLUMNS_ARE_CHECKED);
+                    if map.merges_columns() {
+                        return sum_adjacent(entries, source, out_columns, out);
+                    }
                     for (i, entry) in entries.iter().enumerate() {
                         out_columns[i] = entry.column.0;
                         out[i] = T::cast_from(source[entry.position as usize]);
                     }
                     entries.len()
                 }
-            }
+            })
         })
     }
 
@@ -116,8 +186,8 @@ impl RowWriter<'_> {
         values: ValuesRef<'_>,
         (out_columns, out): (&mut [u32], &mut [T]),
         scratch: &mut JoinScratch,
-    ) -> usize {
-        let Some(map) = self.map else {
+    ) -> Result<usize, RowFault> {
+        let Some(map) = self.map.filter(|map| !map.merges_columns()) else {
             return self.sparse(columns, values, (out_columns, out), scratch);
         };
         let to_joint = map.file_to_joint().expect("not the identity");
@@ -130,7 +200,7 @@ impl RowWriter<'_> {
                 out[n] = T::cast_from(value);
                 n += usize::from(joint != JointColumn::ABSENT);
             }
-            n
+            Ok(n)
         })
     }
 }
@@ -141,11 +211,56 @@ fn scatter<S: Scalar, D: Scalar>(columns: &[u32], values: &[S], out: &mut [D]) {
     }
 }
 
+/// Adds elements to a dense row.
+fn scatter_sums<S: Scalar, D: Scalar>(
+    map: &VarMap,
+    columns: impl Iterator<Item = u32>,
+    values: &[S],
+    out: &mut [D],
+) -> Result<(), RowFault> {
+    let to_joint = map.file_to_joint().expect("not the identity");
+    for (column, &value) in columns.zip(values) {
+        let joint = to_joint[column as usize];
+        if let Some(slot) = out.get_mut(joint.0 as usize) {
+            *slot = sum(*slot, D::cast_from(value)).ok_or(RowFault::Sum {
+                column: joint,
+                dtype: D::DTYPE,
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes the elements of a sparse row, sorted by column, with those of one column summed. Returns
+/// their number.
+fn sum_adjacent<S: Scalar, D: Scalar>(
+    entries: &[RemappedEntry],
+    values: &[S],
+    out_columns: &mut [u32],
+    out: &mut [D],
+) -> Result<usize, RowFault> {
+    let mut n = 0;
+    for entry in entries {
+        let value = D::cast_from(values[entry.position as usize]);
+        if n > 0 && out_columns[n - 1] == entry.column.0 {
+            out[n - 1] = sum(out[n - 1], value).ok_or(RowFault::Sum {
+                column: entry.column,
+                dtype: D::DTYPE,
+            })?;
+        } else {
+            out_columns[n] = entry.column.0;
+            out[n] = value;
+            n += 1;
+        }
+    }
+    Ok(n)
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use feature_join::{Join, JointVars, VarNames};
+    use feature_join::{Duplicates, Join, JoinRule, JointVars, VarNames};
 
     use super::*;
 
@@ -171,6 +286,7 @@ mod tests {
         } else {
             writer.sparse_unordered(&columns, values.as_slice(), places, scratch)
         };
+        let n = n.expect("sums fit");
         out_columns.truncate(n);
         out.truncate(n);
         (out_columns, out)
@@ -180,9 +296,13 @@ mod tests {
     fn row_writer_without_a_join_keeps_columns() {
         let writer = RowWriter { map: None };
         let mut out = Values::F32(vec![7.0; 6]);
-        writer.dense(&mut out, 2, 1, Values::U8(vec![5, 6]).as_slice());
+        writer
+            .dense(&mut out, 2, 1, Values::U8(vec![5, 6]).as_slice())
+            .expect("sums fit");
         assert_eq!(out, Values::F32(vec![7.0, 7.0, 7.0, 5.0, 6.0, 7.0]));
-        writer.scatter(&mut out, 2, &[0, 3], Values::I64(vec![1, 2]).as_slice());
+        writer
+            .scatter(&mut out, 2, &[0, 3], Values::I64(vec![1, 2]).as_slice())
+            .expect("sums fit");
         assert_eq!(out, Values::F32(vec![7.0, 7.0, 1.0, 5.0, 6.0, 2.0]));
         for ordered in [true, false] {
             let expected = (vec![0, 1, 2, 3], vec![3.0, 2.0, 9.0, 1.0]);
@@ -199,14 +319,48 @@ mod tests {
         };
         let row = Values::F32(vec![1.0, 2.0, 3.0, 4.0]);
         let mut out = Values::F64(vec![0.0; 3]);
-        writer.dense(&mut out, 0, 0, row.as_slice());
+        writer
+            .dense(&mut out, 0, 0, row.as_slice())
+            .expect("sums fit");
         assert_eq!(out, Values::F64(vec![3.0, 2.0, 1.0]));
         let mut out = Values::F64(vec![0.0; 3]);
-        writer.scatter(&mut out, 0, &[0, 3], Values::F32(vec![1.0, 4.0]).as_slice());
+        writer
+            .scatter(&mut out, 0, &[0, 3], Values::F32(vec![1.0, 4.0]).as_slice())
+            .expect("sums fit");
         assert_eq!(out, Values::F64(vec![0.0, 0.0, 1.0]));
         // The values of a, b, c and d are 3, 2, 9 and 1.
         assert_eq!(sparse(writer, true), (vec![0, 1, 2], vec![9.0, 2.0, 3.0]));
         assert_eq!(sparse(writer, false), (vec![2, 1, 0], vec![3.0, 2.0, 9.0]));
+    }
+
+    #[test]
+    fn row_writer_sums_variables_of_one_name() {
+        let names = |names: [&str; 4]| Arc::new(names.iter().collect::<VarNames>());
+        let rule = JoinRule::from(Join::Inner).duplicates(Duplicates::Sum);
+        let stores = [names(["b", "a", "b", "x"]), names(["b", "a", "c", "d"])];
+        let joint = JointVars::new(rule, &stores).expect("names are shared");
+        let writer = RowWriter {
+            map: Some(&*joint.maps()[0]),
+        };
+        let mut out = Values::F32(vec![0.0; 2]);
+        writer
+            .dense(&mut out, 0, 0, Values::U8(vec![3, 2]).as_slice())
+            .expect("sums fit");
+        writer
+            .dense(&mut out, 0, 2, Values::U8(vec![9, 1]).as_slice())
+            .expect("sums fit");
+        assert_eq!(out, Values::F32(vec![12.0, 2.0]));
+        assert_eq!(sparse(writer, true), (vec![0, 1], vec![12.0, 2.0]));
+        assert_eq!(sparse(writer, false), (vec![0, 1], vec![12.0, 2.0]));
+        let mut out = Values::I8(vec![0; 2]);
+        let row = |last| Values::I8(vec![100, 1, last]);
+        let columns = [0, 1, 2];
+        let written = writer.scatter(&mut out, 0, &columns, row(27).as_slice());
+        assert_eq!((written, out), (Ok(()), Values::I8(vec![127, 1])));
+        let mut out = Values::I8(vec![0; 2]);
+        let (column, dtype) = (JointColumn(0), DType::I8);
+        let written = writer.scatter(&mut out, 0, &columns, row(28).as_slice());
+        assert_eq!(written, Err(RowFault::Sum { column, dtype }));
     }
 
     #[test]
@@ -216,7 +370,9 @@ mod tests {
             map: Some(&*joint.maps()[0]),
         };
         let mut out = Values::I32(vec![-1; 5]);
-        writer.dense(&mut out, 0, 0, Values::I8(vec![3, 2, 9, 1]).as_slice());
+        writer
+            .dense(&mut out, 0, 0, Values::I8(vec![3, 2, 9, 1]).as_slice())
+            .expect("sums fit");
         // a, b, c, d, x
         assert_eq!(out, Values::I32(vec![1, 2, 3, -1, 9]));
     }

@@ -12,6 +12,7 @@
 pub(crate) mod labels;
 pub(crate) mod open;
 pub(crate) mod option;
+pub(crate) mod overlap;
 pub(crate) mod read;
 pub(crate) mod state;
 

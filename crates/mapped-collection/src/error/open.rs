@@ -1,8 +1,12 @@
 //! Failures to open a collection.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use feature_join::JoinError;
+
+use crate::error::did_you_mean;
+use crate::error::overlap::{LowOverlap, NameMismatch};
 
 /// Why a collection cannot be opened.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -25,9 +29,33 @@ pub enum OpenError {
     },
     /// No variable is in every store, so that an inner join would be empty.
     #[error(
-        "no variable is in every store: keep all variables with .join(Join::Outer), or do not join, with .join(None)"
+        "no variable is in every store: keep all variables with .join(Join::Outer), or do not join, with .join(None){}",
+        mismatch.as_ref().map(|found| format!("; {found}")).unwrap_or_default()
     )]
-    Disjoint,
+    Disjoint {
+        /// A likely reason: two stores name their variables differently.
+        mismatch: Option<Box<StoreMismatch>>,
+    },
+    /// A store has none of the given genes.
+    #[error("{0}")]
+    NoOverlap(Box<LowOverlap>),
+    /// A store has none of the columns of var that are to hold the names to join by.
+    #[error(
+        "{}: {element}: expected one of the columns {}, found {}{}",
+        file.display(), quoted(expected), found_columns(found), did_you_mean(nearest)
+    )]
+    NoVarColumn {
+        /// The store.
+        file: PathBuf,
+        /// Its table of variables.
+        element: &'static str,
+        /// The columns that were requested.
+        expected: Vec<String>,
+        /// The columns of the table.
+        found: Vec<String>,
+        /// The column of the table that resembles one of them.
+        nearest: Option<String>,
+    },
     /// Two variables of one store have the same name, and a join is needed.
     #[error("{}: var: expected distinct names for the join, found {name:?} twice", file.display())]
     DuplicateVariable {
@@ -39,4 +67,33 @@ pub enum OpenError {
     /// The variables cannot be joined for another reason.
     #[error(transparent)]
     Join(JoinError),
+}
+
+/// Two stores that name their variables differently.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct StoreMismatch {
+    /// A store, and the one that it was compared with.
+    pub files: (PathBuf, PathBuf),
+    /// How the names of the first store differ from those of the second.
+    pub mismatch: NameMismatch,
+}
+
+impl fmt::Display for StoreMismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (file, other) = (self.files.0.display(), self.files.1.display());
+        write!(f, "{file} against {other}: {}", self.mismatch)
+    }
+}
+
+fn quoted(names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
+    names.join(", ")
+}
+
+fn found_columns(names: &[String]) -> String {
+    match names {
+        [] => "no column but its index".to_owned(),
+        names => quoted(names),
+    }
 }

@@ -6,6 +6,7 @@ use feature_join::VarMap;
 use crate::error::read::ReadError;
 use crate::options::Options;
 use crate::plan::location::RowLocation;
+use crate::plan::variables::{Joint, Table};
 use crate::plan::{Plan, StorePlan};
 
 /// A matrix of items and batches.
@@ -13,29 +14,34 @@ use crate::plan::{Plan, StorePlan};
 pub(crate) struct MatrixKey {
     /// Its name in items: `X`, `raw.X`, a layer, or `obsm_` and a name.
     pub(crate) name: String,
-    /// Whether the join applies to it.
-    pub(crate) joined: bool,
+    /// Whether it is X or a layer, whose columns are those of `var`.
+    pub(crate) is_layer: bool,
+    /// The number of its join among those of the plan.
+    pub(crate) join: Option<usize>,
     /// numpy's promotion over all stores; `None` when no store has it.
     pub(crate) dtype: Option<DType>,
 }
 
-/// The keys of the options, each with its promoted type.
+/// The keys of the options, each with its promoted type. `raw.X` is joined only by a given list.
 pub(crate) fn matrix_keys(
     options: &Options,
     layers: &[LayerKey],
     stores: &[StorePlan],
+    joints: &[Joint],
 ) -> Vec<MatrixKey> {
-    let layers = layers
-        .iter()
-        .map(|key| (key.to_string(), *key != LayerKey::RawX));
+    let joint_of = |table| joints.iter().position(|joint| joint.table == table);
+    let layers = layers.iter().map(|key| match key {
+        LayerKey::RawX => (key.to_string(), false, joint_of(Table::Raw)),
+        _ => (key.to_string(), true, joint_of(Table::Var)),
+    });
     let obsm = options
         .obsm_keys
         .iter()
-        .map(|key| (format!("obsm_{key}"), false));
+        .map(|key| (format!("obsm_{key}"), false, None));
     let keys = layers
         .chain(obsm)
         .enumerate()
-        .map(|(number, (name, joined))| {
+        .map(|(number, (name, is_layer, join))| {
             let types = stores
                 .iter()
                 .filter_map(|store| Some(store.matrices[number].as_ref()?.dtype()));
@@ -44,7 +50,8 @@ pub(crate) fn matrix_keys(
                 .map(|dtype| options.dtype.unwrap_or(dtype));
             MatrixKey {
                 name,
-                joined,
+                is_layer,
+                join,
                 dtype,
             }
         });
@@ -90,10 +97,8 @@ impl Plan {
 
     /// The map of the columns of a matrix of one store; `None` when they stay where they are.
     pub(crate) fn var_map(&self, store: usize, key: &MatrixKey) -> Option<&VarMap> {
-        let joint = self
-            .joint
-            .as_ref()
-            .filter(|joint| key.joined && joint.effective().is_some())?;
+        let joint = &self.joints[key.join?].vars;
+        joint.effective()?;
         Some(&*joint.maps()[store]).filter(|map| !map.is_identity())
     }
 

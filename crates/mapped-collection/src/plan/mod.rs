@@ -17,26 +17,30 @@ pub(crate) mod fingerprint;
 pub(crate) mod labels;
 pub(crate) mod location;
 pub(crate) mod matrices;
+mod mismatch;
 pub(crate) mod missing_keys;
 pub(crate) mod names;
 pub(crate) mod obs;
 mod open;
+pub(crate) mod overlap;
 pub(crate) mod unmatched;
+mod var_names;
 pub(crate) mod variables;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anndata_io::{AnnDataFile, AnnDataSource, DType, ErrorKind, IoContext, MatrixSource};
-use feature_join::{JointVars, VarNames};
 use once_cell::race::OnceBox;
 
 use crate::error::read::ReadError;
+use crate::genes::GeneList;
 use crate::plan::location::RowLocation;
 use crate::plan::matrices::MatrixKey;
 use crate::plan::missing_keys::MissingKey;
 use crate::plan::obs::{ObsColumn, ObsKey};
+use crate::plan::overlap::Overlaps;
 use crate::plan::unmatched::UnmatchedLabel;
+use crate::plan::variables::Joint;
 
 /// An opened collection.
 #[derive(Debug)]
@@ -52,8 +56,11 @@ pub(crate) struct Plan {
     pub(crate) filter_keys: Vec<String>,
     /// The requested element type.
     pub(crate) dtype: Option<DType>,
-    pub(crate) var_names: Option<Vec<Arc<VarNames>>>,
-    pub(crate) joint: Option<JointVars>,
+    /// The joins of tables of variables. The first is that of `var`, if there is a join.
+    pub(crate) joints: Vec<Joint>,
+    /// The list of a join by given genes.
+    pub(crate) genes: Option<GeneList>,
+    pub(crate) overlaps: Overlaps,
     pub(crate) missing_keys: Vec<MissingKey>,
     /// Whether batches can be made. An error if two entries would have one name.
     pub(crate) batch_names: Result<(), ReadError>,

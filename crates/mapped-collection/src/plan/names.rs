@@ -36,7 +36,7 @@ impl Plan {
         add("_row_idx".to_owned(), "the rows in their files".to_owned())?;
         for (number, key) in self.matrices.iter().enumerate() {
             if self.has_matrix(number) {
-                let kind = if key.joined { "layer" } else { "matrix" };
+                let kind = if key.is_layer { "layer" } else { "matrix" };
                 add(key.name.clone(), format!("the {kind} {:?}", key.name))?;
             }
         }

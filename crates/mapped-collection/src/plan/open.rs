@@ -15,7 +15,8 @@ use crate::plan::filter::{FilterColumn, Seen};
 use crate::plan::matrices::matrix_keys;
 use crate::plan::obs::{encoded_keys, open_columns};
 use crate::plan::unmatched::unknown_labels;
-use crate::plan::variables::{SharedNames, join_vars, read_names};
+use crate::plan::var_names::SharedNames;
+use crate::plan::variables::{Table, check_join, join_tables};
 use crate::plan::{Plan, Rows, StorePlan};
 
 /// What was read of the files so far.
@@ -24,8 +25,9 @@ struct Opened {
     /// For each store, the columns of the obs keys.
     columns: Vec<Vec<Option<Column>>>,
     names: SharedNames,
-    /// With a join, the variables of each store.
+    /// For each store, the names of each table that is joined.
     var_names: Vec<Arc<VarNames>>,
+    raw_names: Vec<Arc<VarNames>>,
     /// What the files had of each column of the filter.
     filtered: Vec<Seen>,
 }
@@ -38,6 +40,7 @@ impl Plan {
     /// together.
     pub(crate) fn open(options: &Options) -> Result<Plan, Error> {
         let encoded = encoded_keys(options)?;
+        check_join(options)?;
         let io = context(options)?;
         io.keep_remote_reads(true);
         let plan = Plan::read(options, encoded, io.clone());
@@ -56,27 +59,28 @@ impl Plan {
             columns: Vec::with_capacity(options.sources.len()),
             names: SharedNames::default(),
             var_names: Vec::new(),
+            raw_names: Vec::new(),
             filtered: options.obs_filter.unseen(),
         };
         let n_threads = n_threads(&options.sources);
+        let sources: Vec<(usize, &AnnDataSource)> = options.sources.iter().enumerate().collect();
         in_order(
-            &options.sources,
+            &sources,
             n_threads,
-            |source| StoreRead::of(source, options, &layers, &io),
+            |source| StoreRead::of(*source, options, &layers, &io),
             |read| opened.add(read?, options),
         )?;
         let Opened {
             mut stores,
             columns,
             var_names,
+            raw_names,
             filtered,
             ..
         } = opened;
         let files: Vec<PathBuf> = stores.iter().map(|store| store.file.clone()).collect();
-        let joint = match options.join {
-            None => None,
-            Some(join) => Some(join_vars(join, &var_names, &files)?),
-        };
+        let tables = [(Table::Var, var_names), (Table::Raw, raw_names)];
+        let (joints, overlaps) = join_tables(options, &io, &stores, &files, tables)?;
         let obs = open_columns(options, &encoded, &files, columns, &mut stores, n_threads)?;
         let mut starts = vec![0];
         let mut end = 0;
@@ -86,14 +90,15 @@ impl Plan {
         }));
         let mut plan = Plan {
             io,
-            matrices: matrix_keys(options, &layers, &stores),
+            matrices: matrix_keys(options, &layers, &stores, &joints),
             stores,
             starts,
             obs,
             filter_keys: options.obs_filter.keys().cloned().collect(),
             dtype: options.dtype,
-            var_names: options.join.is_some().then_some(var_names),
-            joint,
+            joints,
+            genes: options.genes.clone(),
+            overlaps,
             missing_keys: Vec::new(),
             batch_names: Ok(()),
             all_by_row: false,
@@ -130,13 +135,14 @@ struct StoreRead {
     columns: Vec<Option<Column>>,
     /// The columns of the filter.
     filter_columns: Vec<FilterColumn>,
-    /// Present with a join.
+    /// The names of each table that is joined.
     var_names: Option<VarNames>,
+    raw_names: Option<VarNames>,
 }
 
 impl StoreRead {
     fn of(
-        source: &AnnDataSource,
+        (number, source): (usize, &AnnDataSource),
         options: &Options,
         layers: &[LayerKey],
         io: &IoContext,
@@ -147,7 +153,11 @@ impl StoreRead {
             n_obs: file.n_obs(),
         })?;
         let filter_columns = options.obs_filter.read(&file)?;
-        let var_names = options.join.map(|_| read_names(&file)).transpose()?;
+        let [var_names, raw_names] = [Table::Var, Table::Raw].map(|table| {
+            table
+                .is_joined(options)
+                .then(|| table.read(&file, number, options))
+        });
         let layers = layers.iter().map(|key| file.layer(key));
         let obsm = options.obsm_keys.iter().map(|key| file.obsm(key));
         let matrices = layers.chain(obsm).collect::<Result<_, _>>()?;
@@ -165,7 +175,8 @@ impl StoreRead {
             },
             columns: of_obs.collect::<Result<_, _>>()?,
             filter_columns,
-            var_names,
+            var_names: var_names.transpose()?,
+            raw_names: raw_names.transpose()?,
         })
     }
 }
@@ -180,8 +191,9 @@ impl Opened {
             let (rows, columns) = filter.rows(store.n_file_obs, read.filter_columns, seen);
             (store.rows, store.filter_columns) = (Rows::Some(rows), columns);
         }
-        let names = read.var_names.map(|names| self.names.share(names));
-        self.var_names.extend(names);
+        let mut share = |names: VarNames| self.names.share(names);
+        self.var_names.extend(read.var_names.map(&mut share));
+        self.raw_names.extend(read.raw_names.map(&mut share));
         self.columns.push(read.columns);
         self.stores.push(store);
         Ok(())

@@ -153,7 +153,7 @@ impl Refused {
 /// The text of an error, and lamindb's where it has one of its own: the Python package makes it.
 fn text(error: &Error) -> String {
     let lamindbs = match error {
-        Error::Open(OpenError::Disjoint) => {
+        Error::Open(OpenError::Disjoint { .. }) => {
             "The provided AnnData objects don't have shared variables.\nUse join='outer'."
         }
         Error::Option(error) if error.option() == "encode_labels" => {

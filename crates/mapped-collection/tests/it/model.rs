@@ -135,17 +135,26 @@ fn any_store() -> impl Strategy<Value = Store> {
 #[derive(Debug, Clone)]
 struct Options {
     join: Option<Join>,
+    /// The list of `Join::Given`. A store may have none of it.
+    genes: Vec<&'static str>,
     filter: Option<Vec<Option<&'static str>>>,
     unknown: Option<&'static str>,
 }
 
 fn any_options() -> impl Strategy<Value = Options> {
-    let join = prop_oneof![Just(Some(Join::Inner)), Just(Some(Join::Outer)), Just(None)];
+    let join = prop_oneof![
+        Just(Some(Join::Inner)),
+        Just(Some(Join::Outer)),
+        Just(Some(Join::Given)),
+        Just(None)
+    ];
+    let genes = prop::sample::subsequence(VARS.to_vec(), 1..=VARS.len()).prop_shuffle();
     let allowed = prop::option::of(prop::sample::select(LABELS.to_vec()));
     let filter = prop::option::weighted(0.4, prop::collection::vec(allowed, 0..3));
     let unknown = prop::option::of(prop::sample::select(LABELS.to_vec()));
-    (join, filter, unknown).prop_map(|(join, filter, unknown)| Options {
+    (join, genes, filter, unknown).prop_map(|(join, genes, filter, unknown)| Options {
         join,
+        genes,
         filter,
         unknown,
     })
@@ -165,6 +174,16 @@ impl Model {
         let equal = stores.iter().all(|store| store.vars == stores[0].vars);
         let joint = match options.join {
             None => None,
+            Some(Join::Given) => {
+                let has_some = |store: &Store| {
+                    let mut genes = options.genes.iter();
+                    genes.any(|gene| store.vars.contains(gene))
+                };
+                if !stores.iter().all(has_some) {
+                    return None;
+                }
+                Some(options.genes.clone())
+            }
             Some(_) if equal => Some(stores[0].vars.clone()),
             Some(Join::Inner) => {
                 let shared = |var: &&&str| stores.iter().all(|store| store.vars.contains(var));
@@ -233,6 +252,9 @@ fn open(stores: &[Store], options: &Options) -> Result<MappedCollection, Error> 
     let mut builder = MappedCollection::builder(stores.iter().map(Store::to_memory))
         .obs(["cell_type"])
         .join(options.join);
+    if options.join == Some(Join::Given) {
+        builder = builder.genes(options.genes.clone());
+    }
     if let Some(unknown) = options.unknown {
         builder = builder.unknown_label_for_all(unknown);
     }
@@ -286,7 +308,12 @@ proptest! {
     ) {
         let Some(model) = Model::new(&stores, &options) else {
             let error = open(&stores, &options).expect_err("no shared variables");
-            prop_assert!(matches!(error, Error::Open(OpenError::Disjoint)), "{error}");
+            let Error::Open(error) = error else { panic!("{error}") };
+            let expected = match options.join {
+                Some(Join::Given) => matches!(error, OpenError::NoOverlap(_)),
+                _ => matches!(error, OpenError::Disjoint { .. }),
+            };
+            prop_assert!(expected, "{error}");
             return Ok(());
         };
         let cells = open(&stores, &options).expect("the stores fit together");

@@ -1,0 +1,286 @@
+//! Reads lists of genes and tables of two columns from text, csv, tsv and JSON files.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use anndata_io::{ErrorKind, nearest_name};
+
+use super::GeneList;
+use super::json::Json;
+use crate::error::Error;
+use crate::error::open::OpenError;
+
+/// The most bytes of such a file. The longest vocabularies have some 60,000 names.
+const MAX_BYTES: u64 = 256 << 20;
+/// The most names of columns in an error.
+const MOST_COLUMNS: usize = 20;
+
+pub(super) fn read_genes(
+    path: &Path,
+    column: Option<&str>,
+    special: Option<&[String]>,
+) -> Result<GeneList, Error> {
+    let text = read(path)?;
+    let form = Form::of(path, &text);
+    let lines = |text: &str| {
+        let names = text.lines().map(str::trim).filter(|name| !name.is_empty());
+        GeneList::new(names)
+    };
+    let list = match (form, column) {
+        (Form::Json, None) => match Json::parse(path, &text)? {
+            Json::Names(names) => GeneList::new(names),
+            Json::Members(members) => {
+                let id = |value: &serde_json::Value| value.as_i64();
+                let entries = typed(path, members, "a whole number", id)?;
+                GeneList::from_vocabulary(entries, special)?
+            }
+        },
+        (Form::Json, Some(column)) => {
+            let found = format!("a JSON file with the column {column:?}");
+            return Err(invalid(path, "", "a JSON file without a column", found));
+        }
+        (Form::Lines, None) => lines(&text),
+        (Form::Table(separator), Some(column)) => {
+            GeneList::new(table_column(path, &text, separator, column)?)
+        }
+        (Form::Lines, Some(column)) => {
+            let first = text.lines().next().unwrap_or_default();
+            let separator = if first.contains('\t') { b'\t' } else { b',' };
+            GeneList::new(table_column(path, &text, separator, column)?)
+        }
+        (Form::Table(separator), None) => {
+            let columns = header(path, &text, separator)?;
+            let expected = "the name of a column after the path, as in genes.csv:COLUMN";
+            return Err(invalid(path, "", expected, listed(&columns)));
+        }
+    };
+    if list.names().is_empty() {
+        return Err(invalid(path, "", "at least one name", "no name"));
+    }
+    Ok(list)
+}
+
+/// Reads pairs of names: an object of JSON, or two columns without a header, separated by tabs, or
+/// else by commas.
+///
+/// # Errors
+/// When the file cannot be read, has another form, or has two second names for one first name.
+pub(crate) fn read_pairs(path: &Path) -> Result<Vec<(String, String)>, Error> {
+    let text = read(path)?;
+    let pairs = match Form::of(path, &text) {
+        Form::Json => match Json::parse(path, &text)? {
+            Json::Names(_) => {
+                let expected = "an object of old and new names";
+                return Err(invalid(path, "", expected, "an array"));
+            }
+            Json::Members(members) => {
+                let name = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+                let pairs = typed(path, members, "a name", name)?;
+                pairs
+                    .into_iter()
+                    .map(|pair| (format!("{:?}", pair.0), pair))
+                    .collect()
+            }
+        },
+        form => two_columns(path, &text, form)?,
+    };
+    let mut known: HashMap<&str, &str> = HashMap::new();
+    for (place, (old, new)) in &pairs {
+        if let Some(other) = known.insert(old, new).filter(|other| other != new) {
+            let expected = format!("one new name for {old:?}");
+            let found = format!("{other:?} and {new:?}");
+            return Err(invalid(path, place, expected, found));
+        }
+    }
+    Ok(pairs.into_iter().map(|(_, pair)| pair).collect())
+}
+
+/// A pair of names, and its place in the file.
+type Placed = (String, (String, String));
+
+fn two_columns(path: &Path, text: &str, form: Form) -> Result<Vec<Placed>, Error> {
+    let separator = match form {
+        Form::Table(separator) => separator,
+        _ if text.lines().next().is_some_and(|line| line.contains('\t')) => b'\t',
+        _ => b',',
+    };
+    let mut pairs = Vec::new();
+    let mut reader = csv::ReaderBuilder::new();
+    let reader = reader
+        .has_headers(false)
+        .flexible(true)
+        .delimiter(separator);
+    for record in reader.from_reader(text.as_bytes()).records() {
+        let record = record.map_err(|error| malformed(path, &error))?;
+        let line = record.position().map_or(0, csv::Position::line);
+        let [old, new] = [record.get(0), record.get(1)].map(|name| name.unwrap_or("").trim());
+        if record.len() != 2 || old.is_empty() || new.is_empty() {
+            let expected = "two names, the old and the new one";
+            let found = format!("{:?}", record.iter().collect::<Vec<_>>());
+            return Err(invalid(path, &format!("line {line}"), expected, found));
+        }
+        pairs.push((format!("line {line}"), (old.to_owned(), new.to_owned())));
+    }
+    Ok(pairs)
+}
+
+/// How a file holds names.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    Json,
+    Lines,
+    /// The separator of its columns.
+    Table(u8),
+}
+
+impl Form {
+    fn of(path: &Path, text: &str) -> Form {
+        let extension = path.extension().unwrap_or_default().to_string_lossy();
+        match &*extension.to_ascii_lowercase() {
+            "json" => Form::Json,
+            "csv" => match text.lines().next() {
+                // Spreadsheets of many countries write semicolons.
+                Some(line) if line.contains(';') && !line.contains(',') => Form::Table(b';'),
+                _ => Form::Table(b','),
+            },
+            "tsv" => Form::Table(b'\t'),
+            _ => Form::Lines,
+        }
+    }
+}
+
+/// Returns the text of a file, without a byte order mark.
+fn read(path: &Path) -> Result<String, Error> {
+    let failed = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => file_error(path, "", ErrorKind::NotFound),
+        _ => file_error(path, "", ErrorKind::Io(Arc::new(error))),
+    };
+    let length = fs::metadata(path).map_err(failed)?.len();
+    if length > MAX_BYTES {
+        let expected = format!("a list of at most {MAX_BYTES} bytes");
+        return Err(invalid(path, "", expected, format!("{length} bytes")));
+    }
+    let bytes = fs::read(path).map_err(failed)?;
+    if bytes.starts_with(&[0x1f, 0x8b]) {
+        let expected = "text";
+        return Err(invalid(
+            path,
+            "",
+            expected,
+            "gzip: decompress the file first",
+        ));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        invalid(path, "", "text in UTF-8", format!("other bytes at {at}"))
+    })?;
+    Ok(text
+        .strip_prefix('\u{feff}')
+        .map_or(text.clone(), str::to_owned))
+}
+
+fn header(path: &Path, text: &str, separator: u8) -> Result<Vec<String>, Error> {
+    let mut reader = csv::ReaderBuilder::new();
+    let mut reader = reader.delimiter(separator).from_reader(text.as_bytes());
+    let headers = reader.headers().map_err(|error| malformed(path, &error))?;
+    Ok(headers.iter().map(str::to_owned).collect())
+}
+
+fn table_column(
+    path: &Path,
+    text: &str,
+    separator: u8,
+    column: &str,
+) -> Result<Vec<String>, Error> {
+    let columns = header(path, text, separator)?;
+    let mut places = (0..columns.len()).filter(|&at| columns[at] == column);
+    let (Some(at), None) = (places.next(), places.next()) else {
+        let expected = match nearest_name(column, columns.iter().map(String::as_str)) {
+            Some(near) => format!("one column {column:?} (did you mean {near:?}?)"),
+            None => format!("one column {column:?}"),
+        };
+        return Err(invalid(path, "", expected, listed(&columns)));
+    };
+    let mut names = Vec::new();
+    let mut reader = csv::ReaderBuilder::new();
+    for record in reader
+        .delimiter(separator)
+        .from_reader(text.as_bytes())
+        .records()
+    {
+        let record = record.map_err(|error| malformed(path, &error))?;
+        let name = record.get(at).unwrap_or_default().trim();
+        if name.is_empty() {
+            let line = record.position().map_or(0, csv::Position::line);
+            let place = format!("line {line}");
+            return Err(invalid(
+                path,
+                &place,
+                format!("a name in {column:?}"),
+                "nothing",
+            ));
+        }
+        names.push(name.to_owned());
+    }
+    Ok(names)
+}
+
+fn listed(columns: &[String]) -> String {
+    let shown = columns.iter().take(MOST_COLUMNS);
+    let names: Vec<String> = shown.map(|name| format!("{name:?}")).collect();
+    let more = columns.len().saturating_sub(MOST_COLUMNS);
+    let more = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    format!("the columns {}{more}", names.join(", "))
+}
+
+/// Converts the values of the members of an object.
+fn typed<T>(
+    path: &Path,
+    members: Vec<(String, serde_json::Value)>,
+    expected: &str,
+    convert: impl Fn(&serde_json::Value) -> Option<T>,
+) -> Result<Vec<(String, T)>, Error> {
+    let typed = members
+        .into_iter()
+        .map(|(name, value)| match convert(&value) {
+            Some(value) => Ok((name, value)),
+            None => Err(invalid(
+                path,
+                &format!("{name:?}"),
+                expected,
+                value.to_string(),
+            )),
+        });
+    typed.collect()
+}
+
+fn malformed(path: &Path, error: &csv::Error) -> Error {
+    let line = error.position().map_or(0, csv::Position::line);
+    let place = format!("line {line}");
+    invalid(
+        path,
+        &place,
+        "a line with as many columns as the first",
+        error.to_string(),
+    )
+}
+
+pub(super) fn invalid(
+    path: &Path,
+    place: &str,
+    expected: impl Into<String>,
+    found: impl Into<String>,
+) -> Error {
+    let (expected, found) = (expected.into(), found.into());
+    file_error(path, place, ErrorKind::Invalid { expected, found })
+}
+
+fn file_error(path: &Path, place: &str, kind: ErrorKind) -> Error {
+    OpenError::File(anndata_io::Error::new(path, place, kind)).into()
+}

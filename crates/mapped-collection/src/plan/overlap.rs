@@ -1,0 +1,139 @@
+//! How many of the given genes each store has.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use anndata_io::IoContext;
+use feature_join::VarNames;
+
+use crate::error::Error;
+use crate::error::open::{OpenError, StoreMismatch};
+use crate::error::overlap::{GeneOverlap, LowOverlap, NameMismatch};
+use crate::options::Options;
+use crate::plan::StorePlan;
+use crate::plan::mismatch::{Candidates, find_mismatch};
+use crate::plan::variables::{Joint, Table};
+
+/// The most examples of names.
+const N_EXAMPLES: usize = 5;
+/// The most stores whose files are searched for a reason.
+const MOST_SEARCHED: usize = 10;
+
+/// The overlap of every store with a given list, and the stores where it is low.
+#[derive(Debug, Default)]
+pub(crate) struct Overlaps {
+    pub(crate) all: Vec<GeneOverlap>,
+    pub(crate) low: Vec<LowOverlap>,
+}
+
+impl Overlaps {
+    /// Adds one table of all stores.
+    ///
+    /// # Errors
+    /// When a store has none of the genes.
+    pub(crate) fn add(
+        &mut self,
+        options: &Options,
+        io: &IoContext,
+        joint: &Joint,
+        given: &VarNames,
+        stores: &[StorePlan],
+    ) -> Result<(), Error> {
+        for (number, names) in joint.names.iter().enumerate() {
+            // A store without raw has none of its genes, which is no fault.
+            if joint.table == Table::Raw && names.is_empty() {
+                continue;
+            }
+            let presence = joint.vars.presence(number).unwrap_or_default();
+            let overlap = GeneOverlap {
+                store: number,
+                table: joint.table.as_str(),
+                n_found: presence.iter().filter(|is_there| **is_there).count(),
+                n_given: given.len(),
+                n_vars: names.len() - names.n_unnamed(),
+            };
+            let is_low = overlap.n_found == 0 || overlap.fraction() < options.min_overlap;
+            if is_low {
+                let given_names: HashSet<&str> = given.iter().collect();
+                let lacking = given.iter().zip(&presence);
+                let lacking = lacking.filter(|(_, is_there)| !**is_there);
+                let others = names.iter_named().flatten();
+                let others = others.filter(|name| !given_names.contains(name));
+                let owned = |name: &str| name.to_owned();
+                let mismatch = (self.low.len() < MOST_SEARCHED)
+                    .then(|| reason(options, io, &stores[number], (given, names), joint.table))
+                    .flatten();
+                let low = LowOverlap {
+                    file: stores[number].file.clone(),
+                    overlap: overlap.clone(),
+                    lacking: lacking
+                        .map(|(name, _)| owned(name))
+                        .take(N_EXAMPLES)
+                        .collect(),
+                    others: others.map(owned).take(N_EXAMPLES).collect(),
+                    mismatch,
+                };
+                if overlap.n_found == 0 {
+                    return Err(OpenError::NoOverlap(Box::new(low)).into());
+                }
+                self.low.push(low);
+            }
+            self.all.push(overlap);
+        }
+        Ok(())
+    }
+}
+
+/// Why the names of a store are not the expected ones. A file that cannot be read has no reason.
+fn reason(
+    options: &Options,
+    io: &IoContext,
+    store: &StorePlan,
+    (expected, names): (&VarNames, &VarNames),
+    table: Table,
+) -> Option<NameMismatch> {
+    let file = store.source.open(io).ok()?;
+    let table = table.of(&file).ok()??;
+    let columns = Candidates::of(table, &options.name_rule);
+    find_mismatch(expected, names, columns)
+}
+
+/// The two stores whose names differ most plainly, if the joint variables are few. Compares each
+/// store with the first, in both directions.
+pub(crate) fn store_mismatch(
+    options: &Options,
+    io: &IoContext,
+    (stores, names): (&[StorePlan], &[Arc<VarNames>]),
+) -> Option<StoreMismatch> {
+    let first: HashSet<&str> = names.first()?.iter_named().flatten().collect();
+    let shared = |number: &usize| {
+        let mut others = HashSet::new();
+        let named = names[*number].iter_named().flatten();
+        let n = named
+            .filter(|name| first.contains(name) && others.insert(*name))
+            .count();
+        n * 1000 / names[*number].len().min(names[0].len()).max(1)
+    };
+    let other = (1..names.len()).min_by_key(shared)?;
+    let of = |store: usize, expected: usize| {
+        let expected_names = &*names[expected];
+        let found = reason(
+            options,
+            io,
+            &stores[store],
+            (expected_names, &names[store]),
+            Table::Var,
+        );
+        found.map(|mismatch| StoreMismatch {
+            files: (stores[store].file.clone(), stores[expected].file.clone()),
+            mismatch,
+        })
+    };
+    // A reason that names a column has a way out.
+    let (forth, back) = (of(other, 0), of(0, other));
+    let has_column = |found: &StoreMismatch| matches!(found.mismatch, NameMismatch::Column { .. });
+    match (forth, back) {
+        (Some(forth), Some(back)) if has_column(&back) && !has_column(&forth) => Some(back),
+        (forth, back) => forth.or(back),
+    }
+}
