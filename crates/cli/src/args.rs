@@ -8,6 +8,7 @@ use mapped_anndata::{Join, MatrixFormat, Shuffle};
 
 use crate::backends::{Hdf5Arg, ZarrArg};
 use crate::cache::{self, CacheArgs, CacheCommand};
+use crate::genes::GenesArgs;
 use crate::lists;
 use crate::storage::StorageArgs;
 
@@ -62,13 +63,15 @@ Examples:
   mapped-anndata info                                    the demo collection
   mapped-anndata info a.h5ad b.zarr --obs cell_type,donor --join outer
   mapped-anndata info *.h5ad --filter assay=\"10x 3' v3\" --filter donor=@missing
+  mapped-anndata info *.h5ad --genes vocab.json --var-key 'ensembl_id|_index' --strip-version
   mapped-anndata info *.h5ad --vars --json | jq '.var_joint | length'
   mapped-anndata info a.h5ad --obs 'age\\, years,donor'     two columns: age, years and donor
 
 JSON: one object with shape, original_shapes, n_obs, join (as asked), join_vars (in effect, null
 if all stores have equal genes), encoders {key: {label: code}}, categories {key: [...]},
-label_counts {key: {label: cells}}, missing {key: cells without a label}, with --vars var_joint, and
-with --cache cached {bands, cached_bands, bytes}.";
+label_counts {key: {label: cells}}, missing {key: cells without a label}, with --vars var_joint, with
+--genes gene_overlaps [{store, table, found, given, genes, overlap}], and with --cache cached {bands,
+cached_bands, bytes}.";
 
 const GET_EXAMPLES: &str = "\
 Examples:
@@ -255,6 +258,8 @@ pub(crate) struct CollectionArgs {
     /// Genes: those that all stores share, those of any store, or each store's own.
     #[arg(long, value_enum, default_value = "inner")]
     pub(crate) join: JoinArg,
+    #[command(flatten)]
+    pub(crate) genes: GenesArgs,
     /// Columns whose labels become integers: all (but plain floating-point columns), none, or
     /// some of --obs, comma-separated.
     #[arg(long, value_name = "KEYS", default_value = "all", value_parser = encode_labels)]

@@ -68,7 +68,7 @@ pub(crate) enum CacheCommand {
     /// List the matrices of which a cache holds rows.
     List(FolderArgs),
     /// Fill a cache with the rows of a collection before they are first needed.
-    Build(BuildArgs),
+    Build(Box<BuildArgs>),
     /// Compare the checksums of all packed rows.
     Verify(FolderArgs),
     /// Remove all packed rows, also those that other processes use.

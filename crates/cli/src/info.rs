@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::io::Write;
 
 use mapped_anndata::{
-    Categories, Encoder, Error, Join, Label, LabelsError, MappedCollection, MergedLabels,
+    Categories, Encoder, Error, GeneOverlap, Join, Label, LabelsError, MappedCollection,
+    MergedLabels,
 };
 use serde::Serialize;
 
@@ -13,6 +14,7 @@ use crate::Result;
 use crate::args::InfoArgs;
 use crate::cache::{self, CachedLine};
 use crate::escape::escape;
+use crate::genes::{OverlapLine, note_on_mismatch, overlap_text};
 use crate::json::{LabelValue, Object, write_line};
 use crate::opened::Opened;
 use crate::progress::while_waiting;
@@ -24,6 +26,7 @@ const N_LABELS: usize = 20;
 
 pub(crate) fn run(args: &InfoArgs, json: bool, out: &mut impl Write) -> Result<()> {
     let opened = Opened::open(&args.paths, &args.collection)?;
+    note_on_mismatch(&opened.cells)?;
     let keys = while_waiting("counting labels", || Key::read_all(&opened))?;
     if json {
         write_json(&opened.cells, &keys, args.vars, out)
@@ -156,6 +159,8 @@ struct Info<'a, E, C, L> {
     missing: Object<&'a str, u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     var_joint: Option<Option<Vec<&'a str>>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    gene_overlaps: Vec<OverlapLine>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cached: Option<CachedLine>,
 }
@@ -194,6 +199,11 @@ fn write_json(
         label_counts: Object(counts.collect()),
         missing: Object(missing.collect()),
         var_joint: vars.then(|| cells.var_joint().map(|names| names.iter().collect())),
+        gene_overlaps: cells
+            .gene_overlaps()
+            .iter()
+            .map(OverlapLine::from)
+            .collect(),
         cached: cells.cached().map(CachedLine::from),
     };
     Ok(write_line(out, &info)?)
@@ -230,23 +240,25 @@ pub(crate) fn write_summary(opened: &Opened, out: &mut impl Write) -> Result<()>
         None => String::new(),
     };
     writeln!(out, "{what}: {n_cells}{genes} in {stores}\n")?;
-    let rows =
-        opened
-            .names()
-            .into_iter()
-            .zip(cells.original_shapes())
-            .map(|(name, (n_obs, n_vars))| {
-                [
-                    name,
-                    text::thousands(n_obs as u64),
-                    text::thousands(n_vars as u64),
-                ]
+    let stores = opened.names().into_iter().zip(cells.original_shapes());
+    let rows = stores.map(|(name, (n_obs, n_vars))| {
+        let [n_obs, n_vars] = [n_obs, n_vars].map(|n| text::thousands(n as u64));
+        [name, n_obs, n_vars]
+    });
+    let table = match cells.gene_overlaps().first() {
+        None => text::table(["store", "cells", "genes"], &[1, 2], rows),
+        Some(first) => {
+            let of_table = |overlap: &&GeneOverlap| overlap.table == first.table;
+            let mut overlaps = cells.gene_overlaps().iter().filter(of_table).peekable();
+            let rows = rows.enumerate().map(|(number, [name, n_obs, n_vars])| {
+                let overlap = overlaps.next_if(|overlap| overlap.store == number);
+                let found = overlap.map_or_else(|| "-".to_owned(), overlap_text);
+                [name, n_obs, n_vars, found]
             });
-    writeln!(
-        out,
-        "{}\n",
-        text::table(["store", "cells", "genes"], &[1, 2], rows)
-    )?;
+            text::table(["store", "cells", "genes", "found"], &[1, 2, 3], rows)
+        }
+    };
+    writeln!(out, "{table}\n")?;
     writeln!(out, "{}", join_text(cells))?;
     if let Some(cached) = cells.cached() {
         writeln!(out, "{}", cache::in_words(&cached))?;
@@ -261,6 +273,7 @@ fn join_text(cells: &MappedCollection) -> String {
     match (cells.join(), cells.join_vars()) {
         (None, _) => "no join: every cell has the genes of its own store".to_owned(),
         (_, Some(Join::Inner)) => format!("inner join: {genes} shared by all {stores}"),
+        (_, Some(Join::Given)) => format!("given list: {genes}, 0 where a store lacks one"),
         (_, Some(Join::Outer)) => {
             format!("outer join: {genes} of any of {stores}, 0 where a store lacks one")
         }

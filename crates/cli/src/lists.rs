@@ -1,15 +1,24 @@
-//! Lists of names on the command line. `,` separates names, and `=` ends a key. A `\` before either
-//! makes it part of a name.
+//! Lists of names on the command line. `,` separates names, `|` separates alternatives, and `=` ends a
+//! key. A `\` before one of them makes it part of a name.
 
 /// The characters that `\` escapes. Before any other character, `\` stands for itself.
 const SPECIAL: [char; 4] = [',', '=', '|', '\\'];
 
 /// The names of a list.
 pub(crate) fn split(list: &str) -> Vec<String> {
+    split_at(list, ',')
+}
+
+/// The names of a list of alternatives: `A|B`.
+pub(crate) fn alternatives(list: &str) -> Vec<String> {
+    split_at(list, '|')
+}
+
+fn split_at(list: &str, separator: char) -> Vec<String> {
     let mut names = Vec::new();
     let mut rest = Some(list);
     while let Some(list) = rest {
-        let (name, behind) = cut(list, ',');
+        let (name, behind) = cut(list, separator);
         names.push(name);
         rest = behind;
     }

@@ -54,6 +54,7 @@ mod demo;
 mod demo_files;
 mod effort;
 mod escape;
+mod genes;
 mod get;
 mod info;
 mod json;

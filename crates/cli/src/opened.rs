@@ -12,6 +12,7 @@ use crate::Result;
 use crate::args::{Cli, CollectionArgs, EncodeArg};
 use crate::demo::Demo;
 use crate::escape::escape;
+use crate::genes::warn_of_overlaps;
 use crate::lists;
 use crate::progress::while_waiting;
 use crate::report::{how_to_type, warning};
@@ -45,6 +46,7 @@ impl Opened {
         let builder = builder(paths, args)?;
         let cells = while_waiting("opening", || builder.open())?;
         warn_of(&cells);
+        warn_of_overlaps(&cells);
         let nearest = cells
             .missing_keys()
             .iter()
@@ -142,6 +144,7 @@ fn builder(paths: &[PathBuf], args: &CollectionArgs) -> Result<MappedCollectionB
             .hdf5(args.hdf5.into())
             .zarr(args.zarr.into())
             .revalidate(!args.cache.no_revalidate));
+    builder = args.genes.apply(builder, paths)?;
     builder = args.cache.choose(builder)?;
     if let EncodeArg::Keys(keys) = &args.encode_labels {
         builder = builder.encode_labels(keys.clone());

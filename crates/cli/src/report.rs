@@ -9,6 +9,7 @@ use mapped_anndata::io::chain;
 use mapped_anndata::{Error as MappedError, LabelsError, OpenError};
 
 use crate::escape::{escape, escape_lines};
+use crate::genes::{hint, in_options};
 use crate::lists;
 
 /// Prints a warning on one line.
@@ -26,6 +27,16 @@ pub(crate) fn failure(error: Box<dyn Error>) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     eprintln!("error: {}", messages(&*error).join("\ncaused by: "));
+    match error.downcast_ref::<MappedError>() {
+        Some(MappedError::Open(OpenError::Disjoint {
+            mismatch: Some(found),
+        })) => hint(&found.files.0.display().to_string(), &found.mismatch),
+        Some(MappedError::Open(OpenError::NoOverlap(low))) => {
+            let mismatch = low.mismatch.as_ref();
+            mismatch.inspect(|mismatch| hint(&low.file.display().to_string(), mismatch));
+        }
+        _ => {}
+    }
     if let Some(MappedError::Labels(LabelsError::NoSuchColumn { nearest, .. })) =
         error.downcast_ref::<MappedError>()
         && let Some(hint) = nearest.as_deref().and_then(how_to_type)
@@ -74,8 +85,29 @@ pub(crate) fn messages(error: &(dyn Error + 'static)) -> Vec<String> {
 /// Rephrases errors that name methods of the library in words of the command line.
 fn in_own_words(error: &MappedError) -> Option<String> {
     match error {
-        MappedError::Open(OpenError::Disjoint { .. }) => {
-            Some("no variable is in every store: use --join outer, or --join none".to_owned())
+        MappedError::Open(OpenError::Disjoint { mismatch }) => {
+            let text = "no variable is in every store: use --join outer, or --join none";
+            let mismatch = mismatch.as_ref().map(|found| format!("; {found}"));
+            Some(in_options(&format!(
+                "{text}{}",
+                mismatch.unwrap_or_default()
+            )))
+        }
+        MappedError::Open(OpenError::NoOverlap(_) | OpenError::NoVarColumn { .. }) => {
+            Some(in_options(&error.to_string()))
+        }
+        MappedError::Option(error) if error.option() == "join" => {
+            let found = error.found();
+            Some(format!(
+                "--join: expected its default beside --genes, which decide on the genes, found {found}"
+            ))
+        }
+        MappedError::Option(error) if ["genes", "min_overlap"].contains(&error.option()) => {
+            let (option, expected) = (error.option().replace('_', "-"), error.expected());
+            Some(format!(
+                "--{option}: expected {expected}, found {}",
+                error.found()
+            ))
         }
         MappedError::Option(error) if error.option() == "encode_labels" => {
             let found = error.found();
@@ -120,7 +152,7 @@ mod tests {
 
     #[test]
     fn messages_of_options_name_those_of_the_command() {
-        let error = MappedError::from(OpenError::Disjoint { .. });
+        let error = MappedError::from(OpenError::Disjoint { mismatch: None });
         assert!(messages(&error)[0].contains("--join outer"));
     }
 }

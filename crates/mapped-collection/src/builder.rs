@@ -1,7 +1,5 @@
 //! The options of a collection, as a caller sets them.
 
-use std::path::Path;
-
 #[cfg(feature = "remote")]
 use anndata_io::StorageOptions;
 use anndata_io::{AnnDataSource, CacheOptions, DType, IoOptions};
@@ -12,7 +10,6 @@ use crate::error::Error;
 #[cfg(feature = "remote")]
 use crate::error::open::OpenError;
 use crate::genes::GeneList;
-use crate::genes::file::read_pairs;
 use crate::options::{
     CacheChoice, EncodeLabels, FilterValue, LabelMatch, Options, UnknownLabel, distinct,
 };
@@ -163,22 +160,14 @@ impl MappedCollectionBuilder {
     }
 
     /// New names for old ones in the stores, before they are joined: see
-    /// [`NameRule::aliases`](crate::NameRule::aliases). By default, no name changes.
+    /// [`NameRule::aliases`](crate::NameRule::aliases). [`read_pairs`](crate::read_pairs) reads them
+    /// from a file. By default, no name changes.
     pub fn aliases<O: Into<String>, N: Into<String>>(
         mut self,
         aliases: impl IntoIterator<Item = (O, N)>,
     ) -> Self {
         self.0.name_rule = self.0.name_rule.aliases(aliases);
         self
-    }
-
-    /// As [`aliases`](Self::aliases), from a file: an object of JSON, or two columns without a
-    /// header, old names and new ones, separated by tabs or commas.
-    ///
-    /// # Errors
-    /// When the file cannot be read, has another form, or has two new names for an old one.
-    pub fn aliases_from(self, path: impl AsRef<Path>) -> Result<Self, Error> {
-        Ok(self.aliases(read_pairs(path.as_ref())?))
     }
 
     /// What happens to a variable whose name an earlier one of its store has, also if only

@@ -133,6 +133,7 @@ pub use error::read::ReadError;
 pub use error::state::StateError;
 pub use feature_join::{Duplicates, Join, NameRule, VarNames, strip_version};
 pub use genes::GeneList;
+pub use genes::file::read_pairs;
 pub use item::{Item, ItemValue};
 pub use label_encoding::{Categories, Encoder, Label, LabelWeights, MISSING_CODE, UNKNOWN_CODE};
 pub use labels::CodeCounts;

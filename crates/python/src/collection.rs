@@ -17,6 +17,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 use crate::arguments::{self, Encode, Filter, Unknown, index_of, with_filter, with_unknown};
 use crate::arrays::{from_values, scalar};
 use crate::errors::to_python;
+use crate::genes::{Overlap, Variables, overlap};
 use crate::labels;
 use crate::{batch, item};
 
@@ -75,10 +76,10 @@ enum Cache {
 impl Collection {
     /// Opens files. The Python half has already put every argument into one form.
     #[new]
-    #[pyo3(signature = (paths, layers, obs, obsm, filter, join, encode, unknown, dtype, *, cache_bytes=None, max_open_files=None, mmap=None, pack_bytes=None, pack_uncompressed=None, revalidate=None, missing_code=None, cache=None, cache_size=None, storage=Vec::new()))]
+    #[pyo3(signature = (paths, layers, obs, obsm, filter, join, encode, unknown, dtype, variables, *, cache_bytes=None, max_open_files=None, mmap=None, pack_bytes=None, pack_uncompressed=None, revalidate=None, missing_code=None, cache=None, cache_size=None, storage=Vec::new()))]
     #[expect(
         clippy::too_many_arguments,
-        reason = "lamindb's eleven, and ten of ours"
+        reason = "lamindb's eleven, and eleven of ours"
     )]
     fn new(
         py: Python<'_>,
@@ -91,6 +92,7 @@ impl Collection {
         encode: Encode,
         unknown: Option<Unknown<'_>>,
         dtype: Option<&str>,
+        variables: Variables,
         cache_bytes: Option<usize>,
         max_open_files: Option<usize>,
         mmap: Option<bool>,
@@ -116,6 +118,7 @@ impl Collection {
                 Encode::Keys(keys) => EncodeLabels::Keys(keys),
             })
             .dtype(arguments::dtype(dtype)?);
+        builder = variables.apply(builder)?;
         builder = with_filter(builder, filter)?;
         builder = with_unknown(builder, unknown)?;
         let mut io = IoOptions::new();
@@ -265,8 +268,33 @@ impl Collection {
             .transpose()
     }
 
-    fn presence<'py>(&self, py: Python<'py>, store: usize) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let presence = self.cells.presence(store);
+    /// The joint variables of a matrix.
+    fn vars_of(&self, key: &str) -> Option<Vec<&str>> {
+        Some(self.cells.vars_of(key)?.iter().collect())
+    }
+
+    /// How many of the given genes each store has.
+    fn gene_overlaps(&self) -> Vec<Overlap> {
+        self.cells.gene_overlaps().iter().map(overlap).collect()
+    }
+
+    /// The stores that have few of the given genes, in words.
+    fn low_overlaps(&self) -> Vec<String> {
+        let low = self.cells.low_overlaps().iter();
+        low.map(ToString::to_string).collect()
+    }
+
+    /// Which joint variables a store has: those of a matrix, or of the first one.
+    fn presence<'py>(
+        &self,
+        py: Python<'py>,
+        store: usize,
+        key: Option<&str>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let presence = match key {
+            None => self.cells.presence(store),
+            Some(key) => self.cells.presence_of(key, store),
+        };
         Ok(presence.map(|presence| PyArray1::from_vec(py, presence).into_any()))
     }
 

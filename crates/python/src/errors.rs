@@ -22,7 +22,10 @@ pub(crate) fn to_python(error: Error) -> PyErr {
         return file_error(error, chain(error).to_string());
     }
     match &error {
-        Error::Open(OpenError::Disjoint { .. }) => PyValueError::new_err(DISJOINT),
+        Error::Open(OpenError::Disjoint { mismatch }) => {
+            let reason = mismatch.as_ref().map(|found| format!("\n{found}"));
+            PyValueError::new_err(format!("{DISJOINT}{}", reason.unwrap_or_default()))
+        }
         Error::Option(option) => PyValueError::new_err(match option.option() {
             "encode_labels" => ENCODE_LABELS.to_owned(),
             "unknown_label" => UNKNOWN_LABEL.to_owned(),

@@ -11,6 +11,7 @@ mod arrays;
 mod batch;
 mod collection;
 mod errors;
+mod genes;
 mod item;
 mod labels;
 mod loader;
@@ -25,6 +26,8 @@ mod _core {
     use crate::batch::rows_of;
     #[pymodule_export]
     use crate::collection::Collection;
+    #[pymodule_export]
+    use crate::genes::{genes_of_argument, genes_of_vocabulary, read_aliases, read_genes};
     #[pymodule_export]
     use crate::loader::{Epoch, PyLoader};
 

@@ -30,6 +30,8 @@ def options(case):
         options["obs_filter"] = {
             key: [nan(v) for v in values] for key, values in options["obs_filter"]
         }
+    if isinstance(options.get("var_key"), dict):
+        options["var_key"] = {int(store): keys for store, keys in options["var_key"].items()}
     return options
 
 

@@ -62,12 +62,14 @@ pub(super) fn read_genes(
     Ok(list)
 }
 
-/// Reads pairs of names: an object of JSON, or two columns without a header, separated by tabs, or
-/// else by commas.
+/// Reads pairs of names, such as old and new ones for
+/// [`aliases`](crate::MappedCollectionBuilder::aliases): from an object of JSON, or from two columns
+/// without a header, separated by tabs or commas.
 ///
 /// # Errors
 /// When the file cannot be read, has another form, or has two second names for one first name.
-pub(crate) fn read_pairs(path: &Path) -> Result<Vec<(String, String)>, Error> {
+pub fn read_pairs(path: impl AsRef<Path>) -> Result<Vec<(String, String)>, Error> {
+    let path = path.as_ref();
     let text = read(path)?;
     let pairs = match Form::of(path, &text) {
         Form::Json => match Json::parse(path, &text)? {

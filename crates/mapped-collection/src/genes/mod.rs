@@ -98,6 +98,20 @@ impl GeneList {
         file::read_genes(path.as_ref(), column, special)
     }
 
+    /// Reads a list from a file that is named in one text, as on a command line: `FILE`, or
+    /// `FILE:COLUMN` unless a file of that whole name exists.
+    ///
+    /// # Errors
+    /// As [`from_file`](Self::from_file).
+    pub fn from_argument(text: &str) -> Result<GeneList, Error> {
+        match text.rsplit_once(':') {
+            Some((path, column)) if !Path::new(text).exists() => {
+                GeneList::from_file(path, Some(column), None)
+            }
+            _ => GeneList::from_file(text, None, None),
+        }
+    }
+
     /// The names, in the order of the columns.
     pub fn names(&self) -> &Arc<VarNames> {
         &self.names

@@ -2,7 +2,7 @@
 
 use mapped_collection::{
     Duplicates, Error, GeneList, Join, LoaderOptions, MappedCollection, MappedCollectionBuilder,
-    MatrixFormat, MemoryStore, NameMismatch, OpenError, Shuffle, Values,
+    MatrixFormat, MemoryStore, NameMismatch, OpenError, Shuffle, Values, read_pairs,
 };
 
 /// A store of two cells whose values tell cell and column: 10, 11, … and 20, 21, …
@@ -327,9 +327,7 @@ fn aliases_rename_the_genes_of_stores() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("aliases.tsv");
     std::fs::write(&path, "SEPT1\tSEPTIN1\nSEPT2\tSEPTIN2\n").unwrap();
-    let from_file = MappedCollection::builder(stores())
-        .aliases_from(&path)
-        .unwrap();
+    let from_file = MappedCollection::builder(stores()).aliases(read_pairs(&path).unwrap());
     assert_eq!(rows(from_file)[2], [11., 10.]);
 }
 
@@ -503,6 +501,10 @@ fn lists_are_read_from_files() {
         error,
         r#"genes: expected distinct ids, found 1 for both "A" and "B""#
     );
+    let path = write("a.csv", table);
+    let argument = |column: &str| GeneList::from_argument(&format!("{}{column}", path.display()));
+    assert!(argument(":name").unwrap().names().iter().eq(["A,B", "C"]));
+    assert!(argument("").is_err());
     let error = GeneList::from_file(folder.path().join("no.txt"), None, None).unwrap_err();
     assert!(error.is_not_found());
     let path = folder.path().join("a.txt");
@@ -530,8 +532,7 @@ fn alias_tables_name_their_faulty_lines() {
     let fails = |name: &str, text: &str, ends: &str| {
         let path = folder.path().join(name);
         std::fs::write(&path, text).unwrap();
-        let builder = MappedCollection::builder([store("a", &["x"], false)]);
-        let error = builder.aliases_from(&path).unwrap_err().to_string();
+        let error = read_pairs(&path).unwrap_err().to_string();
         assert!(error.ends_with(ends), "{error}");
     };
     let twice = r#"line 3: expected one new name for "A", found "B" and "C""#;

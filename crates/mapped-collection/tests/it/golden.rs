@@ -125,6 +125,22 @@ fn open(paths: &Value, options: &Value, reading: &Reading) -> Result<MappedColle
                     .parse::<anndata_io::DType>()
                     .map_err(|_| Refused::DType)?,
             ),
+            "genes" => builder.genes(strings(value)),
+            "var_key" => match value {
+                Value::Object(stores) => stores.iter().fold(builder, |builder, (store, keys)| {
+                    let store = store.parse().expect("the number of a store");
+                    builder.var_key_of(store, strings(keys))
+                }),
+                keys => builder.var_key(strings(keys)),
+            },
+            "strip_version" => builder.strip_version(value.as_bool().expect("a flag")),
+            "aliases" => {
+                let aliases = value.as_object().expect("a map of names").iter();
+                builder.aliases(aliases.map(|(old, new)| (old, new.as_str().expect("a name"))))
+            }
+            "duplicates" => {
+                builder.duplicates(value.as_str().expect("a text").parse().expect("valid"))
+            }
             // Options of lamindb that change no result.
             "cache_categories" | "parallel" => builder,
             other => panic!("unknown option {other}"),
@@ -281,6 +297,28 @@ fn found(cells: &MappedCollection, part: &str, expected: &Value) -> Result<Value
                 .map(|names| names.iter().collect::<Vec<_>>())
         ),
         "var_indices" => json!(cells.var_indices()),
+        "presence" => {
+            let list = expected.as_array().expect("a list").iter().map(|wanted| {
+                let key = part_of(wanted, "key");
+                let stores = 0..cells.n_stores();
+                let presence: Vec<_> = stores.map(|store| cells.presence_of(&key, store)).collect();
+                json!({"key": key, "presence": presence})
+            });
+            list.collect()
+        }
+        "gene_overlaps" => {
+            let overlaps = cells.gene_overlaps().iter().map(|overlap| {
+                json!({
+                    "store": overlap.store,
+                    "table": overlap.table,
+                    "found": overlap.n_found,
+                    "given": overlap.n_given,
+                    "genes": overlap.n_vars,
+                    "overlap": overlap.fraction(),
+                })
+            });
+            overlaps.collect()
+        }
         "encoders" => cells
             .encoders()
             .map(|(key, encoder)| {

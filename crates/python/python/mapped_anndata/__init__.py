@@ -16,6 +16,7 @@ from ._collate import collate
 from ._collection import MappedCollection
 from ._core import __version__
 from ._csr import CsrMatrix
+from ._genes import GeneList
 from ._loader import Loader
 from ._options import IoOptions
 from ._sampler import Balanced, Weighted
@@ -23,6 +24,7 @@ from ._sampler import Balanced, Weighted
 __all__ = [
     "Balanced",
     "CsrMatrix",
+    "GeneList",
     "IoOptions",
     "Loader",
     "MappedCollection",

@@ -11,6 +11,7 @@ from typing import Any, Literal, SupportsIndex, cast
 import numpy as np
 
 from . import _arguments as arguments
+from . import _genes as variables
 from ._batch import finish
 from ._collate import MISSING_CODE, BulkItem, BulkItems
 from ._labels import Labels
@@ -19,9 +20,11 @@ from ._options import CollectionOptions, IoOptions, LoaderOptions
 from ._rows import is_one, rows
 from ._variables import Variables
 from .types import (
+    AliasesLike,
     ByteSize,
     DTypeLike,
     FilterLike,
+    GenesLike,
     IntArray,
     Join,
     LabelLike,
@@ -29,7 +32,11 @@ from .types import (
     PathLike,
     RowsLike,
     SamplerLike,
+    VarKeyLike,
 )
+
+_MOST_WARNINGS = 10
+"""The most stores that get a warning each."""
 
 
 class MappedCollection(Variables, Labels):
@@ -73,6 +80,27 @@ class MappedCollection(Variables, Labels):
         Accepted because lamindb's class has it. Every collection may be used in parallel.
     dtype
         The element type of all matrices. By default, each item has the type of its file.
+    genes
+        The genes that the model takes in. Every row of `X`, a layer or `raw.X` has exactly these
+        columns, in this order; a gene that a store lacks is 0 there, which `presence` tells.
+        Names, a `GeneList`, a vocabulary of names and ids, or a file: a name a line, a column of a
+        table (`genes.csv:COLUMN`), or a vocabulary (`.json`). Excludes another `join` than the
+        default. A store that has none of the genes is an error.
+    min_overlap
+        A `UserWarning` names stores that have fewer of the `genes`: the genes found, divided by the
+        smaller of the numbers of given genes and of the store's.
+    var_key
+        The column of var that holds the names to join by (None for the index), several of which the
+        first that a store has counts, or a dict of these for each store by its number or path. A
+        variable without a name there is dropped.
+    strip_version
+        Whether names that look like Ensembl or RefSeq ids are joined without their versions.
+    aliases
+        Old names in the files and new ones, applied before variables are joined: a dict, or a
+        file of two columns.
+    duplicates
+        What happens to variables of one name in a store: `"error"` if a join is needed, or the
+        `"first"` of them is kept, or they are summed (`"sum"`).
     missing_code
         The code of a missing encoded label, in items and in batches, so that torch's
         `default_collate` and other frameworks get integers. By default, it is `nan` in items and
@@ -115,7 +143,7 @@ class MappedCollection(Variables, Labels):
         The number of joint variables; None without a join.
     n_vars_list : list of int or None
         The number of variables of each store; None without a join.
-    join_vars : {"inner", "outer"} or None
+    join_vars : {"inner", "outer", "given"} or None
         The join in effect: None without one, and when all stores have equal variables.
 
     Raises
@@ -154,6 +182,12 @@ class MappedCollection(Variables, Labels):
         parallel: bool = False,
         dtype: DTypeLike | None = None,
         *,
+        genes: GenesLike | None = None,
+        min_overlap: float = 0.5,
+        var_key: VarKeyLike = None,
+        strip_version: bool = False,
+        aliases: AliasesLike | None = None,
+        duplicates: Literal["error", "first", "sum"] = "error",
         missing_code: int | None = None,
         io: IoOptions | None = None,
         cache: PathLike | Literal[False] | None = None,
@@ -168,6 +202,10 @@ class MappedCollection(Variables, Labels):
             raise ValueError("cache_size: there is no cache folder with cache=False")
         layers = arguments.keys("layers_keys", layers_keys)
         given = arguments.paths(path_list)
+        join = arguments.choice("join", join, ("inner", "outer", None))
+        if genes is not None and join != "inner":
+            raise ValueError(f"join: expected its default, 'inner', beside `genes`, found {join!r}")
+        var_keys, var_keys_of = variables.var_key(var_key, given)
         self._open(
             CollectionOptions(
                 path_list=given,
@@ -176,7 +214,18 @@ class MappedCollection(Variables, Labels):
                 obs_keys=arguments.keys("obs_keys", obs_keys),
                 obsm_keys=arguments.keys("obsm_keys", obsm_keys),
                 obs_filter=arguments.obs_filter(obs_filter),
-                join=arguments.choice("join", join, ("inner", "outer", None)),
+                join=join,
+                variables=variables.Variables(
+                    genes=variables.gene_list(genes),
+                    min_overlap=variables.fraction("min_overlap", min_overlap),
+                    var_key=var_keys,
+                    var_key_of=var_keys_of,
+                    strip_version=arguments.flag("strip_version", strip_version),
+                    aliases=variables.aliases(aliases),
+                    duplicates=arguments.choice(
+                        "duplicates", duplicates, ("error", "first", "sum")
+                    ),
+                ),
                 encode_labels=arguments.encode_labels(encode_labels),
                 unknown_label=unknown_label,
                 parallel=arguments.flag("parallel", parallel),
@@ -195,6 +244,11 @@ class MappedCollection(Variables, Labels):
             warnings.warn(f"no store has the {group} key {key!r}{hint}", stacklevel=2)
         for text in _unmatched(self._core.unmatched_labels()):
             warnings.warn(text, stacklevel=2)
+        low = self._core.low_overlaps()
+        for text in low[:_MOST_WARNINGS]:
+            warnings.warn(text, stacklevel=2)
+        if (more := len(low) - _MOST_WARNINGS) > 0:
+            warnings.warn(f"and {more} more stores have few of the given genes", stacklevel=2)
         self._warn_of_cache()
 
     @cached_property

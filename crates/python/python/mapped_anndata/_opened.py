@@ -11,7 +11,7 @@ from . import _arguments as arguments
 from . import _core
 from ._options import CollectionOptions
 from ._ranks import is_starting_worker
-from .types import CacheInfo, Join, Label, LabelLike, PathLike
+from .types import CacheInfo, JoinInEffect, Label, LabelLike, PathLike
 
 
 class Opened:
@@ -34,7 +34,7 @@ class Opened:
     n_obs_list: list[int]
     n_vars: int | None
     n_vars_list: list[int] | None
-    join_vars: Join | None
+    join_vars: JoinInEffect | None
 
     def _open(self, options: CollectionOptions) -> None:
         """Opens the files and sets the attributes."""
@@ -48,6 +48,7 @@ class Opened:
             options.encode_labels,
             arguments.unknown_label(options.unknown_label),
             options.dtype,
+            options.variables.to_core(),
             missing_code=options.missing_code,
             cache=options.cache,
             cache_size=options.cache_size,
@@ -237,7 +238,10 @@ class Opened:
         cells, genes = f"{self.n_obs:,} cells", f"{self.n_vars:,} genes" if self.n_vars else ""
         parts = [f"{cells} x {genes}" if genes else cells]
         parts.append(f"{len(self.n_obs_list):,} stores")
-        parts.append(f"join={self._options.join!r}")
+        if (given := self._options.variables.genes) is not None:
+            parts.append(f"genes={given!r}")
+        else:
+            parts.append(f"join={self._options.join!r}")
         for name in ("layers_keys", "obs_keys", "obsm_keys"):
             if keys := getattr(self, name):
                 parts.append(f"{name}={keys!r}")

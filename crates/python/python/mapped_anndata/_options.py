@@ -8,6 +8,7 @@ from typing import Literal
 
 from . import _arguments as arguments
 from . import _core
+from ._genes import Variables
 from .types import ByteSize, DTypeLike, Join, Label, LabelLike, Output, PathLike, SamplerLike
 
 
@@ -87,6 +88,7 @@ class CollectionOptions:
     obsm_keys: list[str] | None
     obs_filter: dict[str, list[Label | None]] | None
     join: Join | None
+    variables: Variables
     encode_labels: bool | list[str]
     unknown_label: LabelLike | Mapping[str, LabelLike]
     """As the user passed it."""

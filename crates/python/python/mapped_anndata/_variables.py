@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from . import _arguments as arguments
 from ._opened import Opened
-from .types import Array, BoolArray, IntArray
+from .types import Array, BoolArray, GeneOverlap, IntArray
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,8 +64,9 @@ class Variables(Opened):
     def var_indices(self) -> list[IntArray] | None:
         """The positions of the joint variables, as one array per store.
 
-        With an inner join, the positions of the joint variables in each store; with an outer join,
-        the joint positions of each store's variables. None without a join in effect.
+        With an inner join or given genes, the positions of the joint variables in each store, -1
+        where it lacks one; with an outer join, the joint positions of each store's variables, -1
+        for those that were dropped. None without a join in effect.
 
         Examples
         --------
@@ -77,7 +78,60 @@ class Variables(Opened):
         indices = self._core.var_indices()
         return None if indices is None else list(indices)
 
-    def presence(self, store: int) -> BoolArray | None:
+    def vars_of(self, key: str) -> pd.Index[Any] | Array | None:
+        """Returns the joint variables of a matrix.
+
+        Parameters
+        ----------
+        key
+            One of `layers_keys`.
+
+        Returns
+        -------
+        pandas.Index or numpy.ndarray or None
+            The names, as `var_joint` has them; None if the rows of each store have its own
+            variables, as those of `raw.X` do without `genes`, and those of `obsm_<key>`.
+
+        Raises
+        ------
+        ValueError
+            There is no such matrix.
+
+        Examples
+        --------
+        >>> from mapped_anndata import MappedCollection
+        >>> cells = MappedCollection("demo/a.h5ad", genes=["ZNF7", "NKG7"])
+        >>> cells.vars_of("X").tolist()
+        ['ZNF7', 'NKG7']
+        """
+        names = self._core.vars_of(self._matrix(key))
+        return None if names is None else _index(names)
+
+    @cached_property
+    def gene_overlaps(self) -> list[GeneOverlap]:
+        """How many of the given `genes` each store has; empty without `genes`.
+
+        A store has two entries if `X` or a layer is read beside `raw.X`.
+
+        Examples
+        --------
+        >>> from mapped_anndata import MappedCollection
+        >>> cells = MappedCollection("demo/a.h5ad", genes=["ZNF7", "NKG7", "no such gene"])
+        >>> cells.gene_overlaps[0]["found"], cells.gene_overlaps[0]["genes"]
+        (2, 550)
+        """
+        names = ("store", "table", "found", "given", "genes", "overlap")
+        overlaps = self._core.gene_overlaps()
+        return [cast(GeneOverlap, dict(zip(names, row, strict=True))) for row in overlaps]
+
+    def _matrix(self, key: str) -> str:
+        """Checks the name of a matrix."""
+        known = [*self.layers_keys, *(f"obsm_{key}" for key in self.obsm_keys or [])]
+        if key not in known:
+            raise ValueError(f"key: expected one of {known}, found {key!r}")
+        return key
+
+    def presence(self, store: int, key: str | None = None) -> BoolArray | None:
         """Returns which joint variables a store has.
 
         A variable that a store lacks is 0 in its rows, like one that was measured as 0.
@@ -86,6 +140,8 @@ class Variables(Opened):
         ----------
         store
             The number of a store.
+        key
+            A matrix: one of `layers_keys`. By default, the first.
 
         Returns
         -------
@@ -95,7 +151,7 @@ class Variables(Opened):
         Raises
         ------
         ValueError
-            There is no such store.
+            There is no such store or matrix.
 
         Examples
         --------
@@ -105,7 +161,8 @@ class Variables(Opened):
         (550, 565)
         """
         most = len(self.n_obs_list) - 1
-        return self._core.presence(arguments.count("store", store, most=most))
+        number = arguments.count("store", store, most=most)
+        return self._core.presence(number, None if key is None else self._matrix(key))
 
     def check_vars_sorted(self, ascending: bool = True) -> bool:
         """Returns whether the variables of every store are sorted.

@@ -25,9 +25,11 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import torch
 
+    from ._genes import GeneList
     from ._sampler import Balanced, Weighted
 
 __all__ = [
+    "AliasesLike",
     "Array",
     "Batch",
     "BoolArray",
@@ -36,9 +38,12 @@ __all__ = [
     "DTypeLike",
     "FilterLike",
     "FloatArray",
+    "GeneOverlap",
+    "GenesLike",
     "IntArray",
     "Item",
     "Join",
+    "JoinInEffect",
     "Label",
     "LabelLike",
     "LoaderState",
@@ -48,6 +53,7 @@ __all__ = [
     "Sampler",
     "SamplerLike",
     "SupportsArray",
+    "VarKeyLike",
 ]
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -73,6 +79,22 @@ ByteSize: TypeAlias = int | float | str
 
 Join: TypeAlias = Literal["inner", "outer"]
 """How the variables of files are joined."""
+
+JoinInEffect: TypeAlias = Literal["inner", "outer", "given"]
+"""How the variables of files were joined: also by given genes."""
+
+GenesLike: TypeAlias = "GeneList | Iterable[str] | Mapping[str, int] | PathLike"
+"""Genes: names, a vocabulary of names and ids, or a file such as `genes.txt` or
+`genes.csv:COLUMN`."""
+
+VarKeyLike: TypeAlias = (
+    "str | Iterable[str | None] | Mapping[int | PathLike, str | Iterable[str | None] | None] | None"
+)
+"""A column of var (None for the index), several to try in order, or these for each file by its
+number or path."""
+
+AliasesLike: TypeAlias = "Mapping[str, str] | PathLike"
+"""Old names and new ones: a dict, or a file of two columns."""
 
 Output: TypeAlias = Literal["dense", "csr"]
 """The layout of a batch's matrices."""
@@ -183,6 +205,30 @@ class Item(TypedDict):
 
     _store_idx: np.int64
     """The number of its store."""
+
+
+class GeneOverlap(TypedDict):
+    """How many of the given genes a store has.
+
+    Examples
+    --------
+    >>> from mapped_anndata import MappedCollection
+    >>> MappedCollection("demo/a.h5ad", genes=["NKG7", "no such gene"]).gene_overlaps[0]["overlap"]
+    0.5
+    """
+
+    store: int
+    """The number of the store."""
+    table: str
+    """Its table of variables: `var`, or `raw/var`."""
+    found: int
+    """The number of given genes that it has."""
+    given: int
+    """The number of given genes."""
+    genes: int
+    """The number of its genes."""
+    overlap: float
+    """The genes found, divided by the smaller of the numbers of given genes and of its genes."""
 
 
 class CacheInfo(TypedDict):

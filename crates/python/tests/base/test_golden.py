@@ -26,6 +26,10 @@ def asks(expected):
     for section in ("merged_labels", "merged_categories"):
         if section in expected:
             asks[section] = [entry["key"] for entry in expected[section]]
+    if "presence" in expected:
+        asks["presence"] = [entry["key"] for entry in expected["presence"]]
+    if "gene_overlaps" in expected:
+        asks["gene_overlaps"] = True
     if "check_vars_sorted" in expected:
         asks["check_vars_sorted"] = True
     if "check_vars_non_aligned" in expected:
@@ -40,7 +44,7 @@ def test_there_are_cases():
 
 
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.filterwarnings("ignore:no store has")
+@pytest.mark.filterwarnings("ignore:no store has", "ignore:.*given genes")
 def test_every_answer_is_the_expected_one(name):
     case = CASES[name]
     expected = case["expected"]
@@ -57,7 +61,7 @@ def test_every_answer_is_the_expected_one(name):
 
 
 @pytest.mark.parametrize("name", OPENED)
-@pytest.mark.filterwarnings("ignore:no store has")
+@pytest.mark.filterwarnings("ignore:no store has", "ignore:.*given genes")
 def test_rows_read_at_once_are_the_items(name):
     case = CASES[name]
     with MappedCollection(paths(case), **helpers.options(case)) as collection:

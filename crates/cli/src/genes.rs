@@ -1,0 +1,247 @@
+//! The genes of a collection: a given list, and the names that stores are joined by.
+
+use std::path::PathBuf;
+
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+use mapped_anndata::{
+    Duplicates, GeneList, GeneOverlap, MappedCollection, MappedCollectionBuilder, NameMismatch,
+    read_pairs,
+};
+use serde::Serialize;
+
+use crate::Result;
+use crate::args::Cli;
+use crate::lists;
+use crate::report::warning;
+use crate::text;
+
+/// The options that decide which genes are read, and by which names.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct GenesArgs {
+    /// The genes of the model, in its order: a file with a name a line, a column of a .csv or .tsv, or
+    /// a vocabulary (.json, by ascending id). A gene that a store lacks is 0. Excludes --join.
+    #[arg(long, value_name = "FILE[:COLUMN]")]
+    genes: Option<String>,
+    /// Warn of stores whose overlap with --genes is lower: genes found / min(genes given, genes of
+    /// the store).
+    #[arg(long, value_name = "FRACTION", default_value_t = 0.5)]
+    min_overlap: f64,
+    /// The column of var with the names to join by, or several of which the first that a store has
+    /// counts; _index is the index. For one store: its path or number, and a colon. Repeatable.
+    #[arg(long, value_name = "[STORE:]A|B")]
+    var_key: Vec<String>,
+    /// Join by Ensembl and RefSeq ids without their versions: ENSG00000141510.16 is ENSG00000141510.
+    #[arg(long)]
+    strip_version: bool,
+    /// Rename genes before they are joined: a table of two columns, old names and new ones.
+    #[arg(long, value_name = "FILE")]
+    aliases: Option<PathBuf>,
+    /// What happens to genes of one name in a store: an error if a join is needed, the first of them
+    /// counts, or their values are summed.
+    #[arg(long, value_name = "error|first|sum", default_value = "error")]
+    duplicates: Duplicates,
+}
+
+impl Default for GenesArgs {
+    fn default() -> Self {
+        GenesArgs {
+            genes: None,
+            min_overlap: 0.5,
+            var_key: Vec::new(),
+            strip_version: false,
+            aliases: None,
+            duplicates: Duplicates::default(),
+        }
+    }
+}
+
+impl GenesArgs {
+    pub(crate) fn apply(
+        &self,
+        mut builder: MappedCollectionBuilder,
+        paths: &[PathBuf],
+    ) -> Result<MappedCollectionBuilder> {
+        if let Some(genes) = &self.genes {
+            builder = builder.genes(GeneList::from_argument(genes)?);
+        }
+        if let Some(aliases) = &self.aliases {
+            builder = builder.aliases(read_pairs(aliases)?);
+        }
+        let mut for_all = false;
+        for text in &self.var_key {
+            builder = match store_and_keys(text, paths) {
+                (Some(store), keys) => builder.var_key_of(store, keys),
+                (None, _) if for_all => {
+                    let message = "--var-key: expected one list of columns for all stores";
+                    return Err(Cli::command()
+                        .error(ErrorKind::ArgumentConflict, message)
+                        .into());
+                }
+                (None, keys) => {
+                    for_all = true;
+                    builder.var_key(keys)
+                }
+            };
+        }
+        Ok(builder
+            .min_overlap(self.min_overlap)
+            .strip_version(self.strip_version)
+            .duplicates(self.duplicates))
+    }
+}
+
+/// The columns, and the number of the store that the text before the last colon names.
+fn store_and_keys(text: &str, paths: &[PathBuf]) -> (Option<usize>, Vec<String>) {
+    if let Some((store, keys)) = text.rsplit_once(':') {
+        let by_path = paths.iter().position(|path| path.as_os_str() == store);
+        let by_number = || store.parse().ok().filter(|&number| number < paths.len());
+        if let Some(store) = by_path.or_else(by_number) {
+            return (Some(store), lists::alternatives(keys));
+        }
+    }
+    (None, lists::alternatives(text))
+}
+
+/// The most stores that get a warning each.
+const MOST_WARNINGS: usize = 10;
+
+/// Warns of stores that have few of the given genes.
+pub(crate) fn warn_of_overlaps(cells: &MappedCollection) {
+    let low = cells.low_overlaps();
+    for store in low.iter().take(MOST_WARNINGS) {
+        warning(&in_options(&store.to_string()));
+        if let Some(mismatch) = &store.mismatch {
+            hint(&store.file.display().to_string(), mismatch);
+        }
+    }
+    if let more @ 1.. = low.len().saturating_sub(MOST_WARNINGS) {
+        warning(&format!(
+            "and {more} more stores that have few of the given genes"
+        ));
+    }
+}
+
+/// A text of the library in words of the command line.
+pub(crate) fn in_options(text: &str) -> String {
+    let names = ["var_key", "strip_version", "aliases"];
+    names.iter().fold(text.to_owned(), |text, name| {
+        text.replace(
+            &format!("({name})"),
+            &format!("(--{})", name.replace('_', "-")),
+        )
+    })
+}
+
+/// Prints the options that solve a mismatch, if it is known.
+pub(crate) fn hint(store: &str, mismatch: &NameMismatch) {
+    let option = match mismatch {
+        NameMismatch::Column {
+            column,
+            strip_version,
+            ..
+        } => {
+            let key = format!("--var-key '{store}:{}'", lists::written(column));
+            let strip = if *strip_version {
+                " --strip-version"
+            } else {
+                ""
+            };
+            format!("{key}{strip}")
+        }
+        NameMismatch::Versions { .. } => "--strip-version".to_owned(),
+        _ => return,
+    };
+    eprintln!("hint: {}", crate::escape::escape(&option));
+}
+
+/// A note on stores that share few genes, if a reason is known.
+pub(crate) fn note_on_mismatch(cells: &MappedCollection) -> Result<()> {
+    if cells.join_vars().is_none() || !shares_few(cells) {
+        return Ok(());
+    }
+    if let Some(found) = cells.store_mismatch()? {
+        warning(&in_options(&format!("the stores share few genes: {found}")));
+        hint(&found.files.0.display().to_string(), &found.mismatch);
+    }
+    Ok(())
+}
+
+/// The overlap below which a reason is searched.
+const FEW: f64 = 0.5;
+
+/// Whether a store shares few genes with the first one.
+fn shares_few(cells: &MappedCollection) -> bool {
+    let of = |store: usize| cells.presence(store).unwrap_or_default();
+    let n_vars: Vec<usize> = cells
+        .original_shapes()
+        .iter()
+        .map(|shape| shape.1)
+        .collect();
+    let first = of(0);
+    (1..cells.n_stores()).any(|store| {
+        let shared = first
+            .iter()
+            .zip(of(store))
+            .filter(|(a, b)| **a && *b)
+            .count();
+        (shared as f64) < FEW * n_vars[0].min(n_vars[store]) as f64
+    })
+}
+
+/// How many of the given genes a store has, in words.
+pub(crate) fn overlap_text(overlap: &GeneOverlap) -> String {
+    let found = text::thousands(overlap.n_found as u64);
+    format!("{found} ({:.0} %)", 100.0 * overlap.fraction())
+}
+
+/// How many of the given genes a store has, in JSON.
+#[derive(Debug, Serialize)]
+pub(crate) struct OverlapLine {
+    store: usize,
+    table: &'static str,
+    found: usize,
+    given: usize,
+    genes: usize,
+    overlap: f64,
+}
+
+impl From<&GeneOverlap> for OverlapLine {
+    fn from(overlap: &GeneOverlap) -> Self {
+        OverlapLine {
+            store: overlap.store,
+            table: overlap.table,
+            found: overlap.n_found,
+            given: overlap.n_given,
+            genes: overlap.n_vars,
+            overlap: overlap.fraction(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn store_is_named_before_the_last_colon() {
+        let paths = ["a.h5ad", "s3://b/c.h5ad"].map(PathBuf::from);
+        let of = |text: &str| store_and_keys(text, &paths);
+        let keys = |keys: &[&str]| keys.iter().map(|&key| key.to_owned()).collect::<Vec<_>>();
+        assert_eq!(of("a|b"), (None, keys(&["a", "b"])));
+        assert_eq!(of("a.h5ad:x|_index"), (Some(0), keys(&["x", "_index"])));
+        assert_eq!(of("s3://b/c.h5ad:x"), (Some(1), keys(&["x"])));
+        assert_eq!(of("1:x"), (Some(1), keys(&["x"])));
+        // Neither a path nor a store: a column with a colon.
+        assert_eq!(of("2:x"), (None, keys(&["2:x"])));
+        assert_eq!(of("x\\|y"), (None, keys(&["x|y"])));
+    }
+
+    #[test]
+    fn options_are_named_as_on_the_command_line() {
+        assert_eq!(
+            in_options("(var_key), (aliases)"),
+            "(--var-key), (--aliases)"
+        );
+    }
+}
