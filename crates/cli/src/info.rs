@@ -260,6 +260,11 @@ pub(crate) fn write_summary(opened: &Opened, out: &mut impl Write) -> Result<()>
     };
     writeln!(out, "{table}\n")?;
     writeln!(out, "{}", join_text(cells))?;
+    let n_unnamed: usize = cells.n_unnamed().iter().sum();
+    if n_unnamed > 0 {
+        let genes = text::count(n_unnamed, "gene");
+        writeln!(out, "{genes} without a name to join by, left out")?;
+    }
     if let Some(cached) = cells.cached() {
         writeln!(out, "{}", cache::in_words(&cached))?;
     }

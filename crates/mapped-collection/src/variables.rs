@@ -51,16 +51,25 @@ impl MappedCollection {
             .collect()
     }
 
-    /// How many of the given [genes](MappedCollectionBuilder::genes) each store has; empty without
+    /// How many of the given [genes](crate::MappedCollectionBuilder::genes) each store has; empty without
     /// such a list. A store has two entries if `X` or a layer is requested beside `raw.X`.
     pub fn gene_overlaps(&self) -> &[GeneOverlap] {
         &self.plan().overlaps.all
     }
 
     /// The stores whose overlap with the given genes is below
-    /// [`min_overlap`](MappedCollectionBuilder::min_overlap).
+    /// [`min_overlap`](crate::MappedCollectionBuilder::min_overlap).
     pub fn low_overlaps(&self) -> &[LowOverlap] {
         &self.plan().overlaps.low
+    }
+
+    /// For each store, the number of variables without a name in the
+    /// [column](crate::MappedCollectionBuilder::var_key) that they are joined by. They are dropped. Empty
+    /// without a join.
+    pub fn n_unnamed(&self) -> Vec<usize> {
+        let names = self.plan().joint().map(|joint| joint.names.iter());
+        let n_unnamed = names.into_iter().flatten().map(|names| names.n_unnamed());
+        n_unnamed.collect()
     }
 
     /// A likely reason why the stores share few variables, and the option that helps; `None` if

@@ -131,9 +131,13 @@ pub(crate) fn store_mismatch(
     };
     // A reason that names a column has a way out.
     let (forth, back) = (of(other, 0), of(0, other));
-    let has_column = |found: &StoreMismatch| matches!(found.mismatch, NameMismatch::Column { .. });
-    match (forth, back) {
-        (Some(forth), Some(back)) if has_column(&back) && !has_column(&forth) => Some(back),
-        (forth, back) => forth.or(back),
+    let overlap = |found: &Option<StoreMismatch>| match found.as_ref().map(|found| &found.mismatch)
+    {
+        Some(NameMismatch::Column { fraction, .. }) => *fraction,
+        _ => 0.0,
+    };
+    match overlap(&back) > overlap(&forth) {
+        true => back,
+        false => forth.or(back),
     }
 }

@@ -178,8 +178,8 @@ pub(crate) fn check_join(options: &Options) -> Result<(), OptionError> {
             return Err(OptionError::new("genes", expected, "none"));
         }
         Some(Join::Inner | Join::Given) => None,
-        Some(Join::Outer) => Some("Join::Outer"),
-        None => Some("None"),
+        Some(Join::Outer) => Some("an outer join"),
+        None => Some("no join"),
     };
     if let Some(found) = found.filter(|_| options.genes.is_some()) {
         let expected = "its default beside .genes(..), which decide on the variables";
