@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use mapped_anndata::io::{ByteSize, ByteSizeError, DType};
-use mapped_anndata::{Join, MatrixFormat, Shuffle};
+use mapped_anndata::{Join, MatrixFormat, Shuffle, Unmapped};
 
 use crate::backends::{Hdf5Arg, ZarrArg};
 use crate::cache::{self, CacheArgs, CacheCommand};
@@ -64,13 +64,15 @@ Examples:
   mapped-anndata info a.h5ad b.zarr --obs cell_type,donor --join outer
   mapped-anndata info *.h5ad --filter assay=\"10x 3' v3\" --filter donor=@missing
   mapped-anndata info *.h5ad --genes vocab.json --var-key 'ensembl_id|_index' --strip-version
+  mapped-anndata info *.h5ad --layers 'counts=counts(raw.X|counts|X)' --obs 'type=cell_type|celltype'
   mapped-anndata info *.h5ad --vars --json | jq '.var_joint | length'
   mapped-anndata info a.h5ad --obs 'age\\, years,donor'     two columns: age, years and donor
 
 JSON: one object with shape, original_shapes, n_obs, join (as asked), join_vars (in effect, null
 if all stores have equal genes), encoders {key: {label: code}}, categories {key: [...]},
 label_counts {key: {label: cells}}, missing {key: cells without a label}, with --vars var_joint, with
---genes gene_overlaps [{store, table, found, given, genes, overlap}], and with --cache cached {bands,
+--genes gene_overlaps [{store, table, found, given, genes, overlap}], with NAME=A|B source_keys
+{NAME: [what each store has for it, or null]}, and with --cache cached {bands,
 cached_bands, bytes}.";
 
 const GET_EXAMPLES: &str = "\
@@ -246,12 +248,21 @@ pub(crate) struct StreamArgs {
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Collection")]
 pub(crate) struct CollectionArgs {
-    /// Matrices: X, raw.X or names of layers, comma-separated; "" for none [default: X]
+    /// Matrices: X, raw.X or names of layers, comma-separated; "" for none [default: X]. NAME=A|B is
+    /// the first that a store has, NAME=counts(A|B) the first that holds counts.
     #[arg(long, value_name = "KEYS")]
     pub(crate) layers: Option<Vec<String>>,
     /// Label columns of obs, comma-separated (`\,` is a part of a name); _index is the obs names.
+    /// NAME=A|B is the first column that a store has.
     #[arg(long, value_name = "KEYS")]
     pub(crate) obs: Vec<String>,
+    /// Replaces labels of a column of --obs: a table of two columns, old labels and new ones;
+    /// repeatable.
+    #[arg(long, value_name = "KEY=FILE")]
+    pub(crate) label_map: Vec<String>,
+    /// What happens to labels that --label-map does not mention.
+    #[arg(long, value_enum, default_value = "keep")]
+    pub(crate) unmapped: UnmappedArg,
     /// Elements of obsm, comma-separated.
     #[arg(long, value_name = "KEYS")]
     pub(crate) obsm: Vec<String>,
@@ -300,6 +311,24 @@ impl From<JoinArg> for Option<Join> {
             JoinArg::Inner => Some(Join::Inner),
             JoinArg::Outer => Some(Join::Outer),
             JoinArg::None => None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum UnmappedArg {
+    #[default]
+    Keep,
+    Missing,
+    Error,
+}
+
+impl From<UnmappedArg> for Unmapped {
+    fn from(unmapped: UnmappedArg) -> Self {
+        match unmapped {
+            UnmappedArg::Keep => Unmapped::Keep,
+            UnmappedArg::Missing => Unmapped::Missing,
+            UnmappedArg::Error => Unmapped::Error,
         }
     }
 }

@@ -29,7 +29,7 @@ pub(crate) fn run(args: &InfoArgs, json: bool, out: &mut impl Write) -> Result<(
     note_on_mismatch(&opened.cells)?;
     let keys = while_waiting("counting labels", || Key::read_all(&opened))?;
     if json {
-        write_json(&opened.cells, &keys, args.vars, out)
+        write_json(&opened.cells, &opened.chosen, &keys, args.vars, out)
     } else {
         write_text(&opened, &keys, args.vars, out)
     }
@@ -162,11 +162,14 @@ struct Info<'a, E, C, L> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     gene_overlaps: Vec<OverlapLine>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    source_keys: Option<Object<&'a str, Vec<Option<String>>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     cached: Option<CachedLine>,
 }
 
 fn write_json(
     cells: &MappedCollection,
+    chosen: &[String],
     keys: &[Key<'_>],
     vars: bool,
     out: &mut impl Write,
@@ -204,6 +207,11 @@ fn write_json(
             .iter()
             .map(OverlapLine::from)
             .collect(),
+        source_keys: (!chosen.is_empty()).then(|| {
+            let stores = || 0..cells.n_stores();
+            let sources = |key: &str| stores().map(|store| cells.source_key(store, key)).collect();
+            Object(chosen.iter().map(|key| (&**key, sources(key))).collect())
+        }),
         cached: cells.cached().map(CachedLine::from),
     };
     Ok(write_line(out, &info)?)
@@ -211,6 +219,19 @@ fn write_json(
 
 fn write_text(opened: &Opened, keys: &[Key<'_>], vars: bool, out: &mut impl Write) -> Result<()> {
     write_summary(opened, out)?;
+    for key in &opened.chosen {
+        let rows = opened.names().into_iter().enumerate().map(|(store, name)| {
+            let source = opened.cells.source_key(store, key);
+            let source = source.map(|source| escape(&source).into_owned());
+            [name, source.unwrap_or_else(|| "-".to_owned())]
+        });
+        let key = escape(key);
+        writeln!(
+            out,
+            "\n{key} is taken from\n{}",
+            text::table(["store", &key], &[], rows)
+        )?;
+    }
     for key in keys {
         write_key(&opened.cells, key, out)?;
     }
@@ -389,7 +410,7 @@ mod tests {
         let cells = open([&["A", "B"], &["B"]], Some(Join::Inner));
         let keys = [Key::read(&cells, "kind").unwrap()];
         let mut out = Vec::new();
-        write_json(&cells, &keys, true, &mut out).unwrap();
+        write_json(&cells, &[], &keys, true, &mut out).unwrap();
         let expected = concat!(
             r#"{"shape":[4,1],"original_shapes":[[2,2],[2,1]],"n_obs":4,"join":"inner","#,
             r#""join_vars":"inner","encoders":{"kind":{"T":0}},"categories":{"kind":["T"]},"#,
@@ -403,7 +424,7 @@ mod tests {
     fn joint_genes_need_a_join() {
         let cells = open([&["A", "B"], &["B"]], None);
         let mut out = Vec::new();
-        write_json(&cells, &[], true, &mut out).unwrap();
+        write_json(&cells, &[], &[], true, &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert!(text.starts_with(r#"{"shape":[4,null],"#), "{text}");
         assert!(text.ends_with("\"var_joint\":null}\n"), "{text}");

@@ -25,6 +25,64 @@ fn split_at(list: &str, separator: char) -> Vec<String> {
     names
 }
 
+/// A key, and the elements that are tried for it in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Choice {
+    pub(crate) key: String,
+    pub(crate) elements: Vec<String>,
+    /// Whether the elements stand in `counts(…)`.
+    pub(crate) counts: bool,
+}
+
+impl Choice {
+    /// Whether the key is taken from the element of its name.
+    pub(crate) fn is_plain(&self) -> bool {
+        !self.counts && self.elements == [self.key.as_str()]
+    }
+}
+
+/// The keys of a list: names, `KEY=A|B` or `KEY=counts(A|B)`. An empty list has no keys.
+pub(crate) fn choices(list: &str) -> Result<Vec<Choice>, String> {
+    let mut choices = Vec::new();
+    let mut rest = Some(list);
+    while let Some(list) = rest {
+        let end = find(list, ',').unwrap_or(list.len());
+        rest = list.get(end + 1..);
+        let item = &list[..end];
+        if item.is_empty() {
+            continue;
+        }
+        let (key, elements) = cut(item, '=');
+        let Some(elements) = elements else {
+            if find(item, '|').is_some() {
+                return Err(format!(
+                    "expected NAME=A|B, found {item:?}: \\| is a part of a name"
+                ));
+            }
+            let elements = vec![key.clone()];
+            let counts = false;
+            choices.push(Choice {
+                key,
+                elements,
+                counts,
+            });
+            continue;
+        };
+        let in_counts = elements.strip_prefix("counts(");
+        let in_counts = in_counts.and_then(|elements| elements.strip_suffix(')'));
+        let elements = alternatives(in_counts.unwrap_or(elements));
+        if key.is_empty() || elements.iter().any(String::is_empty) {
+            return Err(format!("expected NAME=A|B, found {item:?}"));
+        }
+        choices.push(Choice {
+            key,
+            elements,
+            counts: in_counts.is_some(),
+        });
+    }
+    Ok(choices)
+}
+
 /// A key and the text behind its `=`; `None` if there is no `=`.
 pub(crate) fn key_and_value(text: &str) -> Option<(String, String)> {
     let (key, value) = cut(text, '=');
@@ -56,21 +114,48 @@ pub(crate) fn written(name: &str) -> String {
 
 /// The name before the first separator, and the text behind it.
 fn cut(text: &str, separator: char) -> (String, Option<&str>) {
-    let mut is_escaped = false;
-    let at = text.find(|c| {
-        let ends = c == separator && !is_escaped;
-        is_escaped = c == '\\' && !is_escaped;
-        ends
-    });
-    match at {
+    match find(text, separator) {
         Some(at) => (name(&text[..at]), Some(&text[at + separator.len_utf8()..])),
         None => (name(text), None),
     }
 }
 
+/// The place of the first separator that is not escaped.
+fn find(text: &str, separator: char) -> Option<usize> {
+    let mut is_escaped = false;
+    text.find(|c| {
+        let ends = c == separator && !is_escaped;
+        is_escaped = c == '\\' && !is_escaped;
+        ends
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_may_have_elements_to_try() {
+        let of = |key: &str, elements: &[&str], counts| Choice {
+            key: key.to_owned(),
+            elements: elements.iter().map(|&name| name.to_owned()).collect(),
+            counts,
+        };
+        assert_eq!(
+            choices(r"X,m=raw.X|X,n=counts(raw.X|a\,b),c\=d,e\|f").unwrap(),
+            [
+                of("X", &["X"], false),
+                of("m", &["raw.X", "X"], false),
+                of("n", &["raw.X", "a,b"], true),
+                of("c=d", &["c=d"], false),
+                of("e|f", &["e|f"], false),
+            ]
+        );
+        assert_eq!(choices("").unwrap(), []);
+        for wrong in ["a|b", "=a", "a=", "a=b|", "a=counts()"] {
+            assert!(choices(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn backslash_makes_a_separator_part_of_a_name() {

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use mapped_anndata::{
-    FilterValue, IoOptions, LabelMatch, MappedCollection, MappedCollectionBuilder,
+    FilterValue, FirstOf, IoOptions, LabelMatch, MappedCollection, MappedCollectionBuilder,
+    read_pairs,
 };
 
 use crate::Result;
@@ -13,7 +14,7 @@ use crate::args::{Cli, CollectionArgs, EncodeArg};
 use crate::demo::Demo;
 use crate::escape::escape;
 use crate::genes::warn_of_overlaps;
-use crate::lists;
+use crate::lists::{self, Choice};
 use crate::progress::while_waiting;
 use crate::report::{how_to_type, warning};
 
@@ -24,6 +25,8 @@ pub(crate) struct Opened {
     pub(crate) layers: Vec<String>,
     /// The requested label columns.
     pub(crate) obs: Vec<String>,
+    /// The matrices and columns that are taken from the first of several elements.
+    pub(crate) chosen: Vec<String>,
     /// The place of the demo, which is the collection if no paths are given.
     demo: Option<Demo>,
 }
@@ -56,8 +59,9 @@ impl Opened {
             .for_each(|hint| eprintln!("{hint}"));
         Ok(Opened {
             cells,
-            layers: layers(args),
-            obs: keys(&args.obs),
+            layers: names(&layers(args)?),
+            obs: names(&choices(&args.obs)?),
+            chosen: chosen(args)?,
             demo,
         })
     }
@@ -108,11 +112,29 @@ pub(crate) fn keys(given: &[String]) -> Vec<String> {
     keys.filter(|key| !key.is_empty()).collect()
 }
 
-fn layers(args: &CollectionArgs) -> Vec<String> {
+fn layers(args: &CollectionArgs) -> Result<Vec<Choice>> {
     match &args.layers {
-        Some(layers) => keys(layers),
-        None => vec!["X".to_owned()],
+        Some(layers) => choices(layers),
+        None => choices(&["X".to_owned()]),
     }
+}
+
+/// The keys of the lists that an option was given, and the elements that they are taken from.
+fn choices(given: &[String]) -> Result<Vec<Choice>> {
+    let usage = |message: String| Cli::command().error(ErrorKind::InvalidValue, message);
+    let lists = given.iter().map(|list| lists::choices(list).map_err(usage));
+    Ok(lists.collect::<std::result::Result<Vec<_>, _>>()?.concat())
+}
+
+fn names(choices: &[Choice]) -> Vec<String> {
+    choices.iter().map(|choice| choice.key.clone()).collect()
+}
+
+/// The keys that are not taken from the element of their name.
+fn chosen(args: &CollectionArgs) -> Result<Vec<String>> {
+    let keys = [layers(args)?, choices(&args.obs)?].concat();
+    let keys = keys.into_iter().filter(|choice| !choice.is_plain());
+    Ok(keys.map(|choice| choice.key).collect())
 }
 
 /// The most labels that get a warning each.
@@ -133,10 +155,21 @@ fn warn_of(cells: &MappedCollection) {
 }
 
 fn builder(paths: &[PathBuf], args: &CollectionArgs) -> Result<MappedCollectionBuilder> {
-    let obs = keys(&args.obs);
+    let columns = choices(&args.obs)?;
+    let obs = names(&columns);
+    let layers = layers(args)?.into_iter().map(|layer| {
+        let from = match layer.counts {
+            true => FirstOf::counts(layer.elements),
+            false => FirstOf::new(layer.elements),
+        };
+        (layer.key, from)
+    });
+    let columns = columns
+        .into_iter()
+        .map(|column| (column.key, column.elements));
     let mut builder = MappedCollection::builder(paths.iter().cloned())
-        .layers(layers(args))
-        .obs(obs.iter().cloned())
+        .layers_from(layers)
+        .obs_from(columns)
         .obsm(keys(&args.obsm))
         .join(args.join)
         .dtype(args.dtype)
@@ -145,6 +178,16 @@ fn builder(paths: &[PathBuf], args: &CollectionArgs) -> Result<MappedCollectionB
             .zarr(args.zarr.into())
             .revalidate(!args.cache.no_revalidate));
     builder = args.genes.apply(builder, paths)?;
+    for text in &args.label_map {
+        let Some((key, path)) = lists::key_and_value(text) else {
+            let message = "--label-map: expected KEY=FILE";
+            return Err(Cli::command()
+                .error(ErrorKind::InvalidValue, message)
+                .into());
+        };
+        builder = builder.label_map(key, read_pairs(path)?);
+    }
+    builder = builder.unmapped(args.unmapped.into());
     builder = args.cache.choose(builder)?;
     if let EncodeArg::Keys(keys) = &args.encode_labels {
         builder = builder.encode_labels(keys.clone());
@@ -233,9 +276,9 @@ mod tests {
     #[test]
     fn empty_argument_is_an_empty_list() {
         let mut args = CollectionArgs::default();
-        assert_eq!(layers(&args), ["X"]);
+        assert_eq!(names(&layers(&args).unwrap()), ["X"]);
         args.layers = Some(owned(&[""]));
-        assert!(layers(&args).is_empty());
+        assert!(layers(&args).unwrap().is_empty());
     }
 
     #[test]

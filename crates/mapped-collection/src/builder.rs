@@ -1,5 +1,7 @@
 //! The options of a collection, as a caller sets them.
 
+use std::sync::Arc;
+
 #[cfg(feature = "remote")]
 use anndata_io::StorageOptions;
 use anndata_io::{AnnDataSource, CacheOptions, DType, IoOptions};
@@ -11,7 +13,8 @@ use crate::error::Error;
 use crate::error::open::OpenError;
 use crate::genes::GeneList;
 use crate::options::{
-    CacheChoice, EncodeLabels, FilterValue, LabelMatch, Options, UnknownLabel, distinct,
+    CacheChoice, EncodeLabels, FilterValue, FirstOf, LabelMatch, NewLabel, Options, UnknownLabel,
+    Unmapped, distinct,
 };
 
 /// The options of a [`MappedCollection`], with lamindb's names and defaults.
@@ -30,12 +33,101 @@ impl MappedCollectionBuilder {
     /// Matrices to read: `X`, `raw.X`, or names of layers. By default, `X`. The list may be empty.
     pub fn layers<S: Into<String>>(mut self, keys: impl IntoIterator<Item = S>) -> Self {
         self.0.layers_keys = distinct(keys);
+        self.0.layers_from.clear();
+        self
+    }
+
+    /// Matrices to read, each from the first of several elements that a store has: see [`FirstOf`].
+    /// It replaces [`layers`](Self::layers). Each matrix is joined by the variables of where it lies:
+    /// `raw.X` by those of raw.
+    ///
+    /// ```
+    /// use mapped_collection::{FirstOf, MappedCollection};
+    /// # use mapped_collection::{MemoryStore, Values};
+    /// # let store = |name: &str, x| {
+    /// #     let store = MemoryStore::new(name).dataframe("obs", &["c1"]).dataframe("var", &["g1", "g2"]);
+    /// #     store.array("X", &[1, 2], Values::F32(x))
+    /// # };
+    /// # let raw = store("a", vec![0.7, 1.1]).array("layers/umi", &[1, 2], Values::F32(vec![1.0, 2.0]));
+    /// # let paths = [raw, store("b", vec![3.0, 4.0])];
+    ///
+    /// let counts = FirstOf::counts(["X", "umi"]);
+    /// let cells = MappedCollection::builder(paths).layers_from([("counts", counts)]).open()?;
+    /// assert_eq!(cells.source_key(0, "counts").as_deref(), Some("umi"));
+    /// assert_eq!(cells.source_key(1, "counts").as_deref(), Some("X"));
+    /// assert_eq!(cells.get_batch(&[0, 1])?.matrix("counts").unwrap().dense::<f32>()?, [1., 2., 3., 4.]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn layers_from<S: Into<String>>(
+        mut self,
+        layers: impl IntoIterator<Item = (S, FirstOf)>,
+    ) -> Self {
+        let layers = layers.into_iter().map(|(name, from)| (name.into(), from));
+        self.0.layers_from = layers.collect();
+        self.0.layers_keys = distinct(self.0.layers_from.iter().map(|(name, _)| name.as_str()));
         self
     }
 
     /// Columns of obs to read; `_index` stands for the obs names. By default, no column.
     pub fn obs<S: Into<String>>(mut self, keys: impl IntoIterator<Item = S>) -> Self {
         self.0.obs_keys = distinct(keys);
+        self.0.obs_from.clear();
+        self
+    }
+
+    /// Obs keys, each from the first of several columns that a store has. It replaces
+    /// [`obs`](Self::obs). Filters, weights and splits know a key by its new name.
+    ///
+    /// ```
+    /// # use mapped_collection::{MappedCollection, MemoryStore};
+    /// # let store = |name: &str, column: &str, labels: [&str; 2]| {
+    /// #     let store = MemoryStore::new(name).dataframe("obs", &["c1", "c2"]).dataframe("var", &["g"]);
+    /// #     store.texts(&format!("obs/{column}"), &labels)
+    /// # };
+    /// # let paths = [store("a", "celltype", ["T cell", "B"]), store("b", "cell_type", ["t", "B"])];
+    /// let cells = MappedCollection::builder(paths)
+    ///     .layers([""; 0])
+    ///     .obs_from([("cell_type", ["cell_type", "celltype"])])
+    ///     .label_map("cell_type", [("T cell", "T"), ("t", "T")])
+    ///     .open()?;
+    /// assert_eq!(cells.source_key(0, "cell_type").as_deref(), Some("celltype"));
+    /// let labels = cells.merged_labels("cell_type")?;
+    /// let labels: Vec<_> = labels.iter().map(|label| label.unwrap().to_string()).collect();
+    /// assert_eq!(labels, ["T", "B", "T", "B"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn obs_from<S, C>(mut self, keys: impl IntoIterator<Item = (S, C)>) -> Self
+    where
+        S: Into<String>,
+        C: IntoIterator<Item: Into<String>>,
+    {
+        let keys = keys.into_iter();
+        let keys = keys.map(|(key, columns)| (key.into(), distinct(columns)));
+        self.0.obs_from = keys.collect();
+        self.0.obs_keys = distinct(self.0.obs_from.iter().map(|(key, _)| key.as_str()));
+        self
+    }
+
+    /// New labels for those of an obs key, in all stores, before they are united and encoded. Old
+    /// labels are known by their texts, also numbers; all labels of the key are texts then.
+    /// [`read_pairs`](crate::read_pairs) reads pairs from a file.
+    pub fn label_map<O: Into<String>, N: Into<NewLabel>>(
+        mut self,
+        key: impl Into<String>,
+        pairs: impl IntoIterator<Item = (O, N)>,
+    ) -> Self {
+        let key = key.into();
+        let pairs = pairs.into_iter();
+        let pairs = pairs.map(|(old, new)| (old.into(), new.into()));
+        self.0.label_maps.retain(|(known, _)| *known != key);
+        self.0.label_maps.push((key, Arc::new(pairs.collect())));
+        self
+    }
+
+    /// What happens to labels that a [label map](Self::label_map) does not mention. By default, they
+    /// are kept.
+    pub fn unmapped(mut self, unmapped: Unmapped) -> Self {
+        self.0.unmapped = unmapped;
         self
     }
 
@@ -288,9 +380,28 @@ impl MappedCollectionBuilder {
         &self.0.layers_keys
     }
 
+    /// Where a matrix of [`layers_from`](Self::layers_from) comes from.
+    pub fn get_layer_from(&self, name: &str) -> Option<&FirstOf> {
+        let mut layers = self.0.layers_from.iter();
+        let found = layers.find(|(key, _)| key == name);
+        found.map(|(_, from)| from)
+    }
+
     /// [`obs`](Self::obs) as set, each key once.
     pub fn get_obs(&self) -> &[String] {
         &self.0.obs_keys
+    }
+
+    /// The columns that are tried for a key of obs.
+    pub fn get_obs_from(&self, key: &str) -> Option<&[String]> {
+        let mut keys = self.0.obs_from.iter();
+        let found = keys.find(|(known, _)| known == key);
+        found.map(|(_, columns)| columns.as_slice())
+    }
+
+    /// [`unmapped`](Self::unmapped) as set.
+    pub fn get_unmapped(&self) -> Unmapped {
+        self.0.unmapped
     }
 
     /// [`obsm`](Self::obsm) as set, each key once.

@@ -277,6 +277,18 @@ impl MappedCollection {
         &self.plan().missing_keys
     }
 
+    /// What a store has for a key: of a matrix, `X`, `raw.X` or the name of a layer; of an obs key, the
+    /// name of a column. `None` if the store has nothing, and if there is no such key or store.
+    pub fn source_key(&self, store: usize, key: &str) -> Option<String> {
+        let of_store = self.plan().stores.get(store)?;
+        let position = |keys: &[String]| keys.iter().position(|known| known == key);
+        let options = self.options();
+        if let Some(number) = position(&options.layers_keys) {
+            return of_store.taken[number].as_ref().map(ToString::to_string);
+        }
+        of_store.obs_taken[position(&options.obs_keys)?].clone()
+    }
+
     /// The labels of the filter and the unknown labels that no store has. Each comes with the
     /// nearest label that a store has. In a filter, such a label lets no row pass; as an unknown
     /// label, it has no effect.

@@ -95,9 +95,7 @@ impl Item {
             let shape = plan.row_shape(store, key, source);
             let dtype = plan.dtype.unwrap_or(source.dtype());
             let mut out = DenseRow {
-                writer: RowWriter {
-                    map: plan.var_map(store, key),
-                },
+                writer: RowWriter::new(plan, store, key),
                 values: Values::zeros(dtype, shape.iter().product()),
                 fault: None,
             };

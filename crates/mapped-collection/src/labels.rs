@@ -12,6 +12,7 @@ use crate::error::read::ReadError;
 use crate::label_values::labels_of;
 use crate::plan::labels::{MergedLabels, StoreLabels};
 use crate::plan::obs::{ObsColumn, merge_categories};
+use crate::plan::obs_source::ObsSource;
 
 /// How many rows have each code.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,9 +44,10 @@ impl MappedCollection {
                 (Some(column), _) => StoreLabels::of(column, encoder).map(Some).map_err(failed),
                 (None, None) if in_obs.is_some() || in_filter.is_some() => Ok(None),
                 (None, None) => {
-                    let column = self.plan().reopen(number)?.obs_column(key);
+                    let file = self.plan().reopen(number)?;
+                    let column = ObsSource::open(&file, self.options(), &key.to_owned());
                     let column = column.map_err(failed)?;
-                    let labels = column.as_ref().map(StoreLabels::read);
+                    let labels = column.as_ref().map(StoreLabels::of_source);
                     labels.transpose().map_err(failed)
                 }
             }

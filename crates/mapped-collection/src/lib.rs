@@ -141,7 +141,7 @@ pub use loader::Loader;
 pub use loader::epoch::Epoch;
 pub use loader::options::LoaderOptions;
 pub use loader::state::LoaderState;
-pub use options::{EncodeLabels, FilterValue, LabelMatch};
+pub use options::{EncodeLabels, FilterValue, FirstOf, LabelMatch, NewLabel, Unmapped};
 pub use order::Shuffle;
 pub use order::sampler::Sampler;
 pub use order::shuffle::permutation;

@@ -1,5 +1,8 @@
 //! The options of a collection, as plain data. Nothing here opens a file.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use anndata_io::{AnnDataSource, CacheOptions, DType, IoOptions};
 use feature_join::{Duplicates, Join, NameRule};
 use label_encoding::Label;
@@ -11,7 +14,15 @@ use crate::genes::GeneList;
 pub(crate) struct Options {
     pub(crate) sources: Vec<AnnDataSource>,
     pub(crate) layers_keys: Vec<String>,
+    /// Where matrices come from, if not from the element of their name.
+    pub(crate) layers_from: Vec<(String, FirstOf)>,
     pub(crate) obs_keys: Vec<String>,
+    /// The columns of obs keys, of which the first that a store has counts, if they are not the
+    /// column of the key's name.
+    pub(crate) obs_from: Vec<(String, Vec<String>)>,
+    /// New labels for old ones, by key.
+    pub(crate) label_maps: Vec<(String, Arc<LabelPairs>)>,
+    pub(crate) unmapped: Unmapped,
     pub(crate) obsm_keys: Vec<String>,
     pub(crate) obs_filter: ObsFilter,
     pub(crate) join: Option<Join>,
@@ -33,7 +44,11 @@ impl Options {
         Options {
             sources,
             layers_keys: vec!["X".to_owned()],
+            layers_from: Vec::new(),
             obs_keys: Vec::new(),
+            obs_from: Vec::new(),
+            label_maps: Vec::new(),
+            unmapped: Unmapped::default(),
             obsm_keys: Vec::new(),
             obs_filter: ObsFilter::default(),
             join: Some(Join::Inner),
@@ -60,6 +75,102 @@ pub(crate) enum CacheChoice {
     OfUser,
     Off,
     Folder(CacheOptions),
+}
+
+/// The texts of old labels, and the new labels.
+pub(crate) type LabelPairs = HashMap<String, NewLabel>;
+
+/// A label of a [label map](crate::MappedCollectionBuilder::label_map).
+#[derive(Debug, Clone, PartialEq, Eq)]
+// Exhaustive: a label is there or it is not.
+pub enum NewLabel {
+    /// This text.
+    Text(String),
+    /// The label becomes missing.
+    Missing,
+}
+
+impl From<&str> for NewLabel {
+    fn from(text: &str) -> Self {
+        NewLabel::Text(text.to_owned())
+    }
+}
+
+impl From<String> for NewLabel {
+    fn from(text: String) -> Self {
+        NewLabel::Text(text)
+    }
+}
+
+impl<T: Into<NewLabel>> From<Option<T>> for NewLabel {
+    fn from(label: Option<T>) -> Self {
+        label.map_or(NewLabel::Missing, Into::into)
+    }
+}
+
+/// What happens to the labels that a [label map](crate::MappedCollectionBuilder::label_map) does not
+/// mention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Unmapped {
+    /// They are kept.
+    #[default]
+    Keep,
+    /// They become missing.
+    Missing,
+    /// They are an error, unless no row has them: those are left out.
+    Error,
+}
+
+/// Matrices of a store, of which the first one that it has is read.
+///
+/// ```
+/// use mapped_collection::FirstOf;
+///
+/// let counts = FirstOf::counts(["raw.X", "counts", "X"]);
+/// assert_eq!(counts.keys(), ["raw.X", "counts", "X"]);
+/// assert!(counts.are_counts());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FirstOf {
+    keys: Vec<String>,
+    counts: bool,
+}
+
+impl FirstOf {
+    /// The first that exists of `X`, `raw.X` and layers with these names.
+    pub fn new<S: Into<String>>(keys: impl IntoIterator<Item = S>) -> FirstOf {
+        FirstOf {
+            keys: distinct(keys),
+            counts: false,
+        }
+    }
+
+    /// As [`new`](Self::new), but the first that holds counts: whole numbers that are not negative.
+    /// When a collection is opened, 16 rows decide, spread evenly over the file. When a row is read,
+    /// all of its values are checked, and a row with other values is an error.
+    pub fn counts<S: Into<String>>(keys: impl IntoIterator<Item = S>) -> FirstOf {
+        FirstOf {
+            keys: distinct(keys),
+            counts: true,
+        }
+    }
+
+    /// The names, each once, in order.
+    pub fn keys(&self) -> &[String] {
+        &self.keys
+    }
+
+    /// Whether they must hold counts.
+    pub fn are_counts(&self) -> bool {
+        self.counts
+    }
+}
+
+impl<S: Into<String>, const N: usize> From<[S; N]> for FirstOf {
+    fn from(keys: [S; N]) -> Self {
+        FirstOf::new(keys)
+    }
 }
 
 /// The columns of var that hold the names to join by. The first that a store has counts. An empty

@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::error::open::StoreMismatch;
 use crate::error::overlap::{GeneOverlap, LowOverlap};
 use crate::plan::overlap::store_mismatch;
+use crate::plan::variables::Joint;
 
 impl MappedCollection {
     /// The join that was requested.
@@ -81,10 +82,11 @@ impl MappedCollection {
         let plan = self.plan();
         plan.check_open()?;
         let joint = plan.joint().filter(|_| plan.genes.is_none());
-        let names = joint.map(|joint| joint.names.as_slice());
-        let stores = plan.stores.as_slice();
-        let find = |names| store_mismatch(self.options(), &plan.io, (stores, names));
-        Ok(names.and_then(find))
+        let find = |joint: &Joint| {
+            let names = (joint.names.as_slice(), joint.tables.as_slice());
+            store_mismatch(self.options(), &plan.io, &plan.stores, names)
+        };
+        Ok(joint.and_then(find))
     }
 
     /// Which joint variables a store has: `[n_vars] bool`. A variable that it lacks is 0 in its

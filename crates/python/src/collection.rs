@@ -16,6 +16,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 
 use crate::arguments::{self, Encode, Filter, Unknown, index_of, with_filter, with_unknown};
 use crate::arrays::{from_values, scalar};
+use crate::choices::Choices;
 use crate::errors::to_python;
 use crate::genes::{Overlap, Variables, overlap};
 use crate::labels;
@@ -76,10 +77,10 @@ enum Cache {
 impl Collection {
     /// Opens files. The Python half has already put every argument into one form.
     #[new]
-    #[pyo3(signature = (paths, layers, obs, obsm, filter, join, encode, unknown, dtype, variables, *, cache_bytes=None, max_open_files=None, mmap=None, pack_bytes=None, pack_uncompressed=None, revalidate=None, missing_code=None, cache=None, cache_size=None, storage=Vec::new()))]
+    #[pyo3(signature = (paths, layers, obs, obsm, filter, join, encode, unknown, dtype, variables, choices, *, cache_bytes=None, max_open_files=None, mmap=None, pack_bytes=None, pack_uncompressed=None, revalidate=None, missing_code=None, cache=None, cache_size=None, storage=Vec::new()))]
     #[expect(
         clippy::too_many_arguments,
-        reason = "lamindb's eleven, and eleven of ours"
+        reason = "lamindb's eleven, and twelve of ours"
     )]
     fn new(
         py: Python<'_>,
@@ -93,6 +94,7 @@ impl Collection {
         unknown: Option<Unknown<'_>>,
         dtype: Option<&str>,
         variables: Variables,
+        choices: Choices,
         cache_bytes: Option<usize>,
         max_open_files: Option<usize>,
         mmap: Option<bool>,
@@ -118,7 +120,7 @@ impl Collection {
                 Encode::Keys(keys) => EncodeLabels::Keys(keys),
             })
             .dtype(arguments::dtype(dtype)?);
-        builder = variables.apply(builder)?;
+        builder = choices.apply(variables.apply(builder)?);
         builder = with_filter(builder, filter)?;
         builder = with_unknown(builder, unknown)?;
         let mut io = IoOptions::new();
@@ -325,6 +327,14 @@ impl Collection {
         let encoders = self.cells.encoders();
         encoders
             .map(|(key, encoder)| Ok((key, entries(encoder)?)))
+            .collect()
+    }
+
+    /// Returns what each store has for a key: the name of a matrix or column.
+    fn source_keys(&self, key: &str) -> Vec<Option<String>> {
+        let stores = 0..self.cells.n_stores();
+        stores
+            .map(|store| self.cells.source_key(store, key))
             .collect()
     }
 

@@ -9,6 +9,7 @@
 mod arguments;
 mod arrays;
 mod batch;
+mod choices;
 mod collection;
 mod errors;
 mod genes;

@@ -30,6 +30,14 @@ def options(case):
         options["obs_filter"] = {
             key: [nan(v) for v in values] for key, values in options["obs_filter"]
         }
+    if isinstance(options.get("layers_keys"), dict):
+        from mapped_anndata import Counts
+
+        layers = options["layers_keys"].items()
+        options["layers_keys"] = {
+            key: Counts(*source["counts"]) if isinstance(source, dict) else source
+            for key, source in layers
+        }
     if isinstance(options.get("var_key"), dict):
         options["var_key"] = {int(store): keys for store, keys in options["var_key"].items()}
     return options

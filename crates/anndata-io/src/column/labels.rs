@@ -32,6 +32,13 @@ pub enum Codes {
 }
 
 impl Codes {
+    /// Codes of that many categories, one per row; `None` for a missing label.
+    pub fn new(n_categories: usize, rows: impl ExactSizeIterator<Item = Option<u32>>) -> Codes {
+        let mut codes = Codes::with_capacity(n_categories, rows.len());
+        rows.for_each(|code| codes.push(code));
+        codes
+    }
+
     fn with_capacity(n_categories: usize, rows: usize) -> Codes {
         match n_categories {
             0..=0xff => Codes::U8(Vec::with_capacity(rows)),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anndata_io::ReadScratch;
 
 use crate::batch::matrix_slots::{PlaceScratch, SlotSink};
+use crate::batch::row_writer::RowWriter;
 use crate::batch::slots::BatchSlots;
 use crate::batch::waiting::WaitingRows;
 use crate::batch::{Batch, BatchFormat};
@@ -76,8 +77,8 @@ pub(crate) fn fill(
                 let BatchRow { batch, row } = rows[index];
                 (batches[batch].matrix(number), row)
             };
-            let map = plan.var_map(store, key);
-            let mut sink = SlotSink::new(map, place, &mut scratch.place);
+            let writer = RowWriter::new(plan, store, key);
+            let mut sink = SlotSink::new(writer, place, &mut scratch.place);
             let read = source.read_part(&file_rows, part, &mut scratch.read, &mut sink);
             read.map_err(|error| ReadError::file(store, error))?;
             if let Some(fault) = sink.fault() {

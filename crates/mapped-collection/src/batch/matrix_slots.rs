@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anndata_io::{DType, RowBuffer, RowSink, Scalar, Values, ValuesRef, with_dtype};
-use feature_join::VarMap;
 use row_pack::{Level, RowPacker};
 
 use crate::batch::MatrixFormat;
@@ -353,9 +352,9 @@ pub(crate) struct SlotSink<'a, 's, F> {
 }
 
 impl<'a, 's, F> SlotSink<'a, 's, F> {
-    pub(crate) fn new(map: Option<&'a VarMap>, place: F, scratch: &'s mut PlaceScratch) -> Self {
+    pub(crate) fn new(writer: RowWriter<'a>, place: F, scratch: &'s mut PlaceScratch) -> Self {
         SlotSink {
-            writer: RowWriter { map },
+            writer,
             place,
             scratch,
             given: None,
@@ -373,14 +372,17 @@ impl<'a, F: Fn(usize) -> (&'a MatrixSlots, usize)> RowSink for SlotSink<'a, '_, 
     fn dense(&mut self, row: usize, start: usize, values: ValuesRef<'_>) {
         self.given = None;
         let (slots, row) = (self.place)(row);
-        let put = slots.put_dense(row, self.writer, start, values);
+        let checked = self.writer.check(values);
+        let put = checked.and_then(|()| slots.put_dense(row, self.writer, start, values));
         self.fault = self.fault.or(put.err());
     }
 
     fn sparse(&mut self, row: usize, columns: &[u32], values: ValuesRef<'_>) {
         self.given = None;
         let (slots, row) = (self.place)(row);
-        let put = slots.put_sparse(row, self.writer, columns, values, self.scratch);
+        let checked = self.writer.check(values);
+        let put = checked
+            .and_then(|()| slots.put_sparse(row, self.writer, columns, values, self.scratch));
         self.fault = self.fault.or(put.err());
     }
 
@@ -391,7 +393,7 @@ impl<'a, F: Fn(usize) -> (&'a MatrixSlots, usize)> RowSink for SlotSink<'a, '_, 
         let RowStorage::Sparse { starts } = &slots.storage else {
             return None;
         };
-        if self.writer.map.is_some() || slots.dtype != dtype {
+        if self.writer.map.is_some() || self.writer.counts || slots.dtype != dtype {
             return None;
         }
         let Filled::Sparse {

@@ -5,30 +5,39 @@ use feature_join::{JointColumn, RemappedEntry, SortScratch, VarMap};
 
 use crate::error::read::ReadError;
 use crate::plan::Plan;
+use crate::plan::counts::{first_non_count, shown};
 use crate::plan::matrices::MatrixKey;
 
 const COLUMNS_ARE_CHECKED: &str = "a matrix has as many columns as its store has variables";
 
 /// Why a row cannot be written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum RowFault {
     /// The sum of variables of one name does not fit.
     Sum { column: JointColumn, dtype: DType },
+    /// A value of a matrix of counts is no count.
+    NotCount { value: NumericValue },
 }
 
 impl RowFault {
     /// The error of a row of a matrix of a store.
     pub(crate) fn of(self, plan: &Plan, store: usize, key: &MatrixKey) -> ReadError {
-        let RowFault::Sum { column, dtype } = self;
-        let names = plan.vars_of(key);
-        let name = names.and_then(|names| names.get(column.0 as usize));
-        let kind = ErrorKind::Invalid {
-            expected: format!(
-                "a sum of the variables {:?} that {dtype} can hold",
-                name.unwrap_or_default()
+        let (expected, found) = match self {
+            RowFault::Sum { column, dtype } => {
+                let names = plan.vars_of(key);
+                let name = names.and_then(|names| names.get(column.0 as usize));
+                let name = name.unwrap_or_default();
+                (
+                    format!("a sum of the variables {name:?} that {dtype} can hold"),
+                    "a larger one: choose a wider dtype".to_owned(),
+                )
+            }
+            RowFault::NotCount { value } => (
+                "counts (whole numbers that are not negative)".to_owned(),
+                shown(value),
             ),
-            found: "a larger one: choose a wider dtype".to_owned(),
         };
+        let kind = ErrorKind::Invalid { expected, found };
         let file = &plan.stores[store].file;
         ReadError::file(store, anndata_io::Error::new(file, key.name.as_str(), kind))
     }
@@ -54,6 +63,8 @@ fn sum<D: Scalar>(a: D, b: D) -> Option<D> {
 pub(crate) struct RowWriter<'a> {
     /// Maps columns of the file to joint columns; `None` when they stay where they are.
     pub(crate) map: Option<&'a VarMap>,
+    /// Whether all values must be counts.
+    pub(crate) counts: bool,
 }
 
 /// A single dense row. It is all zeros before it is read.
@@ -66,12 +77,15 @@ pub(crate) struct DenseRow<'a> {
 
 impl RowSink for DenseRow<'_> {
     fn dense(&mut self, _row: usize, start: usize, values: ValuesRef<'_>) {
-        let written = self.writer.dense(&mut self.values, 0, start, values);
+        let checked = self.writer.check(values);
+        let written = checked.and_then(|()| self.writer.dense(&mut self.values, 0, start, values));
         self.fault = self.fault.or(written.err());
     }
 
     fn sparse(&mut self, _row: usize, columns: &[u32], values: ValuesRef<'_>) {
-        let written = self.writer.scatter(&mut self.values, 0, columns, values);
+        let checked = self.writer.check(values);
+        let written =
+            checked.and_then(|()| self.writer.scatter(&mut self.values, 0, columns, values));
         self.fault = self.fault.or(written.err());
     }
 }
@@ -83,7 +97,22 @@ pub(crate) struct JoinScratch {
     entries: Vec<RemappedEntry>,
 }
 
-impl RowWriter<'_> {
+impl<'a> RowWriter<'a> {
+    /// The writer of a matrix of a store.
+    pub(crate) fn new(plan: &'a Plan, store: usize, key: &MatrixKey) -> Self {
+        RowWriter {
+            map: plan.var_map(store, key),
+            counts: key.counts,
+        }
+    }
+
+    /// # Errors
+    /// When the values must be counts, and one is not.
+    pub(crate) fn check(self, values: ValuesRef<'_>) -> Result<(), RowFault> {
+        let value = self.counts.then(|| first_non_count(values)).flatten();
+        value.map_or(Ok(()), |value| Err(RowFault::NotCount { value }))
+    }
+
     /// Writes a run of a dense row, from its column `start` on, into the row of `out` that begins
     /// at element `at`. Leaves joint columns that the store lacks as they are; where variables are
     /// summed, adds to zeros that are there.
@@ -294,7 +323,10 @@ mod tests {
 
     #[test]
     fn row_writer_without_a_join_keeps_columns() {
-        let writer = RowWriter { map: None };
+        let writer = RowWriter {
+            map: None,
+            counts: false,
+        };
         let mut out = Values::F32(vec![7.0; 6]);
         writer
             .dense(&mut out, 2, 1, Values::U8(vec![5, 6]).as_slice())
@@ -316,6 +348,7 @@ mod tests {
         let joint = joint(Join::Inner);
         let writer = RowWriter {
             map: Some(&*joint.maps()[1]),
+            counts: false,
         };
         let row = Values::F32(vec![1.0, 2.0, 3.0, 4.0]);
         let mut out = Values::F64(vec![0.0; 3]);
@@ -341,6 +374,7 @@ mod tests {
         let joint = JointVars::new(rule, &stores).expect("names are shared");
         let writer = RowWriter {
             map: Some(&*joint.maps()[0]),
+            counts: false,
         };
         let mut out = Values::F32(vec![0.0; 2]);
         writer
@@ -368,6 +402,7 @@ mod tests {
         let joint = joint(Join::Outer);
         let writer = RowWriter {
             map: Some(&*joint.maps()[0]),
+            counts: false,
         };
         let mut out = Values::I32(vec![-1; 5]);
         writer

@@ -1,11 +1,12 @@
 //! Which rows of a store are kept.
 
-use anndata_io::{AnnDataFile, Codes, Column, EncodedColumn};
+use anndata_io::{AnnDataFile, Codes, EncodedColumn};
 use label_encoding::{Label, LabelKind};
 
 use crate::label_values::labels_of;
-use crate::options::{FilterValue, LabelMatch, ObsFilter};
+use crate::options::{FilterValue, LabelMatch, ObsFilter, Options};
 use crate::plan::obs::ObsColumn;
+use crate::plan::obs_source::ObsSource;
 use crate::plan::unmatched::{Candidates, UnmatchedLabel, unmatched};
 
 impl ObsFilter {
@@ -37,8 +38,12 @@ impl ObsFilter {
     }
 
     /// Reads the columns of a file, one per [key](Self::keys).
-    pub(crate) fn read(&self, file: &AnnDataFile) -> Result<Vec<FilterColumn>, anndata_io::Error> {
-        let read = |key: &String| match file.obs_column(key)? {
+    pub(crate) fn read(
+        &self,
+        file: &AnnDataFile,
+        options: &Options,
+    ) -> Result<Vec<FilterColumn>, anndata_io::Error> {
+        let read = |key: &String| match ObsSource::open(file, options, key)? {
             Some(column) => column.read_labels().map(|labels| Some((column, labels))),
             None => Ok(None),
         };
@@ -62,8 +67,8 @@ impl ObsFilter {
                     let passes = Verdicts::new(&labels, allowed, seen);
                     rows.retain(|&row| passes.row(&labels, row as usize));
                     // Labels that are nearly all distinct are not worth their memory.
-                    Some(match labels.codes {
-                        Codes::U32(_) => ObsColumn::Values(column),
+                    Some(match (&labels.codes, column.as_column()) {
+                        (Codes::U32(_), Some(column)) => ObsColumn::Values(column.clone()),
                         _ => ObsColumn::labels(&column, labels),
                     })
                 }
@@ -80,7 +85,7 @@ impl ObsFilter {
 }
 
 /// A column and its labels; `None` if the file does not have it.
-pub(crate) type FilterColumn = Option<(Column, EncodedColumn)>;
+pub(crate) type FilterColumn = Option<(ObsSource, EncodedColumn)>;
 
 /// What the files had of one column of a filter.
 #[derive(Debug)]

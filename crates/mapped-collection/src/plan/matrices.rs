@@ -1,10 +1,11 @@
 //! The matrices of items and batches: names, types, and the shape of a joined row.
 
-use anndata_io::{DType, LayerKey, MatrixSource};
+use anndata_io::{DType, MatrixSource};
 use feature_join::VarMap;
 
 use crate::error::read::ReadError;
 use crate::options::Options;
+use crate::plan::layers::LayerChoice;
 use crate::plan::location::RowLocation;
 use crate::plan::variables::{Joint, Table};
 use crate::plan::{Plan, StorePlan};
@@ -16,32 +17,43 @@ pub(crate) struct MatrixKey {
     pub(crate) name: String,
     /// Whether it is X or a layer, whose columns are those of `var`.
     pub(crate) is_layer: bool,
+    /// Whether its values must be counts.
+    pub(crate) counts: bool,
     /// The number of its join among those of the plan.
     pub(crate) join: Option<usize>,
     /// numpy's promotion over all stores; `None` when no store has it.
     pub(crate) dtype: Option<DType>,
 }
 
-/// The keys of the options, each with its promoted type. `raw.X` is joined only by a given list.
+/// The keys of the options, each with its promoted type.
 pub(crate) fn matrix_keys(
     options: &Options,
-    layers: &[LayerKey],
+    layers: &[LayerChoice],
     stores: &[StorePlan],
+    tables: &[Option<Vec<Table>>],
     joints: &[Joint],
 ) -> Vec<MatrixKey> {
-    let joint_of = |table| joints.iter().position(|joint| joint.table == table);
-    let layers = layers.iter().map(|key| match key {
-        LayerKey::RawX => (key.to_string(), false, joint_of(Table::Raw)),
-        _ => (key.to_string(), true, joint_of(Table::Var)),
+    let joint_of = |tables: &Option<Vec<Table>>| {
+        let tables = tables.as_ref()?;
+        joints.iter().position(|joint| joint.tables == *tables)
+    };
+    let layers = layers.iter().zip(tables).map(|(choice, tables)| {
+        let is_layer = !choice.is_plain_raw();
+        (
+            choice.name.clone(),
+            is_layer,
+            choice.counts,
+            joint_of(tables),
+        )
     });
     let obsm = options
         .obsm_keys
         .iter()
-        .map(|key| (format!("obsm_{key}"), false, None));
+        .map(|key| (format!("obsm_{key}"), false, false, None));
     let keys = layers
         .chain(obsm)
         .enumerate()
-        .map(|(number, (name, is_layer, join))| {
+        .map(|(number, (name, is_layer, counts, join))| {
             let types = stores
                 .iter()
                 .filter_map(|store| Some(store.matrices[number].as_ref()?.dtype()));
@@ -51,6 +63,7 @@ pub(crate) fn matrix_keys(
             MatrixKey {
                 name,
                 is_layer,
+                counts,
                 join,
                 dtype,
             }

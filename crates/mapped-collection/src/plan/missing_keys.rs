@@ -17,7 +17,7 @@ use crate::plan::{Plan, StorePlan};
 pub struct MissingKey {
     /// `layers`, `obsm` or `obs`.
     pub group: &'static str,
-    /// The requested key.
+    /// The requested key; of several that were tried, all with `|` between them.
     pub key: String,
     /// An existing key that resembles it.
     pub nearest: Option<String>,
@@ -41,23 +41,28 @@ impl Plan {
         options: &Options,
         filtered: &[Seen],
     ) -> Result<Vec<MissingKey>, OpenError> {
-        let mut wanted: Vec<(&'static str, &String)> = Vec::new();
-        let layers = options.layers_keys.iter().map(|key| ("layers", key));
-        let names = layers.chain(options.obsm_keys.iter().map(|key| ("obsm", key)));
-        for (number, key) in names.enumerate() {
+        let mut wanted: Vec<(&'static str, Vec<String>)> = Vec::new();
+        let layers = options.layers().into_iter();
+        let layers = layers.map(|layer| ("layers", layer.names()));
+        let obsm = options
+            .obsm_keys
+            .iter()
+            .map(|key| ("obsm", vec![key.clone()]));
+        for (number, key) in layers.chain(obsm).enumerate() {
             if !self.has_matrix(number) {
                 wanted.push(key);
             }
         }
         for (number, key) in options.obs_keys.iter().enumerate() {
             if !self.has_column(number) {
-                wanted.push(("obs", key));
+                wanted.push(("obs", options.columns_of(key).to_vec()));
             }
         }
         let filter_keys = options.obs_filter.keys();
         for (key, _) in filter_keys.zip(filtered).filter(|(_, seen)| !seen.column) {
-            if !wanted.contains(&("obs", key)) {
-                wanted.push(("obs", key));
+            let key = ("obs", options.columns_of(key).to_vec());
+            if !wanted.contains(&key) {
+                wanted.push(key);
             }
         }
         if wanted.is_empty() {
@@ -70,13 +75,13 @@ impl Plan {
             existing.extend(keys?);
             Ok::<(), OpenError>(())
         })?;
-        let missing = wanted.into_iter().map(|(group, key)| {
-            let names = existing.iter().filter(|(name, _)| *name == group);
-            let nearest = nearest_name(key, names.map(|(_, name)| name.as_str()));
+        let missing = wanted.into_iter().map(|(group, keys)| {
+            let names = || existing.iter().filter(|(name, _)| *name == group);
+            let near = |key: &String| nearest_name(key, names().map(|(_, name)| name.as_str()));
             MissingKey {
                 group,
-                key: key.clone(),
-                nearest,
+                nearest: keys.iter().find_map(near),
+                key: keys.join("|"),
             }
         });
         Ok(missing.collect())

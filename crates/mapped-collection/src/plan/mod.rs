@@ -12,15 +12,18 @@
 mod ahead;
 pub(crate) mod bands;
 pub(crate) mod cache;
+pub(crate) mod counts;
 pub(crate) mod filter;
 pub(crate) mod fingerprint;
 pub(crate) mod labels;
+mod layers;
 pub(crate) mod location;
 pub(crate) mod matrices;
 mod mismatch;
 pub(crate) mod missing_keys;
 pub(crate) mod names;
 pub(crate) mod obs;
+pub(crate) mod obs_source;
 mod open;
 pub(crate) mod overlap;
 pub(crate) mod unmatched;
@@ -29,7 +32,7 @@ pub(crate) mod variables;
 
 use std::path::PathBuf;
 
-use anndata_io::{AnnDataFile, AnnDataSource, DType, ErrorKind, IoContext, MatrixSource};
+use anndata_io::{AnnDataFile, AnnDataSource, DType, ErrorKind, IoContext, LayerKey, MatrixSource};
 use once_cell::race::OnceBox;
 
 use crate::error::read::ReadError;
@@ -82,6 +85,10 @@ pub(crate) struct StorePlan {
     pub(crate) rows: Rows,
     /// One entry per matrix key of the plan; `None` if the store lacks it.
     pub(crate) matrices: Vec<Option<MatrixSource>>,
+    /// The elements that the layers of the options were taken from.
+    pub(crate) taken: Vec<Option<LayerKey>>,
+    /// The columns that the obs keys of the plan were taken from.
+    pub(crate) obs_taken: Vec<Option<String>>,
     /// One entry per obs key of the plan.
     pub(crate) columns: Vec<Option<ObsColumn>>,
     /// One entry per column that the filter names.

@@ -12,6 +12,7 @@ use crate::error::option::OptionError;
 use crate::label_values::labels_of;
 use crate::options::{EncodeLabels, LabelMatch, Options, UnknownLabel};
 use crate::plan::ahead::in_order;
+use crate::plan::obs_source::ObsSource;
 use crate::plan::{Plan, StorePlan};
 
 /// An obs key of items and batches.
@@ -70,7 +71,7 @@ impl ObsColumn {
     }
 
     /// Keeps a column that was read.
-    pub(crate) fn labels(column: &Column, labels: EncodedColumn) -> ObsColumn {
+    pub(crate) fn labels(column: &ObsSource, labels: EncodedColumn) -> ObsColumn {
         ObsColumn::Labels {
             categories: labels.categories,
             codes: labels.codes,
@@ -139,24 +140,39 @@ pub(crate) fn encoded_keys(options: &Options) -> Result<Vec<String>, OptionError
     Ok(encoded)
 }
 
+/// Checks that the label maps belong to keys that are read.
+pub(crate) fn check_label_maps(options: &Options) -> Result<(), OptionError> {
+    let is_known = |key: &String| {
+        options.obs_keys.contains(key) || options.obs_filter.keys().any(|known| known == key)
+    };
+    let mut keys = options.label_maps.iter().map(|(key, _)| key);
+    match keys.find(|key| !is_known(key)) {
+        None => Ok(()),
+        Some(key) => {
+            let expected = "obs keys, or columns of the filter";
+            Err(OptionError::new("label_map", expected, format!("{key:?}")))
+        }
+    }
+}
+
 /// Makes the encoders, and keeps the parts of each store's columns that items need.
 pub(crate) fn open_columns(
     options: &Options,
     encoded: &[String],
     files: &[PathBuf],
-    mut columns: Vec<Vec<Option<Column>>>,
+    mut columns: Vec<Vec<Option<ObsSource>>>,
     stores: &mut [StorePlan],
     n_threads: usize,
 ) -> Result<Vec<ObsKey>, Error> {
     let mut keys = Vec::with_capacity(options.obs_keys.len());
     for (number, name) in options.obs_keys.iter().enumerate() {
-        let of_key: Vec<Option<Column>> = columns
+        let of_key: Vec<Option<ObsSource>> = columns
             .iter_mut()
             .map(|columns| columns[number].take())
             .collect();
-        let types: Option<Vec<DType>> = of_key.iter().flatten().map(Column::dtype).collect();
+        let types: Option<Vec<DType>> = of_key.iter().flatten().map(ObsSource::dtype).collect();
         let dtype = types.and_then(|types| types.into_iter().reduce(DType::promote));
-        let plain_float = |column: &Column| {
+        let plain_float = |column: &ObsSource| {
             !column.is_categorical() && column.dtype().is_some_and(DType::is_float)
         };
         let is_encoded = encoded.contains(name)
@@ -164,14 +180,16 @@ pub(crate) fn open_columns(
                 || !of_key.iter().flatten().any(plain_float));
         let mut merged = Vec::new();
         let mut store = 0;
-        let read = |column: &Option<Column>| match column {
+        let read = |column: &Option<ObsSource>| match column {
             None => Ok(None),
-            Some(column) if is_encoded || column.is_categorical() => {
-                let labels = column.read_labels()?;
+            Some(source) if is_encoded || source.is_categorical() => {
+                let labels = source.read_labels()?;
                 let merged = is_encoded.then(|| labels_of(&labels.categories));
-                Ok::<_, OpenError>(Some((ObsColumn::labels(column, labels), merged)))
+                Ok::<_, OpenError>(Some((ObsColumn::labels(source, labels), merged)))
             }
-            Some(column) => Ok(Some((ObsColumn::Values(column.clone()), None))),
+            Some(source) => Ok(source
+                .as_column()
+                .map(|column| (ObsColumn::Values(column.clone()), None))),
         };
         in_order(&of_key, n_threads, read, |read| {
             let (column, labels) = read?.unzip();

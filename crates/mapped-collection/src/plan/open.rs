@@ -1,9 +1,8 @@
 //! Opens a collection: reads every file once, then joins the variables and unites the labels.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use anndata_io::{AnnDataSource, Column, IoContext, LayerKey, MatrixSource};
+use anndata_io::{AnnDataSource, IoContext, MatrixSource};
 use feature_join::VarNames;
 use once_cell::race::OnceBox;
 
@@ -12,22 +11,22 @@ use crate::error::open::OpenError;
 use crate::options::{CacheChoice, ObsFilter, Options};
 use crate::plan::ahead::{in_order, n_threads};
 use crate::plan::filter::{FilterColumn, Seen};
+use crate::plan::layers::LayerChoice;
 use crate::plan::matrices::matrix_keys;
-use crate::plan::obs::{encoded_keys, open_columns};
+use crate::plan::obs::{check_label_maps, encoded_keys, open_columns};
+use crate::plan::obs_source::ObsSource;
 use crate::plan::unmatched::unknown_labels;
 use crate::plan::var_names::SharedNames;
-use crate::plan::variables::{Table, check_join, join_tables};
+use crate::plan::variables::{Table, TableNames, check_join, join_tables, tables_of};
 use crate::plan::{Plan, Rows, StorePlan};
 
 /// What was read of the files so far.
 struct Opened {
     stores: Vec<StorePlan>,
     /// For each store, the columns of the obs keys.
-    columns: Vec<Vec<Option<Column>>>,
-    names: SharedNames,
-    /// For each store, the names of each table that is joined.
-    var_names: Vec<Arc<VarNames>>,
-    raw_names: Vec<Arc<VarNames>>,
+    columns: Vec<Vec<Option<ObsSource>>>,
+    names: TableNames,
+    shared: SharedNames,
     /// What the files had of each column of the filter.
     filtered: Vec<Seen>,
 }
@@ -41,6 +40,7 @@ impl Plan {
     pub(crate) fn open(options: &Options) -> Result<Plan, Error> {
         let encoded = encoded_keys(options)?;
         check_join(options)?;
+        check_label_maps(options)?;
         let io = context(options)?;
         io.keep_remote_reads(true);
         let plan = Plan::read(options, encoded, io.clone());
@@ -49,17 +49,12 @@ impl Plan {
     }
 
     fn read(options: &Options, encoded: Vec<String>, io: IoContext) -> Result<Plan, Error> {
-        let layers: Vec<LayerKey> = options
-            .layers_keys
-            .iter()
-            .map(|key| key.as_str().into())
-            .collect();
+        let layers = options.layers();
         let mut opened = Opened {
             stores: Vec::with_capacity(options.sources.len()),
             columns: Vec::with_capacity(options.sources.len()),
-            names: SharedNames::default(),
-            var_names: Vec::new(),
-            raw_names: Vec::new(),
+            names: TableNames::default(),
+            shared: SharedNames::default(),
             filtered: options.obs_filter.unseen(),
         };
         let n_threads = n_threads(&options.sources);
@@ -73,14 +68,13 @@ impl Plan {
         let Opened {
             mut stores,
             columns,
-            var_names,
-            raw_names,
+            names,
             filtered,
             ..
         } = opened;
         let files: Vec<PathBuf> = stores.iter().map(|store| store.file.clone()).collect();
-        let tables = [(Table::Var, var_names), (Table::Raw, raw_names)];
-        let (joints, overlaps) = join_tables(options, &io, &stores, &files, tables)?;
+        let tables = tables_of(options, &layers, &stores);
+        let (joints, overlaps) = join_tables(options, &io, &stores, &files, &tables, &names)?;
         let obs = open_columns(options, &encoded, &files, columns, &mut stores, n_threads)?;
         let mut starts = vec![0];
         let mut end = 0;
@@ -90,7 +84,7 @@ impl Plan {
         }));
         let mut plan = Plan {
             io,
-            matrices: matrix_keys(options, &layers, &stores, &joints),
+            matrices: matrix_keys(options, &layers, &stores, &tables, &joints),
             stores,
             starts,
             obs,
@@ -132,19 +126,19 @@ fn context(options: &Options) -> Result<IoContext, OpenError> {
 /// What one file says, read without regard to the others.
 struct StoreRead {
     store: StorePlan,
-    columns: Vec<Option<Column>>,
+    columns: Vec<Option<ObsSource>>,
     /// The columns of the filter.
     filter_columns: Vec<FilterColumn>,
-    /// The names of each table that is joined.
-    var_names: Option<VarNames>,
-    raw_names: Option<VarNames>,
+    /// The names of each table; empty if no layer is joined by it.
+    var_names: VarNames,
+    raw_names: VarNames,
 }
 
 impl StoreRead {
     fn of(
         (number, source): (usize, &AnnDataSource),
         options: &Options,
-        layers: &[LayerKey],
+        layers: &[LayerChoice],
         io: &IoContext,
     ) -> Result<StoreRead, OpenError> {
         let file = source.open(io)?;
@@ -152,31 +146,39 @@ impl StoreRead {
             file: file.path().into(),
             n_obs: file.n_obs(),
         })?;
-        let filter_columns = options.obs_filter.read(&file)?;
-        let [var_names, raw_names] = [Table::Var, Table::Raw].map(|table| {
-            table
-                .is_joined(options)
-                .then(|| table.read(&file, number, options))
-        });
-        let layers = layers.iter().map(|key| file.layer(key));
-        let obsm = options.obsm_keys.iter().map(|key| file.obsm(key));
-        let matrices = layers.chain(obsm).collect::<Result<_, _>>()?;
-        let of_obs = options.obs_keys.iter().map(|key| file.obs_column(key));
+        let filter_columns = options.obs_filter.read(&file, options)?;
+        let found = layers.iter().map(|choice| choice.open(&file));
+        let found = found.collect::<Result<Vec<_>, _>>()?;
+        let (taken, mut matrices): (Vec<_>, Vec<_>) = found.into_iter().map(Option::unzip).unzip();
+        for key in &options.obsm_keys {
+            matrices.push(file.obsm(key)?);
+        }
+        let names_of = |table: Table| match table.is_used(options, layers, &taken) {
+            true => table.read(&file, number, options),
+            false => Ok(VarNames::default()),
+        };
+        let obs = options.obs_keys.iter();
+        let columns = obs.map(|key| ObsSource::open(&file, options, key));
+        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        let name_of =
+            |column: &Option<ObsSource>| column.as_ref().map(|column| column.name.clone());
         Ok(StoreRead {
+            var_names: names_of(Table::Var)?,
+            raw_names: names_of(Table::Raw)?,
             store: StorePlan {
+                taken,
                 source: source.clone(),
                 file: file.path().to_owned(),
                 n_file_obs,
                 n_vars: file.n_vars(),
                 rows: Rows::All(n_file_obs),
                 matrices,
+                obs_taken: columns.iter().map(name_of).collect(),
                 columns: Vec::new(),
                 filter_columns: Vec::new(),
             },
-            columns: of_obs.collect::<Result<_, _>>()?,
+            columns,
             filter_columns,
-            var_names: var_names.transpose()?,
-            raw_names: raw_names.transpose()?,
         })
     }
 }
@@ -191,9 +193,8 @@ impl Opened {
             let (rows, columns) = filter.rows(store.n_file_obs, read.filter_columns, seen);
             (store.rows, store.filter_columns) = (Rows::Some(rows), columns);
         }
-        let mut share = |names: VarNames| self.names.share(names);
-        self.var_names.extend(read.var_names.map(&mut share));
-        self.raw_names.extend(read.raw_names.map(&mut share));
+        self.names.var.push(self.shared.share(read.var_names));
+        self.names.raw.push(self.shared.share(read.raw_names));
         self.columns.push(read.columns);
         self.stores.push(store);
         Ok(())

@@ -39,15 +39,20 @@ impl Overlaps {
         given: &VarNames,
         stores: &[StorePlan],
     ) -> Result<(), Error> {
-        for (number, names) in joint.names.iter().enumerate() {
+        for (number, (names, &table)) in joint.names.iter().zip(&joint.tables).enumerate() {
             // A store without raw has none of its genes, which is no fault.
-            if joint.table == Table::Raw && names.is_empty() {
+            if table == Table::Raw && names.is_empty() {
+                continue;
+            }
+            let is_known =
+                |found: &GeneOverlap| (found.store, found.table) == (number, table.as_str());
+            if self.all.iter().any(is_known) {
                 continue;
             }
             let presence = joint.vars.presence(number).unwrap_or_default();
             let overlap = GeneOverlap {
                 store: number,
-                table: joint.table.as_str(),
+                table: table.as_str(),
                 n_found: presence.iter().filter(|is_there| **is_there).count(),
                 n_given: given.len(),
                 n_vars: names.len() - names.n_unnamed(),
@@ -61,7 +66,7 @@ impl Overlaps {
                 let others = others.filter(|name| !given_names.contains(name));
                 let owned = |name: &str| name.to_owned();
                 let mismatch = (self.low.len() < MOST_SEARCHED)
-                    .then(|| reason(options, io, &stores[number], (given, names), joint.table))
+                    .then(|| reason(options, io, &stores[number], (given, names), table))
                     .flatten();
                 let low = LowOverlap {
                     file: stores[number].file.clone(),
@@ -103,7 +108,8 @@ fn reason(
 pub(crate) fn store_mismatch(
     options: &Options,
     io: &IoContext,
-    (stores, names): (&[StorePlan], &[Arc<VarNames>]),
+    stores: &[StorePlan],
+    (names, tables): (&[Arc<VarNames>], &[Table]),
 ) -> Option<StoreMismatch> {
     let first: HashSet<&str> = names.first()?.iter_named().flatten().collect();
     let shared = |number: &usize| {
@@ -122,7 +128,7 @@ pub(crate) fn store_mismatch(
             io,
             &stores[store],
             (expected_names, &names[store]),
-            Table::Var,
+            tables[store],
         );
         found.map(|mismatch| StoreMismatch {
             files: (stores[store].file.clone(), stores[expected].file.clone()),

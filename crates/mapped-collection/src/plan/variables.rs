@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anndata_io::{AnnDataFile, IoContext, VarTable};
+use anndata_io::{AnnDataFile, IoContext, LayerKey, VarTable};
 use feature_join::{Join, JoinError, JoinRule, JointVars, NameRule, VarNames};
 
 use crate::error::Error;
@@ -12,13 +12,11 @@ use crate::error::option::OptionError;
 use crate::error::read::ReadError;
 use crate::options::Options;
 use crate::plan::ahead::{in_order, n_threads};
+use crate::plan::layers::LayerChoice;
 use crate::plan::matrices::MatrixKey;
 use crate::plan::overlap::{Overlaps, store_mismatch};
 use crate::plan::var_names::{SharedNames, read_names};
 use crate::plan::{Plan, StorePlan};
-
-/// The key of the matrix that has a table of its own.
-const RAW_X: &str = "raw.X";
 
 /// A table of variables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,16 +28,20 @@ pub(crate) enum Table {
 }
 
 impl Table {
-    /// Whether some matrix is joined by it. `raw.X` is joined only by a given list.
-    pub(crate) fn is_joined(self, options: &Options) -> bool {
-        let is_raw = |key: &String| key.as_str() == RAW_X;
-        let mut layers = options.layers_keys.iter();
-        match (self, &options.genes) {
-            (Table::Var, None) => options.join.is_some(),
-            (Table::Raw, None) => false,
-            (Table::Var, Some(_)) => layers.len() == 0 || layers.any(|key| !is_raw(key)),
-            (Table::Raw, Some(_)) => layers.any(is_raw),
-        }
+    /// Whether a layer of a store is joined by it, given the elements that they were taken from.
+    pub(crate) fn is_used(
+        self,
+        options: &Options,
+        layers: &[LayerChoice],
+        taken: &[Option<LayerKey>],
+    ) -> bool {
+        let mut tables = layers.iter().zip(taken).map(|(layer, taken)| {
+            let table = table_of(options, layer, taken.as_ref());
+            // The joint variables are those of `var` if the first matrix is not joined.
+            table.unwrap_or(Table::Var)
+        });
+        options.join.is_some()
+            && (tables.any(|table| table == self) || (layers.is_empty() && self == Table::Var))
     }
 
     /// Its path in errors and reports.
@@ -75,17 +77,51 @@ impl Table {
     }
 }
 
-/// The join of one table of variables.
+/// The names of each table, one list a store; empty if no layer is joined by it.
+#[derive(Default)]
+pub(crate) struct TableNames {
+    pub(crate) var: Vec<Arc<VarNames>>,
+    pub(crate) raw: Vec<Arc<VarNames>>,
+}
+
+/// The table that a layer is joined by, if it was taken from this element; `None` if it is not
+/// joined: `raw.X` as such is joined only by a given list.
+fn table_of(options: &Options, layer: &LayerChoice, taken: Option<&LayerKey>) -> Option<Table> {
+    match (layer.is_plain_raw(), &options.genes) {
+        (true, None) => None,
+        (true, Some(_)) => Some(Table::Raw),
+        (false, _) if taken == Some(&LayerKey::RawX) => Some(Table::Raw),
+        (false, _) => Some(Table::Var),
+    }
+}
+
+/// For each layer, the table of each store by which it is joined; `None` if it is not joined.
+pub(crate) fn tables_of(
+    options: &Options,
+    layers: &[LayerChoice],
+    stores: &[StorePlan],
+) -> Vec<Option<Vec<Table>>> {
+    let of_layer = |(number, layer): (usize, &LayerChoice)| {
+        let tables = stores.iter();
+        tables
+            .map(|store| table_of(options, layer, store.taken[number].as_ref()))
+            .collect()
+    };
+    layers.iter().enumerate().map(of_layer).collect()
+}
+
+/// A join of variables.
 #[derive(Debug)]
 pub(crate) struct Joint {
-    pub(crate) table: Table,
+    /// The table of each store.
+    pub(crate) tables: Vec<Table>,
     /// The names that each store is joined by.
     pub(crate) names: Vec<Arc<VarNames>>,
     pub(crate) vars: JointVars,
 }
 
-/// Joins the tables of all stores: of each table, the names in each store, or nothing if no matrix
-/// is joined by it.
+/// Makes the joins that the layers need. The first is that of `var`, if a layer is not joined, or if
+/// there are no layers.
 ///
 /// # Errors
 /// When names repeat, stores share no name, or a store has none of the given genes.
@@ -94,23 +130,40 @@ pub(crate) fn join_tables(
     io: &IoContext,
     stores: &[StorePlan],
     files: &[PathBuf],
-    tables: [(Table, Vec<Arc<VarNames>>); 2],
+    tables: &[Option<Vec<Table>>],
+    names: &TableNames,
 ) -> Result<(Vec<Joint>, Overlaps), Error> {
     let given = given_names(options)?;
-    let (mut joints, mut overlaps) = (Vec::new(), Overlaps::default());
-    for (table, names) in tables {
-        if names.is_empty() {
+    let (mut joints, mut overlaps): (Vec<Joint>, _) = (Vec::new(), Overlaps::default());
+    if options.join.is_none() {
+        return Ok((joints, overlaps));
+    }
+    let by_var =
+        (tables.is_empty() || tables.contains(&None)).then(|| vec![Table::Var; stores.len()]);
+    for tables in by_var.iter().chain(tables.iter().flatten()) {
+        if joints.iter().any(|joint| joint.tables == *tables) {
             continue;
         }
+        let name = |(store, table): (usize, &Table)| match table {
+            Table::Var => names.var[store].clone(),
+            Table::Raw => names.raw[store].clone(),
+        };
+        let names: Vec<_> = tables.iter().enumerate().map(name).collect();
         let vars =
             join_vars(options, given.as_ref(), &names, files).map_err(|error| match error {
                 Error::Open(OpenError::Disjoint { .. }) => {
-                    let mismatch = store_mismatch(options, io, (stores, &names)).map(Box::new);
+                    let mismatch = store_mismatch(options, io, stores, (&names, tables));
+                    let mismatch = mismatch.map(Box::new);
                     OpenError::Disjoint { mismatch }.into()
                 }
                 error => error,
             })?;
-        let joint = Joint { table, names, vars };
+        let tables = tables.clone();
+        let joint = Joint {
+            tables,
+            names,
+            vars,
+        };
         if let Some(given) = &given {
             overlaps.add(options, io, &joint, given, stores)?;
         }

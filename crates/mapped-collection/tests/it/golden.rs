@@ -11,9 +11,9 @@ use std::path::PathBuf;
 use anndata_io::Hdf5Backend;
 use anndata_io::{CacheOptions, NumericValue, PackCache, ValuesRef, chain};
 use mapped_collection::{
-    Batch, BatchColumn, BatchFormat, Error, FilterValue, IoOptions, ItemValue, Join, Label,
-    LabelMatch, LoaderOptions, MappedCollection, Matrix, MatrixFormat, OpenError, ReadError,
-    RowLocation, Shuffle,
+    Batch, BatchColumn, BatchFormat, Error, FilterValue, FirstOf, IoOptions, ItemValue, Join,
+    Label, LabelMatch, LoaderOptions, MappedCollection, Matrix, MatrixFormat, OpenError, ReadError,
+    RowLocation, Shuffle, Unmapped,
 };
 use serde_json::{Value, json};
 
@@ -90,8 +90,33 @@ fn open(paths: &Value, options: &Value, reading: &Reading) -> Result<MappedColle
             continue;
         }
         builder = match option.as_str() {
-            "layers_keys" => builder.layers(strings(value)),
-            "obs_keys" => builder.obs(strings(value)),
+            "layers_keys" => match value {
+                Value::Object(layers) => {
+                    let from = |value: &Value| match value.get("counts") {
+                        Some(keys) => FirstOf::counts(strings(keys)),
+                        None => FirstOf::new(strings(value)),
+                    };
+                    builder.layers_from(layers.iter().map(|(name, value)| (name, from(value))))
+                }
+                keys => builder.layers(strings(keys)),
+            },
+            "obs_keys" => match value {
+                Value::Object(keys) => {
+                    builder.obs_from(keys.iter().map(|(key, columns)| (key, strings(columns))))
+                }
+                keys => builder.obs(strings(keys)),
+            },
+            "label_map" => {
+                let maps = value.as_object().expect("a map of keys").iter();
+                maps.fold(builder, |builder, (key, pairs)| {
+                    let pairs = pairs.as_object().expect("a map of labels").iter();
+                    builder.label_map(key, pairs.map(|(old, new)| (old, new.as_str())))
+                })
+            }
+            "unmapped" => builder.unmapped(match value.as_str().expect("a text") {
+                "missing" => Unmapped::Missing,
+                _ => Unmapped::Error,
+            }),
             "obsm_keys" => builder.obsm(strings(value)),
             "obs_filter" => {
                 let columns = value.as_array().expect("a list of columns");
@@ -305,6 +330,16 @@ fn found(cells: &MappedCollection, part: &str, expected: &Value) -> Result<Value
                 json!({"key": key, "presence": presence})
             });
             list.collect()
+        }
+        "source_keys" => {
+            let keys = expected.as_array().expect("a list").iter();
+            let sources = keys.map(|wanted| {
+                let key = wanted[0].as_str().expect("a key");
+                let stores = 0..cells.n_stores();
+                let sources: Vec<_> = stores.map(|store| cells.source_key(store, key)).collect();
+                json!([key, sources])
+            });
+            sources.collect()
         }
         "gene_overlaps" => {
             let overlaps = cells.gene_overlaps().iter().map(|overlap| {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 mod bands;
 mod cache;
 mod faults;
+mod first_of;
 mod genes;
 mod golden;
 #[cfg(feature = "remote")]

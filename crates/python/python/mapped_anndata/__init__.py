@@ -12,6 +12,7 @@ Examples
 """
 
 from . import types
+from ._choices import Counts
 from ._collate import collate
 from ._collection import MappedCollection
 from ._core import __version__
@@ -23,6 +24,7 @@ from ._sampler import Balanced, Weighted
 
 __all__ = [
     "Balanced",
+    "Counts",
     "CsrMatrix",
     "GeneList",
     "IoOptions",

@@ -11,6 +11,7 @@ from typing import Any, Literal, SupportsIndex, cast
 import numpy as np
 
 from . import _arguments as arguments
+from . import _choices as choices
 from . import _genes as variables
 from ._batch import finish
 from ._collate import MISSING_CODE, BulkItem, BulkItems
@@ -28,6 +29,9 @@ from .types import (
     IntArray,
     Join,
     LabelLike,
+    LabelMapLike,
+    LayersLike,
+    ObsKeysLike,
     Output,
     PathLike,
     RowsLike,
@@ -59,9 +63,14 @@ class MappedCollection(Variables, Labels):
         `gs`, `az`, `hf`) are read where they lie.
     layers_keys
         Matrices to read: `X`, `raw.X` or names of layers. By default, `X`. An empty list reads
-        no matrix.
+        no matrix. A dict names matrices anew, and each is the first of several that a file has,
+        such as `{"m": ["raw.X", "X"]}`, or the first that holds counts:
+        `{"counts": Counts("raw.X", "X")}`. Each of these is joined by the variables of where it
+        lies, `raw.X` by those of raw.
     obs_keys
-        Columns of obs to read; `_index` stands for the obs names.
+        Columns of obs to read; `_index` stands for the obs names. A dict names keys anew, and each
+        is the first of several columns that a file has, such as
+        `{"cell_type": ["cell_type", "celltype"]}`.
     obsm_keys
         Elements of obsm to read, as `obsm_<key>`.
     obs_filter
@@ -101,6 +110,13 @@ class MappedCollection(Variables, Labels):
     duplicates
         What happens to variables of one name in a store: `"error"` if a join is needed, or the
         `"first"` of them is kept, or they are summed (`"sum"`).
+    label_map
+        For each obs key, old labels and new ones: a dict, or a file of two columns. Labels are
+        replaced before they are united, encoded, filtered by or counted. Old labels are known by
+        their texts; all labels of the key are texts then. None makes a label missing.
+    unmapped
+        What happens to labels that `label_map` does not mention: `"keep"`, `"missing"` or
+        `"error"`.
     missing_code
         The code of a missing encoded label, in items and in batches, so that torch's
         `default_collate` and other frameworks get integers. By default, it is `nan` in items and
@@ -171,8 +187,8 @@ class MappedCollection(Variables, Labels):
     def __init__(
         self,
         path_list: PathLike | Iterable[PathLike],
-        layers_keys: str | Iterable[str] | None = None,
-        obs_keys: str | Iterable[str] | None = None,
+        layers_keys: LayersLike | None = None,
+        obs_keys: ObsKeysLike | None = None,
         obsm_keys: str | Iterable[str] | None = None,
         obs_filter: FilterLike | tuple[str, LabelLike | Iterable[LabelLike]] | None = None,
         join: Join | None = "inner",
@@ -188,6 +204,8 @@ class MappedCollection(Variables, Labels):
         strip_version: bool = False,
         aliases: AliasesLike | None = None,
         duplicates: Literal["error", "first", "sum"] = "error",
+        label_map: LabelMapLike | None = None,
+        unmapped: Literal["keep", "missing", "error"] = "keep",
         missing_code: int | None = None,
         io: IoOptions | None = None,
         cache: PathLike | Literal[False] | None = None,
@@ -200,7 +218,8 @@ class MappedCollection(Variables, Labels):
         arguments.flag("cache_categories", cache_categories)
         if cache is False and cache_size is not None:
             raise ValueError("cache_size: there is no cache folder with cache=False")
-        layers = arguments.keys("layers_keys", layers_keys)
+        layers_from, obs_from = choices.layers(layers_keys), choices.obs(obs_keys)
+        layers = choices.names(layers_from) or arguments.keys("layers_keys", layers_keys)
         given = arguments.paths(path_list)
         join = arguments.choice("join", join, ("inner", "outer", None))
         if genes is not None and join != "inner":
@@ -211,7 +230,7 @@ class MappedCollection(Variables, Labels):
                 path_list=given,
                 paths=[arguments.path(*numbered) for numbered in enumerate(given)],
                 layers_keys=["X"] if layers is None else layers,
-                obs_keys=arguments.keys("obs_keys", obs_keys),
+                obs_keys=choices.names(obs_from) or arguments.keys("obs_keys", obs_keys),
                 obsm_keys=arguments.keys("obsm_keys", obsm_keys),
                 obs_filter=arguments.obs_filter(obs_filter),
                 join=join,
@@ -225,6 +244,12 @@ class MappedCollection(Variables, Labels):
                     duplicates=arguments.choice(
                         "duplicates", duplicates, ("error", "first", "sum")
                     ),
+                ),
+                choices=choices.Choices(
+                    layers_from=layers_from,
+                    obs_from=obs_from,
+                    label_maps=choices.label_maps(label_map),
+                    unmapped=arguments.choice("unmapped", unmapped, ("keep", "missing", "error")),
                 ),
                 encode_labels=arguments.encode_labels(encode_labels),
                 unknown_label=unknown_label,

@@ -49,6 +49,7 @@ class Opened:
             arguments.unknown_label(options.unknown_label),
             options.dtype,
             options.variables.to_core(),
+            vars(options.choices),
             missing_code=options.missing_code,
             cache=options.cache,
             cache_size=options.cache_size,
@@ -79,6 +80,22 @@ class Opened:
         self.n_obs_list = [n_obs for n_obs, _ in core.original_shapes]
         joined = options.join is not None
         self.n_vars_list = [n_vars for _, n_vars in core.original_shapes] if joined else None
+
+    @property
+    def source_keys(self) -> dict[str, list[str | None]]:
+        """What each store has for the keys: the names of its matrices and columns.
+
+        None where a store has nothing for a key.
+
+        Examples
+        --------
+        >>> from mapped_anndata import MappedCollection
+        >>> obs_keys = {"cell_type": ["celltype", "cell_type"]}
+        >>> MappedCollection(["demo/a.h5ad", "demo/b.h5ad"], obs_keys=obs_keys).source_keys
+        {'X': ['X', 'X'], 'cell_type': ['cell_type', 'cell_type']}
+        """
+        keys = [*self.layers_keys, *(self.obs_keys or [])]
+        return {key: self._core.source_keys(key) for key in keys}
 
     def prepare(self, progress: Callable[[float], object] | None = None) -> None:
         """Does beforehand what would otherwise slow down the first epoch.

@@ -8,6 +8,7 @@ from typing import Literal
 
 from . import _arguments as arguments
 from . import _core
+from ._choices import Choices
 from ._genes import Variables
 from .types import ByteSize, DTypeLike, Join, Label, LabelLike, Output, PathLike, SamplerLike
 
@@ -89,6 +90,7 @@ class CollectionOptions:
     obs_filter: dict[str, list[Label | None]] | None
     join: Join | None
     variables: Variables
+    choices: Choices
     encode_labels: bool | list[str]
     unknown_label: LabelLike | Mapping[str, LabelLike]
     """As the user passed it."""

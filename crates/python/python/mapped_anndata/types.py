@@ -25,6 +25,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import torch
 
+    from ._choices import Counts
     from ._genes import GeneList
     from ._sampler import Balanced, Weighted
 
@@ -46,7 +47,10 @@ __all__ = [
     "JoinInEffect",
     "Label",
     "LabelLike",
+    "LabelMapLike",
+    "LayersLike",
     "LoaderState",
+    "ObsKeysLike",
     "Output",
     "PathLike",
     "RowsLike",
@@ -95,6 +99,15 @@ number or path."""
 
 AliasesLike: TypeAlias = "Mapping[str, str] | PathLike"
 """Old names and new ones: a dict, or a file of two columns."""
+
+LayersLike: TypeAlias = "str | Iterable[str] | Mapping[str, str | Iterable[str] | Counts]"
+"""Names of matrices, or a dict of names and the matrices of which the first is taken."""
+
+ObsKeysLike: TypeAlias = "str | Iterable[str] | Mapping[str, str | Iterable[str]]"
+"""Names of columns, or a dict of names and the columns of which the first is taken."""
+
+LabelMapLike: TypeAlias = "Mapping[str, Mapping[Label, LabelLike] | PathLike]"
+"""For each obs key, old labels and new ones: a dict, or a file of two columns."""
 
 Output: TypeAlias = Literal["dense", "csr"]
 """The layout of a batch's matrices."""

@@ -28,8 +28,9 @@ def asks(expected):
             asks[section] = [entry["key"] for entry in expected[section]]
     if "presence" in expected:
         asks["presence"] = [entry["key"] for entry in expected["presence"]]
-    if "gene_overlaps" in expected:
-        asks["gene_overlaps"] = True
+    for section in ("gene_overlaps", "source_keys"):
+        if section in expected:
+            asks[section] = True
     if "check_vars_sorted" in expected:
         asks["check_vars_sorted"] = True
     if "check_vars_non_aligned" in expected:

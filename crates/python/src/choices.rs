@@ -1,0 +1,48 @@
+//! Keys that are taken from the first of several elements, and labels that are replaced, as the
+//! package's Python half passes them.
+
+use mapped_anndata::{FirstOf, MappedCollectionBuilder, Unmapped};
+use pyo3::prelude::*;
+
+/// A matrix key, its elements, and whether they must hold counts.
+type Layer = (String, Vec<String>, bool);
+
+/// An obs key, and old labels with new ones.
+type LabelMap = (String, Vec<(String, Option<String>)>);
+
+/// A dict of these.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub(crate) struct Choices {
+    layers_from: Option<Vec<Layer>>,
+    obs_from: Option<Vec<(String, Vec<String>)>>,
+    label_maps: Vec<LabelMap>,
+    unmapped: String,
+}
+
+impl Choices {
+    pub(crate) fn apply(self, mut builder: MappedCollectionBuilder) -> MappedCollectionBuilder {
+        if let Some(layers) = self.layers_from {
+            let layers = layers.into_iter().map(|(name, keys, counts)| {
+                let from = match counts {
+                    true => FirstOf::counts(keys),
+                    false => FirstOf::new(keys),
+                };
+                (name, from)
+            });
+            builder = builder.layers_from(layers);
+        }
+        if let Some(obs) = self.obs_from {
+            builder = builder.obs_from(obs);
+        }
+        for (key, pairs) in self.label_maps {
+            builder = builder.label_map(key, pairs);
+        }
+        // The Python half checks the text.
+        builder.unmapped(match self.unmapped.as_str() {
+            "missing" => Unmapped::Missing,
+            "error" => Unmapped::Error,
+            _ => Unmapped::Keep,
+        })
+    }
+}
