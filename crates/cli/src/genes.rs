@@ -124,7 +124,7 @@ pub(crate) fn warn_of_overlaps(cells: &MappedCollection) {
 
 /// A text of the library in words of the command line.
 pub(crate) fn in_options(text: &str) -> String {
-    let names = ["var_key", "strip_version", "aliases"];
+    let names = ["var_key", "strip_version", "aliases", "duplicates"];
     names.iter().fold(text.to_owned(), |text, name| {
         text.replace(
             &format!("({name})"),

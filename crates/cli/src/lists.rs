@@ -54,11 +54,6 @@ pub(crate) fn choices(list: &str) -> Result<Vec<Choice>, String> {
         }
         let (key, elements) = cut(item, '=');
         let Some(elements) = elements else {
-            if find(item, '|').is_some() {
-                return Err(format!(
-                    "expected NAME=A|B, found {item:?}: \\| is a part of a name"
-                ));
-            }
             let elements = vec![key.clone()];
             let counts = false;
             choices.push(Choice {
@@ -152,7 +147,8 @@ mod tests {
             ]
         );
         assert_eq!(choices("").unwrap(), []);
-        for wrong in ["a|b", "=a", "a=", "a=b|", "a=counts()"] {
+        assert_eq!(choices("a|b").unwrap(), [of("a|b", &["a|b"], false)]);
+        for wrong in ["=a", "a=", "a=b|", "a=counts()"] {
             assert!(choices(wrong).is_err(), "{wrong}");
         }
     }

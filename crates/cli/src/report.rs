@@ -93,9 +93,11 @@ fn in_own_words(error: &MappedError) -> Option<String> {
                 mismatch.unwrap_or_default()
             )))
         }
-        MappedError::Open(OpenError::NoOverlap(_) | OpenError::NoVarColumn { .. }) => {
-            Some(in_options(&error.to_string()))
-        }
+        MappedError::Open(
+            OpenError::NoOverlap(_)
+            | OpenError::NoVarColumn { .. }
+            | OpenError::DuplicateVariable { .. },
+        ) => Some(in_options(&error.to_string())),
         MappedError::Option(error) if error.option() == "join" => {
             let found = error.found();
             Some(format!(

@@ -1,61 +1,16 @@
 //! The command as its users run it. Expected values are those of Python anndata 0.12.19 and
 //! lamindb 2.12.1 on the same files.
 
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+mod common;
+
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
+use common::{command, failure, object, objects, run, stderr, stdout};
+
 const A: &str = "base_a_csr.h5ad";
 const B: &str = "base_b_csr_v3.zarr";
-
-fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mapped-anndata"));
-    let stores = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/stores");
-    command
-        .args(args)
-        .current_dir(stores)
-        .env_remove("RUST_BACKTRACE");
-    command
-}
-
-fn run(args: &[&str]) -> Output {
-    command(args).output().expect("the command starts")
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).expect("UTF-8")
-}
-
-/// What a command that succeeds without a warning prints.
-fn stdout(args: &[&str]) -> String {
-    let output = run(args);
-    assert!(output.status.success(), "{args:?}: {}", stderr(&output));
-    assert_eq!(stderr(&output), "", "{args:?}");
-    String::from_utf8(output.stdout).expect("UTF-8")
-}
-
-/// The objects that a command prints with `--json`.
-fn objects(args: &[&str]) -> Vec<Value> {
-    let text = stdout(&[args, &["--json"]].concat());
-    assert!(text.ends_with('\n'));
-    text.lines()
-        .map(|line| serde_json::from_str(line).expect(line))
-        .collect()
-}
-
-fn object(args: &[&str]) -> Value {
-    let mut objects = objects(args);
-    assert_eq!(objects.len(), 1, "{args:?}");
-    objects.remove(0)
-}
-
-/// What a command that fails says, and with which exit code.
-fn failure(args: &[&str]) -> (i32, String) {
-    let output = run(args);
-    assert_eq!(output.stdout, b"", "{args:?}");
-    (output.status.code().expect("an exit code"), stderr(&output))
-}
 
 #[test]
 fn info_describes_a_collection() {

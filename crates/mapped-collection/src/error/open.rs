@@ -57,7 +57,10 @@ pub enum OpenError {
         nearest: Option<String>,
     },
     /// Two variables of one store have the same name, and a join is needed.
-    #[error("{}: var: expected distinct names for the join, found {name:?} twice", file.display())]
+    #[error(
+        "{}: var: expected distinct names for the join, found {name:?} twice: keep the first of them, \
+         or their sum (duplicates)", file.display()
+    )]
     DuplicateVariable {
         /// The store.
         file: PathBuf,

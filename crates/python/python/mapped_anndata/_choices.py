@@ -19,7 +19,7 @@ class Counts:
 
     Parameters
     ----------
-    *keys
+    keys
         `X`, `raw.X` or names of layers, in the order in which they are tried.
 
     Examples
@@ -27,7 +27,7 @@ class Counts:
     >>> from mapped_anndata import Counts, MappedCollection
     >>> cells = MappedCollection("demo/a.h5ad", {"counts": Counts("raw.X", "counts", "X")})
     >>> cells.source_keys["counts"]
-    ['X']
+    ['counts']
     """
 
     def __init__(self, *keys: str) -> None:

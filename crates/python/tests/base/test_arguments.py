@@ -28,7 +28,9 @@ def test_the_constructor_is_lamindbs():
     assert ours[:11] == parameters(Reference)
     # What is ours alone cannot be meant by a position.
     keyword_only = inspect.Parameter.KEYWORD_ONLY
-    own = [("missing_code", None), ("io", None), ("cache", None), ("cache_size", None)]
+    own = [("genes", None), ("min_overlap", 0.5), ("var_key", None), ("strip_version", False)]
+    own += [("aliases", None), ("duplicates", "error"), ("label_map", None), ("unmapped", "keep")]
+    own += [("missing_code", None), ("io", None), ("cache", None), ("cache_size", None)]
     own.append(("storage_options", None))
     assert ours[11:] == [(name, keyword_only, default) for name, default in own]
 
@@ -67,7 +69,7 @@ def test_any_iterable_of_paths():
 
 
 def test_keys_in_any_form():
-    for keys in ("cell_type", ["cell_type"], ("cell_type",), iter(["cell_type"]), {"cell_type": 0}):
+    for keys in ("cell_type", ["cell_type"], ("cell_type",), iter(["cell_type"]), {"cell_type"}):
         assert MappedCollection([A], obs_keys=keys).obs_keys == ["cell_type"]
     assert MappedCollection([A], layers_keys=()).layers_keys == []
     assert list(MappedCollection([A], layers_keys=[])[0]) == ["_store_idx"]
