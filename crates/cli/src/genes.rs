@@ -157,7 +157,7 @@ pub(crate) fn hint(store: &str, mismatch: &NameMismatch) {
 
 /// A note on stores that share few genes, if a reason is known.
 pub(crate) fn note_on_mismatch(cells: &MappedCollection) -> Result<()> {
-    if cells.join_vars().is_none() || !shares_few(cells) {
+    if cells.join_vars().is_none() {
         return Ok(());
     }
     if let Some(found) = cells.store_mismatch()? {
@@ -165,28 +165,6 @@ pub(crate) fn note_on_mismatch(cells: &MappedCollection) -> Result<()> {
         hint(&found.files.0.display().to_string(), &found.mismatch);
     }
     Ok(())
-}
-
-/// The overlap below which a reason is searched.
-const FEW: f64 = 0.5;
-
-/// Whether a store shares few genes with the first one.
-fn shares_few(cells: &MappedCollection) -> bool {
-    let of = |store: usize| cells.presence(store).unwrap_or_default();
-    let n_vars: Vec<usize> = cells
-        .original_shapes()
-        .iter()
-        .map(|shape| shape.1)
-        .collect();
-    let first = of(0);
-    (1..cells.n_stores()).any(|store| {
-        let shared = first
-            .iter()
-            .zip(of(store))
-            .filter(|(a, b)| **a && *b)
-            .count();
-        (shared as f64) < FEW * n_vars[0].min(n_vars[store]) as f64
-    })
 }
 
 /// How many of the given genes a store has, in words.

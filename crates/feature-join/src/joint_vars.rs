@@ -59,8 +59,20 @@ impl JointVars {
             });
         };
 
+        let refuses = rule.duplicates == Duplicates::Error;
+        let repeated = |list: usize, name: &str| {
+            let store = distinct_idx.iter().position(|&d| d == list);
+            JoinError::DuplicateName {
+                store: store.expect("every distinct list comes from a store"),
+                name: name.to_owned(),
+            }
+        };
         let names = match join {
-            Join::Inner => inner(&distinct),
+            Join::Inner => match inner(&distinct) {
+                (_, Some((list, name))) if refuses => return Err(repeated(list, name)),
+                (names, _) if names.is_empty() => return Err(JoinError::Disjoint),
+                (names, _) => names,
+            },
             Join::Outer => outer(&distinct),
             Join::Given => rule.given.clone().ok_or(JoinError::NoNames)?,
         };
@@ -72,25 +84,25 @@ impl JointVars {
                 return Err(JoinError::RepeatedName { name });
             }
         }
-        if rule.duplicates == Duplicates::Error {
-            let matters = |name: &str| join != Join::Given || columns.contains_key(name);
-            refuse_duplicates(&distinct, &distinct_idx, matters)?;
-        }
-        if join == Join::Inner && names.is_empty() {
-            return Err(JoinError::Disjoint);
-        }
-        let map = |store: &&Arc<VarNames>| {
+        let map = |(list, store): (usize, &&Arc<VarNames>)| {
             let mut taken = vec![false; names.len()];
             let column = |name: Option<&str>| {
-                let column = columns.get(name?).copied()?;
+                let Some((name, &column)) = name.and_then(|name| columns.get_key_value(name))
+                else {
+                    return Ok(JointColumn::ABSENT);
+                };
                 let repeats = std::mem::replace(&mut taken[column.index()], true);
-                (!repeats || rule.duplicates == Duplicates::Sum).then_some(column)
+                match rule.duplicates {
+                    Duplicates::Error if repeats => Err(repeated(list, name)),
+                    Duplicates::First if repeats => Ok(JointColumn::ABSENT),
+                    _ => Ok(column),
+                }
             };
-            let columns = store.iter_named().map(column);
-            let to_joint = columns.map(|column| column.unwrap_or(JointColumn::ABSENT));
-            Arc::new(VarMap::from_table(to_joint.collect(), names.len()))
+            let to_joint = store.iter_named().map(column).collect::<Result<_, _>>()?;
+            Ok(Arc::new(VarMap::from_table(to_joint, names.len())))
         };
-        let maps = expand(distinct.iter().map(map).collect());
+        let maps = distinct.iter().enumerate().map(map);
+        let maps = expand(maps.collect::<Result<_, JoinError>>()?);
         Ok(JointVars {
             names: Some(names),
             effective: Some(join),
@@ -185,32 +197,22 @@ fn drops_some(names: &VarNames, duplicates: Duplicates) -> bool {
     names.n_unnamed() > 0 || duplicates != Duplicates::Error && repeats()
 }
 
-fn refuse_duplicates(
-    distinct: &[&Arc<VarNames>],
-    distinct_idx: &[usize],
-    matters: impl Fn(&str) -> bool,
-) -> Result<(), JoinError> {
-    for (i, names) in distinct.iter().enumerate() {
-        let mut seen = HashSet::with_capacity(names.len());
-        let mut named = names.iter_named().flatten();
-        if let Some(name) = named.find(|name| !seen.insert(*name) && matters(name)) {
-            let store = distinct_idx.iter().position(|&d| d == i);
-            return Err(JoinError::DuplicateName {
-                store: store.expect("every distinct list comes from a store"),
-                name: name.to_owned(),
-            });
+/// The names that every list has, and the first name that a list repeats.
+fn inner<'a>(distinct: &[&'a Arc<VarNames>]) -> (Arc<VarNames>, Option<(usize, &'a str)>) {
+    let mut shared = distinct_names(distinct[0]);
+    let mut repeated = None;
+    for (list, names) in distinct.iter().enumerate() {
+        let mut has = HashSet::with_capacity(names.len());
+        for name in names.iter_named().flatten() {
+            if !has.insert(name) {
+                repeated.get_or_insert((list, name));
+            }
+        }
+        if list > 0 {
+            shared.retain(|name| has.contains(name));
         }
     }
-    Ok(())
-}
-
-fn inner(distinct: &[&Arc<VarNames>]) -> Arc<VarNames> {
-    let mut shared = distinct_names(distinct[0]);
-    for store in &distinct[1..] {
-        let has: HashSet<&str> = store.iter_named().flatten().collect();
-        shared.retain(|name| has.contains(name));
-    }
-    Arc::new(shared.into_iter().collect())
+    (Arc::new(shared.into_iter().collect()), repeated)
 }
 
 fn outer(distinct: &[&Arc<VarNames>]) -> Arc<VarNames> {

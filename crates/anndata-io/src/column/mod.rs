@@ -200,7 +200,7 @@ impl Column {
     }
 
     /// Reads all texts of a column of plain text; `None` for any other column.
-    pub(crate) fn read_plain_texts(&self) -> Result<Option<Strings>, Error> {
+    pub fn read_plain_texts(&self) -> Result<Option<Strings>, Error> {
         match &self.kind {
             Kind::Plain { values, mask: None } if values.dtype().is_none() => {
                 values.read_strings().map(Some)

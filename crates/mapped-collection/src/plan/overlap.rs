@@ -16,8 +16,10 @@ use crate::plan::variables::{Joint, Table};
 
 /// The most examples of names.
 const N_EXAMPLES: usize = 5;
-/// The most stores whose files are searched for a reason.
+/// The most stores whose files are searched for a reason, or whose names are compared with others.
 const MOST_SEARCHED: usize = 10;
+/// The part of the names of the smaller store below which two stores share few.
+const FEW: f64 = 0.5;
 
 /// The overlap of every store with a given list, and the stores where it is low.
 #[derive(Debug, Default)]
@@ -103,8 +105,8 @@ fn reason(
     find_mismatch(expected, names, columns)
 }
 
-/// The two stores whose names differ most plainly, if the joint variables are few. Compares each
-/// store with the first, in both directions.
+/// Compares the names of the first store with those of others, and explains the lowest overlap if it
+/// is low.
 pub(crate) fn store_mismatch(
     options: &Options,
     io: &IoContext,
@@ -112,15 +114,19 @@ pub(crate) fn store_mismatch(
     (names, tables): (&[Arc<VarNames>], &[Table]),
 ) -> Option<StoreMismatch> {
     let first: HashSet<&str> = names.first()?.iter_named().flatten().collect();
-    let shared = |number: &usize| {
-        let mut others = HashSet::new();
-        let named = names[*number].iter_named().flatten();
-        let n = named
-            .filter(|name| first.contains(name) && others.insert(*name))
-            .count();
-        n * 1000 / names[*number].len().min(names[0].len()).max(1)
-    };
-    let other = (1..names.len()).min_by_key(shared)?;
+    // Equal lists are shared.
+    let mut compared = HashSet::from([Arc::as_ptr(&names[0])]);
+    let others = (1..names.len()).filter(|&other| compared.insert(Arc::as_ptr(&names[other])));
+    let overlaps = others.take(MOST_SEARCHED).map(|other| {
+        let named: HashSet<&str> = names[other].iter_named().flatten().collect();
+        let smaller = named.len().min(first.len()).max(1);
+        (
+            named.intersection(&first).count() as f64 / smaller as f64,
+            other,
+        )
+    });
+    let lowest = overlaps.min_by(|a, b| a.0.total_cmp(&b.0));
+    let (_, other) = lowest.filter(|(overlap, _)| *overlap < FEW)?;
     let of = |store: usize, expected: usize| {
         let expected_names = &*names[expected];
         let found = reason(

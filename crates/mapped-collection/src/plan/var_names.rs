@@ -70,11 +70,19 @@ pub(crate) fn column_names(
     column: &Column,
     rule: &NameRule,
 ) -> Result<VarNames, anndata_io::Error> {
+    let named = |text: &str| !text.is_empty();
+    // The common case, without a list of distinct names.
+    if let Some(texts) = column.read_plain_texts()? {
+        let names = texts
+            .iter()
+            .map(|text| named(text).then(|| rule.apply(text)));
+        return Ok(VarNames::with_missing(names));
+    }
     let labels = column.read_labels()?;
     let names = labels_of(&labels.categories);
     let names = names.into_iter().map(|label| {
         let text = label?.python_text().into_owned();
-        (!text.is_empty()).then(|| rule.apply(&text).into_owned())
+        named(&text).then(|| rule.apply(&text).into_owned())
     });
     let names: Vec<Option<String>> = names.collect();
     let name = |row: usize| names[labels.codes.get(row)? as usize].as_deref();
