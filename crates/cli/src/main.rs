@@ -30,8 +30,7 @@
 //!
 //! # Features
 //!
-//! None is on by default.
-//!
+//! - `remote` (on by default): files on servers, by their URLs.
 //! - `libhdf5`: a second reader of h5ad files, on the HDF5 C library. The library is built from source, which needs cmake.
 //! - `zarrs`: a second reader of zarr arrays, the crate `zarrs`, for codecs that the default reader refuses.
 //! - `zarrs-zfp`: its codecs zfp and zfpy, which need cmake and libclang.
