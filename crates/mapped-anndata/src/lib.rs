@@ -64,11 +64,11 @@
 //! - `zarrs`: a second reader of zarr arrays, the crate `zarrs`, for codecs that the default reader refuses.
 //! - `zarrs-zfp`: its codecs zfp and zfpy, which need cmake and libclang.
 //!
-//! # For lamindb users
+//! # For users of the Python package and of lamindb
 //!
 //! `cells` is a [`MappedCollection`]; options are set on its [`MappedCollectionBuilder`].
 //!
-//! | lamindb | here |
+//! | Python | here |
 //! |---|---|
 //! | `MappedCollection(paths, …)` | [`MappedCollection::builder`]`(paths)…`[`open`](MappedCollectionBuilder::open)`()?` |
 //! | `layers_keys="counts"` | [`.layers`](MappedCollectionBuilder::layers)`(["counts"])` |
@@ -76,6 +76,9 @@
 //! | `obsm_keys=["X_pca"]` | [`.obsm`](MappedCollectionBuilder::obsm)`(["X_pca"])` |
 //! | `obs_filter={"donor": ("d1", "d2")}` | [`.filter`](MappedCollectionBuilder::filter)`("donor", ["d1", "d2"])` |
 //! | `join="outer"`, `join=None` | [`.join`](MappedCollectionBuilder::join)`(Join::Outer)`, `.join(None)` |
+//! | `genes="genes.txt"` | [`.genes`](MappedCollectionBuilder::genes)`(`[`GeneList::from_file`]`("genes.txt", None, None)?)` |
+//! | `var_key=["ensembl_id", None]` | [`.var_key`](MappedCollectionBuilder::var_key)`(["ensembl_id", "_index"])` |
+//! | `layers_keys={"n": Counts("raw.X", "X")}` | [`.layers_from`](MappedCollectionBuilder::layers_from)`([("n", `[`FirstOf::counts`]`(["raw.X", "X"]))])` |
 //! | `encode_labels=["cell_type"]` | [`.encode_labels`](MappedCollectionBuilder::encode_labels)`(["cell_type"])` |
 //! | `encode_labels=False` | `.encode_labels(false)` |
 //! | `unknown_label="unknown"` | [`.unknown_label_for_all`](MappedCollectionBuilder::unknown_label_for_all)`("unknown")` |

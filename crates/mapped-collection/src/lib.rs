@@ -68,6 +68,10 @@
 //!
 //! # Differs from lamindb
 //!
+//! Options that lamindb does not have: [`genes`](MappedCollectionBuilder::genes), [`var_key`](MappedCollectionBuilder::var_key)
+//! and their companions, [`layers_from`](MappedCollectionBuilder::layers_from),
+//! [`obs_from`](MappedCollectionBuilder::obs_from) and [`label_map`](MappedCollectionBuilder::label_map).
+//!
 //! Items and batches have the values of `lamindb.core.MappedCollection`, with these departures:
 //!
 //! - Repeated column indices of a sparse row are summed; in the reference, the last one wins.
