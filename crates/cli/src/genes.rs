@@ -1,5 +1,6 @@
 //! The genes of a collection: a given list, and the names that stores are joined by.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use clap::CommandFactory;
@@ -68,21 +69,25 @@ impl GenesArgs {
         if let Some(aliases) = &self.aliases {
             builder = builder.aliases(read_pairs(aliases)?);
         }
-        let mut for_all = false;
+        let (mut for_all, mut known) = (false, HashSet::new());
         for text in &self.var_key {
-            builder = match store_and_keys(text, paths) {
-                (Some(store), keys) => builder.var_key_of(store, keys),
-                (None, _) if for_all => {
-                    let message = "--var-key: expected one list of columns for all stores";
-                    return Err(Cli::command()
-                        .error(ErrorKind::ArgumentConflict, message)
-                        .into());
-                }
-                (None, keys) => {
-                    for_all = true;
-                    builder.var_key(keys)
-                }
+            let (stores, keys) = stores_and_keys(text, paths);
+            let is_repeated = match stores.is_empty() {
+                true => std::mem::replace(&mut for_all, true),
+                false => stores.iter().any(|store| !known.insert(*store)),
             };
+            if is_repeated {
+                let message =
+                    "--var-key: expected one list of columns for all stores, and for each";
+                let error = Cli::command().error(ErrorKind::ArgumentConflict, message);
+                return Err(error.into());
+            }
+            if stores.is_empty() {
+                builder = builder.var_key(keys.clone());
+            }
+            for store in stores {
+                builder = builder.var_key_of(store, keys.clone());
+            }
         }
         Ok(builder
             .min_overlap(self.min_overlap)
@@ -91,16 +96,26 @@ impl GenesArgs {
     }
 }
 
-/// The columns, and the number of the store that the text before the last colon names.
-fn store_and_keys(text: &str, paths: &[PathBuf]) -> (Option<usize>, Vec<String>) {
-    if let Some((store, keys)) = text.rsplit_once(':') {
-        let by_path = paths.iter().position(|path| path.as_os_str() == store);
-        let by_number = || store.parse().ok().filter(|&number| number < paths.len());
-        if let Some(store) = by_path.or_else(by_number) {
-            return (Some(store), lists::alternatives(keys));
+/// The columns, and the numbers of the stores that the text before a colon names; no store if it is
+/// none. Paths and columns may have colons.
+fn stores_and_keys(text: &str, paths: &[PathBuf]) -> (Vec<usize>, Vec<String>) {
+    for (at, _) in text.rmatch_indices(':') {
+        let (store, keys) = (&text[..at], lists::alternatives(&text[at + 1..]));
+        let named = |(_, path): &(usize, &PathBuf)| path.as_os_str() == store;
+        let stores: Vec<usize> = paths
+            .iter()
+            .enumerate()
+            .filter(named)
+            .map(|(n, _)| n)
+            .collect();
+        if !stores.is_empty() {
+            return (stores, keys);
+        }
+        if let Some(store) = store.parse().ok().filter(|&number| number < paths.len()) {
+            return (vec![store], keys);
         }
     }
-    (None, lists::alternatives(text))
+    (Vec::new(), lists::alternatives(text))
 }
 
 /// The most stores that get a warning each.
@@ -141,7 +156,9 @@ pub(crate) fn hint(store: &str, mismatch: &NameMismatch) {
             strip_version,
             ..
         } => {
-            let key = format!("--var-key '{store}:{}'", lists::written(column));
+            let or_index = if column == "_index" { "" } else { "|_index" };
+            let key = format!("{store}:{}{or_index}", lists::written(column));
+            let key = format!("--var-key '{}'", key.replace('\'', r"'\''"));
             let strip = if *strip_version {
                 " --strip-version"
             } else {
@@ -202,17 +219,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn store_is_named_before_the_last_colon() {
-        let paths = ["a.h5ad", "s3://b/c.h5ad"].map(PathBuf::from);
-        let of = |text: &str| store_and_keys(text, &paths);
+    fn store_is_named_before_a_colon() {
+        let paths = ["a.h5ad", "s3://b/c.h5ad", "a.h5ad"].map(PathBuf::from);
+        let of = |text: &str| stores_and_keys(text, &paths);
         let keys = |keys: &[&str]| keys.iter().map(|&key| key.to_owned()).collect::<Vec<_>>();
-        assert_eq!(of("a|b"), (None, keys(&["a", "b"])));
-        assert_eq!(of("a.h5ad:x|_index"), (Some(0), keys(&["x", "_index"])));
-        assert_eq!(of("s3://b/c.h5ad:x"), (Some(1), keys(&["x"])));
-        assert_eq!(of("1:x"), (Some(1), keys(&["x"])));
+        assert_eq!(of("a|b"), (vec![], keys(&["a", "b"])));
+        assert_eq!(of("a.h5ad:x|_index"), (vec![0, 2], keys(&["x", "_index"])));
+        assert_eq!(of("a.h5ad:gene:id"), (vec![0, 2], keys(&["gene:id"])));
+        assert_eq!(of("s3://b/c.h5ad:x"), (vec![1], keys(&["x"])));
+        assert_eq!(of("1:x"), (vec![1], keys(&["x"])));
         // Neither a path nor a store: a column with a colon.
-        assert_eq!(of("2:x"), (None, keys(&["2:x"])));
-        assert_eq!(of("x\\|y"), (None, keys(&["x|y"])));
+        assert_eq!(of("3:x"), (vec![], keys(&["3:x"])));
+        assert_eq!(of("x\\|y"), (vec![], keys(&["x|y"])));
     }
 
     #[test]

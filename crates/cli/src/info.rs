@@ -298,6 +298,9 @@ fn join_text(cells: &MappedCollection) -> String {
     let stores = text::count(cells.n_stores(), "store");
     match (cells.join(), cells.join_vars()) {
         (None, _) => "no join: every cell has the genes of its own store".to_owned(),
+        (_, Some(Join::Inner | Join::Outer)) if cells.n_stores() == 1 => {
+            format!("one store, {genes} of different names")
+        }
         (_, Some(Join::Inner)) => format!("inner join: {genes} shared by all {stores}"),
         (_, Some(Join::Given)) => format!("given list: {genes}, 0 where a store lacks one"),
         (_, Some(Join::Outer)) => {

@@ -17,7 +17,7 @@ fn info_explains_names_that_do_not_meet() {
         text.contains(r#"its column "ensembl_id" has an overlap of 75 %"#),
         "{text}"
     );
-    let hint = format!("hint: --var-key '{SYMBOLS}:ensembl_id' --strip-version\n");
+    let hint = format!("hint: --var-key '{SYMBOLS}:ensembl_id|_index' --strip-version\n");
     assert!(text.ends_with(&hint), "{text}");
     // The hint as it stands helps.
     let key = format!("{SYMBOLS}:ensembl_id");
@@ -85,7 +85,7 @@ fn info_shows_how_many_given_genes_each_store_has() {
     let (_, text) = failure(&["info", SYMBOLS, "--genes", &genes]);
     assert!(text.contains("has none of the 3 given genes"), "{text}");
     assert!(
-        text.contains(&format!("hint: --var-key '{SYMBOLS}:ensembl_id'")),
+        text.contains(&format!("hint: --var-key '{SYMBOLS}:ensembl_id|_index'")),
         "{text}"
     );
     let (_, text) = failure(&["info", SYMBOLS, "--genes", &genes, "--join", "outer"]);

@@ -1,7 +1,7 @@
 //! Names of genes that mean the same: ids with versions, and old names.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The prefixes of RefSeq accessions, before their underscore.
 const REFSEQ: [&str; 15] = [
@@ -95,7 +95,7 @@ impl NameRule {
     }
 
     /// New names for old ones. A name is looked up as it is and, if versions are stripped, without its version. The new
-    /// name is not looked up again.
+    /// name loses its version, too, but is not looked up again.
     pub fn aliases<O: Into<String>, N: Into<String>>(
         mut self,
         aliases: impl IntoIterator<Item = (O, N)>,
@@ -115,17 +115,38 @@ impl NameRule {
         self.strip_version
     }
 
+    /// Drops the aliases that would take a name away from a list: the list has the old name, and not the new one.
+    pub fn for_list<'a>(mut self, list: impl IntoIterator<Item = &'a str>) -> Self {
+        let list: HashSet<Cow<'_, str>> =
+            list.into_iter().map(|name| self.stripped(name)).collect();
+        let is_kept = |old: &str, new: &str| !list.contains(old) || list.contains(new);
+        let aliases = self.aliases.iter();
+        let aliases =
+            aliases.filter(|(old, new)| is_kept(&self.stripped(old), &self.stripped(new)));
+        self.aliases = aliases
+            .map(|(old, new)| (old.clone(), new.clone()))
+            .collect();
+        self
+    }
+
+    fn stripped<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        match self.strip_version {
+            true => strip_version(name),
+            false => Cow::Borrowed(name),
+        }
+    }
+
     /// The name to join by.
     pub fn apply<'a>(&'a self, name: &'a str) -> Cow<'a, str> {
+        if self.aliases.is_empty() {
+            return self.stripped(name);
+        }
         if let Some(new) = self.aliases.get(name) {
-            return Cow::Borrowed(new);
+            return self.stripped(new);
         }
-        if !self.strip_version {
-            return Cow::Borrowed(name);
-        }
-        let stripped = strip_version(name);
+        let stripped = self.stripped(name);
         match self.aliases.get(&*stripped) {
-            Some(new) => Cow::Borrowed(new),
+            Some(new) => self.stripped(new),
             None => stripped,
         }
     }
@@ -198,5 +219,17 @@ mod tests {
         assert_eq!(rule.apply("NM_000546.6"), "first");
         assert_eq!(rule.apply("NM_000546.7"), "other");
         assert_eq!(rule.apply("first"), "again");
+        let rule = NameRule::new().aliases([("OLD", "ENSG00000141510.3")]);
+        assert_eq!(rule.apply("OLD"), "ENSG00000141510.3");
+        assert_eq!(rule.strip_version(true).apply("OLD"), "ENSG00000141510");
+    }
+
+    #[test]
+    fn alias_takes_no_name_away_from_a_list() {
+        let rule = NameRule::new().aliases([("OLD", "NEW"), ("A", "B"), ("X", "Y")]);
+        let rule = rule.for_list(["OLD", "A", "B", "Y"]);
+        assert_eq!(rule.apply("OLD"), "OLD");
+        assert_eq!(rule.apply("A"), "B");
+        assert_eq!(rule.apply("X"), "Y");
     }
 }

@@ -40,7 +40,8 @@ enum Columns {
     Table {
         to_joint: Box<[JointColumn]>,
         monotonic: bool,
-        merges: bool,
+        /// For each joint column, the number of file columns that move to it; empty if none has several.
+        n_file_columns: Box<[u32]>,
     },
 }
 
@@ -64,14 +65,17 @@ impl VarMap {
             columns.filter(|&&column| column != JointColumn::ABSENT)
         };
         let monotonic = kept().is_sorted();
-        let mut seen = vec![false; n_joint];
-        let merges = kept().any(|column| std::mem::replace(&mut seen[column.index()], true));
+        let mut n_file_columns = vec![0; n_joint];
+        kept().for_each(|column| n_file_columns[column.index()] += 1);
+        if n_file_columns.iter().all(|&n| n < 2) {
+            n_file_columns.clear();
+        }
         VarMap {
             n_joint,
             columns: Columns::Table {
                 to_joint,
                 monotonic,
-                merges,
+                n_file_columns: n_file_columns.into(),
             },
         }
     }
@@ -110,9 +114,19 @@ impl VarMap {
     /// Whether several file columns move to one joint column. Their values must be added up.
     #[inline]
     pub fn merges_columns(&self) -> bool {
-        match self.columns {
+        match &self.columns {
             Columns::Identity => false,
-            Columns::Table { merges, .. } => merges,
+            Columns::Table { n_file_columns, .. } => !n_file_columns.is_empty(),
+        }
+    }
+
+    /// The number of file columns that move to a joint column, if the map [merges](Self::merges_columns) columns;
+    /// otherwise `None`.
+    #[inline]
+    pub fn n_file_columns(&self, column: JointColumn) -> Option<u32> {
+        match &self.columns {
+            Columns::Identity => None,
+            Columns::Table { n_file_columns, .. } => n_file_columns.get(column.index()).copied(),
         }
     }
 
@@ -228,6 +242,9 @@ mod tests {
     fn map_that_merges_columns_lists_the_first() {
         let map = map(&[1, 0, 1, ABSENT], 3);
         assert!(map.merges_columns() && !swapped().merges_columns());
+        let n = |column| map.n_file_columns(JointColumn(column));
+        assert_eq!([n(0), n(1), n(2), n(3)], [Some(1), Some(2), Some(0), None]);
+        assert_eq!(swapped().n_file_columns(JointColumn(0)), None);
         assert_eq!(
             map.joint_to_file(),
             [Some(1), Some(0), None].map(|column| column.map(FileColumn))

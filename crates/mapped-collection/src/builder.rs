@@ -253,7 +253,8 @@ impl MappedCollectionBuilder {
 
     /// New names for old ones in the stores, before they are joined: see
     /// [`NameRule::aliases`](crate::NameRule::aliases). [`read_pairs`](crate::read_pairs) reads them
-    /// from a file. By default, no name changes.
+    /// from a file. A name that is in the list of [`genes`](Self::genes) changes only if its new name is
+    /// there, too. By default, no name changes.
     pub fn aliases<O: Into<String>, N: Into<String>>(
         mut self,
         aliases: impl IntoIterator<Item = (O, N)>,

@@ -66,8 +66,12 @@ impl MappedCollection {
             return Err(OpenError::NoPaths.into());
         }
         // Files are opened again later, and the current folder may change before that.
-        if options.genes.is_some() && options.join == Some(Join::Inner) {
+        if let Some(genes) = &options.genes
+            && matches!(options.join, Some(Join::Inner | Join::Given))
+        {
             options.join = Some(Join::Given);
+            options.name_rule =
+                std::mem::take(&mut options.name_rule).for_list(genes.names().iter());
         }
         let sources = options.sources.into_iter().map(AnnDataSource::resolved);
         options.sources = sources.collect::<Result<_, _>>().map_err(OpenError::from)?;

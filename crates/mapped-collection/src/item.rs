@@ -4,7 +4,7 @@ use anndata_io::{ColumnRows, ColumnValues, DType, NumericValue, Values};
 
 use crate::batch::fill::FillScratch;
 use crate::batch::matrix::Matrix;
-use crate::batch::row_writer::{DenseRow, RowWriter};
+use crate::batch::row_writer::{DenseRow, JoinScratch, RowWriter};
 use crate::error::read::ReadError;
 use crate::plan::Plan;
 use crate::plan::location::RowLocation;
@@ -98,6 +98,7 @@ impl Item {
                 writer: RowWriter::new(plan, store, key),
                 values: Values::zeros(dtype, shape.iter().product()),
                 fault: None,
+                scratch: JoinScratch::default(),
             };
             let read = FillScratch::of_thread(|scratch| {
                 source.read_rows(&[row.into()], &mut scratch.read, &mut out)

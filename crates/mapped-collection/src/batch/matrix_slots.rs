@@ -213,12 +213,14 @@ impl MatrixSlots {
         &self,
         row: usize,
         writer: RowWriter<'_>,
-        start: usize,
+        (read_row, start): (usize, usize),
         values: ValuesRef<'_>,
+        scratch: &mut PlaceScratch,
     ) -> Result<(), RowFault> {
         match &mut *self.started() {
             Filled::Dense { values: out, .. } => {
-                writer.dense(out, row * self.width(), start, values)
+                let place = (out, row * self.width(), read_row);
+                writer.dense(place, start, values, &mut scratch.join)
             }
             Filled::Discarded => Ok(()),
             _ => unreachable!("dense stores have dense places"),
@@ -245,7 +247,7 @@ impl MatrixSlots {
                         out[at..at + self.width()].fill(T::default());
                     });
                 }
-                writer.scatter(out, at, columns, values)?;
+                writer.scatter(out, at, columns, values, &mut scratch.join)?;
             }
             Filled::Sparse {
                 columns: out_columns,
@@ -353,6 +355,7 @@ pub(crate) struct SlotSink<'a, 's, F> {
 
 impl<'a, 's, F> SlotSink<'a, 's, F> {
     pub(crate) fn new(writer: RowWriter<'a>, place: F, scratch: &'s mut PlaceScratch) -> Self {
+        scratch.join.clear();
         SlotSink {
             writer,
             place,
@@ -371,9 +374,11 @@ impl<'a, 's, F> SlotSink<'a, 's, F> {
 impl<'a, F: Fn(usize) -> (&'a MatrixSlots, usize)> RowSink for SlotSink<'a, '_, F> {
     fn dense(&mut self, row: usize, start: usize, values: ValuesRef<'_>) {
         self.given = None;
+        let run = (row, start);
         let (slots, row) = (self.place)(row);
         let checked = self.writer.check(values);
-        let put = checked.and_then(|()| slots.put_dense(row, self.writer, start, values));
+        let put =
+            checked.and_then(|()| slots.put_dense(row, self.writer, run, values, self.scratch));
         self.fault = self.fault.or(put.err());
     }
 

@@ -24,6 +24,7 @@ pub(crate) mod packed;
 pub(crate) mod pool;
 pub(crate) mod row_writer;
 pub(crate) mod slots;
+mod sums;
 pub(crate) mod waiting;
 
 use anndata_io::DType;

@@ -3,6 +3,7 @@
 use anndata_io::{DType, ErrorKind, NumericValue, RowSink, Scalar, Values, ValuesRef, with_dtype};
 use feature_join::{JointColumn, RemappedEntry, SortScratch, VarMap};
 
+use crate::batch::sums::{PartialSums, for_each_sum};
 use crate::error::read::ReadError;
 use crate::plan::Plan;
 use crate::plan::counts::{first_non_count, shown};
@@ -14,7 +15,11 @@ const COLUMNS_ARE_CHECKED: &str = "a matrix has as many columns as its store has
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum RowFault {
     /// The sum of variables of one name does not fit.
-    Sum { column: JointColumn, dtype: DType },
+    Sum {
+        column: JointColumn,
+        dtype: DType,
+        sum: i128,
+    },
     /// A value of a matrix of counts is no count.
     NotCount { value: NumericValue },
 }
@@ -23,13 +28,13 @@ impl RowFault {
     /// The error of a row of a matrix of a store.
     pub(crate) fn of(self, plan: &Plan, store: usize, key: &MatrixKey) -> ReadError {
         let (expected, found) = match self {
-            RowFault::Sum { column, dtype } => {
+            RowFault::Sum { column, dtype, sum } => {
                 let names = plan.vars_of(key);
                 let name = names.and_then(|names| names.get(column.0 as usize));
                 let name = name.unwrap_or_default();
                 (
                     format!("a sum of the variables {name:?} that {dtype} can hold"),
-                    "a larger one: choose a wider dtype".to_owned(),
+                    format!("{sum}: choose a wider dtype"),
                 )
             }
             RowFault::NotCount { value } => (
@@ -41,21 +46,6 @@ impl RowFault {
         let file = &plan.stores[store].file;
         ReadError::file(store, anndata_io::Error::new(file, key.name.as_str(), kind))
     }
-}
-
-/// Adds two elements; `None` if an integer cannot hold the sum.
-fn sum<D: Scalar>(a: D, b: D) -> Option<D> {
-    let sum = a.add(b);
-    let is_right = match (a.to_number(), b.to_number(), sum.to_number()) {
-        (NumericValue::Signed(a), NumericValue::Signed(b), NumericValue::Signed(sum)) => {
-            a.checked_add(b) == Some(sum)
-        }
-        (NumericValue::Unsigned(a), NumericValue::Unsigned(b), NumericValue::Unsigned(sum)) => {
-            a.checked_add(b) == Some(sum)
-        }
-        _ => true,
-    };
-    is_right.then_some(sum)
 }
 
 /// Writes rows of one matrix of one store.
@@ -73,19 +63,22 @@ pub(crate) struct DenseRow<'a> {
     pub(crate) writer: RowWriter<'a>,
     pub(crate) values: Values,
     pub(crate) fault: Option<RowFault>,
+    pub(crate) scratch: JoinScratch,
 }
 
 impl RowSink for DenseRow<'_> {
     fn dense(&mut self, _row: usize, start: usize, values: ValuesRef<'_>) {
         let checked = self.writer.check(values);
-        let written = checked.and_then(|()| self.writer.dense(&mut self.values, 0, start, values));
+        let place = (&mut self.values, 0, 0);
+        let scratch = &mut self.scratch;
+        let written = checked.and_then(|()| self.writer.dense(place, start, values, scratch));
         self.fault = self.fault.or(written.err());
     }
 
     fn sparse(&mut self, _row: usize, columns: &[u32], values: ValuesRef<'_>) {
         let checked = self.writer.check(values);
-        let written =
-            checked.and_then(|()| self.writer.scatter(&mut self.values, 0, columns, values));
+        let (out, scratch) = (&mut self.values, &mut self.scratch);
+        let written = checked.and_then(|()| self.writer.scatter(out, 0, columns, values, scratch));
         self.fault = self.fault.or(written.err());
     }
 }
@@ -95,6 +88,14 @@ impl RowSink for DenseRow<'_> {
 pub(crate) struct JoinScratch {
     sort: SortScratch,
     entries: Vec<RemappedEntry>,
+    sums: PartialSums,
+}
+
+impl JoinScratch {
+    /// Forgets the rows of an earlier read.
+    pub(crate) fn clear(&mut self) {
+        self.sums.clear();
+    }
 }
 
 impl<'a> RowWriter<'a> {
@@ -113,32 +114,31 @@ impl<'a> RowWriter<'a> {
         value.map_or(Ok(()), |value| Err(RowFault::NotCount { value }))
     }
 
-    /// Writes a run of a dense row, from its column `start` on, into the row of `out` that begins
-    /// at element `at`. Leaves joint columns that the store lacks as they are; where variables are
-    /// summed, adds to zeros that are there.
+    /// Writes a run of a dense row, from its column `start` on, into the row of `out` that begins at
+    /// an element. Leaves joint columns that the store lacks as they are. `row` is the row's number in
+    /// this read.
     ///
     /// # Errors
     /// When a sum does not fit. So in the other methods.
     pub(crate) fn dense(
         self,
-        out: &mut Values,
-        at: usize,
+        (out, at, row): (&mut Values, usize, usize),
         start: usize,
         values: ValuesRef<'_>,
+        scratch: &mut JoinScratch,
     ) -> Result<(), RowFault> {
         with_dtype!(out.dtype(), D => {
             let out = D::as_mut_vec(out).expect("its own type");
             match self.map {
                 None => values.write_to(&mut out[at + start..at + start + values.len()]),
                 Some(map) => {
-                    let row = &mut out[at..at + map.n_joint()];
+                    let out = &mut out[at..at + map.n_joint()];
                     with_dtype!(values.dtype(), S => {
                         let source = S::from_slice(values).expect("its own type");
                         if map.merges_columns() {
-                            let columns = (start..).map(|column| column as u32);
-                            return scatter_sums(map, columns, source, row);
+                            return scratch.sums.dense(map, row, start, source, out);
                         }
-                        map.scatter_dense(start, source, row, D::cast_from)
+                        map.scatter_dense(start, source, out, D::cast_from)
                             .expect(COLUMNS_ARE_CHECKED);
                     });
                 }
@@ -155,6 +155,7 @@ impl<'a> RowWriter<'a> {
         at: usize,
         columns: &[u32],
         values: ValuesRef<'_>,
+        scratch: &mut JoinScratch,
     ) -> Result<(), RowFault> {
         with_dtype!(out.dtype(), D => {
             let out = &mut D::as_mut_vec(out).expect("its own type")[at..];
@@ -163,8 +164,11 @@ impl<'a> RowWriter<'a> {
                 match self.map {
                     None => scatter(columns, source, out),
                     Some(map) if map.merges_columns() => {
-                        let columns = columns.iter().copied();
-                        return scatter_sums(map, columns, source, &mut out[..map.n_joint()]);
+                        let JoinScratch { sort, entries, .. } = scratch;
+                        map.remap_distinct(columns, sort, entries).expect(COLUMNS_ARE_CHECKED);
+                        for_each_sum(entries, source, |column, value| {
+                            out[column.0 as usize] = value;
+                        })?;
                     }
                     Some(map) => map
                         .scatter_sparse(columns, source, &mut out[..map.n_joint()], D::cast_from)
@@ -193,10 +197,15 @@ impl<'a> RowWriter<'a> {
                     columns.len()
                 }
                 Some(map) => {
-                    let JoinScratch { sort, entries } = scratch;
+                    let JoinScratch { sort, entries, .. } = scratch;
                     map.remap_distinct(columns, sort, entries).expect(COLUMNS_ARE_CHECKED);
                     if map.merges_columns() {
-                        return sum_adjacent(entries, source, out_columns, out);
+                        let mut n = 0;
+                        for_each_sum(entries, source, |column, value| {
+                            (out_columns[n], out[n]) = (column.0, value);
+                            n += 1;
+                        })?;
+                        return Ok(n);
                     }
                     for (i, entry) in entries.iter().enumerate() {
                         out_columns[i] = entry.column.0;
@@ -238,51 +247,6 @@ fn scatter<S: Scalar, D: Scalar>(columns: &[u32], values: &[S], out: &mut [D]) {
     for (&column, &value) in columns.iter().zip(values) {
         out[column as usize] = D::cast_from(value);
     }
-}
-
-/// Adds elements to a dense row.
-fn scatter_sums<S: Scalar, D: Scalar>(
-    map: &VarMap,
-    columns: impl Iterator<Item = u32>,
-    values: &[S],
-    out: &mut [D],
-) -> Result<(), RowFault> {
-    let to_joint = map.file_to_joint().expect("not the identity");
-    for (column, &value) in columns.zip(values) {
-        let joint = to_joint[column as usize];
-        if let Some(slot) = out.get_mut(joint.0 as usize) {
-            *slot = sum(*slot, D::cast_from(value)).ok_or(RowFault::Sum {
-                column: joint,
-                dtype: D::DTYPE,
-            })?;
-        }
-    }
-    Ok(())
-}
-
-/// Writes the elements of a sparse row, sorted by column, with those of one column summed. Returns
-/// their number.
-fn sum_adjacent<S: Scalar, D: Scalar>(
-    entries: &[RemappedEntry],
-    values: &[S],
-    out_columns: &mut [u32],
-    out: &mut [D],
-) -> Result<usize, RowFault> {
-    let mut n = 0;
-    for entry in entries {
-        let value = D::cast_from(values[entry.position as usize]);
-        if n > 0 && out_columns[n - 1] == entry.column.0 {
-            out[n - 1] = sum(out[n - 1], value).ok_or(RowFault::Sum {
-                column: entry.column,
-                dtype: D::DTYPE,
-            })?;
-        } else {
-            out_columns[n] = entry.column.0;
-            out[n] = value;
-            n += 1;
-        }
-    }
-    Ok(n)
 }
 
 #[cfg(test)]
@@ -329,11 +293,22 @@ mod tests {
         };
         let mut out = Values::F32(vec![7.0; 6]);
         writer
-            .dense(&mut out, 2, 1, Values::U8(vec![5, 6]).as_slice())
+            .dense(
+                (&mut out, 2, 0),
+                1,
+                Values::U8(vec![5, 6]).as_slice(),
+                &mut JoinScratch::default(),
+            )
             .expect("sums fit");
         assert_eq!(out, Values::F32(vec![7.0, 7.0, 7.0, 5.0, 6.0, 7.0]));
         writer
-            .scatter(&mut out, 2, &[0, 3], Values::I64(vec![1, 2]).as_slice())
+            .scatter(
+                &mut out,
+                2,
+                &[0, 3],
+                Values::I64(vec![1, 2]).as_slice(),
+                &mut JoinScratch::default(),
+            )
             .expect("sums fit");
         assert_eq!(out, Values::F32(vec![7.0, 7.0, 1.0, 5.0, 6.0, 2.0]));
         for ordered in [true, false] {
@@ -353,12 +328,23 @@ mod tests {
         let row = Values::F32(vec![1.0, 2.0, 3.0, 4.0]);
         let mut out = Values::F64(vec![0.0; 3]);
         writer
-            .dense(&mut out, 0, 0, row.as_slice())
+            .dense(
+                (&mut out, 0, 0),
+                0,
+                row.as_slice(),
+                &mut JoinScratch::default(),
+            )
             .expect("sums fit");
         assert_eq!(out, Values::F64(vec![3.0, 2.0, 1.0]));
         let mut out = Values::F64(vec![0.0; 3]);
         writer
-            .scatter(&mut out, 0, &[0, 3], Values::F32(vec![1.0, 4.0]).as_slice())
+            .scatter(
+                &mut out,
+                0,
+                &[0, 3],
+                Values::F32(vec![1.0, 4.0]).as_slice(),
+                &mut JoinScratch::default(),
+            )
             .expect("sums fit");
         assert_eq!(out, Values::F64(vec![0.0, 0.0, 1.0]));
         // The values of a, b, c and d are 3, 2, 9 and 1.
@@ -377,24 +363,36 @@ mod tests {
             counts: false,
         };
         let mut out = Values::F32(vec![0.0; 2]);
-        writer
-            .dense(&mut out, 0, 0, Values::U8(vec![3, 2]).as_slice())
-            .expect("sums fit");
-        writer
-            .dense(&mut out, 0, 2, Values::U8(vec![9, 1]).as_slice())
-            .expect("sums fit");
+        let mut scratch = JoinScratch::default();
+        for (start, values) in [(0, vec![3, 2]), (2, vec![9, 1])] {
+            let values = Values::U8(values);
+            let written = writer.dense((&mut out, 0, 0), start, values.as_slice(), &mut scratch);
+            written.expect("sums fit");
+        }
         assert_eq!(out, Values::F32(vec![12.0, 2.0]));
         assert_eq!(sparse(writer, true), (vec![0, 1], vec![12.0, 2.0]));
         assert_eq!(sparse(writer, false), (vec![0, 1], vec![12.0, 2.0]));
         let mut out = Values::I8(vec![0; 2]);
         let row = |last| Values::I8(vec![100, 1, last]);
         let columns = [0, 1, 2];
-        let written = writer.scatter(&mut out, 0, &columns, row(27).as_slice());
+        let written = writer.scatter(
+            &mut out,
+            0,
+            &columns,
+            row(27).as_slice(),
+            &mut JoinScratch::default(),
+        );
         assert_eq!((written, out), (Ok(()), Values::I8(vec![127, 1])));
         let mut out = Values::I8(vec![0; 2]);
-        let (column, dtype) = (JointColumn(0), DType::I8);
-        let written = writer.scatter(&mut out, 0, &columns, row(28).as_slice());
-        assert_eq!(written, Err(RowFault::Sum { column, dtype }));
+        let (column, dtype, sum) = (JointColumn(0), DType::I8, 128);
+        let written = writer.scatter(
+            &mut out,
+            0,
+            &columns,
+            row(28).as_slice(),
+            &mut JoinScratch::default(),
+        );
+        assert_eq!(written, Err(RowFault::Sum { column, dtype, sum }));
     }
 
     #[test]
@@ -406,7 +404,12 @@ mod tests {
         };
         let mut out = Values::I32(vec![-1; 5]);
         writer
-            .dense(&mut out, 0, 0, Values::I8(vec![3, 2, 9, 1]).as_slice())
+            .dense(
+                (&mut out, 0, 0),
+                0,
+                Values::I8(vec![3, 2, 9, 1]).as_slice(),
+                &mut JoinScratch::default(),
+            )
             .expect("sums fit");
         // a, b, c, d, x
         assert_eq!(out, Values::I32(vec![1, 2, 3, -1, 9]));

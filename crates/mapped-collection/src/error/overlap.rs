@@ -15,7 +15,7 @@ pub struct GeneOverlap {
     pub n_found: usize,
     /// The number of given genes.
     pub n_given: usize,
-    /// The number of genes of the store.
+    /// The number of distinct genes of the store.
     pub n_vars: usize,
 }
 
@@ -163,7 +163,8 @@ impl fmt::Display for Percent {
         let percent = 100.0 * self.0;
         match percent < 10.0 && percent > 0.0 {
             true => write!(f, "{percent:.1} %"),
-            false => write!(f, "{percent:.0} %"),
+            // Not rounded up: a low overlap is never shown as the limit.
+            false => write!(f, "{:.0} %", percent.floor()),
         }
     }
 }

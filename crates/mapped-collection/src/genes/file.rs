@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -28,8 +29,16 @@ pub(super) fn read_genes(
         let names = text.lines().map(str::trim).filter(|name| !name.is_empty());
         GeneList::new(names)
     };
+    if special.is_some() && form != Form::Json {
+        let expected = "a vocabulary (.json) for special names";
+        return Err(invalid(path, "", expected, "a list without ids"));
+    }
     let list = match (form, column) {
         (Form::Json, None) => match Json::parse(path, &text)? {
+            Json::Names(_) if special.is_some() => {
+                let expected = "an object of names and ids, for special names";
+                return Err(invalid(path, "", expected, "an array"));
+            }
             Json::Names(names) => GeneList::new(names),
             Json::Members(members) => {
                 let id = |value: &serde_json::Value| value.as_i64();
@@ -129,7 +138,7 @@ fn two_columns(path: &Path, text: &str, form: Form) -> Result<Vec<Placed>, Error
 }
 
 /// How a file holds names.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     Json,
     Lines,
@@ -159,12 +168,14 @@ fn read(path: &Path) -> Result<String, Error> {
         std::io::ErrorKind::NotFound => file_error(path, "", ErrorKind::NotFound),
         _ => file_error(path, "", ErrorKind::Io(Arc::new(error))),
     };
-    let length = fs::metadata(path).map_err(failed)?.len();
-    if length > MAX_BYTES {
+    let file = fs::File::open(path).map_err(failed)?;
+    let mut bytes = Vec::new();
+    let mut limited = file.take(MAX_BYTES + 1);
+    limited.read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > MAX_BYTES {
         let expected = format!("a list of at most {MAX_BYTES} bytes");
-        return Err(invalid(path, "", expected, format!("{length} bytes")));
+        return Err(invalid(path, "", expected, "a longer one"));
     }
-    let bytes = fs::read(path).map_err(failed)?;
     if bytes.starts_with(&[0x1f, 0x8b]) {
         let expected = "text";
         return Err(invalid(
@@ -183,11 +194,38 @@ fn read(path: &Path) -> Result<String, Error> {
         .map_or(text.clone(), str::to_owned))
 }
 
-fn header(path: &Path, text: &str, separator: u8) -> Result<Vec<String>, Error> {
+/// A reader of a table. Tabs need no quotes: there, a quote is a part of a field.
+fn reader_of(separator: u8) -> csv::ReaderBuilder {
     let mut reader = csv::ReaderBuilder::new();
-    let mut reader = reader.delimiter(separator).from_reader(text.as_bytes());
-    let headers = reader.headers().map_err(|error| malformed(path, &error))?;
-    Ok(headers.iter().map(str::to_owned).collect())
+    reader.delimiter(separator).quoting(separator != b'\t');
+    reader
+}
+
+/// # Errors
+/// When a line is malformed, or a field has a line break: a quote that is not closed would hide all
+/// lines behind it.
+fn checked(
+    path: &Path,
+    record: csv::Result<csv::StringRecord>,
+) -> Result<csv::StringRecord, Error> {
+    let record = record.map_err(|error| malformed(path, &error))?;
+    if record.iter().any(|field| field.contains('\n')) {
+        let line = record.position().map_or(0, csv::Position::line);
+        let expected = "quotes that are closed in the same line";
+        let found = "a field with a line break";
+        return Err(invalid(path, &format!("line {line}"), expected, found));
+    }
+    Ok(record)
+}
+
+fn header(path: &Path, text: &str, separator: u8) -> Result<Vec<String>, Error> {
+    let mut reader = reader_of(separator);
+    let reader = reader.has_headers(false).flexible(true);
+    let mut records = reader.from_reader(text.as_bytes()).into_records();
+    let Some(record) = records.next() else {
+        return Ok(Vec::new());
+    };
+    Ok(checked(path, record)?.iter().map(str::to_owned).collect())
 }
 
 fn table_column(
@@ -199,20 +237,17 @@ fn table_column(
     let columns = header(path, text, separator)?;
     let mut places = (0..columns.len()).filter(|&at| columns[at] == column);
     let (Some(at), None) = (places.next(), places.next()) else {
-        let expected = match nearest_name(column, columns.iter().map(String::as_str)) {
+        let near = nearest_name(column, columns.iter().map(String::as_str));
+        let expected = match near.filter(|near| near != column) {
             Some(near) => format!("one column {column:?} (did you mean {near:?}?)"),
             None => format!("one column {column:?}"),
         };
         return Err(invalid(path, "", expected, listed(&columns)));
     };
     let mut names = Vec::new();
-    let mut reader = csv::ReaderBuilder::new();
-    for record in reader
-        .delimiter(separator)
-        .from_reader(text.as_bytes())
-        .records()
-    {
-        let record = record.map_err(|error| malformed(path, &error))?;
+    let reader = reader_of(separator);
+    for record in reader.from_reader(text.as_bytes()).records() {
+        let record = checked(path, record)?;
         let name = record.get(at).unwrap_or_default().trim();
         if name.is_empty() {
             let line = record.position().map_or(0, csv::Position::line);

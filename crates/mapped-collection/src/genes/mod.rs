@@ -104,6 +104,10 @@ impl GeneList {
     /// # Errors
     /// As [`from_file`](Self::from_file).
     pub fn from_argument(text: &str) -> Result<GeneList, Error> {
+        if text.contains("://") {
+            let expected = "the path of a file on this machine";
+            return Err(OptionError::new("genes", expected, text).into());
+        }
         match text.rsplit_once(':') {
             Some((path, column)) if !Path::new(text).exists() => {
                 GeneList::from_file(path, Some(column), None)

@@ -115,6 +115,15 @@ impl Plan {
         Some(&*joint.maps()[store]).filter(|map| !map.is_identity())
     }
 
+    /// Whether variables of one name are summed in some matrix of a store.
+    pub(crate) fn sums_variables(&self, store: usize) -> bool {
+        let mut maps = self
+            .matrices
+            .iter()
+            .filter_map(|key| self.var_map(store, key));
+        maps.any(VarMap::merges_columns)
+    }
+
     /// The shape of one row of a matrix of one store, after the join.
     pub(crate) fn row_shape(
         &self,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use anndata_io::VarTable;
+use anndata_io::{DType, VarTable};
 use feature_join::{NameRule, VarNames, is_ensembl_id, strip_version};
 
 use crate::error::overlap::NameMismatch;
@@ -20,14 +20,14 @@ const MOST: f64 = 0.5;
 pub(crate) struct Candidates(Vec<(String, VarNames)>);
 
 impl Candidates {
-    /// Reads all columns of texts, and the index. Leaves out what cannot be read.
+    /// Reads all columns but booleans, and the index. Leaves out what cannot be read.
     pub(crate) fn of(table: VarTable<'_>, rule: &NameRule) -> Candidates {
         let keys = table.keys().unwrap_or_default();
         let keys = std::iter::once(INDEX.to_owned()).chain(keys);
         let columns = keys.filter_map(|key| {
             let column = table.column(&key).ok()??;
-            let is_text = column.dtype().is_none();
-            let names = is_text.then(|| column_names(&column, rule).ok())??;
+            let may_be_names = column.dtype() != Some(DType::Bool);
+            let names = may_be_names.then(|| column_names(&column, rule).ok())??;
             Some((key, names))
         });
         Candidates(columns.collect())
@@ -85,7 +85,7 @@ pub(crate) fn find_mismatch(
     match (ensembl_prefix(expected), ensembl_prefix(names)) {
         (None, Some(_)) => Some(NameMismatch::IdsForSymbols),
         (Some(_), None) if !names.is_empty() => Some(NameMismatch::SymbolsForIds),
-        (Some(expected), Some(found)) if expected != found => {
+        (Some(expected), Some(found)) if species(&expected) != species(&found) => {
             Some(NameMismatch::Species { found, expected })
         }
         _ => None,
@@ -102,6 +102,11 @@ fn ensembl_prefix(names: &VarNames) -> Option<String> {
     let id = ids.peek()?;
     let prefix = id[..id.find(|c: char| c.is_ascii_digit())?].to_owned();
     (ids.count() as f64 >= MOST * names.len() as f64).then_some(prefix)
+}
+
+/// A prefix without its last letter, which is the kind of feature: gene, transcript, ….
+fn species(prefix: &str) -> &str {
+    &prefix[..prefix.len() - 1]
 }
 
 fn as_is(name: &str) -> Cow<'_, str> {

@@ -57,7 +57,7 @@ impl Overlaps {
                 table: table.as_str(),
                 n_found: presence.iter().filter(|is_there| **is_there).count(),
                 n_given: given.len(),
-                n_vars: names.len() - names.n_unnamed(),
+                n_vars: names.iter_named().flatten().collect::<HashSet<_>>().len(),
             };
             let is_low = overlap.n_found == 0 || overlap.fraction() < options.min_overlap;
             if is_low {

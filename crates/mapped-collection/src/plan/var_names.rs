@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use anndata_io::{AnnDataFile, Column, VarTable, nearest_name};
+use anndata_io::{AnnDataFile, Column, ErrorKind, VarTable, nearest_name};
 use feature_join::{NameRule, VarNames};
+use label_encoding::Label;
 
 use crate::error::open::OpenError;
 use crate::label_values::labels_of;
@@ -43,7 +44,16 @@ pub(crate) fn read_names(
             break;
         }
         if let Some(column) = table.column(key)? {
-            return Ok(column_names(&column, rule)?);
+            let names = column_names(&column, rule)?;
+            if names.n_unnamed() == names.len() && !names.is_empty() {
+                let element = format!("{}/{key}", table.element());
+                let kind = ErrorKind::Invalid {
+                    expected: "names of variables".to_owned(),
+                    found: "no name".to_owned(),
+                };
+                return Err(anndata_io::Error::new(file.path(), element, kind).into());
+            }
+            return Ok(names);
         }
     }
     if !keys.is_empty() && !keys.iter().any(|key| key == INDEX) {
@@ -81,7 +91,14 @@ pub(crate) fn column_names(
     let labels = column.read_labels()?;
     let names = labels_of(&labels.categories);
     let names = names.into_iter().map(|label| {
-        let text = label?.python_text().into_owned();
+        let text = match label? {
+            // A column of integers of which one is missing is one of floats.
+            label @ Label::Float(_) => {
+                let text = label.python_text().into_owned();
+                text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
+            }
+            label => label.python_text().into_owned(),
+        };
         named(&text).then(|| rule.apply(&text).into_owned())
     });
     let names: Vec<Option<String>> = names.collect();

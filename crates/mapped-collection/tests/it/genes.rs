@@ -1,5 +1,7 @@
 //! Joins by given genes, by columns of var, and by names that are changed before.
 
+use std::num::NonZeroU64;
+
 use mapped_collection::{
     Duplicates, Error, GeneList, Join, LoaderOptions, MappedCollection, MappedCollectionBuilder,
     MatrixFormat, MemoryStore, NameMismatch, OpenError, Shuffle, Values, read_pairs,
@@ -299,7 +301,7 @@ fn names_that_do_not_meet_are_explained() {
     };
     assert_eq!((&**column, *strip_version), ("ensembl_id", true));
     assert!(error.to_string().ends_with(
-        r#"; a against b: its column "ensembl_id" has an overlap of 67 %: join by it (var_key), without versions (strip_version)"#
+        r#"; a against b: its column "ensembl_id" has an overlap of 66 %: join by it (var_key), without versions (strip_version)"#
     ), "{error}");
     let outer = MappedCollection::builder([symbols("a"), ids("b")]).join(Join::Outer);
     let found = outer.open().unwrap().store_mismatch().unwrap().unwrap();
@@ -396,7 +398,7 @@ fn sum_that_does_not_fit_is_an_error() {
         [3]
     );
     let expected = "row 1 of store 0 cannot be read: a: X: expected a sum of the variables \"b\" that \
-                    uint8 can hold, found a larger one: choose a wider dtype";
+                    uint8 can hold, found 256: choose a wider dtype";
     let error = cells.get(1).unwrap_err();
     assert_eq!(anndata_io::chain(&error).to_string(), expected);
     let error = cells.get_batch(&[0, 1]).unwrap_err();
@@ -414,6 +416,81 @@ fn sum_that_does_not_fit_is_an_error() {
             .unwrap(),
         [256]
     );
+}
+
+/// Chunks of one column: the parts of a sum arrive apart.
+#[test]
+fn sums_are_exact_however_rows_are_cut() {
+    let one = |n| NonZeroU64::new(n).unwrap();
+    let values = vec![2048.0, 1.0, 1.0, 7.0, 60000.0, 60000.0, -60000.0, 8.0];
+    let values = values.into_iter().map(anndata_io::f16::from_f32).collect();
+    for width in [1, 3, 4] {
+        let store = MemoryStore::new("a")
+            .dataframe("obs", &["c1", "c2"])
+            .dataframe("var", &["a", "b", "c", "d"])
+            .array("X", &[2, 4], Values::F16(Vec::clone(&values)))
+            .chunks("X", &[one(2), one(width)]);
+        let builder = MappedCollection::builder([store])
+            .aliases([("b", "a"), ("c", "a")])
+            .duplicates(Duplicates::Sum)
+            .dtype(mapped_collection::DType::F32);
+        assert_eq!(rows(builder), [[2050.0, 7.0], [60000.0, 8.0]]);
+    }
+    let store = MemoryStore::new("a")
+        .dataframe("obs", &["c1"])
+        .dataframe("var", &["a", "b"])
+        .array("X", &[1, 2], Values::I8(vec![-1, 1]));
+    let builder = MappedCollection::builder([store]);
+    let builder = builder.aliases([("b", "a")]).duplicates(Duplicates::Sum);
+    let cells = builder.dtype(mapped_collection::DType::U8).open().unwrap();
+    assert_eq!(
+        cells
+            .get(0)
+            .unwrap()
+            .row("X")
+            .unwrap()
+            .dense::<u8>()
+            .unwrap(),
+        [0]
+    );
+}
+
+#[test]
+fn column_without_any_name_is_an_error() {
+    let store = store("a", &["x", "y"], false).texts("var/id", &["", ""]);
+    let error = MappedCollection::builder([store])
+        .var_key(["id"])
+        .open()
+        .unwrap_err();
+    let expected = "a: var/id: expected names of variables, found no name";
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
+fn whole_floats_are_the_names_that_integers_are() {
+    let with =
+        |name: &str, values| store(name, &["x", "y"], false).array("var/entrez", &[2], values);
+    let stores = [
+        with("a", Values::I64(vec![7157, 920])),
+        with("b", Values::F64(vec![f64::NAN, 7157.0])),
+    ];
+    let cells = MappedCollection::builder(stores)
+        .var_key(["entrez"])
+        .open()
+        .unwrap();
+    assert!(cells.var_joint().unwrap().iter().eq(["7157"]));
+}
+
+#[test]
+fn aliases_leave_the_names_of_a_list_alone() {
+    let genes = |list: &[&str]| {
+        let stores = [store("a", &["OLD", "CD4"], false)];
+        let builder = MappedCollection::builder(stores).aliases([("OLD", "NEW")]);
+        rows(builder.genes(GeneList::new(list)))[0].clone()
+    };
+    assert_eq!(genes(&["OLD", "CD4"]), [10., 11.]);
+    assert_eq!(genes(&["NEW", "CD4"]), [10., 11.]);
+    assert_eq!(genes(&["OLD", "NEW", "CD4"]), [0., 10., 11.]);
 }
 
 #[test]
@@ -482,6 +559,11 @@ fn lists_are_read_from_files() {
         Some("b"),
         r#"line 2: expected a name in "b", found nothing"#,
     );
+    let unclosed = "line 3: expected quotes that are closed in the same line, found a field with a \
+                    line break";
+    fails("a.csv", "a,b\nA,x\nB,\"5 inch\nC,y\n", Some("a"), unclosed);
+    let quote = "a\tb\nA\tx\nB\t\"5 inch\nC\ty\n";
+    assert_eq!(read("a.tsv", quote, Some("a")).unwrap(), ["A", "B", "C"]);
     fails(
         "a.csv",
         "a,b\n1,2\n3\n",

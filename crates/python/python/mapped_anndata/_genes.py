@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
@@ -46,6 +46,8 @@ class GeneList:
         names = [arguments.key("genes", name) for name in arguments.several("genes", self.names)]
         # A frozen dataclass sets its own fields this way.
         object.__setattr__(self, "names", tuple(names))
+        if self.ids is not None and len(self.ids) != len(names):
+            raise ValueError(f"genes: expected an id for each of {len(names)} names, found {len(self.ids)}")
 
     def __repr__(self) -> str:
         shown = ", ".join(map(repr, self.names[:3])) + (", ..." if len(self.names) > 3 else "")
@@ -80,6 +82,9 @@ class GeneList:
         >>> GeneList.from_vocabulary({"CD4": 1, "[PAD]": 0}, special=["[PAD]"])
         GeneList(1 genes: 'CD4')
         """
+        if not isinstance(vocabulary, Mapping):
+            found = type(vocabulary).__name__
+            raise TypeError(f"genes: expected a vocabulary of names and ids, found {found}")
         entries = [
             (arguments.key("genes", name), arguments.code("genes", number))
             for name, number in vocabulary.items()
@@ -164,6 +169,9 @@ def gene_list(value: GenesLike | None) -> GeneList | None:
         return GeneList.from_vocabulary(value)
     if isinstance(value, str | bytes | os.PathLike):
         return GeneList._of(_core.genes_of_argument(arguments.path(0, value)))
+    # Sets have another order in each run, and the names in a table are those of its columns.
+    if isinstance(value, Set) or hasattr(value, "columns"):
+        raise TypeError(f"genes: expected names in an order, found {type(value).__name__}")
     return GeneList(cast(Sequence[str], arguments.several("genes", value)))
 
 
@@ -181,7 +189,13 @@ def var_key(
     """Returns the columns of var for all files, and those of single files by their numbers."""
     if not isinstance(value, Mapping):
         return _columns(value), []
-    return [], [(_store(store, path_list), _columns(keys)) for store, keys in value.items()]
+    columns: dict[int, list[str]] = {}
+    for store, keys in value.items():
+        for number in _stores(store, path_list):
+            if number in columns:
+                raise ValueError(f"var_key: expected one entry for store {number}, found two")
+            columns[number] = _columns(keys)
+    return [], list(columns.items())
 
 
 def _columns(value: str | Iterable[str | None] | None) -> list[str]:
@@ -194,15 +208,15 @@ def _columns(value: str | Iterable[str | None] | None) -> list[str]:
     return [INDEX if key is None else arguments.key("var_key", key) for key in keys]
 
 
-def _store(value: object, path_list: Sequence[PathLike]) -> int:
-    """Returns the number of a file that is named by its number, or by its path as passed."""
+def _stores(value: object, path_list: Sequence[PathLike]) -> list[int]:
+    """Returns the numbers of the files that a number, or a path as passed, stands for."""
     if isinstance(value, str | bytes | os.PathLike):
         texts = [os.fspath(path) if isinstance(path, os.PathLike) else path for path in path_list]
         text = os.fspath(value)
         if text not in texts:
             raise ValueError(f"var_key: expected a path of path_list, found {value!r}")
-        return texts.index(text)
-    return arguments.count("var_key", value, most=len(path_list) - 1)
+        return [number for number, known in enumerate(texts) if known == text]
+    return [arguments.count("var_key", value, most=len(path_list) - 1)]
 
 
 def aliases(value: AliasesLike | None) -> dict[str, str]:
@@ -211,7 +225,10 @@ def aliases(value: AliasesLike | None) -> dict[str, str]:
         return {}
     if isinstance(value, Mapping):
         names = value.items()
-        return {arguments.key("aliases", a): arguments.key("aliases", b) for a, b in names}
+        pairs = {arguments.key("aliases", a): arguments.key("aliases", b) for a, b in names}
+        if "" in pairs or "" in pairs.values():
+            raise ValueError("aliases: expected names, found an empty text")
+        return pairs
     if not isinstance(value, str | bytes | os.PathLike):
         raise TypeError(f"aliases: expected a dict or a path, found {type(value).__name__}")
     return dict(_core.read_aliases(arguments.path(0, value)))

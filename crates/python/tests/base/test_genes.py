@@ -10,6 +10,7 @@ import pytest
 
 from mapped_anndata import GeneList, MappedCollection
 
+DEMO = helpers.DEMO[0]
 GENES = ["ZNF7", "no such gene", "NKG7"]
 
 
@@ -135,6 +136,23 @@ def test_var_key_is_one_for_all_or_for_each(var_key):
         assert cells.presence(1).tolist() == [True] * 3
 
 
+def test_var_key_of_a_path_is_for_all_stores_of_it():
+    path = STORES[0]
+    with MappedCollection([path, path], var_key={path: "ensembl_id"}) as cells:
+        assert [names[0] for names in cells.var_list] == ["ENSG00000141510.16"] * 2
+
+
+def test_lists_with_ids_are_checked(tmp_path):
+    with pytest.raises(ValueError, match="expected an id for each of 2 names, found 1"):
+        GeneList(["A", "B"], ids=[1])
+    with pytest.raises(TypeError, match="expected a vocabulary"):
+        GeneList.from_vocabulary(["A"])
+    path = tmp_path / "genes.txt"
+    path.write_text("<pad>\nA\n")
+    with pytest.raises(ValueError, match=r"expected a vocabulary \(.json\) for special names"):
+        GeneList.from_file(path, special=["<pad>"])
+
+
 def test_aliases_may_be_a_dict_or_a_file(tmp_path):
     path = tmp_path / "aliases.csv"
     path.write_text("SEPT1,SEPTIN1\n")
@@ -161,6 +179,11 @@ def test_aliases_may_be_a_dict_or_a_file(tmp_path):
         ({"var_key": {"x.h5ad": "x"}}, ValueError, "var_key: expected a path of path_list"),
         ({"var_key": "gene_idz"}, ValueError, 'var: expected one of the columns "gene_idz"'),
         ({"strip_version": "yes"}, TypeError, "strip_version: expected True or False"),
+        ({"genes": {"NKG7", "ZNF7"}}, TypeError, "genes: expected names in an order, found set"),
+        ({"genes": pd.DataFrame({"NKG7": [1]})}, TypeError, "in an order, found DataFrame"),
+        ({"genes": "https://x/genes.txt"}, ValueError, "the path of a file on this machine"),
+        ({"var_key": {0: "a", DEMO: "b"}}, ValueError, "expected one entry for store 0, found two"),
+        ({"aliases": {"a": ""}}, ValueError, "aliases: expected names, found an empty text"),
         ({"aliases": ["a"]}, TypeError, "aliases: expected a dict or a path"),
         ({"aliases": {"a": 1}}, TypeError, "aliases: expected a text"),
         ({"aliases": "no such file"}, FileNotFoundError, "no such file"),

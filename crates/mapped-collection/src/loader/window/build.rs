@@ -253,9 +253,11 @@ impl Window {
         while start < self.rows.len() {
             let rows = start..self.rows.len();
             let end = end_of_task(plan, rows, TASK_ROWS, |row| self.located(row));
-            let source = plan.stores[self.located(start).store].costliest();
-            // A band is packed as a whole.
-            let source = source.filter(|_| self.packs.is_none());
+            let store = self.located(start).store;
+            let source = plan.stores[store].costliest();
+            // A band is packed as a whole, and one read sums the variables of a row.
+            let may_divide = self.packs.is_none() && !plan.sums_variables(store);
+            let source = source.filter(|_| may_divide);
             let n_parts = source.map_or(1, |source| {
                 let parts = source.band_bytes().div_ceil(PART_BYTES);
                 parts.clamp(1, source.chunks_per_band().clamp(1, MOST_PARTS))
