@@ -47,7 +47,9 @@ class GeneList:
         # A frozen dataclass sets its own fields this way.
         object.__setattr__(self, "names", tuple(names))
         if self.ids is not None and len(self.ids) != len(names):
-            raise ValueError(f"genes: expected an id for each of {len(names)} names, found {len(self.ids)}")
+            raise ValueError(
+                f"genes: expected an id for each of {len(names)} names, found {len(self.ids)}"
+            )
 
     def __repr__(self) -> str:
         shown = ", ".join(map(repr, self.names[:3])) + (", ..." if len(self.names) > 3 else "")
