@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use mapped_anndata::io::{ByteSize, ByteSizeError, DType};
-use mapped_anndata::{Join, MatrixFormat, Shuffle, Unmapped};
+use mapped_anndata::{Join, MatrixFormat, Shuffle};
 
 use crate::backends::{Hdf5Arg, ZarrArg};
 use crate::cache::{self, CacheArgs, CacheCommand};
 use crate::genes::GenesArgs;
+use crate::label_map::LabelMapArgs;
 use crate::lists;
 use crate::storage::StorageArgs;
 
@@ -256,13 +257,8 @@ pub(crate) struct CollectionArgs {
     /// NAME=A|B is the first column that a store has.
     #[arg(long, value_name = "KEYS")]
     pub(crate) obs: Vec<String>,
-    /// Replaces labels of a column of --obs: a table of two columns, old labels and new ones;
-    /// repeatable.
-    #[arg(long, value_name = "KEY=FILE")]
-    pub(crate) label_map: Vec<String>,
-    /// What happens to labels that --label-map does not mention.
-    #[arg(long, value_enum, default_value = "keep")]
-    pub(crate) unmapped: UnmappedArg,
+    #[command(flatten)]
+    pub(crate) label_map: LabelMapArgs,
     /// Elements of obsm, comma-separated.
     #[arg(long, value_name = "KEYS")]
     pub(crate) obsm: Vec<String>,
@@ -311,24 +307,6 @@ impl From<JoinArg> for Option<Join> {
             JoinArg::Inner => Some(Join::Inner),
             JoinArg::Outer => Some(Join::Outer),
             JoinArg::None => None,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum UnmappedArg {
-    #[default]
-    Keep,
-    Missing,
-    Error,
-}
-
-impl From<UnmappedArg> for Unmapped {
-    fn from(unmapped: UnmappedArg) -> Self {
-        match unmapped {
-            UnmappedArg::Keep => Unmapped::Keep,
-            UnmappedArg::Missing => Unmapped::Missing,
-            UnmappedArg::Error => Unmapped::Error,
         }
     }
 }

@@ -57,6 +57,7 @@ mod genes;
 mod get;
 mod info;
 mod json;
+mod label_map;
 mod lists;
 mod opened;
 mod progress;

@@ -6,7 +6,6 @@ use clap::CommandFactory;
 use clap::error::ErrorKind;
 use mapped_anndata::{
     FilterValue, FirstOf, IoOptions, LabelMatch, MappedCollection, MappedCollectionBuilder,
-    read_pairs,
 };
 
 use crate::Result;
@@ -178,16 +177,7 @@ fn builder(paths: &[PathBuf], args: &CollectionArgs) -> Result<MappedCollectionB
             .zarr(args.zarr.into())
             .revalidate(!args.cache.no_revalidate));
     builder = args.genes.apply(builder, paths)?;
-    for text in &args.label_map {
-        let Some((key, path)) = lists::key_and_value(text) else {
-            let message = "--label-map: expected KEY=FILE";
-            return Err(Cli::command()
-                .error(ErrorKind::InvalidValue, message)
-                .into());
-        };
-        builder = builder.label_map(key, read_pairs(path)?);
-    }
-    builder = builder.unmapped(args.unmapped.into());
+    builder = args.label_map.apply(builder)?;
     builder = args.cache.choose(builder)?;
     if let EncodeArg::Keys(keys) = &args.encode_labels {
         builder = builder.encode_labels(keys.clone());

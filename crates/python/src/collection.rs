@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use mapped_anndata::labels::MISSING;
 use mapped_anndata::{
-    BatchFormat, CacheOptions, DType, EncodeLabels, IoOptions, Join, MappedCollection, SplitBy,
-    SplitOptions, StorageOptions, Values,
+    BatchFormat, DType, EncodeLabels, IoOptions, Join, MappedCollection, SplitBy, SplitOptions,
+    StorageOptions, Values,
 };
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::exceptions::PyValueError;
@@ -16,6 +16,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 
 use crate::arguments::{self, Encode, Filter, Unknown, index_of, with_filter, with_unknown};
 use crate::arrays::{from_values, scalar};
+use crate::cache::{self, Cache};
 use crate::choices::Choices;
 use crate::errors::to_python;
 use crate::genes::{Overlap, Variables, overlap};
@@ -63,14 +64,6 @@ impl Collection {
         self.cells.io().share_packs(n_workers);
         Ok(())
     }
-}
-
-/// Where packed rows are kept.
-#[derive(FromPyObject)]
-enum Cache {
-    /// Nowhere, or where the collection chooses.
-    Flag(bool),
-    Folder(PathBuf),
 }
 
 #[pymethods]
@@ -150,17 +143,7 @@ impl Collection {
             let storage = StorageOptions::new(storage).map_err(invalid)?;
             builder = builder.storage_options(&storage).map_err(to_python)?;
         }
-        builder = match cache {
-            None | Some(Cache::Flag(true)) => builder,
-            Some(Cache::Flag(false)) => builder.cache(None),
-            Some(Cache::Folder(folder)) => builder.cache(match cache_size {
-                Some(size) => CacheOptions::new(folder).size(size),
-                None => CacheOptions::new(folder),
-            }),
-        };
-        if let Some(size) = cache_size {
-            builder = builder.user_cache_size(size);
-        }
+        builder = cache::with_cache(builder, cache, cache_size);
         let cells = py.detach(|| builder.open()).map_err(to_python)?;
         let number = |store: usize| {
             let value = mapped_anndata::io::NumericValue::Signed(store as i64);

@@ -9,6 +9,7 @@
 mod arguments;
 mod arrays;
 mod batch;
+mod cache;
 mod choices;
 mod collection;
 mod errors;
