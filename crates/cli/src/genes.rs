@@ -20,16 +20,16 @@ use crate::text;
 /// The options that decide which genes are read, and by which names.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct GenesArgs {
-    /// The genes of the model, in its order: a file with a name a line, a column of a .csv or .tsv, or
-    /// a vocabulary (.json, by ascending id). A gene that a store lacks is 0. Excludes --join.
+    /// The genes of the model, in its order: a file with one name per line, a column of a .csv or .tsv, or
+    /// a vocabulary (.json, by ascending id). A gene that a store lacks is 0. Not with --join outer or none.
     #[arg(long, value_name = "FILE[:COLUMN]")]
     genes: Option<String>,
     /// Warn of stores whose overlap with --genes is lower: genes found / min(genes given, genes of
     /// the store).
     #[arg(long, value_name = "FRACTION", default_value_t = 0.5)]
     min_overlap: f64,
-    /// The column of var with the names to join by, or several of which the first that a store has
-    /// counts; _index is the index. For one store: its path or number, and a colon. Repeatable.
+    /// The column of var with the names to join by; of several, each store uses the first that it has.
+    /// _index is the index. For one store: its path or number, and a colon. Repeatable.
     #[arg(long, value_name = "[STORE:]A|B")]
     var_key: Vec<String>,
     /// Join by Ensembl and RefSeq ids without their versions: ENSG00000141510.16 is ENSG00000141510.
@@ -38,8 +38,8 @@ pub(crate) struct GenesArgs {
     /// Rename genes before they are joined: a table of two columns, old names and new ones.
     #[arg(long, value_name = "FILE")]
     aliases: Option<PathBuf>,
-    /// What happens to genes of one name in a store: an error if a join is needed, the first of them
-    /// counts, or their values are summed.
+    /// What happens to genes of one name in a store: an error if a join is needed, only the first is
+    /// kept, or their values are summed.
     #[arg(long, value_name = "error|first|sum", default_value = "error")]
     duplicates: Duplicates,
 }
@@ -156,8 +156,11 @@ pub(crate) fn hint(store: &str, mismatch: &NameMismatch) {
             strip_version,
             ..
         } => {
-            let or_index = if column == "_index" { "" } else { "|_index" };
-            let key = format!("{store}:{}{or_index}", lists::written(column));
+            // Other stores often have the same column; those without it are joined by their index.
+            let key = match column.as_str() {
+                "_index" => format!("{store}:_index"),
+                column => format!("{}|_index", lists::written(column)),
+            };
             let key = format!("--var-key '{}'", key.replace('\'', r"'\''"));
             let strip = if *strip_version {
                 " --strip-version"
@@ -186,8 +189,11 @@ pub(crate) fn note_on_mismatch(cells: &MappedCollection) -> Result<()> {
 
 /// How many of the given genes a store has, in words.
 pub(crate) fn overlap_text(overlap: &GeneOverlap) -> String {
-    let found = text::thousands(overlap.n_found as u64);
-    format!("{found} ({:.0} %)", 100.0 * overlap.fraction())
+    let [found, given] = [overlap.n_found, overlap.n_given].map(|n| text::thousands(n as u64));
+    format!(
+        "{found} of {given} ({} %)",
+        (100.0 * overlap.fraction()).floor()
+    )
 }
 
 /// How many of the given genes a store has, in JSON.

@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use std::io::Write;
 
 use mapped_anndata::{
-    Categories, Encoder, Error, GeneOverlap, Join, Label, LabelsError, MappedCollection,
-    MergedLabels,
+    Categories, Encoder, Error, Join, Label, LabelsError, MappedCollection, MergedLabels,
 };
 use serde::Serialize;
 
@@ -54,10 +53,9 @@ impl Key<'_> {
     fn read_all(opened: &Opened) -> Result<Vec<Key<'_>>> {
         let cells = &opened.cells;
         let absent = |key: &str| {
-            cells
-                .missing_keys()
-                .iter()
-                .any(|missing| missing.group == "obs" && missing.key == key)
+            cells.missing_keys().iter().any(|missing| {
+                missing.group == "obs" && missing.key == key && missing.file.is_none()
+            })
         };
         let mut keys = Vec::new();
         for name in &opened.obs {
@@ -268,15 +266,20 @@ pub(crate) fn write_summary(opened: &Opened, out: &mut impl Write) -> Result<()>
     });
     let table = match cells.gene_overlaps().first() {
         None => text::table(["store", "cells", "genes"], &[1, 2], rows),
-        Some(first) => {
-            let of_table = |overlap: &&GeneOverlap| overlap.table == first.table;
-            let mut overlaps = cells.gene_overlaps().iter().filter(of_table).peekable();
+        Some(_) => {
             let rows = rows.enumerate().map(|(number, [name, n_obs, n_vars])| {
-                let overlap = overlaps.next_if(|overlap| overlap.store == number);
+                // That of the first matrix comes first.
+                let mut overlaps = cells.gene_overlaps().iter();
+                let overlap = overlaps.find(|overlap| overlap.store == number);
+                let n_vars = overlap.map_or(n_vars, |o| text::thousands(o.n_vars as u64));
                 let found = overlap.map_or_else(|| "-".to_owned(), overlap_text);
                 [name, n_obs, n_vars, found]
             });
-            text::table(["store", "cells", "genes", "found"], &[1, 2, 3], rows)
+            text::table(
+                ["store", "cells", "genes", "given genes found"],
+                &[1, 2, 3],
+                rows,
+            )
         }
     };
     writeln!(out, "{table}\n")?;

@@ -53,6 +53,11 @@ pub(crate) fn choices(list: &str) -> Result<Vec<Choice>, String> {
             continue;
         }
         let (key, elements) = cut(item, '=');
+        if elements.is_none() && key.starts_with("counts(") && key.ends_with(')') {
+            return Err(format!(
+                "expected NAME={item}, such as counts={item}, found {item:?}"
+            ));
+        }
         let Some(elements) = elements else {
             let elements = vec![key.clone()];
             let counts = false;

@@ -86,12 +86,11 @@ pub(crate) fn messages(error: &(dyn Error + 'static)) -> Vec<String> {
 fn in_own_words(error: &MappedError) -> Option<String> {
     match error {
         MappedError::Open(OpenError::Disjoint { mismatch }) => {
-            let text = "no variable is in every store: use --join outer, or --join none";
-            let mismatch = mismatch.as_ref().map(|found| format!("; {found}"));
-            Some(in_options(&format!(
-                "{text}{}",
-                mismatch.unwrap_or_default()
-            )))
+            let text = "no variable is in every store: ";
+            Some(match mismatch {
+                Some(found) => in_options(&format!("{text}{found}")),
+                None => format!("{text}use --join outer, or --join none"),
+            })
         }
         MappedError::Open(
             OpenError::NoOverlap(_)
@@ -104,7 +103,9 @@ fn in_own_words(error: &MappedError) -> Option<String> {
                 "--join: expected its default beside --genes, which decide on the genes, found {found}"
             ))
         }
-        MappedError::Option(error) if ["genes", "min_overlap"].contains(&error.option()) => {
+        MappedError::Option(error)
+            if ["genes", "min_overlap", "label_map"].contains(&error.option()) =>
+        {
             let (option, expected) = (error.option().replace('_', "-"), error.expected());
             Some(format!(
                 "--{option}: expected {expected}, found {}",

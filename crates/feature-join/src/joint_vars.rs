@@ -218,7 +218,8 @@ fn inner<'a>(distinct: &[&'a Arc<VarNames>]) -> (Arc<VarNames>, Option<(usize, &
 fn outer(distinct: &[&Arc<VarNames>]) -> Arc<VarNames> {
     // pandas unites two indexes at a time and sorts only when both have names and differ, so a store without genes
     // never changes the order.
-    let mut with_names = distinct.iter().filter(|names| !names.is_empty());
+    let has_names = |names: &&&Arc<VarNames>| names.n_unnamed() < names.len();
+    let mut with_names = distinct.iter().filter(has_names);
     if let (Some(only), None) = (with_names.next(), with_names.next()) {
         return Arc::new(distinct_names(only).into_iter().collect());
     }

@@ -24,7 +24,8 @@ impl VarMap {
     /// Writes a run of adjacent file columns of one dense row into its joint row.
     ///
     /// `src` holds the file columns `first_file_col..first_file_col + src.len()`; `dst_row` is `[n_joint]`. Writes only
-    /// the columns of the run that the joint table has: fill the row with zeros first.
+    /// the columns of the run that the joint table has: fill the row with zeros first. If the map
+    /// [merges](Self::merges_columns) columns, the last of them stays.
     ///
     /// # Errors
     ///
@@ -72,7 +73,7 @@ impl VarMap {
     ///
     /// `cols` are file columns in any order, with one of `values` each; `dst_row` is `[n_joint]`. Writes only columns
     /// that are listed and that the joint table has: fill the row with zeros first. If a column is listed twice, the
-    /// last value stays; [`scatter_sparse_with`](Self::scatter_sparse_with) can sum them.
+    /// last value stays, and so if the map [merges](Self::merges_columns) columns; [`scatter_sparse_with`](Self::scatter_sparse_with) can sum them.
     ///
     /// # Errors
     ///

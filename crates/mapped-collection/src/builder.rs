@@ -13,8 +13,8 @@ use crate::error::Error;
 use crate::error::open::OpenError;
 use crate::genes::GeneList;
 use crate::options::{
-    CacheChoice, EncodeLabels, FilterValue, FirstOf, LabelMatch, NewLabel, Options, UnknownLabel,
-    Unmapped, distinct,
+    CacheChoice, EncodeLabels, FilterValue, FirstOf, LabelMatch, LabelPairs, NewLabel, Options,
+    UnknownLabel, Unmapped, distinct,
 };
 
 /// The options of a [`MappedCollection`], with lamindb's names and defaults.
@@ -120,7 +120,11 @@ impl MappedCollectionBuilder {
         let pairs = pairs.into_iter();
         let pairs = pairs.map(|(old, new)| (old.into(), new.into()));
         self.0.label_maps.retain(|(known, _)| *known != key);
-        self.0.label_maps.push((key, Arc::new(pairs.collect())));
+        let pairs = LabelPairs {
+            pairs: pairs.collect(),
+            ..LabelPairs::default()
+        };
+        self.0.label_maps.push((key, Arc::new(pairs)));
         self
     }
 
@@ -176,9 +180,9 @@ impl MappedCollectionBuilder {
 
     /// The genes that the model takes in: every row of X, of a layer and of `raw.X` has exactly these
     /// columns, in this order. A gene that a store lacks is 0 there, and
-    /// [`presence`](MappedCollection::presence) tells it. The elements of obsm stay as they are.
+    /// [`presence`](MappedCollection::presence) shows which it has. The elements of obsm stay as they are.
     ///
-    /// It excludes another [`join`](Self::join) than the default. A single store is joined, too.
+    /// It cannot be combined with a [`join`](Self::join) other than the default. A single store is joined, too.
     ///
     /// ```
     /// use mapped_collection::{GeneList, Join, MappedCollection};
@@ -206,7 +210,7 @@ impl MappedCollectionBuilder {
     }
 
     /// The column of var (and of the variables of raw, if they are joined) that holds the names to
-    /// join by; `_index` stands for the index. Of several, the first that a store has. A variable
+    /// join by; `_index` stands for the index. Of several, each store uses the first that it has. A variable
     /// without a name in this column is dropped. By default, the index.
     ///
     /// ```

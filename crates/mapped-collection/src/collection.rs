@@ -65,7 +65,6 @@ impl MappedCollection {
         if options.sources.is_empty() {
             return Err(OpenError::NoPaths.into());
         }
-        // Files are opened again later, and the current folder may change before that.
         if let Some(genes) = &options.genes
             && matches!(options.join, Some(Join::Inner | Join::Given))
         {
@@ -73,6 +72,7 @@ impl MappedCollection {
             options.name_rule =
                 std::mem::take(&mut options.name_rule).for_list(genes.names().iter());
         }
+        // Files are opened again later, and the current folder may change before that.
         let sources = options.sources.into_iter().map(AnnDataSource::resolved);
         options.sources = sources.collect::<Result<_, _>>().map_err(OpenError::from)?;
         let plan = Arc::new(Plan::open(&options)?);
@@ -276,7 +276,9 @@ impl MappedCollection {
             .map(|(_, encoder)| encoder)
     }
 
-    /// The requested keys that no store has. No item has them either.
+    /// The requested keys that no store has. No item has them either. Of keys with several elements to
+    /// try ([`layers_from`](MappedCollectionBuilder::layers_from),
+    /// [`obs_from`](MappedCollectionBuilder::obs_from)), also those that one store lacks.
     pub fn missing_keys(&self) -> &[MissingKey] {
         &self.plan().missing_keys
     }

@@ -55,3 +55,13 @@ pub(crate) fn cast(label: &Label, dtype: DType) -> Label {
     };
     Label::float(value, width).expect("a label is never NaN")
 }
+
+/// The text of a label by which it is named in a map, or joined. A column of integers of which one is
+/// missing is one of floats, so whole floats have the texts of integers.
+pub(crate) fn plain_text(label: &Label) -> String {
+    let mut text = label.python_text().into_owned();
+    if matches!(label, Label::Float(_)) && text.ends_with(".0") {
+        text.truncate(text.len() - 2);
+    }
+    text
+}

@@ -12,7 +12,6 @@ use crate::error::read::ReadError;
 use crate::label_values::labels_of;
 use crate::plan::labels::{MergedLabels, StoreLabels};
 use crate::plan::obs::{ObsColumn, merge_categories};
-use crate::plan::obs_source::ObsSource;
 
 /// How many rows have each code.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,10 +43,9 @@ impl MappedCollection {
                 (Some(column), _) => StoreLabels::of(column, encoder).map(Some).map_err(failed),
                 (None, None) if in_obs.is_some() || in_filter.is_some() => Ok(None),
                 (None, None) => {
-                    let file = self.plan().reopen(number)?;
-                    let column = ObsSource::open(&file, self.options(), &key.to_owned());
+                    let column = self.plan().reopen(number)?.obs_column(key);
                     let column = column.map_err(failed)?;
-                    let labels = column.as_ref().map(StoreLabels::of_source);
+                    let labels = column.as_ref().map(StoreLabels::read);
                     labels.transpose().map_err(failed)
                 }
             }
@@ -61,7 +59,8 @@ impl MappedCollection {
 
     fn no_such_column(&self, key: &str) -> LabelsError {
         let mut missing = self.missing_keys().iter();
-        let known = missing.find(|missing| missing.group == "obs" && missing.key == key);
+        let known = missing
+            .find(|missing| missing.group == "obs" && missing.key == key && missing.file.is_none());
         let nearest = match known {
             Some(missing) => missing.nearest.clone(),
             None => self.nearest_column(key),

@@ -1,7 +1,7 @@
 //! The options of a collection, as plain data. Nothing here opens a file.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
 
 use anndata_io::{AnnDataSource, CacheOptions, DType, IoOptions};
 use feature_join::{Duplicates, Join, NameRule};
@@ -78,7 +78,30 @@ pub(crate) enum CacheChoice {
 }
 
 /// The texts of old labels, and the new labels.
-pub(crate) type LabelPairs = HashMap<String, NewLabel>;
+#[derive(Debug, Default)]
+pub(crate) struct LabelPairs {
+    pub(crate) pairs: HashMap<String, NewLabel>,
+    /// The labels that files have, for those of the map that no file has.
+    pub(crate) seen: Mutex<BTreeSet<String>>,
+}
+
+impl PartialEq for LabelPairs {
+    fn eq(&self, other: &Self) -> bool {
+        self.pairs == other.pairs
+    }
+}
+
+impl LabelPairs {
+    /// The new label of an old one; `None` if the map mentions it neither as an old nor as a new one.
+    pub(crate) fn get(&self, old: &str) -> Option<NewLabel> {
+        let is_new = || {
+            let mut labels = self.pairs.values();
+            labels.any(|label| matches!(label, NewLabel::Text(text) if text == old))
+        };
+        let kept = || is_new().then(|| NewLabel::Text(old.to_owned()));
+        self.pairs.get(old).cloned().or_else(kept)
+    }
+}
 
 /// A label of a [label map](crate::MappedCollectionBuilder::label_map).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +141,8 @@ pub enum Unmapped {
     Keep,
     /// They become missing.
     Missing,
-    /// They are an error, unless no row has them: those are left out.
+    /// They are an error, unless no row of the file has them: those are left out. A new label needs no pair of its
+    /// own.
     Error,
 }
 
@@ -147,7 +171,8 @@ impl FirstOf {
     }
 
     /// As [`new`](Self::new), but the first that holds counts: whole numbers that are not negative.
-    /// When a collection is opened, 16 rows decide, spread evenly over the file. When a row is read,
+    /// When a collection is opened, 16 rows decide, spread evenly over the file; a matrix that is stored
+    /// by column is converted for that. When a row is read,
     /// all of its values are checked, and a row with other values is an error.
     pub fn counts<S: Into<String>>(keys: impl IntoIterator<Item = S>) -> FirstOf {
         FirstOf {

@@ -17,7 +17,8 @@ impl MappedCollection {
         self.options().join
     }
 
-    /// The join in effect. `None` without a join, and when all stores have equal variables.
+    /// The join in effect. `None` without a join, and when all stores have equal variables of which
+    /// none is dropped or summed.
     pub fn join_vars(&self) -> Option<Join> {
         self.plan().joint()?.vars.effective()
     }

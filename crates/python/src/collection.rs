@@ -43,6 +43,9 @@ type Merged<'py> = (Bound<'py, PyList>, Bound<'py, PyArray1<i64>>, &'static str)
 /// An obs key and its encoder's labels and codes.
 type Encoding<'a, 'py> = (&'a str, Vec<(Bound<'py, PyAny>, i64)>);
 
+/// Group, key, the nearest one and the file that lacks it.
+type MissingKey<'a> = (&'static str, String, Option<&'a str>, Option<&'a OsStr>);
+
 /// Option, obs key, label and the nearest one.
 type Unmatched<'a, 'py> = (
     &'static str,
@@ -321,11 +324,14 @@ impl Collection {
             .collect()
     }
 
-    /// Returns `[(group, key, nearest)]` of the keys that no store has.
-    fn missing_keys(&self) -> Vec<(&'static str, &str, Option<&str>)> {
+    /// Returns `[(group, key, nearest, file)]` of the keys that no store or a file lacks.
+    fn missing_keys(&self) -> Vec<MissingKey<'_>> {
         let keys = self.cells.missing_keys().iter();
-        keys.map(|key| (key.group, &*key.key, key.nearest.as_deref()))
-            .collect()
+        keys.map(|key| {
+            let file = key.file.as_deref().map(Path::as_os_str);
+            (key.group, key.tried.join("|"), key.nearest.as_deref(), file)
+        })
+        .collect()
     }
 
     /// Returns `[(option, key, label, nearest)]` of the labels that no store has.

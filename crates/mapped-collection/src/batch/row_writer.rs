@@ -44,7 +44,8 @@ impl RowFault {
         };
         let kind = ErrorKind::Invalid { expected, found };
         let file = &plan.stores[store].file;
-        ReadError::file(store, anndata_io::Error::new(file, key.name.as_str(), kind))
+        let element = plan.element_of(store, key);
+        ReadError::file(store, anndata_io::Error::new(file, element, kind))
     }
 }
 
@@ -119,7 +120,7 @@ impl<'a> RowWriter<'a> {
     /// this read.
     ///
     /// # Errors
-    /// When a sum does not fit. So in the other methods.
+    /// When a sum of variables does not fit.
     pub(crate) fn dense(
         self,
         (out, at, row): (&mut Values, usize, usize),

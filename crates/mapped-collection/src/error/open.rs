@@ -41,7 +41,7 @@ pub enum OpenError {
     NoOverlap(Box<LowOverlap>),
     /// A store has none of the columns of var that are to hold the names to join by.
     #[error(
-        "{}: {element}: expected one of the columns {}, found {}{}",
+        "{}: {element}: expected one of the columns {} (or `_index` among them, for the index), found {}{}",
         file.display(), quoted(expected), found_columns(found), did_you_mean(nearest)
     )]
     NoVarColumn {
@@ -58,12 +58,14 @@ pub enum OpenError {
     },
     /// Two variables of one store have the same name, and a join is needed.
     #[error(
-        "{}: var: expected distinct names for the join, found {name:?} twice: keep the first of them, \
+        "{}: {element}: expected distinct names for the join, found {name:?} twice: keep the first of them, \
          or their sum (duplicates)", file.display()
     )]
     DuplicateVariable {
         /// The store.
         file: PathBuf,
+        /// Its table of variables.
+        element: &'static str,
         /// The name.
         name: String,
     },

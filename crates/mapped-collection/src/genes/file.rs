@@ -118,13 +118,10 @@ fn two_columns(path: &Path, text: &str, form: Form) -> Result<Vec<Placed>, Error
         _ => b',',
     };
     let mut pairs = Vec::new();
-    let mut reader = csv::ReaderBuilder::new();
-    let reader = reader
-        .has_headers(false)
-        .flexible(true)
-        .delimiter(separator);
+    let mut reader = reader_of(separator);
+    let reader = reader.has_headers(false).flexible(true);
     for record in reader.from_reader(text.as_bytes()).records() {
-        let record = record.map_err(|error| malformed(path, &error))?;
+        let record = checked(path, record)?;
         let line = record.position().map_or(0, csv::Position::line);
         let [old, new] = [record.get(0), record.get(1)].map(|name| name.unwrap_or("").trim());
         if record.len() != 2 || old.is_empty() || new.is_empty() {
@@ -189,9 +186,10 @@ fn read(path: &Path) -> Result<String, Error> {
         let at = error.utf8_error().valid_up_to();
         invalid(path, "", "text in UTF-8", format!("other bytes at {at}"))
     })?;
-    Ok(text
-        .strip_prefix('\u{feff}')
-        .map_or(text.clone(), str::to_owned))
+    Ok(match text.strip_prefix('\u{feff}') {
+        Some(rest) => rest.to_owned(),
+        None => text,
+    })
 }
 
 /// A reader of a table. Tabs need no quotes: there, a quote is a part of a field.

@@ -47,7 +47,7 @@ impl GeneList {
     }
 
     /// The names of a vocabulary by ascending id. Names in `special`, by default those like
-    /// `<pad>`, are no genes, but keep their ids.
+    /// `<pad>`, are not genes, but keep their ids.
     ///
     /// # Errors
     /// When two names have one id, or a special name is not in the vocabulary.
@@ -62,8 +62,8 @@ impl GeneList {
             let found = format!("{} for both {:?} and {:?}", pair[0].1, pair[0].0, pair[1].0);
             return Err(OptionError::new("genes", "distinct ids", found).into());
         }
-        let is_known = |name: &&String| !entries.iter().any(|(known, _)| known == *name);
-        if let Some(name) = special.unwrap_or_default().iter().find(is_known) {
+        let is_unknown = |name: &&String| !entries.iter().any(|(known, _)| known == *name);
+        if let Some(name) = special.unwrap_or_default().iter().find(is_unknown) {
             let expected = "special names that are in the vocabulary";
             return Err(OptionError::new("genes", expected, format!("{name:?}")).into());
         }
@@ -86,7 +86,7 @@ impl GeneList {
     /// - `.json`: an object of names and ids, as [`from_vocabulary`](Self::from_vocabulary) takes
     ///   it, or an array of names.
     /// - any other: one name a line. Empty lines and blanks around a name do not count. With a
-    ///   `column`, a table whose columns are separated by tabs, or else by commas.
+    ///   `column`, a table whose columns are separated by tabs, otherwise by commas.
     ///
     /// # Errors
     /// When the file cannot be read, has another form, or lacks the column.

@@ -69,7 +69,7 @@ pub(crate) fn find_non_count(source: &MatrixSource) -> Result<Option<NonCount>, 
 
     let n_rows = source.n_rows();
     let n_sampled = n_rows.min(SAMPLE);
-    let last = (n_sampled.max(2) - 1).max(1);
+    let last = n_sampled.max(2) - 1;
     let rows: Vec<u64> = (0..n_sampled)
         .map(|i| (u128::from(i) * u128::from(n_rows - 1) / u128::from(last)) as u64)
         .collect();

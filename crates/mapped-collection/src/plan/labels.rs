@@ -2,13 +2,12 @@
 
 use std::borrow::Cow;
 
-use anndata_io::{Codes, Column, ColumnValues, DType, EncodedColumn};
+use anndata_io::{Codes, Column, ColumnValues, DType};
 use label_encoding::{Encoder, Label, MISSING};
 
 use crate::label_values::{cast, labels_of};
 use crate::plan::Rows;
 use crate::plan::obs::ObsColumn;
-use crate::plan::obs_source::ObsSource;
 
 /// The labels of one obs key, one per row of a collection. Holds the distinct labels and one code
 /// of 4 bytes per row.
@@ -173,29 +172,12 @@ impl<'a> StoreLabels<'a> {
         }
     }
 
-    /// Reads a column of a file.
-    fn read(column: &Column) -> Result<StoreLabels<'static>, anndata_io::Error> {
+    /// Reads a column.
+    pub(crate) fn read(column: &Column) -> Result<StoreLabels<'static>, anndata_io::Error> {
         let labels = column.read_labels()?;
-        Ok(StoreLabels::owned(
-            labels,
-            column.dtype(),
-            column.is_nullable(),
-        ))
-    }
-
-    /// Reads a column of a key.
-    pub(crate) fn of_source(source: &ObsSource) -> Result<StoreLabels<'static>, anndata_io::Error> {
-        let labels = source.read_labels()?;
-        Ok(StoreLabels::owned(
-            labels,
-            source.dtype(),
-            source.is_nullable(),
-        ))
-    }
-
-    fn owned(labels: EncodedColumn, dtype: Option<DType>, nullable: bool) -> StoreLabels<'static> {
         let (categories, codes) = (Cow::Owned(labels.categories), Cow::Owned(labels.codes));
-        StoreLabels::new(categories, codes, dtype, nullable)
+        let (dtype, nullable) = (column.dtype(), column.is_nullable());
+        Ok(StoreLabels::new(categories, codes, dtype, nullable))
     }
 
     /// The labels of a column of a plan, whose key may be encoded. Reads them only if they are not

@@ -56,14 +56,37 @@ impl LayerChoice {
         self.keys.iter().map(ToString::to_string).collect()
     }
 
+    /// Refuses a `raw.X` that is joined although nothing names its columns.
+    pub(crate) fn check_raw(
+        &self,
+        file: &AnnDataFile,
+        options: &Options,
+        taken: Option<&LayerKey>,
+        matrix: Option<&MatrixSource>,
+    ) -> Result<(), OpenError> {
+        let is_joined = options.join.is_some() && (options.genes.is_some() || !self.is_plain);
+        let (Some(LayerKey::RawX), Some(matrix), true) = (taken, matrix, is_joined) else {
+            return Ok(());
+        };
+        if file.raw_var()?.is_some() {
+            return Ok(());
+        }
+        let kind = ErrorKind::Invalid {
+            expected: "a table raw/var with the names of its variables".to_owned(),
+            found: format!("{} columns without names", matrix.row_len()),
+        };
+        Err(anndata_io::Error::new(file.path(), "raw.X", kind).into())
+    }
+
     /// Opens the first element that the file has and that is fit.
     ///
     /// # Errors
     /// When an element cannot be read, or none of those that exist holds counts.
     pub(crate) fn open(&self, file: &AnnDataFile) -> Result<Taken, OpenError> {
-        let mut refused = Vec::new();
+        let (mut refused, mut absent) = (Vec::new(), Vec::new());
         for key in &self.keys {
             let Some(source) = file.layer(key)? else {
+                absent.push(key.to_string());
                 continue;
             };
             let non_count = match self.counts {
@@ -89,7 +112,10 @@ impl LayerChoice {
                 "counts (whole numbers that are not negative) in one of {}",
                 self.names().join(", ")
             ),
-            found: refused.join("; "),
+            found: match absent.is_empty() {
+                true => refused.join("; "),
+                false => format!("{}; there is no {}", refused.join("; "), absent.join(", ")),
+            },
         };
         Err(anndata_io::Error::new(file.path(), self.name.as_str(), kind).into())
     }

@@ -115,6 +115,14 @@ impl Plan {
         Some(&*joint.maps()[store]).filter(|map| !map.is_identity())
     }
 
+    /// The element of a store that a matrix was taken from.
+    pub(crate) fn element_of(&self, store: usize, key: &MatrixKey) -> String {
+        let mut numbers = 0..self.matrices.len();
+        let number = numbers.find(|&number| self.matrices[number].name == key.name);
+        let taken = number.and_then(|number| self.stores[store].taken.get(number)?.as_ref());
+        taken.map_or_else(|| key.name.clone(), ToString::to_string)
+    }
+
     /// Whether variables of one name are summed in some matrix of a store.
     pub(crate) fn sums_variables(&self, store: usize) -> bool {
         let mut maps = self

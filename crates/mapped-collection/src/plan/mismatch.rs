@@ -9,9 +9,9 @@ use feature_join::{NameRule, VarNames, is_ensembl_id, strip_version};
 use crate::error::overlap::NameMismatch;
 use crate::plan::var_names::{INDEX, column_names};
 
-/// An overlap that explains something is at least this high,
+/// The lowest overlap that explains something.
 const HIGH: f64 = 0.2;
-/// and this many times as high as the one without it.
+/// How many times as high it must be as the overlap of the names as they are.
 const TIMES: f64 = 2.0;
 /// The share of names of a kind that makes a list one of this kind.
 const MOST: f64 = 0.5;
@@ -83,7 +83,7 @@ pub(crate) fn find_mismatch(
         return Some(NameMismatch::Case { fraction: folded });
     }
     match (ensembl_prefix(expected), ensembl_prefix(names)) {
-        (None, Some(_)) => Some(NameMismatch::IdsForSymbols),
+        (None, Some(_)) if !expected.is_empty() => Some(NameMismatch::IdsForSymbols),
         (Some(_), None) if !names.is_empty() => Some(NameMismatch::SymbolsForIds),
         (Some(expected), Some(found)) if species(&expected) != species(&found) => {
             Some(NameMismatch::Species { found, expected })

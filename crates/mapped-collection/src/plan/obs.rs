@@ -140,8 +140,20 @@ pub(crate) fn encoded_keys(options: &Options) -> Result<Vec<String>, OptionError
     Ok(encoded)
 }
 
-/// Checks that the label maps belong to keys that are read.
-pub(crate) fn check_label_maps(options: &Options) -> Result<(), OptionError> {
+/// Checks that every key has elements to try, and that the label maps belong to keys that are read.
+pub(crate) fn check_keys(options: &Options) -> Result<(), OptionError> {
+    let layers = options
+        .layers_from
+        .iter()
+        .map(|(key, from)| ("layers", key, from.keys()));
+    let obs = options
+        .obs_from
+        .iter()
+        .map(|(key, columns)| ("obs", key, columns.as_slice()));
+    if let Some((option, key, _)) = layers.chain(obs).find(|(_, _, from)| from.is_empty()) {
+        let expected = format!("at least one element to take {key:?} from");
+        return Err(OptionError::new(option, expected, "none"));
+    }
     let is_known = |key: &String| {
         options.obs_keys.contains(key) || options.obs_filter.keys().any(|known| known == key)
     };
@@ -149,7 +161,9 @@ pub(crate) fn check_label_maps(options: &Options) -> Result<(), OptionError> {
     match keys.find(|key| !is_known(key)) {
         None => Ok(()),
         Some(key) => {
-            let expected = "obs keys, or columns of the filter";
+            let known = options.obs_keys.iter().chain(options.obs_filter.keys());
+            let known: Vec<String> = known.map(|key| format!("{key:?}")).collect();
+            let expected = format!("obs keys, or columns of the filter ({})", known.join(", "));
             Err(OptionError::new("label_map", expected, format!("{key:?}")))
         }
     }

@@ -1,16 +1,19 @@
 //! A column of obs as the options name it: from the first of several that a file has, its labels
 //! replaced by a map.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anndata_io::{
     AnnDataFile, Codes, Column, ColumnValues, DType, EncodedColumn, Error, ErrorKind,
 };
 
-use crate::label_values::labels_of;
-use crate::options::{LabelPairs, NewLabel, Options, Unmapped};
+use label_encoding::Label;
+
+use crate::label_values::{labels_of, plain_text};
+use crate::options::{LabelMatch, LabelPairs, NewLabel, Options, Unmapped};
+use crate::plan::unmatched::{Candidates, UnmatchedLabel, unmatched};
 
 /// The column of one file for a key.
 #[derive(Debug, Clone)]
@@ -27,6 +30,38 @@ struct LabelMap {
     pairs: Arc<LabelPairs>,
     unmapped: Unmapped,
     file: PathBuf,
+}
+
+/// The most labels of one column that are remembered for warnings.
+const MOST_SEEN: usize = 10_000;
+
+fn lock(seen: &Mutex<BTreeSet<String>>) -> MutexGuard<'_, BTreeSet<String>> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The labels of the maps that no file has, each with the nearest that one has.
+pub(crate) fn unmatched_maps(options: &Options) -> Vec<UnmatchedLabel> {
+    let mut found = Vec::new();
+    for (key, map) in &options.label_maps {
+        let seen = lock(&map.seen);
+        // Without a column, the key is missing, which is told.
+        if seen.is_empty() {
+            continue;
+        }
+        let mut candidates = Candidates::default();
+        let labels: Vec<Label> = seen.iter().map(|text| Label::from(text.as_str())).collect();
+        candidates.add(labels.iter());
+        let absent = map.pairs.keys().filter(|old| !seen.contains(*old));
+        let mut absent: Vec<LabelMatch> = absent.map(|old| LabelMatch::Text(old.clone())).collect();
+        absent.sort_by_key(|label| format!("{label:?}"));
+        found.extend(unmatched(
+            "label_map",
+            Some(key),
+            absent.iter(),
+            &candidates,
+        ));
+    }
+    found
 }
 
 impl Options {
@@ -105,12 +140,15 @@ impl LabelMap {
                 used[code as usize].get_or_insert(row);
             }
         }
+        let labels_there = labels_of(&labels.categories);
+        let there = labels_there.iter().flatten().map(plain_text);
+        lock(&self.pairs.seen).extend(there.take(MOST_SEEN));
         let mut texts: Vec<String> = Vec::new();
         let mut known = HashMap::new();
         let mut table = Vec::with_capacity(used.len());
-        for (label, row) in labels_of(&labels.categories).iter().zip(used) {
-            let old = label.as_ref().map(|label| label.python_text().into_owned());
-            let new = match old.map(|old| (self.pairs.get(&old).cloned(), old)) {
+        for (label, row) in labels_there.iter().zip(used) {
+            let old = label.as_ref().map(plain_text);
+            let new = match old.map(|old| (self.pairs.get(&old), old)) {
                 None | Some((Some(NewLabel::Missing), _)) => None,
                 Some((Some(NewLabel::Text(new)), _)) => Some(new),
                 Some((None, old)) => match (self.unmapped, row) {

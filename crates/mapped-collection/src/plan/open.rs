@@ -13,8 +13,8 @@ use crate::plan::ahead::{in_order, n_threads};
 use crate::plan::filter::{FilterColumn, Seen};
 use crate::plan::layers::LayerChoice;
 use crate::plan::matrices::matrix_keys;
-use crate::plan::obs::{check_label_maps, encoded_keys, open_columns};
-use crate::plan::obs_source::ObsSource;
+use crate::plan::obs::{check_keys, encoded_keys, open_columns};
+use crate::plan::obs_source::{ObsSource, unmatched_maps};
 use crate::plan::unmatched::unknown_labels;
 use crate::plan::var_names::SharedNames;
 use crate::plan::variables::{Table, TableNames, check_join, join_tables, tables_of};
@@ -40,7 +40,7 @@ impl Plan {
     pub(crate) fn open(options: &Options) -> Result<Plan, Error> {
         let encoded = encoded_keys(options)?;
         check_join(options)?;
-        check_label_maps(options)?;
+        check_keys(options)?;
         let io = context(options)?;
         io.keep_remote_reads(true);
         let plan = Plan::read(options, encoded, io.clone());
@@ -106,6 +106,7 @@ impl Plan {
         plan.missing_keys = plan.find_missing(options, &filtered)?;
         let unknown = unknown_labels(&options.unknown_label, &plan.found_encoders());
         plan.unmatched_labels.extend(unknown);
+        plan.unmatched_labels.extend(unmatched_maps(options));
         Ok(plan)
     }
 }
@@ -152,6 +153,9 @@ impl StoreRead {
         let (taken, mut matrices): (Vec<_>, Vec<_>) = found.into_iter().map(Option::unzip).unzip();
         for key in &options.obsm_keys {
             matrices.push(file.obsm(key)?);
+        }
+        for (layer, (taken, matrix)) in layers.iter().zip(taken.iter().zip(&matrices)) {
+            layer.check_raw(&file, options, taken.as_ref(), matrix.as_ref())?;
         }
         let names_of = |table: Table| match table.is_used(options, layers, &taken) {
             true => table.read(&file, number, options),

@@ -13,7 +13,7 @@ use crate::options::{LabelMatch, UnknownLabel};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UnmatchedLabel {
-    /// The option: `obs_filter` or `unknown_label`.
+    /// The option: `obs_filter`, `label_map` or `unknown_label`.
     pub group: &'static str,
     /// The obs key; `None` for an unknown label of all encoded keys.
     pub key: Option<String>,

@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use anndata_io::{AnnDataFile, Column, ErrorKind, VarTable, nearest_name};
 use feature_join::{NameRule, VarNames};
-use label_encoding::Label;
 
 use crate::error::open::OpenError;
-use crate::label_values::labels_of;
+use crate::label_values::{labels_of, plain_text};
 
 /// The key of the index of a table.
 pub(crate) const INDEX: &str = "_index";
@@ -91,14 +90,7 @@ pub(crate) fn column_names(
     let labels = column.read_labels()?;
     let names = labels_of(&labels.categories);
     let names = names.into_iter().map(|label| {
-        let text = match label? {
-            // A column of integers of which one is missing is one of floats.
-            label @ Label::Float(_) => {
-                let text = label.python_text().into_owned();
-                text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
-            }
-            label => label.python_text().into_owned(),
-        };
+        let text = plain_text(&label?);
         named(&text).then(|| rule.apply(&text).into_owned())
     });
     let names: Vec<Option<String>> = names.collect();

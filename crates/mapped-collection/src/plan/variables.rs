@@ -149,15 +149,16 @@ pub(crate) fn join_tables(
             Table::Raw => names.raw[store].clone(),
         };
         let names: Vec<_> = tables.iter().enumerate().map(name).collect();
-        let vars =
-            join_vars(options, given.as_ref(), &names, files).map_err(|error| match error {
+        let vars = join_vars(options, given.as_ref(), (&names, tables), files).map_err(
+            |error| match error {
                 Error::Open(OpenError::Disjoint { .. }) => {
                     let mismatch = store_mismatch(options, io, stores, (&names, tables));
                     let mismatch = mismatch.map(Box::new);
                     OpenError::Disjoint { mismatch }.into()
                 }
                 error => error,
-            })?;
+            },
+        )?;
         let tables = tables.clone();
         let joint = Joint {
             tables,
@@ -196,7 +197,7 @@ fn given_names(options: &Options) -> Result<Option<Arc<VarNames>>, OptionError> 
 fn join_vars(
     options: &Options,
     given: Option<&Arc<VarNames>>,
-    names: &[Arc<VarNames>],
+    (names, tables): (&[Arc<VarNames>], &[Table]),
     files: &[PathBuf],
 ) -> Result<JointVars, Error> {
     let rule = match given {
@@ -207,6 +208,7 @@ fn join_vars(
     joined.map_err(|error| match error {
         JoinError::DuplicateName { store, name } => OpenError::DuplicateVariable {
             file: files[store].clone(),
+            element: tables[store].as_str(),
             name,
         }
         .into(),

@@ -2,7 +2,7 @@
 
 use mapped_collection::{
     FirstOf, Join, LoaderOptions, MappedCollection, MappedCollectionBuilder, MatrixFormat,
-    MemoryStore, Shuffle, Values,
+    MemoryStore, Shuffle, Unmapped, Values,
 };
 
 fn store(name: &str, genes: &[&str], x: &[f32]) -> MemoryStore {
@@ -110,7 +110,18 @@ fn first_that_exists_is_read_whatever_it_holds() {
         .unwrap();
     assert_eq!(cells.source_key(0, "m"), None);
     assert!(cells.get(0).unwrap().row("m").is_none());
-    assert!(cells.missing_keys().is_empty());
+    let missing: Vec<String> = cells
+        .missing_keys()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        missing,
+        [
+            r#"a: has no layers key "umi|nothing""#,
+            r#"c: has no layers key "umi|nothing""#
+        ]
+    );
     let from = FirstOf::new(["umis", "nothing"]);
     let cells = MappedCollection::builder(three())
         .layers_from([("m", from)])
@@ -153,7 +164,7 @@ fn row_that_is_no_count_is_an_error_when_it_is_read() {
     };
     let cells = open(&x).unwrap();
     assert_eq!(dense(&cells, "counts", 4), [8.0, 9.0]);
-    let expected = "row 3 of store 0 cannot be read: a: counts: expected counts (whole numbers that are \
+    let expected = "row 3 of store 0 cannot be read: a: X: expected counts (whole numbers that are \
                     not negative), found 0.25";
     let error = cells.get(3).unwrap_err();
     assert_eq!(anndata_io::chain(&error).to_string(), expected);
@@ -215,4 +226,102 @@ fn sparse_rows_are_checked_where_they_are_read_in_place() {
         batch.matrix("counts").unwrap().csr::<f32>().unwrap().nnz(),
         2
     );
+}
+
+#[test]
+fn raw_without_names_is_refused_where_it_is_joined() {
+    let store = |name: &str| {
+        let raw = Values::F32(vec![1.0; 7]);
+        store(name, &["g1", "g2"], &[1.0, 2.0])
+            .group("raw")
+            .array("raw/X", &[1, 7], raw)
+    };
+    let expected = "a: raw.X: expected a table raw/var with the names of its variables, found 7 columns \
+                    without names";
+    let builder = || MappedCollection::builder([store("a"), store("b")]);
+    let error = builder()
+        .layers(["raw.X"])
+        .genes(["g1"])
+        .open()
+        .unwrap_err();
+    assert_eq!(error.to_string(), expected);
+    let from = [("m", FirstOf::new(["raw.X", "X"]))];
+    let error = builder()
+        .layers_from(from)
+        .join(Join::Outer)
+        .open()
+        .unwrap_err();
+    assert_eq!(error.to_string(), expected);
+    assert_eq!(
+        builder()
+            .layers(["raw.X"])
+            .open()
+            .unwrap()
+            .get(0)
+            .unwrap()
+            .row("raw.X")
+            .unwrap()
+            .shape(),
+        [7]
+    );
+}
+
+#[test]
+fn key_without_elements_is_an_error() {
+    let from = [("m", FirstOf::new([""; 0]))];
+    let error = MappedCollection::builder(three())
+        .layers_from(from)
+        .open()
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        r#"layers: expected at least one element to take "m" from, found none"#
+    );
+}
+
+fn labelled(name: &str, labels: Values) -> MemoryStore {
+    store(name, &["g1", "g2"], &[1.0, 2.0, 3.0, 4.0]).array("obs/kind", &[2], labels)
+}
+
+#[test]
+fn label_map_knows_whole_floats_and_its_own_new_labels() {
+    let stores = || {
+        let texts = store("c", &["g1", "g2"], &[1.0, 2.0, 3.0, 4.0]).texts("obs/kind", &["A", "B"]);
+        [
+            labelled("a", Values::I64(vec![1, 2])),
+            labelled("b", Values::F64(vec![1.0, f64::NAN])),
+            texts,
+        ]
+    };
+    let labels = |unmapped| {
+        let builder = MappedCollection::builder(stores()).obs(["kind"]);
+        let builder = builder.label_map("kind", [("1", "A"), ("2", "B")]);
+        let cells = builder.unmapped(unmapped).open().unwrap();
+        let labels = cells.merged_labels("kind").unwrap();
+        labels
+            .iter()
+            .map(|label| label.map_or("-".into(), ToString::to_string))
+            .collect::<Vec<_>>()
+    };
+    for unmapped in [Unmapped::Keep, Unmapped::Missing, Unmapped::Error] {
+        assert_eq!(labels(unmapped), ["A", "B", "A", "-", "A", "B"]);
+    }
+}
+
+#[test]
+fn label_of_a_map_that_no_store_has_is_told() {
+    let stores = [labelled("a", Values::I64(vec![11, 22]))];
+    let cells = MappedCollection::builder(stores).obs(["kind"]);
+    let cells = cells
+        .label_map("kind", [("11", "A"), ("222", "B")])
+        .open()
+        .unwrap();
+    let told: Vec<String> = cells
+        .unmatched_labels()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let expected =
+        r#"label_map: no store has the label "222" in the obs key "kind": did you mean "22"?"#;
+    assert_eq!(told, [expected]);
 }

@@ -258,7 +258,7 @@ fn stores_are_joined_by_a_column() {
     let error = builder().var_key(["ensemble_id"]).open().unwrap_err();
     assert_eq!(
         error.to_string(),
-        r#"a: var: expected one of the columns "ensemble_id", found "ensembl_id": did you mean "ensembl_id"?"#
+        r#"a: var: expected one of the columns "ensemble_id" (or `_index` among them, for the index), found "ensembl_id": did you mean "ensembl_id"?"#
     );
     let error = builder().var_key_of(2, ["ensembl_id"]).open().unwrap_err();
     assert_eq!(
@@ -629,6 +629,9 @@ fn alias_tables_name_their_faulty_lines() {
         r#"{"A": "B", "A": "C"}"#,
         r#""A": expected one new name for "A", found "B" and "C""#,
     );
+    let unclosed = "line 2: expected quotes that are closed in the same line, found a field with a line \
+                    break";
+    fails("a.csv", "A,B\nX,\"Y\nC,D\n", unclosed);
     fails("a.json", r#"{"A": 3}"#, r#""A": expected a name, found 3"#);
     fails(
         "a.json",

@@ -102,6 +102,8 @@ def _pairs(value: object) -> list[tuple[str, str | None]]:
 
 def _text(value: Any) -> str | None:
     label = arguments.label("label_map", value)
+    if isinstance(label, float) and label.is_integer():
+        label = int(label)  # the labels of a column of integers of which one is missing
     return None if label is None else str(label)
 
 

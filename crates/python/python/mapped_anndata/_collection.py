@@ -99,8 +99,8 @@ class MappedCollection(Variables, Labels):
         A `UserWarning` names stores that have fewer of the `genes`: the genes found, divided by the
         smaller of the numbers of given genes and of the store's.
     var_key
-        The column of var that holds the names to join by (None for the index), several of which the
-        first that a store has counts, or a dict of these for each store by its number or path. A
+        The column of var that holds the names to join by (None for the index), several of which each
+        store uses the first that it has, or a dict of these for each store by its number or path. A
         variable without a name there is dropped.
     strip_version
         Whether names that look like Ensembl or RefSeq ids are joined without their versions.
@@ -160,7 +160,8 @@ class MappedCollection(Variables, Labels):
     n_vars_list : list of int or None
         The number of variables of each store; None without a join.
     join_vars : {"inner", "outer", "given"} or None
-        The join in effect: None without one, and when all stores have equal variables.
+        The join in effect: None without one, and when all stores have equal variables of which none
+        is dropped or summed.
 
     Raises
     ------
@@ -264,9 +265,10 @@ class MappedCollection(Variables, Labels):
                 storage_options=arguments.storage_options(storage_options),
             )
         )
-        for group, key, nearest in self._core.missing_keys():
+        for group, key, nearest, file in self._core.missing_keys():
             hint = "" if nearest is None else f": did you mean {nearest!r}?"
-            warnings.warn(f"no store has the {group} key {key!r}{hint}", stacklevel=2)
+            start = f"no store has the {group}" if file is None else f"{file}: has no {group}"
+            warnings.warn(f"{start} key {key!r}{hint}", stacklevel=2)
         for text in _unmatched(self._core.unmatched_labels()):
             warnings.warn(text, stacklevel=2)
         low = self._core.low_overlaps()

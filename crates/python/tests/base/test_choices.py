@@ -36,7 +36,7 @@ def test_row_that_is_no_count_is_named(tmp_path):
     with MappedCollection(path, {"n": Counts("X")}) as cells:
         assert cells[3]["n"].tolist() == [6, 7]
         for ask in (lambda: cells[1], lambda: cells[[0, 1]], lambda: list(cells.loader(10))):
-            with pytest.raises(ValueError, match=r"a\.h5ad: n: expected counts .*, found 0\.5"):
+            with pytest.raises(ValueError, match=r"a\.h5ad: X: expected counts .*, found 0\.5"):
                 ask()
     values[0, 0] = -1
     path = helpers.write(tmp_path / "b.h5ad", X=values)
