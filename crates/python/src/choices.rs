@@ -1,7 +1,10 @@
 //! Keys that are taken from the first of several elements, and labels that are replaced, as the
 //! package's Python half passes them.
 
-use mapped_anndata::{FirstOf, MappedCollectionBuilder, Unmapped};
+use std::ffi::OsStr;
+use std::path::Path;
+
+use mapped_anndata::{FirstOf, MappedCollection, MappedCollectionBuilder, Unmapped};
 use pyo3::prelude::*;
 
 /// A matrix key, its elements, and whether they must hold counts.
@@ -45,4 +48,17 @@ impl Choices {
             _ => Unmapped::Keep,
         })
     }
+}
+
+/// Group, key, the nearest one and the file that lacks it.
+pub(crate) type MissingKey<'a> = (&'static str, String, Option<&'a str>, Option<&'a OsStr>);
+
+/// The keys that no store has, or that a file lacks.
+pub(crate) fn missing_keys(cells: &MappedCollection) -> Vec<MissingKey<'_>> {
+    let keys = cells.missing_keys().iter();
+    keys.map(|key| {
+        let file = key.file.as_deref().map(Path::as_os_str);
+        (key.group, key.tried.join("|"), key.nearest.as_deref(), file)
+    })
+    .collect()
 }

@@ -17,7 +17,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 use crate::arguments::{self, Encode, Filter, Unknown, index_of, with_filter, with_unknown};
 use crate::arrays::{from_values, scalar};
 use crate::cache::{self, Cache};
-use crate::choices::Choices;
+use crate::choices::{self, Choices, MissingKey};
 use crate::errors::to_python;
 use crate::genes::{Overlap, Variables, overlap};
 use crate::labels;
@@ -42,9 +42,6 @@ type Merged<'py> = (Bound<'py, PyList>, Bound<'py, PyArray1<i64>>, &'static str)
 
 /// An obs key and its encoder's labels and codes.
 type Encoding<'a, 'py> = (&'a str, Vec<(Bound<'py, PyAny>, i64)>);
-
-/// Group, key, the nearest one and the file that lacks it.
-type MissingKey<'a> = (&'static str, String, Option<&'a str>, Option<&'a OsStr>);
 
 /// Option, obs key, label and the nearest one.
 type Unmatched<'a, 'py> = (
@@ -326,12 +323,7 @@ impl Collection {
 
     /// Returns `[(group, key, nearest, file)]` of the keys that no store or a file lacks.
     fn missing_keys(&self) -> Vec<MissingKey<'_>> {
-        let keys = self.cells.missing_keys().iter();
-        keys.map(|key| {
-            let file = key.file.as_deref().map(Path::as_os_str);
-            (key.group, key.tried.join("|"), key.nearest.as_deref(), file)
-        })
-        .collect()
+        choices::missing_keys(&self.cells)
     }
 
     /// Returns `[(option, key, label, nearest)]` of the labels that no store has.

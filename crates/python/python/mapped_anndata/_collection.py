@@ -99,8 +99,8 @@ class MappedCollection(Variables, Labels):
         A `UserWarning` names stores that have fewer of the `genes`: the genes found, divided by the
         smaller of the numbers of given genes and of the store's.
     var_key
-        The column of var that holds the names to join by (None for the index), several of which each
-        store uses the first that it has, or a dict of these for each store by its number or path. A
+        The column of var that holds the names to join by (None for the index). Of several, each
+        store uses the first that it has. A dict has these for each store by its number or path. A
         variable without a name there is dropped.
     strip_version
         Whether names that look like Ensembl or RefSeq ids are joined without their versions.
