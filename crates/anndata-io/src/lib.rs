@@ -7,7 +7,7 @@
 //! # What it is not
 //!
 //! It writes no file and holds no whole matrix in memory. It opens one file at a time: the crate `mapped-collection`
-//! joins several. It reads local files only.
+//! joins several. With the feature `remote`, it reads files on servers, too.
 //!
 //! # The types that matter
 //!
