@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::Result;
 use crate::args::Cli;
 use crate::lists;
-use crate::report::warning;
+use crate::report::{MOST_WARNINGS, warning};
 use crate::text;
 
 /// The options that decide which genes are read, and by which names.
@@ -117,9 +117,6 @@ fn stores_and_keys(text: &str, paths: &[PathBuf]) -> (Vec<usize>, Vec<String>) {
     }
     (Vec::new(), lists::alternatives(text))
 }
-
-/// The most stores that get a warning each.
-const MOST_WARNINGS: usize = 10;
 
 /// Warns of stores that have few of the given genes.
 pub(crate) fn warn_of_overlaps(cells: &MappedCollection) {

@@ -267,10 +267,13 @@ pub(crate) fn write_summary(opened: &Opened, out: &mut impl Write) -> Result<()>
     let table = match cells.gene_overlaps().first() {
         None => text::table(["store", "cells", "genes"], &[1, 2], rows),
         Some(_) => {
-            let rows = rows.enumerate().map(|(number, [name, n_obs, n_vars])| {
+            let mut of_store = HashMap::new();
+            for overlap in cells.gene_overlaps() {
                 // That of the first matrix comes first.
-                let mut overlaps = cells.gene_overlaps().iter();
-                let overlap = overlaps.find(|overlap| overlap.store == number);
+                of_store.entry(overlap.store).or_insert(overlap);
+            }
+            let rows = rows.enumerate().map(|(number, [name, n_obs, n_vars])| {
+                let overlap = of_store.get(&number).copied();
                 let n_vars = overlap.map_or(n_vars, |o| text::thousands(o.n_vars as u64));
                 let found = overlap.map_or_else(|| "-".to_owned(), overlap_text);
                 [name, n_obs, n_vars, found]

@@ -15,7 +15,7 @@ use crate::escape::escape;
 use crate::genes::warn_of_overlaps;
 use crate::lists::{self, Choice};
 use crate::progress::while_waiting;
-use crate::report::{how_to_type, warning};
+use crate::report::{MOST_WARNINGS, how_to_type, warning};
 
 /// A collection as the command line describes it.
 pub(crate) struct Opened {
@@ -135,9 +135,6 @@ fn chosen(args: &CollectionArgs) -> Result<Vec<String>> {
     let keys = keys.into_iter().filter(|choice| !choice.is_plain());
     Ok(keys.map(|choice| choice.key).collect())
 }
-
-/// The most labels that get a warning each.
-const MOST_WARNINGS: usize = 10;
 
 /// Warns of given keys and labels that no store has. Of many labels, only the first get a warning.
 fn warn_of(cells: &MappedCollection) {

@@ -12,6 +12,9 @@ use crate::escape::{escape, escape_lines};
 use crate::genes::{hint, in_options};
 use crate::lists;
 
+/// The most labels, or stores, that get a warning each.
+pub(crate) const MOST_WARNINGS: usize = 10;
+
 /// Prints a warning on one line.
 pub(crate) fn warning(text: &str) {
     eprintln!("warning: {}", escape(text));

@@ -199,13 +199,14 @@ fn drops_some(names: &VarNames, duplicates: Duplicates) -> bool {
 
 /// The names that every list has, and the first name that a list repeats.
 fn inner<'a>(distinct: &[&'a Arc<VarNames>]) -> (Arc<VarNames>, Option<(usize, &'a str)>) {
-    let mut shared = distinct_names(distinct[0]);
-    let mut repeated = None;
+    let (mut shared, mut repeated) = (Vec::new(), None);
     for (list, names) in distinct.iter().enumerate() {
         let mut has = HashSet::with_capacity(names.len());
         for name in names.iter_named().flatten() {
-            if !has.insert(name) {
-                repeated.get_or_insert((list, name));
+            match has.insert(name) {
+                true if list == 0 => shared.push(name),
+                true => {}
+                false => _ = repeated.get_or_insert((list, name)),
             }
         }
         if list > 0 {

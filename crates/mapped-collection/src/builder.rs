@@ -120,10 +120,7 @@ impl MappedCollectionBuilder {
         let pairs = pairs.into_iter();
         let pairs = pairs.map(|(old, new)| (old.into(), new.into()));
         self.0.label_maps.retain(|(known, _)| *known != key);
-        let pairs = LabelPairs {
-            pairs: pairs.collect(),
-            ..LabelPairs::default()
-        };
+        let pairs = LabelPairs::new(pairs.collect());
         self.0.label_maps.push((key, Arc::new(pairs)));
         self
     }

@@ -56,8 +56,8 @@ pub(crate) fn cast(label: &Label, dtype: DType) -> Label {
     Label::float(value, width).expect("a label is never NaN")
 }
 
-/// The text of a label by which it is named in a map, or joined. A column of integers of which one is
-/// missing is one of floats, so whole floats have the texts of integers.
+/// The text of a label in label maps and joins. Whole floats have the texts of integers: where an
+/// integer is missing, pandas stores the whole column as floats.
 pub(crate) fn plain_text(label: &Label) -> String {
     let mut text = label.python_text().into_owned();
     if matches!(label, Label::Float(_)) && text.ends_with(".0") {

@@ -78,28 +78,41 @@ pub(crate) enum CacheChoice {
 }
 
 /// The texts of old labels, and the new labels.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct LabelPairs {
-    pub(crate) pairs: HashMap<String, NewLabel>,
+    /// The new labels are among the old ones, too, unless they have pairs of their own.
+    pairs: HashMap<String, NewLabel>,
+    /// The old labels as given.
+    pub(crate) old: BTreeSet<String>,
     /// The labels that files have, for those of the map that no file has.
     pub(crate) seen: Mutex<BTreeSet<String>>,
 }
 
 impl PartialEq for LabelPairs {
     fn eq(&self, other: &Self) -> bool {
-        self.pairs == other.pairs
+        (&self.pairs, &self.old) == (&other.pairs, &other.old)
     }
 }
 
 impl LabelPairs {
+    pub(crate) fn new(given: HashMap<String, NewLabel>) -> LabelPairs {
+        let old = given.keys().cloned().collect();
+        let mut pairs = given.clone();
+        for label in given.into_values() {
+            if let NewLabel::Text(text) = &label {
+                pairs.entry(text.clone()).or_insert(label);
+            }
+        }
+        LabelPairs {
+            pairs,
+            old,
+            seen: Mutex::default(),
+        }
+    }
+
     /// The new label of an old one; `None` if the map mentions it neither as an old nor as a new one.
-    pub(crate) fn get(&self, old: &str) -> Option<NewLabel> {
-        let is_new = || {
-            let mut labels = self.pairs.values();
-            labels.any(|label| matches!(label, NewLabel::Text(text) if text == old))
-        };
-        let kept = || is_new().then(|| NewLabel::Text(old.to_owned()));
-        self.pairs.get(old).cloned().or_else(kept)
+    pub(crate) fn get(&self, old: &str) -> Option<&NewLabel> {
+        self.pairs.get(old)
     }
 }
 

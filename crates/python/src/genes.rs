@@ -84,7 +84,7 @@ pub(crate) fn genes_of_vocabulary(
 
 /// Reads old and new names from a file.
 #[pyfunction]
-pub(crate) fn read_aliases(path: PathBuf) -> PyResult<Vec<(String, String)>> {
+pub(crate) fn read_pairs(path: PathBuf) -> PyResult<Vec<(String, String)>> {
     mapped_anndata::read_pairs(path).map_err(to_python)
 }
 

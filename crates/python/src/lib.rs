@@ -29,7 +29,7 @@ mod _core {
     #[pymodule_export]
     use crate::collection::Collection;
     #[pymodule_export]
-    use crate::genes::{genes_of_argument, genes_of_vocabulary, read_aliases, read_genes};
+    use crate::genes::{genes_of_argument, genes_of_vocabulary, read_genes, read_pairs};
     #[pymodule_export]
     use crate::loader::{Epoch, PyLoader};
 

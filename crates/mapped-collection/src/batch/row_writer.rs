@@ -6,7 +6,7 @@ use feature_join::{JointColumn, RemappedEntry, SortScratch, VarMap};
 use crate::batch::sums::{PartialSums, for_each_sum};
 use crate::error::read::ReadError;
 use crate::plan::Plan;
-use crate::plan::counts::{first_non_count, shown};
+use crate::plan::counts::{COUNTS, first_non_count, shown};
 use crate::plan::matrices::MatrixKey;
 
 const COLUMNS_ARE_CHECKED: &str = "a matrix has as many columns as its store has variables";
@@ -20,7 +20,7 @@ pub(crate) enum RowFault {
         dtype: DType,
         sum: i128,
     },
-    /// A value of a matrix of counts is no count.
+    /// A value of a matrix of counts is not a count.
     NotCount { value: NumericValue },
 }
 
@@ -37,10 +37,7 @@ impl RowFault {
                     format!("{sum}: choose a wider dtype"),
                 )
             }
-            RowFault::NotCount { value } => (
-                "counts (whole numbers that are not negative)".to_owned(),
-                shown(value),
-            ),
+            RowFault::NotCount { value } => (COUNTS.to_owned(), shown(value)),
         };
         let kind = ErrorKind::Invalid { expected, found };
         let file = &plan.stores[store].file;

@@ -106,6 +106,12 @@ impl Error {
     }
 }
 
+/// Names in quotes, separated by commas.
+pub(crate) fn quoted<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| format!("{name:?}")).collect();
+    names.join(", ")
+}
+
 /// The end of a message that proposes a name.
 fn did_you_mean(nearest: &Option<String>) -> String {
     nearest

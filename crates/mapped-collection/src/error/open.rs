@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use feature_join::JoinError;
 
-use crate::error::did_you_mean;
 use crate::error::overlap::{LowOverlap, NameMismatch};
+use crate::error::{did_you_mean, quoted};
 
 /// Why a collection cannot be opened.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -89,11 +89,6 @@ impl fmt::Display for StoreMismatch {
         let (file, other) = (self.files.0.display(), self.files.1.display());
         write!(f, "{file} against {other}: {}", self.mismatch)
     }
-}
-
-fn quoted(names: &[String]) -> String {
-    let names: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
-    names.join(", ")
 }
 
 fn found_columns(names: &[String]) -> String {

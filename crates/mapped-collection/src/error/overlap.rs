@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::error::quoted;
+
 /// How much of a given list of genes a store has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -63,8 +65,8 @@ impl fmt::Display for LowOverlap {
                 "has {n_found} of the {n_given} given genes, an overlap of {percent}"
             )?,
         }
-        write!(f, " ({n_vars} genes); given {}", Examples(&self.lacking))?;
-        write!(f, ", found {}", Examples(&self.others))?;
+        write!(f, " ({n_vars} genes); given {}", examples(&self.lacking))?;
+        write!(f, ", found {}", examples(&self.others))?;
         match &self.mismatch {
             Some(mismatch) => write!(f, "; {mismatch}"),
             None => Ok(()),
@@ -169,18 +171,10 @@ impl fmt::Display for Percent {
     }
 }
 
-/// Names in quotes.
-struct Examples<'a>(&'a [String]);
-
-impl fmt::Display for Examples<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, name) in self.0.iter().enumerate() {
-            let comma = if number > 0 { ", " } else { "" };
-            write!(f, "{comma}{name:?}")?;
-        }
-        match self.0 {
-            [] => f.write_str("no other"),
-            _ => Ok(()),
-        }
+/// Names in quotes, or a word if there are none.
+fn examples(names: &[String]) -> String {
+    match names {
+        [] => "no other".to_owned(),
+        names => quoted(names),
     }
 }

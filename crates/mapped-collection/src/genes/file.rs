@@ -10,8 +10,8 @@ use anndata_io::{ErrorKind, nearest_name};
 
 use super::GeneList;
 use super::json::Json;
-use crate::error::Error;
 use crate::error::open::OpenError;
+use crate::error::{Error, quoted};
 
 /// The most bytes of such a file. The longest vocabularies have some 60,000 names.
 const MAX_BYTES: u64 = 256 << 20;
@@ -55,8 +55,7 @@ pub(super) fn read_genes(
             GeneList::new(table_column(path, &text, separator, column)?)
         }
         (Form::Lines, Some(column)) => {
-            let first = text.lines().next().unwrap_or_default();
-            let separator = if first.contains('\t') { b'\t' } else { b',' };
+            let separator = separator_of(&text);
             GeneList::new(table_column(path, &text, separator, column)?)
         }
         (Form::Table(separator), None) => {
@@ -114,8 +113,7 @@ type Placed = (String, (String, String));
 fn two_columns(path: &Path, text: &str, form: Form) -> Result<Vec<Placed>, Error> {
     let separator = match form {
         Form::Table(separator) => separator,
-        _ if text.lines().next().is_some_and(|line| line.contains('\t')) => b'\t',
-        _ => b',',
+        _ => separator_of(text),
     };
     let mut pairs = Vec::new();
     let mut reader = reader_of(separator);
@@ -192,6 +190,14 @@ fn read(path: &Path) -> Result<String, Error> {
     })
 }
 
+/// The separator of a table whose extension says nothing of it.
+fn separator_of(text: &str) -> u8 {
+    match text.lines().next() {
+        Some(line) if line.contains('\t') => b'\t',
+        _ => b',',
+    }
+}
+
 /// A reader of a table. Tabs need no quotes: there, a quote is a part of a field.
 fn reader_of(separator: u8) -> csv::ReaderBuilder {
     let mut reader = csv::ReaderBuilder::new();
@@ -263,15 +269,14 @@ fn table_column(
 }
 
 fn listed(columns: &[String]) -> String {
-    let shown = columns.iter().take(MOST_COLUMNS);
-    let names: Vec<String> = shown.map(|name| format!("{name:?}")).collect();
+    let names = quoted(columns.iter().take(MOST_COLUMNS));
     let more = columns.len().saturating_sub(MOST_COLUMNS);
     let more = if more > 0 {
         format!(" and {more} more")
     } else {
         String::new()
     };
-    format!("the columns {}{more}", names.join(", "))
+    format!("the columns {names}{more}")
 }
 
 /// Converts the values of the members of an object.

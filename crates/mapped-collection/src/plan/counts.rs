@@ -4,10 +4,13 @@ use anndata_io::{
     DType, Error, MatrixSource, NumericValue, ReadScratch, RowSink, Scalar, ValuesRef, with_dtype,
 };
 
+/// What counts are, in errors.
+pub(crate) const COUNTS: &str = "counts (whole numbers that are not negative)";
+
 /// The rows of a matrix that decide whether it holds counts.
 const SAMPLE: u64 = 16;
 
-/// Returns the first value that is no count.
+/// Returns the first value that is not a count.
 pub(crate) fn first_non_count(values: ValuesRef<'_>) -> Option<NumericValue> {
     if matches!(
         values.dtype(),
@@ -43,14 +46,14 @@ pub(crate) fn shown(value: NumericValue) -> String {
     }
 }
 
-/// A value that is no count, and its row in the file.
+/// A value that is not a count, and its row in the file.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct NonCount {
     pub(crate) row: u64,
     pub(crate) value: NumericValue,
 }
 
-/// Reads a sample of the rows of a matrix; returns a value that is no count.
+/// Reads a sample of the rows of a matrix; returns a value that is not a count.
 pub(crate) fn find_non_count(source: &MatrixSource) -> Result<Option<NonCount>, Error> {
     struct Check {
         found: Option<(usize, NumericValue)>,

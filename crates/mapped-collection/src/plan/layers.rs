@@ -4,7 +4,8 @@ use anndata_io::{AnnDataFile, ErrorKind, LayerKey, MatrixSource};
 
 use crate::error::open::OpenError;
 use crate::options::Options;
-use crate::plan::counts::{find_non_count, shown};
+use crate::plan::counts::{COUNTS, find_non_count, shown};
+use crate::plan::variables::{Table, table_of};
 
 /// A matrix key of the options, with the elements to try in order.
 #[derive(Debug)]
@@ -40,15 +41,10 @@ impl Options {
 }
 
 impl LayerChoice {
-    /// Whether it may be `raw.X`, which is joined by variables of its own.
-    pub(crate) fn may_be_raw(&self) -> bool {
-        self.keys.contains(&LayerKey::RawX)
-    }
-
     /// Whether it is `raw.X` and nothing else. Without a given list of genes, its rows are not
     /// joined.
     pub(crate) fn is_plain_raw(&self) -> bool {
-        self.is_plain && self.may_be_raw()
+        self.is_plain && self.keys == [LayerKey::RawX]
     }
 
     /// The names of its elements.
@@ -64,8 +60,9 @@ impl LayerChoice {
         taken: Option<&LayerKey>,
         matrix: Option<&MatrixSource>,
     ) -> Result<(), OpenError> {
-        let is_joined = options.join.is_some() && (options.genes.is_some() || !self.is_plain);
-        let (Some(LayerKey::RawX), Some(matrix), true) = (taken, matrix, is_joined) else {
+        let is_joined =
+            options.join.is_some() && table_of(options, self, taken) == Some(Table::Raw);
+        let (Some(matrix), true) = (matrix, is_joined) else {
             return Ok(());
         };
         if file.raw_var()?.is_some() {
@@ -108,10 +105,7 @@ impl LayerChoice {
             return Ok(None);
         }
         let kind = ErrorKind::Invalid {
-            expected: format!(
-                "counts (whole numbers that are not negative) in one of {}",
-                self.names().join(", ")
-            ),
+            expected: format!("{COUNTS} in one of {}", self.names().join(", ")),
             found: match absent.is_empty() {
                 true => refused.join("; "),
                 false => format!("{}; there is no {}", refused.join("; "), absent.join(", ")),

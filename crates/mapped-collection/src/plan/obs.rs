@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use anndata_io::{Codes, Column, ColumnRows, ColumnValues, DType, EncodedColumn};
 use label_encoding::{Categories, Encoder, EncodingError, Label};
 
-use crate::error::Error;
 use crate::error::labels::LabelsError;
 use crate::error::open::OpenError;
 use crate::error::option::OptionError;
+use crate::error::{Error, quoted};
 use crate::label_values::labels_of;
 use crate::options::{EncodeLabels, LabelMatch, Options, UnknownLabel};
 use crate::plan::ahead::in_order;
@@ -162,8 +162,7 @@ pub(crate) fn check_keys(options: &Options) -> Result<(), OptionError> {
         None => Ok(()),
         Some(key) => {
             let known = options.obs_keys.iter().chain(options.obs_filter.keys());
-            let known: Vec<String> = known.map(|key| format!("{key:?}")).collect();
-            let expected = format!("obs keys, or columns of the filter ({})", known.join(", "));
+            let expected = format!("obs keys, or columns of the filter ({})", quoted(known));
             Err(OptionError::new("label_map", expected, format!("{key:?}")))
         }
     }

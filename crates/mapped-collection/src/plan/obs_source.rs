@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anndata_io::{
     AnnDataFile, Codes, Column, ColumnValues, DType, EncodedColumn, Error, ErrorKind,
 };
-
 use label_encoding::Label;
 
 use crate::label_values::{labels_of, plain_text};
@@ -44,16 +43,15 @@ pub(crate) fn unmatched_maps(options: &Options) -> Vec<UnmatchedLabel> {
     let mut found = Vec::new();
     for (key, map) in &options.label_maps {
         let seen = lock(&map.seen);
-        // Without a column, the key is missing, which is told.
+        // If no file has a column for the key, it is one of the missing keys.
         if seen.is_empty() {
             continue;
         }
         let mut candidates = Candidates::default();
         let labels: Vec<Label> = seen.iter().map(|text| Label::from(text.as_str())).collect();
         candidates.add(labels.iter());
-        let absent = map.pairs.keys().filter(|old| !seen.contains(*old));
-        let mut absent: Vec<LabelMatch> = absent.map(|old| LabelMatch::Text(old.clone())).collect();
-        absent.sort_by_key(|label| format!("{label:?}"));
+        let absent = map.old.difference(&seen);
+        let absent: Vec<LabelMatch> = absent.map(|old| LabelMatch::Text(old.clone())).collect();
         found.extend(unmatched(
             "label_map",
             Some(key),
@@ -140,17 +138,18 @@ impl LabelMap {
                 used[code as usize].get_or_insert(row);
             }
         }
-        let labels_there = labels_of(&labels.categories);
-        let there = labels_there.iter().flatten().map(plain_text);
-        lock(&self.pairs.seen).extend(there.take(MOST_SEEN));
+        let labels_there = labels_of(&labels.categories).into_iter();
+        let old: Vec<Option<String>> = labels_there
+            .map(|label| label.as_ref().map(plain_text))
+            .collect();
+        lock(&self.pairs.seen).extend(old.iter().flatten().take(MOST_SEEN).cloned());
         let mut texts: Vec<String> = Vec::new();
         let mut known = HashMap::new();
         let mut table = Vec::with_capacity(used.len());
-        for (label, row) in labels_there.iter().zip(used) {
-            let old = label.as_ref().map(plain_text);
+        for (old, row) in old.into_iter().zip(used) {
             let new = match old.map(|old| (self.pairs.get(&old), old)) {
                 None | Some((Some(NewLabel::Missing), _)) => None,
-                Some((Some(NewLabel::Text(new)), _)) => Some(new),
+                Some((Some(NewLabel::Text(new)), _)) => Some(new.clone()),
                 Some((None, old)) => match (self.unmapped, row) {
                     (Unmapped::Keep, _) => Some(old),
                     (Unmapped::Missing, _) | (Unmapped::Error, None) => None,

@@ -29,7 +29,7 @@ pub(crate) struct Overlaps {
 }
 
 impl Overlaps {
-    /// Adds one table of all stores.
+    /// Adds the tables of one more join, but for those that an earlier join has.
     ///
     /// # Errors
     /// When a store has none of the genes.
@@ -37,7 +37,7 @@ impl Overlaps {
         &mut self,
         options: &Options,
         io: &IoContext,
-        joint: &Joint,
+        (earlier, joint): (&[Joint], &Joint),
         given: &VarNames,
         stores: &[StorePlan],
     ) -> Result<(), Error> {
@@ -46,9 +46,7 @@ impl Overlaps {
             if table == Table::Raw && names.is_empty() {
                 continue;
             }
-            let is_known =
-                |found: &GeneOverlap| (found.store, found.table) == (number, table.as_str());
-            if self.all.iter().any(is_known) {
+            if earlier.iter().any(|joint| joint.tables[number] == table) {
                 continue;
             }
             let presence = joint.vars.presence(number).unwrap_or_default();

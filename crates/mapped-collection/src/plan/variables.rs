@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anndata_io::{AnnDataFile, IoContext, LayerKey, VarTable};
-use feature_join::{Join, JoinError, JoinRule, JointVars, NameRule, VarNames};
+use feature_join::{Join, JoinError, JoinRule, JointVars, VarNames, strip_version};
 
 use crate::error::Error;
 use crate::error::open::OpenError;
@@ -77,7 +77,7 @@ impl Table {
     }
 }
 
-/// The names of each table, one list a store; empty if no layer is joined by it.
+/// The names of each table, one list per store; empty if no layer is joined by it.
 #[derive(Default)]
 pub(crate) struct TableNames {
     pub(crate) var: Vec<Arc<VarNames>>,
@@ -86,7 +86,11 @@ pub(crate) struct TableNames {
 
 /// The table that a layer is joined by, if it was taken from this element; `None` if it is not
 /// joined: `raw.X` as such is joined only by a given list.
-fn table_of(options: &Options, layer: &LayerChoice, taken: Option<&LayerKey>) -> Option<Table> {
+pub(crate) fn table_of(
+    options: &Options,
+    layer: &LayerChoice,
+    taken: Option<&LayerKey>,
+) -> Option<Table> {
     match (layer.is_plain_raw(), &options.genes) {
         (true, None) => None,
         (true, Some(_)) => Some(Table::Raw),
@@ -166,7 +170,7 @@ pub(crate) fn join_tables(
             vars,
         };
         if let Some(given) = &given {
-            overlaps.add(options, io, &joint, given, stores)?;
+            overlaps.add(options, io, (&joints, &joint), given, stores)?;
         }
         joints.push(joint);
     }
@@ -188,8 +192,7 @@ fn given_names(options: &Options) -> Result<Option<Arc<VarNames>>, OptionError> 
     if !options.name_rule.strips_version() {
         return Ok(Some(genes.names().clone()));
     }
-    let rule = NameRule::new().strip_version(true);
-    let names = genes.names().iter().map(|name| rule.apply(name));
+    let names = genes.names().iter().map(strip_version);
     Ok(Some(Arc::new(names.collect())))
 }
 

@@ -376,6 +376,12 @@ fn repeated_names_are_refused_dropped_or_summed() {
     );
 }
 
+/// X of the first cell.
+fn first_row<T: anndata_io::Scalar>(cells: &MappedCollection) -> Vec<T> {
+    let item = cells.get(0).unwrap();
+    item.row("X").unwrap().dense::<T>().unwrap().to_vec()
+}
+
 #[test]
 fn sum_that_does_not_fit_is_an_error() {
     let store = MemoryStore::new("a")
@@ -387,16 +393,7 @@ fn sum_that_does_not_fit_is_an_error() {
         builder.genes(["b"]).duplicates(Duplicates::Sum)
     };
     let cells = builder().open().unwrap();
-    assert_eq!(
-        cells
-            .get(0)
-            .unwrap()
-            .row("X")
-            .unwrap()
-            .dense::<u8>()
-            .unwrap(),
-        [3]
-    );
+    assert_eq!(first_row::<u8>(&cells), [3]);
     let expected = "row 1 of store 0 cannot be read: a: X: expected a sum of the variables \"b\" that \
                     uint8 can hold, found 256: choose a wider dtype";
     let error = cells.get(1).unwrap_err();
@@ -443,16 +440,7 @@ fn sums_are_exact_however_rows_are_cut() {
     let builder = MappedCollection::builder([store]);
     let builder = builder.aliases([("b", "a")]).duplicates(Duplicates::Sum);
     let cells = builder.dtype(mapped_collection::DType::U8).open().unwrap();
-    assert_eq!(
-        cells
-            .get(0)
-            .unwrap()
-            .row("X")
-            .unwrap()
-            .dense::<u8>()
-            .unwrap(),
-        [0]
-    );
+    assert_eq!(first_row::<u8>(&cells), [0]);
 }
 
 #[test]

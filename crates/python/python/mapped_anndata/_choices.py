@@ -89,7 +89,7 @@ def label_maps(value: object) -> list[tuple[str, list[tuple[str, str | None]]]]:
 
 def _pairs(value: object) -> list[tuple[str, str | None]]:
     if isinstance(value, str | bytes | os.PathLike):
-        return [*_core.read_aliases(arguments.path(0, value))]
+        return [*_core.read_pairs(arguments.path(0, value))]
     if not isinstance(value, Mapping):
         raise TypeError(f"label_map: expected a dict or a file, found {type(value).__name__}")
     pairs = []
@@ -103,7 +103,7 @@ def _pairs(value: object) -> list[tuple[str, str | None]]:
 def _text(value: Any) -> str | None:
     label = arguments.label("label_map", value)
     if isinstance(label, float) and label.is_integer():
-        label = int(label)  # the labels of a column of integers of which one is missing
+        label = int(label)  # where an integer is missing, pandas stores the column as floats
     return None if label is None else str(label)
 
 

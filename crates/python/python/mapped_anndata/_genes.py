@@ -233,4 +233,4 @@ def aliases(value: AliasesLike | None) -> dict[str, str]:
         return pairs
     if not isinstance(value, str | bytes | os.PathLike):
         raise TypeError(f"aliases: expected a dict or a path, found {type(value).__name__}")
-    return dict(_core.read_aliases(arguments.path(0, value)))
+    return dict(_core.read_pairs(arguments.path(0, value)))
