@@ -17,8 +17,8 @@ pub(crate) struct Options {
     /// Where matrices come from, if not from the element of their name.
     pub(crate) layers_from: Vec<(String, FirstOf)>,
     pub(crate) obs_keys: Vec<String>,
-    /// The columns of obs keys, of which the first that a store has counts, if they are not the
-    /// column of the key's name.
+    /// The columns that are tried for obs keys, if they are not the column of the key's name. Each
+    /// store uses the first that it has.
     pub(crate) obs_from: Vec<(String, Vec<String>)>,
     /// New labels for old ones, by key.
     pub(crate) label_maps: Vec<(String, Arc<LabelPairs>)>,
@@ -211,8 +211,8 @@ impl<S: Into<String>, const N: usize> From<[S; N]> for FirstOf {
     }
 }
 
-/// The columns of var that hold the names to join by. The first that a store has counts. An empty
-/// list stands for the index.
+/// The columns of var that hold the names to join by. Each store uses the first that it has. An
+/// empty list stands for the index.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct VarKey {
     pub(crate) all: Vec<String>,

@@ -85,7 +85,7 @@ impl GeneList {
     /// - `.csv` and `.tsv`: the `column` of this name. The first line names the columns.
     /// - `.json`: an object of names and ids, as [`from_vocabulary`](Self::from_vocabulary) takes
     ///   it, or an array of names.
-    /// - any other: one name a line. Empty lines and blanks around a name do not count. With a
+    /// - any other: one name per line. Empty lines and blanks around a name do not count. With a
     ///   `column`, a table whose columns are separated by tabs, otherwise by commas.
     ///
     /// # Errors

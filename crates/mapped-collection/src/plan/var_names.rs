@@ -28,7 +28,7 @@ impl SharedNames {
 }
 
 /// Reads the names in the first of the columns `keys` that a table has, or in its index if there
-/// are no keys. An empty or missing text in a column is no name.
+/// are no keys. An empty or missing text in a column is not a name.
 ///
 /// # Errors
 /// When the table has no such column, or it cannot be read.

@@ -92,8 +92,8 @@ class MappedCollection(Variables, Labels):
     genes
         The genes that the model takes in. Every row of `X`, a layer or `raw.X` has exactly these
         columns, in this order; a gene that a store lacks is 0 there, which `presence` tells.
-        Names, a `GeneList`, a vocabulary of names and ids, or a file: a name a line, a column of a
-        table (`genes.csv:COLUMN`), or a vocabulary (`.json`). Excludes another `join` than the
+        Names, a `GeneList`, a vocabulary of names and ids, or a file: one name per line, a column
+        of a table (`genes.csv:COLUMN`), or a vocabulary (`.json`). Excludes another `join` than the
         default. A store that has none of the genes is an error.
     min_overlap
         A `UserWarning` names stores that have fewer of the `genes`: the genes found, divided by the

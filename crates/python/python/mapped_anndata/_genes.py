@@ -101,13 +101,13 @@ class GeneList:
         *,
         special: Iterable[str] | None = None,
     ) -> GeneList:
-        r"""Reads a list: a name a line, a column of a table, or a vocabulary.
+        r"""Reads a list: one name per line, a column of a table, or a vocabulary.
 
         Parameters
         ----------
         path
             A `.csv` or `.tsv` file, whose first line names the columns; a `.json` file with an
-            object of names and ids or an array of names; or any other file with a name a line.
+            object of names and ids or an array of names; or any other file with one name per line.
         column
             The column of a table.
         special
