@@ -7,7 +7,14 @@ use crate::{Result, root};
 
 /// The layers of `mapped-collection`, lowest first. A module imports its own layer and lower ones.
 const LAYERS: [&[&str]; 6] = [
-    &["error", "genes", "options", "label_values"],
+    &[
+        "error",
+        "genes",
+        "options",
+        "label_values",
+        "random",
+        "transform",
+    ],
     &["order"],
     &["plan"],
     &["batch"],

@@ -12,6 +12,7 @@ use crate::genes::GenesArgs;
 use crate::label_map::LabelMapArgs;
 use crate::lists;
 use crate::storage::StorageArgs;
+use crate::transforms::TransformArgs;
 
 /// Feeds collections of AnnData files (.h5ad, .zarr) to a model, as they are on disk: genes
 /// joined, labels encoded, rows in the order of a seed.
@@ -101,6 +102,7 @@ Examples:
   mapped-anndata stream *.h5ad --obs cell_type --batch-size 1024
   mapped-anndata stream *.h5ad --shuffle exact --seed 7 --epochs 3 --output dense --json
   mapped-anndata stream *.h5ad --obs cell_type --shuffle blocks:256 --memory 256MiB
+  mapped-anndata stream *.h5ad --transform X=normalize:1e4,log1p
   mapped-anndata stream *.h5ad --shuffle exact --cache packs --epochs 2
   mapped-anndata stream *.h5ad --sampler balanced:cell_type --rank 1 --world-size 4
 
@@ -259,6 +261,8 @@ pub(crate) struct CollectionArgs {
     pub(crate) obs: Vec<String>,
     #[command(flatten)]
     pub(crate) label_map: LabelMapArgs,
+    #[command(flatten)]
+    pub(crate) transforms: TransformArgs,
     /// Elements of obsm, comma-separated.
     #[arg(long, value_name = "KEYS")]
     pub(crate) obsm: Vec<String>,

@@ -85,8 +85,14 @@ pub(crate) fn choices(list: &str) -> Result<Vec<Choice>, String> {
 
 /// A key and the text behind its `=`; `None` if there is no `=`.
 pub(crate) fn key_and_value(text: &str) -> Option<(String, String)> {
-    let (key, value) = cut(text, '=');
-    Some((key, name(value?)))
+    let (key, value) = key_and_list(text)?;
+    Some((key, name(value)))
+}
+
+/// A key and the list behind its `=`; `None` if there is no `=`.
+pub(crate) fn key_and_list(text: &str) -> Option<(String, &str)> {
+    let (key, list) = cut(text, '=');
+    Some((key, list?))
 }
 
 /// A single name. It needs no escapes, but may be escaped as in a list.

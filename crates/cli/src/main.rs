@@ -65,6 +65,7 @@ mod report;
 mod storage;
 mod stream;
 mod text;
+mod transforms;
 mod weights;
 
 use args::{Cli, Command};

@@ -175,6 +175,7 @@ fn builder(paths: &[PathBuf], args: &CollectionArgs) -> Result<MappedCollectionB
             .revalidate(!args.cache.no_revalidate));
     builder = args.genes.apply(builder, paths)?;
     builder = args.label_map.apply(builder)?;
+    builder = args.transforms.apply(builder)?;
     builder = args.cache.choose(builder)?;
     if let EncodeArg::Keys(keys) = &args.encode_labels {
         builder = builder.encode_labels(keys.clone());

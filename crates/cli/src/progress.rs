@@ -68,11 +68,15 @@ pub(crate) fn while_waiting<T>(what: &'static str, work: impl FnOnce() -> T) -> 
     })
 }
 
-/// Turns the matrices that are stored by column into rows. Shows a bar if it takes long.
-pub(crate) fn turn_columns(cells: &MappedCollection) -> Result<(), Error> {
+/// Turns the matrices that are stored by column into rows, and computes the median that transforms
+/// need. Shows a bar for each if it takes long.
+pub(crate) fn before_epochs(cells: &MappedCollection) -> Result<(), Error> {
     let template = "turning columns into rows {wide_bar} {percent} %";
     let mut progress = Progress::with_template(1000, template);
-    cells.turn_columns(|part| progress.set((part * 1000.0) as u64))
+    cells.turn_columns(|part| progress.set((part * 1000.0) as u64))?;
+    let template = "computing the median of totals {wide_bar} {percent} %";
+    let mut progress = Progress::with_template(1000, template);
+    cells.find_medians(|part| progress.set((part * 1000.0) as u64))
 }
 
 /// Turns columns into rows, and fills the cache. Shows a bar if it takes long, with what servers send

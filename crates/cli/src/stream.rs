@@ -18,7 +18,7 @@ use crate::escape::escape;
 use crate::info::write_summary;
 use crate::json::{Number, write_line};
 use crate::opened::Opened;
-use crate::progress::{Progress, turn_columns};
+use crate::progress::{Progress, before_epochs};
 use crate::text;
 
 /// The most rows of the first batch that are shown.
@@ -40,7 +40,7 @@ pub(crate) fn run(args: &StreamArgs, json: bool, out: &mut impl Write) -> Result
             SamplerArg::Balanced(key) => cells.balanced_sampler(key)?,
         });
     }
-    turn_columns(cells)?;
+    before_epochs(cells)?;
     let batches = cells.loader(options)?;
     let mut entropy = Entropy::new(cells);
     if !json {

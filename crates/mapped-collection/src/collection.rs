@@ -94,7 +94,15 @@ impl MappedCollection {
     /// # Errors
     /// As [`MappedCollectionBuilder::open`].
     pub fn fork(&self) -> Result<MappedCollection, Error> {
-        MappedCollection::open(self.inner.options.clone())
+        let forked = MappedCollection::open(self.inner.options.clone())?;
+        // Computing them again would read all rows.
+        for (own, new) in self.plan().matrices.iter().zip(&forked.plan().matrices) {
+            let median = own.pipeline.as_ref().and_then(|own| own.median());
+            if let (Some(median), Some(new)) = (median, &new.pipeline) {
+                new.set_median(median);
+            }
+        }
+        Ok(forked)
     }
 
     /// Closes the files, in all clones. Reads then fail with [`ReadError::Closed`]. Closing twice
@@ -197,14 +205,16 @@ impl MappedCollection {
             .ok_or_else(|| ReadError::OutOfBounds { index, n_obs }.into())
     }
 
-    /// Does beforehand what would otherwise slow down the first epoch: [turns columns into rows](Self::turn_columns), and
-    /// fills the [cache](MappedCollectionBuilder::cache), if there is one, with all processors.
+    /// Does beforehand what would otherwise slow down the first epoch: [turns columns into
+    /// rows](Self::turn_columns); with all processors, fills the
+    /// [cache](MappedCollectionBuilder::cache), if there is one, and computes the
+    /// [median](crate::TargetTotal::Median) of totals, if one is needed.
     ///
     /// Calls `progress` with the fraction that is done, from 0 to 1.
     ///
     /// # Errors
-    /// As [`turn_columns`](Self::turn_columns). A chunk that cannot be decoded is no error here: it
-    /// is one when its rows are read.
+    /// As [`turn_columns`](Self::turn_columns), or when a total for a median cannot be computed. A
+    /// chunk that cannot be decoded for the cache is no error here: it is one when its rows are read.
     pub fn prepare(&self, mut progress: impl FnMut(f64)) -> Result<(), Error> {
         self.prepare_while(|done| {
             progress(done);
@@ -218,16 +228,24 @@ impl MappedCollection {
     /// # Errors
     /// As [`prepare`](Self::prepare).
     pub fn prepare_while(&self, mut progress: impl FnMut(f64) -> bool) -> Result<(), Error> {
-        let n_matrices = self.plan().unprepared().count();
-        // Turning a matrix counts as much as filling the cache.
-        let n_steps = (n_matrices + usize::from(self.io().cache().is_some())) as f64;
+        let plan = self.plan();
+        let n_matrices = plan.unprepared().count();
+        let (fills_cache, finds_medians) = (self.io().cache().is_some(), plan.lacks_median());
+        // Turning a matrix counts as much as filling the cache, or as reading all totals.
+        let n_steps = n_matrices + usize::from(fills_cache) + usize::from(finds_medians);
         let mut goes_on = true;
+        let mut report = |n_done: usize, done: f64| {
+            goes_on = goes_on && progress((n_done as f64 + done) / n_steps as f64);
+            goes_on
+        };
         self.turn_columns(|done| {
-            goes_on = goes_on && progress(done * n_matrices as f64 / n_steps);
+            report(0, done * n_matrices as f64);
         })?;
-        if goes_on {
-            self.plan()
-                .fill_cache(|done| progress((n_matrices as f64 + done) / n_steps));
+        if fills_cache && report(n_matrices, 0.0) {
+            plan.fill_cache(|done| report(n_matrices, done));
+        }
+        if finds_medians && report(n_steps - 1, 0.0) {
+            self.find_medians_while(&mut |done| report(n_steps - 1, done))?;
         }
         Ok(())
     }
@@ -253,6 +271,33 @@ impl MappedCollection {
             prepared.map_err(|error| ReadError::file(*store, error))?;
         }
         Ok(())
+    }
+
+    /// Computes the [median](crate::TargetTotal::Median) of totals with all processors, unless it is
+    /// known or no transform needs it. Without this call, the first read does it with one. Workers
+    /// that are forked afterwards know it.
+    ///
+    /// Calls `progress` with the fraction that is done, from 0 to 1.
+    ///
+    /// # Errors
+    /// When a row cannot be read, or its total is negative or not finite.
+    pub fn find_medians(&self, mut progress: impl FnMut(f64)) -> Result<(), Error> {
+        self.find_medians_while(&mut |done| {
+            progress(done);
+            true
+        })
+    }
+
+    fn find_medians_while(&self, progress: &mut dyn FnMut(f64) -> bool) -> Result<(), Error> {
+        self.plan().check_open()?;
+        let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(self.plan().find_medians(n_threads, progress)?)
+    }
+
+    /// The median of the totals of the rows of a matrix, if it is
+    /// [normalised](crate::TargetTotal::Median) to it and the median is known by now.
+    pub fn median_total(&self, key: &str) -> Option<f64> {
+        self.plan().matrix_key(key)?.pipeline.as_ref()?.median()
     }
 
     /// What the [cache](MappedCollectionBuilder::cache) holds of this collection; `None` without
@@ -367,6 +412,7 @@ impl MappedCollection {
     /// ```
     pub fn get_batch_with(&self, indices: &[i64], format: &BatchFormat) -> Result<Batch, Error> {
         self.plan().check_batch_names()?;
+        format.check(self.plan())?;
         let located = indices.iter().map(|&index| self.locate(index));
         let located = located.collect::<Result<_, _>>()?;
         Ok(read(self.plan(), located, format, &self.inner.waiting)?)

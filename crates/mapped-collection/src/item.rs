@@ -1,10 +1,11 @@
 //! One row, as a model sees it.
 
-use anndata_io::{ColumnRows, ColumnValues, DType, NumericValue, Values};
+use anndata_io::{ColumnRows, ColumnValues, DType, NumericValue};
 
 use crate::batch::fill::FillScratch;
 use crate::batch::matrix::Matrix;
-use crate::batch::row_writer::{DenseRow, JoinScratch, RowWriter};
+use crate::batch::row_writer::{DenseRow, RowWriter};
+use crate::batch::transformed::Transformed;
 use crate::error::read::ReadError;
 use crate::plan::Plan;
 use crate::plan::location::RowLocation;
@@ -83,6 +84,7 @@ impl Item {
     pub(crate) fn read(plan: &Plan, location: RowLocation) -> Result<Item, ReadError> {
         let RowLocation { store, row } = location;
         plan.check_open()?;
+        plan.find_medians(1, &mut |_| true)?;
         let failed = |error| ReadError::file(store, error).in_row(row);
         let (keys, of_store) = (plan.matrices.iter(), &plan.stores[store]);
         let mut item = Item {
@@ -93,13 +95,10 @@ impl Item {
         for (key, source) in keys.zip(&of_store.matrices) {
             let Some(source) = source else { continue };
             let shape = plan.row_shape(store, key, source);
-            let dtype = plan.dtype.unwrap_or(source.dtype());
-            let mut out = DenseRow {
-                writer: RowWriter::new(plan, store, key),
-                values: Values::zeros(dtype, shape.iter().product()),
-                fault: None,
-                scratch: JoinScratch::default(),
-            };
+            let dtype = plan.item_dtype(key, source);
+            let transformed = Transformed::new(plan, (store, key), 0);
+            let writer = RowWriter::new(plan, (store, key), transformed.as_ref());
+            let mut out = DenseRow::new(writer.of_row(row), dtype, shape.iter().product());
             let read = FillScratch::of_thread(|scratch| {
                 source.read_rows(&[row.into()], &mut scratch.read, &mut out)
             });
@@ -107,7 +106,7 @@ impl Item {
             if let Some(fault) = out.fault {
                 return Err(fault.of(plan, store, key).in_row(row));
             }
-            let values = out.values;
+            let values = out.values.cast(dtype);
             item.insert(&key.name, ItemValue::Row(Matrix::Dense { shape, values }));
         }
         for (key, column) in plan.obs.iter().zip(&of_store.columns) {

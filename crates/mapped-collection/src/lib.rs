@@ -96,9 +96,11 @@ mod loader;
 mod options;
 mod order;
 mod plan;
+mod random;
 mod split;
 #[cfg(test)]
 mod testing;
+mod transform;
 mod variables;
 
 /// What any thread may use, and an epoch, which one thread at a time may.
@@ -137,7 +139,7 @@ pub use error::read::ReadError;
 pub use error::state::StateError;
 pub use feature_join::{Duplicates, Join, NameRule, VarNames, strip_version};
 pub use genes::GeneList;
-pub use genes::file::read_pairs;
+pub use genes::file::{read_numbers, read_pairs};
 pub use item::{Item, ItemValue};
 pub use label_encoding::{Categories, Encoder, Label, LabelWeights, MISSING_CODE, UNKNOWN_CODE};
 pub use labels::CodeCounts;
@@ -155,3 +157,4 @@ pub use plan::labels::{MergedLabels, MergedLabelsIter};
 pub use plan::location::RowLocation;
 pub use plan::missing_keys::MissingKey;
 pub use plan::unmatched::UnmatchedLabel;
+pub use transform::{Depth, GeneValues, TargetTotal, Totals, Transform};

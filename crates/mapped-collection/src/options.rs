@@ -8,6 +8,7 @@ use feature_join::{Duplicates, Join, NameRule};
 use label_encoding::Label;
 
 use crate::genes::GeneList;
+use crate::transform::Transform;
 
 /// The options that a [builder](crate::MappedCollectionBuilder) collects.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +17,8 @@ pub(crate) struct Options {
     pub(crate) layers_keys: Vec<String>,
     /// Where matrices come from, if not from the element of their name.
     pub(crate) layers_from: Vec<(String, FirstOf)>,
+    /// The transforms of matrices.
+    pub(crate) transforms: Vec<(String, Vec<Transform>)>,
     pub(crate) obs_keys: Vec<String>,
     /// The columns that are tried for obs keys, if they are not the column of the key's name. Each
     /// store uses the first that it has.
@@ -45,6 +48,7 @@ impl Options {
             sources,
             layers_keys: vec!["X".to_owned()],
             layers_from: Vec::new(),
+            transforms: Vec::new(),
             obs_keys: Vec::new(),
             obs_from: Vec::new(),
             label_maps: Vec::new(),

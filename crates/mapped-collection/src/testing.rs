@@ -90,6 +90,13 @@ pub(crate) fn job(plan: &Arc<Plan>, schedule: Schedule, workers: usize, memory: 
     let pool = Arc::new(BufferPool::new(0));
     let packs = Arc::new(LoaderPacks::new(Arc::new(PackRoom::new(0))));
     let format = BatchFormat::default();
-    let job = Job::new(plan, schedule, format, workers, memory, (&pool, &packs));
+    let job = Job::new(
+        plan,
+        schedule,
+        (format, 0),
+        workers,
+        memory,
+        (&pool, &packs),
+    );
     job.expect("two batches fit")
 }

@@ -1,11 +1,13 @@
-//! Keys that are taken from the first of several elements, and labels that are replaced, as the
-//! package's Python half passes them.
+//! Keys that are taken from the first of several elements, transforms of matrices, and labels that
+//! are replaced, as the package's Python half passes them.
 
 use std::ffi::OsStr;
 use std::path::Path;
 
 use mapped_anndata::{FirstOf, MappedCollection, MappedCollectionBuilder, Unmapped};
 use pyo3::prelude::*;
+
+use crate::transforms::{Steps, step};
 
 /// A matrix key, its elements, and whether they must hold counts.
 type Layer = (String, Vec<String>, bool);
@@ -16,15 +18,19 @@ type LabelMap = (String, Vec<(String, Option<String>)>);
 /// A dict of these.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
-pub(crate) struct Choices {
+pub(crate) struct Choices<'py> {
     layers_from: Option<Vec<Layer>>,
     obs_from: Option<Vec<(String, Vec<String>)>>,
     label_maps: Vec<LabelMap>,
     unmapped: String,
+    transforms: Vec<Steps<'py>>,
 }
 
-impl Choices {
-    pub(crate) fn apply(self, mut builder: MappedCollectionBuilder) -> MappedCollectionBuilder {
+impl Choices<'_> {
+    pub(crate) fn apply(
+        self,
+        mut builder: MappedCollectionBuilder,
+    ) -> PyResult<MappedCollectionBuilder> {
         if let Some(layers) = self.layers_from {
             let layers = layers.into_iter().map(|(name, keys, counts)| {
                 let from = match counts {
@@ -41,12 +47,18 @@ impl Choices {
         for (key, pairs) in self.label_maps {
             builder = builder.label_map(key, pairs);
         }
+        for (key, steps) in self.transforms {
+            let steps = steps
+                .iter()
+                .map(|(name, parameters)| step(name, parameters));
+            builder = builder.transforms(key, steps.collect::<PyResult<Vec<_>>>()?);
+        }
         // The Python half checks the text.
-        builder.unmapped(match self.unmapped.as_str() {
+        Ok(builder.unmapped(match self.unmapped.as_str() {
             "missing" => Unmapped::Missing,
             "error" => Unmapped::Error,
             _ => Unmapped::Keep,
-        })
+        }))
     }
 }
 

@@ -87,7 +87,7 @@ impl Collection {
         unknown: Option<Unknown<'_>>,
         dtype: Option<&str>,
         variables: Variables,
-        choices: Choices,
+        choices: Choices<'_>,
         cache_bytes: Option<usize>,
         max_open_files: Option<usize>,
         mmap: Option<bool>,
@@ -113,7 +113,7 @@ impl Collection {
                 Encode::Keys(keys) => EncodeLabels::Keys(keys),
             })
             .dtype(arguments::dtype(dtype)?);
-        builder = choices.apply(variables.apply(builder)?);
+        builder = choices.apply(variables.apply(builder)?)?;
         builder = with_filter(builder, filter)?;
         builder = with_unknown(builder, unknown)?;
         let mut io = IoOptions::new();
@@ -311,6 +311,10 @@ impl Collection {
         encoders
             .map(|(key, encoder)| Ok((key, entries(encoder)?)))
             .collect()
+    }
+
+    fn median_total(&self, key: &str) -> Option<f64> {
+        self.cells.median_total(key)
     }
 
     /// Returns what each store has for a key: the name of a matrix or column.

@@ -17,6 +17,7 @@ mod genes;
 mod item;
 mod labels;
 mod loader;
+mod transforms;
 
 use pyo3::prelude::*;
 

@@ -38,6 +38,13 @@ def options(case):
             key: Counts(*source["counts"]) if isinstance(source, dict) else source
             for key, source in layers
         }
+    if "transforms" in options:
+        import mapped_anndata
+
+        options["transforms"] = {
+            key: [getattr(mapped_anndata, name)(**parameters) for name, parameters in steps]
+            for key, steps in options["transforms"].items()
+        }
     if isinstance(options.get("var_key"), dict):
         options["var_key"] = {int(store): keys for store, keys in options["var_key"].items()}
     return options

@@ -8,6 +8,7 @@ use anndata_io::ReadScratch;
 use crate::batch::matrix_slots::{PlaceScratch, SlotSink};
 use crate::batch::row_writer::RowWriter;
 use crate::batch::slots::BatchSlots;
+use crate::batch::transformed::Transformed;
 use crate::batch::waiting::WaitingRows;
 use crate::batch::{Batch, BatchFormat};
 use crate::error::read::ReadError;
@@ -65,6 +66,7 @@ pub(crate) fn fill(
 ) -> Result<(), ReadError> {
     let located = |row: &BatchRow| batches[row.batch].located(row.row);
     let mut file_rows = Vec::new();
+    let epoch = batches.first().map_or(0, |batch| batch.epoch());
     for rows in rows.chunk_by(|a, b| located(a).store == located(b).store) {
         let store = located(&rows[0]).store;
         file_rows.clear();
@@ -77,8 +79,9 @@ pub(crate) fn fill(
                 let BatchRow { batch, row } = rows[index];
                 (batches[batch].matrix(number), row)
             };
-            let writer = RowWriter::new(plan, store, key);
-            let mut sink = SlotSink::new(writer, place, &mut scratch.place);
+            let transformed = Transformed::new(plan, (store, key), epoch);
+            let writer = RowWriter::new(plan, (store, key), transformed.as_ref());
+            let mut sink = SlotSink::new(writer, &file_rows, place, &mut scratch.place);
             let read = source.read_part(&file_rows, part, &mut scratch.read, &mut sink);
             read.map_err(|error| ReadError::file(store, error))?;
             if let Some(fault) = sink.fault() {
@@ -126,7 +129,7 @@ pub(crate) fn read(
 ) -> Result<Batch, ReadError> {
     plan.check_open()?;
     plan.prepare_stores_of(&located)?;
-    let slots = Arc::new(BatchSlots::new(plan, located, format, None, waiting)?);
+    let slots = Arc::new(BatchSlots::new(plan, located, (format, 0), None, waiting)?);
     let mut rows: Vec<BatchRow> = (0..slots.n_rows())
         .map(|row| BatchRow { batch: 0, row })
         .collect();

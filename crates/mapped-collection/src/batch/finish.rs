@@ -22,14 +22,15 @@ impl MatrixSlots {
             Filled::Dense { values, .. }
                 if self.format == MatrixFormat::Csr && self.row_shape.len() == 1 =>
             {
-                with_dtype!(self.dtype, T => {
+                let values = self.converted(values);
+                with_dtype!(values.dtype(), T => {
                     let values = T::from_slice(values.as_slice()).expect("its own type");
                     compress(n_rows, width, values)
                 })
             }
             Filled::Dense { values, .. } => Matrix::Dense {
                 shape: shape(),
-                values,
+                values: self.converted(values),
             },
             Filled::Sparse {
                 columns,
@@ -59,6 +60,20 @@ impl MatrixSlots {
             }
             Filled::Empty | Filled::Discarded => unreachable!("a batch is finished once"),
         }
+    }
+
+    /// Dense rows in the type of the batch.
+    fn converted(&self, values: Values) -> Values {
+        if values.dtype() == self.final_dtype {
+            return values;
+        }
+        let pool = self.waiting.pool();
+        let (mut out, _) = pool.take_dense(self.final_dtype, values.len());
+        with_dtype!(self.final_dtype, T => {
+            values.as_slice().write_to(T::as_mut_vec(&mut out).expect("its own type"));
+        });
+        pool.give((Vec::new(), values));
+        out
     }
 
     fn unpack(&self, rows: &PackedRows) -> Matrix {

@@ -1,5 +1,6 @@
 //! The places of one matrix's rows, which arrive in any order and from many threads.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anndata_io::{DType, RowBuffer, RowSink, Scalar, Values, ValuesRef, with_dtype};
@@ -8,6 +9,7 @@ use row_pack::{Level, RowPacker};
 use crate::batch::MatrixFormat;
 use crate::batch::packed::{PackedRows, Packer};
 use crate::batch::row_writer::{JoinScratch, RowFault, RowWriter};
+use crate::batch::transformed::Arrival;
 use crate::batch::waiting::WaitingRows;
 
 /// One matrix of a batch while its rows arrive. Every row has its place from the start.
@@ -15,10 +17,15 @@ use crate::batch::waiting::WaitingRows;
 pub(crate) struct MatrixSlots {
     pub(super) n_rows: usize,
     pub(super) row_shape: Vec<usize>,
+    /// The type of its rows while they wait.
     pub(super) dtype: DType,
+    /// The type of the finished matrix.
+    pub(super) final_dtype: DType,
     pub(super) format: MatrixFormat,
     pub(super) storage: RowStorage,
     pub(super) waiting: Arc<WaitingRows>,
+    /// Whether dense rows are transformed when they are whole.
+    pub(super) arrive_whole: bool,
     /// The first row allocates the memory.
     filled: Mutex<Filled>,
 }
@@ -52,6 +59,8 @@ pub(crate) enum Filled {
         values: Values,
         /// Whether rows that have not arrived are zeros.
         zeroed: bool,
+        /// What has arrived of each row, if rows are transformed when they are whole.
+        arrivals: Vec<Arrival>,
     },
     Sparse {
         columns: Vec<u32>,
@@ -94,18 +103,19 @@ impl MatrixSlots {
     pub(crate) fn new(
         n_rows: usize,
         row_shape: Vec<usize>,
-        dtype: DType,
-        format: MatrixFormat,
-        storage: RowStorage,
+        (dtype, final_dtype): (DType, DType),
+        (storage, format): (RowStorage, MatrixFormat),
         waiting: &Arc<WaitingRows>,
     ) -> Self {
         MatrixSlots {
             n_rows,
             row_shape,
             dtype,
+            final_dtype,
             format,
             storage,
             waiting: waiting.clone(),
+            arrive_whole: false,
             filled: Mutex::new(Filled::Empty),
         }
     }
@@ -136,7 +146,8 @@ impl MatrixSlots {
     pub(crate) fn placed_bytes(&self) -> usize {
         match &self.storage {
             RowStorage::Packed { .. } => 0,
-            _ => self.finished_bytes(),
+            RowStorage::Dense { .. } => self.n_rows * self.width() * self.dtype.size(),
+            RowStorage::Sparse { .. } => self.finished_bytes(),
         }
     }
 
@@ -151,7 +162,11 @@ impl MatrixSlots {
     /// The bytes of the finished matrix.
     pub(crate) fn finished_bytes(&self) -> usize {
         let size = self.dtype.size();
-        let dense = self.n_rows * self.width() * size;
+        let converted = match self.final_dtype == self.dtype {
+            true => 0,
+            false => self.final_dtype.size(),
+        };
+        let dense = self.n_rows * self.width() * (size + converted);
         match (&self.storage, self.format) {
             (RowStorage::Dense { .. }, _) | (_, MatrixFormat::Dense) => dense,
             (RowStorage::Sparse { starts }, _) => starts.last().unwrap_or(&0) * (4 + size),
@@ -159,6 +174,11 @@ impl MatrixSlots {
                 lens.iter().map(|&len| len as usize).sum::<usize>() * (4 + size)
             }
         }
+    }
+
+    /// The place of a dense row.
+    fn place(&self, row: usize) -> Range<usize> {
+        row * self.width()..(row + 1) * self.width()
     }
 
     fn lock(&self) -> MutexGuard<'_, Filled> {
@@ -176,7 +196,12 @@ impl MatrixSlots {
                     values.fill_zero();
                     zeroed = true;
                 }
-                Filled::Dense { values, zeroed }
+                let n_arriving = if self.arrive_whole { self.n_rows } else { 0 };
+                Filled::Dense {
+                    values,
+                    zeroed,
+                    arrivals: vec![Arrival::default(); n_arriving],
+                }
             }
             RowStorage::Sparse { starts } => {
                 let len = *starts.last().expect("never empty");
@@ -218,9 +243,14 @@ impl MatrixSlots {
         scratch: &mut PlaceScratch,
     ) -> Result<(), RowFault> {
         match &mut *self.started() {
-            Filled::Dense { values: out, .. } => {
-                let place = (out, row * self.width(), read_row);
-                writer.dense(place, start, values, &mut scratch.join)
+            Filled::Dense {
+                values: out,
+                arrivals,
+                ..
+            } => {
+                let place = (out, self.place(row), read_row);
+                let (run, arrival) = ((start, values), arrivals.get_mut(row));
+                writer.dense(place, run, arrival, &mut scratch.join)
             }
             Filled::Discarded => Ok(()),
             _ => unreachable!("dense stores have dense places"),
@@ -239,15 +269,16 @@ impl MatrixSlots {
             Filled::Dense {
                 values: out,
                 zeroed,
+                ..
             } => {
-                let at = row * self.width();
+                let place = self.place(row);
                 if !*zeroed {
                     with_dtype!(self.dtype, T => {
                         let out = T::as_mut_vec(out).expect("its own type");
-                        out[at..at + self.width()].fill(T::default());
+                        out[place.clone()].fill(T::default());
                     });
                 }
-                writer.scatter(out, at, columns, values, &mut scratch.join)?;
+                writer.scatter(out, place, (columns, values), &mut scratch.join)?;
             }
             Filled::Sparse {
                 columns: out_columns,
@@ -289,7 +320,7 @@ impl MatrixSlots {
         scratch: &mut PlaceScratch,
     ) -> Result<usize, RowFault> {
         let places = (scratch.packer.get_or_insert_default(), &*self.waiting);
-        if let (None, Some(values)) = (writer.map, T::from_slice(values)) {
+        if let (true, Some(values)) = (writer.keeps_rows(), T::from_slice(values)) {
             return Ok(rows.put(row, columns, values, places));
         }
         let mut joint_columns = std::mem::take(&mut scratch.columns);
@@ -345,6 +376,8 @@ impl Drop for MatrixSlots {
 /// Puts the rows of one read into their places.
 pub(crate) struct SlotSink<'a, 's, F> {
     writer: RowWriter<'a>,
+    /// The rows of the file that are read.
+    rows: &'a [u64],
     /// The matrix, and the row in it, of each row that is read.
     place: F,
     scratch: &'s mut PlaceScratch,
@@ -354,15 +387,25 @@ pub(crate) struct SlotSink<'a, 's, F> {
 }
 
 impl<'a, 's, F> SlotSink<'a, 's, F> {
-    pub(crate) fn new(writer: RowWriter<'a>, place: F, scratch: &'s mut PlaceScratch) -> Self {
+    pub(crate) fn new(
+        writer: RowWriter<'a>,
+        rows: &'a [u64],
+        place: F,
+        scratch: &'s mut PlaceScratch,
+    ) -> Self {
         scratch.join.clear();
         SlotSink {
             writer,
+            rows,
             place,
             scratch,
             given: None,
             fault: None,
         }
+    }
+
+    fn writer(&self, row: usize) -> RowWriter<'a> {
+        self.writer.of_row(self.rows[row] as u32)
     }
 
     /// Why one of the rows could not be written.
@@ -374,20 +417,20 @@ impl<'a, 's, F> SlotSink<'a, 's, F> {
 impl<'a, F: Fn(usize) -> (&'a MatrixSlots, usize)> RowSink for SlotSink<'a, '_, F> {
     fn dense(&mut self, row: usize, start: usize, values: ValuesRef<'_>) {
         self.given = None;
-        let run = (row, start);
+        let (run, writer) = ((row, start), self.writer(row));
         let (slots, row) = (self.place)(row);
-        let checked = self.writer.check(values);
-        let put =
-            checked.and_then(|()| slots.put_dense(row, self.writer, run, values, self.scratch));
+        let checked = writer.check(values);
+        let put = checked.and_then(|()| slots.put_dense(row, writer, run, values, self.scratch));
         self.fault = self.fault.or(put.err());
     }
 
     fn sparse(&mut self, row: usize, columns: &[u32], values: ValuesRef<'_>) {
         self.given = None;
+        let writer = self.writer(row);
         let (slots, row) = (self.place)(row);
-        let checked = self.writer.check(values);
-        let put = checked
-            .and_then(|()| slots.put_sparse(row, self.writer, columns, values, self.scratch));
+        let checked = writer.check(values);
+        let put =
+            checked.and_then(|()| slots.put_sparse(row, writer, columns, values, self.scratch));
         self.fault = self.fault.or(put.err());
     }
 
@@ -398,7 +441,7 @@ impl<'a, F: Fn(usize) -> (&'a MatrixSlots, usize)> RowSink for SlotSink<'a, '_, 
         let RowStorage::Sparse { starts } = &slots.storage else {
             return None;
         };
-        if self.writer.map.is_some() || self.writer.counts || slots.dtype != dtype {
+        if !self.writer.keeps_rows() || self.writer.counts || slots.dtype != dtype {
             return None;
         }
         let Filled::Sparse {

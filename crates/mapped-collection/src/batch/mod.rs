@@ -25,6 +25,7 @@ pub(crate) mod pool;
 pub(crate) mod row_writer;
 pub(crate) mod slots;
 mod sums;
+pub(crate) mod transformed;
 pub(crate) mod waiting;
 
 use anndata_io::DType;
@@ -33,6 +34,8 @@ use label_encoding::MISSING_CODE;
 use crate::batch::columns::BatchColumn;
 use crate::batch::matrix::Matrix;
 use crate::batch::pool::PoolHandle;
+use crate::error::option::OptionError;
+use crate::plan::Plan;
 use crate::plan::location::RowLocation;
 
 /// How the matrices of a batch are laid out.
@@ -93,6 +96,27 @@ impl BatchFormat {
     pub fn dtype(mut self, dtype: impl Into<Option<DType>>) -> Self {
         self.dtype = dtype.into();
         self
+    }
+
+    /// Checks that batches of this form can hold what the transforms of a collection compute.
+    pub(crate) fn check(&self, plan: &Plan) -> Result<(), OptionError> {
+        for key in &plan.matrices {
+            let Some(pipeline) = &key.pipeline else {
+                continue;
+            };
+            let name = &key.name;
+            if self.output == MatrixFormat::Csr && pipeline.moves_zeros() {
+                let expected = format!("dense, because the transforms of {name:?} move zeros");
+                return Err(OptionError::new("output", expected, "csr"));
+            }
+            if let Some(dtype) = self.dtype.filter(|dtype| !dtype.is_float())
+                && pipeline.computes_fractions()
+            {
+                let expected = format!("a type of floats, because {name:?} is transformed");
+                return Err(OptionError::new("dtype", expected, dtype));
+            }
+        }
+        Ok(())
     }
 
     /// [`output`](Self::output) as set.

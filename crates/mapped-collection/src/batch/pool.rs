@@ -113,7 +113,7 @@ impl BufferPool {
     }
 
     /// Takes back buffers that are no longer used.
-    fn give(&self, buffers: Buffers) {
+    pub(super) fn give(&self, buffers: Buffers) {
         self.keep(n_bytes(&buffers), |spare| spare.buffers.push(buffers));
     }
 

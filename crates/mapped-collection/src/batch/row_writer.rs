@@ -1,13 +1,18 @@
 //! Joins, converts and places one row in a single pass.
 
-use anndata_io::{DType, ErrorKind, NumericValue, RowSink, Scalar, Values, ValuesRef, with_dtype};
+use std::ops::Range;
+
+use anndata_io::{DType, NumericValue, RowSink, Scalar, Values, ValuesRef, with_dtype};
 use feature_join::{JointColumn, RemappedEntry, SortScratch, VarMap};
 
 use crate::batch::sums::{PartialSums, for_each_sum};
+use crate::batch::transformed::{Arrival, Transformed};
 use crate::error::read::ReadError;
 use crate::plan::Plan;
 use crate::plan::counts::{COUNTS, first_non_count, shown};
 use crate::plan::matrices::MatrixKey;
+use crate::transform::memo::Memo;
+use crate::transform::pipeline::TransformFault;
 
 const COLUMNS_ARE_CHECKED: &str = "a matrix has as many columns as its store has variables";
 
@@ -22,6 +27,8 @@ pub(crate) enum RowFault {
     },
     /// A value of a matrix of counts is not a count.
     NotCount { value: NumericValue },
+    /// The row cannot be transformed.
+    Transform(TransformFault),
 }
 
 impl RowFault {
@@ -38,11 +45,9 @@ impl RowFault {
                 )
             }
             RowFault::NotCount { value } => (COUNTS.to_owned(), shown(value)),
+            RowFault::Transform(fault) => fault.texts(),
         };
-        let kind = ErrorKind::Invalid { expected, found };
-        let file = &plan.stores[store].file;
-        let element = plan.element_of(store, key);
-        ReadError::file(store, anndata_io::Error::new(file, element, kind))
+        plan.value_error(store, key, expected, found)
     }
 }
 
@@ -53,55 +58,125 @@ pub(crate) struct RowWriter<'a> {
     pub(crate) map: Option<&'a VarMap>,
     /// Whether all values must be counts.
     pub(crate) counts: bool,
+    /// What happens to the joined values.
+    pub(crate) transformed: Option<&'a Transformed<'a>>,
+    /// The row in the file.
+    row: u32,
 }
 
 /// A single dense row. It is all zeros before it is read.
 #[derive(Debug)]
 pub(crate) struct DenseRow<'a> {
-    pub(crate) writer: RowWriter<'a>,
+    writer: RowWriter<'a>,
+    /// Float64 if they are transformed.
     pub(crate) values: Values,
     pub(crate) fault: Option<RowFault>,
-    pub(crate) scratch: JoinScratch,
+    arrival: Arrival,
+    scratch: JoinScratch,
+}
+
+impl<'a> DenseRow<'a> {
+    /// A row of zeros.
+    pub(crate) fn new(writer: RowWriter<'a>, dtype: DType, width: usize) -> DenseRow<'a> {
+        let dtype = writer.transformed.map_or(dtype, |_| DType::F64);
+        DenseRow {
+            writer,
+            values: Values::zeros(dtype, width),
+            fault: None,
+            arrival: Arrival::default(),
+            scratch: JoinScratch::default(),
+        }
+    }
 }
 
 impl RowSink for DenseRow<'_> {
     fn dense(&mut self, _row: usize, start: usize, values: ValuesRef<'_>) {
         let checked = self.writer.check(values);
-        let place = (&mut self.values, 0, 0);
-        let scratch = &mut self.scratch;
-        let written = checked.and_then(|()| self.writer.dense(place, start, values, scratch));
+        let width = self.values.len();
+        let place = (&mut self.values, 0..width, 0);
+        let (arrival, scratch) = (Some(&mut self.arrival), &mut self.scratch);
+        let run = (start, values);
+        let written = checked.and_then(|()| self.writer.dense(place, run, arrival, scratch));
         self.fault = self.fault.or(written.err());
     }
 
     fn sparse(&mut self, _row: usize, columns: &[u32], values: ValuesRef<'_>) {
         let checked = self.writer.check(values);
         let (out, scratch) = (&mut self.values, &mut self.scratch);
-        let written = checked.and_then(|()| self.writer.scatter(out, 0, columns, values, scratch));
+        let place = 0..out.len();
+        let row = (columns, values);
+        let written = checked.and_then(|()| self.writer.scatter(out, place, row, scratch));
         self.fault = self.fault.or(written.err());
     }
 }
 
-/// Scratch memory for sorting the columns of a sparse row, kept from row to row.
+/// Scratch memory for joining and transforming rows, kept from row to row.
 #[derive(Debug, Default)]
 pub(crate) struct JoinScratch {
     sort: SortScratch,
     entries: Vec<RemappedEntry>,
     sums: PartialSums,
+    columns: Vec<u32>,
+    floats: Vec<f64>,
+    pub(super) memo: Memo,
 }
 
 impl JoinScratch {
     /// Forgets the rows of an earlier read.
     pub(crate) fn clear(&mut self) {
         self.sums.clear();
+        self.memo.forget();
+    }
+
+    /// Room for the columns and values of a row, to be [put back](Self::put_back). It is written
+    /// before it is read.
+    pub(super) fn take_entries(&mut self, n: usize) -> (Vec<u32>, Vec<f64>) {
+        let (mut columns, mut floats) = (
+            std::mem::take(&mut self.columns),
+            std::mem::take(&mut self.floats),
+        );
+        if floats.len() < n {
+            columns.resize(n, 0);
+            floats.resize(n, 0.0);
+        }
+        (columns, floats)
+    }
+
+    pub(super) fn put_back(&mut self, columns: Vec<u32>, floats: Vec<f64>) {
+        (self.columns, self.floats) = (columns, floats);
     }
 }
 
 impl<'a> RowWriter<'a> {
     /// The writer of a matrix of a store.
-    pub(crate) fn new(plan: &'a Plan, store: usize, key: &MatrixKey) -> Self {
+    pub(crate) fn new(
+        plan: &'a Plan,
+        (store, key): (usize, &MatrixKey),
+        transformed: Option<&'a Transformed<'a>>,
+    ) -> Self {
         RowWriter {
             map: plan.var_map(store, key),
-            counts: key.counts,
+            counts: key.counts || transformed.is_some_and(|rows| rows.pipeline.needs_counts()),
+            transformed,
+            row: 0,
+        }
+    }
+
+    /// The writer of one row of the file.
+    pub(crate) fn of_row(self, row: u32) -> Self {
+        RowWriter { row, ..self }
+    }
+
+    /// Whether rows of one type stay as they are.
+    pub(crate) fn keeps_rows(self) -> bool {
+        self.map.is_none() && self.transformed.is_none()
+    }
+
+    /// The writer that joins, and leaves the rest to [`Transformed`].
+    fn untransformed(self) -> Self {
+        RowWriter {
+            transformed: None,
+            ..self
         }
     }
 
@@ -112,13 +187,29 @@ impl<'a> RowWriter<'a> {
         value.map_or(Ok(()), |value| Err(RowFault::NotCount { value }))
     }
 
-    /// Writes a run of a dense row, from its column `start` on, into the row of `out` that begins at
-    /// an element. Leaves joint columns that the store lacks as they are. `row` is the row's number in
-    /// this read.
+    /// Writes a run of a dense row, from its column `start` on, into its place in `out`. Leaves joint
+    /// columns that the store lacks as they are. `row` is the row's number in this read. When the
+    /// row is whole, it is transformed.
     ///
     /// # Errors
-    /// When a sum of variables does not fit.
+    /// When a sum of variables does not fit, or the row cannot be transformed.
     pub(crate) fn dense(
+        self,
+        (out, place, row): (&mut Values, Range<usize>, usize),
+        (start, values): (usize, ValuesRef<'_>),
+        arrival: Option<&mut Arrival>,
+        scratch: &mut JoinScratch,
+    ) -> Result<(), RowFault> {
+        self.join_dense((out, place.start, row), start, values, scratch)?;
+        if let (Some(transformed), Some(arrival)) = (self.transformed, arrival)
+            && let Some(total) = arrival.add(start, values, transformed)
+        {
+            transformed.dense((self.row, total), out, place, scratch)?;
+        }
+        Ok(())
+    }
+
+    fn join_dense(
         self,
         (out, at, row): (&mut Values, usize, usize),
         start: usize,
@@ -145,18 +236,29 @@ impl<'a> RowWriter<'a> {
         Ok(())
     }
 
-    /// Writes the elements of a sparse row into the row of `out` that begins at element `at`.
-    /// Leaves the others as they are.
+    /// Writes the elements of a sparse row into its place in `out`, which is all zeros.
     pub(crate) fn scatter(
         self,
         out: &mut Values,
-        at: usize,
-        columns: &[u32],
-        values: ValuesRef<'_>,
+        place: Range<usize>,
+        (columns, values): (&[u32], ValuesRef<'_>),
         scratch: &mut JoinScratch,
     ) -> Result<(), RowFault> {
+        if let Some(transformed) = self.transformed {
+            let (mut out_columns, mut floats) = scratch.take_entries(columns.len());
+            let entries = (&mut out_columns[..], &mut floats[..]);
+            let n = self.transform(transformed, (columns, values), entries, scratch);
+            let put = n.map(|n| {
+                with_dtype!(out.dtype(), D => {
+                    let out = &mut D::as_mut_vec(out).expect("its own type")[place];
+                    transformed.put(&out_columns[..n], &floats[..n], out);
+                })
+            });
+            scratch.put_back(out_columns, floats);
+            return put;
+        }
         with_dtype!(out.dtype(), D => {
-            let out = &mut D::as_mut_vec(out).expect("its own type")[at..];
+            let out = &mut D::as_mut_vec(out).expect("its own type")[place];
             with_dtype!(values.dtype(), S => {
                 let source = S::from_slice(values).expect("its own type");
                 match self.map {
@@ -169,7 +271,7 @@ impl<'a> RowWriter<'a> {
                         })?;
                     }
                     Some(map) => map
-                        .scatter_sparse(columns, source, &mut out[..map.n_joint()], D::cast_from)
+                        .scatter_sparse(columns, source, out, D::cast_from)
                         .expect(COLUMNS_ARE_CHECKED),
                 }
             });
@@ -186,6 +288,19 @@ impl<'a> RowWriter<'a> {
         (out_columns, out): (&mut [u32], &mut [T]),
         scratch: &mut JoinScratch,
     ) -> Result<usize, RowFault> {
+        if let Some(transformed) = self.transformed {
+            let (unused, mut floats) = scratch.take_entries(columns.len());
+            let entries = (out_columns, &mut floats[..]);
+            let n = self.transform(transformed, (columns, values), entries, scratch);
+            if let Ok(n) = n {
+                let floats = floats[..n].iter();
+                out.iter_mut()
+                    .zip(floats)
+                    .for_each(|(o, &v)| *o = T::cast_from(v));
+            }
+            scratch.put_back(unused, floats);
+            return n;
+        }
         with_dtype!(values.dtype(), S => {
             let source = S::from_slice(values).expect("its own type");
             Ok(match self.map {
@@ -215,6 +330,22 @@ impl<'a> RowWriter<'a> {
         })
     }
 
+    /// Joins a sparse row in float64 and transforms it. Returns the number of its entries.
+    fn transform(
+        self,
+        transformed: &Transformed<'_>,
+        (columns, values): (&[u32], ValuesRef<'_>),
+        (out_columns, floats): (&mut [u32], &mut [f64]),
+        scratch: &mut JoinScratch,
+    ) -> Result<usize, RowFault> {
+        let joined = (&mut *out_columns, &mut *floats);
+        let n = self
+            .untransformed()
+            .sparse(columns, values, joined, scratch)?;
+        let row = (self.row, transformed.total(values));
+        transformed.run(row, &mut out_columns[..n], &mut floats[..n], scratch)
+    }
+
     /// As [`sparse`](Self::sparse), but in the file's order, for rows that become dense.
     pub(crate) fn sparse_unordered<T: Scalar>(
         self,
@@ -223,7 +354,8 @@ impl<'a> RowWriter<'a> {
         (out_columns, out): (&mut [u32], &mut [T]),
         scratch: &mut JoinScratch,
     ) -> Result<usize, RowFault> {
-        let Some(map) = self.map.filter(|map| !map.merges_columns()) else {
+        let may_stay = |map: &&VarMap| !map.merges_columns() && self.transformed.is_none();
+        let Some(map) = self.map.filter(may_stay) else {
             return self.sparse(columns, values, (out_columns, out), scratch);
         };
         let to_joint = map.file_to_joint().expect("not the identity");
@@ -248,168 +380,4 @@ fn scatter<S: Scalar, D: Scalar>(columns: &[u32], values: &[S], out: &mut [D]) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use feature_join::{Duplicates, Join, JoinRule, JointVars, VarNames};
-
-    use super::*;
-
-    /// Joins the variables `c b x a` of a store with those of another one, `a b c d`.
-    fn joint(join: Join) -> JointVars {
-        let names = [&["c", "b", "x", "a"][..], &["a", "b", "c", "d"]];
-        let names: Vec<Arc<VarNames>> = names
-            .iter()
-            .map(|names| Arc::new(names.iter().collect()))
-            .collect();
-        JointVars::new(Some(join), &names).expect("distinct names")
-    }
-
-    fn sparse(writer: RowWriter<'_>, ordered: bool) -> (Vec<u32>, Vec<f64>) {
-        let (columns, values) = ([0, 1, 2, 3], Values::I16(vec![3, 2, 9, 1]));
-        let (mut out_columns, mut out) = (vec![0; 4], vec![0.0; 4]);
-        let (places, scratch) = (
-            (&mut out_columns[..], &mut out[..]),
-            &mut JoinScratch::default(),
-        );
-        let n = if ordered {
-            writer.sparse(&columns, values.as_slice(), places, scratch)
-        } else {
-            writer.sparse_unordered(&columns, values.as_slice(), places, scratch)
-        };
-        let n = n.expect("sums fit");
-        out_columns.truncate(n);
-        out.truncate(n);
-        (out_columns, out)
-    }
-
-    #[test]
-    fn row_writer_without_a_join_keeps_columns() {
-        let writer = RowWriter {
-            map: None,
-            counts: false,
-        };
-        let mut out = Values::F32(vec![7.0; 6]);
-        writer
-            .dense(
-                (&mut out, 2, 0),
-                1,
-                Values::U8(vec![5, 6]).as_slice(),
-                &mut JoinScratch::default(),
-            )
-            .expect("sums fit");
-        assert_eq!(out, Values::F32(vec![7.0, 7.0, 7.0, 5.0, 6.0, 7.0]));
-        writer
-            .scatter(
-                &mut out,
-                2,
-                &[0, 3],
-                Values::I64(vec![1, 2]).as_slice(),
-                &mut JoinScratch::default(),
-            )
-            .expect("sums fit");
-        assert_eq!(out, Values::F32(vec![7.0, 7.0, 1.0, 5.0, 6.0, 2.0]));
-        for ordered in [true, false] {
-            let expected = (vec![0, 1, 2, 3], vec![3.0, 2.0, 9.0, 1.0]);
-            assert_eq!(sparse(writer, ordered), expected);
-        }
-    }
-
-    #[test]
-    fn row_writer_moves_columns_of_an_inner_join() {
-        // Joint variables in the order of the first store: c, b, a.
-        let joint = joint(Join::Inner);
-        let writer = RowWriter {
-            map: Some(&*joint.maps()[1]),
-            counts: false,
-        };
-        let row = Values::F32(vec![1.0, 2.0, 3.0, 4.0]);
-        let mut out = Values::F64(vec![0.0; 3]);
-        writer
-            .dense(
-                (&mut out, 0, 0),
-                0,
-                row.as_slice(),
-                &mut JoinScratch::default(),
-            )
-            .expect("sums fit");
-        assert_eq!(out, Values::F64(vec![3.0, 2.0, 1.0]));
-        let mut out = Values::F64(vec![0.0; 3]);
-        writer
-            .scatter(
-                &mut out,
-                0,
-                &[0, 3],
-                Values::F32(vec![1.0, 4.0]).as_slice(),
-                &mut JoinScratch::default(),
-            )
-            .expect("sums fit");
-        assert_eq!(out, Values::F64(vec![0.0, 0.0, 1.0]));
-        // The values of a, b, c and d are 3, 2, 9 and 1.
-        assert_eq!(sparse(writer, true), (vec![0, 1, 2], vec![9.0, 2.0, 3.0]));
-        assert_eq!(sparse(writer, false), (vec![2, 1, 0], vec![3.0, 2.0, 9.0]));
-    }
-
-    #[test]
-    fn row_writer_sums_variables_of_one_name() {
-        let names = |names: [&str; 4]| Arc::new(names.iter().collect::<VarNames>());
-        let rule = JoinRule::from(Join::Inner).duplicates(Duplicates::Sum);
-        let stores = [names(["b", "a", "b", "x"]), names(["b", "a", "c", "d"])];
-        let joint = JointVars::new(rule, &stores).expect("names are shared");
-        let writer = RowWriter {
-            map: Some(&*joint.maps()[0]),
-            counts: false,
-        };
-        let mut out = Values::F32(vec![0.0; 2]);
-        let mut scratch = JoinScratch::default();
-        for (start, values) in [(0, vec![3, 2]), (2, vec![9, 1])] {
-            let values = Values::U8(values);
-            let written = writer.dense((&mut out, 0, 0), start, values.as_slice(), &mut scratch);
-            written.expect("sums fit");
-        }
-        assert_eq!(out, Values::F32(vec![12.0, 2.0]));
-        assert_eq!(sparse(writer, true), (vec![0, 1], vec![12.0, 2.0]));
-        assert_eq!(sparse(writer, false), (vec![0, 1], vec![12.0, 2.0]));
-        let mut out = Values::I8(vec![0; 2]);
-        let row = |last| Values::I8(vec![100, 1, last]);
-        let columns = [0, 1, 2];
-        let written = writer.scatter(
-            &mut out,
-            0,
-            &columns,
-            row(27).as_slice(),
-            &mut JoinScratch::default(),
-        );
-        assert_eq!((written, out), (Ok(()), Values::I8(vec![127, 1])));
-        let mut out = Values::I8(vec![0; 2]);
-        let (column, dtype, sum) = (JointColumn(0), DType::I8, 128);
-        let written = writer.scatter(
-            &mut out,
-            0,
-            &columns,
-            row(28).as_slice(),
-            &mut JoinScratch::default(),
-        );
-        assert_eq!(written, Err(RowFault::Sum { column, dtype, sum }));
-    }
-
-    #[test]
-    fn row_writer_leaves_absent_variables_of_an_outer_join() {
-        let joint = joint(Join::Outer);
-        let writer = RowWriter {
-            map: Some(&*joint.maps()[0]),
-            counts: false,
-        };
-        let mut out = Values::I32(vec![-1; 5]);
-        writer
-            .dense(
-                (&mut out, 0, 0),
-                0,
-                Values::I8(vec![3, 2, 9, 1]).as_slice(),
-                &mut JoinScratch::default(),
-            )
-            .expect("sums fit");
-        // a, b, c, d, x
-        assert_eq!(out, Values::I32(vec![1, 2, 3, -1, 9]));
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anndata_io::{DType, MatrixSource};
+use feature_join::VarMap;
 use row_pack::Level;
 
 use crate::batch::columns::read_column;
@@ -13,12 +14,14 @@ use crate::batch::{Batch, BatchFormat, MatrixFormat};
 use crate::error::read::ReadError;
 use crate::plan::Plan;
 use crate::plan::location::RowLocation;
+use crate::transform::pipeline::Pipeline;
 
 /// A batch while its rows arrive.
 #[derive(Debug)]
 pub(crate) struct BatchSlots {
     pub(super) located: Vec<RowLocation>,
     pub(super) format: BatchFormat,
+    epoch: u64,
     /// One entry per matrix of the plan; `None` where no row has the matrix.
     matrices: Vec<Option<MatrixSlots>>,
     pool: PoolHandle,
@@ -34,7 +37,7 @@ impl BatchSlots {
     pub(crate) fn new(
         plan: &Plan,
         located: Vec<RowLocation>,
-        format: &BatchFormat,
+        (format, epoch): (&BatchFormat, u64),
         pack: Option<Level>,
         waiting: &Arc<WaitingRows>,
     ) -> Result<BatchSlots, ReadError> {
@@ -48,9 +51,12 @@ impl BatchSlots {
             let dtype = format.dtype.or(plan.matrices[number].dtype);
             let dtype = dtype.expect("a store has this matrix");
             let n_rows = located.len();
-            check_size(n_rows, row_shape.iter().product(), dtype)?;
-            let may_stay_sparse =
-                row_shape.len() == 1 && (pack.is_some() || format.output == MatrixFormat::Csr);
+            let key = &plan.matrices[number];
+            let pipeline = key.pipeline.as_deref();
+            let moves_zeros = pipeline.is_some_and(Pipeline::moves_zeros);
+            let may_stay_sparse = row_shape.len() == 1
+                && (pack.is_some() || format.output == MatrixFormat::Csr)
+                && !moves_zeros;
             let storage = if may_stay_sparse && all_sparse(plan, number, &stores) {
                 let len = |&RowLocation { store, row }: &RowLocation| {
                     let source = plan.stores[store].matrices[number].as_ref();
@@ -63,14 +69,23 @@ impl BatchSlots {
                     zeros: leaves_gaps(plan, number, &stores),
                 }
             };
-            let output = format.output;
-            let slots = MatrixSlots::new(n_rows, row_shape, dtype, output, storage, waiting);
+            let types = match &storage {
+                RowStorage::Dense { .. } if pipeline.is_some() => {
+                    (waiting_dtype(plan, number, &stores, dtype), dtype)
+                }
+                _ => (dtype, dtype),
+            };
+            check_size(n_rows, row_shape.iter().product(), types.0)?;
+            let layout = (storage, format.output);
+            let mut slots = MatrixSlots::new(n_rows, row_shape, types, layout, waiting);
+            slots.arrive_whole = pipeline.is_some();
             Ok(Some(slots))
         });
         let matrices = matrices.collect::<Result<_, ReadError>>()?;
         Ok(BatchSlots {
             located,
             format: *format,
+            epoch,
             matrices,
             pool: PoolHandle(Arc::downgrade(waiting.pool())),
         })
@@ -84,6 +99,11 @@ impl BatchSlots {
             .flatten()
             .filter_map(|slots| slots.level());
         levels.last().unwrap_or_default()
+    }
+
+    /// The epoch that it belongs to; 0 for rows by index.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     pub(crate) fn n_rows(&self) -> usize {
@@ -191,6 +211,23 @@ fn all_sparse(plan: &Plan, number: usize, stores: &[usize]) -> bool {
         let source = plan.stores[store].matrices[number].as_ref();
         source.is_some_and(MatrixSource::is_sparse)
     })
+}
+
+/// The type in which dense rows wait until they are whole and can be transformed: float64, unless
+/// the values of all files lose nothing in the type of the batch.
+fn waiting_dtype(plan: &Plan, number: usize, stores: &[usize], dtype: DType) -> DType {
+    let key = &plan.matrices[number];
+    let is_exact = |&store: &usize| {
+        let source = plan.stores[store].matrices[number].as_ref();
+        let merges = plan.var_map(store, key).is_some_and(VarMap::merges_columns);
+        let fits = |source: &MatrixSource| source.dtype().promote(dtype) == dtype;
+        !merges && source.is_some_and(|source| source.is_sparse() || fits(source))
+    };
+    if stores.iter().all(is_exact) {
+        dtype
+    } else {
+        DType::F64
+    }
 }
 
 /// Whether one of these stores lacks joint variables, so that its dense rows leave them out.

@@ -1,6 +1,6 @@
 //! Reads lists of genes and tables of two columns from text, csv, tsv and JSON files.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::Read;
 use std::path::Path;
@@ -105,6 +105,45 @@ pub fn read_pairs(path: impl AsRef<Path>) -> Result<Vec<(String, String)>, Error
         }
     }
     Ok(pairs.into_iter().map(|(_, pair)| pair).collect())
+}
+
+/// Reads names with a number for each, such as those for
+/// [`Transform::divide_genes`](crate::Transform::divide_genes): from an object of JSON, or from two
+/// columns without a header, separated by tabs or commas.
+///
+/// # Errors
+/// When the file cannot be read, has another form, or has a name twice.
+pub fn read_numbers(path: impl AsRef<Path>) -> Result<Vec<(String, f64)>, Error> {
+    let path = path.as_ref();
+    let text = read(path)?;
+    let numbers = match Form::of(path, &text) {
+        Form::Json => match Json::parse(path, &text)? {
+            Json::Names(_) => {
+                let expected = "an object of names and numbers";
+                return Err(invalid(path, "", expected, "an array"));
+            }
+            Json::Members(members) => typed(path, members, "a number", serde_json::Value::as_f64)?,
+        },
+        form => {
+            let pairs = two_columns(path, &text, form)?.into_iter();
+            let number = |(place, (name, number)): Placed| match number.parse::<f64>() {
+                Ok(number) => Ok((name, number)),
+                Err(_) => Err(invalid(path, &place, "a number", format!("{number:?}"))),
+            };
+            pairs.map(number).collect::<Result<_, _>>()?
+        }
+    };
+    let mut known = HashSet::new();
+    match numbers
+        .iter()
+        .find(|(name, _)| !known.insert(name.as_str()))
+    {
+        None => Ok(numbers),
+        Some((name, _)) => {
+            let expected = "each name once";
+            Err(invalid(path, "", expected, format!("{name:?} twice")))
+        }
+    }
 }
 
 /// A pair of names, and its place in the file.

@@ -32,6 +32,7 @@ pub(crate) struct Job {
     pub(crate) plan: Arc<Plan>,
     pub(crate) schedule: Schedule,
     pub(crate) format: BatchFormat,
+    epoch: u64,
     pub(crate) workers: usize,
     pub(crate) budget: Budget,
     policy: WindowPolicy,
@@ -51,7 +52,7 @@ impl Job {
     pub(crate) fn new(
         plan: &Arc<Plan>,
         schedule: Schedule,
-        format: BatchFormat,
+        (format, epoch): (BatchFormat, u64),
         workers: usize,
         memory: usize,
         (pool, packs): (&Arc<BufferPool>, &Arc<LoaderPacks>),
@@ -63,7 +64,8 @@ impl Job {
                 let waiting = Arc::new(WaitingRows::new(pool, 0));
                 let is_packed = policy.read_mode() == ReadMode::Packed;
                 let pack = is_packed.then_some(Level::default());
-                let slots = BatchSlots::new(plan, locate(plan, &rows), &format, pack, &waiting)?;
+                let slots =
+                    BatchSlots::new(plan, locate(plan, &rows), (&format, epoch), pack, &waiting)?;
                 BatchBytes::of(&slots)
             }
         };
@@ -79,6 +81,7 @@ impl Job {
             pack_plan,
             next_packed: Arc::default(),
             format,
+            epoch,
             workers,
             budget,
             policy,
@@ -105,7 +108,8 @@ impl Job {
     ) -> Result<Arc<BatchSlots>, ReadError> {
         let located = locate(&self.plan, rows);
         self.plan.prepare_stores_of(&located)?;
-        BatchSlots::new(&self.plan, located, &self.format, pack, waiting).map(Arc::new)
+        let format = (&self.format, self.epoch);
+        BatchSlots::new(&self.plan, located, format, pack, waiting).map(Arc::new)
     }
 
     /// Builds the window that begins at a batch. It has the given number of batches, or as many as

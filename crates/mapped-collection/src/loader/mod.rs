@@ -82,8 +82,9 @@ impl Loader {
     fn checked(self) -> Result<Loader, Error> {
         let n_obs = self.plan.n_obs();
         self.options.check(n_obs)?;
+        self.options.format.check(&self.plan)?;
         // A real order may take long to make. File order is as good for this check.
-        let job = self.job(Order::InOrder(n_obs), 0)?;
+        let job = self.job(Order::InOrder(n_obs), 0, 0)?;
         self.pool.set_limit(job.budget.spare());
         Ok(self)
     }
@@ -124,7 +125,7 @@ impl Loader {
         }
     }
 
-    fn job(&self, order: Order, start: usize) -> Result<Job, Error> {
+    fn job(&self, order: Order, start: usize, epoch: u64) -> Result<Job, Error> {
         let LoaderOptions {
             format,
             workers,
@@ -134,7 +135,7 @@ impl Loader {
         Job::new(
             &self.plan,
             self.options.schedule(order, start),
-            format,
+            (format, epoch),
             workers,
             memory,
             (&self.pool, &self.packs),
@@ -351,7 +352,7 @@ impl Loader {
         let order = Order::new(self.plan.n_obs(), sampler, *shuffle, *seed, epoch);
         let start = rows.min(order.len());
         self.packs.begin_epoch(&self.plan);
-        let job = self.job(order, start).map(Arc::new);
+        let job = self.job(order, start, epoch).map(Arc::new);
         Epoch::new(self.clone(), epoch, start, job)
     }
 }

@@ -19,11 +19,13 @@
 //! take seconds.
 
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
+use rand_chacha::rand_core::RngCore;
+
+use crate::random::{self, Domain};
 
 /// The number of rows of a full bucket: 128 KiB of 32-bit positions.
 const BUCKET: u64 = 1 << 15;
-const DOMAIN: &[u8; 16] = b"mapped-anndata 1";
+const DOMAIN: &Domain = b"mapped-anndata 1";
 
 /// The purpose of random words. Each purpose has streams of its own. The first 2^32 are for the
 /// order of rows, described above.
@@ -56,19 +58,9 @@ impl Purpose {
     }
 }
 
-/// A uniform number in `[0, 1)`, in steps of 2^-53.
-pub(crate) fn unit(rng: &mut ChaCha8Rng) -> f64 {
-    (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64
-}
-
-pub(crate) fn generator(seed: u64, epoch: u64, stream: u64) -> ChaCha8Rng {
-    let mut key = [0; 32];
-    key[..8].copy_from_slice(&seed.to_le_bytes());
-    key[8..16].copy_from_slice(&epoch.to_le_bytes());
-    key[16..].copy_from_slice(DOMAIN);
-    let mut rng = ChaCha8Rng::from_seed(key);
-    rng.set_stream(stream);
-    rng
+/// The random words of a stream.
+pub(super) fn generator(seed: u64, epoch: u64, stream: u64) -> ChaCha8Rng {
+    random::generator(seed, epoch, DOMAIN, stream)
 }
 
 /// A uniform integer below `n`, which is not 0.

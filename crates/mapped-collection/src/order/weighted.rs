@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use rand_chacha::rand_core::RngCore;
 
-use crate::order::shuffle::{Purpose, generator, unit};
+use crate::order::shuffle::{Purpose, generator};
+use crate::random::unit;
 
 /// Draws rows with probabilities proportional to their weights, by the alias method. Each draw
 /// takes the same time, whatever the number of rows.

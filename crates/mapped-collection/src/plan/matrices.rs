@@ -1,5 +1,7 @@
 //! The matrices of items and batches: names, types, and the shape of a joined row.
 
+use std::sync::Arc;
+
 use anndata_io::{DType, MatrixSource};
 use feature_join::VarMap;
 
@@ -9,6 +11,7 @@ use crate::plan::layers::LayerChoice;
 use crate::plan::location::RowLocation;
 use crate::plan::variables::{Joint, Table};
 use crate::plan::{Plan, StorePlan};
+use crate::transform::pipeline::Pipeline;
 
 /// A matrix of items and batches.
 #[derive(Debug)]
@@ -21,8 +24,11 @@ pub(crate) struct MatrixKey {
     pub(crate) counts: bool,
     /// The number of its join among those of the plan.
     pub(crate) join: Option<usize>,
-    /// numpy's promotion over all stores; `None` when no store has it.
+    /// numpy's promotion over all stores, or the type of what is transformed; `None` when no store
+    /// has it.
     pub(crate) dtype: Option<DType>,
+    /// What happens to its values.
+    pub(crate) pipeline: Option<Arc<Pipeline>>,
 }
 
 /// The keys of the options, each with its promoted type.
@@ -66,6 +72,7 @@ pub(crate) fn matrix_keys(
                 counts,
                 join,
                 dtype,
+                pipeline: None,
             }
         });
     keys.collect()
@@ -89,11 +96,13 @@ impl Plan {
         matrices.filter(|(_, matrix)| !matrix.is_prepared())
     }
 
-    /// Makes the matrices of the stores of some rows ready to be read by rows.
+    /// Makes the matrices of the stores of some rows ready to be read by rows, and the medians of
+    /// totals known.
     ///
     /// # Errors
     /// When a matrix cannot be read, or a temporary file cannot be written.
     pub(crate) fn prepare_stores_of(&self, located: &[RowLocation]) -> Result<(), ReadError> {
+        self.find_medians(1, &mut |_| true)?;
         if self.all_by_row {
             return Ok(());
         }
@@ -130,6 +139,14 @@ impl Plan {
             .iter()
             .filter_map(|key| self.var_map(store, key));
         maps.any(VarMap::merges_columns)
+    }
+
+    /// The element type of a row of a store.
+    pub(crate) fn item_dtype(&self, key: &MatrixKey, source: &MatrixSource) -> DType {
+        match &key.pipeline {
+            Some(_) => key.dtype.expect("a store has this matrix"),
+            None => self.dtype.unwrap_or(source.dtype()),
+        }
     }
 
     /// The shape of one row of a matrix of one store, after the join.

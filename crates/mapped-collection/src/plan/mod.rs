@@ -26,6 +26,8 @@ pub(crate) mod obs;
 pub(crate) mod obs_source;
 mod open;
 pub(crate) mod overlap;
+mod totals;
+pub(crate) mod transforms;
 pub(crate) mod unmatched;
 mod var_names;
 pub(crate) mod variables;
@@ -42,6 +44,7 @@ use crate::plan::matrices::MatrixKey;
 use crate::plan::missing_keys::MissingKey;
 use crate::plan::obs::{ObsColumn, ObsKey};
 use crate::plan::overlap::Overlaps;
+use crate::plan::transforms::ObsTotals;
 use crate::plan::unmatched::UnmatchedLabel;
 use crate::plan::variables::Joint;
 
@@ -91,6 +94,8 @@ pub(crate) struct StorePlan {
     pub(crate) obs_taken: Vec<Option<String>>,
     /// One entry per obs key of the plan.
     pub(crate) columns: Vec<Option<ObsColumn>>,
+    /// The totals in obs that matrices are normalised by.
+    pub(crate) obs_totals: ObsTotals,
     /// One entry per column that the filter names.
     pub(crate) filter_columns: Vec<Option<ObsColumn>>,
 }
@@ -185,7 +190,7 @@ impl Plan {
         let with_rows = self.stores_with_rows();
         let stores = || with_rows.iter().map(|&store| &self.stores[store]);
         let matrices_alike = self.matrices.iter().enumerate().all(|(number, key)| {
-            let own_type = |source: &MatrixSource| self.dtype.or(Some(source.dtype()));
+            let own_type = |source: &MatrixSource| Some(self.item_dtype(key, source));
             self.common_row_shape(number, &with_rows).is_ok()
                 && stores()
                     .filter_map(|store| store.matrices[number].as_ref())

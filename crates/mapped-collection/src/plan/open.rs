@@ -15,6 +15,7 @@ use crate::plan::layers::LayerChoice;
 use crate::plan::matrices::matrix_keys;
 use crate::plan::obs::{check_keys, encoded_keys, open_columns};
 use crate::plan::obs_source::{ObsSource, unmatched_maps};
+use crate::plan::transforms::{check_transforms, compile, read_obs_totals};
 use crate::plan::unmatched::unknown_labels;
 use crate::plan::var_names::SharedNames;
 use crate::plan::variables::{Table, TableNames, check_join, join_tables, tables_of};
@@ -41,6 +42,7 @@ impl Plan {
         let encoded = encoded_keys(options)?;
         check_join(options)?;
         check_keys(options)?;
+        check_transforms(options)?;
         let io = context(options)?;
         io.keep_remote_reads(true);
         let plan = Plan::read(options, encoded, io.clone());
@@ -99,6 +101,7 @@ impl Plan {
             fingerprint: OnceBox::new(),
             unmatched_labels: options.obs_filter.unmatched(&filtered),
         };
+        compile(&mut plan, options)?;
         MatrixSource::use_cache(plan.packable());
         MatrixSource::warn_of_small_cache(plan.packable());
         plan.all_by_row = plan.unprepared().count() == 0;
@@ -179,6 +182,7 @@ impl StoreRead {
                 matrices,
                 obs_taken: columns.iter().map(name_of).collect(),
                 columns: Vec::new(),
+                obs_totals: read_obs_totals(&file, options)?,
                 filter_columns: Vec::new(),
             },
             columns,

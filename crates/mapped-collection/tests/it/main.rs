@@ -25,6 +25,7 @@ mod server;
 mod storage;
 mod support;
 mod texts;
+mod transforms;
 mod unmatched;
 
 /// The committed fixtures.

@@ -21,15 +21,29 @@ from ._genes import GeneList
 from ._loader import Loader
 from ._options import IoOptions
 from ._sampler import Balanced, Weighted
+from ._transforms import (
+    Clip,
+    DivideGenes,
+    Downsample,
+    Log1p,
+    NormalizeTotal,
+    ScaleGenes,
+)
 
 __all__ = [
     "Balanced",
+    "Clip",
     "Counts",
     "CsrMatrix",
+    "DivideGenes",
+    "Downsample",
     "GeneList",
     "IoOptions",
     "Loader",
+    "Log1p",
     "MappedCollection",
+    "NormalizeTotal",
+    "ScaleGenes",
     "Weighted",
     "__version__",
     "collate",

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from . import _arguments as arguments
 from . import _core
+from ._transforms import Transform, to_core
 
 
 class Counts:
@@ -41,12 +42,17 @@ class Counts:
 
 @dataclass(frozen=True, kw_only=True)
 class Choices:
-    """Where keys are taken from, and the labels that replace others."""
+    """Where keys are taken from, and what happens to their values and labels."""
 
     layers_from: list[tuple[str, list[str], bool]] | None
     obs_from: list[tuple[str, list[str]]] | None
     label_maps: list[tuple[str, list[tuple[str, str | None]]]]
     unmapped: Literal["keep", "missing", "error"]
+    transforms: dict[str, list[Transform]]
+
+    def to_core(self) -> dict[str, Any]:
+        """Returns them as the core takes them."""
+        return {**vars(self), "transforms": to_core(self.transforms)}
 
 
 def layers(value: object) -> list[tuple[str, list[str], bool]] | None:

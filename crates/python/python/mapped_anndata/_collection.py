@@ -19,6 +19,7 @@ from ._labels import Labels
 from ._loader import Loader
 from ._options import CollectionOptions, IoOptions, LoaderOptions
 from ._rows import is_one, rows
+from ._transforms import transforms as steps_of
 from ._variables import Variables
 from .types import (
     AliasesLike,
@@ -36,6 +37,7 @@ from .types import (
     PathLike,
     RowsLike,
     SamplerLike,
+    TransformsLike,
     VarKeyLike,
 )
 
@@ -117,6 +119,11 @@ class MappedCollection(Variables, Labels):
     unmapped
         What happens to labels that `label_map` does not mention: `"keep"`, `"missing"` or
         `"error"`.
+    transforms
+        What happens to the values of a matrix, as a list of steps that run in this order on each
+        row: `NormalizeTotal`, `Log1p`, `Clip`, `ScaleGenes`, `DivideGenes` and `Downsample`. A list
+        is for the first of the `layers_keys`; a dict has one for each key. They compute in float64;
+        the results are float32, or of `dtype`. A gene that a file lacks stays 0.
     missing_code
         The code of a missing encoded label, in items and in batches, so that torch's
         `default_collate` and other frameworks get integers. By default, it is `nan` in items and
@@ -207,6 +214,7 @@ class MappedCollection(Variables, Labels):
         duplicates: Literal["error", "first", "sum"] = "error",
         label_map: LabelMapLike | None = None,
         unmapped: Literal["keep", "missing", "error"] = "keep",
+        transforms: TransformsLike | None = None,
         missing_code: int | None = None,
         io: IoOptions | None = None,
         cache: PathLike | Literal[False] | None = None,
@@ -251,6 +259,7 @@ class MappedCollection(Variables, Labels):
                     obs_from=obs_from,
                     label_maps=choices.label_maps(label_map),
                     unmapped=arguments.choice("unmapped", unmapped, ("keep", "missing", "error")),
+                    transforms=steps_of(transforms, ["X"] if layers is None else layers),
                 ),
                 encode_labels=arguments.encode_labels(encode_labels),
                 unknown_label=unknown_label,

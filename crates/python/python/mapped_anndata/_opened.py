@@ -11,6 +11,7 @@ from . import _arguments as arguments
 from . import _core
 from ._options import CollectionOptions
 from ._ranks import is_starting_worker
+from ._transforms import with_target
 from .types import CacheInfo, JoinInEffect, Label, LabelLike, PathLike
 
 
@@ -49,7 +50,7 @@ class Opened:
             arguments.unknown_label(options.unknown_label),
             options.dtype,
             options.variables.to_core(),
-            vars(options.choices),
+            options.choices.to_core(),
             missing_code=options.missing_code,
             cache=options.cache,
             cache_size=options.cache_size,
@@ -102,8 +103,8 @@ class Opened:
 
         Turns matrices that are stored by column (CSC) into rows, unless the `cache` has their
         rows. Otherwise, the first read of a matrix turns it. Call this before workers are forked,
-        so that they share the result. Then fills the `cache`, if the collection has one, with all
-        processors.
+        so that they share the result. With all processors, then fills the `cache`, if the
+        collection has one, and computes the median of totals that a `NormalizeTotal` needs.
 
         Parameters
         ----------
@@ -241,7 +242,7 @@ class Opened:
         """
 
     def __reduce__(self) -> tuple[Any, ...]:
-        options = self._options
+        options = self._with_medians()
         # Only a process that is being started gets what may not be written down.
         if not is_starting_worker():
             options = options.without_secrets()
@@ -249,7 +250,16 @@ class Opened:
 
     def __deepcopy__(self, _: object) -> Opened:
         # A copy stays in this process, so it has what a pickle may not have.
-        return _reopen(type(self), self._options, self.closed)
+        return _reopen(type(self), self._with_medians(), self.closed)
+
+    def _with_medians(self) -> CollectionOptions:
+        """Returns the options with the medians that are known: finding them reads all rows."""
+        choices, transforms = self._options.choices, {}
+        for key, steps in choices.transforms.items():
+            median = self._core.median_total(key)
+            transforms[key] = [with_target(step, median) for step in steps]
+        choices = dataclasses.replace(choices, transforms=transforms)
+        return dataclasses.replace(self._options, choices=choices)
 
     def __repr__(self) -> str:
         cells, genes = f"{self.n_obs:,} cells", f"{self.n_vars:,} genes" if self.n_vars else ""
@@ -262,6 +272,9 @@ class Opened:
         for name in ("layers_keys", "obs_keys", "obsm_keys"):
             if keys := getattr(self, name):
                 parts.append(f"{name}={keys!r}")
+        for key, steps in self._options.choices.transforms.items():
+            names = [type(step).__name__ for step in steps]
+            parts.append(f"{key}: {' > '.join(names)}")
         if self.missing_code is not None:
             parts.append(f"missing_code={self.missing_code}")
         if self.filtered:

@@ -7,7 +7,7 @@ time.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -23,11 +23,13 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    import pandas as pd
     import torch
 
     from ._choices import Counts
     from ._genes import GeneList
     from ._sampler import Balanced, Weighted
+    from ._transforms import Transform
 
 __all__ = [
     "AliasesLike",
@@ -40,6 +42,7 @@ __all__ = [
     "FilterLike",
     "FloatArray",
     "GeneOverlap",
+    "GeneValuesLike",
     "GenesLike",
     "IntArray",
     "Item",
@@ -57,6 +60,7 @@ __all__ = [
     "Sampler",
     "SamplerLike",
     "SupportsArray",
+    "TransformsLike",
     "VarKeyLike",
 ]
 
@@ -99,6 +103,12 @@ number or path."""
 
 AliasesLike: TypeAlias = "Mapping[str, str] | PathLike"
 """Old names and new ones: a dict, or a file of two columns."""
+
+GeneValuesLike: TypeAlias = "Mapping[str, float] | Sequence[float] | FloatArray | pd.Series[Any]"
+"""A number for each gene: in their order, or by their names."""
+
+TransformsLike: TypeAlias = "Transform | Iterable[Transform] | Mapping[str, Iterable[Transform]]"
+"""Steps for the first matrix, or for each."""
 
 LayersLike: TypeAlias = "str | Iterable[str] | Mapping[str, str | Iterable[str] | Counts]"
 """Names of matrices, or a dict of names and the matrices of which the first is taken."""

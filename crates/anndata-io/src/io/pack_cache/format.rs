@@ -37,6 +37,13 @@ pub(crate) struct BandRecord {
 impl BandRecord {
     /// The number of the record that holds the row starts of a converted matrix: no band has it.
     pub(crate) const ROW_STARTS: u64 = u64::MAX;
+    /// The number of the record that holds the totals of all rows.
+    pub(crate) const ROW_TOTALS: u64 = u64::MAX - 1;
+
+    /// Whether it is one of a band.
+    pub(crate) fn is_band(&self) -> bool {
+        self.band < BandRecord::ROW_TOTALS
+    }
 }
 
 /// A record of a footer.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::PackCache;
-use super::format::{BandRecord, PackKey};
+use super::format::PackKey;
 use super::segment::{Segment, read_footer};
 use crate::error::Error;
 
@@ -63,7 +63,7 @@ impl PackCache {
                 let element = elements.entry(name.key).or_insert_with(new);
                 // Two processes may have packed one band.
                 if seen.insert((name.key, record.band.band)) {
-                    element.n_bands += u64::from(record.band.band != BandRecord::ROW_STARTS);
+                    element.n_bands += u64::from(record.band.is_band());
                     element.n_elements = element.n_elements.saturating_add(record.band.n_elements);
                 }
                 element.n_bytes = element.n_bytes.saturating_add(record.len);

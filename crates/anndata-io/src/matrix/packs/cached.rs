@@ -141,40 +141,44 @@ impl CachedMatrix {
 
     /// Where the rows of a converted matrix begin and end, if that is kept.
     pub(super) fn row_starts(&self, n_rows: u64, n_stored: u64) -> Option<Vec<u64>> {
-        let n_bytes = n_rows.checked_add(1)?.checked_mul(8)?;
-        let parse = |bytes: &[u8]| {
-            let (starts, []) = bytes.as_chunks::<8>() else {
-                return None;
-            };
-            let starts: Vec<u64> = starts
-                .iter()
-                .map(|&start| u64::from_le_bytes(start))
-                .collect();
+        let is_valid = |starts: &[u64]| {
             let ends = [starts.first(), starts.last()];
-            let is_valid = bytes.len() as u64 == n_bytes
-                && ends == [Some(&0), Some(&n_stored)]
-                && starts.is_sorted();
-            is_valid.then_some(starts)
+            ends == [Some(&0), Some(&n_stored)] && starts.is_sorted()
         };
-        let found = self
-            .cache
-            .find(self.name.key, BandRecord::ROW_STARTS, n_bytes, parse)?;
-        Some(found.2)
+        self.words(BandRecord::ROW_STARTS, n_rows.checked_add(1)?, is_valid)
     }
 
     /// Keeps where the rows of a converted matrix begin and end. Other processes then see all of it.
     pub(super) fn put_row_starts(&self, starts: &[u64]) {
-        let mut bytes = Vec::with_capacity(size_of_val(starts));
-        starts
+        self.put_words(BandRecord::ROW_STARTS, starts);
+        self.cache.complete_current();
+    }
+
+    /// A record of `n` words that are valid.
+    fn words(&self, record: u64, n: u64, is_valid: impl Fn(&[u64]) -> bool) -> Option<Vec<u64>> {
+        let n_bytes = n.checked_mul(8)?;
+        let parse = |bytes: &[u8]| {
+            let (words, []) = bytes.as_chunks::<8>() else {
+                return None;
+            };
+            let words: Vec<u64> = words.iter().map(|&word| u64::from_le_bytes(word)).collect();
+            (bytes.len() as u64 == n_bytes && is_valid(&words)).then_some(words)
+        };
+        let found = self.cache.find(self.name.key, record, n_bytes, parse)?;
+        Some(found.2)
+    }
+
+    fn put_words(&self, record: u64, words: &[u64]) {
+        let mut bytes = Vec::with_capacity(size_of_val(words));
+        words
             .iter()
-            .for_each(|start| bytes.extend(start.to_le_bytes()));
+            .for_each(|word| bytes.extend(word.to_le_bytes()));
         let record = BandRecord {
-            band: BandRecord::ROW_STARTS,
+            band: record,
             first_row: 0,
             n_elements: 0,
         };
         self.cache.put(&self.name, record, &bytes);
-        self.cache.complete_current();
     }
 
     /// The bytes that can be written.
@@ -259,6 +263,23 @@ impl MatrixSource {
     /// changed ones.
     pub fn is_cacheable(&self) -> bool {
         self.cached().is_some()
+    }
+
+    /// The totals of all rows, if the [cache](crate::IoContext::with_cache) has them and the file is
+    /// still the same.
+    pub fn cached_totals(&self) -> Option<Vec<f64>> {
+        let cached = self.cached()?;
+        let words = cached.words(BandRecord::ROW_TOTALS, self.n_rows(), |_| true)?;
+        let is_same = cached.are_all_unchanged();
+        is_same.then(|| words.into_iter().map(f64::from_bits).collect())
+    }
+
+    /// Keeps the totals of all rows in the [cache](crate::IoContext::with_cache), if there is one.
+    pub fn cache_totals(&self, totals: &[f64]) {
+        if let Some(cached) = self.cached().filter(|cached| cached.are_all_unchanged()) {
+            let words: Vec<u64> = totals.iter().map(|total| total.to_bits()).collect();
+            cached.put_words(BandRecord::ROW_TOTALS, &words);
+        }
     }
 
     /// Its bands on disk, if there is a cache.

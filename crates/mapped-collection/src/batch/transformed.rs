@@ -1,0 +1,201 @@
+//! The rows of a store that are transformed after they are joined.
+
+use std::ops::Range;
+
+use anndata_io::{Scalar, Values, ValuesRef, with_dtype};
+
+use crate::batch::row_writer::{JoinScratch, RowFault};
+use crate::plan::Plan;
+use crate::plan::matrices::MatrixKey;
+use crate::transform::Totals;
+use crate::transform::pipeline::{Pipeline, RowFacts};
+use crate::transform::total::Total;
+
+/// The transforms of a matrix, and what they need to know of the rows of a store.
+#[derive(Debug)]
+pub(crate) struct Transformed<'a> {
+    pub(super) pipeline: &'a Pipeline,
+    store: u32,
+    epoch: u64,
+    /// The totals of the rows of the file, if those in obs are used.
+    obs_totals: Option<&'a [f64]>,
+    /// The number of columns of the file.
+    n_file: usize,
+    /// The joint columns that the store lacks, if zeros do not stay zeros.
+    absent: Vec<u32>,
+}
+
+/// What has arrived of a dense row: a row is transformed when it is whole.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Arrival {
+    /// Runs that do not touch each other, ascending: where they begin and end, and their totals.
+    runs: Vec<(Range<usize>, Total)>,
+}
+
+impl<'a> Transformed<'a> {
+    /// The transforms of a matrix of a store; `None` if it has none.
+    pub(crate) fn new(
+        plan: &'a Plan,
+        (store, key): (usize, &'a MatrixKey),
+        epoch: u64,
+    ) -> Option<Transformed<'a>> {
+        let pipeline = key.pipeline.as_deref()?;
+        let of_store = &plan.stores[store];
+        let obs_totals = match pipeline.totals() {
+            Some(Totals::ObsKey(key)) => {
+                let mut totals = of_store.obs_totals.iter();
+                totals
+                    .find(|(name, _)| name == key)
+                    .map(|(_, totals)| &**totals)
+            }
+            _ => None,
+        };
+        let absent = match (plan.var_map(store, key), pipeline.moves_zeros()) {
+            (Some(map), true) => {
+                let columns = (0..).zip(map.presence());
+                columns
+                    .filter_map(|(column, has)| (!has).then_some(column))
+                    .collect()
+            }
+            _ => Vec::new(),
+        };
+        let number = plan
+            .matrices
+            .iter()
+            .position(|other| std::ptr::eq(other, key));
+        let source = number.and_then(|number| of_store.matrices[number].as_ref());
+        Some(Transformed {
+            pipeline,
+            store: store as u32,
+            epoch,
+            obs_totals,
+            n_file: source.map_or(0, |source| source.row_len()),
+            absent,
+        })
+    }
+
+    /// The total of values of the file, if it is needed.
+    pub(super) fn total(&self, values: ValuesRef<'_>) -> Total {
+        match self.pipeline.needs_total() {
+            true => Total::of(values),
+            false => Total::default(),
+        }
+    }
+
+    /// Transforms the entries of a row, and moves those that are left to the front. Returns their
+    /// number.
+    pub(super) fn run(
+        &self,
+        (row, total): (u32, Total),
+        columns: &mut [u32],
+        values: &mut [f64],
+        scratch: &mut JoinScratch,
+    ) -> Result<usize, RowFault> {
+        let facts = RowFacts {
+            store: self.store,
+            row,
+            epoch: self.epoch,
+            total: total.value(),
+            obs_total: self.obs_totals.map(|totals| totals[row as usize]),
+        };
+        let ran = self
+            .pipeline
+            .run(&facts, columns, values, &mut scratch.memo);
+        ran.map_err(RowFault::Transform)
+    }
+
+    /// Writes transformed entries into a dense row whose other elements are zeros that were not yet
+    /// transformed.
+    pub(super) fn put<T: Scalar>(&self, columns: &[u32], values: &[f64], out: &mut [T]) {
+        if let Some(zero_of) = self.pipeline.zero_of() {
+            for (column, slot) in out.iter_mut().enumerate() {
+                *slot = T::cast_from(zero_of(column));
+            }
+            for &column in &self.absent {
+                out[column as usize] = T::default();
+            }
+        }
+        for (&column, &value) in columns.iter().zip(values) {
+            out[column as usize] = T::cast_from(value);
+        }
+    }
+
+    /// Transforms a dense row that lies in its place in joint columns.
+    pub(super) fn dense(
+        &self,
+        (row, total): (u32, Total),
+        out: &mut Values,
+        place: Range<usize>,
+        scratch: &mut JoinScratch,
+    ) -> Result<(), RowFault> {
+        let (mut columns, mut floats) = scratch.take_entries(place.len());
+        let result = with_dtype!(out.dtype(), T => {
+            let out = &mut T::as_mut_vec(out).expect("its own type")[place];
+            let mut n = 0;
+            for (column, value) in (0..).zip(out.iter()) {
+                if !value.is_zero() {
+                    (columns[n], floats[n]) = (column, f64::cast_from(*value));
+                    n += 1;
+                }
+            }
+            let entries = (&mut columns[..n], &mut floats[..n]);
+            self.run((row, total), entries.0, entries.1, scratch).map(|n| {
+                if self.pipeline.drops_entries() {
+                    out.fill(T::default());
+                }
+                self.put(&columns[..n], &floats[..n], out);
+            })
+        });
+        scratch.put_back(columns, floats);
+        result
+    }
+}
+
+impl Arrival {
+    /// Adds a run of a row. Returns the total of the row if it is whole now.
+    pub(super) fn add(
+        &mut self,
+        start: usize,
+        values: ValuesRef<'_>,
+        transformed: &Transformed<'_>,
+    ) -> Option<Total> {
+        let (mut run, mut total) = (start..start + values.len(), transformed.total(values));
+        if run.len() < transformed.n_file {
+            let mut at = self
+                .runs
+                .partition_point(|(known, _)| known.end <= run.start);
+            if self
+                .runs
+                .get(at)
+                .is_some_and(|(known, _)| known.start < run.end)
+            {
+                // After an error, the row is read again.
+                self.runs.clear();
+                at = 0;
+            }
+            if self
+                .runs
+                .get(at)
+                .is_some_and(|(known, _)| known.start == run.end)
+            {
+                let (next, of_next) = self.runs.remove(at);
+                (run.end, total) = (next.end, total.plus(of_next));
+            }
+            match at.checked_sub(1).map(|before| &mut self.runs[before]) {
+                Some((before, of_before)) if before.end == run.start => {
+                    (before.end, *of_before) = (run.end, of_before.plus(total));
+                }
+                _ => self.runs.insert(at, (run, total)),
+            }
+            let [(whole, of_whole)] = self.runs.as_slice() else {
+                return None;
+            };
+            if whole.len() < transformed.n_file {
+                return None;
+            }
+            total = *of_whole;
+        }
+        self.runs = Vec::new();
+        Some(total)
+    }
+}

@@ -1,0 +1,126 @@
+//! The transforms of the matrices of a collection, checked against its files.
+
+use std::sync::Arc;
+
+use anndata_io::{AnnDataFile, ColumnValues, DType, ErrorKind, nearest_name};
+
+use crate::error::open::OpenError;
+use crate::error::option::OptionError;
+use crate::error::quoted;
+use crate::error::read::ReadError;
+use crate::options::Options;
+use crate::plan::Plan;
+use crate::plan::matrices::MatrixKey;
+use crate::transform::pipeline::Pipeline;
+use crate::transform::{Totals, Transform};
+
+/// The element type of transformed matrices, unless another one is chosen.
+pub(crate) const TRANSFORMED: DType = DType::F32;
+
+/// The totals of the rows of a store, by the column of obs that has them.
+pub(crate) type ObsTotals = Vec<(String, Arc<[f64]>)>;
+
+/// Checks that transforms belong to matrices that are read, and that their results fit.
+pub(crate) fn check_transforms(options: &Options) -> Result<(), OptionError> {
+    for (key, _) in &options.transforms {
+        if !options.layers_keys.contains(key) {
+            let expected = format!("keys of layers ({})", quoted(&options.layers_keys));
+            return Err(OptionError::new("transforms", expected, format!("{key:?}")));
+        }
+        options
+            .dtype
+            .map_or(Ok(()), |dtype| check_dtype(options, dtype))?;
+    }
+    Ok(())
+}
+
+/// Checks that a type can hold what transforms compute.
+fn check_dtype(options: &Options, dtype: DType) -> Result<(), OptionError> {
+    let computes = |transform: &Transform| !matches!(transform, Transform::Downsample { .. });
+    let mut transforms = options.transforms.iter();
+    match transforms.find(|(_, list)| list.iter().any(computes)) {
+        Some((key, _)) if !dtype.is_float() => {
+            let expected = format!("a type of floats, as {key:?} is transformed");
+            Err(OptionError::new("dtype", expected, dtype))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads the totals in obs that a store's matrices are normalised by.
+pub(crate) fn read_obs_totals(
+    file: &AnnDataFile,
+    options: &Options,
+) -> Result<ObsTotals, OpenError> {
+    let mut found = ObsTotals::new();
+    let transforms = options.transforms.iter().flat_map(|(_, list)| list);
+    for transform in transforms {
+        let Transform::NormalizeTotal {
+            totals: Totals::ObsKey(key),
+            ..
+        } = transform
+        else {
+            continue;
+        };
+        if found.iter().all(|(name, _)| name != key) {
+            found.push((key.clone(), obs_totals(file, key)?.into()));
+        }
+    }
+    Ok(found)
+}
+
+fn obs_totals(file: &AnnDataFile, key: &str) -> Result<Vec<f64>, OpenError> {
+    let element = format!("obs/{key}");
+    let invalid = |found: String| {
+        let expected = "a column of numbers for NormalizeTotal".to_owned();
+        let kind = ErrorKind::Invalid { expected, found };
+        anndata_io::Error::new(file.path(), element.as_str(), kind)
+    };
+    let Some(column) = file.obs_column(key)? else {
+        let keys = file.obs_keys()?;
+        let near = nearest_name(key, keys.iter().map(String::as_str));
+        let hint = near.map(|name| format!(": did you mean {name:?}?"));
+        return Err(invalid(format!("no such column{}", hint.unwrap_or_default())).into());
+    };
+    let rows: Vec<u64> = (0..column.len()).collect();
+    let read = column.read_rows(&rows)?;
+    let ColumnValues::Numbers(numbers) = &read.values else {
+        return Err(invalid("texts".to_owned()).into());
+    };
+    let totals = numbers.as_slice().to_vec::<f64>().into_iter().enumerate();
+    let valid = totals.map(|(row, total)| if read.is_valid(row) { total } else { f64::NAN });
+    Ok(valid.collect())
+}
+
+/// Makes the transforms of the matrices ready to run.
+pub(crate) fn compile(plan: &mut Plan, options: &Options) -> Result<(), OptionError> {
+    for (key, transforms) in &options.transforms {
+        let number = plan.matrices.iter().position(|matrix| matrix.name == *key);
+        let Some(number) = number else { continue };
+        let genes = plan.vars_of(&plan.matrices[number]);
+        let pipeline = Pipeline::new(key, transforms, genes.map(|genes| &**genes))?;
+        let dtype = plan.dtype.unwrap_or(TRANSFORMED);
+        let matrix = &mut plan.matrices[number];
+        matrix.pipeline = Some(Arc::new(pipeline));
+        matrix.dtype = matrix.dtype.map(|_| dtype);
+    }
+    Ok(())
+}
+
+impl Plan {
+    /// The error of a row of a matrix with a value that is not as expected.
+    pub(crate) fn value_error(
+        &self,
+        store: usize,
+        key: &MatrixKey,
+        expected: String,
+        found: String,
+    ) -> ReadError {
+        let kind = ErrorKind::Invalid { expected, found };
+        let element = self.element_of(store, key);
+        ReadError::file(
+            store,
+            anndata_io::Error::new(&self.stores[store].file, element, kind),
+        )
+    }
+}

@@ -1,0 +1,222 @@
+//! Checks the transforms of a matrix, and makes them ready to run.
+
+use feature_join::VarNames;
+use once_cell::race::OnceBox;
+
+use crate::error::option::OptionError;
+use crate::error::quoted;
+use crate::transform::downsample::Downsample;
+use crate::transform::pipeline::{Pipeline, Step, Zeros};
+use crate::transform::{Depth, GeneValues, TargetTotal, Totals, Transform};
+
+/// The most genes that an error names.
+const MOST_NAMED: usize = 5;
+
+impl Pipeline {
+    /// The transforms of a matrix with these genes; `None` if they are not the same in all stores.
+    ///
+    /// # Errors
+    /// When a parameter makes no sense, steps do not fit together, or a gene has no value.
+    pub(crate) fn new(
+        key: &str,
+        transforms: &[Transform],
+        genes: Option<&VarNames>,
+    ) -> Result<Pipeline, OptionError> {
+        let mut pipeline = Pipeline {
+            downsample: None,
+            steps: Vec::new(),
+            zeros: None,
+            median: OnceBox::new(),
+        };
+        let mut zeros = Zeros::Same(0.0);
+        for transform in transforms {
+            let name = transform.name();
+            let refused = |expected: String, found: String| {
+                Err(OptionError::new(
+                    "transforms",
+                    expected,
+                    format!("{found}, for {key:?}"),
+                ))
+            };
+            let step = match transform {
+                Transform::Downsample { depth, seed } => {
+                    check_depth(key, *depth)?;
+                    if pipeline.downsample.is_some() || !pipeline.steps.is_empty() {
+                        let expected = "Downsample once, as the first step: it draws counts";
+                        return refused(expected.into(), "it later in the list".into());
+                    }
+                    let (depth, seed) = (*depth, *seed);
+                    pipeline.downsample = Some(Downsample { depth, seed });
+                    continue;
+                }
+                Transform::NormalizeTotal { target, totals } => {
+                    pipeline.check_normalize(key, *target, totals, &zeros)?;
+                    let (target, totals) = (*target, totals.clone());
+                    Step::Normalize { target, totals }
+                }
+                Transform::Log1p { base } => {
+                    let base = base.unwrap_or(std::f64::consts::E);
+                    if !(base > 0.0 && base.is_finite() && base != 1.0) {
+                        let expected = "a positive base of Log1p that is not 1";
+                        return refused(expected.into(), base.to_string());
+                    }
+                    let ln_base = if base == std::f64::consts::E {
+                        1.0
+                    } else {
+                        libm::log(base)
+                    };
+                    if let Some(zero) = zeros.iter().find(|zero| *zero <= -1.0) {
+                        let expected = "values above -1 for Log1p";
+                        return refused(expected.into(), format!("zeros that have become {zero}"));
+                    }
+                    Step::Log1p { ln_base }
+                }
+                Transform::Clip { min, max } => {
+                    let (min, max) = (
+                        min.unwrap_or(f64::NEG_INFINITY),
+                        max.unwrap_or(f64::INFINITY),
+                    );
+                    if min > max || min.is_nan() || max.is_nan() {
+                        let expected = "a min of Clip that is not above its max";
+                        return refused(expected.into(), format!("{min} and {max}"));
+                    }
+                    Step::Clip { min, max }
+                }
+                Transform::ScaleGenes { mean, std } => Step::Scale {
+                    mean: by_column(key, (name, "mean"), mean, genes, |_| true)?,
+                    std: by_column(key, (name, "std"), std, genes, |value| value != 0.0)?,
+                },
+                Transform::DivideGenes { by } => Step::Divide {
+                    by: by_column(key, (name, "by"), by, genes, |value| value != 0.0)?,
+                },
+            };
+            zeros = step.of_zeros(zeros);
+            pipeline.steps.push(step);
+        }
+        let moves = zeros.iter().any(|zero| zero != 0.0);
+        pipeline.zeros = moves.then_some(zeros);
+        Ok(pipeline)
+    }
+
+    /// Checks that a row has the total that it is normalised by.
+    fn check_normalize(
+        &self,
+        key: &str,
+        target: TargetTotal,
+        totals: &Totals,
+        zeros: &Zeros,
+    ) -> Result<(), OptionError> {
+        let is_joint = *totals == Totals::JointGenes;
+        let found = match target {
+            TargetTotal::Sum(sum) if !(sum > 0.0 && sum.is_finite()) => {
+                let expected = "a positive target of NormalizeTotal";
+                return Err(OptionError::new(
+                    "transforms",
+                    expected,
+                    format!("{sum}, for {key:?}"),
+                ));
+            }
+            TargetTotal::Median if self.downsample.is_some() => {
+                "the median after Downsample, which differs from epoch to epoch"
+            }
+            _ if self.totals().is_some() => "NormalizeTotal twice",
+            _ if matches!(totals, Totals::ObsKey(_)) && self.downsample.is_some() => {
+                "totals from obs after Downsample, which changes them"
+            }
+            _ if !is_joint && !self.steps.is_empty() => {
+                "another step before NormalizeTotal, whose totals are those of the file: choose totals \
+                 over the joint genes, or put it first"
+            }
+            _ if zeros.iter().any(|zero| zero != 0.0) => {
+                "NormalizeTotal after a step that moves zeros"
+            }
+            _ => return Ok(()),
+        };
+        let expected = "one NormalizeTotal, first or after Downsample";
+        Err(OptionError::new(
+            "transforms",
+            expected,
+            format!("{found}, for {key:?}"),
+        ))
+    }
+}
+
+fn check_depth(key: &str, depth: Depth) -> Result<(), OptionError> {
+    let (is_valid, expected, found) = match depth {
+        Depth::To(to) => (
+            to > 0.0 && to.is_finite(),
+            "a positive depth of Downsample",
+            to,
+        ),
+        Depth::Fraction(fraction) => (
+            fraction > 0.0 && fraction <= 1.0,
+            "a fraction for Downsample, above 0 and at most 1",
+            fraction,
+        ),
+    };
+    match is_valid {
+        true => Ok(()),
+        false => Err(OptionError::new(
+            "transforms",
+            expected,
+            format!("{found}, for {key:?}"),
+        )),
+    }
+}
+
+/// The number of each gene, in the order of the matrix.
+fn by_column(
+    key: &str,
+    (transform, parameter): (&str, &str),
+    values: &GeneValues,
+    genes: Option<&VarNames>,
+    is_valid: impl Fn(f64) -> bool,
+) -> Result<Vec<f64>, OptionError> {
+    let error = |expected: String, found: String| {
+        OptionError::new("transforms", expected, format!("{found}, for {key:?}"))
+    };
+    let what = format!("the {parameter} of {transform}");
+    let Some(genes) = genes else {
+        let expected = format!("a matrix with joined genes for {transform}");
+        return Err(error(
+            expected,
+            "one that has its own genes in each store".to_owned(),
+        ));
+    };
+    let values = match values {
+        GeneValues::InOrder(values) if values.len() == genes.len() => values.to_vec(),
+        GeneValues::InOrder(values) => {
+            let expected = format!("{} numbers as {what}, one for each gene", genes.len());
+            return Err(error(expected, values.len().to_string()));
+        }
+        GeneValues::ByName(values) => {
+            let missing: Vec<String> = genes
+                .iter()
+                .filter(|name| !values.contains_key(*name))
+                .map(str::to_owned)
+                .collect();
+            if !missing.is_empty() {
+                let named = quoted(missing.iter().take(MOST_NAMED));
+                let found = match missing.len() {
+                    n if n <= MOST_NAMED => format!("none for {named}"),
+                    n => format!("none for {n} genes, among them {named}"),
+                };
+                return Err(error(format!("a number for each gene as {what}"), found));
+            }
+            genes.iter().map(|name| values[name]).collect()
+        }
+    };
+    let is_bad = |value: f64| !value.is_finite() || !is_valid(value);
+    if let Some(at) = values.iter().position(|&value| is_bad(value)) {
+        let expected = match is_valid(0.0) {
+            true => format!("finite numbers as {what}"),
+            false => format!("finite numbers other than 0 as {what}"),
+        };
+        let name = genes.get(at).unwrap_or_default();
+        return Err(error(
+            expected,
+            format!("{} for the gene {name:?}", values[at]),
+        ));
+    }
+    Ok(values)
+}
