@@ -12,7 +12,7 @@ use crate::plan::Plan;
 use crate::plan::counts::{COUNTS, first_non_count, shown};
 use crate::plan::matrices::MatrixKey;
 use crate::transform::memo::Memo;
-use crate::transform::pipeline::TransformFault;
+use crate::transform::pipeline::{Remembered, TransformFault};
 
 const COLUMNS_ARE_CHECKED: &str = "a matrix has as many columns as its store has variables";
 
@@ -62,6 +62,28 @@ pub(crate) struct RowWriter<'a> {
     pub(crate) transformed: Option<&'a Transformed<'a>>,
     /// The row in the file.
     row: u32,
+}
+
+/// How a value of a file becomes one of a batch.
+trait Convert {
+    fn convert<S: Scalar, T: Scalar>(&mut self, value: S) -> T;
+}
+
+/// As numpy casts it.
+struct Cast;
+
+impl Convert for Cast {
+    #[inline]
+    fn convert<S: Scalar, T: Scalar>(&mut self, value: S) -> T {
+        T::cast_from(value)
+    }
+}
+
+impl Convert for Remembered<'_> {
+    #[inline]
+    fn convert<S: Scalar, T: Scalar>(&mut self, value: S) -> T {
+        T::cast_from(self.apply(f64::cast_from(value)))
+    }
 }
 
 /// A single dense row. It is all zeros before it is read.
@@ -200,11 +222,17 @@ impl<'a> RowWriter<'a> {
         arrival: Option<&mut Arrival>,
         scratch: &mut JoinScratch,
     ) -> Result<(), RowFault> {
+        if let Some(transformed) = self.transformed {
+            let to = (self.map, &mut *out);
+            if transformed.whole_row(self.row, values, to, place.clone(), scratch)? {
+                return Ok(());
+            }
+        }
         self.join_dense((out, place.start, row), start, values, scratch)?;
         if let (Some(transformed), Some(arrival)) = (self.transformed, arrival)
             && let Some(total) = arrival.add(start, values, transformed)
         {
-            transformed.dense((self.row, total), out, place, scratch)?;
+            transformed.joined_row((self.row, total), out, place, scratch)?;
         }
         Ok(())
     }
@@ -289,6 +317,17 @@ impl<'a> RowWriter<'a> {
         scratch: &mut JoinScratch,
     ) -> Result<usize, RowFault> {
         if let Some(transformed) = self.transformed {
+            let total = transformed.total(values);
+            let merges = self.map.is_some_and(VarMap::merges_columns);
+            if !merges && let Some(function) = transformed.function(total)? {
+                let mut memo = std::mem::take(&mut scratch.memo);
+                let mut function = Remembered::new(function, &mut memo);
+                let places = (out_columns, out);
+                let n = self.join_sparse(columns, values, places, scratch, &mut function)?;
+                function.end().map_err(RowFault::Transform)?;
+                scratch.memo = memo;
+                return Ok(n);
+            }
             let (unused, mut floats) = scratch.take_entries(columns.len());
             let entries = (out_columns, &mut floats[..]);
             let n = self.transform(transformed, (columns, values), entries, scratch);
@@ -301,12 +340,23 @@ impl<'a> RowWriter<'a> {
             scratch.put_back(unused, floats);
             return n;
         }
+        self.join_sparse(columns, values, (out_columns, out), scratch, &mut Cast)
+    }
+
+    fn join_sparse<T: Scalar>(
+        self,
+        columns: &[u32],
+        values: ValuesRef<'_>,
+        (out_columns, out): (&mut [u32], &mut [T]),
+        scratch: &mut JoinScratch,
+        convert: &mut impl Convert,
+    ) -> Result<usize, RowFault> {
         with_dtype!(values.dtype(), S => {
             let source = S::from_slice(values).expect("its own type");
             Ok(match self.map {
                 None => {
                     out_columns[..columns.len()].copy_from_slice(columns);
-                    out.iter_mut().zip(source).for_each(|(o, &v)| *o = T::cast_from(v));
+                    out.iter_mut().zip(source).for_each(|(o, &v)| *o = convert.convert(v));
                     columns.len()
                 }
                 Some(map) => {
@@ -322,7 +372,7 @@ impl<'a> RowWriter<'a> {
                     }
                     for (i, entry) in entries.iter().enumerate() {
                         out_columns[i] = entry.column.0;
-                        out[i] = T::cast_from(source[entry.position as usize]);
+                        out[i] = convert.convert(source[entry.position as usize]);
                     }
                     entries.len()
                 }

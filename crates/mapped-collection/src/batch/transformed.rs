@@ -3,12 +3,13 @@
 use std::ops::Range;
 
 use anndata_io::{Scalar, Values, ValuesRef, with_dtype};
+use feature_join::{JointColumn, VarMap};
 
 use crate::batch::row_writer::{JoinScratch, RowFault};
 use crate::plan::Plan;
 use crate::plan::matrices::MatrixKey;
 use crate::transform::Totals;
-use crate::transform::pipeline::{Pipeline, RowFacts};
+use crate::transform::pipeline::{Function, Pipeline, RowFacts};
 use crate::transform::total::Total;
 
 /// The transforms of a matrix, and what they need to know of the rows of a store.
@@ -24,6 +25,9 @@ pub(crate) struct Transformed<'a> {
     /// The joint columns that the store lacks, if zeros do not stay zeros.
     absent: Vec<u32>,
 }
+
+/// The elements of a dense row that are compared with zero at once.
+const BLOCK: usize = 8;
 
 /// What has arrived of a dense row: a row is transformed when it is whole.
 #[derive(Debug, Clone, Default)]
@@ -82,6 +86,12 @@ impl<'a> Transformed<'a> {
         }
     }
 
+    /// What becomes of each value of a row with this total, if that is all that matters.
+    pub(super) fn function(&self, total: Total) -> Result<Option<Function<'a>>, RowFault> {
+        let function = self.pipeline.function_of_total(total.value());
+        function.map_err(RowFault::Transform)
+    }
+
     /// Transforms the entries of a row, and moves those that are left to the front. Returns their
     /// number.
     pub(super) fn run(
@@ -120,26 +130,62 @@ impl<'a> Transformed<'a> {
         }
     }
 
+    /// Transforms a whole dense row of the file, and writes it into its place. Returns false if it
+    /// must be joined first.
+    pub(super) fn whole_row(
+        &self,
+        row: u32,
+        values: ValuesRef<'_>,
+        (map, out): (Option<&VarMap>, &mut Values),
+        place: Range<usize>,
+        scratch: &mut JoinScratch,
+    ) -> Result<bool, RowFault> {
+        let is_ordered = map.is_none_or(VarMap::is_monotonic) || !self.pipeline.needs_order();
+        if values.len() != self.n_file || map.is_some_and(VarMap::merges_columns) || !is_ordered {
+            return Ok(false);
+        }
+        let (mut columns, mut floats) = scratch.take_entries(values.len() + 1);
+        let mut n = with_dtype!(values.dtype(), S => {
+            let values = S::from_slice(values).expect("its own type");
+            entries(values, &mut columns, &mut floats)
+        });
+        let total = Total::of_floats(&floats[..n]);
+        if let Some(to_joint) = map.and_then(VarMap::file_to_joint) {
+            let all = n;
+            n = 0;
+            for i in 0..all {
+                let joint = to_joint[columns[i] as usize];
+                (columns[n], floats[n]) = (joint.0, floats[i]);
+                n += usize::from(joint != JointColumn::ABSENT);
+            }
+        }
+        let row = (row, total);
+        let ran = self.run(row, &mut columns[..n], &mut floats[..n], scratch);
+        let put = ran.map(|n| {
+            with_dtype!(out.dtype(), T => {
+                let out = &mut T::as_mut_vec(out).expect("its own type")[place];
+                out.fill(T::default());
+                self.put(&columns[..n], &floats[..n], out);
+            })
+        });
+        scratch.put_back(columns, floats);
+        put.map(|()| true)
+    }
+
     /// Transforms a dense row that lies in its place in joint columns.
-    pub(super) fn dense(
+    pub(super) fn joined_row(
         &self,
         (row, total): (u32, Total),
         out: &mut Values,
         place: Range<usize>,
         scratch: &mut JoinScratch,
     ) -> Result<(), RowFault> {
-        let (mut columns, mut floats) = scratch.take_entries(place.len());
+        let (mut columns, mut floats) = scratch.take_entries(place.len() + 1);
         let result = with_dtype!(out.dtype(), T => {
             let out = &mut T::as_mut_vec(out).expect("its own type")[place];
-            let mut n = 0;
-            for (column, value) in (0..).zip(out.iter()) {
-                if !value.is_zero() {
-                    (columns[n], floats[n]) = (column, f64::cast_from(*value));
-                    n += 1;
-                }
-            }
-            let entries = (&mut columns[..n], &mut floats[..n]);
-            self.run((row, total), entries.0, entries.1, scratch).map(|n| {
+            let n = entries(out, &mut columns, &mut floats);
+            let ran = self.run((row, total), &mut columns[..n], &mut floats[..n], scratch);
+            ran.map(|n| {
                 if self.pipeline.drops_entries() {
                     out.fill(T::default());
                 }
@@ -149,6 +195,32 @@ impl<'a> Transformed<'a> {
         scratch.put_back(columns, floats);
         result
     }
+}
+
+/// Writes the columns and values of a dense row that are not 0. Returns their number. There is room
+/// for one more than the row has.
+fn entries<T: Scalar>(row: &[T], columns: &mut [u32], floats: &mut [f64]) -> usize {
+    let mut n = 0;
+    let (blocks, rest) = row.as_chunks::<BLOCK>();
+    let mut add = |first: usize, block: &[T]| {
+        for (i, value) in block.iter().enumerate() {
+            // Written even if it is 0: a branch would be mispredicted too often.
+            columns[n] = (first + i) as u32;
+            n += usize::from(!value.is_zero());
+        }
+    };
+    for (number, block) in blocks.iter().enumerate() {
+        // Most blocks are all zeros, which have no bits.
+        let bytes = bytemuck::cast_slice::<T, u8>(block);
+        if bytes.iter().fold(0, |bits, byte| bits | byte) != 0 {
+            add(number * BLOCK, block);
+        }
+    }
+    add(blocks.len() * BLOCK, rest);
+    for (float, &column) in floats.iter_mut().zip(&columns[..n]) {
+        *float = f64::cast_from(row[column as usize]);
+    }
+    n
 }
 
 impl Arrival {

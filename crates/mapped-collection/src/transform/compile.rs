@@ -175,7 +175,7 @@ fn by_column(
     let error = |expected: String, found: String| {
         OptionError::new("transforms", expected, format!("{found}, for {key:?}"))
     };
-    let what = format!("the {parameter} of {transform}");
+    let what = format!("{transform}({parameter})");
     let Some(genes) = genes else {
         let expected = format!("a matrix with joined genes for {transform}");
         return Err(error(
@@ -186,7 +186,7 @@ fn by_column(
     let values = match values {
         GeneValues::InOrder(values) if values.len() == genes.len() => values.to_vec(),
         GeneValues::InOrder(values) => {
-            let expected = format!("{} numbers as {what}, one for each gene", genes.len());
+            let expected = format!("{} numbers for {what}, one for each gene", genes.len());
             return Err(error(expected, values.len().to_string()));
         }
         GeneValues::ByName(values) => {
@@ -201,7 +201,7 @@ fn by_column(
                     n if n <= MOST_NAMED => format!("none for {named}"),
                     n => format!("none for {n} genes, among them {named}"),
                 };
-                return Err(error(format!("a number for each gene as {what}"), found));
+                return Err(error(format!("a number for each gene in {what}"), found));
             }
             genes.iter().map(|name| values[name]).collect()
         }
@@ -209,8 +209,8 @@ fn by_column(
     let is_bad = |value: f64| !value.is_finite() || !is_valid(value);
     if let Some(at) = values.iter().position(|&value| is_bad(value)) {
         let expected = match is_valid(0.0) {
-            true => format!("finite numbers as {what}"),
-            false => format!("finite numbers other than 0 as {what}"),
+            true => format!("finite numbers in {what}"),
+            false => format!("finite numbers other than 0 in {what}"),
         };
         let name = genes.get(at).unwrap_or_default();
         return Err(error(

@@ -35,7 +35,7 @@ impl Memo {
     }
 
     /// `compute(value)`, remembered.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn get(&mut self, value: f64, compute: impl FnOnce(f64) -> f64) -> f64 {
         let bits = value.to_bits();
         let slot = &mut self.slots[Self::slot(bits)];

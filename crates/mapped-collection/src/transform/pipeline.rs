@@ -156,6 +156,11 @@ impl Pipeline {
         self.downsample.is_some()
     }
 
+    /// Whether the entries of a row must ascend by column.
+    pub(crate) fn needs_order(&self) -> bool {
+        self.downsample.is_some()
+    }
+
     /// Whether entries may become zero, so that a sparse row leaves them out.
     pub(crate) fn drops_entries(&self) -> bool {
         self.downsample.is_some()
@@ -236,6 +241,45 @@ impl Pipeline {
         }
     }
 
+    /// What becomes of each value of a row, if that is the same for all genes, and the same for all
+    /// rows but for a factor. `values` are those before the first step.
+    fn function(
+        &self,
+        total: f64,
+        facts: &RowFacts,
+        values: &[f64],
+    ) -> Result<Option<Function<'_>>, TransformFault> {
+        if !self.steps.iter().all(Step::is_uniform) {
+            return Ok(None);
+        }
+        let (factor, differs) = match (self.steps.first(), self.normalize()) {
+            (_, None) => (1.0, false),
+            (Some(Step::Normalize { target, .. }), _) => {
+                let total = self.total_of(total, facts, values)?;
+                (self.factor(*target, total), true)
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(Function {
+            steps: &self.steps,
+            factor,
+            differs,
+        }))
+    }
+
+    /// As [`function`](Self::function), for a row whose total in its file is all that matters.
+    pub(crate) fn function_of_total(
+        &self,
+        total: f64,
+    ) -> Result<Option<Function<'_>>, TransformFault> {
+        match (self.downsample, self.totals()) {
+            (None, None | Some(Totals::AllGenes)) => {
+                self.function(total, &RowFacts::default(), &[])
+            }
+            _ => Ok(None),
+        }
+    }
+
     fn factor(&self, target: TargetTotal, total: f64) -> f64 {
         let target = match target {
             TargetTotal::Sum(sum) => sum,
@@ -261,16 +305,15 @@ impl Pipeline {
             None => (values.len(), facts.total),
         };
         let (columns, values) = (&columns[..n], &mut values[..n]);
-        let is_first = matches!(self.steps.first(), Some(Step::Normalize { .. }));
-        let uniform = self.steps.iter().all(Step::is_uniform);
-        match self.normalize() {
-            Some((target, _)) if uniform && is_first => {
-                let total = self.total_of(total, facts, values)?;
-                memo.forget();
-                run_uniform(&self.steps, values, self.factor(target, total), memo)?;
+        match self.function(total, facts, values)? {
+            Some(function) => {
+                let mut function = Remembered::new(function, memo);
+                values
+                    .iter_mut()
+                    .for_each(|value| *value = function.apply(*value));
+                function.end()?;
             }
-            None if uniform => run_uniform(&self.steps, values, 1.0, memo)?,
-            _ => {
+            None => {
                 for step in &self.steps {
                     let factor = match step {
                         Step::Normalize { target, .. } => {
@@ -286,25 +329,53 @@ impl Pipeline {
     }
 }
 
-/// Runs steps that are the same for all genes.
-fn run_uniform(
-    steps: &[Step],
-    values: &mut [f64],
+/// A function of the values of a row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Function<'a> {
+    steps: &'a [Step],
     factor: f64,
-    memo: &mut Memo,
-) -> Result<(), TransformFault> {
-    let mut refused = None;
-    for value in values {
-        *value = memo.get(*value, |value| {
+    /// Whether it is another one for each row.
+    differs: bool,
+}
+
+/// A function that is computed once for each distinct value of a row.
+pub(crate) struct Remembered<'a> {
+    function: Function<'a>,
+    memo: &'a mut Memo,
+    refused: Option<f64>,
+}
+
+impl<'a> Remembered<'a> {
+    pub(crate) fn new(function: Function<'a>, memo: &'a mut Memo) -> Self {
+        if function.differs {
+            memo.forget();
+        }
+        Remembered {
+            function,
+            memo,
+            refused: None,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn apply(&mut self, value: f64) -> f64 {
+        let Function { steps, factor, .. } = self.function;
+        self.memo.get(value, |value| {
             steps.iter().fold(value, |value, step| {
                 if step.refuses(value) {
-                    refused.get_or_insert(value);
+                    self.refused.get_or_insert(value);
                 }
                 step.apply(value, 0, factor)
             })
-        });
+        })
     }
-    refused.map_or(Ok(()), |value| Err(TransformFault::Log1p(value)))
+
+    /// # Errors
+    /// When a value had no result.
+    pub(crate) fn end(self) -> Result<(), TransformFault> {
+        let refused = self.refused.map(TransformFault::Log1p);
+        refused.map_or(Ok(()), Err)
+    }
 }
 
 fn run_step(

@@ -40,9 +40,10 @@ class NormalizeTotal:
     Examples
     --------
     >>> from mapped_anndata import Log1p, MappedCollection, NormalizeTotal
-    >>> cells = MappedCollection("demo/a.h5ad", transforms=[NormalizeTotal(1e4), Log1p()])
-    >>> float(cells[0]["X"].max().round(3))
-    6.073
+    >>> steps = [NormalizeTotal(1e4), Log1p()]
+    >>> cells = MappedCollection("demo/a.h5ad", "counts", transforms=steps)
+    >>> round(float(cells[0]["counts"].max()), 3)
+    5.544
     """
 
     target: float | Literal["median"] = 1e4
@@ -77,8 +78,8 @@ class Log1p:
     --------
     >>> from mapped_anndata import Log1p, MappedCollection
     >>> cells = MappedCollection("demo/a.h5ad", transforms=[Log1p(base=2)])
-    >>> float(cells[0]["X"].max().round(3))
-    3.585
+    >>> round(float(cells[0]["X"].max()), 3)
+    2.098
     """
 
     base: float | None = None
@@ -173,7 +174,7 @@ class DivideGenes:
     ...     "demo/a.h5ad", genes=["NKG7"], transforms=[DivideGenes({"NKG7": 2.0, "CD4": 1.0})]
     ... )
     >>> cells[7]["X"].tolist()
-    [0.0]
+    [0.75]
     """
 
     by: GeneValuesLike
@@ -189,10 +190,10 @@ class DivideGenes:
 class Downsample:
     """Draws a smaller number of the molecules of each cell; the first step of a list.
 
-    From a count of n, the draw is binomial, with n trials. A row with a value that is not a count is
-    a `ValueError` that names it. A row has the same draws whenever the seed, the epoch, the store,
-    the row in its file and the genes of the matrix are the same; items and rows by index have those
-    of epoch 0.
+    From a count of n, the draw is binomial, with n trials. A row with a value that is not a count
+    is a `ValueError` that names it. A row has the same draws whenever the seed, the epoch, the
+    store, the row in its file and the genes of the matrix are the same; items and rows by index
+    have those of epoch 0.
 
     Parameters
     ----------
@@ -207,10 +208,10 @@ class Downsample:
     Examples
     --------
     >>> from mapped_anndata import Downsample, MappedCollection
-    >>> cells = MappedCollection("demo/a.h5ad", transforms=[Downsample(fraction=0.5)])
-    >>> whole = MappedCollection("demo/a.h5ad")
-    >>> bool(cells[0]["X"].sum() < 0.7 * whole[0]["X"].sum())
-    True
+    >>> whole = MappedCollection("demo/a.h5ad", "counts")
+    >>> half = MappedCollection("demo/a.h5ad", "counts", transforms=[Downsample(fraction=0.5)])
+    >>> int(whole[0]["counts"].sum()), int(half[0]["counts"].sum())
+    (157, 85)
     """
 
     to: float | None = None
@@ -226,7 +227,11 @@ class Downsample:
 
     def _to_core(self) -> dict[str, Any]:
         depth = self.fraction if self.to is None else self.to
-        return {"depth": float(cast(float, depth)), "is_fraction": self.to is None, "seed": self.seed}
+        return {
+            "depth": float(cast(float, depth)),
+            "is_fraction": self.to is None,
+            "seed": self.seed,
+        }
 
 
 STEPS = NormalizeTotal, Log1p, Clip, ScaleGenes, DivideGenes, Downsample
@@ -248,7 +253,7 @@ def transforms(value: TransformsLike | None, layers: list[str]) -> dict[str, lis
 
 
 def _steps(value: object) -> list[Transform]:
-    steps = [value] if isinstance(value, STEPS) else value
+    steps = [value] if isinstance(value, (type, *STEPS)) else value
     if not isinstance(steps, Iterable) or isinstance(steps, str | bytes):
         raise TypeError(f"transforms: expected a list of steps, found {type(steps).__name__}")
     found = []

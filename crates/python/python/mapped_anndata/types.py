@@ -23,7 +23,6 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    import pandas as pd
     import torch
 
     from ._choices import Counts
@@ -104,7 +103,7 @@ number or path."""
 AliasesLike: TypeAlias = "Mapping[str, str] | PathLike"
 """Old names and new ones: a dict, or a file of two columns."""
 
-GeneValuesLike: TypeAlias = "Mapping[str, float] | Sequence[float] | FloatArray | pd.Series[Any]"
+GeneValuesLike: TypeAlias = "Mapping[str, float] | Sequence[float] | SupportsArray"
 """A number for each gene: in their order, or by their names."""
 
 TransformsLike: TypeAlias = "Transform | Iterable[Transform] | Mapping[str, Iterable[Transform]]"

@@ -1,10 +1,20 @@
-"""A real data set, which scanpy's package brings along: 700 blood cells."""
+"""A real data set, which scanpy's package brings along: 700 blood cells. Its functions as judges."""
 
+import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 import scanpy as sc
+import scipy.sparse as sp
 
-from mapped_anndata import MappedCollection
+from mapped_anndata import (
+    Clip,
+    Downsample,
+    Log1p,
+    MappedCollection,
+    NormalizeTotal,
+    ScaleGenes,
+)
 
 
 @pytest.fixture(scope="module", params=["h5ad", "zarr"])
@@ -44,3 +54,67 @@ def test_labels_and_weights(stored):
     counts = data.obs["bulk_labels"].value_counts()
     expected = [1 / counts[label] for label in data.obs["bulk_labels"]]
     assert np.allclose(collection.get_label_weights("bulk_labels"), expected)
+
+
+@pytest.mark.parametrize("layout", ["csr", "dense"])
+def test_transforms_are_scanpys(layout, tmp_path):
+    rng = np.random.default_rng(1)
+    # Counts of few and of many molecules; every twelfth cell is empty.
+    counts = rng.negative_binomial(0.3, 0.05, (300, 200)) * (np.arange(300) % 12 > 0)[:, None]
+    obs = pd.DataFrame({"size": rng.uniform(0.5, 2.0, 300)}, index=[f"c{i}" for i in range(300)])
+    whole = ad.AnnData(counts.astype(np.float32), obs=obs)
+    whole.var_names = [f"g{i}" for i in range(200)]
+    paths = []
+    for number, rows in enumerate([slice(0, 140), slice(140, 300)]):
+        part = whole[rows, rng.permutation(200)].copy()
+        part.X = sp.csr_matrix(part.X) if layout == "csr" else part.X
+        paths.append(str(tmp_path / f"{number}.h5ad"))
+        part.write_h5ad(paths[-1], compression="gzip" if number else None)
+    genes = list(whole.var_names[20:80])
+    exact = ad.AnnData(whole.X.astype(np.float64), obs=obs, var=whole.var)
+
+    def check(expected, *steps):
+        with MappedCollection(paths, genes=genes, transforms=list(steps)) as collection:
+            found = collection[:]["X"]
+            assert found.dtype == np.float32
+            expected = expected[:, genes].X if isinstance(expected, ad.AnnData) else expected
+            np.testing.assert_allclose(found, expected, rtol=1e-6, atol=0)
+            loader = collection.loader(64, shuffle="exact", seed=2)
+            for batch in loader:
+                rows = batch["_row_idx"] + np.array([0, 140])[batch["_store_idx"]]
+                assert np.array_equal(batch["X"], found[rows])
+
+    log_normalised = sc.pp.normalize_total(exact, target_sum=1e4, copy=True)
+    check(log_normalised, NormalizeTotal(1e4))
+    sc.pp.log1p(log_normalised)
+    check(log_normalised, NormalizeTotal(1e4), Log1p())
+    check(sc.pp.normalize_total(exact, copy=True), NormalizeTotal("median"))
+    check(sc.pp.log1p(exact, base=2, copy=True), Log1p(base=2))
+    # scanpy knows only the genes that it has: those are the joint ones.
+    chosen = exact[:, genes].copy()
+    check(sc.pp.normalize_total(chosen, copy=True).X, NormalizeTotal("median", totals="joint"))
+    scaled = log_normalised[:, genes].copy()
+    mean, std = scaled.X.mean(0), scaled.X.std(0, ddof=1)
+    sc.pp.scale(scaled, max_value=3)
+    # scanpy clips on both sides.
+    steps = [NormalizeTotal(1e4), Log1p(), ScaleGenes(mean, std), Clip(-3, 3)]
+    with MappedCollection(paths, genes=genes, transforms=steps) as collection:
+        np.testing.assert_allclose(collection[:]["X"], scaled.X, rtol=1e-5, atol=1e-6)
+    by_size = exact.X / obs["size"].to_numpy()[:, None]
+    check(ad.AnnData(by_size, var=whole.var), NormalizeTotal(1.0, obs_key="size"))
+
+
+def test_downsampling_has_scanpys_depth(tmp_path):
+    rng = np.random.default_rng(3)
+    counts = ad.AnnData(rng.poisson(3.0, (200, 300)).astype(np.float32))
+    target = 400
+    expected = sc.pp.downsample_counts(counts, counts_per_cell=target, copy=True)
+    assert (expected.X.sum(1) == target).all()
+    file = str(tmp_path / "counts.h5ad")
+    counts.write_h5ad(file)
+    with MappedCollection(file, transforms=[Downsample(target)]) as collection:
+        found = collection[:]["X"]
+    # scanpy's rows have the depth, ours have it on average: each molecule is kept or not by itself.
+    assert abs(found.sum(1).mean() - target) < 5 and found.sum(1).std() < 30
+    means = found.mean(0) - expected.X.mean(0)
+    assert abs(means).max() < 0.6 and (found <= counts.X).all()
