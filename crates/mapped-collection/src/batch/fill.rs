@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use anndata_io::ReadScratch;
 
-use crate::batch::matrix_slots::{PlaceScratch, SlotSink};
+use crate::batch::matrix_slots::PlaceScratch;
 use crate::batch::row_writer::RowWriter;
+use crate::batch::slot_sink::SlotSink;
 use crate::batch::slots::BatchSlots;
 use crate::batch::transformed::Transformed;
 use crate::batch::waiting::WaitingRows;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anndata_io::{DType, RowBuffer, RowSink, Scalar, Values, ValuesRef, with_dtype};
+use anndata_io::{DType, Scalar, Values, ValuesRef, with_dtype};
 use row_pack::{Level, RowPacker};
 
 use crate::batch::MatrixFormat;
@@ -75,7 +75,7 @@ pub(crate) enum Filled {
 /// Scratch memory for placing rows. A thread keeps it from row to row.
 #[derive(Debug, Default)]
 pub(crate) struct PlaceScratch {
-    join: JoinScratch,
+    pub(super) join: JoinScratch,
     packer: Option<Packer>,
     columns: Vec<u32>,
     values: Option<Values>,
@@ -234,7 +234,7 @@ impl MatrixSlots {
         }
     }
 
-    fn put_dense(
+    pub(super) fn put_dense(
         &self,
         row: usize,
         writer: RowWriter<'_>,
@@ -257,7 +257,7 @@ impl MatrixSlots {
         }
     }
 
-    fn put_sparse(
+    pub(super) fn put_sparse(
         &self,
         row: usize,
         writer: RowWriter<'_>,
@@ -370,95 +370,5 @@ impl MatrixSlots {
 impl Drop for MatrixSlots {
     fn drop(&mut self) {
         self.discard();
-    }
-}
-
-/// Puts the rows of one read into their places.
-pub(crate) struct SlotSink<'a, 's, F> {
-    writer: RowWriter<'a>,
-    /// The rows of the file that are read.
-    rows: &'a [u64],
-    /// The matrix, and the row in it, of each row that is read.
-    place: F,
-    scratch: &'s mut PlaceScratch,
-    /// The matrix in which a row last got its place.
-    given: Option<MutexGuard<'a, Filled>>,
-    fault: Option<RowFault>,
-}
-
-impl<'a, 's, F> SlotSink<'a, 's, F> {
-    pub(crate) fn new(
-        writer: RowWriter<'a>,
-        rows: &'a [u64],
-        place: F,
-        scratch: &'s mut PlaceScratch,
-    ) -> Self {
-        scratch.join.clear();
-        SlotSink {
-            writer,
-            rows,
-            place,
-            scratch,
-            given: None,
-            fault: None,
-        }
-    }
-
-    fn writer(&self, row: usize) -> RowWriter<'a> {
-        self.writer.of_row(self.rows[row] as u32)
-    }
-
-    /// Why one of the rows could not be written.
-    pub(crate) fn fault(self) -> Option<RowFault> {
-        self.fault
-    }
-}
-
-impl<'a, F: Fn(usize) -> (&'a MatrixSlots, usize)> RowSink for SlotSink<'a, '_, F> {
-    fn dense(&mut self, row: usize, start: usize, values: ValuesRef<'_>) {
-        self.given = None;
-        let (run, writer) = ((row, start), self.writer(row));
-        let (slots, row) = (self.place)(row);
-        let checked = writer.check(values);
-        let put = checked.and_then(|()| slots.put_dense(row, writer, run, values, self.scratch));
-        self.fault = self.fault.or(put.err());
-    }
-
-    fn sparse(&mut self, row: usize, columns: &[u32], values: ValuesRef<'_>) {
-        self.given = None;
-        let writer = self.writer(row);
-        let (slots, row) = (self.place)(row);
-        let checked = writer.check(values);
-        let put =
-            checked.and_then(|()| slots.put_sparse(row, writer, columns, values, self.scratch));
-        self.fault = self.fault.or(put.err());
-    }
-
-    fn row_buffer(&mut self, row: usize, len: usize, dtype: DType) -> Option<RowBuffer<'_>> {
-        // Holds one lock at a time: with two, threads could deadlock.
-        self.given = None;
-        let (slots, row) = (self.place)(row);
-        let RowStorage::Sparse { starts } = &slots.storage else {
-            return None;
-        };
-        if !self.writer.keeps_rows() || self.writer.counts || slots.dtype != dtype {
-            return None;
-        }
-        let Filled::Sparse {
-            columns,
-            values,
-            lens,
-        } = &mut **self.given.insert(slots.started())
-        else {
-            return None;
-        };
-        lens[row] = len as u32;
-        let place = starts[row]..starts[row] + len;
-        let columns = &mut columns[place.clone()];
-        let values = with_dtype!(dtype, T => {
-            let values = T::as_mut_vec(values).expect("its own type");
-            bytemuck::cast_slice_mut(&mut values[place])
-        });
-        Some(RowBuffer { columns, values })
     }
 }

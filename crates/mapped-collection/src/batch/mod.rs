@@ -23,6 +23,7 @@ pub(crate) mod matrix_slots;
 pub(crate) mod packed;
 pub(crate) mod pool;
 pub(crate) mod row_writer;
+pub(crate) mod slot_sink;
 pub(crate) mod slots;
 mod sums;
 pub(crate) mod transformed;

@@ -82,7 +82,7 @@ impl Convert for Cast {
 impl Convert for Remembered<'_> {
     #[inline]
     fn convert<S: Scalar, T: Scalar>(&mut self, value: S) -> T {
-        T::cast_from(self.apply(f64::cast_from(value)))
+        Remembered::convert(self, value)
     }
 }
 
@@ -378,6 +378,37 @@ impl<'a> RowWriter<'a> {
                 }
             })
         })
+    }
+
+    /// Transforms a sparse row where it lies, which needs no join. Returns the number of its
+    /// entries.
+    pub(super) fn in_place<T: Scalar>(
+        self,
+        columns: &mut [u32],
+        values: &mut [T],
+        scratch: &mut JoinScratch,
+    ) -> Result<usize, RowFault> {
+        let Some(transformed) = self.transformed else {
+            return Ok(columns.len());
+        };
+        let total = transformed.total_of(values);
+        if let Some(function) = transformed.function(total)? {
+            let mut function = Remembered::new(function, &mut scratch.memo);
+            values
+                .iter_mut()
+                .for_each(|value| *value = function.convert(*value));
+            function.end().map_err(RowFault::Transform)?;
+            return Ok(columns.len());
+        }
+        let (unused, mut floats) = scratch.take_entries(columns.len());
+        let of_row = floats.iter_mut().zip(values.iter());
+        of_row.for_each(|(float, &value)| *float = f64::cast_from(value));
+        let row = (self.row, total);
+        let n = transformed.run(row, columns, &mut floats[..columns.len()], scratch);
+        let back = values.iter_mut().zip(&floats);
+        back.for_each(|(value, &float)| *value = T::cast_from(float));
+        scratch.put_back(unused, floats);
+        n
     }
 
     /// Joins a sparse row in float64 and transforms it. Returns the number of its entries.

@@ -27,7 +27,7 @@ pub(crate) struct Transformed<'a> {
 }
 
 /// The elements of a dense row that are compared with zero at once.
-const BLOCK: usize = 8;
+const BLOCK: usize = 64;
 
 /// What has arrived of a dense row: a row is transformed when it is whole.
 #[derive(Debug, Clone, Default)]
@@ -80,8 +80,15 @@ impl<'a> Transformed<'a> {
 
     /// The total of values of the file, if it is needed.
     pub(super) fn total(&self, values: ValuesRef<'_>) -> Total {
+        with_dtype!(values.dtype(), T => {
+            self.total_of(T::from_slice(values).expect("its own type"))
+        })
+    }
+
+    /// As [`total`](Self::total), of values of one type.
+    pub(super) fn total_of<T: Scalar>(&self, values: &[T]) -> Total {
         match self.pipeline.needs_total() {
-            true => Total::of(values),
+            true => Total::of_slice(values),
             false => Total::default(),
         }
     }
@@ -144,12 +151,12 @@ impl<'a> Transformed<'a> {
         if values.len() != self.n_file || map.is_some_and(VarMap::merges_columns) || !is_ordered {
             return Ok(false);
         }
-        let (mut columns, mut floats) = scratch.take_entries(values.len() + 1);
+        let (mut columns, mut floats) = scratch.take_entries(values.len());
         let mut n = with_dtype!(values.dtype(), S => {
             let values = S::from_slice(values).expect("its own type");
             entries(values, &mut columns, &mut floats)
         });
-        let total = Total::of_floats(&floats[..n]);
+        let total = self.total_of(&floats[..n]);
         if let Some(to_joint) = map.and_then(VarMap::file_to_joint) {
             let all = n;
             n = 0;
@@ -180,7 +187,7 @@ impl<'a> Transformed<'a> {
         place: Range<usize>,
         scratch: &mut JoinScratch,
     ) -> Result<(), RowFault> {
-        let (mut columns, mut floats) = scratch.take_entries(place.len() + 1);
+        let (mut columns, mut floats) = scratch.take_entries(place.len());
         let result = with_dtype!(out.dtype(), T => {
             let out = &mut T::as_mut_vec(out).expect("its own type")[place];
             let n = entries(out, &mut columns, &mut floats);
@@ -197,30 +204,40 @@ impl<'a> Transformed<'a> {
     }
 }
 
-/// Writes the columns and values of a dense row that are not 0. Returns their number. There is room
-/// for one more than the row has.
+/// Writes the columns and values of a dense row that are not 0. Returns their number.
 fn entries<T: Scalar>(row: &[T], columns: &mut [u32], floats: &mut [f64]) -> usize {
     let mut n = 0;
-    let (blocks, rest) = row.as_chunks::<BLOCK>();
-    let mut add = |first: usize, block: &[T]| {
-        for (i, value) in block.iter().enumerate() {
-            // Written even if it is 0: a branch would be mispredicted too often.
-            columns[n] = (first + i) as u32;
-            n += usize::from(!value.is_zero());
-        }
-    };
-    for (number, block) in blocks.iter().enumerate() {
-        // Most blocks are all zeros, which have no bits.
-        let bytes = bytemuck::cast_slice::<T, u8>(block);
-        if bytes.iter().fold(0, |bits, byte| bits | byte) != 0 {
-            add(number * BLOCK, block);
+    for (block, first) in row.chunks(BLOCK).zip((0..).step_by(BLOCK)) {
+        let mut mask = nonzeros(block);
+        while mask != 0 {
+            columns[n] = first + mask.trailing_zeros();
+            n += 1;
+            mask &= mask - 1;
         }
     }
-    add(blocks.len() * BLOCK, rest);
     for (float, &column) in floats.iter_mut().zip(&columns[..n]) {
         *float = f64::cast_from(row[column as usize]);
     }
     n
+}
+
+/// One bit for each element of a block: whether it is not 0. Without branches, which would often be
+/// mispredicted.
+#[inline]
+fn nonzeros<T: Scalar>(block: &[T]) -> u64 {
+    let mut flags = [0u8; BLOCK];
+    for (flag, value) in flags.iter_mut().zip(block) {
+        *flag = u8::from(!value.is_zero());
+    }
+    let (words, _) = flags.as_chunks::<8>();
+    words
+        .iter()
+        .zip((0..).step_by(8))
+        .fold(0, |mask, (word, at)| {
+            // Moves bit 0 of each of the eight bytes into the uppermost byte.
+            let bits = u64::from_le_bytes(*word).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+            mask | (bits << at)
+        })
 }
 
 impl Arrival {
@@ -269,5 +286,38 @@ impl Arrival {
         }
         self.runs = Vec::new();
         Some(total)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_the_elements_that_are_not_zero() {
+        let row: Vec<f32> = (0..1000)
+            .map(|i| [0.0, -0.0, 1.5, 0.0, f32::NAN][i % 5 * (i % 7 % 2)])
+            .collect();
+        let (mut columns, mut floats) = (vec![0; 1000], vec![0.0; 1000]);
+        for len in [0, 1, 63, 64, 65, 127, 1000] {
+            let n = entries(&row[..len], &mut columns, &mut floats);
+            let expected: Vec<usize> = (0..len).filter(|&i| row[i] != 0.0).collect();
+            assert!(
+                columns[..n]
+                    .iter()
+                    .map(|&c| c as usize)
+                    .eq(expected.iter().copied())
+            );
+            assert!(
+                floats[..n]
+                    .iter()
+                    .zip(expected)
+                    .all(|(f, i)| (*f as f32).to_bits() == row[i].to_bits())
+            );
+        }
+        for mask in 0..=255u8 {
+            let block: Vec<i16> = (0..8).map(|bit| i16::from(mask) >> bit & 1).collect();
+            assert_eq!(nonzeros(&block), u64::from(mask));
+        }
     }
 }

@@ -40,7 +40,7 @@ impl Downsample {
         }
         let stream = (u64::from(facts.store) << 32) | u64::from(facts.row);
         let mut rng = generator(self.seed, facts.epoch, DOMAIN, stream);
-        let dropped = facts.total - Total::of_floats(values).value();
+        let dropped = facts.total - Total::of_slice(values).value();
         let (mut n, mut total) = (0, 0.0);
         for i in 0..values.len() {
             let drawn = binomial(values[i], p, &mut rng);

@@ -1,5 +1,6 @@
 //! The transforms of a matrix, checked, and run on its rows.
 
+use anndata_io::Scalar;
 use once_cell::race::OnceBox;
 
 use crate::transform::downsample::Downsample;
@@ -223,7 +224,7 @@ impl Pipeline {
     ) -> Result<f64, TransformFault> {
         let total = match self.totals() {
             None | Some(Totals::AllGenes) => total,
-            Some(Totals::JointGenes) => Total::of_floats(values).value(),
+            Some(Totals::JointGenes) => Total::of_slice(values).value(),
             Some(Totals::ObsKey(_)) => {
                 let is_there = |total: &f64| *total != 0.0 && !total.is_nan();
                 let total = facts.obs_total.filter(is_there);
@@ -338,6 +339,19 @@ pub(crate) struct Function<'a> {
     differs: bool,
 }
 
+impl Function<'_> {
+    /// Computes it. Records a value without a result.
+    #[inline(never)]
+    fn compute(self, value: f64, refused: &mut Option<f64>) -> f64 {
+        self.steps.iter().fold(value, |value, step| {
+            if step.refuses(value) {
+                refused.get_or_insert(value);
+            }
+            step.apply(value, 0, self.factor)
+        })
+    }
+}
+
 /// A function that is computed once for each distinct value of a row.
 pub(crate) struct Remembered<'a> {
     function: Function<'a>,
@@ -357,17 +371,30 @@ impl<'a> Remembered<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn apply(&mut self, value: f64) -> f64 {
-        let Function { steps, factor, .. } = self.function;
-        self.memo.get(value, |value| {
-            steps.iter().fold(value, |value, step| {
-                if step.refuses(value) {
-                    self.refused.get_or_insert(value);
-                }
-                step.apply(value, 0, factor)
-            })
+        self.memo.wide(value, |value| {
+            self.function.compute(value, &mut self.refused)
         })
+    }
+
+    /// As [`apply`](Self::apply), in other types. Those of up to 32 bits are faster.
+    #[inline(always)]
+    pub(crate) fn convert<S: Scalar, T: Scalar>(&mut self, value: S) -> T {
+        if let [Step::Normalize { .. }] = self.function.steps {
+            return T::cast_from(f64::cast_from(value) * self.function.factor);
+        }
+        if size_of::<S>() > 4 || size_of::<T>() != 4 {
+            return T::cast_from(self.apply(f64::cast_from(value)));
+        }
+        let mut bits = [0; 4];
+        bits[..size_of::<S>()].copy_from_slice(bytemuck::bytes_of(&value));
+        let result = self.memo.narrow(u32::from_ne_bytes(bits), || {
+            let value = f64::cast_from(value);
+            let result = T::cast_from(self.function.compute(value, &mut self.refused));
+            bytemuck::pod_read_unaligned(bytemuck::bytes_of(&result))
+        });
+        bytemuck::pod_read_unaligned(&result.to_ne_bytes())
     }
 
     /// # Errors

@@ -17,12 +17,16 @@ impl Total {
     /// The sum of some values of a row.
     pub(crate) fn of(values: ValuesRef<'_>) -> Total {
         with_dtype!(values.dtype(), T => {
-            let values = T::from_slice(values).expect("its own type");
-            match size_of::<T>() {
-                8 => Total::of_wide(values, f64::cast_from),
-                _ => Total::of_narrow(values, f64::cast_from),
-            }
+            Total::of_slice(T::from_slice(values).expect("its own type"))
         })
+    }
+
+    /// The sum of values of one type.
+    pub(crate) fn of_slice<T: Scalar>(values: &[T]) -> Total {
+        match size_of::<T>() {
+            8 => Total::of_wide(values, f64::cast_from),
+            _ => Total::of_narrow(values, f64::cast_from),
+        }
     }
 
     /// The sum of those values of a row whose positions pass.
@@ -35,11 +39,6 @@ impl Total {
             }
         });
         total
-    }
-
-    /// The sum of float64 values.
-    pub(crate) fn of_floats(values: &[f64]) -> Total {
-        Total::of_wide(values, |value| value)
     }
 
     /// Narrow types: the sum of a row of counts, or of float32 values of similar size, is exact.
@@ -107,13 +106,13 @@ mod tests {
             mut values in prop::collection::vec(-1e3..1e3f64, 0..100),
             at in 0..100usize,
         ) {
-            let total = Total::of_floats(&values);
+            let total = Total::of_slice(&values);
             let at = at.min(values.len());
             let (a, b) = values.split_at(at);
-            let parts = Total::of_floats(a).plus(Total::of_floats(b));
+            let parts = Total::of_slice(a).plus(Total::of_slice(b));
             prop_assert_eq!(parts.value(), total.value());
             values.sort_by(f64::total_cmp);
-            prop_assert_eq!(Total::of_floats(&values).value(), total.value());
+            prop_assert_eq!(Total::of_slice(&values).value(), total.value());
         }
     }
 
