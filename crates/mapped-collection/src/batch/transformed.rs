@@ -156,7 +156,10 @@ impl<'a> Transformed<'a> {
             let values = S::from_slice(values).expect("its own type");
             entries(values, &mut columns, &mut floats)
         });
-        let total = self.total_of(&floats[..n]);
+        let total = match values.dtype().size() {
+            8 => Total::of_slice(&floats[..n]),
+            _ => Total::of_narrow(&floats[..n], |value| value),
+        };
         if let Some(to_joint) = map.and_then(VarMap::file_to_joint) {
             let all = n;
             n = 0;
@@ -229,6 +232,8 @@ fn nonzeros<T: Scalar>(block: &[T]) -> u64 {
     for (flag, value) in flags.iter_mut().zip(block) {
         *flag = u8::from(!value.is_zero());
     }
+    // In memory: otherwise the compiler takes the bytes from registers one by one.
+    let flags = std::hint::black_box(flags);
     let (words, _) = flags.as_chunks::<8>();
     words
         .iter()

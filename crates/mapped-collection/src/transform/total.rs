@@ -42,7 +42,7 @@ impl Total {
     }
 
     /// Narrow types: the sum of a row of counts, or of float32 values of similar size, is exact.
-    fn of_narrow<T: Copy>(values: &[T], as_float: impl Fn(T) -> f64) -> Total {
+    pub(crate) fn of_narrow<T: Copy>(values: &[T], as_float: impl Fn(T) -> f64) -> Total {
         let (chunks, rest) = values.as_chunks::<LANES>();
         let mut lanes = [0.0; LANES];
         for chunk in chunks {
