@@ -96,7 +96,7 @@ impl Item {
             let Some(source) = source else { continue };
             let shape = plan.row_shape(store, key, source);
             let dtype = plan.item_dtype(key, source);
-            let transformed = Transformed::new(plan, (store, key), 0);
+            let transformed = Transformed::new(plan, (store, key), source, 0);
             let writer = RowWriter::new(plan, (store, key), transformed.as_ref());
             let mut out = DenseRow::new(writer.of_row(row), dtype, shape.iter().product());
             let read = FillScratch::of_thread(|scratch| {

@@ -153,6 +153,7 @@ impl CsrMatrix {
                     .read_range_bytes(start..end, buffer.values, value_reader)?;
                 if is_canonical(buffer.columns) {
                     self.parts.check_minor(buffer.columns.last())?;
+                    sink.row_filled();
                     first += 1;
                     continue;
                 }

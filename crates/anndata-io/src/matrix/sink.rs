@@ -14,11 +14,15 @@ pub trait RowSink {
     fn sparse(&mut self, row: usize, columns: &[u32], values: ValuesRef<'_>);
 
     /// Returns a buffer for a sparse row of `len` elements, if the sink keeps rows of this element type
-    /// unchanged. A source that can read the row into it does not call [`sparse`](Self::sparse). If
-    /// the source finds that the row is not as `sparse` promises, it calls `sparse` after all.
+    /// unchanged. A source that reads the row into it calls [`row_filled`](Self::row_filled). A source
+    /// that cannot, or finds that the row is not as [`sparse`](Self::sparse) promises, leaves the
+    /// buffer, and calls `sparse` later.
     fn row_buffer(&mut self, _row: usize, _len: usize, _dtype: DType) -> Option<RowBuffer<'_>> {
         None
     }
+
+    /// The buffer that [`row_buffer`](Self::row_buffer) returned last has its row.
+    fn row_filled(&mut self) {}
 }
 
 /// A buffer into which a sparse row may be read.
@@ -47,5 +51,9 @@ impl<S: RowSink> RowSink for Shifted<'_, S> {
 
     fn row_buffer(&mut self, row: usize, len: usize, dtype: DType) -> Option<RowBuffer<'_>> {
         self.sink.row_buffer(row + self.by, len, dtype)
+    }
+
+    fn row_filled(&mut self) {
+        self.sink.row_filled();
     }
 }

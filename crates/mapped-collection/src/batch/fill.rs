@@ -80,7 +80,7 @@ pub(crate) fn fill(
                 let BatchRow { batch, row } = rows[index];
                 (batches[batch].matrix(number), row)
             };
-            let transformed = Transformed::new(plan, (store, key), epoch);
+            let transformed = Transformed::new(plan, (store, key), source, epoch);
             let writer = RowWriter::new(plan, (store, key), transformed.as_ref());
             let mut sink = SlotSink::new(writer, &file_rows, place, &mut scratch.place);
             let read = source.read_part(&file_rows, part, &mut scratch.read, &mut sink);

@@ -11,7 +11,9 @@ impl MatrixSlots {
     /// Returns the matrix, with every row that arrived in its place. The memory moves out with it.
     pub(crate) fn finish(&self) -> Matrix {
         let filled = std::mem::replace(&mut *self.started(), Filled::Discarded);
-        self.count_out(&filled);
+        if self.dtype == self.final_dtype {
+            self.count_out(&filled);
+        }
         let (n_rows, width) = (self.n_rows, self.width());
         let shape = || {
             std::iter::once(n_rows)
@@ -72,6 +74,7 @@ impl MatrixSlots {
         with_dtype!(self.final_dtype, T => {
             values.as_slice().write_to(T::as_mut_vec(&mut out).expect("its own type"));
         });
+        self.waiting.remove(self.placed_bytes());
         pool.give((Vec::new(), values));
         out
     }

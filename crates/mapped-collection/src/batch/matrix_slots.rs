@@ -9,7 +9,6 @@ use row_pack::{Level, RowPacker};
 use crate::batch::MatrixFormat;
 use crate::batch::packed::{PackedRows, Packer};
 use crate::batch::row_writer::{JoinScratch, RowFault, RowWriter};
-use crate::batch::transformed::Arrival;
 use crate::batch::waiting::WaitingRows;
 
 /// One matrix of a batch while its rows arrive. Every row has its place from the start.
@@ -24,8 +23,6 @@ pub(crate) struct MatrixSlots {
     pub(super) format: MatrixFormat,
     pub(super) storage: RowStorage,
     pub(super) waiting: Arc<WaitingRows>,
-    /// Whether dense rows are transformed when they are whole.
-    pub(super) arrive_whole: bool,
     /// The first row allocates the memory.
     filled: Mutex<Filled>,
 }
@@ -59,8 +56,6 @@ pub(crate) enum Filled {
         values: Values,
         /// Whether rows that have not arrived are zeros.
         zeroed: bool,
-        /// What has arrived of each row, if rows are transformed when they are whole.
-        arrivals: Vec<Arrival>,
     },
     Sparse {
         columns: Vec<u32>,
@@ -115,7 +110,6 @@ impl MatrixSlots {
             format,
             storage,
             waiting: waiting.clone(),
-            arrive_whole: false,
             filled: Mutex::new(Filled::Empty),
         }
     }
@@ -161,12 +155,8 @@ impl MatrixSlots {
 
     /// The bytes of the finished matrix.
     pub(crate) fn finished_bytes(&self) -> usize {
-        let size = self.dtype.size();
-        let converted = match self.final_dtype == self.dtype {
-            true => 0,
-            false => self.final_dtype.size(),
-        };
-        let dense = self.n_rows * self.width() * (size + converted);
+        let size = self.final_dtype.size();
+        let dense = self.n_rows * self.width() * size;
         match (&self.storage, self.format) {
             (RowStorage::Dense { .. }, _) | (_, MatrixFormat::Dense) => dense,
             (RowStorage::Sparse { starts }, _) => starts.last().unwrap_or(&0) * (4 + size),
@@ -196,12 +186,7 @@ impl MatrixSlots {
                     values.fill_zero();
                     zeroed = true;
                 }
-                let n_arriving = if self.arrive_whole { self.n_rows } else { 0 };
-                Filled::Dense {
-                    values,
-                    zeroed,
-                    arrivals: vec![Arrival::default(); n_arriving],
-                }
+                Filled::Dense { values, zeroed }
             }
             RowStorage::Sparse { starts } => {
                 let len = *starts.last().expect("never empty");
@@ -243,14 +228,9 @@ impl MatrixSlots {
         scratch: &mut PlaceScratch,
     ) -> Result<(), RowFault> {
         match &mut *self.started() {
-            Filled::Dense {
-                values: out,
-                arrivals,
-                ..
-            } => {
+            Filled::Dense { values: out, .. } => {
                 let place = (out, self.place(row), read_row);
-                let (run, arrival) = ((start, values), arrivals.get_mut(row));
-                writer.dense(place, run, arrival, &mut scratch.join)
+                writer.dense(place, (start, values), &mut scratch.join)
             }
             Filled::Discarded => Ok(()),
             _ => unreachable!("dense stores have dense places"),

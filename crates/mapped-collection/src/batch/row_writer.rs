@@ -6,7 +6,7 @@ use anndata_io::{DType, NumericValue, RowSink, Scalar, Values, ValuesRef, with_d
 use feature_join::{JointColumn, RemappedEntry, SortScratch, VarMap};
 
 use crate::batch::sums::{PartialSums, for_each_sum};
-use crate::batch::transformed::{Arrival, Transformed};
+use crate::batch::transformed::{Arrivals, Transformed};
 use crate::error::read::ReadError;
 use crate::plan::Plan;
 use crate::plan::counts::{COUNTS, first_non_count, shown};
@@ -93,7 +93,6 @@ pub(crate) struct DenseRow<'a> {
     /// Float64 if they are transformed.
     pub(crate) values: Values,
     pub(crate) fault: Option<RowFault>,
-    arrival: Arrival,
     scratch: JoinScratch,
 }
 
@@ -105,7 +104,6 @@ impl<'a> DenseRow<'a> {
             writer,
             values: Values::zeros(dtype, width),
             fault: None,
-            arrival: Arrival::default(),
             scratch: JoinScratch::default(),
         }
     }
@@ -116,9 +114,8 @@ impl RowSink for DenseRow<'_> {
         let checked = self.writer.check(values);
         let width = self.values.len();
         let place = (&mut self.values, 0..width, 0);
-        let (arrival, scratch) = (Some(&mut self.arrival), &mut self.scratch);
-        let run = (start, values);
-        let written = checked.and_then(|()| self.writer.dense(place, run, arrival, scratch));
+        let (run, scratch) = ((start, values), &mut self.scratch);
+        let written = checked.and_then(|()| self.writer.dense(place, run, scratch));
         self.fault = self.fault.or(written.err());
     }
 
@@ -140,14 +137,17 @@ pub(crate) struct JoinScratch {
     sums: PartialSums,
     columns: Vec<u32>,
     floats: Vec<f64>,
-    pub(super) memo: Memo,
+    arrivals: Arrivals,
+    /// Made by the first row that is transformed.
+    pub(super) memo: Option<Memo>,
 }
 
 impl JoinScratch {
     /// Forgets the rows of an earlier read.
     pub(crate) fn clear(&mut self) {
         self.sums.clear();
-        self.memo.forget();
+        self.arrivals.clear();
+        self.memo.iter_mut().for_each(Memo::forget);
     }
 
     /// Room for the columns and values of a row, to be [put back](Self::put_back). It is written
@@ -219,7 +219,6 @@ impl<'a> RowWriter<'a> {
         self,
         (out, place, row): (&mut Values, Range<usize>, usize),
         (start, values): (usize, ValuesRef<'_>),
-        arrival: Option<&mut Arrival>,
         scratch: &mut JoinScratch,
     ) -> Result<(), RowFault> {
         if let Some(transformed) = self.transformed {
@@ -229,8 +228,8 @@ impl<'a> RowWriter<'a> {
             }
         }
         self.join_dense((out, place.start, row), start, values, scratch)?;
-        if let (Some(transformed), Some(arrival)) = (self.transformed, arrival)
-            && let Some(total) = arrival.add(start, values, transformed)
+        if let Some(transformed) = self.transformed
+            && let Some(total) = scratch.arrivals.add(row, values, transformed)
         {
             transformed.joined_row((self.row, total), out, place, scratch)?;
         }
@@ -320,12 +319,16 @@ impl<'a> RowWriter<'a> {
             let total = transformed.total(values);
             let merges = self.map.is_some_and(VarMap::merges_columns);
             if !merges && let Some(function) = transformed.function(total)? {
-                let mut memo = std::mem::take(&mut scratch.memo);
-                let mut function = Remembered::new(function, &mut memo);
-                let places = (out_columns, out);
+                let JoinScratch {
+                    sort,
+                    entries,
+                    memo,
+                    ..
+                } = scratch;
+                let mut function = Remembered::new(function, memo.get_or_insert_default());
+                let (places, scratch) = ((out_columns, out), (sort, entries));
                 let n = self.join_sparse(columns, values, places, scratch, &mut function)?;
                 function.end().map_err(RowFault::Transform)?;
-                scratch.memo = memo;
                 return Ok(n);
             }
             let (unused, mut floats) = scratch.take_entries(columns.len());
@@ -340,7 +343,9 @@ impl<'a> RowWriter<'a> {
             scratch.put_back(unused, floats);
             return n;
         }
-        self.join_sparse(columns, values, (out_columns, out), scratch, &mut Cast)
+        let JoinScratch { sort, entries, .. } = scratch;
+        let places = (out_columns, out);
+        self.join_sparse(columns, values, places, (sort, entries), &mut Cast)
     }
 
     fn join_sparse<T: Scalar>(
@@ -348,7 +353,7 @@ impl<'a> RowWriter<'a> {
         columns: &[u32],
         values: ValuesRef<'_>,
         (out_columns, out): (&mut [u32], &mut [T]),
-        scratch: &mut JoinScratch,
+        (sort, entries): (&mut SortScratch, &mut Vec<RemappedEntry>),
         convert: &mut impl Convert,
     ) -> Result<usize, RowFault> {
         with_dtype!(values.dtype(), S => {
@@ -360,7 +365,6 @@ impl<'a> RowWriter<'a> {
                     columns.len()
                 }
                 Some(map) => {
-                    let JoinScratch { sort, entries, .. } = scratch;
                     map.remap_distinct(columns, sort, entries).expect(COLUMNS_ARE_CHECKED);
                     if map.merges_columns() {
                         let mut n = 0;
@@ -393,7 +397,7 @@ impl<'a> RowWriter<'a> {
         };
         let total = transformed.total_of(values);
         if let Some(function) = transformed.function(total)? {
-            let mut function = Remembered::new(function, &mut scratch.memo);
+            let mut function = Remembered::new(function, scratch.memo.get_or_insert_default());
             values
                 .iter_mut()
                 .for_each(|value| *value = function.convert(*value));

@@ -16,14 +16,13 @@ pub(crate) struct SlotSink<'a, 's, F> {
     /// The matrix, and the row in it, of each row that is read.
     place: F,
     scratch: &'s mut PlaceScratch,
-    given: Option<Given<'a>>,
+    lent: Option<LentRow<'a>>,
     fault: Option<RowFault>,
 }
 
-/// A sparse row that was last given its place, into which it is read.
-struct Given<'a> {
-    /// Its number in the read.
-    read_row: usize,
+/// The place of a sparse row, lent to the source, which reads the row into it.
+struct LentRow<'a> {
+    writer: RowWriter<'a>,
     /// Its matrix. One lock is held at a time: with two, threads could deadlock.
     filled: MutexGuard<'a, Filled>,
     /// Its number in the batch.
@@ -44,7 +43,7 @@ impl<'a, 's, F> SlotSink<'a, 's, F> {
             rows,
             place,
             scratch,
-            given: None,
+            lent: None,
             fault: None,
         }
     }
@@ -54,45 +53,14 @@ impl<'a, 's, F> SlotSink<'a, 's, F> {
     }
 
     /// Why one of the rows could not be written.
-    pub(crate) fn fault(mut self) -> Option<RowFault> {
-        self.end_given(None);
+    pub(crate) fn fault(self) -> Option<RowFault> {
         self.fault
-    }
-
-    /// Transforms the row that was last given its place. `next` arrives now: if it is the same row,
-    /// it was not read after all.
-    fn end_given(&mut self, next: Option<usize>) {
-        let Some(mut given) = self.given.take() else {
-            return;
-        };
-        if self.writer.transformed.is_none() || next == Some(given.read_row) {
-            return;
-        }
-        let Filled::Sparse {
-            columns,
-            values,
-            lens,
-        } = &mut *given.filled
-        else {
-            // The rows are no longer wanted.
-            return;
-        };
-        let writer = self.writer(given.read_row);
-        let columns = &mut columns[given.place.clone()];
-        let written = with_dtype!(values.dtype(), T => {
-            let values = &mut T::as_mut_vec(values).expect("its own type")[given.place];
-            writer.in_place(columns, values, &mut self.scratch.join)
-        });
-        match written {
-            Ok(len) => lens[given.row] = len as u32,
-            Err(fault) => self.fault = self.fault.or(Some(fault)),
-        }
     }
 }
 
 impl<'a, F: Fn(usize) -> (&'a MatrixSlots, usize)> RowSink for SlotSink<'a, '_, F> {
     fn dense(&mut self, row: usize, start: usize, values: ValuesRef<'_>) {
-        self.end_given(Some(row));
+        self.lent = None;
         let (run, writer) = ((row, start), self.writer(row));
         let (slots, row) = (self.place)(row);
         let checked = writer.check(values);
@@ -101,7 +69,7 @@ impl<'a, F: Fn(usize) -> (&'a MatrixSlots, usize)> RowSink for SlotSink<'a, '_, 
     }
 
     fn sparse(&mut self, row: usize, columns: &[u32], values: ValuesRef<'_>) {
-        self.end_given(Some(row));
+        self.lent = None;
         let writer = self.writer(row);
         let (slots, row) = (self.place)(row);
         let checked = writer.check(values);
@@ -111,7 +79,8 @@ impl<'a, F: Fn(usize) -> (&'a MatrixSlots, usize)> RowSink for SlotSink<'a, '_, 
     }
 
     fn row_buffer(&mut self, read_row: usize, len: usize, dtype: DType) -> Option<RowBuffer<'_>> {
-        self.end_given(Some(read_row));
+        self.lent = None;
+        let writer = self.writer(read_row);
         let (slots, row) = (self.place)(read_row);
         let RowStorage::Sparse { starts } = &slots.storage else {
             return None;
@@ -120,8 +89,8 @@ impl<'a, F: Fn(usize) -> (&'a MatrixSlots, usize)> RowSink for SlotSink<'a, '_, 
             return None;
         }
         let place = starts[row]..starts[row] + len;
-        let given = self.given.insert(Given {
-            read_row,
+        let lent = self.lent.insert(LentRow {
+            writer,
             filled: slots.started(),
             row,
             place: place.clone(),
@@ -130,7 +99,7 @@ impl<'a, F: Fn(usize) -> (&'a MatrixSlots, usize)> RowSink for SlotSink<'a, '_, 
             columns,
             values,
             lens,
-        } = &mut *given.filled
+        } = &mut *lent.filled
         else {
             return None;
         };
@@ -141,5 +110,37 @@ impl<'a, F: Fn(usize) -> (&'a MatrixSlots, usize)> RowSink for SlotSink<'a, '_, 
             bytemuck::cast_slice_mut(&mut values[place])
         });
         Some(RowBuffer { columns, values })
+    }
+
+    fn row_filled(&mut self) {
+        let Some(LentRow {
+            writer,
+            mut filled,
+            row,
+            place,
+        }) = self.lent.take()
+        else {
+            return;
+        };
+        let Filled::Sparse {
+            columns,
+            values,
+            lens,
+        } = &mut *filled
+        else {
+            return;
+        };
+        if writer.transformed.is_none() {
+            return;
+        }
+        let columns = &mut columns[place.clone()];
+        let written = with_dtype!(values.dtype(), T => {
+            let values = &mut T::as_mut_vec(values).expect("its own type")[place];
+            writer.in_place(columns, values, &mut self.scratch.join)
+        });
+        match written {
+            Ok(len) => lens[row] = len as u32,
+            Err(fault) => self.fault = self.fault.or(Some(fault)),
+        }
     }
 }

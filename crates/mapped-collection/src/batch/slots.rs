@@ -52,7 +52,7 @@ impl BatchSlots {
             let dtype = dtype.expect("a store has this matrix");
             let n_rows = located.len();
             let key = &plan.matrices[number];
-            let pipeline = key.pipeline.as_deref();
+            let pipeline = key.pipeline.as_ref();
             let moves_zeros = pipeline.is_some_and(Pipeline::moves_zeros);
             let may_stay_sparse = row_shape.len() == 1
                 && (pack.is_some() || format.output == MatrixFormat::Csr)
@@ -77,8 +77,7 @@ impl BatchSlots {
             };
             check_size(n_rows, row_shape.iter().product(), types.0)?;
             let layout = (storage, format.output);
-            let mut slots = MatrixSlots::new(n_rows, row_shape, types, layout, waiting);
-            slots.arrive_whole = pipeline.is_some();
+            let slots = MatrixSlots::new(n_rows, row_shape, types, layout, waiting);
             Ok(Some(slots))
         });
         let matrices = matrices.collect::<Result<_, ReadError>>()?;
@@ -221,7 +220,7 @@ fn waiting_dtype(plan: &Plan, number: usize, stores: &[usize], dtype: DType) -> 
         let source = plan.stores[store].matrices[number].as_ref();
         let merges = plan.var_map(store, key).is_some_and(VarMap::merges_columns);
         let fits = |source: &MatrixSource| source.dtype().promote(dtype) == dtype;
-        !merges && source.is_some_and(|source| source.is_sparse() || fits(source))
+        source.is_some_and(|source| source.is_sparse() || (!merges && fits(source)))
     };
     if stores.iter().all(is_exact) {
         dtype

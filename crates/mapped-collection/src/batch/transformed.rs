@@ -1,8 +1,9 @@
 //! The rows of a store that are transformed after they are joined.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
-use anndata_io::{Scalar, Values, ValuesRef, with_dtype};
+use anndata_io::{MatrixSource, Scalar, Values, ValuesRef, with_dtype};
 use feature_join::{JointColumn, VarMap};
 
 use crate::batch::row_writer::{JoinScratch, RowFault};
@@ -29,29 +30,22 @@ pub(crate) struct Transformed<'a> {
 /// The elements of a dense row that are compared with zero at once.
 const BLOCK: usize = 64;
 
-/// What has arrived of a dense row: a row is transformed when it is whole.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Arrival {
-    /// Runs that do not touch each other, ascending: where they begin and end, and their totals.
-    runs: Vec<(Range<usize>, Total)>,
-}
+/// What has arrived of the dense rows of a read, by their numbers in it: the elements, and their
+/// total. A row is transformed when it is whole.
+#[derive(Debug, Default)]
+pub(super) struct Arrivals(HashMap<usize, (usize, Total)>);
 
 impl<'a> Transformed<'a> {
     /// The transforms of a matrix of a store; `None` if it has none.
     pub(crate) fn new(
         plan: &'a Plan,
         (store, key): (usize, &'a MatrixKey),
+        source: &MatrixSource,
         epoch: u64,
     ) -> Option<Transformed<'a>> {
-        let pipeline = key.pipeline.as_deref()?;
-        let of_store = &plan.stores[store];
+        let pipeline = key.pipeline.as_ref()?;
         let obs_totals = match pipeline.totals() {
-            Some(Totals::ObsKey(key)) => {
-                let mut totals = of_store.obs_totals.iter();
-                totals
-                    .find(|(name, _)| name == key)
-                    .map(|(_, totals)| &**totals)
-            }
+            Some(Totals::ObsKey(key)) => plan.stores[store].obs_totals_of(key),
             _ => None,
         };
         let absent = match (plan.var_map(store, key), pipeline.moves_zeros()) {
@@ -63,17 +57,12 @@ impl<'a> Transformed<'a> {
             }
             _ => Vec::new(),
         };
-        let number = plan
-            .matrices
-            .iter()
-            .position(|other| std::ptr::eq(other, key));
-        let source = number.and_then(|number| of_store.matrices[number].as_ref());
         Some(Transformed {
             pipeline,
             store: store as u32,
             epoch,
             obs_totals,
-            n_file: source.map_or(0, |source| source.row_len()),
+            n_file: source.row_len(),
             absent,
         })
     }
@@ -115,9 +104,12 @@ impl<'a> Transformed<'a> {
             total: total.value(),
             obs_total: self.obs_totals.map(|totals| totals[row as usize]),
         };
-        let ran = self
-            .pipeline
-            .run(&facts, columns, values, &mut scratch.memo);
+        let ran = self.pipeline.run(
+            &facts,
+            columns,
+            values,
+            scratch.memo.get_or_insert_default(),
+        );
         ran.map_err(RowFault::Transform)
     }
 
@@ -156,9 +148,9 @@ impl<'a> Transformed<'a> {
             let values = S::from_slice(values).expect("its own type");
             entries(values, &mut columns, &mut floats)
         });
-        let total = match values.dtype().size() {
-            8 => Total::of_slice(&floats[..n]),
-            _ => Total::of_narrow(&floats[..n], |value| value),
+        let total = match self.pipeline.needs_total() {
+            true => Total::of_floats(&floats[..n], values.dtype()),
+            false => Total::default(),
         };
         if let Some(to_joint) = map.and_then(VarMap::file_to_joint) {
             let all = n;
@@ -232,7 +224,8 @@ fn nonzeros<T: Scalar>(block: &[T]) -> u64 {
     for (flag, value) in flags.iter_mut().zip(block) {
         *flag = u8::from(!value.is_zero());
     }
-    // In memory: otherwise the compiler takes the bytes from registers one by one.
+    // Forces the flags through memory: otherwise the compiler extracts them from vector registers
+    // one by one.
     let flags = std::hint::black_box(flags);
     let (words, _) = flags.as_chunks::<8>();
     words
@@ -245,52 +238,27 @@ fn nonzeros<T: Scalar>(block: &[T]) -> u64 {
         })
 }
 
-impl Arrival {
-    /// Adds a run of a row. Returns the total of the row if it is whole now.
+impl Arrivals {
+    /// Forgets the rows of an earlier read.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Adds a run of a row, whose runs all come in one read. Returns the total of the row if it is
+    /// whole now.
     pub(super) fn add(
         &mut self,
-        start: usize,
+        read_row: usize,
         values: ValuesRef<'_>,
         transformed: &Transformed<'_>,
     ) -> Option<Total> {
-        let (mut run, mut total) = (start..start + values.len(), transformed.total(values));
-        if run.len() < transformed.n_file {
-            let mut at = self
-                .runs
-                .partition_point(|(known, _)| known.end <= run.start);
-            if self
-                .runs
-                .get(at)
-                .is_some_and(|(known, _)| known.start < run.end)
-            {
-                // After an error, the row is read again.
-                self.runs.clear();
-                at = 0;
-            }
-            if self
-                .runs
-                .get(at)
-                .is_some_and(|(known, _)| known.start == run.end)
-            {
-                let (next, of_next) = self.runs.remove(at);
-                (run.end, total) = (next.end, total.plus(of_next));
-            }
-            match at.checked_sub(1).map(|before| &mut self.runs[before]) {
-                Some((before, of_before)) if before.end == run.start => {
-                    (before.end, *of_before) = (run.end, of_before.plus(total));
-                }
-                _ => self.runs.insert(at, (run, total)),
-            }
-            let [(whole, of_whole)] = self.runs.as_slice() else {
-                return None;
-            };
-            if whole.len() < transformed.n_file {
-                return None;
-            }
-            total = *of_whole;
+        let (n, total) = self.0.remove(&read_row).unwrap_or_default();
+        let (n, total) = (n + values.len(), total.plus(transformed.total(values)));
+        if n == transformed.n_file {
+            return Some(total);
         }
-        self.runs = Vec::new();
-        Some(total)
+        self.0.insert(read_row, (n, total));
+        None
     }
 }
 

@@ -113,7 +113,7 @@ pub(crate) fn quoted<'a>(names: impl IntoIterator<Item = &'a String>) -> String 
 }
 
 /// The end of a message that proposes a name.
-fn did_you_mean(nearest: &Option<String>) -> String {
+pub(crate) fn did_you_mean(nearest: &Option<String>) -> String {
     nearest
         .as_ref()
         .map(|name| format!(": did you mean {name:?}?"))

@@ -64,7 +64,7 @@ impl Plan {
     }
 
     /// Packs that are only on disk.
-    fn packs_on_disk(&self) -> Packs {
+    pub(crate) fn packs_on_disk(&self) -> Packs {
         Packs::new(self.cacheable(), Level::Bits, &Arc::new(PackRoom::new(0)))
     }
 

@@ -1,8 +1,6 @@
 //! The matrices of items and batches: names, types, and the shape of a joined row.
 
-use std::sync::Arc;
-
-use anndata_io::{DType, MatrixSource};
+use anndata_io::{DType, ErrorKind, MatrixSource};
 use feature_join::VarMap;
 
 use crate::error::read::ReadError;
@@ -28,7 +26,7 @@ pub(crate) struct MatrixKey {
     /// has it.
     pub(crate) dtype: Option<DType>,
     /// What happens to its values.
-    pub(crate) pipeline: Option<Arc<Pipeline>>,
+    pub(crate) pipeline: Option<Pipeline>,
 }
 
 /// The keys of the options, each with its promoted type.
@@ -141,6 +139,11 @@ impl Plan {
         maps.any(VarMap::merges_columns)
     }
 
+    /// Whether rows of a matrix are transformed.
+    pub(crate) fn is_transformed(&self) -> bool {
+        self.matrices.iter().any(|key| key.pipeline.is_some())
+    }
+
     /// The element type of a row of a store.
     pub(crate) fn item_dtype(&self, key: &MatrixKey, source: &MatrixSource) -> DType {
         match &key.pipeline {
@@ -200,5 +203,21 @@ impl Plan {
             files: Box::new((file(first), file(other))),
             found: Box::new((describe(first), describe(other))),
         })
+    }
+
+    /// The error of a row of a matrix with a value that is not as expected.
+    pub(crate) fn value_error(
+        &self,
+        store: usize,
+        key: &MatrixKey,
+        expected: String,
+        found: String,
+    ) -> ReadError {
+        let kind = ErrorKind::Invalid { expected, found };
+        let element = self.element_of(store, key);
+        ReadError::file(
+            store,
+            anndata_io::Error::new(&self.stores[store].file, element, kind),
+        )
     }
 }

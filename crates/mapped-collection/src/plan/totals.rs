@@ -1,17 +1,17 @@
 //! The totals of all rows, for the median of them.
 
 use std::cell::RefCell;
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 
-use anndata_io::{MatrixSource, ReadScratch, RowSink, ValuesRef};
+use anndata_io::{MatrixSource, Packs, ReadScratch, RowSink, ValuesRef};
 use feature_join::{JointColumn, VarMap};
 
 use crate::error::read::ReadError;
-use crate::plan::Plan;
 use crate::plan::ahead::in_order;
 use crate::plan::matrices::MatrixKey;
+use crate::plan::{Plan, StorePlan};
 use crate::transform::Totals;
-use crate::transform::pipeline::TransformFault;
+use crate::transform::pipeline::{Pipeline, TransformFault};
 use crate::transform::total::Total;
 
 /// The rows that a thread reads before it reports progress: at least these, up to the end of a band.
@@ -38,14 +38,17 @@ impl Plan {
         n_threads: usize,
         progress: &mut dyn FnMut(f64) -> bool,
     ) -> Result<(), ReadError> {
-        for (number, key) in self.matrices.iter().enumerate() {
-            let Some(pipeline) = key.pipeline.as_ref().filter(|known| known.lacks_median()) else {
-                continue;
-            };
-            let Some(totals) = self.row_totals((number, key), n_threads, progress)? else {
+        let keys = self.matrices.iter().enumerate();
+        let lacking = |key: &MatrixKey| key.pipeline.as_ref().is_some_and(Pipeline::lacks_median);
+        let keys: Vec<_> = keys.filter(|(_, key)| lacking(key)).collect();
+        for (done, (number, key)) in keys.iter().enumerate() {
+            let mut of_all = |part: f64| progress((done as f64 + part) / keys.len() as f64);
+            let Some(totals) = self.row_totals((*number, key), n_threads, &mut of_all)? else {
                 return Ok(());
             };
-            pipeline.set_median(median(totals));
+            if let Some(pipeline) = &key.pipeline {
+                pipeline.set_median(median(totals));
+            }
         }
         Ok(())
     }
@@ -58,60 +61,58 @@ impl Plan {
         n_threads: usize,
         progress: &mut dyn FnMut(f64) -> bool,
     ) -> Result<Option<Vec<f64>>, ReadError> {
-        let mut totals = Vec::with_capacity(self.n_obs());
-        for (store, of_store) in self.stores.iter().enumerate() {
-            let Some(source) = of_store.matrices[number].as_ref() else {
-                continue;
-            };
+        let stores = self.stores.iter().enumerate();
+        let stores = stores.filter_map(|(number_of, store)| {
+            let source = store.matrices[number].as_ref()?;
+            (store.rows.len() > 0).then_some((number_of, store, source))
+        });
+        let stores: Vec<(usize, &StorePlan, &MatrixSource)> = stores.collect();
+        let n_rows: usize = stores.iter().map(|(_, store, _)| store.rows.len()).sum();
+        let packs = self.packs_on_disk();
+        let totals_of = key.pipeline.as_ref().and_then(Pipeline::totals);
+        let mut totals = Vec::with_capacity(n_rows);
+        for (store, of_store, source) in stores {
             let before = totals.len();
-            let mut report = |done: f64| {
-                let n_done = before as f64 + done * of_store.rows.len() as f64;
-                progress(n_done / self.n_obs().max(1) as f64)
+            let mut report = |part: f64| {
+                let done = before as f64 + part * of_store.rows.len() as f64;
+                progress(done / n_rows as f64)
             };
-            let of_file = |row: u32| row as usize;
-            match key.pipeline.as_ref().and_then(|pipeline| pipeline.totals()) {
+            let mut read = |rows: Vec<u64>, map| {
+                let (threads, report) = (n_threads, &mut report as &mut dyn FnMut(f64) -> bool);
+                let read = read_totals(source, &packs, (rows, map), threads, report);
+                read.map_err(|error| ReadError::file(store, error))
+            };
+            let kept = || of_store.rows.iter();
+            let found = match totals_of {
                 Some(Totals::ObsKey(name)) => {
-                    let known = of_store.obs_totals.iter().find(|(key, _)| key == name);
-                    let known = known.map_or(&[][..], |(_, totals)| totals);
-                    let kept = of_store.rows.iter().map(|row| known[of_file(row)]);
-                    totals.extend(kept.map(|total| if total.is_nan() { 0.0 } else { total }));
+                    let known = of_store.obs_totals_of(name).unwrap_or_default();
+                    let missing = |total: f64| if total.is_nan() { 0.0 } else { total };
+                    Some(kept().map(|row| missing(known[row as usize])).collect())
                 }
-                totals_of @ Some(Totals::JointGenes | Totals::AllGenes)
-                    if totals_of == Some(&Totals::JointGenes) || !source.is_cacheable() =>
-                {
-                    let map = self.var_map(store, key);
-                    let map = map.filter(|_| totals_of == Some(&Totals::JointGenes));
-                    let rows = of_store.rows.iter().map(u64::from).collect();
-                    let read = read_totals(source, rows, map, n_threads, &mut report);
-                    match read.map_err(|error| ReadError::file(store, error))? {
-                        None => return Ok(None),
-                        Some(read) => totals.extend(read),
-                    }
+                Some(Totals::JointGenes) => {
+                    read(kept().map(u64::from).collect(), self.var_map(store, key))?
                 }
-                _ if of_store.rows.len() == 0 => {}
+                _ if !source.is_cacheable() => read(kept().map(u64::from).collect(), None)?,
+                // All rows of the file: a collection with another filter needs others.
                 _ => {
                     let all = match source.cached_totals() {
-                        Some(all) => all,
-                        // All rows of the file: another filter may need others.
-                        None => {
-                            let rows = (0..source.n_rows()).collect();
-                            let read = read_totals(source, rows, None, n_threads, &mut report);
-                            let read = read.map_err(|error| ReadError::file(store, error))?;
-                            let Some(read) = read else { return Ok(None) };
-                            source.cache_totals(&read);
-                            read
-                        }
+                        Some(all) => Some(all),
+                        None => read((0..source.n_rows()).collect(), None)?
+                            .inspect(|all| source.cache_totals(all)),
                     };
-                    totals.extend(of_store.rows.iter().map(|row| all[of_file(row)]));
+                    all.map(|all| kept().map(|row| all[row as usize]).collect())
                 }
-            }
-            let of_rows = of_store.rows.iter().zip(&totals[before..]);
-            for (row, &total) in of_rows {
+            };
+            let Some(found): Option<Vec<f64>> = found else {
+                return Ok(None);
+            };
+            for (row, &total) in kept().zip(&found) {
                 if !(total >= 0.0 && total.is_finite()) {
                     let (expected, found) = TransformFault::Total(total).texts();
                     return Err(self.value_error(store, key, expected, found).in_row(row));
                 }
             }
+            totals.extend(found);
             if !report(1.0) {
                 return Ok(None);
             }
@@ -124,8 +125,8 @@ impl Plan {
 /// `progress` returned false.
 fn read_totals(
     source: &MatrixSource,
-    rows: Vec<u64>,
-    map: Option<&VarMap>,
+    packs: &Packs,
+    (rows, map): (Vec<u64>, Option<&VarMap>),
     n_threads: usize,
     progress: &mut dyn FnMut(f64) -> bool,
 ) -> Result<Option<Vec<f64>>, anndata_io::Error> {
@@ -137,24 +138,26 @@ fn read_totals(
             totals: vec![Total::default(); piece.len()],
         };
         let rows = &rows[piece.clone()];
-        let read = SCRATCH.with_borrow_mut(|scratch| source.read_rows(rows, scratch, &mut sink));
-        read.map(|()| sink.totals)
+        SCRATCH.with_borrow_mut(|scratch| {
+            // What is in the cache is not decoded again.
+            scratch.set_packs(Some(packs.clone()));
+            let read = source.read_rows(rows, scratch, &mut sink);
+            scratch.set_packs(None);
+            read.map(|()| sink.totals)
+        })
     };
-    let ended = in_order(&pieces(source, &rows), n_threads, read, |read| match read {
-        Err(error) => Err(ControlFlow::Break(error)),
-        Ok(read) => {
-            totals.extend(read.into_iter().map(Total::value));
-            match progress(totals.len() as f64 / rows.len() as f64) {
-                true => Ok(()),
-                false => Err(ControlFlow::Continue(())),
-            }
+    let ended = in_order(&pieces(source, &rows), n_threads, read, |read| {
+        totals.extend(read.map_err(Some)?.into_iter().map(Total::value));
+        match progress(totals.len() as f64 / rows.len() as f64) {
+            true => Ok(()),
+            false => Err(None),
         }
     });
     SCRATCH.with_borrow_mut(|scratch| *scratch = ReadScratch::for_scan());
     match ended {
         Ok(()) => Ok(Some(totals)),
-        Err(ControlFlow::Break(error)) => Err(error),
-        Err(ControlFlow::Continue(())) => Ok(None),
+        Err(None) => Ok(None),
+        Err(Some(error)) => Err(error),
     }
 }
 

@@ -1,16 +1,12 @@
 //! The transforms of the matrices of a collection, checked against its files.
 
-use std::sync::Arc;
-
 use anndata_io::{AnnDataFile, ColumnValues, DType, ErrorKind, nearest_name};
 
 use crate::error::open::OpenError;
 use crate::error::option::OptionError;
-use crate::error::quoted;
-use crate::error::read::ReadError;
+use crate::error::{did_you_mean, quoted};
 use crate::options::Options;
-use crate::plan::Plan;
-use crate::plan::matrices::MatrixKey;
+use crate::plan::{Plan, StorePlan};
 use crate::transform::pipeline::Pipeline;
 use crate::transform::{Totals, Transform};
 
@@ -18,33 +14,24 @@ use crate::transform::{Totals, Transform};
 pub(crate) const TRANSFORMED: DType = DType::F32;
 
 /// The totals of the rows of a store, by the column of obs that has them.
-pub(crate) type ObsTotals = Vec<(String, Arc<[f64]>)>;
+pub(crate) type ObsTotals = Vec<(String, Vec<f64>)>;
 
 /// Checks that transforms belong to matrices that are read, and that their results fit.
 pub(crate) fn check_transforms(options: &Options) -> Result<(), OptionError> {
-    for (key, _) in &options.transforms {
+    let computes = |transform: &Transform| !matches!(transform, Transform::Downsample { .. });
+    for (key, transforms) in &options.transforms {
         if !options.layers_keys.contains(key) {
             let expected = format!("keys of layers ({})", quoted(&options.layers_keys));
             return Err(OptionError::new("transforms", expected, format!("{key:?}")));
         }
-        options
-            .dtype
-            .map_or(Ok(()), |dtype| check_dtype(options, dtype))?;
+        if let Some(dtype) = options.dtype.filter(|dtype| !dtype.is_float())
+            && transforms.iter().any(computes)
+        {
+            let expected = format!("a type of floats, because {key:?} is transformed");
+            return Err(OptionError::new("dtype", expected, dtype));
+        }
     }
     Ok(())
-}
-
-/// Checks that a type can hold what transforms compute.
-fn check_dtype(options: &Options, dtype: DType) -> Result<(), OptionError> {
-    let computes = |transform: &Transform| !matches!(transform, Transform::Downsample { .. });
-    let mut transforms = options.transforms.iter();
-    match transforms.find(|(_, list)| list.iter().any(computes)) {
-        Some((key, _)) if !dtype.is_float() => {
-            let expected = format!("a type of floats, as {key:?} is transformed");
-            Err(OptionError::new("dtype", expected, dtype))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Reads the totals in obs that a store's matrices are normalised by.
@@ -63,7 +50,7 @@ pub(crate) fn read_obs_totals(
             continue;
         };
         if found.iter().all(|(name, _)| name != key) {
-            found.push((key.clone(), obs_totals(file, key)?.into()));
+            found.push((key.clone(), obs_totals(file, key)?));
         }
     }
     Ok(found)
@@ -79,8 +66,7 @@ fn obs_totals(file: &AnnDataFile, key: &str) -> Result<Vec<f64>, OpenError> {
     let Some(column) = file.obs_column(key)? else {
         let keys = file.obs_keys()?;
         let near = nearest_name(key, keys.iter().map(String::as_str));
-        let hint = near.map(|name| format!(": did you mean {name:?}?"));
-        return Err(invalid(format!("no such column{}", hint.unwrap_or_default())).into());
+        return Err(invalid(format!("no such column{}", did_you_mean(&near))).into());
     };
     let rows: Vec<u64> = (0..column.len()).collect();
     let read = column.read_rows(&rows)?;
@@ -101,26 +87,18 @@ pub(crate) fn compile(plan: &mut Plan, options: &Options) -> Result<(), OptionEr
         let pipeline = Pipeline::new(key, transforms, genes.map(|genes| &**genes))?;
         let dtype = plan.dtype.unwrap_or(TRANSFORMED);
         let matrix = &mut plan.matrices[number];
-        matrix.pipeline = Some(Arc::new(pipeline));
+        matrix.pipeline = Some(pipeline);
         matrix.dtype = matrix.dtype.map(|_| dtype);
     }
     Ok(())
 }
 
-impl Plan {
-    /// The error of a row of a matrix with a value that is not as expected.
-    pub(crate) fn value_error(
-        &self,
-        store: usize,
-        key: &MatrixKey,
-        expected: String,
-        found: String,
-    ) -> ReadError {
-        let kind = ErrorKind::Invalid { expected, found };
-        let element = self.element_of(store, key);
-        ReadError::file(
-            store,
-            anndata_io::Error::new(&self.stores[store].file, element, kind),
-        )
+impl StorePlan {
+    /// The totals of all rows of the file, in this column.
+    pub(crate) fn obs_totals_of(&self, key: &str) -> Option<&[f64]> {
+        let mut totals = self.obs_totals.iter();
+        totals
+            .find(|(name, _)| name == key)
+            .map(|(_, totals)| totals.as_slice())
     }
 }

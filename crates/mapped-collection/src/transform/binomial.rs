@@ -37,7 +37,7 @@ fn by_inversion(n: f64, p: f64, mut u: f64) -> f64 {
         u -= probability;
         probability *= odds * (n - k) / (k + 1.0);
         k += 1.0;
-        // Rounding: what is left of u is less than all that follows.
+        // All further probabilities are 0: what is left of u is rounding.
         if probability == 0.0 {
             break;
         }

@@ -13,7 +13,7 @@ use crate::transform::{Depth, GeneValues, TargetTotal, Totals, Transform};
 const MOST_NAMED: usize = 5;
 
 impl Pipeline {
-    /// The transforms of a matrix with these genes; `None` if they are not the same in all stores.
+    /// The transforms of a matrix with these genes; `genes` is `None` if they differ between stores.
     ///
     /// # Errors
     /// When a parameter makes no sense, steps do not fit together, or a gene has no value.
@@ -43,7 +43,7 @@ impl Pipeline {
                     check_depth(key, *depth)?;
                     if pipeline.downsample.is_some() || !pipeline.steps.is_empty() {
                         let expected = "Downsample once, as the first step: it draws counts";
-                        return refused(expected.into(), "it later in the list".into());
+                        return refused(expected.into(), "it after another step".into());
                     }
                     let (depth, seed) = (*depth, *seed);
                     pipeline.downsample = Some(Downsample { depth, seed });
@@ -116,8 +116,8 @@ impl Pipeline {
                     format!("{sum}, for {key:?}"),
                 ));
             }
-            TargetTotal::Median if self.downsample.is_some() => {
-                "the median after Downsample, which differs from epoch to epoch"
+            TargetTotal::Median if self.downsample.is_some() || !self.steps.is_empty() => {
+                "a median target after another step"
             }
             _ if self.totals().is_some() => "NormalizeTotal twice",
             _ if matches!(totals, Totals::ObsKey(_)) && self.downsample.is_some() => {
@@ -198,8 +198,8 @@ fn by_column(
             if !missing.is_empty() {
                 let named = quoted(missing.iter().take(MOST_NAMED));
                 let found = match missing.len() {
-                    n if n <= MOST_NAMED => format!("none for {named}"),
-                    n => format!("none for {n} genes, among them {named}"),
+                    n if n <= MOST_NAMED => format!("no number for {named}"),
+                    n => format!("no number for {n} genes, among them {named}"),
                 };
                 return Err(error(format!("a number for each gene in {what}"), found));
             }

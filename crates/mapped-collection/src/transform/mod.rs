@@ -84,8 +84,9 @@ pub enum Transform {
     /// binomial, with n trials. It must be the first step, and a row with a value that is not a count
     /// is an error.
     ///
-    /// A row has the same draws whenever the seed, the epoch, the store, the row in its file and the
-    /// genes of the matrix are the same. Items and batches by index have those of epoch 0.
+    /// The draws of a row depend only on the seed, the epoch, the number of its store, its row in the
+    /// file, and the genes of the matrix in their order. Items and batches by index have those of
+    /// epoch 0.
     Downsample {
         /// How many molecules are left.
         depth: Depth,
@@ -149,7 +150,8 @@ impl Transform {
 pub enum TargetTotal {
     /// This sum: positive.
     Sum(f64),
-    /// The median of the totals that are not 0, over the rows of all stores that passed the filter.
+    /// The median of the totals that are not 0, over the rows of all stores that passed the filter. No
+    /// other step may come before.
     /// [`prepare`](crate::MappedCollection::prepare) computes it, which reads all rows; otherwise the
     /// first read does. A [cache](crate::MappedCollectionBuilder::cache) keeps the totals over all
     /// genes of compressed matrices.
@@ -172,7 +174,8 @@ pub enum Totals {
     AllGenes,
     /// The sum of the row at this step: over the genes of the join.
     JointGenes,
-    /// The values of a numeric column of obs. Where a value is 0, the row must be empty.
+    /// The values of a numeric column of obs. Where a value is 0 or missing, the row must be empty in
+    /// the joint genes.
     ObsKey(String),
 }
 

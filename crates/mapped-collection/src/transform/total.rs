@@ -1,6 +1,6 @@
 //! The total of a row.
 
-use anndata_io::{Scalar, ValuesRef, with_dtype};
+use anndata_io::{DType, Scalar, ValuesRef, with_dtype};
 
 /// The number of sums that run side by side.
 const LANES: usize = 8;
@@ -29,6 +29,14 @@ impl Total {
         }
     }
 
+    /// The sum of values that had this type in the file.
+    pub(crate) fn of_floats(values: &[f64], dtype: DType) -> Total {
+        match dtype.size() {
+            8 => Total::of_slice(values),
+            _ => Total::of_narrow(values, |value| value),
+        }
+    }
+
     /// The sum of those values of a row whose positions pass.
     pub(crate) fn of_some(values: ValuesRef<'_>, passes: impl Fn(usize) -> bool) -> Total {
         let mut total = Total::default();
@@ -42,7 +50,7 @@ impl Total {
     }
 
     /// Narrow types: the sum of a row of counts, or of float32 values of similar size, is exact.
-    pub(crate) fn of_narrow<T: Copy>(values: &[T], as_float: impl Fn(T) -> f64) -> Total {
+    fn of_narrow<T: Copy>(values: &[T], as_float: impl Fn(T) -> f64) -> Total {
         let (chunks, rest) = values.as_chunks::<LANES>();
         let mut lanes = [0.0; LANES];
         for chunk in chunks {

@@ -569,3 +569,44 @@ fn totals_for_a_median_are_kept_in_the_cache() {
     assert!(unprepared.get(7).expect("readable") == row);
     assert_eq!(unprepared.median_total("X"), median);
 }
+
+#[test]
+fn bad_row_of_a_wide_band_leaves_other_batches_whole() {
+    // A band of chunks of 24 MB, which threads would divide.
+    let (n_rows, width, bad) = (300, 20_000, 17);
+    let value = |i: usize| match i == bad * width + 5 {
+        true => -3.0,
+        false => (i % 7) as f32,
+    };
+    let (cells, genes) = (names("c", n_rows), names("g", width));
+    let chunk = [300, 500].map(|extent| NonZeroU64::new(extent).expect("not 0"));
+    let values = (0..n_rows * width).map(value).collect();
+    let store = MemoryStore::new("wide")
+        .dataframe("obs", &texts(&cells))
+        .dataframe("var", &texts(&genes))
+        .array("X", &[n_rows as u64, width as u64], Values::F32(values))
+        .chunks("X", &chunk);
+    let cells = MappedCollection::builder([store]).transforms("X", [Transform::log1p()]);
+    let cells = cells.open().expect("valid");
+    let options = LoaderOptions::new(30).shuffle(Shuffle::Exact).workers(3);
+    let (mut n_good, mut n_bad) = (0, 0);
+    for batch in cells.loader(options).expect("valid").epoch(0) {
+        let Ok(batch) = batch else {
+            n_bad += 1;
+            continue;
+        };
+        let x = batch.x().expect("X is read").dense::<f32>();
+        for (row, &at) in x.expect("float32").chunks_exact(width).zip(&batch.row_idx) {
+            let first = at as usize * width;
+            let expected = (first..).map(|i| value(i).ln_1p());
+            assert!(
+                row.iter()
+                    .zip(expected)
+                    .all(|(&a, b)| is_close(a, b.into())),
+                "row {at}"
+            );
+            n_good += 1;
+        }
+    }
+    assert_eq!((n_good, n_bad), (270, 1));
+}

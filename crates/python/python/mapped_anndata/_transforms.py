@@ -191,9 +191,9 @@ class Downsample:
     """Draws a smaller number of the molecules of each cell; the first step of a list.
 
     From a count of n, the draw is binomial, with n trials. A row with a value that is not a count
-    is a `ValueError` that names it. A row has the same draws whenever the seed, the epoch, the
-    store, the row in its file and the genes of the matrix are the same; items and rows by index
-    have those of epoch 0.
+    is a `ValueError` that names it. The draws of a row depend only on the seed, the epoch, the
+    number of its file, its row in the file, and the genes of the matrix in their order. Items and
+    rows by index have those of epoch 0.
 
     Parameters
     ----------

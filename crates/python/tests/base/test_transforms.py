@@ -104,13 +104,18 @@ def test_downsampling_follows_the_epoch():
         (lambda: opened(transforms=Log1p(1)), ValueError, "base of Log1p that is not 1, found 1"),
         (lambda: opened(transforms=Clip(2, 1)), ValueError, "a min of Clip that is not above"),
         (lambda: opened(transforms=[*STEPS, Downsample(5)]), ValueError, "as the first step"),
+        (
+            lambda: opened(transforms=[Log1p(), NormalizeTotal("median", totals="joint")]),
+            ValueError,
+            "a median target after another step",
+        ),
         (lambda: opened(transforms=STEPS[::-1]), ValueError, "another step before NormalizeTotal"),
         (lambda: opened(transforms=STEPS, dtype="int32"), ValueError, "a type of floats"),
         (lambda: opened(transforms=DivideGenes([1.0])), ValueError, r"DivideGenes\(by\).*found 1,"),
         (
             lambda: opened(transforms=DivideGenes({"MYC": 1.0})),
             ValueError,
-            r'a number for each gene in DivideGenes\(by\), found none for "GATA1", "CD4"',
+            r'a number for each gene in DivideGenes\(by\), found no number for "GATA1", "CD4"',
         ),
         (
             lambda: opened(transforms=NormalizeTotal(obs_key="scor")),

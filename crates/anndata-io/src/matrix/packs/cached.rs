@@ -148,10 +148,9 @@ impl CachedMatrix {
         self.words(BandRecord::ROW_STARTS, n_rows.checked_add(1)?, is_valid)
     }
 
-    /// Keeps where the rows of a converted matrix begin and end. Other processes then see all of it.
+    /// Keeps where the rows of a converted matrix begin and end.
     pub(super) fn put_row_starts(&self, starts: &[u64]) {
         self.put_words(BandRecord::ROW_STARTS, starts);
-        self.cache.complete_current();
     }
 
     /// A record of `n` words that are valid.
@@ -168,6 +167,7 @@ impl CachedMatrix {
         Some(found.2)
     }
 
+    /// Keeps a record of words. Other processes then see it, and all that this one has packed.
     fn put_words(&self, record: u64, words: &[u64]) {
         let mut bytes = Vec::with_capacity(size_of_val(words));
         words
@@ -179,6 +179,7 @@ impl CachedMatrix {
             n_elements: 0,
         };
         self.cache.put(&self.name, record, &bytes);
+        self.cache.complete_current();
     }
 
     /// The bytes that can be written.

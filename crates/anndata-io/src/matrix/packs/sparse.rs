@@ -127,6 +127,7 @@ impl CsrMatrix {
                 return false;
             }
             if is_canonical(buffer.columns) {
+                sink.row_filled();
                 return true;
             }
         }

@@ -44,7 +44,7 @@ fn sparse(writer: RowWriter<'_>, ordered: bool) -> (Vec<u32>, Vec<f64>) {
 
 fn dense(writer: RowWriter<'_>, out: &mut Values, place: Range<usize>, start: usize, run: Values) {
     let (run, scratch) = ((start, run.as_slice()), &mut JoinScratch::default());
-    let written = writer.dense((out, place, 0), run, None, scratch);
+    let written = writer.dense((out, place, 0), run, scratch);
     written.expect("sums fit");
 }
 
@@ -107,7 +107,7 @@ fn row_writer_sums_variables_of_one_name() {
     for (start, values) in [(0, vec![3, 2]), (2, vec![9, 1])] {
         let values = Values::U8(values);
         let run = (start, values.as_slice());
-        let written = writer.dense((&mut out, 0..2, 0), run, None, &mut scratch);
+        let written = writer.dense((&mut out, 0..2, 0), run, &mut scratch);
         written.expect("sums fit");
     }
     assert_eq!(out, Values::F32(vec![12.0, 2.0]));

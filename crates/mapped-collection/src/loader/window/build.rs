@@ -255,8 +255,9 @@ impl Window {
             let end = end_of_task(plan, rows, TASK_ROWS, |row| self.located(row));
             let store = self.located(start).store;
             let source = plan.stores[store].costliest();
-            // A band is packed as a whole, and one read sums the variables of a row.
-            let may_divide = self.packs.is_none() && !plan.sums_variables(store);
+            // A band is packed as a whole, and one read sums the variables of a row and transforms it.
+            let needs_rows = plan.sums_variables(store) || plan.is_transformed();
+            let may_divide = self.packs.is_none() && !needs_rows;
             let source = source.filter(|_| may_divide);
             let n_parts = source.map_or(1, |source| {
                 let parts = source.band_bytes().div_ceil(PART_BYTES);
