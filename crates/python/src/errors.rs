@@ -18,8 +18,12 @@ const ENOENT: i32 = 2;
 /// message is that of lamindb or numpy if they have one for it.
 pub(crate) fn to_python(error: Error) -> PyErr {
     // A file's error names the file and the element; the number of its store adds nothing.
-    if let Some(error) = error.file() {
-        return file_error(error, chain(error).to_string());
+    if let Some(source) = error.file() {
+        let row = match &error {
+            Error::Read(ReadError::File { row: Some(row), .. }) => format!(" (row {row})"),
+            _ => String::new(),
+        };
+        return file_error(source, format!("{}{row}", chain(source)));
     }
     match &error {
         Error::Open(OpenError::Disjoint { mismatch }) => {

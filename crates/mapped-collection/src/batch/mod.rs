@@ -1,12 +1,12 @@
-//! Assembling a batch: rows are joined, converted, put in their places, and handed over.
+//! Assembling a batch: rows are joined, transformed, converted, put in their places, and handed over.
 //!
 //! Takes a [`Plan`](crate::plan::Plan) and the locations of rows; returns a [`Batch`].
 //!
 //! ```text
 //! MatrixSource ─▶ SlotSink ─▶ RowWriter ─▶ MatrixSlots ─────▶ Matrix ─▶ Batch
 //!  rows of a       one lock    joins,       places of rows,    finish    │
-//!  file, in its    per run     converts     or PackedRows                │ dropped
-//!  order                                        ▲                        ▼
+//!  file, in its    per run     transforms   or PackedRows                │ dropped
+//!  order                       converts         ▲                        ▼
 //!                                               └──── BufferPool ◀───────┘
 //! ```
 //!
@@ -106,8 +106,8 @@ impl BatchFormat {
                 continue;
             };
             let name = &key.name;
-            if self.output == MatrixFormat::Csr && pipeline.moves_zeros() {
-                let expected = format!("dense, because the transforms of {name:?} move zeros");
+            if self.output == MatrixFormat::Csr && pipeline.changes_zeros() {
+                let expected = format!("dense, because the transforms of {name:?} change zeros");
                 return Err(OptionError::new("output", expected, "csr"));
             }
             if let Some(dtype) = self.dtype.filter(|dtype| !dtype.is_float())

@@ -11,8 +11,9 @@ use crate::error::read::ReadError;
 use crate::plan::Plan;
 use crate::plan::counts::{COUNTS, first_non_count, shown};
 use crate::plan::matrices::MatrixKey;
+use crate::transform::function::Remembered;
 use crate::transform::memo::Memo;
-use crate::transform::pipeline::{Remembered, TransformFault};
+use crate::transform::pipeline::TransformFault;
 
 const COLUMNS_ARE_CHECKED: &str = "a matrix has as many columns as its store has variables";
 
@@ -178,7 +179,7 @@ impl<'a> RowWriter<'a> {
     ) -> Self {
         RowWriter {
             map: plan.var_map(store, key),
-            counts: key.counts || transformed.is_some_and(|rows| rows.pipeline.needs_counts()),
+            counts: key.counts || transformed.is_some_and(|rows| rows.pipeline.downsamples()),
             transformed,
             row: 0,
         }

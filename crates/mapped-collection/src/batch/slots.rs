@@ -53,10 +53,10 @@ impl BatchSlots {
             let n_rows = located.len();
             let key = &plan.matrices[number];
             let pipeline = key.pipeline.as_ref();
-            let moves_zeros = pipeline.is_some_and(Pipeline::moves_zeros);
+            let changes_zeros = pipeline.is_some_and(Pipeline::changes_zeros);
             let may_stay_sparse = row_shape.len() == 1
                 && (pack.is_some() || format.output == MatrixFormat::Csr)
-                && !moves_zeros;
+                && !changes_zeros;
             let storage = if may_stay_sparse && all_sparse(plan, number, &stores) {
                 let len = |&RowLocation { store, row }: &RowLocation| {
                     let source = plan.stores[store].matrices[number].as_ref();

@@ -10,7 +10,8 @@ use crate::batch::row_writer::{JoinScratch, RowFault};
 use crate::plan::Plan;
 use crate::plan::matrices::MatrixKey;
 use crate::transform::Totals;
-use crate::transform::pipeline::{Function, Pipeline, RowFacts};
+use crate::transform::function::Function;
+use crate::transform::pipeline::{Pipeline, RowFacts};
 use crate::transform::total::Total;
 
 /// The transforms of a matrix, and what they need to know of the rows of a store.
@@ -48,7 +49,7 @@ impl<'a> Transformed<'a> {
             Some(Totals::ObsKey(key)) => plan.stores[store].obs_totals_of(key),
             _ => None,
         };
-        let absent = match (plan.var_map(store, key), pipeline.moves_zeros()) {
+        let absent = match (plan.var_map(store, key), pipeline.changes_zeros()) {
             (Some(map), true) => {
                 let columns = (0..).zip(map.presence());
                 columns
@@ -139,7 +140,7 @@ impl<'a> Transformed<'a> {
         place: Range<usize>,
         scratch: &mut JoinScratch,
     ) -> Result<bool, RowFault> {
-        let is_ordered = map.is_none_or(VarMap::is_monotonic) || !self.pipeline.needs_order();
+        let is_ordered = map.is_none_or(VarMap::is_monotonic) || !self.pipeline.downsamples();
         if values.len() != self.n_file || map.is_some_and(VarMap::merges_columns) || !is_ordered {
             return Ok(false);
         }
@@ -188,7 +189,7 @@ impl<'a> Transformed<'a> {
             let n = entries(out, &mut columns, &mut floats);
             let ran = self.run((row, total), &mut columns[..n], &mut floats[..n], scratch);
             ran.map(|n| {
-                if self.pipeline.drops_entries() {
+                if self.pipeline.downsamples() {
                     out.fill(T::default());
                 }
                 self.put(&columns[..n], &floats[..n], out);

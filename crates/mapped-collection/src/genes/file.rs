@@ -94,7 +94,7 @@ pub fn read_pairs(path: impl AsRef<Path>) -> Result<Vec<(String, String)>, Error
                     .collect()
             }
         },
-        form => two_columns(path, &text, form)?,
+        form => two_columns(path, &text, form, "two names, the old and the new one")?,
     };
     let mut known: HashMap<&str, &str> = HashMap::new();
     for (place, (old, new)) in &pairs {
@@ -125,7 +125,8 @@ pub fn read_numbers(path: impl AsRef<Path>) -> Result<Vec<(String, f64)>, Error>
             Json::Members(members) => typed(path, members, "a number", serde_json::Value::as_f64)?,
         },
         form => {
-            let pairs = two_columns(path, &text, form)?.into_iter();
+            let expected = "a name and a number";
+            let pairs = two_columns(path, &text, form, expected)?.into_iter();
             let number = |(place, (name, number)): Placed| match number.parse::<f64>() {
                 Ok(number) => Ok((name, number)),
                 Err(_) => Err(invalid(path, &place, "a number", format!("{number:?}"))),
@@ -149,7 +150,7 @@ pub fn read_numbers(path: impl AsRef<Path>) -> Result<Vec<(String, f64)>, Error>
 /// A pair of names, and its place in the file.
 type Placed = (String, (String, String));
 
-fn two_columns(path: &Path, text: &str, form: Form) -> Result<Vec<Placed>, Error> {
+fn two_columns(path: &Path, text: &str, form: Form, expected: &str) -> Result<Vec<Placed>, Error> {
     let separator = match form {
         Form::Table(separator) => separator,
         _ => separator_of(text),
@@ -162,7 +163,6 @@ fn two_columns(path: &Path, text: &str, form: Form) -> Result<Vec<Placed>, Error
         let line = record.position().map_or(0, csv::Position::line);
         let [old, new] = [record.get(0), record.get(1)].map(|name| name.unwrap_or("").trim());
         if record.len() != 2 || old.is_empty() || new.is_empty() {
-            let expected = "two names, the old and the new one";
             let found = format!("{:?}", record.iter().collect::<Vec<_>>());
             return Err(invalid(path, &format!("line {line}"), expected, found));
         }

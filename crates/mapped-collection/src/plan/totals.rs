@@ -188,7 +188,7 @@ fn median(mut totals: Vec<f64>) -> f64 {
         1 => upper,
         _ => {
             let lower = below.iter().copied().max_by(f64::total_cmp);
-            (lower.expect("half of them") + upper) / 2.0
+            lower.expect("half of them") / 2.0 + upper / 2.0
         }
     }
 }

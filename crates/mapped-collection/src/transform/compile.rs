@@ -128,7 +128,7 @@ impl Pipeline {
                  over the joint genes, or put it first"
             }
             _ if zeros.iter().any(|zero| zero != 0.0) => {
-                "NormalizeTotal after a step that moves zeros"
+                "NormalizeTotal after a step that changes zeros"
             }
             _ => return Ok(()),
         };

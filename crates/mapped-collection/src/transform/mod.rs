@@ -14,6 +14,7 @@
 mod binomial;
 mod compile;
 mod downsample;
+pub(crate) mod function;
 pub(crate) mod memo;
 pub(crate) mod pipeline;
 pub(crate) mod total;
@@ -69,8 +70,8 @@ pub enum Transform {
     },
     /// `(x - mean) / std`, with a mean and a standard deviation for each gene.
     ScaleGenes {
-        /// The mean of each gene. With a mean that is not 0, zeros do not stay zeros: such rows must
-        /// be dense.
+        /// The mean of each gene. With a mean that is not 0, zeros change: such batches must be
+        /// dense.
         mean: GeneValues,
         /// The standard deviation of each gene: not 0.
         std: GeneValues,

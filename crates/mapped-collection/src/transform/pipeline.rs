@@ -1,9 +1,9 @@
 //! The transforms of a matrix, checked, and run on its rows.
 
-use anndata_io::Scalar;
 use once_cell::race::OnceBox;
 
 use crate::transform::downsample::Downsample;
+use crate::transform::function::{Function, Remembered};
 use crate::transform::memo::Memo;
 use crate::transform::total::Total;
 use crate::transform::{TargetTotal, Totals};
@@ -98,7 +98,7 @@ impl TransformFault {
 impl Step {
     /// What becomes of a value. `factor` is that of [`Step::Normalize`].
     #[inline]
-    fn apply(&self, value: f64, column: u32, factor: f64) -> f64 {
+    pub(super) fn apply(&self, value: f64, column: u32, factor: f64) -> f64 {
         match self {
             Step::Normalize { .. } => value * factor,
             Step::Log1p { ln_base } => libm::log1p(value) / ln_base,
@@ -112,7 +112,7 @@ impl Step {
     }
 
     /// Whether a value has no result.
-    fn refuses(&self, value: f64) -> bool {
+    pub(super) fn refuses(&self, value: f64) -> bool {
         matches!(self, Step::Log1p { .. }) && value <= -1.0
     }
 
@@ -152,18 +152,9 @@ impl Pipeline {
         !self.steps.is_empty()
     }
 
-    /// Whether rows must hold counts.
-    pub(crate) fn needs_counts(&self) -> bool {
-        self.downsample.is_some()
-    }
-
-    /// Whether the entries of a row must ascend by column.
-    pub(crate) fn needs_order(&self) -> bool {
-        self.downsample.is_some()
-    }
-
-    /// Whether entries may become zero, so that a sparse row leaves them out.
-    pub(crate) fn drops_entries(&self) -> bool {
+    /// Whether counts are drawn. Then rows must hold counts, entries must ascend by column, and
+    /// entries may become 0, so that a sparse row leaves them out.
+    pub(crate) fn downsamples(&self) -> bool {
         self.downsample.is_some()
     }
 
@@ -203,7 +194,7 @@ impl Pipeline {
     }
 
     /// Whether zeros do not stay zeros, so that rows cannot be sparse.
-    pub(crate) fn moves_zeros(&self) -> bool {
+    pub(crate) fn changes_zeros(&self) -> bool {
         self.zeros.is_some()
     }
 
@@ -257,7 +248,7 @@ impl Pipeline {
             (_, None) => (1.0, false),
             (Some(Step::Normalize { target, .. }), _) => {
                 let total = self.total_of(total, facts, values)?;
-                (self.factor(*target, total), true)
+                (self.factor(*target, total)?, true)
             }
             _ => return Ok(None),
         };
@@ -281,12 +272,18 @@ impl Pipeline {
         }
     }
 
-    fn factor(&self, target: TargetTotal, total: f64) -> f64 {
+    /// # Errors
+    /// When the total is so small that the factor is infinite.
+    fn factor(&self, target: TargetTotal, total: f64) -> Result<f64, TransformFault> {
         let target = match target {
             TargetTotal::Sum(sum) => sum,
             TargetTotal::Median => *self.median.get().expect("computed before rows are read"),
         };
-        if total == 0.0 { 1.0 } else { target / total }
+        let factor = if total == 0.0 { 1.0 } else { target / total };
+        match factor.is_finite() {
+            true => Ok(factor),
+            false => Err(TransformFault::Total(total)),
+        }
     }
 
     /// Transforms the entries of a row, and moves those that are left to the front. Returns their
@@ -318,7 +315,7 @@ impl Pipeline {
                 for step in &self.steps {
                     let factor = match step {
                         Step::Normalize { target, .. } => {
-                            self.factor(*target, self.total_of(total, facts, values)?)
+                            self.factor(*target, self.total_of(total, facts, values)?)?
                         }
                         _ => 1.0,
                     };
@@ -327,81 +324,6 @@ impl Pipeline {
             }
         }
         Ok(n)
-    }
-}
-
-/// A function of the values of a row.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Function<'a> {
-    steps: &'a [Step],
-    factor: f64,
-    /// Whether it is another one for each row.
-    differs: bool,
-}
-
-impl Function<'_> {
-    /// Computes it. Records a value without a result.
-    #[inline(never)]
-    fn compute(self, value: f64, refused: &mut Option<f64>) -> f64 {
-        self.steps.iter().fold(value, |value, step| {
-            if step.refuses(value) {
-                refused.get_or_insert(value);
-            }
-            step.apply(value, 0, self.factor)
-        })
-    }
-}
-
-/// A function that is computed once for each distinct value of a row.
-pub(crate) struct Remembered<'a> {
-    function: Function<'a>,
-    memo: &'a mut Memo,
-    refused: Option<f64>,
-}
-
-impl<'a> Remembered<'a> {
-    pub(crate) fn new(function: Function<'a>, memo: &'a mut Memo) -> Self {
-        if function.differs {
-            memo.forget();
-        }
-        Remembered {
-            function,
-            memo,
-            refused: None,
-        }
-    }
-
-    #[inline(always)]
-    pub(crate) fn apply(&mut self, value: f64) -> f64 {
-        self.memo.wide(value, |value| {
-            self.function.compute(value, &mut self.refused)
-        })
-    }
-
-    /// As [`apply`](Self::apply), in other types. Those of up to 32 bits are faster.
-    #[inline(always)]
-    pub(crate) fn convert<S: Scalar, T: Scalar>(&mut self, value: S) -> T {
-        if let [Step::Normalize { .. }] = self.function.steps {
-            return T::cast_from(f64::cast_from(value) * self.function.factor);
-        }
-        if size_of::<S>() > 4 || size_of::<T>() != 4 {
-            return T::cast_from(self.apply(f64::cast_from(value)));
-        }
-        let mut bits = [0; 4];
-        bits[..size_of::<S>()].copy_from_slice(bytemuck::bytes_of(&value));
-        let result = self.memo.narrow(u32::from_ne_bytes(bits), || {
-            let value = f64::cast_from(value);
-            let result = T::cast_from(self.function.compute(value, &mut self.refused));
-            bytemuck::pod_read_unaligned(bytemuck::bytes_of(&result))
-        });
-        bytemuck::pod_read_unaligned(&result.to_ne_bytes())
-    }
-
-    /// # Errors
-    /// When a value had no result.
-    pub(crate) fn end(self) -> Result<(), TransformFault> {
-        let refused = self.refused.map(TransformFault::Log1p);
-        refused.map_or(Ok(()), Err)
     }
 }
 

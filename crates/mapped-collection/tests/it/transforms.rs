@@ -498,14 +498,14 @@ fn formats_that_cannot_hold_the_results_are_refused() {
         .open()
         .expect("valid");
     let csr = BatchFormat::new().output(MatrixFormat::Csr);
-    let error = moving.get_batch_with(&[0], &csr).expect_err("zeros move");
+    let error = moving.get_batch_with(&[0], &csr).expect_err("zeros change");
     assert_eq!(
         error.to_string(),
-        "output: expected dense, because the transforms of \"X\" move zeros, found csr"
+        "output: expected dense, because the transforms of \"X\" change zeros, found csr"
     );
     let loader = moving.loader(LoaderOptions::new(2).output(MatrixFormat::Csr));
     assert_eq!(
-        loader.expect_err("zeros move").to_string(),
+        loader.expect_err("zeros change").to_string(),
         error.to_string()
     );
     let integers = moving.get_batch_with(&[0], &BatchFormat::new().dtype(DType::I32));

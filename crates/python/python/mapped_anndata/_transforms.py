@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias, cast
 
@@ -29,8 +30,9 @@ class NormalizeTotal:
     ----------
     target
         The total of a row afterwards; or `"median"`: the median of the totals that are not 0, over
-        the rows of all files that passed the filter. `MappedCollection.prepare` computes it, which
-        reads all rows; otherwise the first read does, in every process.
+        the rows of all files that passed the filter; no other step may come before.
+        `MappedCollection.prepare` computes it, which reads all rows; otherwise the first read does,
+        in every process.
     totals
         What the total of a row is: the sum over `"all"` genes of its file, also those that the join
         drops, or over the `"joint"` ones.
@@ -95,7 +97,7 @@ class Log1p:
 class Clip:
     """Raises values below `min` to it, and lowers those above `max` to it.
 
-    With a positive `min` or a negative `max`, zeros do not stay zeros: such rows must be dense.
+    With a positive `min` or a negative `max`, zeros change: such batches must be dense.
 
     Parameters
     ----------
@@ -127,8 +129,8 @@ class Clip:
 class ScaleGenes:
     """`(x - mean) / std`, with a mean and a standard deviation for each gene.
 
-    With a mean that is not 0, zeros do not stay zeros: such rows must be dense. A gene that a file
-    lacks is 0 nevertheless.
+    With a mean that is not 0, zeros change: such batches must be dense. A gene that a file lacks is
+    0 nevertheless.
 
     Parameters
     ----------
@@ -263,7 +265,7 @@ def _steps(value: object) -> list[Transform]:
         if not isinstance(step, STEPS):
             names = ", ".join(kind.__name__ for kind in STEPS)
             raise TypeError(f"transforms: expected {names}, found {type(step).__name__}")
-        found.append(step)
+        found.append(deepcopy(step))  # what the caller changes later has no effect
     return found
 
 
@@ -278,20 +280,27 @@ def to_core(transforms: Mapping[str, list[Transform]]) -> list[tuple[str, list[S
 def _gene_values(name: str, value: Any) -> dict[str, float] | np.ndarray:
     index = getattr(value, "index", None)
     if not isinstance(value, Mapping) and hasattr(value, "items") and index is not None:
-        # A pandas Series; one without names is an array.
+        # A pandas Series. Without names, its labels are the numbers of its elements.
         labels = list(index)
         if all(isinstance(label, str) for label in labels):
             if len(set(labels)) < len(labels):
                 raise ValueError(f"{name}: expected each gene once, found one twice")
             value = dict(value.items())
+        elif labels != list(range(len(labels))):
+            raise TypeError(f"{name}: expected a Series with names of genes, which are texts")
     if isinstance(value, Mapping):
         return {
             arguments.key(name, gene): float(arguments.number(name, number))
             for gene, number in value.items()
         }
+    if np.ma.is_masked(value):
+        raise ValueError(f"{name}: expected a number for each gene, found masked ones")
     try:
-        values = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        given = np.asarray(value)
+        if given.dtype.kind not in "iuf":
+            raise TypeError(f"found {given.dtype.name} values")
+        values = np.array(given, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
         raise TypeError(f"{name}: expected a number for each gene: {error}") from None
     if values.ndim != 1:
         raise ValueError(f"{name}: expected one dimension, found {values.ndim}")

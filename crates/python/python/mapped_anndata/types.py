@@ -106,7 +106,9 @@ AliasesLike: TypeAlias = "Mapping[str, str] | PathLike"
 GeneValuesLike: TypeAlias = "Mapping[str, float] | Sequence[float] | SupportsArray"
 """A number for each gene: in their order, or by their names."""
 
-TransformsLike: TypeAlias = "Transform | Iterable[Transform] | Mapping[str, Iterable[Transform]]"
+TransformsLike: TypeAlias = (
+    "Transform | Iterable[Transform] | Mapping[str, Transform | Iterable[Transform]]"
+)
 """Steps for the first matrix, or for each."""
 
 LayersLike: TypeAlias = "str | Iterable[str] | Mapping[str, str | Iterable[str] | Counts]"

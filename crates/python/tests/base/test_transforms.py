@@ -94,6 +94,10 @@ def test_downsampling_follows_the_epoch():
         (lambda: Downsample(), ValueError, "expected either `to` or `fraction`"),
         (lambda: Downsample(5, fraction=0.5), ValueError, "expected either `to` or `fraction`"),
         (lambda: DivideGenes("genes"), TypeError, "by: expected a number for each gene"),
+        (lambda: DivideGenes([10**400]), TypeError, "by: expected a number for each gene"),
+        (lambda: DivideGenes(["1"]), TypeError, "for each gene: found str32 values"),
+        (lambda: DivideGenes(np.ma.array([1, 2], mask=[0, 1])), ValueError, "found masked ones"),
+        (lambda: DivideGenes(pd.Series({7157: 1.0})), TypeError, "names of genes, which are texts"),
         (lambda: ScaleGenes([[1.0]], [1.0]), ValueError, "mean: expected one dimension, found 2"),
         (lambda: opened(transforms=Log1p), TypeError, r"expected Log1p\(...\), found the class"),
         (lambda: opened(transforms=["log1p"]), TypeError, "expected NormalizeTotal, .*found str"),
@@ -125,10 +129,31 @@ def test_downsampling_follows_the_epoch():
         (
             lambda: opened(transforms=Clip(min=1)).get_batch([0], output="csr"),
             ValueError,
-            'expected dense, because the transforms of "counts" move zeros',
+            'expected dense, because the transforms of "counts" change zeros',
         ),
     ],
 )
 def test_errors_name_the_step(make, error, text):
     with pytest.raises(error, match=text):
         make()
+
+
+def test_errors_name_the_row(tmp_path):
+    values = np.ones((40, 3), "float32")
+    values[17, 1] = -3
+    path = helpers.write(tmp_path / "a.h5ad", X=values)
+    with MappedCollection(path, transforms=Log1p()) as cells:
+        for ask in (lambda: cells[17], lambda: cells[:], lambda: list(cells.loader(10))):
+            with pytest.raises(ValueError, match=r"a\.h5ad: X: .*, found -3 \(row 17\)$"):
+                ask()
+    cells = MappedCollection(path, transforms=NormalizeTotal("median"))
+    with pytest.raises(ValueError, match=r"found the total -1 \(row 17\)$"):
+        cells.prepare()
+
+
+def test_a_collection_keeps_its_steps():
+    step = DivideGenes([2.0, 2.0, 2.0])
+    with opened(transforms=step) as cells:
+        step.by[0] = 100.0
+        with pickle.loads(pickle.dumps(cells)) as again:
+            np.testing.assert_array_equal(again[:]["counts"], cells[:]["counts"])
