@@ -1,5 +1,6 @@
 //! The collection: its properties, items, batches and epochs.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -233,18 +234,19 @@ impl MappedCollection {
         let (fills_cache, finds_medians) = (self.io().cache().is_some(), plan.lacks_median());
         // Turning a matrix counts as much as filling the cache, or as reading all totals.
         let n_steps = n_matrices + usize::from(fills_cache) + usize::from(finds_medians);
-        let mut goes_on = true;
+        let goes_on = Cell::new(true);
         let mut report = |n_done: usize, done: f64| {
-            goes_on = goes_on && progress((n_done as f64 + done) / n_steps as f64);
-            goes_on
+            let part = (n_done as f64 + done) / n_steps as f64;
+            goes_on.set(goes_on.get() && progress(part));
+            goes_on.get()
         };
         self.turn_columns(|done| {
             report(0, done * n_matrices as f64);
         })?;
-        if fills_cache && report(n_matrices, 0.0) {
+        if fills_cache && goes_on.get() {
             plan.fill_cache(|done| report(n_matrices, done));
         }
-        if finds_medians && report(n_steps - 1, 0.0) {
+        if finds_medians && goes_on.get() {
             self.find_medians_while(&mut |done| report(n_steps - 1, done))?;
         }
         Ok(())
