@@ -70,7 +70,8 @@
 //!
 //! Options that lamindb does not have: [`genes`](MappedCollectionBuilder::genes), [`var_key`](MappedCollectionBuilder::var_key)
 //! and their companions, [`layers_from`](MappedCollectionBuilder::layers_from),
-//! [`obs_from`](MappedCollectionBuilder::obs_from) and [`label_map`](MappedCollectionBuilder::label_map).
+//! [`obs_from`](MappedCollectionBuilder::obs_from), [`label_map`](MappedCollectionBuilder::label_map) and
+//! [`transforms`](MappedCollectionBuilder::transforms).
 //!
 //! Items and batches have the values of `lamindb.core.MappedCollection`, with these departures:
 //!
