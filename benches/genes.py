@@ -6,7 +6,6 @@ Both sides run in turns, in one process each, over files in the page cache. The 
 must be equal.
 """
 
-import argparse
 import json
 import statistics
 import subprocess
@@ -19,6 +18,8 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+
+from measure import parsed, write
 
 N_GENES, N_GIVEN, N_FILES = 20_000, 2_000, 100
 
@@ -70,12 +71,7 @@ def opening(binary, folder, runs):
 
 def main():
     """Write the record."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--binary", type=Path, required=True)
-    parser.add_argument("--runs", type=int, default=7)
-    parser.add_argument("--out", type=Path)
-    arguments = parser.parse_args()
+    arguments = parsed(__doc__)
     files = sorted(arguments.data.glob("*.h5ad"))[:4]
     with tempfile.TemporaryDirectory() as folder:
         rates = given(arguments.binary, files, Path(folder), arguments.runs)
@@ -90,10 +86,7 @@ def main():
         "var_key_over_index": middle(seconds["var_key"]) / middle(seconds["index"]),
         "strip_version_over_index": middle(seconds["strip_version"]) / middle(seconds["index"]),
     }
-    text = json.dumps(record, indent=1)
-    print(text)
-    if arguments.out:
-        arguments.out.write_text(text + "\n")
+    write(record, arguments.out)
 
 
 if __name__ == "__main__":

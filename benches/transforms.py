@@ -6,7 +6,6 @@ All sides run in turns over the first two files of each folder, in the page cach
 a batch must equal those of the transforms within 1e-6.
 """
 
-import argparse
 import json
 import os
 import platform
@@ -23,6 +22,7 @@ import scanpy as sc
 import scipy.sparse as sp
 
 from mapped_anndata import Log1p, MappedCollection, NormalizeTotal
+from measure import parsed, write
 
 STEPS = {"none": [], "normalise": ["normalize:1e4"], "log1p": ["log1p"], "both": ["normalize:1e4,log1p"]}
 SETS = {"CSR, uncompressed": ("csr_none", "csr"), "CSR, gzip": ("csr_gzip", "csr"), "dense, uncompressed": ("dense_none", "dense")}
@@ -62,12 +62,7 @@ def with_scanpy(batch):
 
 def main():
     """Write the record."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--binary", type=Path, required=True)
-    parser.add_argument("--runs", type=int, default=7)
-    parser.add_argument("--out", type=Path)
-    arguments = parser.parse_args()
+    arguments = parsed(__doc__)
     record = {
         "date": str(date.today()),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
@@ -104,10 +99,7 @@ def main():
         "seconds": {name: round(value, 3) for name, value in medians.items()},
         "ratio": round(medians["scanpy on each batch"] / medians["ours"], 1),
     }
-    text = json.dumps(record, indent=1)
-    print(text)
-    if arguments.out:
-        arguments.out.write_text(text + "\n")
+    write(record, arguments.out)
 
 
 if __name__ == "__main__":
