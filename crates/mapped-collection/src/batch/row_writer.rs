@@ -14,6 +14,7 @@ use crate::plan::matrices::MatrixKey;
 use crate::transform::function::Remembered;
 use crate::transform::memo::Memo;
 use crate::transform::pipeline::TransformFault;
+use crate::transform::total::Total;
 
 const COLUMNS_ARE_CHECKED: &str = "a matrix has as many columns as its store has variables";
 
@@ -275,7 +276,8 @@ impl<'a> RowWriter<'a> {
         if let Some(transformed) = self.transformed {
             let (mut out_columns, mut floats) = scratch.take_entries(columns.len());
             let entries = (&mut out_columns[..], &mut floats[..]);
-            let n = self.transform(transformed, (columns, values), entries, scratch);
+            let row = (columns, values, transformed.total(|| Total::of(values)));
+            let n = self.transform(transformed, row, entries, scratch);
             let put = n.map(|n| {
                 with_dtype!(out.dtype(), D => {
                     let out = &mut D::as_mut_vec(out).expect("its own type")[place];
@@ -317,7 +319,7 @@ impl<'a> RowWriter<'a> {
         scratch: &mut JoinScratch,
     ) -> Result<usize, RowFault> {
         if let Some(transformed) = self.transformed {
-            let total = transformed.total(values);
+            let total = transformed.total(|| Total::of(values));
             let merges = self.map.is_some_and(VarMap::merges_columns);
             if !merges && let Some(function) = transformed.function(total)? {
                 let JoinScratch {
@@ -334,7 +336,8 @@ impl<'a> RowWriter<'a> {
             }
             let (unused, mut floats) = scratch.take_entries(columns.len());
             let entries = (out_columns, &mut floats[..]);
-            let n = self.transform(transformed, (columns, values), entries, scratch);
+            let row = (columns, values, total);
+            let n = self.transform(transformed, row, entries, scratch);
             if let Ok(n) = n {
                 let floats = floats[..n].iter();
                 out.iter_mut()
@@ -396,7 +399,7 @@ impl<'a> RowWriter<'a> {
         let Some(transformed) = self.transformed else {
             return Ok(columns.len());
         };
-        let total = transformed.total_of(values);
+        let total = transformed.total(|| Total::of_slice(values));
         if let Some(function) = transformed.function(total)? {
             let mut function = Remembered::new(function, scratch.memo.get_or_insert_default());
             values
@@ -420,7 +423,7 @@ impl<'a> RowWriter<'a> {
     fn transform(
         self,
         transformed: &Transformed<'_>,
-        (columns, values): (&[u32], ValuesRef<'_>),
+        (columns, values, total): (&[u32], ValuesRef<'_>, Total),
         (out_columns, floats): (&mut [u32], &mut [f64]),
         scratch: &mut JoinScratch,
     ) -> Result<usize, RowFault> {
@@ -428,7 +431,7 @@ impl<'a> RowWriter<'a> {
         let n = self
             .untransformed()
             .sparse(columns, values, joined, scratch)?;
-        let row = (self.row, transformed.total(values));
+        let row = (self.row, total);
         transformed.run(row, &mut out_columns[..n], &mut floats[..n], scratch)
     }
 

@@ -68,17 +68,10 @@ impl<'a> Transformed<'a> {
         })
     }
 
-    /// The total of values of the file, if it is needed.
-    pub(super) fn total(&self, values: ValuesRef<'_>) -> Total {
-        with_dtype!(values.dtype(), T => {
-            self.total_of(T::from_slice(values).expect("its own type"))
-        })
-    }
-
-    /// As [`total`](Self::total), of values of one type.
-    pub(super) fn total_of<T: Scalar>(&self, values: &[T]) -> Total {
+    /// The total of a row of the file, if it is needed.
+    pub(super) fn total(&self, total: impl FnOnce() -> Total) -> Total {
         match self.pipeline.needs_total() {
-            true => Total::of_slice(values),
+            true => total(),
             false => Total::default(),
         }
     }
@@ -149,10 +142,7 @@ impl<'a> Transformed<'a> {
             let values = S::from_slice(values).expect("its own type");
             entries(values, &mut columns, &mut floats)
         });
-        let total = match self.pipeline.needs_total() {
-            true => Total::of_floats(&floats[..n], values.dtype()),
-            false => Total::default(),
-        };
+        let total = self.total(|| Total::of_floats(&floats[..n], values.dtype()));
         if let Some(to_joint) = map.and_then(VarMap::file_to_joint) {
             let all = n;
             n = 0;
@@ -254,7 +244,10 @@ impl Arrivals {
         transformed: &Transformed<'_>,
     ) -> Option<Total> {
         let (n, total) = self.0.remove(&read_row).unwrap_or_default();
-        let (n, total) = (n + values.len(), total.plus(transformed.total(values)));
+        let (n, total) = (
+            n + values.len(),
+            total.plus(transformed.total(|| Total::of(values))),
+        );
         if n == transformed.n_file {
             return Some(total);
         }

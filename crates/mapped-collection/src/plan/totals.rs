@@ -39,16 +39,18 @@ impl Plan {
         progress: &mut dyn FnMut(f64) -> bool,
     ) -> Result<(), ReadError> {
         let keys = self.matrices.iter().enumerate();
-        let lacking = |key: &MatrixKey| key.pipeline.as_ref().is_some_and(Pipeline::lacks_median);
-        let keys: Vec<_> = keys.filter(|(_, key)| lacking(key)).collect();
-        for (done, (number, key)) in keys.iter().enumerate() {
-            let mut of_all = |part: f64| progress((done as f64 + part) / keys.len() as f64);
-            let Some(totals) = self.row_totals((*number, key), n_threads, &mut of_all)? else {
+        let lacking = keys.filter_map(|(number, key)| {
+            let pipeline = key.pipeline.as_ref()?;
+            pipeline.lacks_median().then_some((number, key, pipeline))
+        });
+        let lacking: Vec<(usize, &MatrixKey, &Pipeline)> = lacking.collect();
+        for (done, &(number, key, pipeline)) in lacking.iter().enumerate() {
+            let mut of_all = |part: f64| progress((done as f64 + part) / lacking.len() as f64);
+            let of = (number, key, pipeline.totals());
+            let Some(totals) = self.row_totals(of, n_threads, &mut of_all)? else {
                 return Ok(());
             };
-            if let Some(pipeline) = &key.pipeline {
-                pipeline.set_median(median(totals));
-            }
+            pipeline.set_median(median(totals));
         }
         Ok(())
     }
@@ -57,7 +59,7 @@ impl Plan {
     /// false.
     fn row_totals(
         &self,
-        (number, key): (usize, &MatrixKey),
+        (number, key, totals_of): (usize, &MatrixKey, Option<&Totals>),
         n_threads: usize,
         progress: &mut dyn FnMut(f64) -> bool,
     ) -> Result<Option<Vec<f64>>, ReadError> {
@@ -69,7 +71,6 @@ impl Plan {
         let stores: Vec<(usize, &StorePlan, &MatrixSource)> = stores.collect();
         let n_rows: usize = stores.iter().map(|(_, store, _)| store.rows.len()).sum();
         let packs = self.packs_on_disk();
-        let totals_of = key.pipeline.as_ref().and_then(Pipeline::totals);
         let mut totals = Vec::with_capacity(n_rows);
         for (store, of_store, source) in stores {
             let before = totals.len();

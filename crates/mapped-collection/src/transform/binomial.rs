@@ -10,8 +10,8 @@ const MANY: f64 = 10.0;
 /// Draws the number of successes in `n` trials, each with probability `p`. `n` is a whole number
 /// that is not negative; `p` lies between 0 and 1.
 ///
-/// Takes one random number for up to [`MANY`] expected successes or failures, otherwise two for
-/// each attempt, of which one or two suffice on average, whatever `n`.
+/// Takes one random number for up to [`MANY`] expected successes or failures. Otherwise it takes two
+/// for each attempt, and needs fewer than two attempts on average, however large `n` is.
 pub(crate) fn binomial(n: f64, p: f64, rng: &mut ChaCha8Rng) -> f64 {
     if n == 0.0 || p <= 0.0 {
         return 0.0;

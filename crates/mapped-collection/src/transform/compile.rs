@@ -1,5 +1,7 @@
 //! Checks the transforms of a matrix, and makes them ready to run.
 
+use std::fmt::Display;
+
 use feature_join::VarNames;
 use once_cell::race::OnceBox;
 
@@ -31,19 +33,12 @@ impl Pipeline {
         let mut zeros = Zeros::Same(0.0);
         for transform in transforms {
             let name = transform.name();
-            let refused = |expected: String, found: String| {
-                Err(OptionError::new(
-                    "transforms",
-                    expected,
-                    format!("{found}, for {key:?}"),
-                ))
-            };
             let step = match transform {
                 Transform::Downsample { depth, seed } => {
                     check_depth(key, *depth)?;
                     if pipeline.downsample.is_some() || !pipeline.steps.is_empty() {
                         let expected = "Downsample once, as the first step: it draws counts";
-                        return refused(expected.into(), "it after another step".into());
+                        return Err(refused(key, expected, "it after another step"));
                     }
                     let (depth, seed) = (*depth, *seed);
                     pipeline.downsample = Some(Downsample { depth, seed });
@@ -58,7 +53,7 @@ impl Pipeline {
                     let base = base.unwrap_or(std::f64::consts::E);
                     if !(base > 0.0 && base.is_finite() && base != 1.0) {
                         let expected = "a positive base of Log1p that is not 1";
-                        return refused(expected.into(), base.to_string());
+                        return Err(refused(key, expected, base));
                     }
                     let ln_base = if base == std::f64::consts::E {
                         1.0
@@ -67,7 +62,8 @@ impl Pipeline {
                     };
                     if let Some(zero) = zeros.iter().find(|zero| *zero <= -1.0) {
                         let expected = "values above -1 for Log1p";
-                        return refused(expected.into(), format!("zeros that have become {zero}"));
+                        let found = format!("zeros that have become {zero}");
+                        return Err(refused(key, expected, found));
                     }
                     Step::Log1p { ln_base }
                 }
@@ -78,7 +74,7 @@ impl Pipeline {
                     );
                     if min > max || min.is_nan() || max.is_nan() {
                         let expected = "a min of Clip that is not above its max";
-                        return refused(expected.into(), format!("{min} and {max}"));
+                        return Err(refused(key, expected, format!("{min} and {max}")));
                     }
                     Step::Clip { min, max }
                 }
@@ -93,8 +89,8 @@ impl Pipeline {
             zeros = step.of_zeros(zeros);
             pipeline.steps.push(step);
         }
-        let moves = zeros.iter().any(|zero| zero != 0.0);
-        pipeline.zeros = moves.then_some(zeros);
+        let change = zeros.iter().any(|zero| zero != 0.0);
+        pipeline.zeros = change.then_some(zeros);
         Ok(pipeline)
     }
 
@@ -110,11 +106,7 @@ impl Pipeline {
         let found = match target {
             TargetTotal::Sum(sum) if !(sum > 0.0 && sum.is_finite()) => {
                 let expected = "a positive target of NormalizeTotal";
-                return Err(OptionError::new(
-                    "transforms",
-                    expected,
-                    format!("{sum}, for {key:?}"),
-                ));
+                return Err(refused(key, expected, sum));
             }
             TargetTotal::Median if self.downsample.is_some() || !self.steps.is_empty() => {
                 "a median target after another step"
@@ -133,12 +125,13 @@ impl Pipeline {
             _ => return Ok(()),
         };
         let expected = "one NormalizeTotal, first or after Downsample";
-        Err(OptionError::new(
-            "transforms",
-            expected,
-            format!("{found}, for {key:?}"),
-        ))
+        Err(refused(key, expected, found))
     }
+}
+
+/// The error of the transforms of a matrix.
+fn refused(key: &str, expected: impl Into<String>, found: impl Display) -> OptionError {
+    OptionError::new("transforms", expected, format!("{found}, for {key:?}"))
 }
 
 fn check_depth(key: &str, depth: Depth) -> Result<(), OptionError> {
@@ -156,11 +149,7 @@ fn check_depth(key: &str, depth: Depth) -> Result<(), OptionError> {
     };
     match is_valid {
         true => Ok(()),
-        false => Err(OptionError::new(
-            "transforms",
-            expected,
-            format!("{found}, for {key:?}"),
-        )),
+        false => Err(refused(key, expected, found)),
     }
 }
 
@@ -172,22 +161,17 @@ fn by_column(
     genes: Option<&VarNames>,
     is_valid: impl Fn(f64) -> bool,
 ) -> Result<Vec<f64>, OptionError> {
-    let error = |expected: String, found: String| {
-        OptionError::new("transforms", expected, format!("{found}, for {key:?}"))
-    };
     let what = format!("{transform}({parameter})");
     let Some(genes) = genes else {
         let expected = format!("a matrix with joined genes for {transform}");
-        return Err(error(
-            expected,
-            "one that has its own genes in each store".to_owned(),
-        ));
+        let found = "one that has its own genes in each store";
+        return Err(refused(key, expected, found));
     };
     let values = match values {
         GeneValues::InOrder(values) if values.len() == genes.len() => values.to_vec(),
         GeneValues::InOrder(values) => {
             let expected = format!("{} numbers for {what}, one for each gene", genes.len());
-            return Err(error(expected, values.len().to_string()));
+            return Err(refused(key, expected, values.len()));
         }
         GeneValues::ByName(values) => {
             let missing: Vec<String> = genes
@@ -201,7 +185,8 @@ fn by_column(
                     n if n <= MOST_NAMED => format!("no number for {named}"),
                     n => format!("no number for {n} genes, among them {named}"),
                 };
-                return Err(error(format!("a number for each gene in {what}"), found));
+                let expected = format!("a number for each gene in {what}");
+                return Err(refused(key, expected, found));
             }
             genes.iter().map(|name| values[name]).collect()
         }
@@ -213,10 +198,8 @@ fn by_column(
             false => format!("finite numbers other than 0 in {what}"),
         };
         let name = genes.get(at).unwrap_or_default();
-        return Err(error(
-            expected,
-            format!("{} for the gene {name:?}", values[at]),
-        ));
+        let found = format!("{} for the gene {name:?}", values[at]);
+        return Err(refused(key, expected, found));
     }
     Ok(values)
 }
