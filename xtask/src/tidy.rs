@@ -13,6 +13,7 @@ const LAYERS: [&[&str]; 6] = [
         "options",
         "label_values",
         "random",
+        "tokens",
         "transform",
     ],
     &["order"],

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use mapped_anndata::io::{ByteSize, ByteSizeError, DType};
-use mapped_anndata::{Join, MatrixFormat, Shuffle};
+use mapped_anndata::{Join, Shuffle};
 
 use crate::backends::{Hdf5Arg, ZarrArg};
 use crate::cache::{self, CacheArgs, CacheCommand};
 use crate::genes::GenesArgs;
 use crate::label_map::LabelMapArgs;
 use crate::lists;
+use crate::output::OutputArgs;
 use crate::storage::StorageArgs;
 use crate::transforms::TransformArgs;
 
@@ -103,6 +104,7 @@ Examples:
   mapped-anndata stream *.h5ad --shuffle exact --seed 7 --epochs 3 --output dense --json
   mapped-anndata stream *.h5ad --obs cell_type --shuffle blocks:256 --memory 256MiB
   mapped-anndata stream *.h5ad --transform X=normalize:1e4,log1p
+  mapped-anndata stream *.h5ad --genes vocab.json --output tokens --tokens '2048,cls=<cls>'
   mapped-anndata stream *.h5ad --shuffle exact --cache packs --epochs 2
   mapped-anndata stream *.h5ad --sampler balanced:cell_type --rank 1 --world-size 4
 
@@ -110,7 +112,7 @@ JSON: one object a line for each epoch (epoch, rows, batches, seconds, rows_per_
 one for all: rows, batches, seconds, rows_per_second, first_batch_seconds, peak_rss_bytes,
 chunks_decoded, cache_hits, bytes_read, packed_rows (rows of matrices read from packs), label_entropy (of the first encoded label: key, mean over
 batches in bits, and that of an exact shuffle, null without such a label), x_sum (the sum of all
-elements of the first layer that were streamed), and with --cache cached {bands, cached_bands, bytes}.";
+elements of the first layer that were streamed; null for tokens), and with --cache cached {bands, cached_bands, bytes}.";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -240,9 +242,8 @@ pub(crate) struct StreamArgs {
     /// How many times all rows are streamed.
     #[arg(long, value_name = "E", default_value_t = 1)]
     pub(crate) epochs: u64,
-    /// Layout of the matrices of a batch.
-    #[arg(long, value_enum, default_value = "csr")]
-    pub(crate) output: OutputArg,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
     #[command(flatten)]
     pub(crate) collection: CollectionArgs,
 }
@@ -345,21 +346,6 @@ pub(crate) fn bytes(text: &str) -> Result<usize, String> {
         .parse()
         .map_err(|error: ByteSizeError| error.to_string())?;
     Ok(bytes as usize)
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum OutputArg {
-    Csr,
-    Dense,
-}
-
-impl From<OutputArg> for MatrixFormat {
-    fn from(output: OutputArg) -> Self {
-        match output {
-            OutputArg::Csr => MatrixFormat::Csr,
-            OutputArg::Dense => MatrixFormat::Dense,
-        }
-    }
 }
 
 /// The labels to encode.

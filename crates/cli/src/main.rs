@@ -60,6 +60,7 @@ mod json;
 mod label_map;
 mod lists;
 mod opened;
+mod output;
 mod progress;
 mod report;
 mod storage;

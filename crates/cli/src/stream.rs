@@ -5,19 +5,19 @@ use std::time::{Duration, Instant};
 
 use mapped_anndata::io::{Scalar, ValuesRef, with_dtype};
 use mapped_anndata::{
-    Batch, BatchColumn, LoaderOptions, MISSING_CODE, MappedCollection, Matrix, MatrixFormat,
-    RowLocation, Shuffle,
+    Batch, BatchColumn, LoaderOptions, MISSING_CODE, MappedCollection, Matrix, RowLocation, Shuffle,
 };
 use serde::Serialize;
 
 use crate::Result;
-use crate::args::{OutputArg, SamplerArg, StreamArgs};
+use crate::args::{SamplerArg, StreamArgs};
 use crate::cache::{self, CachedLine};
 use crate::effort::{Counts, Entropy, LabelEntropy};
 use crate::escape::escape;
 use crate::info::write_summary;
 use crate::json::{Number, write_line};
 use crate::opened::Opened;
+use crate::output::OutputArg;
 use crate::progress::{Progress, before_epochs};
 use crate::text;
 
@@ -30,10 +30,10 @@ pub(crate) fn run(args: &StreamArgs, json: bool, out: &mut impl Write) -> Result
     let mut options = LoaderOptions::new(args.batch_size)
         .shuffle(args.shuffle)
         .seed(args.seed)
-        .output(MatrixFormat::from(args.output))
         .workers(args.workers)
         .memory(args.memory)
         .rank(args.rank, args.world_size);
+    options = args.output.apply(options)?;
     if let Some(sampler) = &args.sampler {
         options = options.sampler(match sampler {
             SamplerArg::Weighted(key) => cells.weighted_sampler([key], None)?,
@@ -52,7 +52,7 @@ pub(crate) fn run(args: &StreamArgs, json: bool, out: &mut impl Write) -> Result
     let mut sum = opened
         .layers
         .first()
-        .filter(|_| json)
+        .filter(|_| json && args.output.layout() != OutputArg::Tokens)
         .map(|layer| Sum { layer, value: 0.0 });
     let mut first = None;
     let mut first_batch_seconds = None;
@@ -236,9 +236,10 @@ fn order_text(args: &StreamArgs) -> String {
         }
         (None, other) => format!("shuffled as {other:?} with seed {}", args.seed),
     };
-    let output = match args.output {
+    let output = match args.output.layout() {
         OutputArg::Csr => "CSR",
         OutputArg::Dense => "dense",
+        OutputArg::Tokens => "tokens",
     };
     let epochs = text::count(args.epochs as usize, "epoch");
     format!(

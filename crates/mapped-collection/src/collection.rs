@@ -9,6 +9,7 @@ use feature_join::Join;
 use label_encoding::Encoder;
 
 use crate::batch::fill::read;
+use crate::batch::form::BatchForm;
 use crate::batch::pool::BufferPool;
 use crate::batch::waiting::WaitingRows;
 use crate::batch::{Batch, BatchFormat};
@@ -414,10 +415,10 @@ impl MappedCollection {
     /// ```
     pub fn get_batch_with(&self, indices: &[i64], format: &BatchFormat) -> Result<Batch, Error> {
         self.plan().check_batch_names()?;
-        format.check(self.plan())?;
+        let form = BatchForm::new(self.plan(), format, 0)?;
         let located = indices.iter().map(|&index| self.locate(index));
         let located = located.collect::<Result<_, _>>()?;
-        Ok(read(self.plan(), located, format, &self.inner.waiting)?)
+        Ok(read(self.plan(), located, &form, &self.inner.waiting)?)
     }
 
     /// Prepares epochs of batches. Reads nothing and starts no thread before the first batch is

@@ -101,6 +101,7 @@ mod random;
 mod split;
 #[cfg(test)]
 mod testing;
+mod tokens;
 mod transform;
 mod variables;
 
@@ -158,4 +159,5 @@ pub use plan::labels::{MergedLabels, MergedLabelsIter};
 pub use plan::location::RowLocation;
 pub use plan::missing_keys::MissingKey;
 pub use plan::unmatched::UnmatchedLabel;
+pub use tokens::{SpecialToken, TokenSelection, Tokens};
 pub use transform::{Depth, GeneValues, TargetTotal, Totals, Transform};

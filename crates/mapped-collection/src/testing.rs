@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anndata_io::{IoOptions, MemoryStore, PackRoom, Values};
 
 use crate::batch::BatchFormat;
+use crate::batch::form::BatchForm;
 use crate::batch::pool::BufferPool;
 use crate::loader::job::Job;
 use crate::loader::packs::LoaderPacks;
@@ -93,7 +94,7 @@ pub(crate) fn job(plan: &Arc<Plan>, schedule: Schedule, workers: usize, memory: 
     let job = Job::new(
         plan,
         schedule,
-        (format, 0),
+        BatchForm::new(&plan, &format, 0).expect("dense"),
         workers,
         memory,
         (&pool, &packs),

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use mapped_anndata::io::{ByteSize, Location};
-use mapped_anndata::{DType, FilterValue, LabelMatch, MappedCollectionBuilder, MatrixFormat};
+use mapped_anndata::{DType, FilterValue, LabelMatch, MappedCollectionBuilder};
 use numpy::PyArray1;
-use pyo3::exceptions::{PyIndexError, PyOverflowError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyIndexError, PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyList, PyTuple};
 
@@ -36,17 +36,6 @@ pub(crate) fn dtype(name: Option<&str>) -> PyResult<Option<DType>> {
             .map_err(|error| PyTypeError::new_err(format!("dtype: {error}")))
     };
     name.map(parse).transpose()
-}
-
-/// Returns the layout of a name.
-pub(crate) fn output(name: &str) -> PyResult<MatrixFormat> {
-    match name {
-        "dense" => Ok(MatrixFormat::Dense),
-        "csr" => Ok(MatrixFormat::Csr),
-        other => Err(PyValueError::new_err(format!(
-            "output: expected \"dense\" or \"csr\", found {other:?}"
-        ))),
-    }
 }
 
 /// Converts an index from a Python object; an index beyond 64 bits is out of bounds like any other.

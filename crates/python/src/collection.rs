@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use mapped_anndata::labels::MISSING;
 use mapped_anndata::{
-    BatchFormat, DType, EncodeLabels, IoOptions, Join, MappedCollection, SplitBy, SplitOptions,
-    StorageOptions, Values,
+    DType, EncodeLabels, IoOptions, Join, MappedCollection, SplitBy, SplitOptions, StorageOptions,
+    Values,
 };
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::exceptions::PyValueError;
@@ -19,6 +19,7 @@ use crate::arrays::{from_values, scalar};
 use crate::cache::{self, Cache};
 use crate::choices::{self, Choices, MissingKey};
 use crate::errors::to_python;
+use crate::format::Format;
 use crate::genes::{Overlap, Variables, overlap};
 use crate::labels;
 use crate::{batch, item};
@@ -448,15 +449,10 @@ impl Collection {
         &self,
         py: Python<'py>,
         rows: PyReadonlyArray1<'py, i64>,
-        output: &str,
-        dtype: Option<&str>,
-        missing_code: i64,
+        format: Format<'py>,
     ) -> PyResult<Bound<'py, PyDict>> {
         self.share_packs(py)?;
-        let format = BatchFormat::new()
-            .output(arguments::output(output)?)
-            .missing_code(missing_code)
-            .dtype(arguments::dtype(dtype)?);
+        let format = format.parse()?;
         let indices = rows.as_array().to_vec();
         let read = py.detach(|| self.cells.get_batch_with(&indices, &format));
         batch::to_dict(py, read.map_err(to_python)?)

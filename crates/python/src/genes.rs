@@ -12,7 +12,7 @@ use crate::errors::to_python;
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub(crate) struct Variables {
-    genes: Option<Vec<String>>,
+    genes: Option<List>,
     min_overlap: f64,
     var_key: Vec<String>,
     var_key_of: Vec<(usize, Vec<String>)>,
@@ -27,7 +27,7 @@ impl Variables {
         mut builder: MappedCollectionBuilder,
     ) -> PyResult<MappedCollectionBuilder> {
         if let Some(genes) = self.genes {
-            builder = builder.genes(genes);
+            builder = builder.genes(from_list(genes)?);
         }
         for (store, keys) in self.var_key_of {
             builder = builder.var_key_of(store, keys);
@@ -53,6 +53,15 @@ fn to_list(list: &GeneList) -> List {
         list.ids().map(<[i64]>::to_vec),
         list.special().to_vec(),
     )
+}
+
+fn from_list((names, ids, special): List) -> PyResult<GeneList> {
+    let Some(ids) = ids else {
+        return Ok(GeneList::new(names));
+    };
+    let no_genes: Vec<String> = special.iter().map(|(name, _)| name.clone()).collect();
+    let entries = names.into_iter().zip(ids).chain(special);
+    GeneList::from_vocabulary(entries, Some(&no_genes)).map_err(to_python)
 }
 
 /// Reads a list of genes from a file.

@@ -13,6 +13,7 @@ mod cache;
 mod choices;
 mod collection;
 mod errors;
+mod format;
 mod genes;
 mod item;
 mod labels;

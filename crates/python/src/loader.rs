@@ -9,10 +9,10 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::arguments;
 use crate::batch::to_dict;
 use crate::collection::Collection;
 use crate::errors::to_python;
+use crate::format::Format;
 
 /// The part that a process reads: `(rank, world_size, reader, readers)`.
 type Division = (usize, usize, usize, usize);
@@ -49,9 +49,7 @@ impl PyLoader {
         seed: u64,
         drop_last: bool,
         pad: bool,
-        output: &str,
-        dtype: Option<&str>,
-        missing_code: i64,
+        format: Format<'_>,
         workers: usize,
         memory: usize,
         division: Division,
@@ -85,9 +83,7 @@ impl PyLoader {
             .seed(seed)
             .drop_last(drop_last)
             .pad(pad)
-            .output(arguments::output(output)?)
-            .dtype(arguments::dtype(dtype)?)
-            .missing_code(missing_code)
+            .format(format.parse()?)
             .workers(workers)
             .memory(memory);
         let options = divided(options, division);

@@ -38,7 +38,7 @@ pub(super) fn read_column(
     if plan.obs[number].encoder.is_some() {
         let code = |row: &RowLocation| column(row.store).and_then(|column| column.code(row.row));
         let codes = batch.located.iter().map(code);
-        let missing = batch.format.missing_code;
+        let missing = batch.form.missing_code;
         let codes = codes.map(|code| code.unwrap_or(missing)).collect();
         return Ok(BatchColumn::Codes(codes));
     }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use anndata_io::ReadScratch;
 
+use crate::batch::Batch;
+use crate::batch::form::BatchForm;
 use crate::batch::matrix_slots::PlaceScratch;
 use crate::batch::row_writer::RowWriter;
 use crate::batch::slot_sink::SlotSink;
 use crate::batch::slots::BatchSlots;
 use crate::batch::transformed::Transformed;
 use crate::batch::waiting::WaitingRows;
-use crate::batch::{Batch, BatchFormat};
 use crate::error::read::ReadError;
 use crate::plan::Plan;
 use crate::plan::location::RowLocation;
@@ -125,12 +126,12 @@ pub(crate) fn fill_or_name_row(
 pub(crate) fn read(
     plan: &Plan,
     located: Vec<RowLocation>,
-    format: &BatchFormat,
+    form: &BatchForm,
     waiting: &Arc<WaitingRows>,
 ) -> Result<Batch, ReadError> {
     plan.check_open()?;
     plan.prepare_stores_of(&located)?;
-    let slots = Arc::new(BatchSlots::new(plan, located, (format, 0), None, waiting)?);
+    let slots = Arc::new(BatchSlots::new(plan, located, form, None, waiting)?);
     let mut rows: Vec<BatchRow> = (0..slots.n_rows())
         .map(|row| BatchRow { batch: 0, row })
         .collect();

@@ -18,14 +18,17 @@ pub(crate) mod columns;
 pub(crate) mod csr;
 pub(crate) mod fill;
 mod finish;
+pub(crate) mod form;
 pub(crate) mod matrix;
 pub(crate) mod matrix_slots;
+mod nonzeros;
 pub(crate) mod packed;
 pub(crate) mod pool;
 pub(crate) mod row_writer;
 pub(crate) mod slot_sink;
 pub(crate) mod slots;
 mod sums;
+mod tokens;
 pub(crate) mod transformed;
 pub(crate) mod waiting;
 
@@ -35,9 +38,8 @@ use label_encoding::MISSING_CODE;
 use crate::batch::columns::BatchColumn;
 use crate::batch::matrix::Matrix;
 use crate::batch::pool::PoolHandle;
-use crate::error::option::OptionError;
-use crate::plan::Plan;
 use crate::plan::location::RowLocation;
+use crate::tokens::Tokens;
 
 /// How the matrices of a batch are laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -60,7 +62,7 @@ pub enum MatrixFormat {
 /// let format = BatchFormat::new().output(MatrixFormat::Csr).dtype(DType::F32);
 /// assert_eq!(format.get_dtype(), Some(DType::F32));
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[must_use]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
@@ -68,6 +70,7 @@ pub struct BatchFormat {
     pub(crate) output: MatrixFormat,
     pub(crate) missing_code: i64,
     pub(crate) dtype: Option<DType>,
+    pub(crate) tokens: Option<Tokens>,
 }
 
 impl BatchFormat {
@@ -78,6 +81,7 @@ impl BatchFormat {
             output: MatrixFormat::Dense,
             missing_code: MISSING_CODE,
             dtype: None,
+            tokens: None,
         }
     }
 
@@ -99,25 +103,10 @@ impl BatchFormat {
         self
     }
 
-    /// Checks that batches of this form can hold what the transforms of a collection compute.
-    pub(crate) fn check(&self, plan: &Plan) -> Result<(), OptionError> {
-        for key in &plan.matrices {
-            let Some(pipeline) = &key.pipeline else {
-                continue;
-            };
-            let name = &key.name;
-            if self.output == MatrixFormat::Csr && pipeline.changes_zeros() {
-                let expected = format!("dense, because the transforms of {name:?} change zeros");
-                return Err(OptionError::new("output", expected, "csr"));
-            }
-            if let Some(dtype) = self.dtype.filter(|dtype| !dtype.is_float())
-                && pipeline.computes_fractions()
-            {
-                let expected = format!("a type of floats, because {name:?} is transformed");
-                return Err(OptionError::new("dtype", expected, dtype));
-            }
-        }
-        Ok(())
+    /// Tokens in place of a matrix: see [`Tokens`]. By default, there are none.
+    pub fn tokens(mut self, tokens: impl Into<Option<Tokens>>) -> Self {
+        self.tokens = tokens.into();
+        self
     }
 
     /// [`output`](Self::output) as set.
@@ -133,6 +122,11 @@ impl BatchFormat {
     /// [`dtype`](Self::dtype) as set.
     pub fn get_dtype(&self) -> Option<DType> {
         self.dtype
+    }
+
+    /// [`tokens`](Self::tokens) as set.
+    pub fn get_tokens(&self) -> Option<&Tokens> {
+        self.tokens.as_ref()
     }
 }
 
@@ -153,6 +147,7 @@ pub struct Batch {
     pub row_idx: Vec<u32>,
     /// The matrices by name: layers, then `obsm_` and a name. A matrix has one element type for all
     /// rows: the requested `dtype`, or numpy's promotion over all stores of the collection.
+    /// [`Tokens`] are `ids`, `values` and `lengths`, in the place of their matrix.
     pub matrices: Vec<(String, Matrix)>,
     /// The obs columns by name.
     pub obs: Vec<(String, BatchColumn)>,

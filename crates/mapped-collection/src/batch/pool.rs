@@ -127,6 +127,22 @@ impl BufferPool {
         }
     }
 
+    /// Takes back the buffers of a matrix that nobody will read again.
+    pub(super) fn give_matrix(&self, matrix: Matrix) {
+        match matrix {
+            Matrix::Dense { values, .. } => self.give((Vec::new(), values)),
+            Matrix::Csr {
+                indices: CsrIndex::I32(columns),
+                values,
+                ..
+            } => {
+                let columns = bytemuck::allocation::cast_vec::<i32, u32>(columns);
+                self.give((columns, values));
+            }
+            Matrix::Csr { .. } => {}
+        }
+    }
+
     /// Returns an empty block with room for at least `n_bytes`.
     pub(super) fn take_block(&self, n_bytes: usize) -> Vec<u8> {
         let found = self.spare.try_lock().ok().and_then(|mut spare| {
@@ -180,18 +196,7 @@ impl PoolHandle {
             return;
         };
         for (_, matrix) in matrices.drain(..) {
-            match matrix {
-                Matrix::Dense { values, .. } => pool.give((Vec::new(), values)),
-                Matrix::Csr {
-                    indices: CsrIndex::I32(columns),
-                    values,
-                    ..
-                } => {
-                    let columns = bytemuck::allocation::cast_vec::<i32, u32>(columns);
-                    pool.give((columns, values));
-                }
-                Matrix::Csr { .. } => {}
-            }
+            pool.give_matrix(matrix);
         }
     }
 }

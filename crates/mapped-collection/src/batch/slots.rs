@@ -7,10 +7,11 @@ use feature_join::VarMap;
 use row_pack::Level;
 
 use crate::batch::columns::read_column;
+use crate::batch::form::BatchForm;
 use crate::batch::matrix_slots::{MatrixSlots, RowStorage};
 use crate::batch::pool::PoolHandle;
 use crate::batch::waiting::WaitingRows;
-use crate::batch::{Batch, BatchFormat, MatrixFormat};
+use crate::batch::{Batch, MatrixFormat};
 use crate::error::read::ReadError;
 use crate::plan::Plan;
 use crate::plan::location::RowLocation;
@@ -20,8 +21,7 @@ use crate::transform::pipeline::Pipeline;
 #[derive(Debug)]
 pub(crate) struct BatchSlots {
     pub(super) located: Vec<RowLocation>,
-    pub(super) format: BatchFormat,
-    epoch: u64,
+    pub(super) form: BatchForm,
     /// One entry per matrix of the plan; `None` where no row has the matrix.
     matrices: Vec<Option<MatrixSlots>>,
     pool: PoolHandle,
@@ -37,7 +37,7 @@ impl BatchSlots {
     pub(crate) fn new(
         plan: &Plan,
         located: Vec<RowLocation>,
-        (format, epoch): (&BatchFormat, u64),
+        form: &BatchForm,
         pack: Option<Level>,
         waiting: &Arc<WaitingRows>,
     ) -> Result<BatchSlots, ReadError> {
@@ -48,14 +48,15 @@ impl BatchSlots {
             let Some(row_shape) = plan.common_row_shape(number, &stores)? else {
                 return Ok(None);
             };
-            let dtype = format.dtype.or(plan.matrices[number].dtype);
+            let dtype = form.dtype.or(plan.matrices[number].dtype);
             let dtype = dtype.expect("a store has this matrix");
             let n_rows = located.len();
             let key = &plan.matrices[number];
             let pipeline = key.pipeline.as_ref();
+            let format = form.format_of(number);
             let changes_zeros = pipeline.is_some_and(Pipeline::changes_zeros);
             let may_stay_sparse = row_shape.len() == 1
-                && (pack.is_some() || format.output == MatrixFormat::Csr)
+                && (pack.is_some() || format == MatrixFormat::Csr)
                 && !changes_zeros;
             let storage = if may_stay_sparse && all_sparse(plan, number, &stores) {
                 let len = |&RowLocation { store, row }: &RowLocation| {
@@ -76,15 +77,21 @@ impl BatchSlots {
                 _ => (dtype, dtype),
             };
             check_size(n_rows, row_shape.iter().product(), types.0)?;
-            let layout = (storage, format.output);
+            let mut layout = (storage, format);
+            if let Some(tokenizer) = form.tokenizer_of(number) {
+                check_size(n_rows, tokenizer.length(), DType::I64)?;
+                // Dense rows become tokens as they lie.
+                if let RowStorage::Dense { .. } = layout.0 {
+                    layout.1 = MatrixFormat::Dense;
+                }
+            }
             let slots = MatrixSlots::new(n_rows, row_shape, types, layout, waiting);
             Ok(Some(slots))
         });
         let matrices = matrices.collect::<Result<_, ReadError>>()?;
         Ok(BatchSlots {
             located,
-            format: *format,
-            epoch,
+            form: *form,
             matrices,
             pool: PoolHandle(Arc::downgrade(waiting.pool())),
         })
@@ -102,7 +109,7 @@ impl BatchSlots {
 
     /// The epoch that it belongs to; 0 for rows by index.
     pub(crate) fn epoch(&self) -> u64 {
-        self.epoch
+        self.form.epoch
     }
 
     pub(crate) fn n_rows(&self) -> usize {
@@ -138,10 +145,14 @@ impl BatchSlots {
         matrices.map(MatrixSlots::begun_bytes).sum()
     }
 
-    /// The bytes of the finished batch.
+    /// The bytes of the finished batch. While a matrix becomes tokens, both are in memory.
     pub(crate) fn finished_bytes(&self) -> usize {
         let matrices = self.matrices.iter().flatten();
-        matrices.map(MatrixSlots::finished_bytes).sum()
+        let tokens = self.form.tokenizer.and_then(|tokenizer| {
+            let slots = self.matrices[tokenizer.matrix].as_ref()?;
+            Some(tokenizer.bytes(self.n_rows(), slots.final_dtype))
+        });
+        matrices.map(MatrixSlots::finished_bytes).sum::<usize>() + tokens.unwrap_or_default()
     }
 
     /// Allocates the memory of all rows that are not packed.
@@ -166,12 +177,20 @@ impl BatchSlots {
     /// Returns the batch. All of its rows must have arrived.
     ///
     /// # Errors
-    /// When an obs column cannot be read.
+    /// When an obs column cannot be read, or a row cannot become tokens.
     pub(crate) fn finish(&self, plan: &Plan) -> Result<Batch, ReadError> {
         let mut matrices = Vec::with_capacity(self.matrices.len());
-        for (key, slots) in plan.matrices.iter().zip(&self.matrices) {
-            if let Some(slots) = slots {
-                matrices.push((key.name.clone(), slots.finish()));
+        for (number, (key, slots)) in plan.matrices.iter().zip(&self.matrices).enumerate() {
+            let Some(slots) = slots else {
+                continue;
+            };
+            let (matrix, rows) = (slots.finish(), (&self.located[..], self.form.epoch));
+            match self.form.tokenizer_of(number) {
+                None => matrices.push((key.name.clone(), matrix)),
+                Some(tokenizer) => {
+                    let pool = slots.waiting.pool();
+                    matrices.extend(tokenizer.tokenize(plan, rows, matrix, pool)?);
+                }
             }
         }
         let mut obs = Vec::with_capacity(plan.obs.len());

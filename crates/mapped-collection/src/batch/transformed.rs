@@ -6,6 +6,7 @@ use std::ops::Range;
 use anndata_io::{MatrixSource, Scalar, Values, ValuesRef, with_dtype};
 use feature_join::{JointColumn, VarMap};
 
+use crate::batch::nonzeros::nonzero_columns;
 use crate::batch::row_writer::{JoinScratch, RowFault};
 use crate::plan::Plan;
 use crate::plan::matrices::MatrixKey;
@@ -27,9 +28,6 @@ pub(crate) struct Transformed<'a> {
     /// The joint columns that the store lacks, if zeros do not stay zeros.
     absent: Vec<u32>,
 }
-
-/// The elements of a dense row that are compared with zero at once.
-const BLOCK: usize = 64;
 
 /// What has arrived of the dense rows of a read, by their numbers in it: the elements, and their
 /// total. A row is transformed when it is whole.
@@ -192,41 +190,11 @@ impl<'a> Transformed<'a> {
 
 /// Writes the columns and values of a dense row that are not 0. Returns their number.
 fn entries<T: Scalar>(row: &[T], columns: &mut [u32], floats: &mut [f64]) -> usize {
-    let mut n = 0;
-    for (block, first) in row.chunks(BLOCK).zip((0..).step_by(BLOCK)) {
-        let mut mask = nonzeros(block);
-        while mask != 0 {
-            columns[n] = first + mask.trailing_zeros();
-            n += 1;
-            mask &= mask - 1;
-        }
-    }
+    let n = nonzero_columns(row, columns);
     for (float, &column) in floats.iter_mut().zip(&columns[..n]) {
         *float = f64::cast_from(row[column as usize]);
     }
     n
-}
-
-/// One bit for each element of a block: whether it is not 0. Without branches, which would often be
-/// mispredicted.
-#[inline]
-fn nonzeros<T: Scalar>(block: &[T]) -> u64 {
-    let mut flags = [0u8; BLOCK];
-    for (flag, value) in flags.iter_mut().zip(block) {
-        *flag = u8::from(!value.is_zero());
-    }
-    // Forces the flags through memory: otherwise the compiler extracts them from vector registers
-    // one by one.
-    let flags = std::hint::black_box(flags);
-    let (words, _) = flags.as_chunks::<8>();
-    words
-        .iter()
-        .zip((0..).step_by(8))
-        .fold(0, |mask, (word, at)| {
-            // Moves bit 0 of each of the eight bytes into the uppermost byte.
-            let bits = u64::from_le_bytes(*word).wrapping_mul(0x0102_0408_1020_4080) >> 56;
-            mask | (bits << at)
-        })
 }
 
 impl Arrivals {
@@ -281,10 +249,6 @@ mod tests {
                     .zip(expected)
                     .all(|(f, i)| (*f as f32).to_bits() == row[i].to_bits())
             );
-        }
-        for mask in 0..=255u8 {
-            let block: Vec<i16> = (0..8).map(|bit| i16::from(mask) >> bit & 1).collect();
-            assert_eq!(nonzeros(&block), u64::from(mask));
         }
     }
 }

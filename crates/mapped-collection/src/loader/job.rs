@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anndata_io::Packs;
 use row_pack::Level;
 
-use crate::batch::BatchFormat;
+use crate::batch::form::BatchForm;
 use crate::batch::pool::BufferPool;
 use crate::batch::slots::BatchSlots;
 use crate::batch::waiting::WaitingRows;
@@ -31,8 +31,7 @@ const PACKING_ROWS: usize = 1 << 18;
 pub(crate) struct Job {
     pub(crate) plan: Arc<Plan>,
     pub(crate) schedule: Schedule,
-    pub(crate) format: BatchFormat,
-    epoch: u64,
+    form: BatchForm,
     pub(crate) workers: usize,
     pub(crate) budget: Budget,
     policy: WindowPolicy,
@@ -52,7 +51,7 @@ impl Job {
     pub(crate) fn new(
         plan: &Arc<Plan>,
         schedule: Schedule,
-        (format, epoch): (BatchFormat, u64),
+        form: BatchForm,
         workers: usize,
         memory: usize,
         (pool, packs): (&Arc<BufferPool>, &Arc<LoaderPacks>),
@@ -64,8 +63,7 @@ impl Job {
                 let waiting = Arc::new(WaitingRows::new(pool, 0));
                 let is_packed = policy.read_mode() == ReadMode::Packed;
                 let pack = is_packed.then_some(Level::default());
-                let slots =
-                    BatchSlots::new(plan, locate(plan, &rows), (&format, epoch), pack, &waiting)?;
+                let slots = BatchSlots::new(plan, locate(plan, &rows), &form, pack, &waiting)?;
                 BatchBytes::of(&slots)
             }
         };
@@ -80,8 +78,7 @@ impl Job {
             packs: packs.clone(),
             pack_plan,
             next_packed: Arc::default(),
-            format,
-            epoch,
+            form,
             workers,
             budget,
             policy,
@@ -108,8 +105,7 @@ impl Job {
     ) -> Result<Arc<BatchSlots>, ReadError> {
         let located = locate(&self.plan, rows);
         self.plan.prepare_stores_of(&located)?;
-        let format = (&self.format, self.epoch);
-        BatchSlots::new(&self.plan, located, format, pack, waiting).map(Arc::new)
+        BatchSlots::new(&self.plan, located, &self.form, pack, waiting).map(Arc::new)
     }
 
     /// Builds the window that begins at a batch. It has the given number of batches, or as many as

@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use anndata_io::PackRoom;
 
+use crate::batch::form::BatchForm;
 use crate::batch::pool::BufferPool;
 use crate::error::Error;
 use crate::error::state::StateError;
@@ -82,7 +83,6 @@ impl Loader {
     fn checked(self) -> Result<Loader, Error> {
         let n_obs = self.plan.n_obs();
         self.options.check(n_obs)?;
-        self.options.format.check(&self.plan)?;
         // A real order may take long to make. File order is as good for this check.
         let job = self.job(Order::InOrder(n_obs), 0, 0)?;
         self.pool.set_limit(job.budget.spare());
@@ -126,18 +126,13 @@ impl Loader {
     }
 
     fn job(&self, order: Order, start: usize, epoch: u64) -> Result<Job, Error> {
-        let LoaderOptions {
-            format,
-            workers,
-            memory,
-            ..
-        } = self.options;
+        let options = &self.options;
         Job::new(
             &self.plan,
-            self.options.schedule(order, start),
-            (format, epoch),
-            workers,
-            memory,
+            options.schedule(order, start),
+            BatchForm::new(&self.plan, &options.format, epoch)?,
+            options.workers,
+            options.memory,
             (&self.pool, &self.packs),
         )
     }

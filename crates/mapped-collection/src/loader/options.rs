@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::order::sampler::Sampler;
 use crate::order::schedule::{Part, Schedule};
 use crate::order::{Order, Shuffle};
+use crate::tokens::Tokens;
 
 /// The options of a loader: the form and the order of its batches.
 ///
@@ -138,6 +139,13 @@ impl LoaderOptions {
         self
     }
 
+    /// The form of batches: all that [`output`](Self::output), [`tokens`](Self::tokens),
+    /// [`missing_code`](Self::missing_code) and [`dtype`](Self::dtype) set.
+    pub fn format(mut self, format: BatchFormat) -> Self {
+        self.format = format;
+        self
+    }
+
     /// The layout of matrices. By default, dense.
     ///
     /// ```
@@ -152,6 +160,23 @@ impl LoaderOptions {
     /// ```
     pub fn output(mut self, output: MatrixFormat) -> Self {
         self.format.output = output;
+        self
+    }
+
+    /// Tokens in place of a matrix: see [`Tokens`]. By default, there are none.
+    ///
+    /// ```
+    /// use mapped_collection::{LoaderOptions, Tokens};
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let options = LoaderOptions::new(2).tokens(Tokens::new(2).pad(-1));
+    /// let batch = cells.loader(options)?.epoch(0).next().expect("a batch")?;
+    /// // The genes of the first row by descending count, then the one of the second row.
+    /// assert_eq!(batch.matrix("ids").unwrap().dense::<i64>()?, [1, 0, 1, -1]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn tokens(mut self, tokens: impl Into<Option<Tokens>>) -> Self {
+        self.format.tokens = tokens.into();
         self
     }
 
@@ -308,10 +333,10 @@ impl LoaderOptions {
         self.seed
     }
 
-    /// The format that [`output`](Self::output), [`missing_code`](Self::missing_code) and
-    /// [`dtype`](Self::dtype) set.
-    pub fn get_format(&self) -> BatchFormat {
-        self.format
+    /// The format that [`output`](Self::output), [`tokens`](Self::tokens),
+    /// [`missing_code`](Self::missing_code) and [`dtype`](Self::dtype) set.
+    pub fn get_format(&self) -> &BatchFormat {
+        &self.format
     }
 
     /// [`workers`](Self::workers) as set.

@@ -11,9 +11,10 @@ use std::path::PathBuf;
 use anndata_io::Hdf5Backend;
 use anndata_io::{CacheOptions, NumericValue, PackCache, ValuesRef, chain};
 use mapped_collection::{
-    Batch, BatchColumn, BatchFormat, Error, FilterValue, FirstOf, GeneValues, IoOptions, ItemValue,
-    Join, Label, LabelMatch, LoaderOptions, MappedCollection, Matrix, MatrixFormat, OpenError,
-    ReadError, RowLocation, Shuffle, TargetTotal, Totals, Transform, Unmapped,
+    Batch, BatchColumn, BatchFormat, Error, FilterValue, FirstOf, GeneList, GeneValues, IoOptions,
+    ItemValue, Join, Label, LabelMatch, LoaderOptions, MappedCollection, Matrix, MatrixFormat,
+    OpenError, ReadError, RowLocation, Shuffle, SpecialToken, TargetTotal, TokenSelection, Tokens,
+    Totals, Transform, Unmapped,
 };
 use serde_json::{Value, json};
 
@@ -157,7 +158,16 @@ fn open(paths: &Value, options: &Value, reading: &Reading) -> Result<MappedColle
                     .parse::<anndata_io::DType>()
                     .map_err(|_| Refused::DType)?,
             ),
-            "genes" => builder.genes(strings(value)),
+            "genes" => builder.genes(match value {
+                Value::Object(vocabulary) => {
+                    let id = |id: &Value| id.as_i64().expect("an id");
+                    let entries = vocabulary
+                        .iter()
+                        .map(|(name, value)| (name.as_str(), id(value)));
+                    GeneList::from_vocabulary(entries, None).expect("distinct ids")
+                }
+                names => strings(names).into(),
+            }),
             "var_key" => match value {
                 Value::Object(stores) => stores.iter().fold(builder, |builder, (store, keys)| {
                     let store = store.parse().expect("the number of a store");
@@ -412,6 +422,11 @@ fn found(cells: &MappedCollection, part: &str, expected: &Value) -> Result<Value
             .map(|i| item(cells, i))
             .collect::<Result<Vec<_>, _>>()?
             .into(),
+        "tokens" => {
+            let list = expected.as_array().expect("a list").iter();
+            let list = list.map(|wanted| tokens(cells, &wanted["options"]));
+            list.collect::<Result<Vec<_>, Error>>()?.into()
+        }
         "weights" => {
             let list = expected.as_array().expect("a list").iter().map(|wanted| {
                 or_error(wanted, "keys", || {
@@ -465,6 +480,69 @@ fn found(cells: &MappedCollection, part: &str, expected: &Value) -> Result<Value
         }
         other => panic!("unknown part {other} of the expected values"),
     })
+}
+
+/// The tokens of all rows. Batches of an epoch, which wait packed, have the same.
+fn tokens(cells: &MappedCollection, options: &Value) -> Result<Value, Error> {
+    let number = |name: &str| options.get(name).and_then(Value::as_u64);
+    let special = |name: &str| {
+        options.get(name).map(|value| match value {
+            Value::String(name) => SpecialToken::from(name.as_str()),
+            id => id.as_i64().expect("an id").into(),
+        })
+    };
+    let mut tokens = Tokens::new(number("length").expect("a length") as usize)
+        .seed(number("seed").unwrap_or_default())
+        .pad_value(
+            options
+                .get("pad_value")
+                .map_or(0.0, |value| value.as_f64().expect("a number")),
+        )
+        .select(match options.get("select").and_then(Value::as_str) {
+            Some("uniform") => TokenSelection::Uniform,
+            Some("by_value") => TokenSelection::ByValue,
+            _ => TokenSelection::Highest,
+        });
+    if let Some(key) = options.get("key").and_then(Value::as_str) {
+        tokens = tokens.key(key);
+    }
+    if let Some(bins) = number("bins") {
+        tokens = tokens.bins(bins as u32);
+    }
+    if let Some(pad) = special("pad") {
+        tokens = tokens.pad(pad);
+    }
+    if let Some(cls) = special("cls") {
+        tokens = tokens.cls(cls);
+    }
+    if let Some(eos) = special("eos") {
+        tokens = tokens.eos(eos);
+    }
+    let indices: Vec<i64> = (0..cells.n_obs() as i64).collect();
+    let format = BatchFormat::new().tokens(tokens);
+    let batch = cells.get_batch_with(&indices, &format)?;
+    let loader = cells.loader(LoaderOptions::new(5).shuffle(Shuffle::Exact).format(format))?;
+    for part in loader.epoch(0) {
+        let part = part?;
+        for row in 0..part.n_obs() {
+            let is_same = |&at: &usize| batch.location(at) == part.location(row);
+            let at = (0..batch.n_obs())
+                .find(is_same)
+                .expect("a row of the collection");
+            for name in ["ids", "values", "lengths"] {
+                let row_of = |batch: &Batch, row| matrix_row(batch.matrix(name).expect(name), row);
+                assert_eq!(row_of(&part, row), row_of(&batch, at), "{name} of {at}");
+            }
+        }
+    }
+    let rows = |name: &str| -> Vec<Vec<Value>> {
+        let matrix = batch.matrix(name).expect(name);
+        (0..batch.n_obs())
+            .map(|row| matrix_row(matrix, row))
+            .collect()
+    };
+    let (ids, values, lengths) = (rows("ids"), rows("values"), rows("lengths").concat());
+    Ok(json!({"options": options, "ids": ids, "values": values, "lengths": lengths}))
 }
 
 /// An answer, or the class of the error that was expected in its place.

@@ -21,6 +21,7 @@ from ._genes import GeneList
 from ._loader import Loader
 from ._options import IoOptions
 from ._sampler import Balanced, Weighted
+from ._tokens import Tokens
 from ._transforms import (
     Clip,
     DivideGenes,
@@ -44,6 +45,7 @@ __all__ = [
     "MappedCollection",
     "NormalizeTotal",
     "ScaleGenes",
+    "Tokens",
     "Weighted",
     "__version__",
     "collate",

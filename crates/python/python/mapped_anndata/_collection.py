@@ -17,8 +17,10 @@ from ._batch import finish
 from ._collate import MISSING_CODE, BulkItem, BulkItems
 from ._labels import Labels
 from ._loader import Loader
+from ._format import BatchFormat, batch_format
 from ._options import CollectionOptions, IoOptions, LoaderOptions
 from ._rows import is_one, rows
+from ._tokens import Tokens
 from ._transforms import transforms as steps_of
 from ._variables import Variables
 from .types import (
@@ -408,6 +410,7 @@ class MappedCollection(Variables, Labels):
         indices: RowsLike,
         *,
         output: Output = "dense",
+        tokens: Tokens | None = None,
         dtype: DTypeLike | None = None,
         missing_code: int | None = None,
         as_torch: bool = False,
@@ -419,7 +422,7 @@ class MappedCollection(Variables, Labels):
         indices
             Row numbers in a list, array, tensor, Series or range, negative ones counted from the
             end; a slice; or a mask of `n_obs` booleans.
-        output, dtype, missing_code, as_torch
+        output, tokens, dtype, missing_code, as_torch
             As of `loader`.
 
         Returns
@@ -449,17 +452,19 @@ class MappedCollection(Variables, Labels):
         """
         as_torch = arguments.flag("as_torch", as_torch)
         found = rows("indices", indices, self.n_obs)
-        batch = self._core.batch(found, *self._batch_format(output, dtype, missing_code))
+        batch = self._core.batch(found, self._batch_format(output, tokens, dtype, missing_code))
         return finish(batch, as_torch)
 
     def _batch_format(
-        self, output: Output, dtype: DTypeLike | None, missing_code: int | None
-    ) -> tuple[Output, str | None, int]:
-        """Returns the layout, type and code of missing labels of a batch."""
+        self,
+        output: Output,
+        tokens: Tokens | None,
+        dtype: DTypeLike | None,
+        missing_code: int | None,
+    ) -> BatchFormat:
         if missing_code is None:
             missing_code = MISSING_CODE if self.missing_code is None else self.missing_code
-        output = arguments.choice("output", output, ("dense", "csr"))
-        return output, arguments.dtype(dtype), arguments.code("missing_code", missing_code)
+        return batch_format(output, tokens, dtype, missing_code)
 
     def obs_names(self, indices: RowsLike) -> list[str]:
         """Returns the obs names of rows.
@@ -497,6 +502,7 @@ class MappedCollection(Variables, Labels):
         drop_last: bool = False,
         pad: bool = True,
         output: Output = "dense",
+        tokens: Tokens | None = None,
         dtype: DTypeLike | None = None,
         missing_code: int | None = None,
         workers: int = 2,
@@ -533,7 +539,9 @@ class MappedCollection(Variables, Labels):
             each has as many as the others. Otherwise no row is repeated, and ranks may have a row
             or a batch less.
         output
-            The layout of matrices.
+            The layout of matrices: `"dense"`, `"csr"`, or `"tokens"` in place of one of them.
+        tokens
+            How rows become tokens, for that layout.
         dtype
             Their element type. By default, one that holds those of all stores.
         missing_code
@@ -583,6 +591,7 @@ class MappedCollection(Variables, Labels):
             drop_last=drop_last,
             pad=pad,
             output=output,
+            tokens=tokens,
             dtype=dtype,
             missing_code=missing_code,
             workers=workers,

@@ -6,7 +6,8 @@ from typing import Any, SupportsIndex, final
 import numpy as np
 import numpy.typing as npt
 
-from .types import Array, BoolArray, FloatArray, IntArray, JoinInEffect, Label, Output
+from ._format import BatchFormat
+from .types import Array, BoolArray, FloatArray, IntArray, JoinInEffect, Label
 
 __version__: str
 
@@ -91,9 +92,7 @@ class Collection:
     def obs_names(self, rows: IntArray) -> list[str]: ...
     def item(self, index: SupportsIndex) -> dict[str, Any]: ...
     def items(self, rows: IntArray) -> tuple[list[dict[str, Any]], dict[str, Any]]: ...
-    def batch(
-        self, rows: IntArray, output: Output, dtype: str | None, missing_code: int
-    ) -> dict[str, Any]: ...
+    def batch(self, rows: IntArray, format: BatchFormat) -> dict[str, Any]: ...
     def split(
         self, fractions: Sequence[float], stratify: str | None, group: str | None, seed: int
     ) -> tuple[IntArray, ...]: ...
@@ -114,9 +113,7 @@ class Loader:
         seed: int,
         drop_last: bool,
         pad: bool,
-        output: Output,
-        dtype: str | None,
-        missing_code: int,
+        format: BatchFormat,
         workers: int,
         memory: int,
         division: _Division,

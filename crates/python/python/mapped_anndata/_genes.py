@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Literal, cast
 
 from . import _arguments as arguments
@@ -50,6 +51,18 @@ class GeneList:
             raise ValueError(
                 f"genes: expected an id for each of {len(names)} names, found {len(self.ids)}"
             )
+        if self.ids is None and self.special:
+            raise ValueError("genes: expected ids beside special names, found none")
+        if self.ids is not None:
+            ids = tuple(arguments.code("genes", number) for number in self.ids)
+            if any(a >= b for a, b in pairwise(ids)):
+                raise ValueError(
+                    "genes: expected ascending ids, found others: "
+                    "GeneList.from_vocabulary puts names in their order"
+                )
+            object.__setattr__(self, "ids", ids)
+        if repeated := sorted(set(names) & set(self.special)):
+            raise ValueError(f"genes: expected genes or special names, found both: {repeated[0]!r}")
 
     def __repr__(self) -> str:
         shown = ", ".join(map(repr, self.names[:3])) + (", ..." if len(self.names) > 3 else "")
@@ -139,6 +152,10 @@ class GeneList:
         names = arguments.keys("special", special)
         return cls._of(_core.read_genes(arguments.path(0, path), column, names))
 
+    def _to_core(self) -> tuple[list[str], list[int] | None, list[tuple[str, int]]]:
+        ids = None if self.ids is None else list(self.ids)
+        return list(self.names), ids, list(self.special.items())
+
     @classmethod
     def _of(cls, found: tuple[list[str], list[int] | None, list[tuple[str, int]]]) -> GeneList:
         names, ids, special = found
@@ -159,7 +176,7 @@ class Variables:
 
     def to_core(self) -> dict[str, Any]:
         """Returns them as the core takes them."""
-        genes = None if self.genes is None else list(self.genes.names)
+        genes = None if self.genes is None else self.genes._to_core()
         return {**vars(self), "genes": genes, "aliases": list(self.aliases.items())}
 
 

@@ -10,6 +10,7 @@ from . import _arguments as arguments
 from . import _core
 from ._choices import Choices
 from ._genes import Variables
+from ._tokens import Tokens
 from .types import ByteSize, DTypeLike, Join, Label, LabelLike, Output, PathLike, SamplerLike
 
 
@@ -140,6 +141,7 @@ class LoaderOptions:
     drop_last: bool
     pad: bool
     output: Output
+    tokens: Tokens | None
     dtype: DTypeLike | None
     missing_code: int | None
     workers: int

@@ -66,7 +66,9 @@ class Reading:
             self._seed,
             arguments.flag("drop_last", options.drop_last),
             self._pad,
-            *self._collection._batch_format(options.output, options.dtype, options.missing_code),
+            self._collection._batch_format(
+                options.output, options.tokens, options.dtype, options.missing_code
+            ),
             arguments.count("workers", options.workers),
             arguments.n_bytes("memory", options.memory),
             (*(self._explicit or _ranks.ALONE), *_ranks.ALONE),

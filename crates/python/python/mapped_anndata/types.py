@@ -120,7 +120,7 @@ ObsKeysLike: TypeAlias = "str | Iterable[str] | Mapping[str, str | Iterable[str]
 LabelMapLike: TypeAlias = "Mapping[str, Mapping[Label, LabelLike] | PathLike]"
 """For each obs key, old labels and new ones: a dict, or a file of two columns."""
 
-Output: TypeAlias = Literal["dense", "csr"]
+Output: TypeAlias = Literal["dense", "csr", "tokens"]
 """The layout of a batch's matrices."""
 
 Label: TypeAlias = str | int | float | bool

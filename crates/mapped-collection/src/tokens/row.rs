@@ -1,0 +1,163 @@
+//! Turns rows into tokens.
+
+use anndata_io::{NumericValue, Scalar};
+
+use crate::tokens::TokenSelection;
+use crate::tokens::bins::Bins;
+use crate::tokens::ranking::Ranking;
+use crate::tokens::sample::{Sample, SampledRow};
+
+/// [`Tokens`](crate::Tokens) with the ids of special tokens.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct TokenForm {
+    pub(crate) length: usize,
+    pub(crate) select: TokenSelection,
+    pub(crate) bins: Option<u32>,
+    pub(crate) pad: i64,
+    pub(crate) pad_value: f64,
+    pub(crate) cls: Option<i64>,
+    pub(crate) eos: Option<i64>,
+    pub(crate) seed: u64,
+}
+
+/// A value that cannot be binned or drawn by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TokenFault {
+    pub(crate) expected: &'static str,
+    pub(crate) found: NumericValue,
+}
+
+/// Turns one row after another into tokens, and keeps its memory.
+#[derive(Debug)]
+pub(crate) struct RowTokens<'a, T> {
+    form: TokenForm,
+    /// The id of each column; `None` for its number.
+    ids: Option<&'a [i64]>,
+    columns: Vec<u32>,
+    values: Vec<T>,
+    /// Ascending positions, for rows that keep all genes in order.
+    all: Vec<u32>,
+    ranking: Ranking,
+    bins: Bins,
+    sample: Sample,
+}
+
+impl<'a, T: Scalar> RowTokens<'a, T> {
+    pub(crate) fn new(form: TokenForm, ids: Option<&'a [i64]>) -> RowTokens<'a, T> {
+        RowTokens {
+            form,
+            ids,
+            columns: Vec::new(),
+            values: Vec::new(),
+            all: Vec::new(),
+            ranking: Ranking::default(),
+            bins: Bins::default(),
+            sample: Sample::default(),
+        }
+    }
+
+    /// Takes the next row, by ascending column. Zeros are left out.
+    pub(crate) fn set(&mut self, columns: &[u32], values: &[T]) {
+        self.columns.clear();
+        self.values.clear();
+        if values.iter().all(|value| !value.is_zero()) {
+            self.columns.extend_from_slice(columns);
+            self.values.extend_from_slice(values);
+            return;
+        }
+        for (&column, &value) in columns.iter().zip(values) {
+            if !value.is_zero() {
+                self.columns.push(column);
+                self.values.push(value);
+            }
+        }
+    }
+
+    /// Takes the elements in these columns of the next dense row, which are not 0.
+    pub(crate) fn set_dense(&mut self, columns: &[u32], row: &[T]) {
+        self.columns.clear();
+        self.columns.extend_from_slice(columns);
+        self.values.clear();
+        self.values
+            .extend(columns.iter().map(|&column| row[column as usize]));
+    }
+
+    /// Writes the tokens of the row, and pads them. Returns how many they are.
+    ///
+    /// # Errors
+    /// When a value cannot be binned or drawn by.
+    pub(crate) fn write(
+        &mut self,
+        mut row: SampledRow,
+        ids: &mut [i64],
+        values: &mut [T],
+    ) -> Result<usize, TokenFault> {
+        let form = &self.form;
+        row.seed = form.seed;
+        let n_special = usize::from(form.cls.is_some()) + usize::from(form.eos.is_some());
+        let n = self.columns.len();
+        let n_kept = n.min(form.length - n_special);
+        let (is_ranked, is_cut) = (form.select == TokenSelection::Highest, n_kept < n);
+        self.check()?;
+        let ranked = match is_ranked || form.bins.is_some() {
+            true => self.ranking.rank(&self.values),
+            false => &[],
+        };
+        let bins = form
+            .bins
+            .map(|bins| self.bins.of(bins, &self.values, ranked));
+        let kept = match form.select {
+            TokenSelection::Highest => &ranked[..n_kept],
+            _ if !is_cut => {
+                self.all.extend(self.all.len() as u32..n as u32);
+                &self.all[..n]
+            }
+            TokenSelection::Uniform => self.sample.uniform(row, n, n_kept),
+            TokenSelection::ByValue => self.sample.by_value(row, &self.values, n_kept),
+        };
+        let first = usize::from(form.cls.is_some());
+        if let Some(cls) = form.cls {
+            (ids[0], values[0]) = (cls, T::default());
+        }
+        let genes = first..first + n_kept;
+        let columns = kept.iter().map(|&at| self.columns[at as usize]);
+        for (id, column) in ids[genes.clone()].iter_mut().zip(columns) {
+            *id = self.ids.map_or(column.into(), |ids| ids[column as usize]);
+        }
+        for (value, &at) in values[genes.clone()].iter_mut().zip(kept) {
+            *value = match bins {
+                None => self.values[at as usize],
+                Some(bins) => T::cast_from(bins[at as usize]),
+            };
+        }
+        let mut end = genes.end;
+        if let Some(eos) = form.eos {
+            (ids[end], values[end]) = (eos, T::default());
+            end += 1;
+        }
+        ids[end..].fill(form.pad);
+        values[end..].fill(T::cast_from(form.pad_value));
+        Ok(end)
+    }
+
+    /// # Errors
+    /// When a value cannot be binned or drawn by.
+    fn check(&self) -> Result<(), TokenFault> {
+        let by_value = self.form.select == TokenSelection::ByValue;
+        if self.form.bins.is_none() && !by_value {
+            return Ok(());
+        }
+        let is_fit = |value: f64| value.is_finite() && (value > 0.0 || !by_value);
+        let mut values = self.values.iter();
+        match values.find(|&&value| !is_fit(f64::cast_from(value))) {
+            None => Ok(()),
+            Some(value) => Err(TokenFault {
+                expected: match by_value {
+                    true => "finite values that are not negative, to draw genes by value",
+                    false => "finite values, to put them into bins",
+                },
+                found: value.to_number(),
+            }),
+        }
+    }
+}

@@ -1,0 +1,114 @@
+"""Rows as sequences of tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from . import _arguments as arguments
+
+TokenSelection: TypeAlias = Literal["highest", "uniform", "by_value"]
+"""Which genes a row keeps, and in which order."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """How rows become sequences of tokens, for models that read a cell as a sequence of its genes.
+
+    A token is a gene whose value is not 0 (a negative one counts, too). With `output="tokens"`, a
+    batch has three arrays in place of the matrix: `ids` and `values`, of shape `(rows, length)`, and
+    `lengths`, the number of tokens of each row, special ones included. `ids` and `lengths` are
+    int64; `values` have the type of the matrix. What remains of a row after its tokens is padding.
+
+    The id of a gene is that of the vocabulary that the collection was opened with (`genes`),
+    otherwise the number of its column. An id serves one purpose: no gene may have that of a special
+    token.
+
+    Parameters
+    ----------
+    length
+        The most tokens of a row, special ones included.
+    key
+        The matrix: X, `raw.X` or a layer. By default, the first one. Other matrices are dense.
+    select
+        Which genes a row keeps if it has more than fit, and the order of all: those with the
+        `"highest"` values, by descending value, of equal ones the first column first, NaN last; or
+        a random sample without replacement, in the order of the columns: a `"uniform"` one, or one
+        drawn `"by_value"`, gene after gene, each in proportion to its value.
+    bins
+        Replaces values by the numbers of their bins, 1 to `bins - 1`. The edges of a row's bins are
+        quantiles of the values of all its expressed genes, kept or not:
+        `numpy.quantile(x, numpy.linspace(0, 1, bins - 1))`; the bins are `numpy.digitize(x, edges)`,
+        in float64. This is the rule of scGPT, but for values on several edges: scGPT puts them into
+        a random one of their bins, `Tokens` into the last one.
+    pad
+        The token behind the last one of a row: an id, or a special name of the vocabulary.
+    pad_value
+        Its value.
+    cls, eos
+        A token before and after the genes, with the value 0: an id, or a special name. By default,
+        there is none.
+    seed
+        Fixes the samples: they depend on the seed, the epoch, the store and the row in its file, and
+        on nothing else. `get_batch` returns those of epoch 0.
+
+    Raises
+    ------
+    TypeError
+        An argument is of the wrong type.
+    ValueError
+        An argument is out of bounds.
+
+    Examples
+    --------
+    >>> from mapped_anndata import MappedCollection, Tokens
+    >>> cells = MappedCollection("demo/a.h5ad")
+    >>> batch = cells.get_batch([0, 1], output="tokens", tokens=Tokens(5, cls=600, pad=601))
+    >>> batch["ids"]
+    array([[600, 385, 225, 407, 411],
+           [600, 423, 245,  67,  81]])
+    >>> batch["values"][1]
+    array([0.      , 3.609375, 3.4375  , 3.21875 , 3.21875 ], dtype=float32)
+    >>> batch["lengths"]
+    array([5, 5])
+    """
+
+    length: int
+    key: str | None = None
+    select: TokenSelection = "highest"
+    bins: int | None = None
+    pad: int | str = "<pad>"
+    pad_value: float = 0
+    cls: int | str | None = None
+    eos: int | str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        arguments.count("length", self.length, 1)
+        arguments.optional(arguments.key, "key", self.key)
+        arguments.choice("select", self.select, ("highest", "uniform", "by_value"))
+        if self.bins is not None:
+            arguments.count("bins", self.bins, 2, 2**16)
+        _special("pad", self.pad)
+        arguments.number("pad_value", self.pad_value)
+        arguments.optional(_special, "cls", self.cls)
+        arguments.optional(_special, "eos", self.eos)
+        arguments.count("seed", self.seed)
+
+    def _to_core(self) -> dict[str, Any]:
+        return {
+            "length": int(self.length),
+            "key": self.key,
+            "select": str(self.select),
+            "bins": None if self.bins is None else int(self.bins),
+            "pad": _special("pad", self.pad),
+            "pad_value": float(self.pad_value),
+            "cls": arguments.optional(_special, "cls", self.cls),
+            "eos": arguments.optional(_special, "eos", self.eos),
+            "seed": int(self.seed),
+        }
+
+
+def _special(name: str, value: object) -> int | str:
+    """Returns the id or the name of a special token."""
+    return arguments.key(name, value) if isinstance(value, str) else arguments.code(name, value)
