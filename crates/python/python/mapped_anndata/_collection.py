@@ -15,9 +15,9 @@ from . import _choices as choices
 from . import _genes as variables
 from ._batch import finish
 from ._collate import MISSING_CODE, BulkItem, BulkItems
+from ._format import BatchFormat, batch_format
 from ._labels import Labels
 from ._loader import Loader
-from ._format import BatchFormat, batch_format
 from ._options import CollectionOptions, IoOptions, LoaderOptions
 from ._rows import is_one, rows
 from ._tokens import Tokens

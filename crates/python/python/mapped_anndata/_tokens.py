@@ -37,10 +37,10 @@ class Tokens:
         drawn `"by_value"`, gene after gene, each in proportion to its value.
     bins
         Replaces values by the numbers of their bins, 1 to `bins - 1`. The edges of a row's bins are
-        quantiles of the values of all its expressed genes, kept or not:
-        `numpy.quantile(x, numpy.linspace(0, 1, bins - 1))`; the bins are `numpy.digitize(x, edges)`,
-        in float64. This is the rule of scGPT, but for values on several edges: scGPT puts them into
-        a random one of their bins, `Tokens` into the last one.
+        quantiles of the values of all its expressed genes, kept or not, in float64:
+        `edges = numpy.quantile(x, numpy.linspace(0, 1, bins - 1))`. The bins are
+        `numpy.digitize(x, edges)`. This is the rule of scGPT, except that scGPT puts a value that
+        equals several edges into a random one of their bins.
     pad
         The token behind the last one of a row: an id, or a special name of the vocabulary.
     pad_value
@@ -49,8 +49,8 @@ class Tokens:
         A token before and after the genes, with the value 0: an id, or a special name. By default,
         there is none.
     seed
-        Fixes the samples: they depend on the seed, the epoch, the store and the row in its file, and
-        on nothing else. `get_batch` returns those of epoch 0.
+        Fixes the samples, which depend on the seed, the epoch, the store, the row in its file, and
+        its expressed genes. `get_batch` returns those of epoch 0.
 
     Raises
     ------

@@ -84,10 +84,10 @@ def test_bins_are_numpys():
     with opened(join="outer", transforms=by) as cells:
         rows = cells[:]["counts"]
         for bins in (2, 3, 4, 7, 51):
-            batch = cells.get_batch(
-                range(11), output="tokens", tokens=Tokens(9, pad=-1, bins=bins)
-            )
-            for row, ids, values, length in zip(rows, *map(batch.get, ("ids", "values", "lengths"))):
+            batch = cells.get_batch(range(11), output="tokens", tokens=Tokens(9, pad=-1, bins=bins))
+            for row, ids, values, length in zip(
+                rows, *map(batch.get, ("ids", "values", "lengths"))
+            ):
                 x = row[np.flatnonzero(row)].astype(np.float64)
                 if not len(x):
                     continue
@@ -128,7 +128,12 @@ FORM = {"output": "tokens"}
         ({}, {"output": "tokens"}, ValueError, "tokens: expected Tokens"),
         ({}, {"tokens": Tokens(5, pad=-1)}, ValueError, 'output: expected "tokens"'),
         ({}, {**FORM, "tokens": {"length": 5}}, TypeError, "tokens: expected Tokens, found"),
-        ({}, {**FORM, "tokens": Tokens(5)}, ValueError, "no vocabulary with special names was given"),
+        (
+            {},
+            {**FORM, "tokens": Tokens(5)},
+            ValueError,
+            "no vocabulary with special names was given",
+        ),
         ({}, {**FORM, "tokens": Tokens(5, pad=1)}, ValueError, "pad that no gene has, found 1"),
         (
             {"genes": VOCABULARY},

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import helpers
+import pytest
 import torch
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -24,6 +25,13 @@ def test_a_classifier_learns(tmp_path):
     assert len(accuracies) == 4 and accuracies[-1] > 0.9
     picture = tmp_path / "loss.png"
     assert picture.read_bytes()[:4] == b"\x89PNG" and picture.stat().st_size > 5000
+
+
+@pytest.mark.parametrize("kind", ["scvi", "scgpt", "geneformer"])
+def test_small_models_of_each_kind_learn(kind, tmp_path):
+    output = run(f"{kind}_like.py", folder=tmp_path)
+    losses = [float(text) for text in re.findall(r"loss ([0-9.]+)", output)]
+    assert len(losses) == 3 and losses[2] < losses[0]
 
 
 def test_the_readme_runs(monkeypatch):
