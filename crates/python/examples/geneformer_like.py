@@ -26,7 +26,7 @@ steps = [NormalizeTotal(1e4)]
 with MappedCollection(paths, "counts", join="outer", transforms=steps) as first_look:
     x = first_look[:]["counts"]
     medians = np.nanmedian(np.where(x > 0, x, np.nan), axis=0)
-    medians = dict(zip(first_look.var_joint, np.nan_to_num(medians, nan=1.0)))
+    medians = dict(zip(first_look.var_joint, np.nan_to_num(medians, nan=1.0), strict=True))
 names = ["<pad>", "<mask>", "<cls>", "<eos>", *medians]
 vocabulary = {name: number for number, name in enumerate(names)}
 

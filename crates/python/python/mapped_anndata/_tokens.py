@@ -16,8 +16,8 @@ class Tokens:
     """How rows become sequences of tokens, for models that read a cell as a sequence of its genes.
 
     A token is a gene whose value is not 0 (a negative one counts, too). With `output="tokens"`, a
-    batch has three arrays in place of the matrix: `ids` and `values`, of shape `(rows, length)`, and
-    `lengths`, the number of tokens of each row, special ones included. `ids` and `lengths` are
+    batch has three arrays in place of the matrix: `ids` and `values`, of shape `(rows, length)`,
+    and `lengths`, the number of tokens of each row, special ones included. `ids` and `lengths` are
     int64; `values` have the type of the matrix. What remains of a row after its tokens is padding.
 
     The id of a gene is that of the vocabulary that the collection was opened with (`genes`),
