@@ -70,8 +70,8 @@
 //!
 //! Options that lamindb does not have: [`genes`](MappedCollectionBuilder::genes), [`var_key`](MappedCollectionBuilder::var_key)
 //! and their companions, [`layers_from`](MappedCollectionBuilder::layers_from),
-//! [`obs_from`](MappedCollectionBuilder::obs_from), [`label_map`](MappedCollectionBuilder::label_map) and
-//! [`transforms`](MappedCollectionBuilder::transforms).
+//! [`obs_from`](MappedCollectionBuilder::obs_from), [`obs_table`](MappedCollectionBuilder::obs_table),
+//! [`label_map`](MappedCollectionBuilder::label_map) and [`transforms`](MappedCollectionBuilder::transforms).
 //!
 //! Items and batches have the values of `lamindb.core.MappedCollection`, with these departures:
 //!
@@ -94,6 +94,7 @@ mod item;
 mod label_values;
 mod labels;
 mod loader;
+mod obs_table;
 mod options;
 mod order;
 mod plan;
@@ -122,8 +123,8 @@ const _: () = {
 #[cfg(feature = "remote")]
 pub use anndata_io::StorageOptions;
 pub use anndata_io::{
-    AnnDataSource, CacheOptions, DType, Hdf5Backend, IoContext, IoOptions, MemoryStore, Values,
-    ZarrBackend,
+    AnnDataSource, CacheOptions, Codes, ColumnRows, ColumnValues, DType, EncodedColumn,
+    Hdf5Backend, IoContext, IoOptions, MemoryStore, Values, ZarrBackend,
 };
 pub use batch::columns::BatchColumn;
 pub use batch::csr::{CsrView, IndexType};
@@ -148,6 +149,8 @@ pub use loader::Loader;
 pub use loader::epoch::Epoch;
 pub use loader::options::LoaderOptions;
 pub use loader::state::LoaderState;
+pub use obs_table::ObsTable;
+pub use obs_table::column::TableColumn;
 pub use options::{EncodeLabels, FilterValue, FirstOf, LabelMatch, NewLabel, Unmapped};
 pub use order::Shuffle;
 pub use order::sampler::Sampler;

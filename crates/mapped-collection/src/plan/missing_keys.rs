@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anndata_io::{AnnDataFile, Error, nearest_name};
 
 use crate::error::open::OpenError;
+use crate::obs_table::ObsTable;
 use crate::options::Options;
 use crate::plan::ahead::{in_order, n_threads};
 use crate::plan::filter::Seen;
@@ -104,7 +105,9 @@ impl Plan {
     /// Finds for each key an existing one that resembles it: in all stores, or in the one that lacks
     /// it.
     fn find_nearest(&self, missing: &mut [MissingKey]) -> Result<(), OpenError> {
-        let mut existing: HashSet<(&str, String)> = HashSet::new();
+        let table = self.table.iter().flat_map(ObsTable::column_names);
+        let in_table: Vec<(&str, String)> = table.map(|key| ("obs", key.to_owned())).collect();
+        let mut existing: HashSet<(&str, String)> = in_table.iter().cloned().collect();
         if missing.iter().any(|key| key.file.is_none()) {
             let threads = n_threads(self.stores.iter().map(|store| &store.source));
             let read = |store: &StorePlan| keys_of(&store.source.open(&self.io)?);
