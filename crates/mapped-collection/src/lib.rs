@@ -60,6 +60,7 @@
 //!
 //! - `ndarray`: dense matrices as views of the crate `ndarray`, and stores in memory made of its arrays.
 //! - `sprs`: CSR matrices as views of the crate `sprs`.
+//! - `parquet`: [`ObsTable`]s from parquet files.
 //! - `serde`: [`LoaderOptions`], [`SplitOptions`], [`IoOptions`] and [`Join`] as data, such as JSON or TOML.
 //!   [`LoaderState`] needs no feature.
 //! - `libhdf5`: a second reader of h5ad files, on the HDF5 C library. The library is built from source, which needs cmake.

@@ -1,8 +1,8 @@
 //! The labels of one column of a table.
 
 use anndata_io::{
-    Codes, Column, ColumnPlace, ColumnRows, ColumnValues, EncodedColumn, Error, Scalar, Values,
-    with_dtype,
+    Codes, Column, ColumnPlace, ColumnRows, ColumnValues, EncodedColumn, Error, ErrorKind, Scalar,
+    Values, with_dtype,
 };
 
 use super::texts::TextCodes;
@@ -33,14 +33,26 @@ enum Kind {
         values: Values,
         valid: Option<Vec<bool>>,
     },
+    /// Values of another type: an error when they are asked for.
+    Unsupported { what: String, len: usize },
 }
 
+/// The advice for a column of an unsupported type.
+const WAY_OUT: &str = "write it as numbers, booleans or texts";
+
 impl TableColumn {
+    /// A column of values that cannot be labels, such as dates. It is an error only if it is read.
+    pub fn unsupported(what: impl Into<String>, len: usize) -> TableColumn {
+        let what = what.into();
+        TableColumn(Kind::Unsupported { what, len })
+    }
+
     /// The number of rows.
     pub fn len(&self) -> usize {
         match &self.0 {
             Kind::Labels { labels, .. } => labels.codes.len(),
             Kind::Numbers { values, .. } => values.len(),
+            Kind::Unsupported { len, .. } => *len,
         }
     }
 
@@ -67,14 +79,36 @@ impl TableColumn {
                     )
                 })
             }
+            Kind::Unsupported { .. } => None,
         }
     }
 
     /// The categories and codes; `None` of numbers.
-    pub(crate) fn as_labels(&self) -> Option<&EncodedColumn> {
+    pub fn as_labels(&self) -> Option<&EncodedColumn> {
         match &self.0 {
             Kind::Labels { labels, .. } => Some(labels),
-            Kind::Numbers { .. } => None,
+            Kind::Numbers { .. } | Kind::Unsupported { .. } => None,
+        }
+    }
+
+    /// Whether a label is a category even where no row has it.
+    pub fn is_categorical(&self) -> bool {
+        matches!(&self.0, Kind::Labels { categorical, .. } if *categorical)
+    }
+
+    /// The numbers, and which rows have one, if some have none; `None` of other columns.
+    pub fn as_numbers(&self) -> Option<(&Values, Option<&[bool]>)> {
+        match &self.0 {
+            Kind::Numbers { values, valid } => Some((values, valid.as_deref())),
+            Kind::Labels { .. } | Kind::Unsupported { .. } => None,
+        }
+    }
+
+    /// What the values are, if they cannot be labels.
+    pub fn as_unsupported(&self) -> Option<&str> {
+        match &self.0 {
+            Kind::Unsupported { what, .. } => Some(what),
+            _ => None,
         }
     }
 
@@ -134,6 +168,13 @@ impl TableColumn {
                 // Without a missing value, it is a column of plain numbers, as pandas writes it.
                 let mask = mask.contains(&false).then_some(&*mask);
                 Column::of_numbers(gathered, mask, place)
+            }
+            Kind::Unsupported { what, .. } => {
+                let kind = ErrorKind::Unsupported {
+                    what: what.clone(),
+                    way_out: WAY_OUT,
+                };
+                Err(Error::new(place.file, place.element, kind))
             }
         }
     }

@@ -46,6 +46,10 @@ pub(super) fn read_table(path: &Path, cell_column: Option<&str>) -> Result<ObsTa
     }
 }
 
+#[cfg(feature = "parquet")]
+use super::parquet::read_parquet;
+
+#[cfg(not(feature = "parquet"))]
 fn read_parquet(path: &Path, _: Option<&str>) -> Result<ObsTable, Error> {
     let expected = "a build with the feature parquet, or a .csv or .tsv file";
     Err(invalid(path, "", expected, "a .parquet file"))

@@ -11,10 +11,12 @@
 pub(crate) mod column;
 mod file;
 mod kinds;
+#[cfg(feature = "parquet")]
+mod parquet;
 pub(crate) mod slots;
 mod texts;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anndata_io::{ColumnValues, EncodedColumn, Strings, nearest_name};
@@ -51,6 +53,8 @@ use crate::obs_table::texts::TextCodes;
 pub struct ObsTable {
     names: Arc<Strings>,
     stores: Stores,
+    /// The paths by which the table knows the stores, in order, beside those that are opened.
+    paths: Arc<[PathBuf]>,
     columns: Vec<(String, Arc<TableColumn>)>,
 }
 
@@ -75,6 +79,7 @@ impl ObsTable {
         ObsTable {
             names: Arc::new(names),
             stores: Stores::Any,
+            paths: Arc::new([]),
             columns: Vec::new(),
         }
     }
@@ -150,6 +155,13 @@ impl ObsTable {
         self
     }
 
+    /// The paths by which the table knows the stores, in their order, if they are opened by others:
+    /// from another folder, or from copies elsewhere. The paths that are opened remain known, too.
+    pub fn store_paths<P: Into<PathBuf>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
+        self.paths = paths.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// The number of rows.
     pub fn len(&self) -> usize {
         self.names.len()
@@ -163,6 +175,12 @@ impl ObsTable {
     /// The names of the columns, in order.
     pub fn column_names(&self) -> impl ExactSizeIterator<Item = &str> {
         self.columns.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// The columns and their names, in order.
+    pub fn columns(&self) -> impl ExactSizeIterator<Item = (&str, &TableColumn)> {
+        let columns = self.columns.iter();
+        columns.map(|(name, column)| (name.as_str(), &**column))
     }
 
     /// The names of the cells, one per row.
@@ -219,6 +237,11 @@ impl ObsTable {
         }
     }
 
+    /// The other path by which the table knows a store.
+    pub(crate) fn store_path(&self, number: usize) -> Option<&Path> {
+        self.paths.get(number).map(PathBuf::as_path)
+    }
+
     /// The names of stores and the code of each row; `None` if cells are known by their names alone.
     pub(crate) fn store_labels(&self) -> Option<Result<&EncodedColumn, &TableColumn>> {
         match &self.stores {
@@ -253,6 +276,7 @@ impl PartialEq for ObsTable {
             a.0 == b.0 && (Arc::ptr_eq(&a.1, &b.1) || a.1 == b.1)
         };
         same_stores
+            && self.paths == other.paths
             && (Arc::ptr_eq(&self.names, &other.names) || self.names == other.names)
             && self.columns.len() == other.columns.len()
             && self.columns.iter().zip(&other.columns).all(same)

@@ -107,7 +107,7 @@ impl Plan {
     fn find_nearest(&self, missing: &mut [MissingKey]) -> Result<(), OpenError> {
         let table = self.table.iter().flat_map(ObsTable::column_names);
         let in_table: Vec<(&str, String)> = table.map(|key| ("obs", key.to_owned())).collect();
-        let mut existing: HashSet<(&str, String)> = in_table.iter().cloned().collect();
+        let mut existing: HashSet<(&str, String)> = HashSet::new();
         if missing.iter().any(|key| key.file.is_none()) {
             let threads = n_threads(self.stores.iter().map(|store| &store.source));
             let read = |store: &StorePlan| keys_of(&store.source.open(&self.io)?);
@@ -129,7 +129,7 @@ impl Plan {
                     Some(keys_of(&file)?.into_iter().collect::<HashSet<_>>())
                 }
             };
-            let names = own.as_ref().unwrap_or(&existing).iter();
+            let names = own.as_ref().unwrap_or(&existing).iter().chain(&in_table);
             let names: Vec<&str> = names
                 .filter(|(group, _)| *group == key.group)
                 .map(|(_, name)| name.as_str())

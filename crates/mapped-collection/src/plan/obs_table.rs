@@ -117,23 +117,26 @@ impl<'a> TableJoin<'a> {
         }
         let names = file.obs_names()?;
         let mut rows: Vec<u32> = Vec::with_capacity(names.len());
-        let mut is_used = vec![false; self.table.len()];
+        // One bit per row of the table, which may have many more than the store has cells.
+        let mut used = vec![0u64; self.table.len().div_ceil(64)];
         for (cell, name) in names.iter().enumerate() {
             let mut found = codes.iter().filter_map(|&code| self.find(code, name));
             let row = found.next();
             if found.next().is_some() {
-                let expected = "one row of obs_table for each cell".to_owned();
+                let expected = "one row of obs_table for each cell";
                 let found = format!("two for {name:?}, whose store has two names there");
                 return Err(invalid_names(file, expected, found));
             }
-            if let Some(row) = row
-                && std::mem::replace(&mut is_used[row as usize], true)
-            {
-                let first = rows.iter().position(|&known| known == row);
-                let expected = "different names of the cells that obs_table mentions".to_owned();
-                let first = first.unwrap_or_default();
-                let found = format!("{name:?} in row {first} and in row {cell}");
-                return Err(invalid_names(file, expected, found));
+            if let Some(row) = row {
+                let (word, bit) = (&mut used[row as usize / 64], 1 << (row % 64));
+                if *word & bit != 0 {
+                    let first = rows.iter().position(|&known| known == row);
+                    let first = first.unwrap_or_default();
+                    let expected = "different names of the cells that obs_table mentions";
+                    let found = format!("{name:?} in row {first} and in row {cell}");
+                    return Err(invalid_names(file, expected, found));
+                }
+                *word |= bit;
             }
             rows.push(row.unwrap_or(NONE));
         }
@@ -208,7 +211,8 @@ fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.join(", ")
 }
 
-fn invalid_names(file: &AnnDataFile, expected: String, found: String) -> Error {
+fn invalid_names(file: &AnnDataFile, expected: &str, found: String) -> Error {
+    let expected = expected.to_owned();
     Error::new(file.path(), "obs", ErrorKind::Invalid { expected, found })
 }
 
@@ -263,7 +267,9 @@ fn row_stores<'a>(
     let ColumnValues::Texts(texts) = &labels.categories else {
         return Err(invalid("names of stores", "numbers"));
     };
-    let stores: Vec<StoreName<'_>> = options.sources.iter().map(StoreName::of).collect();
+    let stores = options.sources.iter().enumerate();
+    let stores = stores.map(|(number, source)| StoreName::of(source, table.store_path(number)));
+    let stores: Vec<StoreName<'_>> = stores.collect();
     let of_store = codes_of_stores(texts, &used(codes, texts.len()), &stores)?;
     Ok(Some(RowStores { labels, of_store }))
 }

@@ -1,7 +1,7 @@
 //! Which store a text in a table means.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anndata_io::{AnnDataSource, Strings, nearest_name};
 
@@ -19,11 +19,14 @@ const MOST_STORES: usize = 5;
 pub(crate) struct StoreName<'a> {
     given: &'a Path,
     absolute: &'a Path,
+    /// Another one that the table knows.
+    other: Option<&'a Path>,
 }
 
-impl StoreName<'_> {
-    pub(crate) fn of(source: &AnnDataSource) -> StoreName<'_> {
+impl<'a> StoreName<'a> {
+    pub(crate) fn of(source: &'a AnnDataSource, other: Option<&'a Path>) -> StoreName<'a> {
         StoreName {
+            other,
             given: source.name(),
             absolute: match source {
                 AnnDataSource::At(location) => location.path(),
@@ -50,13 +53,15 @@ pub(crate) fn codes_of_stores(
     is_used: &[bool],
     stores: &[StoreName<'_>],
 ) -> Result<Vec<Vec<u32>>, OptionError> {
-    let mut by_path: HashMap<PathBuf, Vec<usize>> = HashMap::new();
+    let mut by_path: HashMap<&Path, Vec<usize>> = HashMap::new();
     let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
     let mut by_stem: HashMap<String, Vec<usize>> = HashMap::new();
     for (number, store) in stores.iter().enumerate() {
-        by_path.entry(store.given.into()).or_default().push(number);
-        if store.absolute != store.given {
-            let path = store.absolute.to_owned();
+        let mut paths = vec![store.given, store.absolute];
+        paths.extend(store.other);
+        paths.sort_unstable();
+        paths.dedup();
+        for path in paths {
             by_path.entry(path).or_default().push(number);
         }
         let name = store.file_name();
@@ -160,6 +165,7 @@ mod tests {
         let stores = paths.iter().map(|path| StoreName {
             given: Path::new(path),
             absolute: Path::new(path),
+            other: None,
         });
         let stores: Vec<StoreName<'_>> = stores.collect();
         let texts: Strings = texts.iter().copied().collect();
