@@ -17,6 +17,7 @@ mod genes;
 mod item;
 mod labels;
 mod loader;
+mod obs_table;
 mod transforms;
 
 use pyo3::prelude::*;
@@ -33,6 +34,8 @@ mod _core {
     use crate::genes::{genes_of_argument, genes_of_vocabulary, read_genes, read_pairs};
     #[pymodule_export]
     use crate::loader::{Epoch, PyLoader};
+    #[pymodule_export]
+    use crate::obs_table::{Table, not_in_table};
 
     /// The version of the package.
     #[pymodule_export]
