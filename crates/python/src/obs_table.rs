@@ -231,7 +231,7 @@ fn numbers(dtype: &str, bytes: &[u8]) -> PyResult<Values> {
 
 /// The elements of an array, native-endian.
 fn of_bytes<T: bytemuck::Pod>(bytes: &[u8]) -> PyResult<Vec<T>> {
-    if bytes.len() % size_of::<T>() != 0 {
+    if !bytes.len().is_multiple_of(size_of::<T>()) {
         let text = "obs_table: expected whole numbers of elements, found other bytes";
         return Err(PyValueError::new_err(text));
     }

@@ -40,9 +40,7 @@ impl Field {
         }
         let text = text.trim();
         let digits = text.trim_start_matches(['-', '+']).as_bytes();
-        let Some(first) = digits.first() else {
-            return None;
-        };
+        let first = digits.first()?;
         if !first.is_ascii_digit() && *first != b'.' {
             let value = text.parse().ok();
             return value.map(Field::Word);

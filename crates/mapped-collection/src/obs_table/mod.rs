@@ -55,8 +55,10 @@ pub struct ObsTable {
     stores: Stores,
     /// The paths by which the table knows the stores, in order, beside those that are opened.
     paths: Arc<[PathBuf]>,
-    columns: Vec<(String, Arc<TableColumn>)>,
+    columns: Vec<NamedColumn>,
 }
+
+type NamedColumn = (String, Arc<TableColumn>);
 
 /// The store that a row belongs to.
 #[derive(Debug, Clone)]
@@ -272,7 +274,7 @@ impl PartialEq for ObsTable {
             (Stores::Column(a), Stores::Column(b)) => a == b,
             _ => false,
         };
-        let same = |(a, b): (&(String, Arc<TableColumn>), &(String, Arc<TableColumn>))| {
+        let same = |(a, b): (&NamedColumn, &NamedColumn)| {
             a.0 == b.0 && (Arc::ptr_eq(&a.1, &b.1) || a.1 == b.1)
         };
         same_stores
