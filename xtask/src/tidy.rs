@@ -10,6 +10,7 @@ const LAYERS: [&[&str]; 6] = [
     &[
         "error",
         "genes",
+        "obs_table",
         "options",
         "label_values",
         "random",

@@ -102,7 +102,7 @@ pub use array::Array;
 pub use array::text::Strings;
 pub use chain::{Chain, chain};
 pub use check::{Check, CheckReport, ElementCounts, ElementLayout, ElementReport};
-pub use column::{Codes, Column, ColumnRows, ColumnValues, EncodedColumn};
+pub use column::{Codes, Column, ColumnPlace, ColumnRows, ColumnValues, EncodedColumn};
 pub use dtype::{Bool8, DType, NumericValue, Scalar, UnknownDType, Values, ValuesRef, f16};
 pub use error::{Error, ErrorKind, nearest_name};
 pub use io::byte_size::{ByteSize, ByteSizeError};

@@ -75,8 +75,8 @@ JSON: one object with shape, original_shapes, n_obs, join (as asked), join_vars 
 if all stores have equal genes), encoders {key: {label: code}}, categories {key: [...]},
 label_counts {key: {label: cells}}, missing {key: cells without a label}, with --vars var_joint, with
 --genes gene_overlaps [{store, table, found, given, genes, overlap}], with NAME=A|B source_keys
-{NAME: [what each store has for it, or null]}, and with --cache cached {bands,
-cached_bands, bytes}.";
+{NAME: [what each store has for it, or null]}, with --obs-table not_in_table {cells, stores: [cells
+of each]} that have no row there, and with --cache cached {bands, cached_bands, bytes}.";
 
 const GET_EXAMPLES: &str = "\
 Examples:
@@ -262,6 +262,8 @@ pub(crate) struct CollectionArgs {
     pub(crate) obs: Vec<String>,
     #[command(flatten)]
     pub(crate) label_map: LabelMapArgs,
+    #[command(flatten)]
+    pub(crate) obs_table: crate::obs_table::ObsTableArgs,
     #[command(flatten)]
     pub(crate) transforms: TransformArgs,
     /// Elements of obsm, comma-separated.

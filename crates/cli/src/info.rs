@@ -15,6 +15,7 @@ use crate::cache::{self, CachedLine};
 use crate::escape::escape;
 use crate::genes::{OverlapLine, note_on_mismatch, overlap_text};
 use crate::json::{LabelValue, Object, write_line};
+use crate::obs_table::{NotInTable, write_not_in_table};
 use crate::opened::Opened;
 use crate::progress::while_waiting;
 use crate::report::warning;
@@ -162,6 +163,8 @@ struct Info<'a, E, C, L> {
     #[serde(skip_serializing_if = "Option::is_none")]
     source_keys: Option<Object<&'a str, Vec<Option<String>>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    not_in_table: Option<NotInTable>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     cached: Option<CachedLine>,
 }
 
@@ -210,6 +213,7 @@ fn write_json(
             let sources = |key: &str| stores().map(|store| cells.source_key(store, key)).collect();
             Object(chosen.iter().map(|key| (&**key, sources(key))).collect())
         }),
+        not_in_table: NotInTable::of(cells),
         cached: cells.cached().map(CachedLine::from),
     };
     Ok(write_line(out, &info)?)
@@ -230,6 +234,7 @@ fn write_text(opened: &Opened, keys: &[Key<'_>], vars: bool, out: &mut impl Writ
             text::table(["store", &key], &[], rows)
         )?;
     }
+    write_not_in_table(opened, out)?;
     for key in keys {
         write_key(&opened.cells, key, out)?;
     }

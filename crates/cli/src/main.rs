@@ -31,6 +31,7 @@
 //! # Features
 //!
 //! - `remote` (on by default): files on servers, by their URLs.
+//! - `parquet` (on by default): tables of labels in parquet files.
 //! - `libhdf5`: a second reader of h5ad files, on the HDF5 C library. The library is built from source, which needs cmake.
 //! - `zarrs`: a second reader of zarr arrays, the crate `zarrs`, for codecs that the default reader refuses.
 //! - `zarrs-zfp`: its codecs zfp and zfpy, which need cmake and libclang.
@@ -59,6 +60,7 @@ mod info;
 mod json;
 mod label_map;
 mod lists;
+mod obs_table;
 mod opened;
 mod output;
 mod progress;

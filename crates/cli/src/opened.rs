@@ -174,6 +174,7 @@ fn builder(paths: &[PathBuf], args: &CollectionArgs) -> Result<MappedCollectionB
             .zarr(args.zarr.into())
             .revalidate(!args.cache.no_revalidate));
     builder = args.genes.apply(builder, paths)?;
+    builder = args.obs_table.apply(builder)?;
     builder = args.label_map.apply(builder)?;
     builder = args.transforms.apply(builder)?;
     builder = args.cache.choose(builder)?;

@@ -59,6 +59,7 @@
 //!
 //! - `ndarray` (on by default): dense matrices as views of the crate `ndarray`.
 //! - `sprs`: CSR matrices as views of the crate `sprs`.
+//! - `parquet`: [`ObsTable`]s from parquet files.
 //! - `serde`: options as data, such as JSON or TOML.
 //! - `libhdf5`: a second reader of h5ad files, on the HDF5 C library. The library is built from source, which needs cmake.
 //! - `zarrs`: a second reader of zarr arrays, the crate `zarrs`, for codecs that the default reader refuses.
@@ -79,6 +80,7 @@
 //! | `genes="genes.txt"` | [`.genes`](MappedCollectionBuilder::genes)`(`[`GeneList::from_file`]`("genes.txt", None, None)?)` |
 //! | `var_key=["ensembl_id", None]` | [`.var_key`](MappedCollectionBuilder::var_key)`(["ensembl_id", "_index"])` |
 //! | `layers_keys={"n": Counts("raw.X", "X")}` | [`.layers_from`](MappedCollectionBuilder::layers_from)`([("n", `[`FirstOf::counts`]`(["raw.X", "X"]))])` |
+//! | `obs_table="labels.csv"` | [`.obs_table`](MappedCollectionBuilder::obs_table)`(`[`ObsTable::from_file`]`("labels.csv", None)?)` |
 //! | `encode_labels=["cell_type"]` | [`.encode_labels`](MappedCollectionBuilder::encode_labels)`(["cell_type"])` |
 //! | `encode_labels=False` | `.encode_labels(false)` |
 //! | `unknown_label="unknown"` | [`.unknown_label_for_all`](MappedCollectionBuilder::unknown_label_for_all)`("unknown")` |

@@ -10,6 +10,8 @@ use crate::error::Error;
 use crate::error::labels::LabelsError;
 use crate::error::read::ReadError;
 use crate::label_values::labels_of;
+use crate::obs_table::ObsTable;
+use crate::plan::StorePlan;
 use crate::plan::labels::{MergedLabels, StoreLabels};
 use crate::plan::obs::{ObsColumn, merge_categories};
 
@@ -43,8 +45,7 @@ impl MappedCollection {
                 (Some(column), _) => StoreLabels::of(column, encoder).map(Some).map_err(failed),
                 (None, None) if in_obs.is_some() || in_filter.is_some() => Ok(None),
                 (None, None) => {
-                    let column = self.plan().reopen(number)?.obs_column(key);
-                    let column = column.map_err(failed)?;
+                    let column = plan.obs_column(number, key)?;
                     let labels = column.as_ref().map(StoreLabels::read);
                     labels.transpose().map_err(failed)
                 }
@@ -73,10 +74,12 @@ impl MappedCollection {
 
     fn nearest_column(&self, key: &str) -> Option<String> {
         let stores = (0..self.n_stores()).filter_map(|store| self.plan().reopen(store).ok());
-        let existing: Vec<String> = stores
+        let mut existing: Vec<String> = stores
             .filter_map(|file| file.obs_keys().ok())
             .flatten()
             .collect();
+        let table = self.plan().table.iter().flat_map(ObsTable::column_names);
+        existing.extend(table.map(str::to_owned));
         nearest_name(key, existing.iter().map(String::as_str))
     }
 
@@ -111,6 +114,18 @@ impl MappedCollection {
         Ok(MergedLabels::merge(
             self.labels(key)?.into_iter().zip(rows).collect(),
         ))
+    }
+
+    /// For each store, the number of its rows that passed the filter and have no row in the
+    /// [`obs_table`](crate::MappedCollectionBuilder::obs_table): all labels of the table are missing
+    /// there. `None` without a table.
+    pub fn not_in_table(&self) -> Option<Vec<usize>> {
+        self.plan().table.as_ref()?;
+        let absent = |store: &StorePlan| {
+            let rows = store.rows.iter();
+            rows.filter(|&row| !store.table_rows.has(row)).count()
+        };
+        Some(self.plan().stores.iter().map(absent).collect())
     }
 
     /// Counts the labels of one key, or the combinations of several, over the rows that passed the

@@ -60,6 +60,7 @@
 //!
 //! - `ndarray`: dense matrices as views of the crate `ndarray`, and stores in memory made of its arrays.
 //! - `sprs`: CSR matrices as views of the crate `sprs`.
+//! - `parquet`: [`ObsTable`]s from parquet files.
 //! - `serde`: [`LoaderOptions`], [`SplitOptions`], [`IoOptions`] and [`Join`] as data, such as JSON or TOML.
 //!   [`LoaderState`] needs no feature.
 //! - `libhdf5`: a second reader of h5ad files, on the HDF5 C library. The library is built from source, which needs cmake.
@@ -70,8 +71,8 @@
 //!
 //! Options that lamindb does not have: [`genes`](MappedCollectionBuilder::genes), [`var_key`](MappedCollectionBuilder::var_key)
 //! and their companions, [`layers_from`](MappedCollectionBuilder::layers_from),
-//! [`obs_from`](MappedCollectionBuilder::obs_from), [`label_map`](MappedCollectionBuilder::label_map) and
-//! [`transforms`](MappedCollectionBuilder::transforms).
+//! [`obs_from`](MappedCollectionBuilder::obs_from), [`obs_table`](MappedCollectionBuilder::obs_table),
+//! [`label_map`](MappedCollectionBuilder::label_map) and [`transforms`](MappedCollectionBuilder::transforms).
 //!
 //! Items and batches have the values of `lamindb.core.MappedCollection`, with these departures:
 //!
@@ -94,6 +95,7 @@ mod item;
 mod label_values;
 mod labels;
 mod loader;
+mod obs_table;
 mod options;
 mod order;
 mod plan;
@@ -123,8 +125,8 @@ const _: () = {
 #[cfg(feature = "remote")]
 pub use anndata_io::StorageOptions;
 pub use anndata_io::{
-    AnnDataSource, CacheOptions, DType, Hdf5Backend, IoContext, IoOptions, MemoryStore, Values,
-    ZarrBackend,
+    AnnDataSource, CacheOptions, Codes, ColumnRows, ColumnValues, DType, EncodedColumn,
+    Hdf5Backend, IoContext, IoOptions, MemoryStore, Values, ZarrBackend,
 };
 pub use batch::columns::BatchColumn;
 pub use batch::csr::{CsrView, IndexType};
@@ -149,6 +151,8 @@ pub use loader::Loader;
 pub use loader::epoch::Epoch;
 pub use loader::options::LoaderOptions;
 pub use loader::state::LoaderState;
+pub use obs_table::ObsTable;
+pub use obs_table::column::TableColumn;
 pub use options::{EncodeLabels, FilterValue, FirstOf, LabelMatch, NewLabel, Unmapped};
 pub use order::Shuffle;
 pub use order::sampler::Sampler;

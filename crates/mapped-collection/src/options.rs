@@ -8,6 +8,7 @@ use feature_join::{Duplicates, Join, NameRule};
 use label_encoding::Label;
 
 use crate::genes::GeneList;
+use crate::obs_table::ObsTable;
 use crate::transform::Transform;
 
 /// The options that a [builder](crate::MappedCollectionBuilder) collects.
@@ -26,6 +27,8 @@ pub(crate) struct Options {
     /// New labels for old ones, by key.
     pub(crate) label_maps: Vec<(String, Arc<LabelPairs>)>,
     pub(crate) unmapped: Unmapped,
+    /// Columns of obs that are in no file.
+    pub(crate) obs_table: Option<ObsTable>,
     pub(crate) obsm_keys: Vec<String>,
     pub(crate) obs_filter: ObsFilter,
     pub(crate) join: Option<Join>,
@@ -53,6 +56,7 @@ impl Options {
             obs_from: Vec::new(),
             label_maps: Vec::new(),
             unmapped: Unmapped::default(),
+            obs_table: None,
             obsm_keys: Vec::new(),
             obs_filter: ObsFilter::default(),
             join: Some(Join::Inner),

@@ -1,5 +1,5 @@
-//! Keys that are taken from the first of several elements, transforms of matrices, and labels that
-//! are replaced, as the package's Python half passes them.
+//! Keys that are taken from the first of several elements or from a table, transforms of matrices,
+//! and labels that are replaced, as the package's Python half passes them.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -7,6 +7,7 @@ use std::path::Path;
 use mapped_anndata::{FirstOf, MappedCollection, MappedCollectionBuilder, Unmapped};
 use pyo3::prelude::*;
 
+use crate::obs_table::Table;
 use crate::transforms::{Steps, step};
 
 /// A matrix key, its elements, and whether they must hold counts.
@@ -24,6 +25,7 @@ pub(crate) struct Choices<'py> {
     label_maps: Vec<LabelMap>,
     unmapped: String,
     transforms: Vec<Steps<'py>>,
+    obs_table: Option<Py<Table>>,
 }
 
 impl Choices<'_> {
@@ -43,6 +45,9 @@ impl Choices<'_> {
         }
         if let Some(obs) = self.obs_from {
             builder = builder.obs_from(obs);
+        }
+        if let Some(table) = &self.obs_table {
+            builder = table.get().apply(builder);
         }
         for (key, pairs) in self.label_maps {
             builder = builder.label_map(key, pairs);

@@ -18,6 +18,7 @@ mod genes;
 mod item;
 mod labels;
 mod loader;
+mod obs_table;
 mod transforms;
 
 use pyo3::prelude::*;
@@ -34,6 +35,8 @@ mod _core {
     use crate::genes::{genes_of_argument, genes_of_vocabulary, read_genes, read_pairs};
     #[pymodule_export]
     use crate::loader::{Epoch, PyLoader};
+    #[pymodule_export]
+    use crate::obs_table::{Table, not_in_table};
 
     /// The version of the package.
     #[pymodule_export]

@@ -106,6 +106,14 @@ impl AnnDataFile {
         self.names("var")
     }
 
+    /// Returns the names of the observations. Numbers become their text.
+    ///
+    /// # Errors
+    /// When the index of `obs` cannot be read.
+    pub fn obs_names(&self) -> Result<Strings, Error> {
+        self.names("obs")
+    }
+
     /// Returns the names of the rows of a table.
     pub(crate) fn names(&self, table: &str) -> Result<Strings, Error> {
         let index = index(&self.store, table)?;

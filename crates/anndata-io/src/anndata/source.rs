@@ -51,6 +51,15 @@ impl AnnDataSource {
         })
     }
 
+    /// The path as it was given, of a URL without what may be secret; of a store in memory, its name.
+    pub fn name(&self) -> &Path {
+        match self {
+            AnnDataSource::Path(path) => path,
+            AnnDataSource::At(location) => location.name(),
+            AnnDataSource::Memory(store) => store.name(),
+        }
+    }
+
     /// Whether the store lies on a server, so that reads wait for it.
     pub fn is_remote(&self) -> bool {
         match self {

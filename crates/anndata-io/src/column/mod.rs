@@ -3,7 +3,7 @@
 //! Takes a store and the name of a column. Returns a [`Column`], which reads labels as categories
 //! and codes (`labels.rs`) or the values of some rows as they are (`values.rs`). `legacy.rs` finds
 //! the categories of files written before anndata 0.8, and reads R's logicals: no layer above knows
-//! the age of a file.
+//! the age of a file. `memory.rs` makes columns of labels that are in no file.
 //!
 //! ```text
 //! in the file                           in memory once opened    on demand
@@ -21,6 +21,7 @@ use crate::store::{Node, Store};
 
 mod labels;
 mod legacy;
+mod memory;
 mod values;
 
 use labels::check_codes;
@@ -28,6 +29,7 @@ pub use labels::{Codes, EncodedColumn};
 pub(crate) use labels::{check_code, has_nan, number_key};
 pub(crate) use legacy::legacy_categories;
 use legacy::{missing, read_categories, truth};
+pub use memory::ColumnPlace;
 pub(crate) use values::text_of;
 pub use values::{ColumnRows, ColumnValues};
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::num::NonZeroU64;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Attribute, Backend, Node, Store};
@@ -86,6 +86,11 @@ impl MemoryStore {
             before_read: None,
             context: IoContext::default(),
         }
+    }
+
+    /// The name, as errors show it.
+    pub fn name(&self) -> &Path {
+        &self.name
     }
 
     /// Stores arrays of numbers in chunks of this many rows, each with a checksum, so that they are

@@ -5,6 +5,7 @@ use feature_join::{Duplicates, Join, NameRule};
 
 use crate::builder::MappedCollectionBuilder;
 use crate::genes::GeneList;
+use crate::obs_table::ObsTable;
 use crate::options::{CacheChoice, EncodeLabels, FilterValue, FirstOf, LabelMatch, Unmapped};
 use crate::transform::Transform;
 
@@ -36,6 +37,11 @@ impl MappedCollectionBuilder {
         let mut keys = self.0.obs_from.iter();
         let found = keys.find(|(known, _)| known == key);
         found.map(|(_, columns)| columns.as_slice())
+    }
+
+    /// [`obs_table`](Self::obs_table) as set.
+    pub fn get_obs_table(&self) -> Option<&ObsTable> {
+        self.0.obs_table.as_ref()
     }
 
     /// [`unmapped`](Self::unmapped) as set.

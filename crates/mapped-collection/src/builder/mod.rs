@@ -1,6 +1,7 @@
 //! The options of a collection, as a caller sets them.
 
 mod get;
+mod obs_table;
 
 use std::sync::Arc;
 

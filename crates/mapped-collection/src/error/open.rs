@@ -69,6 +69,19 @@ pub enum OpenError {
         /// The name.
         name: String,
     },
+    /// Cells of two stores have one name, and the table of obs columns has this name, but does not say
+    /// which store it means.
+    #[error(
+        "{} and {}: expected different names of the cells that obs_table mentions, found {name:?} in both: \
+         join by store and cell name: give the column of the table that names the stores",
+        files.0.display(), files.1.display()
+    )]
+    SharedCellName {
+        /// The stores.
+        files: Box<(PathBuf, PathBuf)>,
+        /// The name.
+        name: String,
+    },
     /// The variables cannot be joined for another reason.
     #[error(transparent)]
     Join(JoinError),

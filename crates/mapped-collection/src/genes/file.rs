@@ -173,7 +173,7 @@ fn two_columns(path: &Path, text: &str, form: Form, expected: &str) -> Result<Ve
 
 /// How a file holds names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+pub(crate) enum Form {
     Json,
     Lines,
     /// The separator of its columns.
@@ -181,7 +181,7 @@ enum Form {
 }
 
 impl Form {
-    fn of(path: &Path, text: &str) -> Form {
+    pub(crate) fn of(path: &Path, text: &str) -> Form {
         let extension = path.extension().unwrap_or_default().to_string_lossy();
         match &*extension.to_ascii_lowercase() {
             "json" => Form::Json,
@@ -307,7 +307,7 @@ fn table_column(
     Ok(names)
 }
 
-fn listed(columns: &[String]) -> String {
+pub(crate) fn listed(columns: &[String]) -> String {
     let names = quoted(columns.iter().take(MOST_COLUMNS));
     let more = columns.len().saturating_sub(MOST_COLUMNS);
     let more = if more > 0 {
@@ -339,7 +339,7 @@ fn typed<T>(
     typed.collect()
 }
 
-fn malformed(path: &Path, error: &csv::Error) -> Error {
+pub(crate) fn malformed(path: &Path, error: &csv::Error) -> Error {
     let line = error.position().map_or(0, csv::Position::line);
     let place = format!("line {line}");
     invalid(
@@ -350,7 +350,7 @@ fn malformed(path: &Path, error: &csv::Error) -> Error {
     )
 }
 
-pub(super) fn invalid(
+pub(crate) fn invalid(
     path: &Path,
     place: &str,
     expected: impl Into<String>,
@@ -360,6 +360,6 @@ pub(super) fn invalid(
     file_error(path, place, ErrorKind::Invalid { expected, found })
 }
 
-fn file_error(path: &Path, place: &str, kind: ErrorKind) -> Error {
+pub(crate) fn file_error(path: &Path, place: &str, kind: ErrorKind) -> Error {
     OpenError::File(anndata_io::Error::new(path, place, kind)).into()
 }

@@ -1,12 +1,13 @@
 //! Which rows of a store are kept.
 
-use anndata_io::{AnnDataFile, Codes, EncodedColumn};
+use anndata_io::{Codes, EncodedColumn};
 use label_encoding::{Label, LabelKind};
 
 use crate::label_values::labels_of;
-use crate::options::{FilterValue, LabelMatch, ObsFilter, Options};
+use crate::options::{FilterValue, LabelMatch, ObsFilter};
 use crate::plan::obs::ObsColumn;
 use crate::plan::obs_source::ObsSource;
+use crate::plan::obs_table::StoreObs;
 use crate::plan::unmatched::{Candidates, UnmatchedLabel, unmatched};
 
 impl ObsFilter {
@@ -37,13 +38,9 @@ impl ObsFilter {
         found
     }
 
-    /// Reads the columns of a file, one per [key](Self::keys).
-    pub(crate) fn read(
-        &self,
-        file: &AnnDataFile,
-        options: &Options,
-    ) -> Result<Vec<FilterColumn>, anndata_io::Error> {
-        let read = |key: &String| match ObsSource::open(file, options, key)? {
+    /// Reads the columns of a store, one per [key](Self::keys).
+    pub(crate) fn read(&self, obs: &StoreObs<'_>) -> Result<Vec<FilterColumn>, anndata_io::Error> {
+        let read = |key: &String| match ObsSource::open(obs, key)? {
             Some(column) => column.read_labels().map(|labels| Some((column, labels))),
             None => Ok(None),
         };

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anndata_io::{AnnDataFile, Error, nearest_name};
 
 use crate::error::open::OpenError;
+use crate::obs_table::ObsTable;
 use crate::options::Options;
 use crate::plan::ahead::{in_order, n_threads};
 use crate::plan::filter::Seen;
@@ -104,6 +105,8 @@ impl Plan {
     /// Finds for each key an existing one that resembles it: in all stores, or in the one that lacks
     /// it.
     fn find_nearest(&self, missing: &mut [MissingKey]) -> Result<(), OpenError> {
+        let table = self.table.iter().flat_map(ObsTable::column_names);
+        let in_table: Vec<(&str, String)> = table.map(|key| ("obs", key.to_owned())).collect();
         let mut existing: HashSet<(&str, String)> = HashSet::new();
         if missing.iter().any(|key| key.file.is_none()) {
             let threads = n_threads(self.stores.iter().map(|store| &store.source));
@@ -126,7 +129,7 @@ impl Plan {
                     Some(keys_of(&file)?.into_iter().collect::<HashSet<_>>())
                 }
             };
-            let names = own.as_ref().unwrap_or(&existing).iter();
+            let names = own.as_ref().unwrap_or(&existing).iter().chain(&in_table);
             let names: Vec<&str> = names
                 .filter(|(group, _)| *group == key.group)
                 .map(|(_, name)| name.as_str())

@@ -24,8 +24,10 @@ pub(crate) mod missing_keys;
 pub(crate) mod names;
 pub(crate) mod obs;
 pub(crate) mod obs_source;
+pub(crate) mod obs_table;
 mod open;
 pub(crate) mod overlap;
+mod table_stores;
 mod totals;
 pub(crate) mod transforms;
 pub(crate) mod unmatched;
@@ -39,10 +41,12 @@ use once_cell::race::OnceBox;
 
 use crate::error::read::ReadError;
 use crate::genes::GeneList;
+use crate::obs_table::ObsTable;
 use crate::plan::location::RowLocation;
 use crate::plan::matrices::MatrixKey;
 use crate::plan::missing_keys::MissingKey;
 use crate::plan::obs::{ObsColumn, ObsKey};
+use crate::plan::obs_table::TableRows;
 use crate::plan::overlap::Overlaps;
 use crate::plan::transforms::ObsTotals;
 use crate::plan::unmatched::UnmatchedLabel;
@@ -58,6 +62,8 @@ pub(crate) struct Plan {
     pub(crate) starts: Vec<usize>,
     pub(crate) matrices: Vec<MatrixKey>,
     pub(crate) obs: Vec<ObsKey>,
+    /// Columns of obs that are in no file.
+    pub(crate) table: Option<ObsTable>,
     /// The columns that the filter names.
     pub(crate) filter_keys: Vec<String>,
     /// The requested element type.
@@ -94,6 +100,8 @@ pub(crate) struct StorePlan {
     pub(crate) obs_taken: Vec<Option<String>>,
     /// One entry per obs key of the plan.
     pub(crate) columns: Vec<Option<ObsColumn>>,
+    /// The rows of the table for its cells; without a table, no row.
+    pub(crate) table_rows: TableRows,
     /// The totals in obs that matrices are normalised by.
     pub(crate) obs_totals: ObsTotals,
     /// One entry per column that the filter names.

@@ -5,16 +5,15 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anndata_io::{
-    AnnDataFile, Codes, Column, ColumnValues, DType, EncodedColumn, Error, ErrorKind,
-};
+use anndata_io::{Codes, Column, ColumnValues, DType, EncodedColumn, Error, ErrorKind};
 use label_encoding::Label;
 
 use crate::label_values::{labels_of, plain_text};
 use crate::options::{LabelMatch, LabelPairs, NewLabel, Options, Unmapped};
+use crate::plan::obs_table::StoreObs;
 use crate::plan::unmatched::{Candidates, UnmatchedLabel, unmatched};
 
-/// The column of one file for a key.
+/// The column of one store for a key.
 #[derive(Debug, Clone)]
 pub(crate) struct ObsSource {
     column: Column,
@@ -29,6 +28,7 @@ struct LabelMap {
     pairs: Arc<LabelPairs>,
     unmapped: Unmapped,
     file: PathBuf,
+    element: String,
 }
 
 /// The most labels of one column that are remembered for warnings.
@@ -71,25 +71,23 @@ impl Options {
 }
 
 impl ObsSource {
-    /// Opens the first column of a key that the file has; `None` without one.
+    /// Opens the first column of a key that the store has; `None` without one.
     ///
     /// # Errors
     /// When the column cannot be read.
-    pub(crate) fn open(
-        file: &AnnDataFile,
-        options: &Options,
-        key: &String,
-    ) -> Result<Option<ObsSource>, Error> {
+    pub(crate) fn open(obs: &StoreObs<'_>, key: &String) -> Result<Option<ObsSource>, Error> {
+        let options = obs.options;
         let map = options.label_maps.iter().find(|(name, _)| name == key);
         for name in options.columns_of(key) {
-            if let Some(column) = file.obs_column(name)? {
+            if let Some(column) = obs.column(name)? {
                 return Ok(Some(ObsSource {
                     column,
                     name: name.clone(),
                     map: map.map(|(_, pairs)| LabelMap {
                         pairs: pairs.clone(),
                         unmapped: options.unmapped,
-                        file: file.path().into(),
+                        file: obs.file.path().into(),
+                        element: obs.element(name),
                     }),
                 }));
             }
@@ -125,13 +123,13 @@ impl ObsSource {
         let labels = self.column.read_labels()?;
         match &self.map {
             None => Ok(labels),
-            Some(map) => map.apply(&labels, &self.name),
+            Some(map) => map.apply(&labels),
         }
     }
 }
 
 impl LabelMap {
-    fn apply(&self, labels: &EncodedColumn, column: &str) -> Result<EncodedColumn, Error> {
+    fn apply(&self, labels: &EncodedColumn) -> Result<EncodedColumn, Error> {
         let mut used = vec![None; labels.categories.len()];
         for row in 0..labels.codes.len() {
             if let Some(code) = labels.codes.get(row) {
@@ -154,12 +152,11 @@ impl LabelMap {
                     (Unmapped::Keep, _) => Some(old),
                     (Unmapped::Missing, _) | (Unmapped::Error, None) => None,
                     (Unmapped::Error, Some(row)) => {
-                        let element = format!("obs/{column}");
                         let kind = ErrorKind::Invalid {
                             expected: "labels that the label map mentions".to_owned(),
                             found: format!("{old:?} in row {row}"),
                         };
-                        return Err(Error::new(&self.file, element, kind));
+                        return Err(Error::new(&self.file, &*self.element, kind));
                     }
                 },
             };

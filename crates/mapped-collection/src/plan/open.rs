@@ -15,6 +15,7 @@ use crate::plan::layers::LayerChoice;
 use crate::plan::matrices::matrix_keys;
 use crate::plan::obs::{check_keys, encoded_keys, open_columns};
 use crate::plan::obs_source::{ObsSource, unmatched_maps};
+use crate::plan::obs_table::{StoreObs, TableJoin};
 use crate::plan::transforms::{check_transforms, compile, read_obs_totals};
 use crate::plan::unmatched::unknown_labels;
 use crate::plan::var_names::SharedNames;
@@ -52,6 +53,7 @@ impl Plan {
 
     fn read(options: &Options, encoded: Vec<String>, io: IoContext) -> Result<Plan, Error> {
         let layers = options.layers();
+        let table = TableJoin::new(options)?;
         let mut opened = Opened {
             stores: Vec::with_capacity(options.sources.len()),
             columns: Vec::with_capacity(options.sources.len()),
@@ -64,7 +66,7 @@ impl Plan {
         in_order(
             &sources,
             n_threads,
-            |source| StoreRead::of(*source, options, &layers, &io),
+            |source| StoreRead::of(*source, options, &layers, table.as_ref(), &io),
             |read| opened.add(read?, options),
         )?;
         let Opened {
@@ -74,6 +76,9 @@ impl Plan {
             filtered,
             ..
         } = opened;
+        if let Some(table) = &table {
+            table.check(&stores, &io)?;
+        }
         let files: Vec<PathBuf> = stores.iter().map(|store| store.file.clone()).collect();
         let tables = tables_of(options, &layers, &stores);
         let (joints, overlaps) = join_tables(options, &io, &stores, &files, &tables, &names)?;
@@ -90,6 +95,7 @@ impl Plan {
             stores,
             starts,
             obs,
+            table: options.obs_table.clone(),
             filter_keys: options.obs_filter.keys().cloned().collect(),
             dtype: options.dtype,
             joints,
@@ -143,6 +149,7 @@ impl StoreRead {
         (number, source): (usize, &AnnDataSource),
         options: &Options,
         layers: &[LayerChoice],
+        table: Option<&TableJoin<'_>>,
         io: &IoContext,
     ) -> Result<StoreRead, OpenError> {
         let file = source.open(io)?;
@@ -150,7 +157,15 @@ impl StoreRead {
             file: file.path().into(),
             n_obs: file.n_obs(),
         })?;
-        let filter_columns = options.obs_filter.read(&file, options)?;
+        let rows = table.map(|table| table.rows(number, &file)).transpose()?;
+        let rows = rows.unwrap_or_default();
+        let store_obs = StoreObs {
+            file: &file,
+            options,
+            rows: &rows,
+            io,
+        };
+        let filter_columns = options.obs_filter.read(&store_obs)?;
         let found = layers.iter().map(|choice| choice.open(&file));
         let found = found.collect::<Result<Vec<_>, _>>()?;
         let (taken, mut matrices): (Vec<_>, Vec<_>) = found.into_iter().map(Option::unzip).unzip();
@@ -165,7 +180,7 @@ impl StoreRead {
             false => Ok(VarNames::default()),
         };
         let obs = options.obs_keys.iter();
-        let columns = obs.map(|key| ObsSource::open(&file, options, key));
+        let columns = obs.map(|key| ObsSource::open(&store_obs, key));
         let columns = columns.collect::<Result<Vec<_>, _>>()?;
         let name_of =
             |column: &Option<ObsSource>| column.as_ref().map(|column| column.name.clone());
@@ -182,7 +197,8 @@ impl StoreRead {
                 matrices,
                 obs_taken: columns.iter().map(name_of).collect(),
                 columns: Vec::new(),
-                obs_totals: read_obs_totals(&file, options)?,
+                obs_totals: read_obs_totals(&store_obs)?,
+                table_rows: rows,
                 filter_columns: Vec::new(),
             },
             columns,

@@ -1,11 +1,12 @@
 //! The transforms of the matrices of a collection, checked against its files.
 
-use anndata_io::{AnnDataFile, ColumnValues, DType, ErrorKind, nearest_name};
+use anndata_io::{ColumnValues, DType, ErrorKind, nearest_name};
 
 use crate::error::open::OpenError;
 use crate::error::option::OptionError;
 use crate::error::{did_you_mean, quoted};
 use crate::options::Options;
+use crate::plan::obs_table::StoreObs;
 use crate::plan::{Plan, StorePlan};
 use crate::transform::pipeline::Pipeline;
 use crate::transform::{Totals, Transform};
@@ -35,12 +36,9 @@ pub(crate) fn check_transforms(options: &Options) -> Result<(), OptionError> {
 }
 
 /// Reads the totals in obs that a store's matrices are normalised by.
-pub(crate) fn read_obs_totals(
-    file: &AnnDataFile,
-    options: &Options,
-) -> Result<ObsTotals, OpenError> {
+pub(crate) fn read_obs_totals(obs: &StoreObs<'_>) -> Result<ObsTotals, OpenError> {
     let mut found = ObsTotals::new();
-    let transforms = options.transforms.iter().flat_map(|(_, list)| list);
+    let transforms = obs.options.transforms.iter().flat_map(|(_, list)| list);
     for transform in transforms {
         let Transform::NormalizeTotal {
             totals: Totals::ObsKey(key),
@@ -50,21 +48,21 @@ pub(crate) fn read_obs_totals(
             continue;
         };
         if found.iter().all(|(name, _)| name != key) {
-            found.push((key.clone(), obs_totals(file, key)?));
+            found.push((key.clone(), obs_totals(obs, key)?));
         }
     }
     Ok(found)
 }
 
-fn obs_totals(file: &AnnDataFile, key: &str) -> Result<Vec<f64>, OpenError> {
-    let element = format!("obs/{key}");
+fn obs_totals(obs: &StoreObs<'_>, key: &str) -> Result<Vec<f64>, OpenError> {
+    let element = obs.element(key);
     let invalid = |found: String| {
         let expected = "a column of numbers for NormalizeTotal".to_owned();
         let kind = ErrorKind::Invalid { expected, found };
-        anndata_io::Error::new(file.path(), element.as_str(), kind)
+        anndata_io::Error::new(obs.file.path(), element.as_str(), kind)
     };
-    let Some(column) = file.obs_column(key)? else {
-        let keys = file.obs_keys()?;
+    let Some(column) = obs.column(key)? else {
+        let keys = obs.keys()?;
         let near = nearest_name(key, keys.iter().map(String::as_str));
         return Err(invalid(format!("no such column{}", did_you_mean(&near))).into());
     };

@@ -16,6 +16,7 @@ mod life;
 mod loader;
 mod model;
 mod names;
+mod obs_table;
 mod packs;
 mod real;
 #[cfg(feature = "remote")]

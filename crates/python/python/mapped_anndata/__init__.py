@@ -19,6 +19,7 @@ from ._core import __version__
 from ._csr import CsrMatrix
 from ._genes import GeneList
 from ._loader import Loader
+from ._obs_table import ObsTable
 from ._options import IoOptions
 from ._sampler import Balanced, Weighted
 from ._tokens import Tokens
@@ -44,6 +45,7 @@ __all__ = [
     "Log1p",
     "MappedCollection",
     "NormalizeTotal",
+    "ObsTable",
     "ScaleGenes",
     "Tokens",
     "Weighted",

@@ -1,4 +1,4 @@
-"""Keys that are taken from the first of several elements, and labels that are replaced."""
+"""Keys that are taken from several elements or a table, and labels that are replaced."""
 
 from __future__ import annotations
 
@@ -49,6 +49,7 @@ class Choices:
     label_maps: list[tuple[str, list[tuple[str, str | None]]]]
     unmapped: Literal["keep", "missing", "error"]
     transforms: dict[str, list[Transform]]
+    obs_table: _core.Table | None
 
     def to_core(self) -> dict[str, Any]:
         """Returns them as the core takes them."""

@@ -18,6 +18,7 @@ from ._collate import MISSING_CODE, BulkItem, BulkItems
 from ._format import BatchFormat, batch_format
 from ._labels import Labels
 from ._loader import Loader
+from ._obs_table import table as table_of
 from ._options import CollectionOptions, IoOptions, LoaderOptions
 from ._rows import is_one, rows
 from ._tokens import Tokens
@@ -35,6 +36,7 @@ from .types import (
     LabelMapLike,
     LayersLike,
     ObsKeysLike,
+    ObsTableLike,
     Output,
     PathLike,
     RowsLike,
@@ -126,6 +128,11 @@ class MappedCollection(Variables, Labels):
         row: `NormalizeTotal`, `Log1p`, `Clip`, `ScaleGenes`, `DivideGenes` and `Downsample`. A list
         is for the first of the `layers_keys`; a dict has one for each key. They compute in float64;
         the results are float32, or of `dtype`. A gene that a file lacks stays 0.
+    obs_table
+        Labels from outside the files: a DataFrame whose index has the names of the cells, a `.csv`,
+        `.tsv` or `.parquet` file whose first column has them, or an `ObsTable`, which names this
+        column and one with the store of each row. Its columns are obs keys like those of the files,
+        before which they come. A cell without a row has missing labels: see `not_in_table`.
     missing_code
         The code of a missing encoded label, in items and in batches, so that torch's
         `default_collate` and other frameworks get integers. By default, it is `nan` in items and
@@ -217,6 +224,7 @@ class MappedCollection(Variables, Labels):
         label_map: LabelMapLike | None = None,
         unmapped: Literal["keep", "missing", "error"] = "keep",
         transforms: TransformsLike | None = None,
+        obs_table: ObsTableLike | None = None,
         missing_code: int | None = None,
         io: IoOptions | None = None,
         cache: PathLike | Literal[False] | None = None,
@@ -262,6 +270,7 @@ class MappedCollection(Variables, Labels):
                     label_maps=choices.label_maps(label_map),
                     unmapped=arguments.choice("unmapped", unmapped, ("keep", "missing", "error")),
                     transforms=steps_of(transforms, ["X"] if layers is None else layers),
+                    obs_table=table_of(obs_table, given),
                 ),
                 encode_labels=arguments.encode_labels(encode_labels),
                 unknown_label=unknown_label,

@@ -98,6 +98,21 @@ class Opened:
         keys = [*self.layers_keys, *(self.obs_keys or [])]
         return {key: self._core.source_keys(key) for key in keys}
 
+    @property
+    def not_in_table(self) -> list[int] | None:
+        """For each store, how many of its rows have no row in the `obs_table`; None without one.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from mapped_anndata import MappedCollection
+        >>> fates = pd.DataFrame({"fate": ["blood", "neuron"]}, index=["A-0000", "B-0001"])
+        >>> cells = MappedCollection(["demo/a.h5ad", "demo/b.h5ad"], obs_table=fates)
+        >>> cells.not_in_table
+        [1099, 699]
+        """
+        return _core.not_in_table(self._core)
+
     def prepare(self, progress: Callable[[float], object] | None = None) -> None:
         """Does beforehand what would otherwise slow down the first epoch.
 

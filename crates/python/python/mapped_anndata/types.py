@@ -23,10 +23,12 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    import pandas as pd
     import torch
 
     from ._choices import Counts
     from ._genes import GeneList
+    from ._obs_table import ObsTable
     from ._sampler import Balanced, Weighted
     from ._transforms import Transform
 
@@ -53,6 +55,7 @@ __all__ = [
     "LayersLike",
     "LoaderState",
     "ObsKeysLike",
+    "ObsTableLike",
     "Output",
     "PathLike",
     "RowsLike",
@@ -116,6 +119,9 @@ LayersLike: TypeAlias = "str | Iterable[str] | Mapping[str, str | Iterable[str] 
 
 ObsKeysLike: TypeAlias = "str | Iterable[str] | Mapping[str, str | Iterable[str]]"
 """Names of columns, or a dict of names and the columns of which the first is taken."""
+
+ObsTableLike: TypeAlias = "pd.DataFrame | PathLike | ObsTable"
+"""Labels of cells: a DataFrame with their names as its index, a file, or an `ObsTable` of these."""
 
 LabelMapLike: TypeAlias = "Mapping[str, Mapping[Label, LabelLike] | PathLike]"
 """For each obs key, old labels and new ones: a dict, or a file of two columns."""

@@ -30,7 +30,7 @@ def test_the_constructor_is_lamindbs():
     keyword_only = inspect.Parameter.KEYWORD_ONLY
     own = [("genes", None), ("min_overlap", 0.5), ("var_key", None), ("strip_version", False)]
     own += [("aliases", None), ("duplicates", "error"), ("label_map", None), ("unmapped", "keep")]
-    own += [("transforms", None)]
+    own += [("transforms", None), ("obs_table", None)]
     own += [("missing_code", None), ("io", None), ("cache", None), ("cache_size", None)]
     own.append(("storage_options", None))
     assert ours[11:] == [(name, keyword_only, default) for name, default in own]
