@@ -9,7 +9,7 @@ def parsed(description):
     """The arguments of a script: data, the command, the number of runs, and where the record goes."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--binary", type=Path, required=True)
+    parser.add_argument("--binary", type=Path, help="the command, for what is measured through it")
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--out", type=Path)
     return parser.parse_args()

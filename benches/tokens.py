@@ -1,9 +1,9 @@
-"""Times tokens against numpy, which makes them of CSR batches with one sort a batch.
+"""Times tokens against numpy, which makes them from CSR batches with one sort per batch.
 
-    VENV/bin/python benches/tokens.py --data DATA/medium/same --binary target/release/mapped-anndata
+    VENV/bin/python benches/tokens.py --data DATA/medium/same
 
 Both sides run in turns over the first two files of `csr_none`, in the page cache. The tokens of every
-first batch must be equal. `--binary` is not used.
+first batch must be equal.
 """
 
 import os

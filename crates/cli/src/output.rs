@@ -2,7 +2,7 @@
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, ValueEnum};
-use mapped_anndata::{LoaderOptions, MatrixFormat, SpecialToken, TokenSelection, Tokens};
+use mapped_anndata::{LoaderOptions, MatrixFormat, SpecialToken, Tokens};
 
 use crate::Result;
 use crate::args::Cli;
@@ -14,10 +14,11 @@ pub(crate) struct OutputArgs {
     /// Layout of the matrices of a batch; tokens in place of one of them.
     #[arg(long, value_enum, default_value = "csr")]
     output: OutputArg,
-    /// For --output tokens: the most tokens of a row, and options of them, comma-separated: key=KEY (a
-    /// matrix [default: the first]), select=highest, uniform or by_value (which genes are kept),
-    /// bins=N (values become numbers of quantile bins), cls=TOKEN, eos=TOKEN and pad=TOKEN (ids, or
-    /// special names of the vocabulary [default: pad=<pad>]), pad_value=X, seed=S (of samples).
+    /// For --output tokens: the maximum number of tokens per row, then options, separated by commas:
+    /// key=KEY (a matrix [default: the first]), select=highest, uniform or by_value (which genes are
+    /// kept), bins=N (values become numbers of quantile bins), cls=TOKEN, eos=TOKEN and pad=TOKEN (ids,
+    /// or special names of the vocabulary [default: pad=<pad>]), cls_value=X, pad_value=X, seed=S (of
+    /// samples).
     #[arg(long, value_name = "LENGTH[,OPTION=VALUE]…", value_parser = tokens)]
     tokens: Option<Tokens>,
 }
@@ -56,40 +57,49 @@ fn tokens(text: &str) -> std::result::Result<Tokens, String> {
         .parse()
         .map_err(|_| format!("expected a number of tokens first, found {length:?}"))?;
     options.try_fold(Tokens::new(length), |tokens, option| {
-        let (name, value) = option.split_once('=').unwrap_or((&option, ""));
+        let (name, value) = option.trim().split_once('=').unwrap_or((&option, ""));
         let wrong = |expected: &str| format!("expected {expected}, found {option:?}");
         Ok(match name {
             "key" if !value.is_empty() => tokens.key(value),
-            "select" => tokens.select(match value {
-                "highest" => TokenSelection::Highest,
-                "uniform" => TokenSelection::Uniform,
-                "by_value" => TokenSelection::ByValue,
-                _ => return Err(wrong("select=highest, uniform or by_value")),
-            }),
+            "select" => {
+                let select = value.parse();
+                tokens.select(select.map_err(|_| wrong("select=highest, uniform or by_value"))?)
+            }
             "bins" => tokens.bins(value.parse().map_err(|_| wrong("bins=N, a whole number"))?),
-            "pad" if !value.is_empty() => tokens.pad(special(value)),
-            "cls" if !value.is_empty() => tokens.cls(special(value)),
-            "eos" if !value.is_empty() => tokens.eos(special(value)),
+            "pad" if !value.is_empty() => tokens.pad(special(value).ok_or_else(|| wrong(ID))?),
+            "cls" if !value.is_empty() => tokens.cls(special(value).ok_or_else(|| wrong(ID))?),
+            "eos" if !value.is_empty() => tokens.eos(special(value).ok_or_else(|| wrong(ID))?),
             "pad_value" => {
                 tokens.pad_value(value.parse().map_err(|_| wrong("pad_value=X, a number"))?)
+            }
+            "cls_value" => {
+                tokens.cls_value(value.parse().map_err(|_| wrong("cls_value=X, a number"))?)
             }
             "seed" => tokens.seed(value.parse().map_err(|_| wrong("seed=S, a whole number"))?),
             _ => {
                 let names =
-                    "key=, select=, bins=, cls=, eos=, pad=, pad_value= or seed= and a value";
+                    "key=, select=, bins=, cls=, cls_value=, eos=, pad=, pad_value= or seed= and a value";
                 return Err(wrong(names));
             }
         })
     })
 }
 
-/// A special token, by its id or its name.
-fn special(text: &str) -> SpecialToken {
-    text.parse().map_or_else(|_| text.into(), SpecialToken::Id)
+const ID: &str = "an id of 64 bits, or a special name of the vocabulary";
+
+/// A special token, by its id or its name; `None` for a number that is no id.
+fn special(text: &str) -> Option<SpecialToken> {
+    match text.parse() {
+        Ok(id) => Some(SpecialToken::Id(id)),
+        Err(_) if text.parse::<f64>().is_ok() => None,
+        Err(_) => Some(text.into()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use mapped_anndata::TokenSelection;
+
     use super::*;
 
     #[test]
@@ -120,6 +130,7 @@ mod tests {
             "5,bins=x",
             "5,pad=",
             "5,select=all",
+            "5,pad=1e3",
             "5,7",
             "5,length=7",
         ] {

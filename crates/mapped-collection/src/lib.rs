@@ -72,7 +72,8 @@
 //! Options that lamindb does not have: [`genes`](MappedCollectionBuilder::genes), [`var_key`](MappedCollectionBuilder::var_key)
 //! and their companions, [`layers_from`](MappedCollectionBuilder::layers_from),
 //! [`obs_from`](MappedCollectionBuilder::obs_from), [`obs_table`](MappedCollectionBuilder::obs_table),
-//! [`label_map`](MappedCollectionBuilder::label_map) and [`transforms`](MappedCollectionBuilder::transforms).
+//! [`label_map`](MappedCollectionBuilder::label_map) and [`transforms`](MappedCollectionBuilder::transforms); and
+//! [`tokens`](BatchFormat::tokens) in batches.
 //!
 //! Items and batches have the values of `lamindb.core.MappedCollection`, with these departures:
 //!

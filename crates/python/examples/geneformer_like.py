@@ -21,12 +21,15 @@ options = parser.parse_args()
 torch.manual_seed(0)
 paths = sorted(path for path in options.data.iterdir() if path.suffix in (".h5ad", ".zarr"))
 
-# The median of each gene over the cells that express it. In practice, those of the model.
+# The median of each gene over the cells that express it. In practice, use those that the model was
+# trained with.
 steps = [NormalizeTotal(1e4)]
 with MappedCollection(paths, "counts", join="outer", transforms=steps) as first_look:
     x = first_look[:]["counts"]
-    medians = np.nanmedian(np.where(x > 0, x, np.nan), axis=0)
-    medians = dict(zip(first_look.var_joint, np.nan_to_num(medians, nan=1.0), strict=True))
+    medians = {
+        gene: np.median(of_gene[of_gene > 0]) if of_gene.any() else 1.0
+        for gene, of_gene in zip(first_look.var_joint, x.T, strict=True)
+    }
 names = ["<pad>", "<mask>", "<cls>", "<eos>", *medians]
 vocabulary = {name: number for number, name in enumerate(names)}
 

@@ -44,7 +44,7 @@ for epoch in range(3):
         counts = batch["counts"]
         donor = torch.nn.functional.one_hot(batch["donor"], n_batches)
         latent = encoder(counts.log1p())
-        # The rate of each gene, of the total that the cell has.
+        # The expected count: each gene's share of the cell's total.
         share = decoder(torch.cat([latent, donor], dim=1)).softmax(dim=1)
         rate = share * counts.sum(dim=1, keepdim=True)
         loss = torch.nn.functional.poisson_nll_loss(rate, counts, log_input=False)

@@ -449,7 +449,7 @@ impl Collection {
         &self,
         py: Python<'py>,
         rows: PyReadonlyArray1<'py, i64>,
-        format: Format<'py>,
+        format: Format,
     ) -> PyResult<Bound<'py, PyDict>> {
         self.share_packs(py)?;
         let format = format.parse()?;

@@ -1,15 +1,14 @@
 //! The form of batches, as the package's Python half passes it.
 
-use mapped_anndata::{BatchFormat, MatrixFormat, SpecialToken, TokenSelection, Tokens};
+use mapped_anndata::{BatchFormat, MatrixFormat, OptionError, SpecialToken, Tokens};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 use crate::arguments;
 
 /// The layout and the type of matrices, the code of missing labels, and the parameters of tokens.
 #[derive(FromPyObject)]
-pub(crate) struct Format<'py>(String, Option<String>, i64, Option<Bound<'py, PyDict>>);
+pub(crate) struct Format(String, Option<String>, i64, Option<TokenParameters>);
 
 #[derive(FromPyObject)]
 enum Special {
@@ -26,8 +25,8 @@ impl From<Special> for SpecialToken {
     }
 }
 
-impl Format<'_> {
-    pub(crate) fn parse(&self) -> PyResult<BatchFormat> {
+impl Format {
+    pub(crate) fn parse(self) -> PyResult<BatchFormat> {
         let Format(output, dtype, missing_code, parameters) = self;
         let format = BatchFormat::new()
             .output(match output.as_str() {
@@ -35,40 +34,50 @@ impl Format<'_> {
                 "csr" => MatrixFormat::Csr,
                 other => return Err(PyValueError::new_err(format!("output: {other}"))),
             })
-            .missing_code(*missing_code)
+            .missing_code(missing_code)
             .dtype(arguments::dtype(dtype.as_deref())?);
-        let parameters = parameters.as_ref();
-        Ok(format.tokens(parameters.map(tokens).transpose()?))
+        Ok(format.tokens(parameters.map(TokenParameters::apply).transpose()?))
     }
 }
 
-/// The Python half has checked the types.
-fn tokens(parameters: &Bound<'_, PyDict>) -> PyResult<Tokens> {
-    let parameter = |key: &str| parameters.as_any().get_item(key);
-    let special = |key: &str| Ok::<_, PyErr>(parameter(key)?.extract::<Option<Special>>()?);
-    let mut tokens = Tokens::new(parameter("length")?.extract()?)
-        .select(match parameter("select")?.extract()? {
-            "highest" => TokenSelection::Highest,
-            "uniform" => TokenSelection::Uniform,
-            "by_value" => TokenSelection::ByValue,
-            other => return Err(PyValueError::new_err(format!("select: {other}"))),
-        })
-        .pad_value(parameter("pad_value")?.extract()?)
-        .seed(parameter("seed")?.extract()?);
-    if let Some(key) = parameter("key")?.extract::<Option<String>>()? {
-        tokens = tokens.key(key);
+/// The parameters of tokens: a dict of these. The Python half has checked them.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct TokenParameters {
+    length: usize,
+    key: Option<String>,
+    select: String,
+    bins: Option<u32>,
+    pad: Special,
+    pad_value: f64,
+    cls: Option<Special>,
+    cls_value: f64,
+    eos: Option<Special>,
+    seed: u64,
+}
+
+impl TokenParameters {
+    fn apply(self) -> PyResult<Tokens> {
+        let select = self.select.parse();
+        let invalid = |error: OptionError| PyValueError::new_err(error.to_string());
+        let mut tokens = Tokens::new(self.length)
+            .select(select.map_err(invalid)?)
+            .pad(self.pad)
+            .pad_value(self.pad_value)
+            .cls_value(self.cls_value)
+            .seed(self.seed);
+        if let Some(key) = self.key {
+            tokens = tokens.key(key);
+        }
+        if let Some(bins) = self.bins {
+            tokens = tokens.bins(bins);
+        }
+        if let Some(cls) = self.cls {
+            tokens = tokens.cls(cls);
+        }
+        if let Some(eos) = self.eos {
+            tokens = tokens.eos(eos);
+        }
+        Ok(tokens)
     }
-    if let Some(bins) = parameter("bins")?.extract()? {
-        tokens = tokens.bins(bins);
-    }
-    if let Some(pad) = special("pad")? {
-        tokens = tokens.pad(pad);
-    }
-    if let Some(cls) = special("cls")? {
-        tokens = tokens.cls(cls);
-    }
-    if let Some(eos) = special("eos")? {
-        tokens = tokens.eos(eos);
-    }
-    Ok(tokens)
 }

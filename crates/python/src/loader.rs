@@ -49,7 +49,7 @@ impl PyLoader {
         seed: u64,
         drop_last: bool,
         pad: bool,
-        format: Format<'_>,
+        format: Format,
         workers: usize,
         memory: usize,
         division: Division,

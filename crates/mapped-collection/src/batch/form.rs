@@ -4,6 +4,7 @@ use crate::batch::tokens::Tokenizer;
 use crate::batch::{BatchFormat, MatrixFormat};
 use crate::error::option::OptionError;
 use crate::plan::Plan;
+use crate::plan::tokens::PlannedTokens;
 
 /// What [`BatchFormat`] asks for, and the epoch.
 #[derive(Debug, Clone, Copy)]
@@ -17,16 +18,19 @@ pub(crate) struct BatchForm {
 }
 
 impl BatchForm {
+    /// Resolves a format for the batches of an epoch.
+    ///
     /// # Errors
-    /// When batches of this form cannot hold what the transforms compute, or tokens make no sense
-    /// for the collection.
+    /// When batches of this form cannot hold what the transforms compute, or tokens do not fit the
+    /// collection.
     pub(crate) fn new(
         plan: &Plan,
         format: &BatchFormat,
         epoch: u64,
     ) -> Result<BatchForm, OptionError> {
         let tokenizer = format.tokens.as_ref();
-        let tokenizer = tokenizer.map(|tokens| Tokenizer::new(plan, tokens, format.dtype));
+        let tokenizer =
+            tokenizer.map(|tokens| PlannedTokens::new(plan, tokens, format.dtype).map(Tokenizer));
         let form = BatchForm {
             format: format.output,
             missing_code: format.missing_code,
@@ -41,7 +45,7 @@ impl BatchForm {
     /// Whether a matrix becomes tokens.
     pub(super) fn tokenizer_of(&self, matrix: usize) -> Option<&Tokenizer> {
         let tokenizer = self.tokenizer.as_ref();
-        tokenizer.filter(|tokenizer| tokenizer.matrix == matrix)
+        tokenizer.filter(|tokenizer| tokenizer.0.matrix == matrix)
     }
 
     /// The layout of a matrix, before its rows become tokens.
@@ -60,11 +64,10 @@ impl BatchForm {
             let name = &key.name;
             if self.format_of(number) == MatrixFormat::Csr && pipeline.changes_zeros() {
                 let expected = format!("dense, because the transforms of {name:?} change zeros");
-                let found = match self.tokenizer_of(number) {
-                    Some(_) => "tokens",
-                    None => "csr",
-                };
-                return Err(OptionError::new("output", expected, found));
+                return Err(match self.tokenizer_of(number) {
+                    Some(_) => OptionError::new("tokens", expected, "tokens"),
+                    None => OptionError::new("output", expected, "csr"),
+                });
             }
             if let Some(dtype) = self.dtype.filter(|dtype| !dtype.is_float())
                 && pipeline.computes_fractions()

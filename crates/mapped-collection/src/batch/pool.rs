@@ -11,6 +11,9 @@ use crate::batch::matrix::{CsrIndex, Matrix};
 /// Columns and values of sparse rows; no columns for dense ones.
 type Buffers = (Vec<u32>, Values);
 
+/// Below twice this number of elements, no dense buffer is too large for any matrix.
+const MUCH: usize = 1 << 14;
+
 /// Spare buffers, which no batch uses.
 ///
 /// Its lock is only ever tried. If it is held, in a forked child possibly for ever, buffers are
@@ -92,21 +95,28 @@ impl BufferPool {
         (columns, values)
     }
 
-    /// Returns spare buffers of this length, if the likeliest ones are large enough.
+    /// Returns spare buffers of this length. If no buffers fit, drops the oldest of their kind: they
+    /// would only pile up.
     fn take(&self, dtype: DType, len: usize, sparse: bool) -> Option<Buffers> {
         let mut spare = self.spare.try_lock().ok()?;
-        let alike = |(columns, values): &Buffers| {
+        let is_alike = |(columns, values): &Buffers| {
             values.dtype() == dtype && (columns.capacity() > 0) == sparse
         };
+        let fits = |buffers: &Buffers| {
+            let (columns, values) = (buffers.0.capacity(), buffers.1.capacity());
+            is_alike(buffers)
+                && values >= len
+                // A batch would keep the rest of a much larger one.
+                && if sparse { columns >= len } else { values / 2 <= len.max(MUCH) }
+        };
         // The last buffer is the likeliest to be in the processor's cache.
-        let at = spare.buffers.iter().rposition(alike)?;
-        let buffers = spare.buffers.swap_remove(at);
+        let found = spare.buffers.iter().rposition(fits);
+        let at = found.or_else(|| spare.buffers.iter().position(is_alike))?;
+        let buffers = spare.buffers.remove(at);
         spare.bytes -= n_bytes(&buffers);
         drop(spare);
+        found?;
         let (mut columns, mut values) = buffers;
-        if values.capacity() < len || sparse && columns.capacity() < len {
-            return None;
-        }
         values.resize(len);
         columns.resize(if sparse { len } else { 0 }, 0);
         Some((columns, values))
@@ -130,6 +140,8 @@ impl BufferPool {
     /// Takes back the buffers of a matrix that nobody will read again.
     pub(super) fn give_matrix(&self, matrix: Matrix) {
         match matrix {
+            // One value per row: too little to be worth a place.
+            Matrix::Dense { shape, .. } if shape.len() == 1 => {}
             Matrix::Dense { values, .. } => self.give((Vec::new(), values)),
             Matrix::Csr {
                 indices: CsrIndex::I32(columns),
@@ -228,6 +240,24 @@ mod tests {
         let (columns, values) = pool.take_sparse(DType::F32, 110);
         assert_eq!((columns.len(), values.len()), (110, 110));
         assert_eq!(address(&values), at);
+    }
+
+    #[test]
+    fn pool_finds_a_dense_buffer_of_the_length() {
+        let pool = BufferPool::new(1 << 30);
+        let address = |values: &Values| values.as_slice().as_bytes().as_ptr();
+        let give = |values| pool.give((Vec::new(), values));
+        let [large, medium, small] = [1 << 20, 1 << 16, 10].map(|n| Values::zeros(DType::I64, n));
+        let at = [&large, &medium].map(address);
+        [medium, large, small].into_iter().for_each(give);
+        assert_eq!(address(&pool.take_dense(DType::I64, 1 << 16).0), at[1]);
+        assert_eq!(address(&pool.take_dense(DType::I64, 1 << 20).0), at[0]);
+        // One value per row.
+        pool.give_matrix(Matrix::Dense {
+            shape: vec![10],
+            values: Values::zeros(DType::I64, 10),
+        });
+        assert_eq!(pool.spare.lock().expect("free").buffers.len(), 1);
     }
 
     #[test]

@@ -77,14 +77,15 @@ impl BatchSlots {
                 _ => (dtype, dtype),
             };
             check_size(n_rows, row_shape.iter().product(), types.0)?;
-            let mut layout = (storage, format);
+            // Dense rows become tokens as they lie.
+            let format = match (&storage, form.tokenizer_of(number)) {
+                (RowStorage::Dense { .. }, Some(_)) => MatrixFormat::Dense,
+                _ => format,
+            };
             if let Some(tokenizer) = form.tokenizer_of(number) {
                 check_size(n_rows, tokenizer.length(), DType::I64)?;
-                // Dense rows become tokens as they lie.
-                if let RowStorage::Dense { .. } = layout.0 {
-                    layout.1 = MatrixFormat::Dense;
-                }
             }
+            let layout = (storage, format);
             let slots = MatrixSlots::new(n_rows, row_shape, types, layout, waiting);
             Ok(Some(slots))
         });
@@ -149,10 +150,11 @@ impl BatchSlots {
     pub(crate) fn finished_bytes(&self) -> usize {
         let matrices = self.matrices.iter().flatten();
         let tokens = self.form.tokenizer.and_then(|tokenizer| {
-            let slots = self.matrices[tokenizer.matrix].as_ref()?;
+            let slots = self.matrices[tokenizer.0.matrix].as_ref()?;
             Some(tokenizer.bytes(self.n_rows(), slots.final_dtype))
         });
-        matrices.map(MatrixSlots::finished_bytes).sum::<usize>() + tokens.unwrap_or_default()
+        let matrices: usize = matrices.map(MatrixSlots::finished_bytes).sum();
+        matrices.saturating_add(tokens.unwrap_or_default())
     }
 
     /// Allocates the memory of all rows that are not packed.

@@ -139,8 +139,8 @@ impl LoaderOptions {
         self
     }
 
-    /// The form of batches: all that [`output`](Self::output), [`tokens`](Self::tokens),
-    /// [`missing_code`](Self::missing_code) and [`dtype`](Self::dtype) set.
+    /// The form of batches. It replaces all that [`output`](Self::output), [`tokens`](Self::tokens),
+    /// [`missing_code`](Self::missing_code) and [`dtype`](Self::dtype) have set.
     pub fn format(mut self, format: BatchFormat) -> Self {
         self.format = format;
         self

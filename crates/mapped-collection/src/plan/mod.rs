@@ -28,6 +28,7 @@ pub(crate) mod obs_table;
 mod open;
 pub(crate) mod overlap;
 mod table_stores;
+pub(crate) mod tokens;
 mod totals;
 pub(crate) mod transforms;
 pub(crate) mod unmatched;

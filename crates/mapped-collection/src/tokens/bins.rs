@@ -2,7 +2,7 @@
 
 use anndata_io::Scalar;
 
-/// Puts the values of one row after another into bins, and keeps its memory.
+/// Puts the values of one row at a time into bins, and reuses its buffer.
 #[derive(Debug, Default)]
 pub(crate) struct Bins(Vec<u32>);
 
@@ -30,11 +30,11 @@ impl Bins {
     }
 }
 
-/// Element `number` of `numpy.linspace(0, 1, of)`.
+/// Element `number` of `numpy.linspace(0, 1, of)`, after the first one.
 fn fraction(number: u32, of: u32) -> f64 {
-    match number + 1 == of && of > 1 {
+    match number + 1 == of {
         true => 1.0,
-        false => f64::from(number) * (1.0 / f64::from((of - 1).max(1))),
+        false => f64::from(number) * (1.0 / f64::from(of - 1)),
     }
 }
 

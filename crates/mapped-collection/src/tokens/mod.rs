@@ -13,13 +13,17 @@ pub(crate) mod ranking;
 pub(crate) mod row;
 pub(crate) mod sample;
 
+use crate::error::option::OptionError;
+
 /// How the rows of a batch become sequences of tokens, for models that read a cell as a sequence of
 /// its genes.
 ///
 /// A token is a gene whose value is not 0 (a negative one counts, too). In place of the matrix, a
 /// batch has three: `ids` and `values` (`[n_obs, length]`), and `lengths` (`[n_obs]`, the number of
 /// tokens of each row, special ones included). `ids` and `lengths` are int64; `values` have the
-/// type of the matrix. What remains of a row after its tokens is padding.
+/// type of the matrix. Padding fills the rest of a row.
+///
+/// Values are ordered, drawn by and put into bins as they are delivered: in the `dtype` of the batch.
 ///
 /// The id of a gene is that of the [vocabulary](crate::GeneList::from_vocabulary) that the collection
 /// was opened with, otherwise the number of its column.
@@ -62,6 +66,8 @@ pub struct Tokens {
     #[cfg_attr(feature = "serde", serde(default))]
     pub(crate) cls: Option<SpecialToken>,
     #[cfg_attr(feature = "serde", serde(default))]
+    pub(crate) cls_value: f64,
+    #[cfg_attr(feature = "serde", serde(default))]
     pub(crate) eos: Option<SpecialToken>,
     #[cfg_attr(feature = "serde", serde(default))]
     pub(crate) seed: u64,
@@ -87,6 +93,22 @@ pub enum TokenSelection {
     /// the other, each with a probability proportional to its value. A negative or infinite value
     /// and NaN are errors that name the row.
     ByValue,
+}
+
+impl std::str::FromStr for TokenSelection {
+    type Err = OptionError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "highest" => Ok(TokenSelection::Highest),
+            "uniform" => Ok(TokenSelection::Uniform),
+            "by_value" => Ok(TokenSelection::ByValue),
+            _ => {
+                let expected = "highest, uniform or by_value";
+                Err(OptionError::new("select", expected, format!("{text:?}")))
+            }
+        }
+    }
 }
 
 /// A token that stands for no gene.
@@ -137,6 +159,7 @@ impl Tokens {
             pad: SpecialToken::pad(),
             pad_value: 0.0,
             cls: None,
+            cls_value: 0.0,
             eos: None,
             seed: 0,
         }
@@ -156,11 +179,12 @@ impl Tokens {
         self
     }
 
-    /// Replaces values by the numbers of their bins: 1 to `bins - 1`, where 0 is that of
-    /// unexpressed genes. The edges of a row's bins are quantiles of the values of all its
+    /// Replaces each value with the number of its bin, from 1 to `bins - 1`; scGPT keeps bin 0 for
+    /// genes that are not expressed. The edges of a row's bins are quantiles of the values of all its
     /// expressed genes, whether they are kept or not: those that `numpy.quantile` returns for
     /// `numpy.linspace(0, 1, bins - 1)`, in float64. A value is in the bin of the last edge that is
-    /// not above it, as `numpy.digitize` has it. NaN is an error that names the row.
+    /// not above it, as `numpy.digitize` has it. A value that is not finite is an error that names the
+    /// row.
     ///
     /// The rule is that of scGPT's `binning` (Cui et al., Nature Methods 21, 2024), where a value
     /// on several edges is put into a random one of their bins; here, it is in the last one.
@@ -169,7 +193,7 @@ impl Tokens {
         self
     }
 
-    /// The token behind the last one of a row. By default, `<pad>` of the vocabulary.
+    /// The token that fills a row after its last token. By default, `<pad>` of the vocabulary.
     pub fn pad(mut self, pad: impl Into<SpecialToken>) -> Self {
         self.pad = pad.into();
         self
@@ -181,9 +205,16 @@ impl Tokens {
         self
     }
 
-    /// A token before the genes, with the value 0. By default, there is none.
+    /// A token before the genes. By default, there is none.
     pub fn cls(mut self, cls: impl Into<SpecialToken>) -> Self {
         self.cls = Some(cls.into());
+        self
+    }
+
+    /// The value of the token before the genes. By default, 0, as in scGPT's tokenizer for
+    /// fine-tuning; its embedding of cells uses the value of padding.
+    pub fn cls_value(mut self, value: f64) -> Self {
+        self.cls_value = value;
         self
     }
 
@@ -193,14 +224,9 @@ impl Tokens {
         self
     }
 
-    /// The seed of samples. By default, 0.
+    /// The seed of samples: below 2^63. By default, 0.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
-    }
-
-    /// The number of special tokens of a row.
-    pub(crate) fn n_special(&self) -> usize {
-        usize::from(self.cls.is_some()) + usize::from(self.eos.is_some())
     }
 }

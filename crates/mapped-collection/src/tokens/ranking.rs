@@ -10,7 +10,7 @@ const LANES: usize = 4;
 /// The fewest values that are sorted by digits: for fewer, comparisons are faster.
 const FEW: usize = 192;
 
-/// Ranks the values of one row after another, and keeps its memory.
+/// Ranks the values of one row at a time, and reuses its buffers.
 #[derive(Debug, Default)]
 pub(crate) struct Ranking {
     /// The key of a value in 32 bits, and its position below it.
@@ -76,11 +76,14 @@ impl Ranking {
     /// Sorts entries by their keys, which differ in the `varying` bits: a radix sort from the lowest
     /// digit on. Positions ascend before, and so they do for equal keys afterwards.
     fn sort_by_digits(&mut self, varying: u32) {
+        if varying == 0 {
+            return;
+        }
         // Whole numbers as floats end in equal bits.
-        let lowest = 32 + varying.trailing_zeros().min(31);
-        let n_bits = 64 - varying.leading_zeros() - lowest.min(64 - varying.leading_zeros());
+        let lowest = 32 + varying.trailing_zeros();
+        let n_bits = 64 - varying.leading_zeros() - lowest;
         let n_digits = n_bits.div_ceil(DIGIT_BITS);
-        let digit_bits = n_bits.div_ceil(n_digits.max(1));
+        let digit_bits = n_bits.div_ceil(n_digits);
         let n_counters = 1 << digit_bits;
         self.spare.resize(self.entries.len(), 0);
         for number in 0..n_digits {

@@ -16,8 +16,16 @@ pub(crate) struct TokenForm {
     pub(crate) pad: i64,
     pub(crate) pad_value: f64,
     pub(crate) cls: Option<i64>,
+    pub(crate) cls_value: f64,
     pub(crate) eos: Option<i64>,
     pub(crate) seed: u64,
+}
+
+impl TokenForm {
+    /// The number of special tokens of a row.
+    pub(crate) fn n_special(&self) -> usize {
+        usize::from(self.cls.is_some()) + usize::from(self.eos.is_some())
+    }
 }
 
 /// A value that cannot be binned or drawn by.
@@ -27,7 +35,7 @@ pub(crate) struct TokenFault {
     pub(crate) found: NumericValue,
 }
 
-/// Turns one row after another into tokens, and keeps its memory.
+/// Turns one row at a time into tokens, and reuses its buffers.
 #[derive(Debug)]
 pub(crate) struct RowTokens<'a, T> {
     form: TokenForm,
@@ -35,8 +43,6 @@ pub(crate) struct RowTokens<'a, T> {
     ids: Option<&'a [i64]>,
     columns: Vec<u32>,
     values: Vec<T>,
-    /// Ascending positions, for rows that keep all genes in order.
-    all: Vec<u32>,
     ranking: Ranking,
     bins: Bins,
     sample: Sample,
@@ -49,7 +55,6 @@ impl<'a, T: Scalar> RowTokens<'a, T> {
             ids,
             columns: Vec::new(),
             values: Vec::new(),
-            all: Vec::new(),
             ranking: Ranking::default(),
             bins: Bins::default(),
             sample: Sample::default(),
@@ -82,21 +87,19 @@ impl<'a, T: Scalar> RowTokens<'a, T> {
             .extend(columns.iter().map(|&column| row[column as usize]));
     }
 
-    /// Writes the tokens of the row, and pads them. Returns how many they are.
+    /// Writes the tokens of the row, and pads them. Returns their number.
     ///
     /// # Errors
     /// When a value cannot be binned or drawn by.
     pub(crate) fn write(
         &mut self,
-        mut row: SampledRow,
+        row: SampledRow,
         ids: &mut [i64],
         values: &mut [T],
     ) -> Result<usize, TokenFault> {
         let form = &self.form;
-        row.seed = form.seed;
-        let n_special = usize::from(form.cls.is_some()) + usize::from(form.eos.is_some());
         let n = self.columns.len();
-        let n_kept = n.min(form.length - n_special);
+        let n_kept = n.min(form.length - form.n_special());
         let (is_ranked, is_cut) = (form.select == TokenSelection::Highest, n_kept < n);
         self.check()?;
         let ranked = match is_ranked || form.bins.is_some() {
@@ -108,16 +111,13 @@ impl<'a, T: Scalar> RowTokens<'a, T> {
             .map(|bins| self.bins.of(bins, &self.values, ranked));
         let kept = match form.select {
             TokenSelection::Highest => &ranked[..n_kept],
-            _ if !is_cut => {
-                self.all.extend(self.all.len() as u32..n as u32);
-                &self.all[..n]
-            }
+            _ if !is_cut => self.sample.all(n),
             TokenSelection::Uniform => self.sample.uniform(row, n, n_kept),
             TokenSelection::ByValue => self.sample.by_value(row, &self.values, n_kept),
         };
         let first = usize::from(form.cls.is_some());
         if let Some(cls) = form.cls {
-            (ids[0], values[0]) = (cls, T::default());
+            (ids[0], values[0]) = (cls, T::cast_from(form.cls_value));
         }
         let genes = first..first + n_kept;
         let columns = kept.iter().map(|&at| self.columns[at as usize]);

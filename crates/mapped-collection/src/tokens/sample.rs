@@ -7,8 +7,8 @@
 //!
 //! - Uniform: if `left` genes are left, this one included, and `missing` are still wanted, it is taken
 //!   if `u * left < missing` (D. Knuth, The Art of Computer Programming 2, algorithm 3.4.2S).
-//! - By value: the genes with the smallest `-ln(1 - u) / value` are taken, of equal ones the first.
-//!   That has the distribution of draws one after the other, each in proportion to the values
+//! - By value: the genes with the smallest `-ln(1 - u) / (value / largest value)` are taken, of equal
+//!   ones the first. That has the distribution of draws one after the other, each in proportion to the values
 //!   (P. Efraimidis and P. Spirakis, Information Processing Letters 97, 2006).
 
 use anndata_io::Scalar;
@@ -18,7 +18,7 @@ use crate::random::{Domain, generator, unit};
 const DOMAIN: &Domain = b"genes as tokens.";
 
 /// The row whose genes are drawn.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct SampledRow {
     pub(crate) seed: u64,
     pub(crate) epoch: u64,
@@ -34,7 +34,7 @@ impl SampledRow {
     }
 }
 
-/// Draws samples of one row after another, and keeps its memory.
+/// Draws samples of one row at a time, and reuses its buffers.
 #[derive(Debug, Default)]
 pub(crate) struct Sample {
     drawn: Vec<u32>,
@@ -42,6 +42,13 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
+    /// Returns the positions of all genes.
+    pub(crate) fn all(&mut self, n: usize) -> &[u32] {
+        self.drawn.clear();
+        self.drawn.extend(0..n as u32);
+        &self.drawn
+    }
+
     /// Returns the ascending positions of `wanted` of more than `wanted` genes.
     pub(crate) fn uniform(&mut self, row: SampledRow, n: usize, wanted: usize) -> &[u32] {
         let mut rng = row.generator();
@@ -64,10 +71,14 @@ impl Sample {
         wanted: usize,
     ) -> &[u32] {
         let mut rng = row.generator();
+        // Quotients of very small values would all be infinite.
+        let floats = values.iter().map(|&value| f64::cast_from(value));
+        let largest = floats.fold(0.0, f64::max);
         self.races.clear();
         self.races
             .extend(values.iter().zip(0..).map(|(&value, at)| {
-                let time = -libm::log(1.0 - unit(&mut rng)) / f64::cast_from(value);
+                let weight = f64::cast_from(value) / largest;
+                let time = -libm::log(1.0 - unit(&mut rng)) / weight;
                 (time, at)
             }));
         let earlier = |a: &(f64, u32), b: &(f64, u32)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));

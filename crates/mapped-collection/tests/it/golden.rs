@@ -13,8 +13,8 @@ use anndata_io::{CacheOptions, NumericValue, PackCache, ValuesRef, chain};
 use mapped_collection::{
     Batch, BatchColumn, BatchFormat, Error, FilterValue, FirstOf, GeneList, GeneValues, IoOptions,
     ItemValue, Join, Label, LabelMatch, LoaderOptions, MappedCollection, Matrix, MatrixFormat,
-    OpenError, ReadError, RowLocation, Shuffle, SpecialToken, TargetTotal, TokenSelection, Tokens,
-    Totals, Transform, Unmapped,
+    OpenError, ReadError, RowLocation, Shuffle, SpecialToken, TargetTotal, Tokens, Totals,
+    Transform, Unmapped,
 };
 use serde_json::{Value, json};
 
@@ -485,6 +485,12 @@ fn found(cells: &MappedCollection, part: &str, expected: &Value) -> Result<Value
 /// The tokens of all rows. Batches of an epoch, which wait packed, have the same.
 fn tokens(cells: &MappedCollection, options: &Value) -> Result<Value, Error> {
     let number = |name: &str| options.get(name).and_then(Value::as_u64);
+    let value = |name: &str| {
+        options
+            .get(name)
+            .and_then(Value::as_f64)
+            .unwrap_or_default()
+    };
     let special = |name: &str| {
         options.get(name).map(|value| match value {
             Value::String(name) => SpecialToken::from(name.as_str()),
@@ -493,16 +499,11 @@ fn tokens(cells: &MappedCollection, options: &Value) -> Result<Value, Error> {
     };
     let mut tokens = Tokens::new(number("length").expect("a length") as usize)
         .seed(number("seed").unwrap_or_default())
-        .pad_value(
-            options
-                .get("pad_value")
-                .map_or(0.0, |value| value.as_f64().expect("a number")),
-        )
-        .select(match options.get("select").and_then(Value::as_str) {
-            Some("uniform") => TokenSelection::Uniform,
-            Some("by_value") => TokenSelection::ByValue,
-            _ => TokenSelection::Highest,
-        });
+        .pad_value(value("pad_value"))
+        .cls_value(value("cls_value"));
+    if let Some(select) = options.get("select").and_then(Value::as_str) {
+        tokens = tokens.select(select.parse().expect("a selection"));
+    }
     if let Some(key) = options.get("key").and_then(Value::as_str) {
         tokens = tokens.key(key);
     }
@@ -519,30 +520,33 @@ fn tokens(cells: &MappedCollection, options: &Value) -> Result<Value, Error> {
         tokens = tokens.eos(eos);
     }
     let indices: Vec<i64> = (0..cells.n_obs() as i64).collect();
+    let located = indices.iter().map(|&index| cells.locate(index));
+    let located = located.collect::<Result<Vec<_>, _>>()?;
     let format = BatchFormat::new().tokens(tokens);
-    let batch = cells.get_batch_with(&indices, &format)?;
-    let loader = cells.loader(LoaderOptions::new(5).shuffle(Shuffle::Exact).format(format))?;
-    for part in loader.epoch(0) {
-        let part = part?;
-        for row in 0..part.n_obs() {
-            let is_same = |&at: &usize| batch.location(at) == part.location(row);
-            let at = (0..batch.n_obs())
-                .find(is_same)
-                .expect("a row of the collection");
-            for name in ["ids", "values", "lengths"] {
-                let row_of = |batch: &Batch, row| matrix_row(batch.matrix(name).expect(name), row);
-                assert_eq!(row_of(&part, row), row_of(&batch, at), "{name} of {at}");
+    let epoch = number("epoch").unwrap_or_default();
+    let options_of_loader = LoaderOptions::new(5).shuffle(Shuffle::Exact);
+    let loader = cells.loader(options_of_loader.format(format.clone()))?;
+    let mut batches = loader.epoch(epoch).collect::<Result<Vec<_>, _>>()?;
+    if epoch == 0 {
+        batches.push(cells.get_batch_with(&indices, &format)?);
+    }
+    let [ids, values, lengths] = ["ids", "values", "lengths"].map(|name| {
+        let mut rows = vec![Vec::new(); indices.len()];
+        for batch in &batches {
+            let matrix = batch.matrix(name).expect(name);
+            for row in 0..batch.n_obs() {
+                let at = located.iter().position(|&at| at == batch.location(row));
+                let (at, found) = (
+                    at.expect("a row of the collection"),
+                    matrix_row(matrix, row),
+                );
+                assert!(rows[at].is_empty() || rows[at] == found, "{name} of {at}");
+                rows[at] = found;
             }
         }
-    }
-    let rows = |name: &str| -> Vec<Vec<Value>> {
-        let matrix = batch.matrix(name).expect(name);
-        (0..batch.n_obs())
-            .map(|row| matrix_row(matrix, row))
-            .collect()
-    };
-    let (ids, values, lengths) = (rows("ids"), rows("values"), rows("lengths").concat());
-    Ok(json!({"options": options, "ids": ids, "values": values, "lengths": lengths}))
+        rows
+    });
+    Ok(json!({"options": options, "ids": ids, "values": values, "lengths": lengths.concat()}))
 }
 
 /// An answer, or the class of the error that was expected in its place.

@@ -57,12 +57,17 @@ class GeneList:
             ids = tuple(arguments.code("genes", number) for number in self.ids)
             if any(a >= b for a, b in pairwise(ids)):
                 raise ValueError(
-                    "genes: expected ascending ids, found others: "
-                    "GeneList.from_vocabulary puts names in their order"
+                    "genes: expected ascending ids, found others: use GeneList.from_vocabulary, "
+                    "which sorts them"
                 )
             object.__setattr__(self, "ids", ids)
-        if repeated := sorted(set(names) & set(self.special)):
-            raise ValueError(f"genes: expected genes or special names, found both: {repeated[0]!r}")
+        special = {
+            arguments.key("special", name): arguments.code("special", number)
+            for name, number in self.special.items()
+        }
+        object.__setattr__(self, "special", special)
+        if repeated := sorted(set(names) & set(special)):
+            raise ValueError(f"genes: expected other special names than genes, found {repeated[0]!r}")
 
     def __repr__(self) -> str:
         shown = ", ".join(map(repr, self.names[:3])) + (", ..." if len(self.names) > 3 else "")

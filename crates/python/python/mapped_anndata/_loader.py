@@ -12,6 +12,7 @@ from ._epoch import Batches, Position
 from ._options import LoaderOptions
 from ._ranks import Rank
 from ._reading import Reading
+from ._tokens import Tokens
 from ._trainer import EpochRows, LoaderSampler, batch_of, register, sampler_of
 from .types import LoaderState
 
@@ -294,4 +295,5 @@ def _number(state: Mapping[str, object], key: str) -> int:
 
 
 def _short(value: object) -> str:
-    return repr(value) if isinstance(value, (bool, int, float, str)) else type(value).__name__
+    is_short = isinstance(value, (bool, int, float, str, Tokens))
+    return repr(value) if is_short else type(value).__name__
