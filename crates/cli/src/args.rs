@@ -41,7 +41,7 @@ pub(crate) enum Command {
     Weights(WeightsArgs),
     /// Stream all rows in batches; report the speed and the first batch.
     #[command(after_help = STREAM_EXAMPLES)]
-    Stream(StreamArgs),
+    Stream(Box<StreamArgs>),
     /// Fill, list, verify or clear a folder of packed rows, which later epochs read instead of
     /// decoding.
     #[command(subcommand, after_help = cache::EXAMPLES)]

@@ -94,7 +94,7 @@ pub(crate) fn job(plan: &Arc<Plan>, schedule: Schedule, workers: usize, memory: 
     let job = Job::new(
         plan,
         schedule,
-        BatchForm::new(&plan, &format, 0).expect("dense"),
+        BatchForm::new(plan, &format, 0).expect("dense"),
         workers,
         memory,
         (&pool, &packs),

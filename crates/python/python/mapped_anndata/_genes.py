@@ -67,7 +67,9 @@ class GeneList:
         }
         object.__setattr__(self, "special", special)
         if repeated := sorted(set(names) & set(special)):
-            raise ValueError(f"genes: expected other special names than genes, found {repeated[0]!r}")
+            raise ValueError(
+                f"genes: expected other special names than genes, found {repeated[0]!r}"
+            )
 
     def __repr__(self) -> str:
         shown = ", ".join(map(repr, self.names[:3])) + (", ..." if len(self.names) > 3 else "")
