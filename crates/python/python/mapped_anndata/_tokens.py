@@ -87,8 +87,8 @@ class Tokens:
     pad: int | str = "<pad>"
     pad_value: float = 0
     cls: int | str | None = None
-    cls_value: float = 0
     eos: int | str | None = None
+    cls_value: float = 0
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from lamindb.core._mapped_collection import MappedCollection as Reference
 
-from mapped_anndata import MappedCollection
+from mapped_anndata import MappedCollection, Tokens
 
 CASES = helpers.cases()
 OPENED = [n for n, case in CASES.items() if "error" not in case["expected"]]
@@ -57,8 +57,26 @@ def test_every_answer_is_the_expected_one(name):
         return
     with MappedCollection(paths(case), **helpers.options(case)) as collection:
         found = observe.describe(collection, asks(expected), model=False)
+        for entry in expected.get("tokens", []):
+            assert tokens(collection, entry["options"]) == entry
     for field, value in expected.items():
-        assert found[field] == value, field
+        assert field == "tokens" or found[field] == value, field
+
+
+def tokens(collection, options):
+    """The tokens of all rows in an epoch."""
+    options = dict(options)
+    epoch = options.pop("epoch", 0)
+    loader = collection.loader(5, shuffle="exact", output="tokens", tokens=Tokens(**options))
+    loader.set_epoch(epoch)
+    at = zip(collection.storage_idx.tolist(), collection.indices.tolist())
+    at = {place: row for row, place in enumerate(at)}
+    found = {name: [None] * len(at) for name in ("ids", "values", "lengths")}
+    for batch in loader:
+        for row, place in enumerate(zip(batch["_store_idx"], batch["_row_idx"])):
+            for name, rows in found.items():
+                rows[at[place]] = batch[name][row].tolist()
+    return {"options": {**options, **({"epoch": epoch} if epoch else {})}, **found}
 
 
 @pytest.mark.parametrize("name", OPENED)
