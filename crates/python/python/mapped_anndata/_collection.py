@@ -550,7 +550,7 @@ class MappedCollection(Variables, Labels):
         output
             The layout of matrices: `"dense"`, `"csr"`, or `"tokens"` in place of one of them.
         tokens
-            How rows become tokens, for that layout.
+            A `Tokens(...)`: how rows become tokens. Required with `output="tokens"`.
         dtype
             Their element type. By default, one that holds those of all stores.
         missing_code

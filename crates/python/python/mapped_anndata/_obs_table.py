@@ -113,7 +113,7 @@ def _is_path(value: object) -> bool:
 def _is_frame(value: object) -> bool:
     """Returns whether a value is a DataFrame of pandas, without importing it."""
     return any(
-        base.__name__ == "DataFrame" and base.__module__.startswith("pandas.")
+        base.__name__ == "DataFrame" and base.__module__.partition(".")[0] == "pandas"
         for base in type(value).__mro__
     )
 

@@ -18,8 +18,9 @@ class Tokens:
     A token is a gene whose value is not 0 (a negative one counts, too). With `output="tokens"`, a
     batch has three arrays in place of the matrix: `ids` and `values`, of shape `(rows, length)`,
     and `lengths`, the number of tokens of each row, special ones included. `ids` and `lengths` are
-    int64; `values` have the type of the matrix. Padding fills the rest of a row. Values are
-    ordered, drawn by and put into bins as they are delivered: in the `dtype` of the batch.
+    int64; `values` have the type of the matrix. Padding fills the rest of a row. Order,
+    draws and bins use the values in the `dtype` of the batch. A model that masks padding takes
+    `numpy.arange(length) < lengths[:, None]`, or its opposite.
 
     The id of a gene is that of the vocabulary that the collection was opened with (`genes`),
     otherwise the number of its column. A special token cannot share its id with a gene.
@@ -29,7 +30,8 @@ class Tokens:
     length
         The most tokens of a row, special ones included.
     key
-        The matrix: X, `raw.X` or a layer. By default, the first one. Other matrices are dense.
+        The matrix: X, `raw.X` or a layer. By default, the first one. Other matrices come
+        as dense arrays beside the tokens.
     select
         Which genes a row keeps, and in which order. `"highest"`: the highest values first; equal
         values keep the order of the columns, and NaN comes last. `"uniform"`: a random sample

@@ -343,3 +343,10 @@ def test_pandas_is_not_needed_for_a_file(frame, tmp_path):
         "assert len(cells.encoders['fate']) == 3\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_frame_of_pandas_3_is_known(monkeypatch):
+    # There, the class says that it is of the module "pandas", not of one below it.
+    monkeypatch.setattr(pd.DataFrame, "__module__", "pandas")
+    frame = pd.DataFrame({"grade": ["a"]}, index=["none"])
+    assert ObsTable(frame).table is frame
