@@ -303,7 +303,8 @@ def test_a_choice_names_the_nearest():
     ):
         MappedCollection([A], join="iner")
     with pytest.raises(
-        ValueError, match="output: expected 'dense' or 'csr', found 'CSR': did you mean 'csr'?"
+        ValueError,
+        match="output: expected 'dense', 'csr' or 'tokens', found 'CSR': did you mean 'csr'?",
     ):
         MappedCollection([A]).get_batch([0], output="CSR")
     assert MappedCollection([A], join=np.str_("outer"))._options.join == "outer"
