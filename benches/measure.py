@@ -5,11 +5,12 @@ import json
 from pathlib import Path
 
 
-def parsed(description):
-    """The arguments of a script: data, the command, the number of runs, and where the record goes."""
+def parsed(description, runs_command=True):
+    """The arguments of a script: data, the command if it runs it, the number of runs, and where the record goes."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--binary", type=Path, help="the command, for what is measured through it")
+    if runs_command:
+        parser.add_argument("--binary", type=Path, required=True)
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--out", type=Path)
     return parser.parse_args()

@@ -51,7 +51,7 @@ def epoch(cells, finish, **options):
 
 def main():
     """Write the record."""
-    arguments = parsed(__doc__)
+    arguments = parsed(__doc__, runs_command=False)
     files = [str(path) for path in sorted((arguments.data / "csr_none").glob("*.h5ad"))[:2]]
     counts = MappedCollection(files)
     medians = np.linspace(0.5, 4, counts.n_vars)

@@ -18,6 +18,22 @@ pub(crate) fn generator(seed: u64, epoch: u64, domain: &Domain, stream: u64) -> 
     rng
 }
 
+/// The [`generator`] of a row of a file, whose stream is `store * 2^32 + row`: the same whatever is
+/// read before it, and by whom.
+pub(crate) fn generator_of_row(
+    seed: u64,
+    epoch: u64,
+    domain: &Domain,
+    (store, row): (u32, u32),
+) -> ChaCha8Rng {
+    generator(
+        seed,
+        epoch,
+        domain,
+        (u64::from(store) << 32) | u64::from(row),
+    )
+}
+
 /// A uniform number in `[0, 1)`, in steps of 2^-53.
 pub(crate) fn unit(rng: &mut ChaCha8Rng) -> f64 {
     (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64

@@ -1,6 +1,7 @@
 //! The form of the batches of one epoch, checked against a collection.
 
-use crate::batch::tokens::Tokenizer;
+use anndata_io::DType;
+
 use crate::batch::{BatchFormat, MatrixFormat};
 use crate::error::option::OptionError;
 use crate::plan::Plan;
@@ -11,8 +12,8 @@ use crate::plan::tokens::PlannedTokens;
 pub(crate) struct BatchForm {
     pub(super) format: MatrixFormat,
     pub(super) missing_code: i64,
-    pub(super) dtype: Option<anndata_io::DType>,
-    pub(super) tokenizer: Option<Tokenizer>,
+    pub(super) dtype: Option<DType>,
+    pub(super) tokens: Option<PlannedTokens>,
     /// 0 for rows by index.
     pub(super) epoch: u64,
 }
@@ -28,29 +29,28 @@ impl BatchForm {
         format: &BatchFormat,
         epoch: u64,
     ) -> Result<BatchForm, OptionError> {
-        let tokenizer = format.tokens.as_ref();
-        let tokenizer =
-            tokenizer.map(|tokens| PlannedTokens::new(plan, tokens, format.dtype).map(Tokenizer));
+        let tokens = format.tokens.as_ref();
+        let tokens = tokens.map(|tokens| PlannedTokens::new(plan, tokens, format.dtype));
         let form = BatchForm {
             format: format.output,
             missing_code: format.missing_code,
             dtype: format.dtype,
-            tokenizer: tokenizer.transpose()?,
+            tokens: tokens.transpose()?,
             epoch,
         };
         form.check_transforms(plan)?;
         Ok(form)
     }
 
-    /// Whether a matrix becomes tokens.
-    pub(super) fn tokenizer_of(&self, matrix: usize) -> Option<&Tokenizer> {
-        let tokenizer = self.tokenizer.as_ref();
-        tokenizer.filter(|tokenizer| tokenizer.0.matrix == matrix)
+    /// The tokens of a matrix, if it becomes tokens.
+    pub(super) fn tokens_of(&self, matrix: usize) -> Option<&PlannedTokens> {
+        let tokens = self.tokens.as_ref();
+        tokens.filter(|tokens| tokens.matrix == matrix)
     }
 
     /// The layout of a matrix, before its rows become tokens.
     pub(super) fn format_of(&self, matrix: usize) -> MatrixFormat {
-        match self.tokenizer_of(matrix) {
+        match self.tokens_of(matrix) {
             Some(_) => MatrixFormat::Csr,
             None => self.format,
         }
@@ -64,7 +64,7 @@ impl BatchForm {
             let name = &key.name;
             if self.format_of(number) == MatrixFormat::Csr && pipeline.changes_zeros() {
                 let expected = format!("dense, because the transforms of {name:?} change zeros");
-                return Err(match self.tokenizer_of(number) {
+                return Err(match self.tokens_of(number) {
                     Some(_) => OptionError::new("tokens", expected, "tokens"),
                     None => OptionError::new("output", expected, "csr"),
                 });

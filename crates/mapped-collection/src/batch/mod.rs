@@ -103,7 +103,7 @@ impl BatchFormat {
         self
     }
 
-    /// Tokens in place of a matrix: see [`Tokens`]. By default, there are none.
+    /// Tokens in place of a matrix: see [`Tokens`]. By default, no matrix becomes tokens.
     pub fn tokens(mut self, tokens: impl Into<Option<Tokens>>) -> Self {
         self.tokens = tokens.into();
         self

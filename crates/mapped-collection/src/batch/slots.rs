@@ -78,12 +78,12 @@ impl BatchSlots {
             };
             check_size(n_rows, row_shape.iter().product(), types.0)?;
             // Dense rows become tokens as they lie.
-            let format = match (&storage, form.tokenizer_of(number)) {
+            let format = match (&storage, form.tokens_of(number)) {
                 (RowStorage::Dense { .. }, Some(_)) => MatrixFormat::Dense,
                 _ => format,
             };
-            if let Some(tokenizer) = form.tokenizer_of(number) {
-                check_size(n_rows, tokenizer.length(), DType::I64)?;
+            if let Some(tokens) = form.tokens_of(number) {
+                check_size(n_rows, tokens.form.length, DType::I64)?;
             }
             let layout = (storage, format);
             let slots = MatrixSlots::new(n_rows, row_shape, types, layout, waiting);
@@ -149,9 +149,9 @@ impl BatchSlots {
     /// The bytes of the finished batch. While a matrix becomes tokens, both are in memory.
     pub(crate) fn finished_bytes(&self) -> usize {
         let matrices = self.matrices.iter().flatten();
-        let tokens = self.form.tokenizer.and_then(|tokenizer| {
-            let slots = self.matrices[tokenizer.0.matrix].as_ref()?;
-            Some(tokenizer.bytes(self.n_rows(), slots.final_dtype))
+        let tokens = self.form.tokens.and_then(|tokens| {
+            let slots = self.matrices[tokens.matrix].as_ref()?;
+            Some(tokens.bytes(self.n_rows(), slots.final_dtype))
         });
         let matrices: usize = matrices.map(MatrixSlots::finished_bytes).sum();
         matrices.saturating_add(tokens.unwrap_or_default())
@@ -187,11 +187,11 @@ impl BatchSlots {
                 continue;
             };
             let (matrix, rows) = (slots.finish(), (&self.located[..], self.form.epoch));
-            match self.form.tokenizer_of(number) {
+            match self.form.tokens_of(number) {
                 None => matrices.push((key.name.clone(), matrix)),
-                Some(tokenizer) => {
+                Some(tokens) => {
                     let pool = slots.waiting.pool();
-                    matrices.extend(tokenizer.tokenize(plan, rows, matrix, pool)?);
+                    matrices.extend(tokens.tokenize(plan, rows, matrix, pool)?);
                 }
             }
         }

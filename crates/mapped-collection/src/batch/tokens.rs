@@ -15,20 +15,11 @@ use crate::plan::tokens::{IDS, LENGTHS, PlannedTokens, VALUES};
 use crate::tokens::row::RowTokens;
 use crate::tokens::sample::SampledRow;
 
-/// Turns rows of one matrix into tokens.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Tokenizer(pub(super) PlannedTokens);
-
-impl Tokenizer {
+impl PlannedTokens {
     /// The bytes of the tokens of `n_rows` rows.
     pub(super) fn bytes(&self, n_rows: usize, dtype: DType) -> usize {
-        let row = self.0.form.length * (size_of::<i64>() + dtype.size()) + size_of::<i64>();
+        let row = self.form.length * (size_of::<i64>() + dtype.size()) + size_of::<i64>();
         n_rows.saturating_mul(row)
-    }
-
-    /// The number of elements of a row of tokens.
-    pub(super) fn length(&self) -> usize {
-        self.0.form.length
     }
 
     /// Turns the rows of a matrix of two dimensions into tokens. The memory of the matrix returns to
@@ -43,15 +34,15 @@ impl Tokenizer {
         matrix: Matrix,
         pool: &BufferPool,
     ) -> Result<[(String, Matrix); 3], ReadError> {
-        let key = &plan.matrices[self.0.matrix];
-        let (n_rows, length) = (located.len(), self.0.form.length);
+        let key = &plan.matrices[self.matrix];
+        let (n_rows, length) = (located.len(), self.form.length);
         // Every element is written.
         let (mut ids, _) = pool.take_dense(DType::I64, n_rows * length);
         let (mut values, _) = pool.take_dense(matrix.dtype(), n_rows * length);
         let mut lengths = Vec::with_capacity(n_rows);
         let ids_of = plan.genes.as_ref().and_then(|genes| genes.ids());
         with_dtype!(matrix.dtype(), T => {
-            let mut rows = RowTokens::<T>::new(self.0.form, ids_of);
+            let mut rows = RowTokens::<T>::new(self.form, ids_of);
             let mut columns = Vec::new();
             let ids = i64::as_mut_vec(&mut ids).expect("its own type");
             let values = T::as_mut_vec(&mut values).expect("its own type");
@@ -59,7 +50,7 @@ impl Tokenizer {
             for ((row, location), (ids, values)) in located.iter().enumerate().zip(places) {
                 set_row(&mut rows, &matrix, row, &mut columns);
                 let sampled = SampledRow {
-                    seed: self.0.form.seed,
+                    seed: self.form.seed,
                     epoch,
                     store: location.store as u32,
                     row: location.row,

@@ -171,6 +171,25 @@ fn two_columns(path: &Path, text: &str, form: Form, expected: &str) -> Result<Ve
     Ok(pairs)
 }
 
+/// The path and the column of an argument on a command line: `FILE`, or `FILE:COLUMN` unless a file of
+/// that whole name exists.
+///
+/// # Errors
+/// When it is a URL.
+pub(crate) fn path_and_column<'a>(
+    option: &'static str,
+    text: &'a str,
+) -> Result<(&'a str, Option<&'a str>), Error> {
+    if text.contains("://") {
+        let expected = "the path of a file on this machine";
+        return Err(Error::option(option, expected, text));
+    }
+    Ok(match text.rsplit_once(':') {
+        Some((path, column)) if !Path::new(text).exists() => (path, Some(column)),
+        _ => (text, None),
+    })
+}
+
 /// How a file holds names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {

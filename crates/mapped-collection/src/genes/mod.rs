@@ -104,16 +104,8 @@ impl GeneList {
     /// # Errors
     /// As [`from_file`](Self::from_file).
     pub fn from_argument(text: &str) -> Result<GeneList, Error> {
-        if text.contains("://") {
-            let expected = "the path of a file on this machine";
-            return Err(OptionError::new("genes", expected, text).into());
-        }
-        match text.rsplit_once(':') {
-            Some((path, column)) if !Path::new(text).exists() => {
-                GeneList::from_file(path, Some(column), None)
-            }
-            _ => GeneList::from_file(text, None, None),
-        }
+        let (path, column) = file::path_and_column("genes", text)?;
+        GeneList::from_file(path, column, None)
     }
 
     /// The names, in the order of the columns.

@@ -163,7 +163,7 @@ impl LoaderOptions {
         self
     }
 
-    /// Tokens in place of a matrix: see [`Tokens`]. By default, there are none.
+    /// Tokens in place of a matrix: see [`Tokens`]. By default, no matrix becomes tokens.
     ///
     /// ```
     /// use mapped_collection::{LoaderOptions, Tokens};

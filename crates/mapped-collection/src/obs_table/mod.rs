@@ -13,7 +13,6 @@ mod file;
 mod kinds;
 #[cfg(feature = "parquet")]
 mod parquet;
-pub(crate) mod slots;
 mod texts;
 
 use std::path::{Path, PathBuf};
@@ -23,6 +22,7 @@ use anndata_io::{ColumnValues, EncodedColumn, Strings, nearest_name};
 
 use crate::error::option::OptionError;
 use crate::error::{Error, did_you_mean, quoted};
+use crate::genes::file::path_and_column;
 use crate::obs_table::column::TableColumn;
 use crate::obs_table::texts::TextCodes;
 
@@ -121,16 +121,8 @@ impl ObsTable {
     /// # Errors
     /// As [`from_file`](Self::from_file).
     pub fn from_argument(text: &str) -> Result<ObsTable, Error> {
-        if text.contains("://") {
-            let expected = "the path of a file on this machine";
-            return Err(Error::option(OPTION, expected, text));
-        }
-        match text.rsplit_once(':') {
-            Some((path, column)) if !Path::new(text).exists() => {
-                ObsTable::from_file(path, Some(column))
-            }
-            _ => ObsTable::from_file(text, None),
-        }
+        let (path, column) = path_and_column(OPTION, text)?;
+        ObsTable::from_file(path, column)
     }
 
     /// Adds a column, with one label per cell.

@@ -62,8 +62,7 @@ fn read_file(path: &Path, cell_column: Option<&str>) -> Result<ObsTable, Error> 
         let mut column = Building::new(&descriptor);
         for group in 0..file.num_row_groups() {
             let group = file.get_row_group(group);
-            let n_rows = |column: &Building| column.len;
-            let before = n_rows(&column);
+            let before = column.len;
             let read = group.and_then(|group| {
                 column.read(group.get_column_reader(at)?, &descriptor)?;
                 Ok(group.metadata().num_rows())
@@ -235,7 +234,6 @@ impl Building {
 impl Built {
     fn of(descriptor: &ColumnDescriptor) -> Built {
         let is_flat = descriptor.max_rep_level() == 0 && descriptor.max_def_level() <= 1;
-        let numbers = |values: Values| Built::Numbers(values);
         let logical = descriptor.logical_type_ref();
         if !is_flat || descriptor.path().parts().len() > 1 {
             return Built::Unsupported;
@@ -243,32 +241,34 @@ impl Built {
         if let Some(LogicalType::Unknown) = logical {
             return Built::Texts(TextCodes::default());
         }
-        // Both say the same, but of types that are younger, the converted type is none.
+        // Both say the same, but younger types have no converted type.
         let is_plain = matches!(
             logical,
             None | Some(LogicalType::Integer(_) | LogicalType::String | LogicalType::Enum)
         );
         let is_half = matches!(logical, Some(LogicalType::Float16));
         match (descriptor.physical_type(), descriptor.converted_type()) {
-            (Physical::FIXED_LEN_BYTE_ARRAY, _) if is_half => numbers(Values::F16(Vec::new())),
+            (Physical::FIXED_LEN_BYTE_ARRAY, _) if is_half => {
+                Built::Numbers(Values::F16(Vec::new()))
+            }
             _ if !is_plain => Built::Unsupported,
             (Physical::BYTE_ARRAY, ConvertedType::UTF8 | ConvertedType::ENUM) => {
                 Built::Texts(TextCodes::default())
             }
-            (Physical::BOOLEAN, _) => numbers(Values::Bool(Vec::new())),
-            (Physical::FLOAT, _) => numbers(Values::F32(Vec::new())),
-            (Physical::DOUBLE, _) => numbers(Values::F64(Vec::new())),
-            (Physical::INT32, ConvertedType::INT_8) => numbers(Values::I8(Vec::new())),
-            (Physical::INT32, ConvertedType::INT_16) => numbers(Values::I16(Vec::new())),
-            (Physical::INT32, ConvertedType::UINT_8) => numbers(Values::U8(Vec::new())),
-            (Physical::INT32, ConvertedType::UINT_16) => numbers(Values::U16(Vec::new())),
-            (Physical::INT32, ConvertedType::UINT_32) => numbers(Values::U32(Vec::new())),
+            (Physical::BOOLEAN, _) => Built::Numbers(Values::Bool(Vec::new())),
+            (Physical::FLOAT, _) => Built::Numbers(Values::F32(Vec::new())),
+            (Physical::DOUBLE, _) => Built::Numbers(Values::F64(Vec::new())),
+            (Physical::INT32, ConvertedType::INT_8) => Built::Numbers(Values::I8(Vec::new())),
+            (Physical::INT32, ConvertedType::INT_16) => Built::Numbers(Values::I16(Vec::new())),
+            (Physical::INT32, ConvertedType::UINT_8) => Built::Numbers(Values::U8(Vec::new())),
+            (Physical::INT32, ConvertedType::UINT_16) => Built::Numbers(Values::U16(Vec::new())),
+            (Physical::INT32, ConvertedType::UINT_32) => Built::Numbers(Values::U32(Vec::new())),
             (Physical::INT32, ConvertedType::NONE | ConvertedType::INT_32) => {
-                numbers(Values::I32(Vec::new()))
+                Built::Numbers(Values::I32(Vec::new()))
             }
-            (Physical::INT64, ConvertedType::UINT_64) => numbers(Values::U64(Vec::new())),
+            (Physical::INT64, ConvertedType::UINT_64) => Built::Numbers(Values::U64(Vec::new())),
             (Physical::INT64, ConvertedType::NONE | ConvertedType::INT_64) => {
-                numbers(Values::I64(Vec::new()))
+                Built::Numbers(Values::I64(Vec::new()))
             }
             _ => Built::Unsupported,
         }

@@ -3,15 +3,15 @@
 use std::hash::{BuildHasher, RandomState};
 
 use anndata_io::{Codes, ColumnValues, EncodedColumn, Strings};
-
-use super::slots::Slots;
+use hashbrown::HashTable;
 
 /// Texts of rows: each distinct one once, and one code per row.
 #[derive(Debug, Default)]
 pub(crate) struct TextCodes {
     texts: Strings,
     codes: Vec<u32>,
-    slots: Slots,
+    /// The codes, by their texts.
+    known: HashTable<u32>,
     hasher: RandomState,
 }
 
@@ -24,16 +24,16 @@ impl TextCodes {
 
     fn code(&mut self, text: &str) -> u32 {
         let hash = self.hasher.hash_one(text);
-        let is_same = |code: u32| self.texts.get(code as usize) == Some(text);
-        if let Some(code) = self.slots.find(hash, is_same) {
+        let is_same = |&code: &u32| self.texts.get(code as usize) == Some(text);
+        if let Some(&code) = self.known.find(hash, is_same) {
             return code;
         }
         let code = self.texts.len() as u32;
-        let hash_of = |code: u32| {
+        let hash_of = |&code: &u32| {
             let text = self.texts.get(code as usize);
             self.hasher.hash_one(text.expect("it was added"))
         };
-        self.slots.add(hash, code, hash_of);
+        self.known.insert_unique(hash, code, hash_of);
         self.texts.push(text);
         code
     }

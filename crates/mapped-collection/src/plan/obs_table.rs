@@ -8,11 +8,11 @@ use anndata_io::{
     AnnDataFile, Codes, Column, ColumnPlace, ColumnValues, EncodedColumn, Error, ErrorKind,
     IoContext,
 };
+use hashbrown::HashTable;
 
 use crate::error::open::OpenError;
 use crate::error::option::OptionError;
 use crate::label_values::{labels_of, plain_text};
-use crate::obs_table::slots::Slots;
 use crate::obs_table::{ObsTable, invalid};
 use crate::options::Options;
 use crate::plan::table_stores::{StoreName, codes_of_stores};
@@ -29,7 +29,7 @@ pub(crate) struct TableJoin<'a> {
     /// The store of each row; `None` if cells are known by their names alone.
     stores: Option<RowStores<'a>>,
     /// The rows, by store and name.
-    rows: Slots,
+    rows: HashTable<u32>,
     hasher: RandomState,
 }
 
@@ -69,7 +69,7 @@ impl<'a> TableJoin<'a> {
         let mut join = TableJoin {
             table,
             stores: row_stores(table, options)?,
-            rows: Slots::with_capacity(table.len()),
+            rows: HashTable::with_capacity(table.len()),
             hasher: RandomState::new(),
         };
         for row in 0..table.len() as u32 {
@@ -79,7 +79,7 @@ impl<'a> TableJoin<'a> {
                 return Err(twice(&join, row));
             }
             // The table does not grow: it has room for all rows.
-            join.rows.add(hash, row, |_| hash);
+            join.rows.insert_unique(hash, row, |_| hash);
         }
         Ok(Some(join))
     }
@@ -99,8 +99,8 @@ impl<'a> TableJoin<'a> {
     }
 
     fn find_hashed(&self, hash: u64, store: Option<u32>, name: &str) -> Option<u32> {
-        let is_same = |row| self.name(row) == name && self.store_of(row) == store;
-        self.rows.find(hash, is_same)
+        let is_same = |&row: &u32| self.name(row) == name && self.store_of(row) == store;
+        self.rows.find(hash, is_same).copied()
     }
 
     /// The rows for the cells of a store.

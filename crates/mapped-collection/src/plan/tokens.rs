@@ -90,9 +90,12 @@ fn invalid(expected: impl Into<String>, found: impl ToString) -> OptionError {
 
 /// Checks that fractions, by which genes are ordered and put into bins, are not cut to whole numbers.
 fn check_type(plan: &Plan, matrix: usize, dtype: DType) -> Result<(), OptionError> {
+    if dtype.is_float() {
+        return Ok(());
+    }
     let sources = plan.stores.iter();
     let mut types = sources.filter_map(|store| Some(store.matrices[matrix].as_ref()?.dtype()));
-    match types.find(|of_file| of_file.is_float() && !dtype.is_float()) {
+    match types.find(|of_file| of_file.is_float()) {
         None => Ok(()),
         Some(of_file) => {
             let name = &plan.matrices[matrix].name;
@@ -222,21 +225,15 @@ fn id_of(plan: &Plan, matrix: usize, role: &str, token: &SpecialToken) -> Result
     };
     let is_gene = match genes.and_then(|genes| genes.ids()) {
         Some(ids) => ids.binary_search(&id).is_ok(),
-        None => usize::try_from(id).is_ok_and(|id| id < width_of(plan, matrix)),
+        // All stores have one width, because their genes are joined.
+        None => {
+            let row_shape = plan.common_row_shape(matrix, &[]).ok().flatten();
+            let width = row_shape.map_or(0, |shape| shape.iter().product());
+            usize::try_from(id).is_ok_and(|id| id < width)
+        }
     };
     match is_gene {
         true => Err(invalid(format!("an id for {role} that no gene has"), id)),
         false => Ok(id),
     }
-}
-
-/// The number of columns of a matrix of genes, in the widest store.
-fn width_of(plan: &Plan, matrix: usize) -> usize {
-    let stores = plan.stores.iter().enumerate();
-    let widths = stores.filter_map(|(store, of)| {
-        let source = of.matrices[matrix].as_ref()?;
-        let row_shape = plan.row_shape(store, &plan.matrices[matrix], source);
-        row_shape.first().copied()
-    });
-    widths.max().unwrap_or_default()
 }

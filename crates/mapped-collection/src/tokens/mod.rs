@@ -1,7 +1,7 @@
 //! Rows as sequences of tokens: the ids and the values of their expressed genes.
 //!
-//! Opens no file. [`Tokens`] are the options; a [`RowTokens`](row::RowTokens) turns one row after
-//! another into tokens.
+//! Opens no file. [`Tokens`] are the options; a [`RowTokens`](row::RowTokens) turns one row at a
+//! time into tokens.
 //!
 //! ```text
 //! columns and values of a row ─▶ ranking ─▶ bins ─▶ the genes that fit ─▶ ids, values, length
@@ -148,7 +148,7 @@ impl From<String> for SpecialToken {
 }
 
 impl Tokens {
-    /// At most `length` tokens a row: the genes with the highest values, and no special token.
+    /// At most `length` tokens per row: the genes with the highest values, and no special token.
     /// Shorter rows are padded with the id of `<pad>` and the value 0.
     pub fn new(length: usize) -> Tokens {
         Tokens {
@@ -205,7 +205,7 @@ impl Tokens {
         self
     }
 
-    /// A token before the genes. By default, there is none.
+    /// A token before the genes. By default, rows begin with a gene.
     pub fn cls(mut self, cls: impl Into<SpecialToken>) -> Self {
         self.cls = Some(cls.into());
         self
@@ -218,7 +218,7 @@ impl Tokens {
         self
     }
 
-    /// A token after the genes, with the value 0. By default, there is none.
+    /// A token after the genes, with the value 0. By default, rows end with a gene.
     pub fn eos(mut self, eos: impl Into<SpecialToken>) -> Self {
         self.eos = Some(eos.into());
         self

@@ -100,9 +100,8 @@ impl<'a, T: Scalar> RowTokens<'a, T> {
         let form = &self.form;
         let n = self.columns.len();
         let n_kept = n.min(form.length - form.n_special());
-        let (is_ranked, is_cut) = (form.select == TokenSelection::Highest, n_kept < n);
         self.check()?;
-        let ranked = match is_ranked || form.bins.is_some() {
+        let ranked = match form.select == TokenSelection::Highest || form.bins.is_some() {
             true => self.ranking.rank(&self.values),
             false => &[],
         };
@@ -111,7 +110,7 @@ impl<'a, T: Scalar> RowTokens<'a, T> {
             .map(|bins| self.bins.of(bins, &self.values, ranked));
         let kept = match form.select {
             TokenSelection::Highest => &ranked[..n_kept],
-            _ if !is_cut => self.sample.all(n),
+            _ if n_kept == n => self.sample.all(n),
             TokenSelection::Uniform => self.sample.uniform(row, n, n_kept),
             TokenSelection::ByValue => self.sample.by_value(row, &self.values, n_kept),
         };

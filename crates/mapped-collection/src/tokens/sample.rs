@@ -2,18 +2,19 @@
 //!
 //! # The draws, exactly
 //! Each gene takes one random number `u` in `[0, 1)`, in the order of the columns. The random words
-//! are those of the [generator](crate::random) for the seed, the epoch, the domain `genes as tokens.`,
-//! and the stream `store * 2^32 + row in the file`. If all genes fit, nothing is drawn.
+//! are those of the [row](generator_of_row) in its file, for the seed, the epoch and the domain
+//! `genes as tokens.`. If all genes fit, nothing is drawn.
 //!
 //! - Uniform: if `left` genes are left, this one included, and `missing` are still wanted, it is taken
 //!   if `u * left < missing` (D. Knuth, The Art of Computer Programming 2, algorithm 3.4.2S).
 //! - By value: the genes with the smallest `-ln(1 - u) / (value / largest value)` are taken, of equal
-//!   ones the first. That has the distribution of draws one after the other, each in proportion to the values
-//!   (P. Efraimidis and P. Spirakis, Information Processing Letters 97, 2006).
+//!   ones the first. That has the distribution of draws one after the other, each in proportion to
+//!   the values (P. Efraimidis and P. Spirakis, Information Processing Letters 97, 2006).
 
 use anndata_io::Scalar;
+use rand_chacha::ChaCha8Rng;
 
-use crate::random::{Domain, generator, unit};
+use crate::random::{Domain, generator_of_row, unit};
 
 const DOMAIN: &Domain = b"genes as tokens.";
 
@@ -28,9 +29,8 @@ pub(crate) struct SampledRow {
 }
 
 impl SampledRow {
-    fn generator(self) -> rand_chacha::ChaCha8Rng {
-        let stream = (u64::from(self.store) << 32) | u64::from(self.row);
-        generator(self.seed, self.epoch, DOMAIN, stream)
+    fn generator(self) -> ChaCha8Rng {
+        generator_of_row(self.seed, self.epoch, DOMAIN, (self.store, self.row))
     }
 }
 

@@ -4,10 +4,10 @@
 //! Each entry of the row, in ascending order of its joint column, draws from a binomial distribution
 //! ([`binomial`]) whose number of trials is the count. If the total of the row in its file is wanted
 //! afterwards, the molecules of all genes that the join dropped draw last, together. The random words
-//! are those of the [generator](crate::random) for the seed, the epoch, the domain `downsampled rows`,
-//! and the stream `store * 2^32 + row in the file`.
+//! are those of the [row](generator_of_row) in its file, for the seed, the epoch and the domain
+//! `downsampled rows`.
 
-use crate::random::{Domain, generator};
+use crate::random::{Domain, generator_of_row};
 use crate::transform::Depth;
 use crate::transform::binomial::binomial;
 use crate::transform::pipeline::RowFacts;
@@ -38,8 +38,7 @@ impl Downsample {
         if p >= 1.0 || values.is_empty() {
             return (values.len(), facts.total);
         }
-        let stream = (u64::from(facts.store) << 32) | u64::from(facts.row);
-        let mut rng = generator(self.seed, facts.epoch, DOMAIN, stream);
+        let mut rng = generator_of_row(self.seed, facts.epoch, DOMAIN, (facts.store, facts.row));
         let dropped = facts.total - Total::of_slice(values).value();
         let (mut n, mut total) = (0, 0.0);
         for i in 0..values.len() {

@@ -23,10 +23,9 @@ def batch_format(
 ) -> BatchFormat:
     """Checks the arguments of a batch."""
     output = arguments.choice("output", output, ("dense", "csr", "tokens"))
-    tokens = arguments.optional(
-        lambda name, value: arguments.instance(name, value, Tokens), "tokens", tokens
-    )
-    if output == "tokens" and tokens is None:
+    if tokens is not None:
+        arguments.instance("tokens", tokens, Tokens)
+    elif output == "tokens":
         raise ValueError('tokens: expected Tokens(...) for output="tokens", found None')
     if output != "tokens" and tokens is not None:
         raise ValueError(f'output: expected "tokens", because tokens are given, found {output!r}')
