@@ -1,8 +1,7 @@
-//! Splits a collection into lists of rows, and makes samplers from labels.
+//! Splits a collection into lists of rows.
 
 use crate::collection::MappedCollection;
 use crate::error::Error;
-use crate::order::sampler::Sampler;
 use crate::order::split::{SplitOptions, split_rows};
 use crate::plan::labels::MergedLabels;
 
@@ -33,70 +32,6 @@ impl MappedCollection {
         let labels = labels.transpose()?;
         let codes = labels.as_ref().map_or(&[][..], MergedLabels::codes);
         Ok(split_rows(self.n_obs(), options, codes)?)
-    }
-
-    /// A sampler that draws rows by the weights of their labels, with replacement. Without a
-    /// scaler, every combination of labels of `keys` comes equally often. Missing counts as a class
-    /// of its own.
-    ///
-    /// # Errors
-    /// As [`label_weights`](Self::label_weights).
-    ///
-    /// ```
-    /// use mapped_collection::{LoaderOptions, Sampler};
-    ///
-    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
-    /// let sampler = cells.weighted_sampler(["cell_type"], None)?;
-    /// let Sampler::Weighted { weights, .. } = &sampler else { panic!("it is weighted") };
-    /// // Three T cells, a B cell, and a cell without a label.
-    /// assert_eq!(weights[..], [1. / 3., 1., 1. / 3., 1. / 3., 1.]);
-    /// assert_eq!(cells.loader(LoaderOptions::new(2).sampler(sampler))?.n_rows(), 5);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn weighted_sampler<S: AsRef<str>>(
-        &self,
-        keys: impl IntoIterator<Item = S>,
-        scaler: Option<f64>,
-    ) -> Result<Sampler, Error> {
-        let weights = self.label_weights(keys)?.weights(scaler).into();
-        Ok(Sampler::Weighted {
-            weights,
-            n_samples: None,
-            replacement: true,
-        })
-    }
-
-    /// A sampler that draws rows with replacement, so that every label of `key` comes equally
-    /// often. Rows without a label never come.
-    ///
-    /// # Errors
-    /// When no store has the key, or it cannot be read.
-    ///
-    /// ```
-    /// use mapped_collection::Sampler;
-    ///
-    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
-    /// let sampler = cells.balanced_sampler("cell_type")?;
-    /// let Sampler::Weighted { weights, .. } = sampler else { panic!("it is weighted") };
-    /// assert_eq!(weights[..], [1. / 3., 1., 1. / 3., 1. / 3., 0.]); // the last has no label
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn balanced_sampler(&self, key: &str) -> Result<Sampler, Error> {
-        let labels = self.merged_labels(key)?;
-        let mut counts = vec![0u64; labels.labels().len()];
-        let codes = || labels.codes().iter().map(|&code| code as usize);
-        for code in codes() {
-            // The code of a missing label is past the last label.
-            if let Some(count) = counts.get_mut(code) {
-                *count += 1;
-            }
-        }
-        let weights = codes().map(|code| counts.get(code).map_or(0.0, |&count| 1.0 / count as f64));
-        Ok(Sampler::Weighted {
-            weights: weights.collect(),
-            n_samples: None,
-            replacement: true,
-        })
     }
 }
 
@@ -166,21 +101,6 @@ mod tests {
             assert!(parts.iter().filter(|part| holds(part)).count() <= 1);
         }
         assert_eq!(parts.concat().len(), 80);
-    }
-
-    #[test]
-    fn balanced_sampler_ignores_missing_labels() {
-        let Sampler::Weighted { weights, .. } =
-            cells().balanced_sampler("donor").expect("a column")
-        else {
-            panic!("it is weighted");
-        };
-        assert!(
-            weights
-                .iter()
-                .enumerate()
-                .all(|(row, &w)| w == if row % 10 == 0 { 0.0 } else { 0.1 })
-        );
         assert!(cells().split(&SplitOptions::new([0.9, 0.2])).is_err());
     }
 }

@@ -11,6 +11,7 @@ use crate::batch::pool::BufferPool;
 use crate::loader::job::Job;
 use crate::loader::packs::LoaderPacks;
 use crate::options::Options;
+use crate::order::matched::{Controls, Matched};
 use crate::order::schedule::{Part, Schedule};
 use crate::order::shuffle::permutation;
 use crate::order::{Locality, Order};
@@ -83,6 +84,16 @@ pub(crate) fn schedule(order: Order, batch_size: usize) -> Schedule {
         pad: true,
         rank: Part::WHOLE,
         reader: Part::WHOLE,
+        controls: None,
+    }
+}
+
+/// The same batches, each with controls from all `n_obs` rows.
+pub(crate) fn with_controls(schedule: Schedule, n_obs: usize) -> Schedule {
+    let matched = Matched::new(Vec::new(), &[], &vec![true; n_obs]);
+    Schedule {
+        controls: Some(Controls::new(&matched, 1, 0)),
+        ..schedule
     }
 }
 

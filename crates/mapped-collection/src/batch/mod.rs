@@ -151,6 +151,9 @@ pub struct Batch {
     pub matrices: Vec<(String, Matrix)>,
     /// The obs columns by name.
     pub obs: Vec<(String, BatchColumn)>,
+    /// A control for each row, if the loader [draws](crate::LoaderOptions::matched) them: a batch of
+    /// equal form.
+    pub control: Option<Box<Batch>>,
     pool: PoolHandle,
 }
 
@@ -163,6 +166,7 @@ impl Clone for Batch {
             row_idx,
             matrices,
             obs,
+            control: self.control.clone(),
             pool: PoolHandle::default(),
         }
     }
@@ -174,6 +178,7 @@ impl PartialEq for Batch {
             && self.row_idx == other.row_idx
             && self.matrices == other.matrices
             && self.obs == other.obs
+            && self.control == other.control
     }
 }
 

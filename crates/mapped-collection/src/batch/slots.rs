@@ -206,6 +206,7 @@ impl BatchSlots {
             row_idx: self.located.iter().map(|row| row.row).collect(),
             matrices,
             obs,
+            control: None,
             pool: self.pool.clone(),
         })
     }

@@ -39,4 +39,19 @@ pub enum LabelsError {
         /// An existing name that resembles it.
         nearest: Option<String>,
     },
+    /// No store has a label that an option names.
+    #[error(
+        "{option}: no store has the label {label} in the obs key {key:?}{}",
+        did_you_mean(nearest)
+    )]
+    NoSuchLabel {
+        /// The option.
+        option: &'static str,
+        /// The obs key.
+        key: String,
+        /// The label, quoted if it is a text.
+        label: String,
+        /// An existing label that resembles it.
+        nearest: Option<String>,
+    },
 }

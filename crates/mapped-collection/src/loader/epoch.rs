@@ -2,10 +2,11 @@
 
 use std::iter::FusedIterator;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::batch::Batch;
 use crate::error::Error;
+use crate::error::read::ReadError;
 use crate::loader::Loader;
 use crate::loader::job::Job;
 use crate::loader::prefetch::Prefetcher;
@@ -25,6 +26,8 @@ pub struct Epoch {
     /// The number of batches up to the last delivered one. A failed batch after it does not count.
     had: usize,
     prefetcher: Option<Prefetcher>,
+    /// The next batch, while its controls are being read.
+    without_controls: Option<Result<Batch, ReadError>>,
 }
 
 impl Epoch {
@@ -42,6 +45,7 @@ impl Epoch {
             next: 0,
             had: 0,
             prefetcher: None,
+            without_controls: None,
         }
     }
 
@@ -148,10 +152,42 @@ impl Epoch {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn wait(&mut self, timeout: Duration) -> bool {
-        match self.prefetcher() {
+        let end = Instant::now().checked_add(timeout);
+        let is_there = match self.prefetcher() {
             Ok(Some(prefetcher)) => prefetcher.wait(timeout),
-            Ok(None) | Err(_) => true,
+            Ok(None) | Err(_) => return true,
+        };
+        let awaits_controls = self.has_controls() && self.without_controls.is_none();
+        let prefetcher = self.prefetcher.as_mut();
+        let Some(prefetcher) = prefetcher.filter(|_| is_there && awaits_controls) else {
+            return is_there;
+        };
+        self.without_controls = Some(prefetcher.next());
+        let rest = end.map(|end| end.saturating_duration_since(Instant::now()));
+        prefetcher.wait(rest.unwrap_or(timeout))
+    }
+
+    fn has_controls(&self) -> bool {
+        let job = self.job.as_ref();
+        job.is_ok_and(|job| job.schedule.controls.is_some())
+    }
+
+    /// The next batch, with its controls; `None` at the end.
+    fn read(&mut self) -> Result<Option<Batch>, Error> {
+        if self.prefetcher()?.is_none() {
+            return Ok(None);
         }
+        let (first, has_controls) = (self.without_controls.take(), self.has_controls());
+        let prefetcher = self.prefetcher.as_mut().expect("it was just made");
+        let mut batch = first.unwrap_or_else(|| prefetcher.next());
+        if has_controls {
+            // After an error, too: the read that follows is of the next batch.
+            let control = prefetcher.next();
+            if let Ok(batch) = &mut batch {
+                batch.control = Some(Box::new(control?));
+            }
+        }
+        Ok(Some(batch?))
     }
 
     /// The batches being prepared; `None` at the end.
@@ -163,7 +199,11 @@ impl Epoch {
         let job = self.job.as_ref().map_err(Error::clone)?;
         // After a fork, the parent's threads are not in this process: begin again.
         let mine = self.prefetcher.take().filter(Prefetcher::is_mine);
-        let start = || Prefetcher::start(Job::clone(job), self.next);
+        let start = || {
+            self.without_controls = None;
+            let first = self.next * job.schedule.reads_per_batch();
+            Prefetcher::start(Job::clone(job), first)
+        };
         Ok(Some(self.prefetcher.insert(mine.unwrap_or_else(start))))
     }
 }
@@ -172,10 +212,7 @@ impl Iterator for Epoch {
     type Item = Result<Batch, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let batch = match self.prefetcher() {
-            Ok(prefetcher) => prefetcher?.next().map_err(Error::from),
-            Err(error) => Err(error),
-        };
+        let batch = self.read().transpose()?;
         self.next += 1;
         if batch.is_ok() {
             self.had = self.next;

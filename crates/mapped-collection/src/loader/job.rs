@@ -27,6 +27,9 @@ use crate::plan::location::RowLocation;
 const PACKING_ROWS: usize = 1 << 18;
 
 /// The work of a [`Prefetcher`](crate::loader::prefetch::Prefetcher).
+///
+/// It delivers a batch for each [read](Schedule::read) of the schedule: the controls of a batch are
+/// the batch that follows it.
 #[derive(Debug, Clone)]
 pub(crate) struct Job {
     pub(crate) plan: Arc<Plan>,
@@ -57,7 +60,7 @@ impl Job {
         (pool, packs): (&Arc<BufferPool>, &Arc<LoaderPacks>),
     ) -> Result<Job, Error> {
         let policy = WindowPolicy::new(plan, &schedule);
-        let batch = match schedule.rows(0) {
+        let batch = match schedule.read(0) {
             None => BatchBytes::default(),
             Some(rows) => {
                 let waiting = Arc::new(WaitingRows::new(pool, 0));
@@ -133,7 +136,7 @@ impl Job {
             }
         };
         let level = || {
-            let n_batches = self.schedule.n_batches() - first;
+            let n_batches = self.schedule.n_reads() - first;
             self.budget.level(n_batches, waiting.pool())
         };
         let extent = Extent {
@@ -167,7 +170,7 @@ impl Job {
         };
         let most = (PACKING_ROWS / self.schedule.batch_size).max(FEW_BATCHES);
         let end = first.saturating_add(batches.min(most));
-        let end = end.min(self.schedule.n_batches());
+        let end = end.min(self.schedule.n_reads());
         if packs.is_complete() || next >= end {
             return 0..0;
         }

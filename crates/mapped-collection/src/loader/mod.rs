@@ -34,6 +34,9 @@ use crate::loader::options::LoaderOptions;
 use crate::loader::packs::LoaderPacks;
 use crate::loader::state::{LoaderState, of_drawn, order_fingerprint};
 use crate::order::Order;
+use crate::order::matched::Controls;
+use crate::order::sampler::Sampler;
+use crate::order::schedule::Schedule;
 use crate::plan::Plan;
 
 /// Epochs of batches of one collection.
@@ -57,6 +60,8 @@ use crate::plan::Plan;
 pub struct Loader {
     plan: Arc<Plan>,
     options: LoaderOptions,
+    /// That of the options, without rows that are dropped because they have no control.
+    sampler: Sampler,
     /// Buffers outlive an epoch, so that the next one finds them warm.
     pool: Arc<BufferPool>,
     packs: Arc<LoaderPacks>,
@@ -73,6 +78,7 @@ impl Loader {
         let packs = Arc::new(PackRoom::new(0));
         Loader {
             plan: plan.clone(),
+            sampler: options.sampler.clone(),
             options,
             pool: Arc::new(BufferPool::new(0).beside(&packs)),
             packs: Arc::new(LoaderPacks::new(packs)),
@@ -80,9 +86,17 @@ impl Loader {
         .checked()
     }
 
-    fn checked(self) -> Result<Loader, Error> {
+    fn checked(mut self) -> Result<Loader, Error> {
         let n_obs = self.plan.n_obs();
         self.options.check(n_obs)?;
+        self.sampler = match &self.options.matched {
+            None => self.options.sampler.clone(),
+            Some(matched) => {
+                self.plan.check_control_name()?;
+                matched.restrict(&self.options.sampler, n_obs)?
+            }
+        };
+        self.sampler.check(n_obs)?;
         // A real order may take long to make. File order is as good for this check.
         let job = self.job(Order::InOrder(n_obs), 0, 0)?;
         self.pool.set_limit(job.budget.spare());
@@ -127,9 +141,14 @@ impl Loader {
 
     fn job(&self, order: Order, start: usize, epoch: u64) -> Result<Job, Error> {
         let options = &self.options;
+        let matched = options.matched.as_ref();
+        let schedule = Schedule {
+            controls: matched.map(|matched| Controls::new(matched, options.seed, epoch)),
+            ..options.schedule(order, start)
+        };
         Job::new(
             &self.plan,
-            options.schedule(order, start),
+            schedule,
             BatchForm::new(&self.plan, &options.format, epoch)?,
             options.workers,
             options.memory,
@@ -176,7 +195,7 @@ impl Loader {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn n_rows(&self) -> usize {
-        self.options.sampler.n_rows(self.plan.n_obs())
+        self.sampler.n_rows(self.plan.n_obs())
     }
 
     /// The state of an epoch before its first batch. The first call reads some obs names, which
@@ -338,13 +357,8 @@ impl Loader {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn begin(&self, epoch: u64, rows: usize) -> Epoch {
-        let LoaderOptions {
-            sampler,
-            shuffle,
-            seed,
-            ..
-        } = &self.options;
-        let order = Order::new(self.plan.n_obs(), sampler, *shuffle, *seed, epoch);
+        let (shuffle, seed) = (self.options.shuffle, self.options.seed);
+        let order = Order::new(self.plan.n_obs(), &self.sampler, shuffle, seed, epoch);
         let start = rows.min(order.len());
         self.packs.begin_epoch(&self.plan);
         let job = self.job(order, start, epoch).map(Arc::new);

@@ -4,6 +4,7 @@ use anndata_io::DType;
 
 use crate::batch::{BatchFormat, MatrixFormat};
 use crate::error::Error;
+use crate::order::matched::Matched;
 use crate::order::sampler::Sampler;
 use crate::order::schedule::{Part, Schedule};
 use crate::order::{Order, Shuffle};
@@ -34,6 +35,7 @@ pub struct LoaderOptions {
     pub(crate) pad: bool,
     pub(crate) shuffle: Shuffle,
     pub(crate) sampler: Sampler,
+    pub(crate) matched: Option<Matched>,
     pub(crate) seed: u64,
     pub(crate) format: BatchFormat,
     pub(crate) workers: usize,
@@ -61,6 +63,7 @@ impl LoaderOptions {
             pad: true,
             shuffle: Shuffle::None,
             sampler: Sampler::All,
+            matched: None,
             seed: 0,
             format: BatchFormat::default(),
             workers: 2,
@@ -122,7 +125,27 @@ impl LoaderOptions {
         self
     }
 
-    /// Fixes the order of a shuffle and the draws of a sampler: below 2^63. By default, 0.
+    /// A control for each row: [`Batch::control`](crate::Batch::control) has as many rows as the
+    /// batch, each with the labels of the row at its place. By default, there are no controls.
+    ///
+    /// ```
+    /// use mapped_collection::LoaderOptions;
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// // For each T cell, one of donor d1; the other rows have no control, and are dropped.
+    /// let matched = cells.matched(["cell_type"], [("donor", ["d1"])])?.drop_unmatched(true);
+    /// let loader = cells.loader(LoaderOptions::new(8).matched(matched))?;
+    /// let batch = loader.epoch(0).next().expect("one batch")?;
+    /// let control = batch.control.as_ref().expect("controls were asked for");
+    /// assert_eq!(control.codes("cell_type"), batch.codes("cell_type"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn matched(mut self, matched: impl Into<Option<Matched>>) -> Self {
+        self.matched = matched.into();
+        self
+    }
+
+    /// Fixes the order of a shuffle, and the draws of a sampler and of controls: below 2^63. By default, 0.
     ///
     /// ```
     /// use mapped_collection::{LoaderOptions, Shuffle};
@@ -328,6 +351,11 @@ impl LoaderOptions {
         &self.sampler
     }
 
+    /// [`matched`](Self::matched) as set.
+    pub fn get_matched(&self) -> Option<&Matched> {
+        self.matched.as_ref()
+    }
+
     /// [`seed`](Self::seed) as set.
     pub fn get_seed(&self) -> u64 {
         self.seed
@@ -386,6 +414,7 @@ impl LoaderOptions {
             pad: self.pad,
             rank: self.rank,
             reader: self.reader,
+            controls: None,
         }
     }
 

@@ -77,11 +77,7 @@ impl WindowPolicy {
             enough: n_bands as usize / 2,
             blocks,
         };
-        let locality = match schedule.order.locality() {
-            Locality::Anywhere if schedule.is_ascending() => Locality::Neighbours,
-            locality => locality,
-        };
-        match locality {
+        match schedule.locality() {
             Locality::Neighbours => {
                 let cache = Budget::cache_of_window(&plan.io);
                 let with_band = plan.stores.iter().any(|store| store.band_bytes() > cache);

@@ -68,6 +68,19 @@ pub(crate) fn order_fingerprint(data: u64, options: &LoaderOptions) -> u64 {
                 .for_each(|weight| hash.word(weight.to_bits()));
         }
         Sampler::Drawn(_) => hash.word(4),
+        Sampler::Mixture(groups) => {
+            hash.word(5);
+            for group in groups.iter() {
+                hash.word(group.n_samples as u64);
+                hash.word(group.rows.len() as u64);
+                group.rows.iter().for_each(|&row| hash.word(row.into()));
+                let weights = group.weights.iter().flat_map(|weights| weights.iter());
+                weights.for_each(|weight| hash.word(weight.to_bits()));
+            }
+        }
+    }
+    if let Some(matched) = &options.matched {
+        matched.words().for_each(|word| hash.word(word));
     }
     hash.finish()
 }

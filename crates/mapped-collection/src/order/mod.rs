@@ -7,10 +7,13 @@
 //! ```text
 //! Sampler ─▶ rows ─┐
 //!                  ├─▶ Order ─▶ Schedule ─▶ the rows of batch 0, 1, 2, … of one rank and reader
-//! Shuffle, seed ───┘   4 B per row
+//! Shuffle, seed ───┘   4 B per row   ▲
+//! Matched ───────────────────────────┘       and, for each of them, a control
 //! ```
 
 pub(crate) mod blocks;
+pub(crate) mod matched;
+pub(crate) mod mixture;
 pub(crate) mod sampler;
 pub(crate) mod schedule;
 pub(crate) mod shuffle;
@@ -21,7 +24,7 @@ use std::sync::Arc;
 
 use crate::order::blocks::{blocks, pool_rows};
 use crate::order::sampler::Sampler;
-use crate::order::shuffle::{Purpose, permutation_for};
+use crate::order::shuffle::{Purpose, generator, permutation_for};
 use crate::order::weighted::{weighted_with_replacement, weighted_without_replacement};
 
 /// How the rows of an epoch are shuffled.
@@ -91,25 +94,24 @@ impl Order {
                 replacement,
             } => {
                 let n = n_samples.unwrap_or(n_obs);
+                let stream = Purpose::Draws.stream(u64::from(!*replacement));
+                let mut rng = generator(seed, epoch, stream);
                 let rows = if *replacement {
-                    weighted_with_replacement(weights, n, seed, epoch)
+                    weighted_with_replacement(weights, n, &mut rng)
                 } else {
-                    weighted_without_replacement(weights, n, seed, epoch)
+                    weighted_without_replacement(weights, n, &mut rng)
                 };
-                return Order::Rows {
-                    rows,
-                    locality: Locality::Anywhere,
-                };
+                return Order::anywhere(rows);
+            }
+            Sampler::Mixture(groups) => {
+                return Order::anywhere(mixture::draw(groups, seed, epoch));
             }
         };
         let n = rows.as_ref().map_or(n_obs, |rows| rows.len());
         let (positions, locality) = match (shuffle, &rows) {
             (Shuffle::None, None) => return Order::InOrder(n),
             (Shuffle::None, Some(rows)) => {
-                return Order::Rows {
-                    rows: rows.clone(),
-                    locality: Locality::Anywhere,
-                };
+                return Order::anywhere(rows.clone());
             }
             (Shuffle::Exact, _) => (
                 permutation_for(n as u32, seed, epoch, Purpose::Rows),
@@ -134,6 +136,14 @@ impl Order {
                 .collect(),
         };
         Order::Rows { rows, locality }
+    }
+
+    /// Rows whose neighbours come anywhere.
+    fn anywhere(rows: impl Into<Arc<[u32]>>) -> Order {
+        Order::Rows {
+            rows: rows.into(),
+            locality: Locality::Anywhere,
+        }
     }
 
     pub(crate) fn locality(&self) -> Locality {

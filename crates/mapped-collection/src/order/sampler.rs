@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::error::read::ReadError;
+use crate::order::mixture::Group;
 
 /// Which rows an epoch has.
 ///
@@ -47,9 +48,59 @@ pub enum Sampler {
         /// weight can be drawn.
         replacement: bool,
     },
+    /// A fixed number of rows of each group. The draws come in random order; no shuffle applies.
+    /// [`mixture_sampler`](crate::MappedCollection::mixture_sampler) makes groups of stores and of
+    /// labels.
+    Mixture(Arc<[Group]>),
 }
 
 impl Sampler {
+    /// The rows that it may draw, of a collection of `n_obs` rows.
+    pub(crate) fn drawable(&self, n_obs: usize) -> Box<dyn Iterator<Item = u32> + '_> {
+        match self {
+            Sampler::All => Box::new(0..n_obs as u32),
+            Sampler::Rows(rows) | Sampler::Drawn(rows) => Box::new(rows.iter().copied()),
+            Sampler::Weighted { weights, .. } => {
+                let rows = (0u32..).zip(weights.iter());
+                Box::new(
+                    rows.filter(|(_, weight)| **weight > 0.0)
+                        .map(|(row, _)| row),
+                )
+            }
+            Sampler::Mixture(groups) => Box::new(groups.iter().flat_map(Group::drawable)),
+        }
+    }
+
+    /// The same sampler, of only some of the rows. A weighted sampler and a mixture draw as many
+    /// rows as before.
+    pub(crate) fn keep(&self, n_obs: usize, keeps: impl Fn(u32) -> bool) -> Sampler {
+        match self {
+            Sampler::All | Sampler::Rows(_) => {
+                Sampler::Rows(self.drawable(n_obs).filter(|&row| keeps(row)).collect())
+            }
+            Sampler::Drawn(rows) => {
+                Sampler::Drawn(rows.iter().copied().filter(|&row| keeps(row)).collect())
+            }
+            Sampler::Weighted {
+                weights,
+                n_samples,
+                replacement,
+            } => {
+                let rows = (0u32..).zip(weights.iter());
+                Sampler::Weighted {
+                    weights: rows
+                        .map(|(row, &w)| if keeps(row) { w } else { 0.0 })
+                        .collect(),
+                    n_samples: *n_samples,
+                    replacement: *replacement,
+                }
+            }
+            Sampler::Mixture(groups) => {
+                Sampler::Mixture(groups.iter().map(|group| group.keep(&keeps)).collect())
+            }
+        }
+    }
+
     /// The number of rows of an epoch over a collection of `n_obs` rows.
     pub(crate) fn n_rows(&self, n_obs: usize) -> usize {
         match self {
@@ -68,6 +119,9 @@ impl Sampler {
                     n.min(weights.iter().filter(|&&weight| weight > 0.0).count())
                 }
             }
+            Sampler::Mixture(groups) => groups
+                .iter()
+                .fold(0, |sum, group| group.n_samples.saturating_add(sum)),
         }
     }
 
@@ -76,16 +130,22 @@ impl Sampler {
     pub(crate) fn check(&self, n_obs: usize) -> Result<(), Error> {
         match self {
             Sampler::All => Ok(()),
-            Sampler::Rows(rows) | Sampler::Drawn(rows) => {
-                match rows.iter().find(|&&row| row as usize >= n_obs) {
-                    Some(&row) => {
-                        let index = row.into();
-                        Err(ReadError::OutOfBounds { index, n_obs }.into())
+            Sampler::Rows(rows) | Sampler::Drawn(rows) => check_rows(rows, n_obs),
+            Sampler::Mixture(groups) => {
+                for (number, group) in groups.iter().enumerate() {
+                    check_rows(&group.rows, n_obs)?;
+                    if let Some(weights) = &group.weights {
+                        check_weights(weights, group.rows.len())?;
                     }
-                    None if u32::try_from(rows.len()).is_err() => {
-                        Err(Error::option("sampler", "fewer than 2^32 rows", rows.len()))
+                    if group.n_samples > 0 && group.drawable().next().is_none() {
+                        let expected =
+                            format!("rows for {} draws of group {number}", group.n_samples);
+                        return Err(Error::option("sampler", expected, "none that can be drawn"));
                     }
-                    None => Ok(()),
+                }
+                match u32::try_from(self.n_rows(n_obs)) {
+                    Ok(_) => Ok(()),
+                    Err(_) => Err(Error::option("sampler", "fewer than 2^32 draws", "more")),
                 }
             }
             Sampler::Weighted {
@@ -93,38 +153,9 @@ impl Sampler {
                 n_samples,
                 replacement,
             } => {
-                if weights.len() != n_obs {
-                    let found = format!("{} for {n_obs} rows", weights.len());
-                    return Err(Error::option("sampler", "one weight per row", found));
-                }
-                if let Some(bad) = weights
-                    .iter()
-                    .find(|weight| !weight.is_finite() || **weight < 0.0)
-                {
-                    return Err(Error::option(
-                        "sampler",
-                        "weights that are finite and not negative",
-                        bad,
-                    ));
-                }
+                check_weights(weights, n_obs)?;
                 if n_samples.is_some_and(|n| u32::try_from(n).is_err()) {
                     return Err(Error::option("sampler", "fewer than 2^32 draws", "more"));
-                }
-                let sum: f64 = weights.iter().sum();
-                if !sum.is_finite() {
-                    return Err(Error::option(
-                        "sampler",
-                        "weights whose sum is finite",
-                        "infinity",
-                    ));
-                }
-                // Smaller weights have too few digits to be compared.
-                if sum > 0.0 && !(weights.len() as f64 / sum).is_finite() {
-                    return Err(Error::option(
-                        "sampler",
-                        "weights that are not all tiny",
-                        sum,
-                    ));
                 }
                 if n_obs == 0 && n_samples.is_some_and(|n| n > 0) {
                     return Err(Error::option("sampler", "rows to draw from", "none"));
@@ -144,4 +175,44 @@ impl Sampler {
             }
         }
     }
+}
+
+/// # Errors
+/// When a row is out of bounds, or there are too many.
+fn check_rows(rows: &[u32], n_obs: usize) -> Result<(), Error> {
+    match rows.iter().find(|&&row| row as usize >= n_obs) {
+        Some(&row) => {
+            let index = row.into();
+            Err(ReadError::OutOfBounds { index, n_obs }.into())
+        }
+        None if u32::try_from(rows.len()).is_err() => {
+            Err(Error::option("sampler", "fewer than 2^32 rows", rows.len()))
+        }
+        None => Ok(()),
+    }
+}
+
+/// # Errors
+/// When weights are not one per row, or draws cannot follow them.
+fn check_weights(weights: &[f64], n_rows: usize) -> Result<(), Error> {
+    if weights.len() != n_rows {
+        let found = format!("{} for {n_rows} rows", weights.len());
+        return Err(Error::option("sampler", "one weight per row", found));
+    }
+    let is_bad = |weight: &&f64| !weight.is_finite() || **weight < 0.0;
+    if let Some(bad) = weights.iter().find(is_bad) {
+        let expected = "weights that are finite and not negative";
+        return Err(Error::option("sampler", expected, bad));
+    }
+    let sum: f64 = weights.iter().sum();
+    if !sum.is_finite() {
+        let expected = "weights whose sum is finite";
+        return Err(Error::option("sampler", expected, "infinity"));
+    }
+    // Smaller weights have too few digits to be compared.
+    if sum > 0.0 && !(weights.len() as f64 / sum).is_finite() {
+        let expected = "weights that are not all tiny";
+        return Err(Error::option("sampler", expected, sum));
+    }
+    Ok(())
 }

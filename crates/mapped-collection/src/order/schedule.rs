@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use crate::order::Order;
+use crate::order::matched::Controls;
+use crate::order::{Locality, Order};
 
 /// One of several readers that divide an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,9 +34,40 @@ pub(crate) struct Schedule {
     pub(crate) pad: bool,
     pub(crate) rank: Part,
     pub(crate) reader: Part,
+    /// With controls, every batch is followed by a read of the controls of its rows.
+    pub(crate) controls: Option<Controls>,
 }
 
 impl Schedule {
+    /// The number of reads per batch: that of its rows, and that of their controls.
+    pub(crate) fn reads_per_batch(&self) -> usize {
+        1 + usize::from(self.controls.is_some())
+    }
+
+    /// The number of reads of this reader.
+    pub(crate) fn n_reads(&self) -> usize {
+        self.n_batches() * self.reads_per_batch()
+    }
+
+    /// The rows of read `number`; `None` past the last one.
+    pub(crate) fn read(&self, number: usize) -> Option<Vec<usize>> {
+        let positions = self.positions(number / self.reads_per_batch())?;
+        let row = |at: usize| self.order.row(at);
+        Some(match &self.controls {
+            Some(controls) if number % 2 == 1 => controls.draw(positions.map(|at| (at, row(at)))),
+            _ => positions.map(row).collect(),
+        })
+    }
+
+    /// Where rows that are neighbours in a file come.
+    pub(crate) fn locality(&self) -> Locality {
+        match (self.order.locality(), &self.controls) {
+            (Locality::Anywhere, None) if self.is_ascending() => Locality::Neighbours,
+            (locality, None) => locality,
+            (_, Some(_)) => Locality::Anywhere,
+        }
+    }
+
     /// The number of positions from one batch of this reader to its next.
     pub(crate) fn step_rows(&self) -> usize {
         self.batch_size * self.rank.of * self.reader.of
@@ -51,7 +83,7 @@ impl Schedule {
     }
 
     /// Whether rows come in file order. Stops at the first that does not.
-    pub(crate) fn is_ascending(&self) -> bool {
+    fn is_ascending(&self) -> bool {
         let rows = (self.start..self.order.len()).map(|at| self.order.row(at));
         rows.is_sorted()
     }
@@ -82,8 +114,8 @@ impl Schedule {
         first..first + each + usize::from(number < longer)
     }
 
-    /// The rows of batch `number`; `None` past the last one.
-    pub(crate) fn rows(&self, number: usize) -> Option<Vec<usize>> {
+    /// The positions in the order of the rows of batch `number`; `None` past the last one.
+    fn positions(&self, number: usize) -> Option<impl Iterator<Item = usize>> {
         if number >= self.n_batches() {
             return None;
         }
@@ -96,8 +128,8 @@ impl Schedule {
         };
         let first = self.start + step * self.rank_step();
         let len = self.order.len();
-        let row = |at: usize| self.order.row(if at < len { at } else { at % len });
-        Some(within.map(|at| row(first + at)).collect())
+        let of_order = move |at: usize| if at < len { at } else { at % len };
+        Some(within.map(move |at| of_order(first + at)))
     }
 }
 
@@ -116,11 +148,12 @@ mod tests {
             pad: true,
             rank: Part::WHOLE,
             reader: Part::WHOLE,
+            controls: None,
         }
     }
 
     fn all(schedule: &Schedule) -> Vec<Vec<usize>> {
-        let rows = |number| schedule.rows(number).expect("a batch of the reader");
+        let rows = |number| schedule.read(number).expect("a batch of the reader");
         (0..schedule.n_batches()).map(rows).collect()
     }
 

@@ -39,6 +39,10 @@ pub(crate) enum Purpose {
     Pool(u32),
     /// Weighted draws.
     Draws,
+    /// The draws of a group of a mixture.
+    Group(u32),
+    /// The controls of rows.
+    Controls,
     /// Splits.
     Split,
 }
@@ -51,8 +55,11 @@ impl Purpose {
             Purpose::Blocks => 1 << 32,
             Purpose::Draws => 2 << 32,
             Purpose::Split => 3 << 32,
+            Purpose::Controls => 4 << 32,
             // A pool has fewer than 2^16 buckets.
             Purpose::Pool(number) => (1 << 48) + (u64::from(number) << 16),
+            // All rows have at most 2^17 buckets.
+            Purpose::Group(number) => (1 << 52) + (u64::from(number) << 20),
         };
         first + index
     }
@@ -64,7 +71,7 @@ pub(super) fn generator(seed: u64, epoch: u64, stream: u64) -> ChaCha8Rng {
 }
 
 /// A uniform integer below `n`, which is not 0.
-fn below(rng: &mut ChaCha8Rng, n: u32) -> u32 {
+pub(super) fn below(rng: &mut ChaCha8Rng, n: u32) -> u32 {
     let mut product = u64::from(rng.next_u32()) * u64::from(n);
     if (product as u32) < n {
         let threshold = n.wrapping_neg() % n; // 2^32 mod n

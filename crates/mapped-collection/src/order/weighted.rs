@@ -1,10 +1,8 @@
 //! Weighted draws of rows.
 
-use std::sync::Arc;
-
+use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore;
 
-use crate::order::shuffle::{Purpose, generator};
 use crate::random::unit;
 
 /// Draws rows with probabilities proportional to their weights, by the alias method. Each draw
@@ -16,13 +14,11 @@ use crate::random::unit;
 pub(crate) fn weighted_with_replacement(
     weights: &[f64],
     n: usize,
-    seed: u64,
-    epoch: u64,
-) -> Arc<[u32]> {
+    rng: &mut ChaCha8Rng,
+) -> Vec<u32> {
     let table = Alias::new(weights);
-    let mut rng = generator(seed, epoch, Purpose::Draws.stream(0));
     (0..n)
-        .map(|_| table.draw(rng.next_u64(), unit(&mut rng)))
+        .map(|_| table.draw(rng.next_u64(), unit(rng)))
         .collect()
 }
 
@@ -31,14 +27,12 @@ pub(crate) fn weighted_with_replacement(
 pub(crate) fn weighted_without_replacement(
     weights: &[f64],
     n: usize,
-    seed: u64,
-    epoch: u64,
-) -> Arc<[u32]> {
-    let mut rng = generator(seed, epoch, Purpose::Draws.stream(1));
+    rng: &mut ChaCha8Rng,
+) -> Vec<u32> {
     let mut keys: Vec<(f64, u32)> = Vec::new();
     for (row, &weight) in weights.iter().enumerate() {
         // Every row draws a number, so that the weights of other rows do not change its own.
-        let key = -libm::log(1.0 - unit(&mut rng)) / weight;
+        let key = -libm::log(1.0 - unit(rng)) / weight;
         if weight > 0.0 {
             keys.push((key, row as u32));
         }
@@ -106,6 +100,11 @@ impl Alias {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::order::shuffle::{Purpose, generator};
+
+    fn rng(seed: u64) -> ChaCha8Rng {
+        generator(seed, 0, Purpose::Draws.stream(0))
+    }
 
     fn counts(rows: &[u32], n: usize) -> Vec<usize> {
         let mut counts = vec![0; n];
@@ -117,7 +116,7 @@ mod tests {
     fn weighted_draws_follow_the_weights() {
         let weights = [0.5, 0.0, 3.0, 1.0, 0.25, 0.25];
         let n = 200_000;
-        let counts = counts(&weighted_with_replacement(&weights, n, 9, 0), 6);
+        let counts = counts(&weighted_with_replacement(&weights, n, &mut rng(9)), 6);
         for (count, weight) in counts.iter().zip(weights) {
             let expected = n as f64 * weight / 5.0;
             assert!(
@@ -133,13 +132,13 @@ mod tests {
         let mut weights = vec![1.0; 1000];
         weights[..100].fill(0.0);
         weights[900..].fill(50.0);
-        let rows = weighted_without_replacement(&weights, 5000, 1, 0);
+        let rows = weighted_without_replacement(&weights, 5000, &mut rng(1));
         assert_eq!(rows.len(), 900);
         assert!(counts(&rows, 1000).into_iter().all(|count| count <= 1));
         let heavy = rows[..100].iter().filter(|&&row| row >= 900).count();
         assert!(heavy > 70, "{heavy} of the first hundred");
         assert_eq!(
-            weighted_without_replacement(&weights, 10, 1, 0)[..],
+            weighted_without_replacement(&weights, 10, &mut rng(1))[..],
             rows[..10]
         );
     }
@@ -149,7 +148,7 @@ mod tests {
         let weights = [1.0, 2.0, 5.0];
         let mut first = [0.0f64; 3];
         (0..20_000).for_each(|seed| {
-            first[weighted_without_replacement(&weights, 1, seed, 0)[0] as usize] += 1.0;
+            first[weighted_without_replacement(&weights, 1, &mut rng(seed))[0] as usize] += 1.0;
         });
         for (count, weight) in first.iter().zip(weights) {
             let expected = 20_000.0 * weight / 8.0;

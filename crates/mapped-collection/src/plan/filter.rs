@@ -141,7 +141,7 @@ impl Verdicts {
 }
 
 /// Whether a label equals the wanted one. As in Python, true is 1 and false is 0.
-fn matches_label(label: &Label, wanted: &LabelMatch) -> bool {
+pub(crate) fn matches_label(label: &Label, wanted: &LabelMatch) -> bool {
     let as_number = |label: &Label| match label {
         Label::Bool(value) => Label::Int((*value).into()),
         label => label.clone(),

@@ -16,6 +16,24 @@ impl Plan {
         self.batch_names.clone()
     }
 
+    /// Checks that no entry of a batch has the name of its controls.
+    ///
+    /// # Errors
+    /// When a matrix or an obs key has it.
+    pub(crate) fn check_control_name(&self) -> Result<(), ReadError> {
+        const NAME: &str = "control";
+        let matrices = self.matrices.iter().map(|key| (&key.name, "the matrix"));
+        let obs = self.obs.iter().map(|key| (&key.name, "the obs key"));
+        match matrices.chain(obs).find(|(name, _)| *name == NAME) {
+            None => Ok(()),
+            Some((_, kind)) => Err(ReadError::SameName {
+                first: format!("{kind} {NAME:?}"),
+                second: "the controls of its rows".to_owned(),
+                name: NAME.to_owned(),
+            }),
+        }
+    }
+
     /// The result of [`check_batch_names`](Self::check_batch_names), computed once: a small batch
     /// is read in less time than the check takes.
     pub(crate) fn find_same_name(&self) -> Result<(), ReadError> {

@@ -7,6 +7,7 @@ use std::fmt;
 use anndata_io::nearest_name;
 use label_encoding::{Encoder, Label};
 
+use crate::error::labels::LabelsError;
 use crate::options::{LabelMatch, UnknownLabel};
 
 /// A label of the filter, or an unknown label, that no store has.
@@ -106,6 +107,25 @@ pub(crate) fn unmatched<'a>(
         }
     }
     found
+}
+
+/// The error of an option whose label is none of the known labels of its key.
+pub(crate) fn no_such_label(
+    option: &'static str,
+    key: &str,
+    label: &LabelMatch,
+    known: &[Label],
+) -> LabelsError {
+    let mut candidates = Candidates::default();
+    candidates.add(known.iter());
+    let label = std::iter::once(label);
+    let label = unmatched(option, Some(key), label, &candidates).remove(0);
+    LabelsError::NoSuchLabel {
+        option,
+        key: key.to_owned(),
+        label: quoted(&label.label).into_owned(),
+        nearest: label.nearest.map(|label| label.python_text().into_owned()),
+    }
 }
 
 /// The unknown labels that are not a category of their keys. `encoders` holds the encoded keys that

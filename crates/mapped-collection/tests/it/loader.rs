@@ -18,7 +18,7 @@ fn cells(sizes: &[usize]) -> MappedCollection {
 }
 
 /// The same, of chunks that must be decoded.
-fn chunked_cells(sizes: &[usize], chunk_rows: Option<NonZeroU64>) -> MappedCollection {
+pub(crate) fn chunked_cells(sizes: &[usize], chunk_rows: Option<NonZeroU64>) -> MappedCollection {
     let stores = sizes.iter().enumerate().map(|(number, &n)| {
         let names: Vec<String> = (0..n).map(|i| format!("c{i}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -65,7 +65,7 @@ fn chunked_cells(sizes: &[usize], chunk_rows: Option<NonZeroU64>) -> MappedColle
         .expect("the stores fit together")
 }
 
-fn rows_of(cells: &MappedCollection, batch: &Batch) -> Vec<u32> {
+pub(crate) fn rows_of(cells: &MappedCollection, batch: &Batch) -> Vec<u32> {
     let starts: Vec<usize> = cells
         .original_shapes()
         .iter()

@@ -14,6 +14,7 @@ mod kept_labels;
 mod large;
 mod life;
 mod loader;
+mod matched;
 mod model;
 mod names;
 mod obs_table;

@@ -3,6 +3,7 @@
 use row_pack::Level;
 
 use crate::loader::budget::BITS_TO_BYTES;
+use crate::order::matched::Controls;
 use crate::order::schedule::Schedule;
 use crate::plan::Plan;
 
@@ -144,6 +145,7 @@ impl PackPlan {
 /// For each store, whether the epoch may read rows of it.
 fn stores_read(plan: &Plan, schedule: &Schedule) -> Vec<bool> {
     let order = &schedule.order;
+    let controls = schedule.controls.iter().flat_map(Controls::drawable);
     if order.len() >= plan.n_obs() {
         return plan
             .stores
@@ -152,8 +154,9 @@ fn stores_read(plan: &Plan, schedule: &Schedule) -> Vec<bool> {
             .collect();
     }
     let mut read = vec![false; plan.stores.len()];
-    for position in 0..order.len() {
-        read[plan.locate(order.row(position)).store] = true;
+    let rows = (0..order.len()).map(|position| order.row(position));
+    for row in rows.chain(controls.map(|row| row as usize)) {
+        read[plan.locate(row).store] = true;
     }
     read
 }

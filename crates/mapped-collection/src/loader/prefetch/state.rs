@@ -130,7 +130,7 @@ impl State {
 
     /// Builds the next window if fewer than two are in progress.
     fn choose_build(&mut self, job: &Job) -> Option<Step> {
-        let is_last = self.next_built >= job.schedule.n_batches();
+        let is_last = self.next_built >= job.schedule.n_reads();
         if self.building || is_last || self.windows.len() >= 2 {
             return None;
         }

@@ -14,7 +14,7 @@ use crate::loader::prefetch::Prefetcher;
 use crate::loader::prefetch::state::State;
 use crate::loader::prefetch::step::Done;
 use crate::order::Order;
-use crate::testing::{dense_plan, job, schedule, shuffled, sparse_plan};
+use crate::testing::{dense_plan, job, schedule, shuffled, sparse_plan, with_controls};
 
 /// The numbers of a batch's rows, from the values of X.
 fn rows(batch: &Batch) -> Vec<usize> {
@@ -40,7 +40,7 @@ fn deliver(job: &Job, n_threads: usize, turns: &[usize]) {
     let mut scratch = FillScratch::for_scan();
     let mut in_progress: Vec<Option<Done>> = (0..n_threads).map(|_| None).collect();
     let (mut delivered, mut turn) = (0, 0);
-    while delivered < job.schedule.n_batches() {
+    while delivered < job.schedule.n_reads() {
         let thread = turns[turn % turns.len()] % n_threads;
         turn += 1;
         match in_progress[thread].take() {
@@ -69,7 +69,7 @@ fn deliver(job: &Job, n_threads: usize, turns: &[usize]) {
             && let Some(batch) = state.deliver()
         {
             let batch = batch.expect("memory is readable");
-            assert_eq!(rows(&batch), job.schedule.rows(delivered).expect("a batch"));
+            assert_eq!(rows(&batch), job.schedule.read(delivered).expect("a batch"));
             delivered += 1;
         }
     }
@@ -87,9 +87,13 @@ proptest! {
         n_threads in 1usize..5,
         turns in prop::collection::vec(0usize..8, 20..60),
         sparse in any::<bool>(),
+        controls in any::<bool>(),
     ) {
         let plan = if sparse { sparse_plan(&sizes, 16) } else { dense_plan(&sizes) };
-        let schedule = schedule(shuffled(plan.n_obs(), seed), batch_size);
+        let mut schedule = schedule(shuffled(plan.n_obs(), seed), batch_size);
+        if controls {
+            schedule = with_controls(schedule, plan.n_obs());
+        }
         // A block of packed rows takes at least 512 bytes.
         let memory = 2 * batch_size * 4 * 8 + 4096 + spare;
         let job = job(&plan, schedule, n_threads, memory);

@@ -11,14 +11,14 @@ use crate::loader::window::ends::CarriedBatch;
 use crate::loader::window::{Task, Window};
 use crate::order::Order;
 use crate::plan::location::RowLocation;
-use crate::testing::{dense_plan, job, schedule, shuffled, sparse_plan};
+use crate::testing::{dense_plan, job, schedule, shuffled, sparse_plan, with_controls};
 
 /// Builds the windows of an epoch one after the other, each of at most `batches` batches.
 fn windows(job: &Job, batches: usize) -> Vec<Window> {
     let waiting = Arc::new(job.waiting());
     let (mut windows, mut first, mut carried): (Vec<Window>, usize, Option<CarriedBatch>) =
         (Vec::new(), 0, None);
-    while first < job.schedule.n_batches() {
+    while first < job.schedule.n_reads() {
         let window = job.window(first, batches, &waiting, carried.as_ref());
         let window = window.expect("the stores are alike");
         carried = window.carried();
@@ -63,7 +63,7 @@ fn check(job: &Job, batches: usize) {
         assert!(alone || job.budget.fits(taken, 0), "{taken} bytes");
     }
     let mut wanted: HashMap<RowLocation, usize> = HashMap::new();
-    for rows in (0..).map_while(|batch| job.schedule.rows(batch)) {
+    for rows in (0..).map_while(|batch| job.schedule.read(batch)) {
         for row in rows {
             *wanted.entry(job.plan.locate(row)).or_default() += 1;
         }
@@ -82,6 +82,7 @@ proptest! {
         spare in 0usize..30_000,
         seed in prop::option::of(0u64..100),
         sparse in any::<bool>(),
+        controls in any::<bool>(),
     ) {
         let plan = if sparse { sparse_plan(&sizes, 16) } else { dense_plan(&sizes) };
         let order = match seed {
@@ -89,7 +90,11 @@ proptest! {
             Some(seed) => shuffled(plan.n_obs(), seed),
         };
         let memory = 2 * batch_size * 4 * 8 + 4096 + spare;
-        check(&job(&plan, schedule(order, batch_size), 2, memory), batches);
+        let mut schedule = schedule(order, batch_size);
+        if controls {
+            schedule = with_controls(schedule, plan.n_obs());
+        }
+        check(&job(&plan, schedule, 2, memory), batches);
     }
 }
 

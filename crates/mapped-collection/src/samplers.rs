@@ -1,0 +1,453 @@
+//! Makes samplers and controls from labels.
+
+use label_encoding::MISSING;
+
+use crate::collection::MappedCollection;
+use crate::error::Error;
+use crate::error::labels::LabelsError;
+use crate::options::FilterValue;
+use crate::order::matched::Matched;
+use crate::order::mixture::{Group, divide};
+use crate::order::sampler::Sampler;
+use crate::plan::filter::matches_label;
+use crate::plan::labels::MergedLabels;
+use crate::plan::unmatched::no_such_label;
+
+/// The groups of a [mixture](MappedCollection::mixture_sampler), and how the draws of an epoch are
+/// divided among them.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Mixture {
+    /// The rows of each store. A store of `n` rows has a share of `n^temperature`.
+    Stores {
+        /// With 1, stores come as often as without a mixture; with 0, equally often.
+        temperature: f64,
+    },
+    /// The rows of each store, with one share per store.
+    StoreShares(Vec<f64>),
+    /// The rows of each label of an obs key. A label of `n` rows has a share of `n^temperature`.
+    /// Rows without a label never come.
+    Labels {
+        /// The obs key. It need not be among those that the collection reads.
+        key: String,
+        /// With 1, labels come as often as without a mixture; with 0, equally often.
+        temperature: f64,
+    },
+    /// The rows of these labels of an obs key, with a share for each. Other rows never come.
+    LabelShares {
+        /// The obs key. It need not be among those that the collection reads.
+        key: String,
+        /// Labels, and their shares.
+        shares: Vec<(FilterValue, f64)>,
+    },
+}
+
+impl MappedCollection {
+    /// A sampler that draws rows by the weights of their labels, with replacement. Without a
+    /// scaler, every combination of labels of `keys` comes equally often. Missing counts as a class
+    /// of its own.
+    ///
+    /// # Errors
+    /// As [`label_weights`](Self::label_weights).
+    ///
+    /// ```
+    /// use mapped_collection::{LoaderOptions, Sampler};
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let sampler = cells.weighted_sampler(["cell_type"], None)?;
+    /// let Sampler::Weighted { weights, .. } = &sampler else { panic!("it is weighted") };
+    /// // Three T cells, a B cell, and a cell without a label.
+    /// assert_eq!(weights[..], [1. / 3., 1., 1. / 3., 1. / 3., 1.]);
+    /// assert_eq!(cells.loader(LoaderOptions::new(2).sampler(sampler))?.n_rows(), 5);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn weighted_sampler<S: AsRef<str>>(
+        &self,
+        keys: impl IntoIterator<Item = S>,
+        scaler: Option<f64>,
+    ) -> Result<Sampler, Error> {
+        let weights = self.label_weights(keys)?.weights(scaler).into();
+        Ok(Sampler::Weighted {
+            weights,
+            n_samples: None,
+            replacement: true,
+        })
+    }
+
+    /// A sampler that draws rows with replacement, so that every label of `key` comes equally
+    /// often. Rows without a label never come.
+    ///
+    /// # Errors
+    /// When no store has the key, or it cannot be read.
+    ///
+    /// ```
+    /// use mapped_collection::Sampler;
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let sampler = cells.balanced_sampler("cell_type")?;
+    /// let Sampler::Weighted { weights, .. } = sampler else { panic!("it is weighted") };
+    /// assert_eq!(weights[..], [1. / 3., 1., 1. / 3., 1. / 3., 0.]); // the last has no label
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn balanced_sampler(&self, key: &str) -> Result<Sampler, Error> {
+        let labels = self.merged_labels(key)?;
+        let mut counts = vec![0u64; labels.labels().len()];
+        let codes = || labels.codes().iter().map(|&code| code as usize);
+        for code in codes() {
+            // The code of a missing label is past the last label.
+            if let Some(count) = counts.get_mut(code) {
+                *count += 1;
+            }
+        }
+        let weights = codes().map(|code| counts.get(code).map_or(0.0, |&count| 1.0 / count as f64));
+        Ok(Sampler::Weighted {
+            weights: weights.collect(),
+            n_samples: None,
+            replacement: true,
+        })
+    }
+
+    /// A sampler that draws a fixed number of rows of each group per epoch: `n_samples` (by default,
+    /// as many as there are rows), divided in proportion to the shares by the largest remainder.
+    ///
+    /// Within a group all rows are equally likely, or follow `weights` (one per row of the
+    /// collection). No row comes twice in an epoch, unless its group has fewer rows than draws.
+    ///
+    /// # Errors
+    /// When no store has the key or a label, a label has two shares, a group with a share has no
+    /// rows, or shares or weights are not usable.
+    ///
+    /// ```
+    /// use mapped_collection::{LoaderOptions, Mixture};
+    ///
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// // Three T cells and one B cell, as 3^0.5 to 1^0.5.
+    /// let mixture = Mixture::Labels { key: "cell_type".into(), temperature: 0.5 };
+    /// let sampler = cells.mixture_sampler(&mixture, Some(100), None)?;
+    /// let loader = cells.loader(LoaderOptions::new(100).sampler(sampler))?;
+    /// let batch = loader.epoch(0).next().expect("a batch")?;
+    /// let codes = batch.codes("cell_type").expect("it is encoded");
+    /// assert_eq!(codes.iter().filter(|&&code| code == 1).count(), 63);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn mixture_sampler(
+        &self,
+        mixture: &Mixture,
+        n_samples: Option<usize>,
+        weights: Option<&[f64]>,
+    ) -> Result<Sampler, Error> {
+        let n_obs = self.n_obs();
+        if let Some(weights) = weights.filter(|weights| weights.len() != n_obs) {
+            let found = format!("{} for {n_obs} rows", weights.len());
+            return Err(Error::option("sampler", "one weight per row", found));
+        }
+        let (rows, shares) = match mixture {
+            Mixture::Stores { temperature } => {
+                let rows = self.rows_of_stores();
+                let shares = by_temperature(&rows, *temperature);
+                (rows, shares)
+            }
+            Mixture::StoreShares(shares) => (self.rows_of_stores(), shares.clone()),
+            Mixture::Labels { key, temperature } => {
+                let labels = self.merged_labels(key)?;
+                let groups = (0..labels.labels().len() as u32).map(Some).collect();
+                let rows = rows_of_groups(&labels, groups, labels.labels().len());
+                let shares = by_temperature(&rows, *temperature);
+                (rows, shares)
+            }
+            Mixture::LabelShares { key, shares } => {
+                let labels = self.merged_labels(key)?;
+                let mut groups = vec![None; labels.labels().len() + 1];
+                for (number, (value, _)) in (0..).zip(shares) {
+                    for label in positions_of(&labels, "sampler", key, value)? {
+                        if groups[label].replace(number).is_some() {
+                            let found = format!("{value:?} of {key:?} twice");
+                            return Err(Error::option("sampler", "one share per label", found));
+                        }
+                    }
+                }
+                let rows = rows_of_groups(&labels, groups, shares.len());
+                (rows, shares.iter().map(|(_, share)| *share).collect())
+            }
+        };
+        let n_samples = n_samples.unwrap_or(n_obs);
+        let n_samples = divide_among(&rows, n_samples, &shares)?;
+        let groups = rows
+            .into_iter()
+            .zip(n_samples)
+            .map(|(rows, n_samples)| Group {
+                weights: weights
+                    .map(|weights| rows.iter().map(|&row| weights[row as usize]).collect()),
+                rows: rows.into(),
+                n_samples,
+            });
+        Ok(Sampler::Mixture(groups.collect()))
+    }
+
+    fn rows_of_stores(&self) -> Vec<Vec<u32>> {
+        let mut end = 0;
+        let stores = self.plan().stores.iter().map(|store| {
+            let start = end;
+            end += store.rows.len() as u32;
+            (start..end).collect()
+        });
+        stores.collect()
+    }
+
+    /// A control for each row of a loader's batches: a row with equal labels of `keys`, drawn at
+    /// random from the rows whose labels of the `control` keys are among the given ones.
+    ///
+    /// A row without a label of one of `keys` has no control. A row that is a control itself has
+    /// one like any other, possibly itself. Without keys, every control suits every row.
+    ///
+    /// # Errors
+    /// When no store has a key or a label of `control`.
+    ///
+    /// ```
+    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
+    /// let matched = cells.matched(["cell_type"], [("donor", ["d1"])])?;
+    /// assert_eq!(matched.controls_of(2), [0]); // of the T cells, row 0 is of this donor
+    /// assert!(matched.controls_of(4).is_empty()); // it has no cell type
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn matched<V: Into<FilterValue>>(
+        &self,
+        keys: impl IntoIterator<Item = impl Into<String>>,
+        control: impl IntoIterator<Item = (impl Into<String>, impl IntoIterator<Item = V>)>,
+    ) -> Result<Matched, Error> {
+        let mut is_control = vec![true; self.n_obs()];
+        for (key, values) in control {
+            let key = key.into();
+            let labels = self.merged_labels(&key)?;
+            let mut suits = vec![false; labels.labels().len() + 1];
+            for value in values {
+                for label in positions_of(&labels, "matched", &key, &value.into())? {
+                    suits[label] = true;
+                }
+            }
+            for (is_control, label) in is_control.iter_mut().zip(positions(&labels)) {
+                *is_control &= suits[label];
+            }
+        }
+        let keys: Vec<String> = keys.into_iter().map(Into::into).collect();
+        let labels = keys.iter().map(|key| self.merged_labels(key));
+        let labels: Vec<MergedLabels> = labels.collect::<Result<_, _>>()?;
+        let columns: Vec<&[u32]> = labels.iter().map(MergedLabels::codes).collect();
+        Ok(Matched::new(keys, &columns, &is_control))
+    }
+}
+
+/// For each row, the position of its label; past the last label if it is missing.
+fn positions(labels: &MergedLabels) -> impl Iterator<Item = usize> {
+    let missing = labels.labels().len();
+    let codes = labels.codes().iter();
+    codes.map(move |&code| {
+        if code == MISSING {
+            missing
+        } else {
+            code as usize
+        }
+    })
+}
+
+/// The positions of the labels that equal a value.
+///
+/// # Errors
+/// When there are none.
+fn positions_of(
+    labels: &MergedLabels,
+    option: &'static str,
+    key: &str,
+    value: &FilterValue,
+) -> Result<Vec<usize>, LabelsError> {
+    let FilterValue::Label(wanted) = value else {
+        return Ok(vec![labels.labels().len()]);
+    };
+    let known = labels.labels().iter().enumerate();
+    let equal = known.filter(|(_, label)| matches_label(label, wanted));
+    let positions: Vec<usize> = equal.map(|(position, _)| position).collect();
+    if positions.is_empty() {
+        return Err(no_such_label(option, key, wanted, labels.labels()));
+    }
+    Ok(positions)
+}
+
+/// The rows of each group. `groups` has the group of each label, then that of a missing one.
+fn rows_of_groups(
+    labels: &MergedLabels,
+    groups: Vec<Option<u32>>,
+    n_groups: usize,
+) -> Vec<Vec<u32>> {
+    let mut rows = vec![Vec::new(); n_groups];
+    for (row, label) in (0u32..).zip(positions(labels)) {
+        if let Some(Some(group)) = groups.get(label) {
+            rows[*group as usize].push(row);
+        }
+    }
+    rows
+}
+
+/// The share `n^temperature` of each group of `n` rows; 0 if it has none.
+fn by_temperature(rows: &[Vec<u32>], temperature: f64) -> Vec<f64> {
+    let share = |rows: &Vec<u32>| match rows.len() {
+        0 => 0.0,
+        n => libm::pow(n as f64, temperature),
+    };
+    rows.iter().map(share).collect()
+}
+
+/// # Errors
+/// When draws cannot be divided by these shares, or a group with a share has no rows.
+fn divide_among(rows: &[Vec<u32>], n: usize, shares: &[f64]) -> Result<Vec<usize>, Error> {
+    let refused = |expected: &str, found: String| Err(Error::option("sampler", expected, found));
+    if shares.len() != rows.len() {
+        let found = format!("{} for {} groups", shares.len(), rows.len());
+        return refused("one share per group", found);
+    }
+    if let Some(bad) = shares
+        .iter()
+        .find(|share| !share.is_finite() || **share < 0.0)
+    {
+        return refused("shares that are finite and not negative", bad.to_string());
+    }
+    let sum: f64 = shares.iter().sum();
+    if !sum.is_finite() || !(n as f64 / sum).is_finite() {
+        return refused("shares with a positive, finite sum", sum.to_string());
+    }
+    let empty = rows
+        .iter()
+        .zip(shares)
+        .position(|(rows, share)| rows.is_empty() && *share > 0.0);
+    if let Some(group) = empty {
+        let found = format!("none in group {group}, whose share is {}", shares[group]);
+        return refused("rows in every group with a share", found);
+    }
+    Ok(divide(n, shares))
+}
+
+#[cfg(test)]
+mod tests {
+    use anndata_io::{MemoryStore, Values};
+
+    use super::*;
+
+    fn cells() -> MappedCollection {
+        let store = |name: &str, n: usize, donors: Vec<i8>| {
+            let names: Vec<String> = (0..n).map(|i| i.to_string()).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            MemoryStore::new(name)
+                .dataframe("obs", &names)
+                .dataframe("var", &["g"])
+                .array("X", &[n as u64, 1], Values::F32(vec![0.0; n]))
+                .categorical("obs/donor", donors, &["a", "b", "unused"])
+        };
+        let stores = [
+            store("first", 8, vec![0, 0, 0, 0, 1, 1, -1, -1]),
+            store("second", 2, vec![1, 0]),
+        ];
+        MappedCollection::builder(stores)
+            .open()
+            .expect("valid stores")
+    }
+
+    fn groups(
+        mixture: &Mixture,
+        n_samples: Option<usize>,
+    ) -> Result<Vec<(Vec<u32>, usize)>, String> {
+        let sampler = cells().mixture_sampler(mixture, n_samples, None);
+        let Sampler::Mixture(groups) = sampler.map_err(|error| error.to_string())? else {
+            panic!("it is a mixture");
+        };
+        let parts = groups
+            .iter()
+            .map(|group| (group.rows.to_vec(), group.n_samples));
+        Ok(parts.collect())
+    }
+
+    #[test]
+    fn mixture_of_stores_divides_draws_by_temperature() {
+        let of = |temperature| {
+            let groups = groups(&Mixture::Stores { temperature }, None).expect("usable");
+            groups.into_iter().map(|(_, n)| n).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            [of(1.0), of(0.0), of(0.5), of(-1.0)],
+            [[8, 2], [5, 5], [7, 3], [2, 8]]
+        );
+    }
+
+    #[test]
+    fn mixture_of_labels_leaves_out_rows_without_one() {
+        let by_size = Mixture::Labels {
+            key: "donor".into(),
+            temperature: 1.0,
+        };
+        let expected = [(vec![0, 1, 2, 3, 9], 5), (vec![4, 5, 8], 3), (vec![], 0)];
+        assert_eq!(groups(&by_size, Some(8)).expect("usable"), expected);
+        let shares = vec![(FilterValue::Missing, 1.0), ("b".into(), 3.0)];
+        let given = Mixture::LabelShares {
+            key: "donor".into(),
+            shares,
+        };
+        let expected = [(vec![6, 7], 3), (vec![4, 5, 8], 7)];
+        assert_eq!(groups(&given, None).expect("usable"), expected);
+    }
+
+    #[test]
+    fn mixtures_without_a_meaning_are_refused() {
+        let labels = |labels: &[&str], share: f64| Mixture::LabelShares {
+            key: "donor".into(),
+            shares: labels.iter().map(|&label| (label.into(), share)).collect(),
+        };
+        let cases = [
+            (Mixture::StoreShares(vec![1.0]), "1 for 2 groups"),
+            (Mixture::StoreShares(vec![1.0, f64::NAN]), "not negative"),
+            (Mixture::StoreShares(vec![0.0, 0.0]), "positive, finite sum"),
+            (
+                Mixture::Stores {
+                    temperature: f64::INFINITY,
+                },
+                "not negative",
+            ),
+            (labels(&["B"], 1.0), "did you mean \"b\"?"),
+            (labels(&["a", "a"], 1.0), "twice"),
+            (labels(&["unused"], 1.0), "rows in every group"),
+            (labels(&[], 1.0), "positive, finite sum"),
+        ];
+        for (mixture, expected) in cases {
+            let error = groups(&mixture, None).expect_err(expected);
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn controls_have_all_labels_of_the_rows_and_of_controls() {
+        let matched = cells()
+            .matched(["donor"], [("donor", ["a"])])
+            .expect("known labels");
+        assert_eq!(matched.controls_of(1), [0, 1, 2, 3, 9]);
+        assert!(matched.controls_of(4).is_empty() && matched.controls_of(6).is_empty());
+        let any = cells().matched(Vec::<String>::new(), [("donor", [FilterValue::Missing])]);
+        assert_eq!(any.expect("a column").controls_of(9), [6, 7]);
+        let error = cells()
+            .matched(["donor"], [("donor", ["c"])])
+            .expect_err("no such label");
+        assert!(
+            error
+                .to_string()
+                .contains("matched: no store has the label"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn balanced_sampler_ignores_missing_labels() {
+        let Sampler::Weighted { weights, .. } =
+            cells().balanced_sampler("donor").expect("a column")
+        else {
+            panic!("it is weighted");
+        };
+        let (a, b) = (0.2, 1.0 / 3.0);
+        assert_eq!(weights[..], [a, a, a, a, b, b, 0.0, 0.0, b, a]);
+    }
+}
