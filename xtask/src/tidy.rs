@@ -27,6 +27,7 @@ const LAYERS: [&[&str]; 6] = [
         "collection",
         "item",
         "labels",
+        "matched",
         "samplers",
         "split",
         "variables",

@@ -12,6 +12,7 @@ use crate::genes::GenesArgs;
 use crate::label_map::LabelMapArgs;
 use crate::lists;
 use crate::output::OutputArgs;
+use crate::sampler::SamplerArg;
 use crate::storage::StorageArgs;
 use crate::transforms::TransformArgs;
 
@@ -219,10 +220,11 @@ pub(crate) struct StreamArgs {
     /// (blocks of N rows, mixed in pools of blocks).
     #[arg(long, value_name = "ORDER", default_value = "none", value_parser = shuffle)]
     pub(crate) shuffle: Shuffle,
-    /// Rows to draw: weighted:KEY (by the weights of the labels of KEY) or balanced:KEY (each
-    /// label of KEY equally often, those without one never), both with replacement [default: each
-    /// row once]
-    #[arg(long, value_name = "SAMPLER", value_parser = sampler)]
+    /// Rows to draw: weighted:KEY (by the weights of the labels of KEY), balanced:KEY (each label
+    /// of KEY equally often, those without one never), both with replacement; or mixture:KEY:T (a
+    /// label of n rows in proportion to n^T, each row once where there are enough; mixture:T mixes
+    /// stores) [default: each row once]
+    #[arg(long, value_name = "SAMPLER", value_parser = SamplerArg::parse)]
     pub(crate) sampler: Option<SamplerArg>,
     /// Threads that read ahead; 0 to read in the main thread.
     #[arg(long, value_name = "N", default_value_t = 2)]
@@ -318,27 +320,12 @@ impl From<JoinArg> for Option<Join> {
     }
 }
 
-/// Rows to draw, by the labels of a column.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum SamplerArg {
-    Weighted(String),
-    Balanced(String),
-}
-
 fn shuffle(text: &str) -> Result<Shuffle, String> {
     match (text, text.strip_prefix("blocks:")) {
         ("none", _) => Ok(Shuffle::None),
         ("exact", _) => Ok(Shuffle::Exact),
         (_, Some(rows)) => at_least_one(rows).map(|rows| Shuffle::Blocks { rows }),
         _ => Err("expected none, exact or blocks:N, such as blocks:256".to_owned()),
-    }
-}
-
-fn sampler(text: &str) -> Result<SamplerArg, String> {
-    match text.split_once(':') {
-        Some(("weighted", key)) if !key.is_empty() => Ok(SamplerArg::Weighted(lists::name(key))),
-        Some(("balanced", key)) if !key.is_empty() => Ok(SamplerArg::Balanced(lists::name(key))),
-        _ => Err("expected weighted:KEY or balanced:KEY, such as balanced:cell_type".to_owned()),
     }
 }
 
@@ -401,25 +388,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn orders_samplers_and_sizes_are_read() {
+    fn orders_and_sizes_are_read() {
         assert_eq!(shuffle("blocks:32"), Ok(Shuffle::Blocks { rows: 32 }));
         assert!(
             ["blocks", "blocks:0", "blocks:x", "all"]
                 .iter()
                 .all(|text| shuffle(text).is_err())
-        );
-        assert_eq!(
-            sampler("balanced:a:b"),
-            Ok(SamplerArg::Balanced("a:b".to_owned()))
-        );
-        assert_eq!(
-            sampler("weighted:a\\,b"),
-            Ok(SamplerArg::Weighted("a,b".to_owned()))
-        );
-        assert!(
-            ["balanced", "weighted:", "x:y"]
-                .iter()
-                .all(|text| sampler(text).is_err())
         );
         assert_eq!(bytes("256MiB"), Ok(256 << 20));
         assert_eq!(bytes("1.5g"), Ok(1_500_000_000));

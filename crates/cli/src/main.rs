@@ -65,6 +65,7 @@ mod opened;
 mod output;
 mod progress;
 mod report;
+mod sampler;
 mod storage;
 mod stream;
 mod text;

@@ -10,7 +10,7 @@ use mapped_anndata::{
 use serde::Serialize;
 
 use crate::Result;
-use crate::args::{SamplerArg, StreamArgs};
+use crate::args::StreamArgs;
 use crate::cache::{self, CachedLine};
 use crate::effort::{Counts, Entropy, LabelEntropy};
 use crate::escape::escape;
@@ -35,10 +35,7 @@ pub(crate) fn run(args: &StreamArgs, json: bool, out: &mut impl Write) -> Result
         .rank(args.rank, args.world_size);
     options = args.output.apply(options)?;
     if let Some(sampler) = &args.sampler {
-        options = options.sampler(match sampler {
-            SamplerArg::Weighted(key) => cells.weighted_sampler([key], None)?,
-            SamplerArg::Balanced(key) => cells.balanced_sampler(key)?,
-        });
+        options = options.sampler(sampler.make(cells)?);
     }
     before_epochs(cells)?;
     let batches = cells.loader(options)?;
@@ -223,12 +220,7 @@ fn peak_rss_bytes() -> Option<u64> {
 
 fn order_text(args: &StreamArgs) -> String {
     let order = match (&args.sampler, args.shuffle) {
-        (Some(SamplerArg::Weighted(key)), _) => {
-            format!("rows drawn by the weights of {}", escape(key))
-        }
-        (Some(SamplerArg::Balanced(key)), _) => {
-            format!("each label of {} drawn equally often", escape(key))
-        }
+        (Some(sampler), _) => sampler.text(),
         (None, Shuffle::None) => "in file order".to_owned(),
         (None, Shuffle::Exact) => format!("shuffled with seed {}", args.seed),
         (None, Shuffle::Blocks { rows }) => {

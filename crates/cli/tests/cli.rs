@@ -321,7 +321,13 @@ fn ranks_share_an_epoch_and_samplers_draw() {
         (&rank("0")["rows"], &rank("1")["rows"]),
         (&json!(6), &json!(6))
     );
-    for sampler in ["balanced:cell_type", "weighted:donor"] {
+    let samplers = [
+        "balanced:cell_type",
+        "weighted:donor",
+        "mixture:cell_type:0.5",
+        "mixture:0",
+    ];
+    for sampler in samplers {
         let lines = objects(&["stream", A, B, "--obs", "cell_type", "--sampler", sampler]);
         assert_eq!(lines[1]["rows"], 11);
         let entropy = &lines[1]["label_entropy"];

@@ -96,6 +96,7 @@ mod item;
 mod label_values;
 mod labels;
 mod loader;
+mod matched;
 mod obs_table;
 mod options;
 mod order;

@@ -1,17 +1,11 @@
-//! Makes samplers and controls from labels.
-
-use label_encoding::MISSING;
+//! Makes samplers from labels.
 
 use crate::collection::MappedCollection;
 use crate::error::Error;
-use crate::error::labels::LabelsError;
 use crate::options::FilterValue;
-use crate::order::matched::Matched;
 use crate::order::mixture::{Group, divide};
 use crate::order::sampler::Sampler;
-use crate::plan::filter::matches_label;
 use crate::plan::labels::MergedLabels;
-use crate::plan::unmatched::no_such_label;
 
 /// The groups of a [mixture](MappedCollection::mixture_sampler), and how the draws of an epoch are
 /// divided among them.
@@ -159,7 +153,7 @@ impl MappedCollection {
                 let labels = self.merged_labels(key)?;
                 let mut groups = vec![None; labels.labels().len() + 1];
                 for (number, (value, _)) in (0..).zip(shares) {
-                    for label in positions_of(&labels, "sampler", key, value)? {
+                    for label in labels.positions_of("sampler", key, value)? {
                         if groups[label].replace(number).is_some() {
                             let found = format!("{value:?} of {key:?} twice");
                             return Err(Error::option("sampler", "one share per label", found));
@@ -193,83 +187,6 @@ impl MappedCollection {
         });
         stores.collect()
     }
-
-    /// A control for each row of a loader's batches: a row with equal labels of `keys`, drawn at
-    /// random from the rows whose labels of the `control` keys are among the given ones.
-    ///
-    /// A row without a label of one of `keys` has no control. A row that is a control itself has
-    /// one like any other, possibly itself. Without keys, every control suits every row.
-    ///
-    /// # Errors
-    /// When no store has a key or a label of `control`.
-    ///
-    /// ```
-    /// # let cells = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/cells.rs"));
-    /// let matched = cells.matched(["cell_type"], [("donor", ["d1"])])?;
-    /// assert_eq!(matched.controls_of(2), [0]); // of the T cells, row 0 is of this donor
-    /// assert!(matched.controls_of(4).is_empty()); // it has no cell type
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn matched<V: Into<FilterValue>>(
-        &self,
-        keys: impl IntoIterator<Item = impl Into<String>>,
-        control: impl IntoIterator<Item = (impl Into<String>, impl IntoIterator<Item = V>)>,
-    ) -> Result<Matched, Error> {
-        let mut is_control = vec![true; self.n_obs()];
-        for (key, values) in control {
-            let key = key.into();
-            let labels = self.merged_labels(&key)?;
-            let mut suits = vec![false; labels.labels().len() + 1];
-            for value in values {
-                for label in positions_of(&labels, "matched", &key, &value.into())? {
-                    suits[label] = true;
-                }
-            }
-            for (is_control, label) in is_control.iter_mut().zip(positions(&labels)) {
-                *is_control &= suits[label];
-            }
-        }
-        let keys: Vec<String> = keys.into_iter().map(Into::into).collect();
-        let labels = keys.iter().map(|key| self.merged_labels(key));
-        let labels: Vec<MergedLabels> = labels.collect::<Result<_, _>>()?;
-        let columns: Vec<&[u32]> = labels.iter().map(MergedLabels::codes).collect();
-        Ok(Matched::new(keys, &columns, &is_control))
-    }
-}
-
-/// For each row, the position of its label; past the last label if it is missing.
-fn positions(labels: &MergedLabels) -> impl Iterator<Item = usize> {
-    let missing = labels.labels().len();
-    let codes = labels.codes().iter();
-    codes.map(move |&code| {
-        if code == MISSING {
-            missing
-        } else {
-            code as usize
-        }
-    })
-}
-
-/// The positions of the labels that equal a value.
-///
-/// # Errors
-/// When there are none.
-fn positions_of(
-    labels: &MergedLabels,
-    option: &'static str,
-    key: &str,
-    value: &FilterValue,
-) -> Result<Vec<usize>, LabelsError> {
-    let FilterValue::Label(wanted) = value else {
-        return Ok(vec![labels.labels().len()]);
-    };
-    let known = labels.labels().iter().enumerate();
-    let equal = known.filter(|(_, label)| matches_label(label, wanted));
-    let positions: Vec<usize> = equal.map(|(position, _)| position).collect();
-    if positions.is_empty() {
-        return Err(no_such_label(option, key, wanted, labels.labels()));
-    }
-    Ok(positions)
 }
 
 /// The rows of each group. `groups` has the group of each label, then that of a missing one.
@@ -279,7 +196,7 @@ fn rows_of_groups(
     n_groups: usize,
 ) -> Vec<Vec<u32>> {
     let mut rows = vec![Vec::new(); n_groups];
-    for (row, label) in (0u32..).zip(positions(labels)) {
+    for (row, label) in (0u32..).zip(labels.positions()) {
         if let Some(Some(group)) = groups.get(label) {
             rows[*group as usize].push(row);
         }
@@ -326,12 +243,12 @@ fn divide_among(rows: &[Vec<u32>], n: usize, shares: &[f64]) -> Result<Vec<usize
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use anndata_io::{MemoryStore, Values};
 
     use super::*;
 
-    fn cells() -> MappedCollection {
+    pub(crate) fn cells() -> MappedCollection {
         let store = |name: &str, n: usize, donors: Vec<i8>| {
             let names: Vec<String> = (0..n).map(|i| i.to_string()).collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -418,26 +335,6 @@ mod tests {
             let error = groups(&mixture, None).expect_err(expected);
             assert!(error.contains(expected), "{error}");
         }
-    }
-
-    #[test]
-    fn controls_have_all_labels_of_the_rows_and_of_controls() {
-        let matched = cells()
-            .matched(["donor"], [("donor", ["a"])])
-            .expect("known labels");
-        assert_eq!(matched.controls_of(1), [0, 1, 2, 3, 9]);
-        assert!(matched.controls_of(4).is_empty() && matched.controls_of(6).is_empty());
-        let any = cells().matched(Vec::<String>::new(), [("donor", [FilterValue::Missing])]);
-        assert_eq!(any.expect("a column").controls_of(9), [6, 7]);
-        let error = cells()
-            .matched(["donor"], [("donor", ["c"])])
-            .expect_err("no such label");
-        assert!(
-            error
-                .to_string()
-                .contains("matched: no store has the label"),
-            "{error}"
-        );
     }
 
     #[test]

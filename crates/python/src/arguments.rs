@@ -88,19 +88,26 @@ pub(crate) fn row_numbers<'py>(
     Some(PyArray1::from_vec(value.py(), rows?))
 }
 
-/// Adds a filter; `None` among its values is a missing label.
+/// Returns the value of a filter; `None` is a missing label.
+pub(crate) fn filter_value(value: &Bound<'_, PyAny>) -> PyResult<FilterValue> {
+    Ok(match labels::from_python(value)? {
+        None => FilterValue::Missing,
+        Some(label) => FilterValue::Label(LabelMatch::Exact(label)),
+    })
+}
+
+/// Returns the values of a filter.
+pub(crate) fn filter_values(values: &[Bound<'_, PyAny>]) -> PyResult<Vec<FilterValue>> {
+    values.iter().map(filter_value).collect()
+}
+
+/// Adds a filter.
 pub(crate) fn with_filter(
     mut builder: MappedCollectionBuilder,
     filter: Filter<'_>,
 ) -> PyResult<MappedCollectionBuilder> {
     for (key, values) in filter {
-        let values = values.iter().map(|value| {
-            Ok(match labels::from_python(value)? {
-                None => FilterValue::Missing,
-                Some(label) => FilterValue::Label(LabelMatch::Exact(label)),
-            })
-        });
-        builder = builder.filter(key, values.collect::<PyResult<Vec<_>>>()?);
+        builder = builder.filter(key, filter_values(&values)?);
     }
     Ok(builder)
 }

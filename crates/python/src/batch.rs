@@ -12,6 +12,8 @@ use crate::item::{STORE, nan};
 
 /// The key of a batch for each row's number in its store's file.
 const ROW: &str = "_row_idx";
+/// The key of the controls of a batch's rows.
+const CONTROL: &str = "control";
 /// The suffix of the key of a column of numbers, for the array that marks which numbers are there.
 const VALID: &str = "_valid";
 
@@ -94,13 +96,17 @@ fn parts(batch: &mut Batch, copy: bool) -> Vec<(String, Part)> {
 
 /// Returns a batch as a dict. Arrays view the batch's own memory, which returns to its pool when
 /// the last of them is gone. A sparse matrix is a tuple `(data, indices, indptr, shape)`; texts are
-/// a list. `store_idx` and `row_idx` come first, as int64.
+/// a list. `store_idx` and `row_idx` come first, as int64; controls are a dict of the same form.
 pub(crate) fn to_dict(py: Python<'_>, mut batch: Batch) -> PyResult<Bound<'_, PyDict>> {
     let dict = located(py, &batch)?;
+    let control = batch.control.take();
     let parts = parts(&mut batch, false);
     let owner = Owner::new(py, batch)?;
     for (key, part) in &parts {
         set(&dict, key, part, &owner)?;
+    }
+    if let Some(control) = control {
+        dict.set_item(CONTROL, to_dict(py, *control)?)?;
     }
     Ok(dict)
 }

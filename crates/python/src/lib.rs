@@ -19,6 +19,7 @@ mod item;
 mod labels;
 mod loader;
 mod obs_table;
+mod sampler;
 mod transforms;
 
 use pyo3::prelude::*;

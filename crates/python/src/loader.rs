@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::Duration;
 
 use mapped_anndata::{Loader, LoaderOptions, LoaderState, Sampler, Shuffle};
-use numpy::{PyArrayLike1, PyReadonlyArray1};
+use numpy::PyReadonlyArray1;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -13,6 +13,7 @@ use crate::batch::to_dict;
 use crate::collection::Collection;
 use crate::errors::to_python;
 use crate::format::Format;
+use crate::sampler::{MatchedParameters, SamplerParameters};
 
 /// The part that a process reads: `(rank, world_size, reader, readers)`.
 type Division = (usize, usize, usize, usize);
@@ -31,8 +32,7 @@ pub(crate) struct PyLoader {
 
 #[pymethods]
 impl PyLoader {
-    /// `block` is 0 for an exact shuffle and `None` without one. At most one of `rows`, `weights`,
-    /// `balanced` (an obs key) and `drawn` is set; with `drawn`, each epoch receives its rows.
+    /// `block` is 0 for an exact shuffle and `None` without one.
     #[new]
     #[expect(clippy::too_many_arguments, reason = "an argument an option")]
     fn new(
@@ -40,12 +40,8 @@ impl PyLoader {
         collection: &Collection,
         batch_size: usize,
         block: Option<usize>,
-        rows: Option<PyReadonlyArray1<'_, u32>>,
-        weights: Option<PyArrayLike1<'_, f64>>,
-        balanced: Option<&str>,
-        n_samples: Option<usize>,
-        replacement: bool,
-        drawn: bool,
+        sampler: SamplerParameters<'_>,
+        matched: Option<MatchedParameters<'_>>,
         seed: u64,
         drop_last: bool,
         pad: bool,
@@ -54,25 +50,9 @@ impl PyLoader {
         memory: usize,
         division: Division,
     ) -> PyResult<PyLoader> {
-        let mut sampler = if let Some(rows) = rows {
-            Sampler::Rows(rows.as_array().iter().copied().collect())
-        } else if let Some(weights) = weights {
-            Sampler::Weighted {
-                weights: weights.as_array().iter().copied().collect(),
-                n_samples: None,
-                replacement,
-            }
-        } else if let Some(key) = balanced {
-            py.detach(|| collection.cells().balanced_sampler(key))
-                .map_err(to_python)?
-        } else if drawn {
-            Sampler::Drawn([].into())
-        } else {
-            Sampler::All
-        };
-        if let Sampler::Weighted { n_samples: n, .. } = &mut sampler {
-            *n = n_samples;
-        }
+        let cells = collection.cells();
+        let sampler = sampler.make(py, cells)?;
+        let matched = matched.map(|matched| matched.make(py, cells)).transpose()?;
         let options = LoaderOptions::new(batch_size)
             .shuffle(match block {
                 None => Shuffle::None,
@@ -80,6 +60,7 @@ impl PyLoader {
                 Some(rows) => Shuffle::Blocks { rows },
             })
             .sampler(sampler)
+            .matched(matched)
             .seed(seed)
             .drop_last(drop_last)
             .pad(pad)
@@ -87,7 +68,7 @@ impl PyLoader {
             .workers(workers)
             .memory(memory);
         let options = divided(options, division);
-        let loader = py.detach(|| collection.cells().loader(options));
+        let loader = py.detach(|| cells.loader(options));
         Ok(PyLoader {
             loader: loader.map_err(to_python)?,
             heap: Arc::new(TrimmedHeap),

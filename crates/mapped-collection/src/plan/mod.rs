@@ -15,6 +15,7 @@ pub(crate) mod cache;
 pub(crate) mod counts;
 pub(crate) mod filter;
 pub(crate) mod fingerprint;
+pub(crate) mod label_positions;
 pub(crate) mod labels;
 mod layers;
 pub(crate) mod location;

@@ -19,6 +19,8 @@ from ._core import __version__
 from ._csr import CsrMatrix
 from ._genes import GeneList
 from ._loader import Loader
+from ._matched import Matched
+from ._mixture import Mixture
 from ._obs_table import ObsTable
 from ._options import IoOptions
 from ._sampler import Balanced, Weighted
@@ -44,6 +46,8 @@ __all__ = [
     "Loader",
     "Log1p",
     "MappedCollection",
+    "Matched",
+    "Mixture",
     "NormalizeTotal",
     "ObsTable",
     "ScaleGenes",

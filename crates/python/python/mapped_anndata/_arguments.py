@@ -191,6 +191,17 @@ def labels(name: str, values: object) -> list[Label | None]:
     return [label(name, value) for value in values]
 
 
+def stores(name: str, value: object, path_list: Sequence[PathLike]) -> list[int]:
+    """Returns the numbers of the files that a number, or a path as passed, stands for."""
+    if isinstance(value, str | bytes | os.PathLike):
+        texts = [os.fspath(path) if isinstance(path, os.PathLike) else path for path in path_list]
+        text = os.fspath(value)
+        if text not in texts:
+            raise ValueError(f"{name}: expected a path of path_list, found {value!r}")
+        return [number for number, known in enumerate(texts) if known == text]
+    return [count(name, value, most=len(path_list) - 1)]
+
+
 def obs_filter(value: object) -> dict[str, list[Label | None]] | None:
     """Returns columns and the labels that rows may have in them, from a dict or a pair."""
     if value is None:

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 def finish(batch: dict[str, Any], as_torch: bool) -> dict[str, Any]:
     """Turns sparse matrices into `CsrMatrix` and, with `as_torch`, arrays into tensors.
 
-    Tensors view the memory of the arrays.
+    Does the same to the batch of controls inside of it. Tensors view the memory of the arrays.
     """
     for key, value in batch.items():
         if isinstance(value, tuple):
             matrix = CsrMatrix(*value)
             batch[key] = matrix.to_torch() if as_torch else matrix
+        elif isinstance(value, dict):
+            finish(value, as_torch)
         elif as_torch and isinstance(value, np.ndarray):
             batch[key] = to_torch(value)
     return batch

@@ -18,6 +18,7 @@ from ._collate import MISSING_CODE, BulkItem, BulkItems
 from ._format import BatchFormat, batch_format
 from ._labels import Labels
 from ._loader import Loader
+from ._matched import Matched
 from ._obs_table import table as table_of
 from ._options import CollectionOptions, IoOptions, LoaderOptions
 from ._rows import is_one, rows
@@ -507,6 +508,7 @@ class MappedCollection(Variables, Labels):
         *,
         shuffle: bool | str | None = None,
         sampler: SamplerLike | None = None,
+        matched: Matched | None = None,
         seed: int | None = 0,
         drop_last: bool = False,
         pad: bool = True,
@@ -535,9 +537,12 @@ class MappedCollection(Variables, Labels):
             None (file order), `"exact"` (or True), or `"blocks:N"`: blocks of N neighbouring rows,
             mixed in pools, which saves decoding where files are compressed.
         sampler
-            The rows of an epoch: rows in any form that `get_batch` takes; `Weighted`, `Balanced`
-            or torch's `WeightedRandomSampler`; or another sampler object, which draws its
+            The rows of an epoch: rows in any form that `get_batch` takes; `Weighted`, `Balanced`,
+            `Mixture` or torch's `WeightedRandomSampler`; or another sampler object, which draws its
             rows anew in each epoch. By default, each row once.
+        matched
+            A `Matched(...)`: for each row of a batch, a control with equal labels, in a second
+            batch `batch["control"]`.
         seed
             Fixes the order; less than 2^63. None draws a seed, which `state_dict` holds; with
             several ranks, all take that of rank 0.
@@ -596,6 +601,7 @@ class MappedCollection(Variables, Labels):
             batch_size=batch_size,
             shuffle=shuffle,
             sampler=sampler,
+            matched=matched,
             seed=seed,
             drop_last=drop_last,
             pad=pad,

@@ -217,7 +217,7 @@ def var_key(
         return _columns(value), []
     columns: dict[int, list[str]] = {}
     for store, keys in value.items():
-        for number in _stores(store, path_list):
+        for number in arguments.stores("var_key", store, path_list):
             if number in columns:
                 raise ValueError(f"var_key: expected one entry for store {number}, found two")
             columns[number] = _columns(keys)
@@ -232,17 +232,6 @@ def _columns(value: str | Iterable[str | None] | None) -> list[str]:
         return [arguments.key("var_key", value)]
     keys = arguments.several("var_key", value)
     return [INDEX if key is None else arguments.key("var_key", key) for key in keys]
-
-
-def _stores(value: object, path_list: Sequence[PathLike]) -> list[int]:
-    """Returns the numbers of the files that a number, or a path as passed, stands for."""
-    if isinstance(value, str | bytes | os.PathLike):
-        texts = [os.fspath(path) if isinstance(path, os.PathLike) else path for path in path_list]
-        text = os.fspath(value)
-        if text not in texts:
-            raise ValueError(f"var_key: expected a path of path_list, found {value!r}")
-        return [number for number, known in enumerate(texts) if known == text]
-    return [arguments.count("var_key", value, most=len(path_list) - 1)]
 
 
 def aliases(value: AliasesLike | None) -> dict[str, str]:

@@ -10,6 +10,7 @@ from . import _arguments as arguments
 from . import _core
 from ._choices import Choices
 from ._genes import Variables
+from ._matched import Matched
 from ._tokens import Tokens
 from .types import ByteSize, DTypeLike, Join, Label, LabelLike, Output, PathLike, SamplerLike
 
@@ -137,6 +138,7 @@ class LoaderOptions:
     batch_size: int
     shuffle: bool | str | None
     sampler: SamplerLike | None
+    matched: Matched | None
     seed: int | None
     drop_last: bool
     pad: bool

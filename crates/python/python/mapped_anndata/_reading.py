@@ -10,6 +10,7 @@ import numpy.typing as npt
 from . import _arguments as arguments
 from . import _core, _ranks
 from ._epoch import Place, Position
+from ._matched import Matched
 from ._options import LoaderOptions
 from ._ranks import Rank
 from ._sampler import CoreSampler
@@ -25,7 +26,8 @@ class Reading:
         self._collection = collection
         self._options = options
         self._as_torch = arguments.flag("as_torch", options.as_torch)
-        self._sampler = CoreSampler.of(options.sampler, len(collection))
+        paths = collection._options.path_list
+        self._sampler = CoreSampler.of(options.sampler, len(collection), paths)
         self._pad = arguments.flag("pad", options.pad)
         self._explicit = self._explicit_rank(options.rank, options.world_size)
         self._sent: Rank | None = None
@@ -52,17 +54,15 @@ class Reading:
         return Rank(arguments.count("rank", rank), arguments.count("world_size", world_size))
 
     def _open(self, options: LoaderOptions) -> _core.Loader:
-        sampler = self._sampler
+        matched = arguments.optional(
+            lambda name, value: arguments.instance(name, value, Matched), "matched", options.matched
+        )
         return _core.Loader(
             self._collection._core,
             arguments.count("batch_size", options.batch_size, 1),
             arguments.shuffle(options.shuffle),
-            sampler.rows,
-            sampler.weights,
-            sampler.balanced,
-            sampler.n_samples,
-            sampler.replacement,
-            sampler.drawing is not None,
+            self._sampler.to_core(),
+            None if matched is None else matched._to_core(),
             self._seed,
             arguments.flag("drop_last", options.drop_last),
             self._pad,

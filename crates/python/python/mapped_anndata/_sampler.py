@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _arguments as arguments
+from ._mixture import Mixture
 from ._rows import is_rows, rows
-from .types import FloatArray, Sampler, SamplerLike
+from .types import FloatArray, PathLike, Sampler, SamplerLike
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,22 +78,33 @@ class Balanced:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class CoreSampler:
-    """A sampler in the form that the core takes: one of the first four fields, or all rows."""
+    """A sampler in the form that the core takes: one of the first five fields, or all rows."""
 
     rows: npt.NDArray[np.uint32] | None = None
     weights: FloatArray | None = None
     balanced: str | None = None
     """The key of the labels that occur equally often."""
+    mixture: dict[str, Any] | None = None
+    """Of a mixture, `weights` are those within its parts."""
     drawing: Sampler | None = None
     """An object that draws the rows of each epoch anew."""
     n_samples: int | None = None
     replacement: bool = True
 
     @classmethod
-    def of(cls, sampler: SamplerLike | None, n_obs: int) -> CoreSampler:
+    def of(
+        cls, sampler: SamplerLike | None, n_obs: int, path_list: Sequence[PathLike]
+    ) -> CoreSampler:
         """Returns the core's form of a user's sampler."""
         if sampler is None:
             return cls()
+        if isinstance(sampler, Mixture):
+            weights = sampler.weights
+            return cls(
+                mixture=sampler._to_core(path_list),
+                weights=None if weights is None else arguments.weights("weights", weights),
+                n_samples=_num_samples(sampler.num_samples),
+            )
         if isinstance(sampler, Balanced):
             return cls(
                 balanced=arguments.key("sampler.key", sampler.key),
@@ -118,6 +130,10 @@ class CoreSampler:
                 "inside of it"
             )
         return cls(drawing=cast(Sampler, sampler))
+
+    def to_core(self) -> dict[str, Any]:
+        """Returns the fields that the core takes."""
+        return {**vars(self), "drawn": self.drawing is not None}
 
     @property
     def n_replicas(self) -> int | None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from ._choices import Counts
     from ._genes import GeneList
+    from ._mixture import Mixture
     from ._obs_table import ObsTable
     from ._sampler import Balanced, Weighted
     from ._transforms import Transform
@@ -58,6 +59,7 @@ __all__ = [
     "ObsTableLike",
     "Output",
     "PathLike",
+    "ProportionsLike",
     "RowsLike",
     "Sampler",
     "SamplerLike",
@@ -108,6 +110,11 @@ AliasesLike: TypeAlias = "Mapping[str, str] | PathLike"
 
 GeneValuesLike: TypeAlias = "Mapping[str, float] | Sequence[float] | SupportsArray"
 """A number for each gene: in their order, or by their names."""
+
+ProportionsLike: TypeAlias = (
+    "Mapping[LabelLike, float] | Mapping[int | PathLike, float] | Sequence[float] | SupportsArray"
+)
+"""Shares of labels, or of stores by their numbers or paths, or one for each store."""
 
 TransformsLike: TypeAlias = (
     "Transform | Iterable[Transform] | Mapping[str, Transform | Iterable[Transform]]"
@@ -192,7 +199,7 @@ class Sampler(Protocol):
         ...
 
 
-SamplerLike: TypeAlias = "RowsLike | Weighted | Balanced | Sampler"
+SamplerLike: TypeAlias = "RowsLike | Weighted | Balanced | Mixture | Sampler"
 """Any value that a loader takes as `sampler`."""
 
 

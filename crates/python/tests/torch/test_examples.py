@@ -27,7 +27,7 @@ def test_a_classifier_learns(tmp_path):
     assert picture.read_bytes()[:4] == b"\x89PNG" and picture.stat().st_size > 5000
 
 
-@pytest.mark.parametrize("kind", ["scvi", "scgpt", "geneformer"])
+@pytest.mark.parametrize("kind", ["scvi", "scgpt", "geneformer", "perturbation"])
 def test_small_models_of_each_kind_learn(kind, tmp_path):
     output = run(f"{kind}_like.py", folder=tmp_path)
     losses = [float(text) for text in re.findall(r"loss ([0-9.]+)", output)]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from mapped_anndata import MappedCollection, collate
+from mapped_anndata import MappedCollection, Matched, collate
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +97,17 @@ def test_other_libraries_take_arrays_by_dlpack(collection):
     array = collection.get_batch(range(8))["X"]
     tensor = torch.from_dlpack(array)
     assert tensor.data_ptr() == array.ctypes.data
+
+
+@pytest.mark.parametrize("output", ["dense", "csr"])
+def test_controls_are_tensors_too(collection, output):
+    matched = Matched("donor", {"donor": "donor1"}, unmatched="drop")
+    options = dict(matched=matched, output=output)
+    arrays = next(iter(collection.loader(50, **options)))
+    tensors = next(iter(collection.loader(50, as_torch=True, **options)))
+    control = tensors["control"]
+    assert list(control) == [key for key in tensors if key != "control"]
+    assert all(isinstance(value, torch.Tensor) for value in control.values())
+    expected = arrays["control"]["X"]
+    expected = expected if output == "dense" else expected.toarray()
+    assert np.array_equal(control["X"].to_dense().numpy(), expected)

@@ -1,0 +1,81 @@
+"""Controls for the rows of a batch: the argument `matched`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Literal, TypeAlias
+
+from . import _arguments as arguments
+from .types import LabelLike
+
+Unmatched: TypeAlias = Literal["error", "drop"]
+"""What becomes of a row without a control."""
+
+
+@dataclass(frozen=True)
+class Matched:
+    """A control for each row of a batch: the argument `matched` of a loader.
+
+    For each row, a control is drawn at random from the controls with the same labels of `keys`.
+    `batch["control"]` is a second batch with the same entries: its row `i` is the control of row
+    `i` of the batch. A row that is a control itself has one like any other, possibly itself; with
+    `sampler`, batches can leave controls out. The draws depend only on the seed, the epoch and the
+    place of the row in the epoch.
+
+    Parameters
+    ----------
+    keys
+        Keys of obs, such as cell type and donor: a control has the row's label of each of them. A
+        row without a label of one of them has no control. An empty list lets every control suit
+        every row.
+    control
+        A key of obs, and the label or labels there that make a row a control; with several keys, a
+        control has one of the labels of each. None stands for a missing label.
+    unmatched
+        A row that the loader may deliver, but has no control, is an `"error"`; or `"drop"` leaves
+        out all such rows. A sampler object that draws its own rows has to leave them out by itself.
+
+    Raises
+    ------
+    TypeError
+        An argument is of the wrong type.
+    ValueError
+        An argument has a wrong value.
+
+    Examples
+    --------
+    >>> from mapped_anndata import Matched, MappedCollection
+    >>> cells = MappedCollection(["demo/a.h5ad", "demo/b.h5ad"], obs_keys=["cell_type", "donor"])
+    >>> matched = Matched("cell_type", {"donor": "donor1"}, unmatched="drop")
+    >>> batch = next(iter(cells.loader(100, shuffle="exact", matched=matched)))
+    >>> (batch["control"]["cell_type"] == batch["cell_type"]).all()
+    np.True_
+    >>> set(batch["control"]["donor"].tolist())
+    {0}
+    """
+
+    keys: str | Iterable[str]
+    control: Mapping[str, LabelLike | Iterable[LabelLike]]
+    _: KW_ONLY
+    unmatched: Unmatched = "error"
+
+    def __post_init__(self) -> None:
+        # An iterator has its elements once: both fields are kept as lists.
+        object.__setattr__(self, "keys", arguments.keys("keys", self.keys) or [])
+        if not isinstance(self.control, Mapping) or not self.control:
+            found = type(self.control).__name__ if self.control else "nothing"
+            raise TypeError(f"control: expected a dict of keys and labels, found {found}")
+        control = {
+            arguments.key("control", key): arguments.labels("control", labels)
+            for key, labels in self.control.items()
+        }
+        object.__setattr__(self, "control", control)
+        arguments.choice("unmatched", self.unmatched, ("error", "drop"))
+
+    def _to_core(self) -> dict[str, Any]:
+        return {
+            "keys": self.keys,
+            "control": list(self.control.items()),
+            "drop_unmatched": self.unmatched == "drop",
+        }

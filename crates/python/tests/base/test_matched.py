@@ -1,0 +1,185 @@
+"""`Matched`: a control for each row of a batch."""
+
+import pickle
+
+import helpers
+import numpy as np
+import pandas as pd
+import pytest
+
+from mapped_anndata import CsrMatrix, MappedCollection, Matched, Mixture, Tokens
+
+KEYS = ["cell_type", "donor"]
+
+
+@pytest.fixture(scope="module")
+def collection():
+    return MappedCollection(helpers.DEMO, obs_keys=KEYS, encode_labels=False)
+
+
+@pytest.fixture(scope="module")
+def obs(collection):
+    return pd.DataFrame({key: collection.get_merged_labels(key) for key in KEYS})
+
+
+def rows_of(collection, batch):
+    return np.cumsum([0, *collection.n_obs_list])[batch["_store_idx"]] + batch["_row_idx"]
+
+
+def pairs(collection, loader):
+    """The rows of an epoch, and those of their controls."""
+    batches = [(rows_of(collection, b), rows_of(collection, b["control"])) for b in loader]
+    return [np.concatenate(rows) for rows in zip(*batches, strict=True)]
+
+
+MATCHED = Matched("cell_type", {"donor": ["donor1", "donor2"]}, unmatched="drop")
+
+
+@pytest.mark.parametrize("shuffle", [None, "exact", "blocks:64"])
+def test_controls_have_the_labels_of_their_rows_as_pandas_says(collection, obs, shuffle):
+    rows, controls = pairs(collection, collection.loader(97, shuffle=shuffle, matched=MATCHED))
+    pool = obs[obs["donor"].isin(["donor1", "donor2"])].groupby("cell_type").groups
+    kept = obs.index[obs["cell_type"].isin(pool.keys())]
+    assert sorted(rows) == kept.tolist() and 0 < len(kept) < len(obs)
+    for label, of_label in pool.items():
+        found = controls[(obs["cell_type"][rows] == label).to_numpy()]
+        assert np.isin(found, of_label).all()
+        if len(found) > 5 * len(of_label):
+            assert len(np.unique(found)) > 0.9 * len(of_label)
+
+
+@pytest.mark.parametrize(
+    "output", [{}, {"output": "csr"}, {"output": "tokens", "tokens": Tokens(9, pad=-1)}]
+)
+@pytest.mark.parametrize("workers", [0, 2])
+def test_controls_are_a_batch_like_any_other(collection, output, workers):
+    loader = collection.loader(64, shuffle="exact", matched=MATCHED, workers=workers, **output)
+    for batch in loader:
+        control = batch.pop("control")
+        assert list(control) == list(batch)
+        expected = collection.get_batch(rows_of(collection, control), **output)
+        for key, value in expected.items():
+            if isinstance(value, CsrMatrix):
+                for part in ("indptr", "indices", "data"):
+                    assert np.array_equal(getattr(value, part), getattr(control[key], part))
+            else:
+                assert np.array_equal(value, control[key]), key
+
+
+def test_controls_do_not_depend_on_how_an_epoch_is_read(collection):
+    options = {"sampler": Mixture("donor", temperature=0), "matched": MATCHED, "seed": 9}
+    loader = collection.loader(4000, **options)
+    rows, controls = pairs(collection, loader)
+    again = pairs(collection, loader)
+    assert not np.array_equal(again[1], controls)
+    parts = [
+        collection.loader(100, rank=r, world_size=3, memory="65 MiB", **options) for r in range(3)
+    ]
+    found = [
+        (rows_of(collection, batch), rows_of(collection, batch["control"]))
+        for step in zip(*parts, strict=True)
+        for batch in step
+    ]
+    for expected, steps in zip((rows, controls), zip(*found, strict=True), strict=True):
+        steps = np.concatenate(steps)
+        # Ranks repeat rows of the start in the last step.
+        assert np.array_equal(steps, np.resize(expected, len(steps)))
+
+
+def test_an_epoch_is_resumed_with_its_controls(collection):
+    loader = collection.loader(100, shuffle="exact", matched=MATCHED)
+    running = iter(loader)
+    next(running), next(running)
+    resumed = collection.loader(77, shuffle="exact", matched=MATCHED)
+    resumed.load_state_dict(loader.state_dict())
+    copied = pickle.loads(pickle.dumps(loader))
+    expected = pairs(collection, running)
+    for other in (resumed, copied):
+        assert all(map(np.array_equal, pairs(collection, other), expected))
+    for matched in (None, Matched([], {"donor": "donor1"})):
+        other = collection.loader(100, shuffle="exact", matched=matched)
+        with pytest.raises(ValueError, match="state"):
+            other.load_state_dict(loader.state_dict())
+
+
+def test_several_keys_and_conditions_hold_together(collection, obs):
+    label = obs["cell_type"].dropna().iloc[0]
+    matched = Matched(KEYS, {"cell_type": label, "donor": ["donor1", None]}, unmatched="drop")
+    rows, controls = pairs(collection, collection.loader(50, matched=matched))
+    expected = obs.index[(obs["cell_type"] == label) & (obs["donor"] == "donor1")]
+    assert np.array_equal(rows, expected) and np.isin(controls, expected).all()
+
+
+def test_unmatched_rows_are_named(collection, obs):
+    matched = Matched("cell_type", {"donor": "donor1"})
+    n_unmatched = obs["cell_type"].isna().sum()
+    match = "expected a control with equal cell_type for each row.*they can be dropped"
+    with pytest.raises(ValueError, match=match) as raised:
+        collection.loader(10, matched=matched)
+    pool = obs[obs["donor"] == "donor1"]["cell_type"].dropna().unique()
+    unmatched = obs.index[~obs["cell_type"].isin(pool)]
+    assert f"none for {len(unmatched)} of {len(obs)} rows" in str(raised.value)
+    assert f"row {unmatched[0]}" in str(raised.value) and len(unmatched) >= n_unmatched
+    kept = obs.index[obs["cell_type"].isin(pool)]
+    loader = collection.loader(10, matched=matched, sampler=kept.to_numpy())
+    assert np.array_equal(pairs(collection, loader)[0], kept)
+
+
+class Drawing:
+    """A sampler object."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def __iter__(self):
+        return iter(self.rows)
+
+    def __len__(self):
+        return len(self.rows)
+
+
+def test_sampler_objects_draw_rows_that_have_controls(collection, obs):
+    matched = Matched("cell_type", {"donor": "donor1"}, unmatched="drop")
+    has_one = obs["cell_type"].isin(obs[obs["donor"] == "donor1"]["cell_type"].dropna())
+    good = obs.index[has_one][:30].tolist()
+    rows, _ = pairs(collection, collection.loader(8, sampler=Drawing(good), matched=matched))
+    assert rows.tolist() == good
+    bad = obs.index[~has_one][:1].tolist()
+    with pytest.raises(ValueError, match="only the sampler itself can drop them"):
+        next(iter(collection.loader(8, sampler=Drawing(good + bad), matched=matched)))
+
+
+@pytest.mark.parametrize(
+    ("error", "match", "make"),
+    [
+        (TypeError, "matched: expected Matched", lambda: "donor1"),
+        (TypeError, "control: expected a dict", lambda: Matched("donor", "donor1")),
+        (TypeError, "control: expected a dict", lambda: Matched("donor", {})),
+        (
+            ValueError,
+            "unmatched: expected 'error' or 'drop'",
+            lambda: Matched("donor", {"donor": "a"}, unmatched="skip"),
+        ),
+        (ValueError, "did you mean", lambda: Matched("donor", {"donor": "donor_1"})),
+        (ValueError, "cell_typ", lambda: Matched("cell_typ", {"donor": "donor1"})),
+        (
+            ValueError,
+            "none for any row",
+            lambda: Matched("cell_type", {"donor": []}, unmatched="drop"),
+        ),
+    ],
+)
+def test_controls_without_a_meaning_are_refused(collection, error, match, make):
+    with pytest.raises(error, match=match):
+        collection.loader(8, matched=make())
+
+
+def test_no_entry_of_a_batch_may_be_called_control(tmp_path):
+    path = tmp_path / "a.h5ad"
+    obs = pd.DataFrame({"control": ["yes", "no"]}, index=["a", "b"])
+    helpers.write(path, X=np.eye(2, dtype=np.float32), obs=obs)
+    cells = MappedCollection(path, obs_keys="control")
+    with pytest.raises(ValueError, match="a batch cannot hold both the obs key .control."):
+        cells.loader(2, matched=Matched([], {"control": "yes"}))
+    loader = MappedCollection(path).loader(2, matched=Matched([], {"control": "yes"}))
+    assert next(iter(loader))["control"]["_row_idx"].tolist() == [0, 0]
