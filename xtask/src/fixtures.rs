@@ -10,7 +10,7 @@ use crate::step::step;
 
 /// The scripts in running order, each with the anndata of its environment. Later scripts read the files of earlier
 /// ones.
-const SCRIPTS: [(&str, &str); 12] = [
+const SCRIPTS: [(&str, &str); 13] = [
     ("stores_0_6_0.py", "0.6.0"),
     ("stores_0_6.py", "0.6"),
     ("stores_0_7.py", "0.7"),
@@ -21,6 +21,7 @@ const SCRIPTS: [(&str, &str); 12] = [
     ("hdf5_layouts.py", "0.12"),
     ("zarr_layouts.py", "0.12"),
     ("bad.py", "0.12"),
+    ("tables.py", "0.12"),
     ("cases.py", "0.12"),
     ("demo.py", "0.12"),
 ];

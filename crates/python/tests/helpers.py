@@ -45,6 +45,11 @@ def options(case):
             key: [getattr(mapped_anndata, name)(**parameters) for name, parameters in steps]
             for key, steps in options["transforms"].items()
         }
+    if "obs_table" in options:
+        from mapped_anndata import ObsTable
+
+        table = dict(options["obs_table"])
+        options["obs_table"] = ObsTable(FIXTURES / "tables" / table.pop("table"), **table)
     if isinstance(options.get("var_key"), dict):
         options["var_key"] = {int(store): keys for store, keys in options["var_key"].items()}
     return options

@@ -13,8 +13,8 @@ use anndata_io::{CacheOptions, NumericValue, PackCache, ValuesRef, chain};
 use mapped_collection::{
     Batch, BatchColumn, BatchFormat, Error, FilterValue, FirstOf, GeneList, GeneValues, IoOptions,
     ItemValue, Join, Label, LabelMatch, LoaderOptions, MappedCollection, Matrix, MatrixFormat,
-    OpenError, ReadError, RowLocation, Shuffle, SpecialToken, TargetTotal, Tokens, Totals,
-    Transform, Unmapped,
+    ObsTable, OpenError, ReadError, RowLocation, Shuffle, SpecialToken, TargetTotal, Tokens,
+    Totals, Transform, Unmapped,
 };
 use serde_json::{Value, json};
 
@@ -73,7 +73,8 @@ fn is_for_servers(path: &str) -> bool {
 }
 
 fn open(paths: &Value, options: &Value, reading: &Reading) -> Result<MappedCollection, Refused> {
-    let paths = strings(paths).into_iter().map(|path| {
+    let names = strings(paths);
+    let paths = names.iter().cloned().map(|path| {
         if path.contains("://") || path.starts_with('/') {
             path.into()
         } else if let Some(server) = &reading.server
@@ -183,12 +184,27 @@ fn open(paths: &Value, options: &Value, reading: &Reading) -> Result<MappedColle
             "duplicates" => {
                 builder.duplicates(value.as_str().expect("a text").parse().expect("valid"))
             }
+            "obs_table" => {
+                builder.obs_table(obs_table(value, &names).map_err(Refused::Collection)?)
+            }
             // Options of lamindb that change no result.
             "cache_categories" | "parallel" => builder,
             other => panic!("unknown option {other}"),
         };
     }
     builder.open().map_err(Refused::Collection)
+}
+
+/// A table, which knows the stores by their paths from the folder of the fixtures.
+fn obs_table(value: &Value, names: &[String]) -> Result<ObsTable, Error> {
+    let text = |name: &str| value[name].as_str();
+    let file = text("table").expect("the name of a file");
+    let table = ObsTable::from_file(fixtures().join("tables").join(file), text("on"))?;
+    let table = table.store_paths(names.iter().map(|name| format!("stores/{name}")));
+    Ok(match text("store") {
+        Some(column) => table.store_column(column),
+        None => table,
+    })
 }
 
 fn transform(step: &Value) -> Transform {
@@ -395,6 +411,7 @@ fn found(cells: &MappedCollection, part: &str, expected: &Value) -> Result<Value
             });
             sources.collect()
         }
+        "not_in_table" => json!(cells.not_in_table()),
         "gene_overlaps" => {
             let overlaps = cells.gene_overlaps().iter().map(|overlap| {
                 json!({

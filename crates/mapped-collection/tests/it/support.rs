@@ -56,7 +56,11 @@ impl Support {
             let obsm = keys("obsm_keys")
                 .into_iter()
                 .filter_map(|key| read.obsm(key));
-            let obs = keys("obs_keys").into_iter().filter_map(|key| read.obs(key));
+            let mut obs = keys("obs_keys");
+            if !options["obs_table"].is_null() {
+                obs.clear(); // The table may hide columns of the file.
+            }
+            let obs = obs.into_iter().filter_map(|key| read.obs(key));
             let counts = self.0.entry((age(name), format(name))).or_default();
             for element in layers.chain(obsm).chain(obs) {
                 let number = ELEMENTS.iter().position(|&known| known == element);

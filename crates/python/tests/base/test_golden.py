@@ -14,8 +14,14 @@ OPENED = [n for n, case in CASES.items() if "error" not in case["expected"]]
 AGREED = [name for name in OPENED if not CASES[name]["differs"]]
 
 
+@pytest.fixture(autouse=True)
+def in_fixtures(monkeypatch):
+    """Tables know stores by their paths as given, which start at the folder of the fixtures."""
+    monkeypatch.chdir(helpers.FIXTURES)
+
+
 def paths(case):
-    return [str(helpers.STORES / name) for name in case["paths"]]
+    return [f"stores/{name}" for name in case["paths"]]
 
 
 def asks(expected):
@@ -28,7 +34,7 @@ def asks(expected):
             asks[section] = [entry["key"] for entry in expected[section]]
     if "presence" in expected:
         asks["presence"] = [entry["key"] for entry in expected["presence"]]
-    for section in ("gene_overlaps", "source_keys"):
+    for section in ("gene_overlaps", "source_keys", "not_in_table"):
         if section in expected:
             asks[section] = True
     if "check_vars_sorted" in expected:
