@@ -9,6 +9,9 @@
 //! ```
 
 pub(crate) mod bins;
+mod distinct;
+mod keys;
+mod lanes;
 pub(crate) mod ranking;
 pub(crate) mod row;
 pub(crate) mod sample;

@@ -1,12 +1,14 @@
-//! Ranks the values of a row.
+//! Ranks the values of a row: by their numbers if few are distinct, otherwise by the digits of their
+//! keys.
 
-use anndata_io::{NumericValue, Scalar};
+use anndata_io::Scalar;
+
+use crate::tokens::distinct::Distinct;
+use crate::tokens::keys::key;
+use crate::tokens::lanes::{LANES, by_lanes};
 
 /// The most bits of a digit: the counters of all lanes fit in the processor's first cache.
 const DIGIT_BITS: u32 = 8;
-/// The parts of a row that are counted side by side. Neighbours often have one digit, and adding to a
-/// counter must wait for the addition before it.
-const LANES: usize = 4;
 /// The fewest values that are sorted by digits: for fewer, comparisons are faster.
 const FEW: usize = 192;
 
@@ -16,32 +18,8 @@ pub(crate) struct Ranking {
     /// The key of a value in 32 bits, and its position below it.
     entries: Vec<u64>,
     spare: Vec<u64>,
+    distinct: Distinct,
     ranked: Vec<u32>,
-}
-
-/// Values in descending order, as ascending whole numbers; NaN comes last. A type of at most 32 bits
-/// has keys below 2^32.
-#[inline]
-fn key<T: Scalar>(value: T) -> u64 {
-    const SIGN: u64 = 1 << 63;
-    match value.to_number() {
-        NumericValue::Bool(value) => u64::from(!value),
-        NumericValue::Signed(value) if size_of::<T>() <= 4 => u64::from(!(value as u32 ^ 1 << 31)),
-        NumericValue::Unsigned(value) if size_of::<T>() <= 4 => u64::from(!(value as u32)),
-        NumericValue::Signed(value) => !(value as u64 ^ SIGN),
-        NumericValue::Unsigned(value) => !value,
-        NumericValue::F32(value) if value.is_nan() => u32::MAX.into(),
-        NumericValue::F64(value) if value.is_nan() => u64::MAX,
-        // The bits of floats have the order of the floats, but for the sign.
-        NumericValue::F32(value) => {
-            let bits = value.to_bits();
-            u64::from(!(bits ^ ((bits as i32 >> 31) as u32 | 1 << 31)))
-        }
-        NumericValue::F64(value) => {
-            let bits = value.to_bits();
-            !(bits ^ ((bits as i64 >> 63) as u64 | SIGN))
-        }
-    }
 }
 
 impl Ranking {
@@ -49,6 +27,10 @@ impl Ranking {
     /// comes last.
     pub(crate) fn rank<T: Scalar>(&mut self, values: &[T]) -> &[u32] {
         self.ranked.clear();
+        if values.len() >= FEW && self.distinct.find(values) {
+            self.distinct.rank(&mut self.ranked);
+            return &self.ranked;
+        }
         if size_of::<T>() > 4 {
             self.ranked.extend(0..values.len() as u32);
             self.ranked.sort_by_key(|&at| key(values[at as usize]));
@@ -90,7 +72,7 @@ impl Ranking {
             let shift = lowest + number * digit_bits;
             let digit = |entry: u64| (entry >> shift) as usize & (n_counters - 1);
             let mut counters = [[0u32; LANES]; 1 << DIGIT_BITS];
-            by_lanes(&self.entries, |lane, entry| {
+            by_lanes(&self.entries, |lane, _, entry| {
                 counters[digit(entry)][lane] += 1
             });
             // A counter becomes the place of its next entry.
@@ -98,32 +80,13 @@ impl Ranking {
             for counter in counters[..n_counters].as_flattened_mut() {
                 (*counter, end) = (end, end + *counter);
             }
-            by_lanes(&self.entries, |lane, entry| {
+            by_lanes(&self.entries, |lane, _, entry| {
                 let place = &mut counters[digit(entry)][lane];
                 self.spare[*place as usize] = entry;
                 *place += 1;
             });
             std::mem::swap(&mut self.entries, &mut self.spare);
         }
-    }
-}
-
-/// Visits entries by turns in each of the lanes, which follow one another.
-#[inline]
-fn by_lanes(entries: &[u64], mut visit: impl FnMut(usize, u64)) {
-    let len = entries.len() / LANES;
-    let (a, rest) = entries.split_at(len);
-    let (b, rest) = rest.split_at(len);
-    let (c, d) = rest.split_at(len);
-    let (d, last) = d.split_at(len);
-    for (((&a, &b), &c), &d) in a.iter().zip(b).zip(c).zip(d) {
-        visit(0, a);
-        visit(1, b);
-        visit(2, c);
-        visit(3, d);
-    }
-    for &entry in last {
-        visit(LANES - 1, entry);
     }
 }
 
@@ -163,6 +126,9 @@ mod tests {
                     .collect::<Vec<_>>(),
             );
             check::<f32>(&vec![2.5; n]);
+            // Few distinct values at the start only.
+            let late = (0..n as u64).map(|i| if i < 100 { 3.0 } else { (i * 7 % 911) as f32 });
+            check::<f32>(&late.collect::<Vec<_>>());
         }
         check::<f64>(&[0.5, f64::INFINITY, -1.0, 0.5, f64::NEG_INFINITY]);
     }
