@@ -220,10 +220,10 @@ pub(crate) struct StreamArgs {
     /// (blocks of N rows, mixed in pools of blocks).
     #[arg(long, value_name = "ORDER", default_value = "none", value_parser = shuffle)]
     pub(crate) shuffle: Shuffle,
-    /// Rows to draw: weighted:KEY (by the weights of the labels of KEY), balanced:KEY (each label
-    /// of KEY equally often, those without one never), both with replacement; or mixture:KEY:T (a
-    /// label of n rows in proportion to n^T, each row once where there are enough; mixture:T mixes
-    /// stores) [default: each row once]
+    /// How rows are drawn: weighted:KEY (by the weights of the labels of KEY) or balanced:KEY (each
+    /// label of KEY equally often; rows without one never), both with replacement; mixture:KEY:T
+    /// (labels of n rows in proportion to n^T, without replacement where there are enough rows);
+    /// mixture:T (the same for stores) [default: each row once]
     #[arg(long, value_name = "SAMPLER", value_parser = SamplerArg::parse)]
     pub(crate) sampler: Option<SamplerArg>,
     /// Threads that read ahead; 0 to read in the main thread.

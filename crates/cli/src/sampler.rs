@@ -26,13 +26,13 @@ impl SamplerArg {
                     Some((key, temperature)) => (Some(lists::name(key)), temperature),
                     None => (None, mixture),
                 };
-                let has_key = key.as_ref().is_none_or(|key| !key.is_empty());
-                let temperature = temperature.parse().ok().filter(|t: &f64| t.is_finite());
-                match temperature.filter(|_| has_key) {
-                    Some(temperature) => Ok(Self::Mixture { key, temperature }),
-                    None => Err(
-                        "expected mixture:KEY:T, such as mixture:tissue:0.5, or mixture:T \
-                                 for stores"
+                match temperature.parse::<f64>() {
+                    Ok(temperature) if temperature.is_finite() && key.as_deref() != Some("") => {
+                        Ok(Self::Mixture { key, temperature })
+                    }
+                    _ => Err(
+                        "expected mixture:KEY:T, such as mixture:tissue:0.5, or mixture:T for \
+                              stores"
                             .to_owned(),
                     ),
                 }
@@ -47,11 +47,14 @@ impl SamplerArg {
 
     /// The sampler. Reads the labels of the column.
     pub(crate) fn make(&self, cells: &MappedCollection) -> Result<Sampler, Error> {
-        match self.clone() {
+        match self {
             Self::Weighted(key) => cells.weighted_sampler([key], None),
-            Self::Balanced(key) => cells.balanced_sampler(&key),
-            Self::Mixture { key, temperature } => {
-                let mixture = match key {
+            Self::Balanced(key) => cells.balanced_sampler(key),
+            &Self::Mixture {
+                ref key,
+                temperature,
+            } => {
+                let mixture = match key.clone() {
                     Some(key) => Mixture::Labels { key, temperature },
                     None => Mixture::Stores { temperature },
                 };

@@ -15,6 +15,7 @@ use crate::batch::waiting::WaitingRows;
 use crate::batch::{Batch, BatchFormat};
 use crate::builder::MappedCollectionBuilder;
 use crate::error::Error;
+use crate::error::labels::UnmatchedLabel;
 use crate::error::open::OpenError;
 use crate::error::read::ReadError;
 use crate::item::Item;
@@ -25,7 +26,6 @@ use crate::plan::Plan;
 use crate::plan::cache::Cached;
 use crate::plan::location::RowLocation;
 use crate::plan::missing_keys::MissingKey;
-use crate::plan::unmatched::UnmatchedLabel;
 
 /// Many AnnData files as one map-style dataset.
 ///

@@ -10,8 +10,8 @@ impl MappedCollection {
     /// A control for each row of a loader's batches: a row with equal labels of `keys`, drawn at
     /// random from the rows whose labels of the `control` keys are among the given ones.
     ///
-    /// A row without a label of one of `keys` has no control. A row that is a control itself has
-    /// one like any other, possibly itself. Without keys, every control suits every row.
+    /// A row without a label of one of `keys` has no control. A control gets a control too,
+    /// possibly itself. Without keys, every control matches every row.
     ///
     /// # Errors
     /// When no store has a key or a label of `control`.

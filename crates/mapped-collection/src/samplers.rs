@@ -2,9 +2,10 @@
 
 use crate::collection::MappedCollection;
 use crate::error::Error;
-use crate::options::FilterValue;
-use crate::order::mixture::{Group, divide};
-use crate::order::sampler::Sampler;
+use crate::error::labels::quoted;
+use crate::options::{FilterValue, LabelMatch};
+use crate::order::mixture::{MixtureGroup, divide};
+use crate::order::sampler::{Sampler, check_proportions};
 use crate::plan::labels::MergedLabels;
 
 /// The groups of a [mixture](MappedCollection::mixture_sampler), and how the draws of an epoch are
@@ -85,15 +86,14 @@ impl MappedCollection {
     /// ```
     pub fn balanced_sampler(&self, key: &str) -> Result<Sampler, Error> {
         let labels = self.merged_labels(key)?;
-        let mut counts = vec![0u64; labels.labels().len()];
-        let codes = || labels.codes().iter().map(|&code| code as usize);
-        for code in codes() {
-            // The code of a missing label is past the last label.
-            if let Some(count) = counts.get_mut(code) {
-                *count += 1;
-            }
-        }
-        let weights = codes().map(|code| counts.get(code).map_or(0.0, |&count| 1.0 / count as f64));
+        let mut counts = vec![0u64; labels.labels().len() + 1];
+        labels.positions().for_each(|label| counts[label] += 1);
+        let missing = labels.labels().len();
+        let weight = |label: usize| match label == missing {
+            true => 0.0,
+            false => 1.0 / counts[label] as f64,
+        };
+        let weights = labels.positions().map(weight);
         Ok(Sampler::Weighted {
             weights: weights.collect(),
             n_samples: None,
@@ -104,8 +104,9 @@ impl MappedCollection {
     /// A sampler that draws a fixed number of rows of each group per epoch: `n_samples` (by default,
     /// as many as there are rows), divided in proportion to the shares by the largest remainder.
     ///
-    /// Within a group all rows are equally likely, or follow `weights` (one per row of the
-    /// collection). No row comes twice in an epoch, unless its group has fewer rows than draws.
+    /// Within a group, all rows are equally likely, or follow `weights` (one per row of the
+    /// collection). A group draws without replacement, unless it has fewer rows (of positive
+    /// weight) than draws; then it draws with replacement.
     ///
     /// # Errors
     /// When no store has the key or a label, a label has two shares, a group with a share has no
@@ -144,8 +145,9 @@ impl MappedCollection {
             Mixture::StoreShares(shares) => (self.rows_of_stores(), shares.clone()),
             Mixture::Labels { key, temperature } => {
                 let labels = self.merged_labels(key)?;
-                let groups = (0..labels.labels().len() as u32).map(Some).collect();
-                let rows = rows_of_groups(&labels, groups, labels.labels().len());
+                let n_labels = labels.labels().len();
+                let groups = (0..n_labels as u32).map(Some).chain([None]).collect();
+                let rows = rows_of_groups(&labels, groups, n_labels);
                 let shares = by_temperature(&rows, *temperature);
                 (rows, shares)
             }
@@ -155,7 +157,7 @@ impl MappedCollection {
                 for (number, (value, _)) in (0..).zip(shares) {
                     for label in labels.positions_of("sampler", key, value)? {
                         if groups[label].replace(number).is_some() {
-                            let found = format!("{value:?} of {key:?} twice");
+                            let found = format!("{} of {key:?} twice", shown(value));
                             return Err(Error::option("sampler", "one share per label", found));
                         }
                     }
@@ -164,12 +166,17 @@ impl MappedCollection {
                 (rows, shares.iter().map(|(_, share)| *share).collect())
             }
         };
-        let n_samples = n_samples.unwrap_or(n_obs);
-        let n_samples = divide_among(&rows, n_samples, &shares)?;
+        let name = |group: usize| match mixture {
+            Mixture::LabelShares { key, shares } => {
+                format!("{} of {key:?}", shown(&shares[group].0))
+            }
+            _ => format!("store {group}"),
+        };
+        let n_samples = divide_among(&rows, n_samples.unwrap_or(n_obs), &shares, name)?;
         let groups = rows
             .into_iter()
             .zip(n_samples)
-            .map(|(rows, n_samples)| Group {
+            .map(|(rows, n_samples)| MixtureGroup {
                 weights: weights
                     .map(|weights| rows.iter().map(|&row| weights[row as usize]).collect()),
                 rows: rows.into(),
@@ -189,6 +196,15 @@ impl MappedCollection {
     }
 }
 
+/// A label for a message.
+fn shown(value: &FilterValue) -> String {
+    match value {
+        FilterValue::Missing => "the missing label".to_owned(),
+        FilterValue::Label(LabelMatch::Exact(label)) => format!("the label {}", quoted(label)),
+        FilterValue::Label(LabelMatch::Text(text)) => format!("the label {text:?}"),
+    }
+}
+
 /// The rows of each group. `groups` has the group of each label, then that of a missing one.
 fn rows_of_groups(
     labels: &MergedLabels,
@@ -197,8 +213,8 @@ fn rows_of_groups(
 ) -> Vec<Vec<u32>> {
     let mut rows = vec![Vec::new(); n_groups];
     for (row, label) in (0u32..).zip(labels.positions()) {
-        if let Some(Some(group)) = groups.get(label) {
-            rows[*group as usize].push(row);
+        if let Some(group) = groups[label] {
+            rows[group as usize].push(row);
         }
     }
     rows
@@ -215,29 +231,35 @@ fn by_temperature(rows: &[Vec<u32>], temperature: f64) -> Vec<f64> {
 
 /// # Errors
 /// When draws cannot be divided by these shares, or a group with a share has no rows.
-fn divide_among(rows: &[Vec<u32>], n: usize, shares: &[f64]) -> Result<Vec<usize>, Error> {
-    let refused = |expected: &str, found: String| Err(Error::option("sampler", expected, found));
+fn divide_among(
+    rows: &[Vec<u32>],
+    n: usize,
+    shares: &[f64],
+    name: impl Fn(usize) -> String,
+) -> Result<Vec<usize>, Error> {
     if shares.len() != rows.len() {
-        let found = format!("{} for {} groups", shares.len(), rows.len());
-        return refused("one share per group", found);
+        let found = format!("{} for {} stores", shares.len(), rows.len());
+        return Err(Error::option("sampler", "one share per store", found));
     }
-    if let Some(bad) = shares
-        .iter()
-        .find(|share| !share.is_finite() || **share < 0.0)
-    {
-        return refused("shares that are finite and not negative", bad.to_string());
+    check_proportions("shares", shares, n)?;
+    if n == 0 {
+        return Ok(vec![0; rows.len()]);
     }
-    let sum: f64 = shares.iter().sum();
-    if !sum.is_finite() || !(n as f64 / sum).is_finite() {
-        return refused("shares with a positive, finite sum", sum.to_string());
+    if shares.iter().all(|&share| share == 0.0) {
+        return Err(Error::option(
+            "sampler",
+            format!("a share for {n} draws"),
+            "none",
+        ));
     }
-    let empty = rows
-        .iter()
-        .zip(shares)
-        .position(|(rows, share)| rows.is_empty() && *share > 0.0);
-    if let Some(group) = empty {
-        let found = format!("none in group {group}, whose share is {}", shares[group]);
-        return refused("rows in every group with a share", found);
+    let mut groups = rows.iter().zip(shares);
+    if let Some(empty) = groups.position(|(rows, share)| rows.is_empty() && *share > 0.0) {
+        let found = format!(
+            "a share of {} for {}, which has none",
+            shares[empty],
+            name(empty)
+        );
+        return Err(Error::option("sampler", "rows for each share", found));
     }
     Ok(divide(n, shares))
 }
@@ -317,9 +339,13 @@ pub(crate) mod tests {
             shares: labels.iter().map(|&label| (label.into(), share)).collect(),
         };
         let cases = [
-            (Mixture::StoreShares(vec![1.0]), "1 for 2 groups"),
+            (Mixture::StoreShares(vec![1.0]), "1 for 2 stores"),
+            (
+                Mixture::StoreShares(vec![1e307, 1e307]),
+                "whose sum is finite",
+            ),
             (Mixture::StoreShares(vec![1.0, f64::NAN]), "not negative"),
-            (Mixture::StoreShares(vec![0.0, 0.0]), "positive, finite sum"),
+            (Mixture::StoreShares(vec![0.0, 0.0]), "a share for 10 draws"),
             (
                 Mixture::Stores {
                     temperature: f64::INFINITY,
@@ -328,8 +354,8 @@ pub(crate) mod tests {
             ),
             (labels(&["B"], 1.0), "did you mean \"b\"?"),
             (labels(&["a", "a"], 1.0), "twice"),
-            (labels(&["unused"], 1.0), "rows in every group"),
-            (labels(&[], 1.0), "positive, finite sum"),
+            (labels(&["unused"], 1.0), "which has none"),
+            (labels(&[], 1.0), "a share for 10 draws"),
         ];
         for (mixture, expected) in cases {
             let error = groups(&mixture, None).expect_err(expected);

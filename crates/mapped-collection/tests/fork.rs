@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use mapped_collection::{Batch, IoOptions, Item, Join, LoaderOptions, MappedCollection, Shuffle};
+use mapped_collection::{
+    Batch, FilterValue, IoOptions, Item, Join, LoaderOptions, MappedCollection, Shuffle,
+};
 
 #[cfg(feature = "remote")]
 #[allow(dead_code)]
@@ -175,17 +178,25 @@ fn forks_of_a_running_epoch() {
         .io(IoOptions::new().cache_bytes(200))
         .open()
         .expect("the fixtures open");
-    let options = LoaderOptions::new(1).workers(2).shuffle(Shuffle::Exact);
-    let batches = cells.loader(options).expect("valid");
-    let all: Vec<Batch> = batches
-        .epoch(0)
-        .map(|batch| batch.expect("readable"))
-        .collect();
+    let any: [(&str, [FilterValue; 0]); 0] = [];
+    let matched = cells.matched(Vec::<String>::new(), any);
+    let matched = matched.expect("no key is needed");
+    let loaders = [None, Some(matched)].map(|matched| {
+        let options = LoaderOptions::new(1).workers(2).shuffle(Shuffle::Exact);
+        let batches = cells.loader(options.matched(matched)).expect("valid");
+        let epoch = batches.epoch(0).map(|batch| batch.expect("readable"));
+        let all: Vec<Batch> = epoch.collect();
+        (batches, all)
+    });
     let mut failures = Vec::new();
     for number in 0..1000 {
+        let (batches, expected) = &loaders[number % 2];
         let mut epoch = batches.epoch(0);
         let taken = number % 5;
-        let expected = &all[..];
+        if number % 3 == 0 {
+            // A batch may wait for its controls then.
+            epoch.wait(Duration::from_micros(20));
+        }
         assert!(
             (0..taken).all(|at| epoch.next().expect("a batch").as_ref().ok() == expected.get(at))
         );

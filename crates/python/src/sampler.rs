@@ -7,8 +7,8 @@ use pyo3::prelude::*;
 use crate::arguments::{Filter, filter_value, filter_values};
 use crate::errors::to_python;
 
-/// A sampler: a dict of these. At most one of `rows`, `balanced` and `mixture` is set; `weights`
-/// are those of a mixture, or a sampler by themselves. If none is set, each row comes once.
+/// A sampler: a dict of these. At most one of `rows`, `balanced` and `mixture` is set. Without a
+/// mixture, `weights` alone make a weighted sampler. If nothing is set, each row comes once.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub(crate) struct SamplerParameters<'py> {
@@ -56,7 +56,7 @@ impl SamplerParameters<'_> {
     pub(crate) fn make(self, py: Python<'_>, cells: &MappedCollection) -> PyResult<Sampler> {
         let n_samples = self.n_samples;
         let weights = self.weights.map(|weights| weights.as_array().to_vec());
-        let mut sampler = if let Some(rows) = self.rows {
+        Ok(if let Some(rows) = self.rows {
             Sampler::Rows(rows.as_array().iter().copied().collect())
         } else if let Some(mixture) = self.mixture {
             let mixture = mixture.parse()?;
@@ -69,17 +69,18 @@ impl SamplerParameters<'_> {
                 replacement: self.replacement,
             }
         } else if let Some(key) = self.balanced {
-            py.detach(|| cells.balanced_sampler(&key))
-                .map_err(to_python)?
+            let mut sampler = py
+                .detach(|| cells.balanced_sampler(&key))
+                .map_err(to_python)?;
+            if let Sampler::Weighted { n_samples: n, .. } = &mut sampler {
+                *n = n_samples;
+            }
+            sampler
         } else if self.drawn {
             Sampler::Drawn([].into())
         } else {
             Sampler::All
-        };
-        if let Sampler::Weighted { n_samples: n, .. } = &mut sampler {
-            *n = n_samples;
-        }
-        Ok(sampler)
+        })
     }
 }
 

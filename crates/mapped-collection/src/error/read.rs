@@ -42,7 +42,7 @@ pub enum ReadError {
     /// Two entries of a batch have one name.
     #[error(
         "a batch cannot hold both {first} and {second} under the name {name:?}: ask for one of them, \
-         or rename one in the files"
+         or for one under another name"
     )]
     SameName {
         /// The name.

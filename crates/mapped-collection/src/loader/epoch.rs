@@ -2,14 +2,13 @@
 
 use std::iter::FusedIterator;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::batch::Batch;
 use crate::error::Error;
-use crate::error::read::ReadError;
 use crate::loader::Loader;
 use crate::loader::job::Job;
-use crate::loader::prefetch::Prefetcher;
+use crate::loader::paired::PairedBatches;
 use crate::loader::state::{LoaderState, of_drawn};
 use crate::order::schedule::Part;
 
@@ -25,9 +24,7 @@ pub struct Epoch {
     next: usize,
     /// The number of batches up to the last delivered one. A failed batch after it does not count.
     had: usize,
-    prefetcher: Option<Prefetcher>,
-    /// The next batch, while its controls are being read.
-    without_controls: Option<Result<Batch, ReadError>>,
+    batches: Option<PairedBatches>,
 }
 
 impl Epoch {
@@ -44,8 +41,7 @@ impl Epoch {
             job,
             next: 0,
             had: 0,
-            prefetcher: None,
-            without_controls: None,
+            batches: None,
         }
     }
 
@@ -152,59 +148,23 @@ impl Epoch {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn wait(&mut self, timeout: Duration) -> bool {
-        let end = Instant::now().checked_add(timeout);
-        let is_there = match self.prefetcher() {
-            Ok(Some(prefetcher)) => prefetcher.wait(timeout),
-            Ok(None) | Err(_) => return true,
-        };
-        let awaits_controls = self.has_controls() && self.without_controls.is_none();
-        let prefetcher = self.prefetcher.as_mut();
-        let Some(prefetcher) = prefetcher.filter(|_| is_there && awaits_controls) else {
-            return is_there;
-        };
-        self.without_controls = Some(prefetcher.next());
-        let rest = end.map(|end| end.saturating_duration_since(Instant::now()));
-        prefetcher.wait(rest.unwrap_or(timeout))
-    }
-
-    fn has_controls(&self) -> bool {
-        let job = self.job.as_ref();
-        job.is_ok_and(|job| job.schedule.controls.is_some())
-    }
-
-    /// The next batch, with its controls; `None` at the end.
-    fn read(&mut self) -> Result<Option<Batch>, Error> {
-        if self.prefetcher()?.is_none() {
-            return Ok(None);
+        match self.batches() {
+            Ok(Some(batches)) => batches.wait(timeout),
+            Ok(None) | Err(_) => true,
         }
-        let (first, has_controls) = (self.without_controls.take(), self.has_controls());
-        let prefetcher = self.prefetcher.as_mut().expect("it was just made");
-        let mut batch = first.unwrap_or_else(|| prefetcher.next());
-        if has_controls {
-            // After an error, too: the read that follows is of the next batch.
-            let control = prefetcher.next();
-            if let Ok(batch) = &mut batch {
-                batch.control = Some(Box::new(control?));
-            }
-        }
-        Ok(Some(batch?))
     }
 
     /// The batches being prepared; `None` at the end.
-    fn prefetcher(&mut self) -> Result<Option<&mut Prefetcher>, Error> {
+    fn batches(&mut self) -> Result<Option<&mut PairedBatches>, Error> {
         if self.next >= self.n_batches() {
-            self.prefetcher = None;
+            self.batches = None;
             return Ok(None);
         }
         let job = self.job.as_ref().map_err(Error::clone)?;
         // After a fork, the parent's threads are not in this process: begin again.
-        let mine = self.prefetcher.take().filter(Prefetcher::is_mine);
-        let start = || {
-            self.without_controls = None;
-            let first = self.next * job.schedule.reads_per_batch();
-            Prefetcher::start(Job::clone(job), first)
-        };
-        Ok(Some(self.prefetcher.insert(mine.unwrap_or_else(start))))
+        let mine = self.batches.take().filter(PairedBatches::is_mine);
+        let start = || PairedBatches::start(job, self.next);
+        Ok(Some(self.batches.insert(mine.unwrap_or_else(start))))
     }
 }
 
@@ -212,7 +172,10 @@ impl Iterator for Epoch {
     type Item = Result<Batch, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let batch = self.read().transpose()?;
+        let batch = match self.batches() {
+            Ok(batches) => batches?.next().map_err(Error::from),
+            Err(error) => Err(error),
+        };
         self.next += 1;
         if batch.is_ok() {
             self.had = self.next;
@@ -232,7 +195,7 @@ impl Iterator for Epoch {
 impl Drop for Epoch {
     fn drop(&mut self) {
         // Its threads end first.
-        self.prefetcher = None;
+        self.batches = None;
         self.loader.flush_cache();
     }
 }

@@ -28,8 +28,8 @@ const PACKING_ROWS: usize = 1 << 18;
 
 /// The work of a [`Prefetcher`](crate::loader::prefetch::Prefetcher).
 ///
-/// It delivers a batch for each [read](Schedule::read) of the schedule: the controls of a batch are
-/// the batch that follows it.
+/// It delivers one batch per [read](Schedule::rows_of_read) of the schedule. With controls, every
+/// second one holds the controls of the batch before it.
 #[derive(Debug, Clone)]
 pub(crate) struct Job {
     pub(crate) plan: Arc<Plan>,
@@ -60,7 +60,7 @@ impl Job {
         (pool, packs): (&Arc<BufferPool>, &Arc<LoaderPacks>),
     ) -> Result<Job, Error> {
         let policy = WindowPolicy::new(plan, &schedule);
-        let batch = match schedule.read(0) {
+        let batch = match schedule.rows_of_read(0) {
             None => BatchBytes::default(),
             Some(rows) => {
                 let waiting = Arc::new(WaitingRows::new(pool, 0));
@@ -136,8 +136,8 @@ impl Job {
             }
         };
         let level = || {
-            let n_batches = self.schedule.n_reads() - first;
-            self.budget.level(n_batches, waiting.pool())
+            let n_reads = self.schedule.n_reads() - first;
+            self.budget.level(n_reads, waiting.pool())
         };
         let extent = Extent {
             first,

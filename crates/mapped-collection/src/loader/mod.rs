@@ -15,6 +15,7 @@ pub(crate) mod epoch;
 pub(crate) mod job;
 pub(crate) mod options;
 pub(crate) mod packs;
+mod paired;
 pub(crate) mod policy;
 pub(crate) mod prefetch;
 pub(crate) mod state;
@@ -36,7 +37,6 @@ use crate::loader::state::{LoaderState, of_drawn, order_fingerprint};
 use crate::order::Order;
 use crate::order::matched::Controls;
 use crate::order::sampler::Sampler;
-use crate::order::schedule::Schedule;
 use crate::plan::Plan;
 
 /// Epochs of batches of one collection.
@@ -60,7 +60,7 @@ use crate::plan::Plan;
 pub struct Loader {
     plan: Arc<Plan>,
     options: LoaderOptions,
-    /// That of the options, without rows that are dropped because they have no control.
+    /// The sampler of the options, without the rows that are dropped for lack of a control.
     sampler: Sampler,
     /// Buffers outlive an epoch, so that the next one finds them warm.
     pool: Arc<BufferPool>,
@@ -96,7 +96,6 @@ impl Loader {
                 matched.restrict(&self.options.sampler, n_obs)?
             }
         };
-        self.sampler.check(n_obs)?;
         // A real order may take long to make. File order is as good for this check.
         let job = self.job(Order::InOrder(n_obs), 0, 0)?;
         self.pool.set_limit(job.budget.spare());
@@ -142,13 +141,10 @@ impl Loader {
     fn job(&self, order: Order, start: usize, epoch: u64) -> Result<Job, Error> {
         let options = &self.options;
         let matched = options.matched.as_ref();
-        let schedule = Schedule {
-            controls: matched.map(|matched| Controls::new(matched, options.seed, epoch)),
-            ..options.schedule(order, start)
-        };
+        let controls = matched.map(|matched| Controls::new(matched, options.seed, epoch));
         Job::new(
             &self.plan,
-            schedule,
+            options.schedule(order, start, controls),
             BatchForm::new(&self.plan, &options.format, epoch)?,
             options.workers,
             options.memory,

@@ -10,9 +10,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use label_encoding::MISSING;
 use rand_chacha::rand_core::RngCore;
 
 use crate::error::Error;
+use crate::order::mixture::MixtureGroup;
 use crate::order::sampler::Sampler;
 use crate::order::shuffle::{Purpose, generator};
 
@@ -23,7 +25,7 @@ const NO_CLASS: u32 = u32::MAX;
 /// those that are controls. Made by
 /// [`MappedCollection::matched`](crate::MappedCollection::matched).
 ///
-/// Takes 4 bytes per row.
+/// Takes 4 bytes per row and 4 per control.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
@@ -40,15 +42,14 @@ pub struct Matched {
 impl Matched {
     /// Matches rows whose codes of every key are equal. `is_control` says which rows are controls.
     ///
-    /// `columns` holds one code per row for each of the keys; a missing label has the code
-    /// `u32::MAX`.
+    /// `columns` holds one code per row for each of the keys, [`MISSING`] for a missing label.
     pub(crate) fn new(keys: Vec<String>, columns: &[&[u32]], is_control: &[bool]) -> Matched {
         let mut classes = vec![0; is_control.len()];
         let mut n_classes = 1;
         for column in columns {
             let mut known = HashMap::new();
             for (class, &code) in classes.iter_mut().zip(*column) {
-                if *class == NO_CLASS || code == u32::MAX {
+                if *class == NO_CLASS || code == MISSING {
                     *class = NO_CLASS;
                 } else {
                     let next = known.len() as u32;
@@ -71,7 +72,7 @@ impl Matched {
         }
     }
 
-    /// Whether rows without a control never come. By default, they are an error.
+    /// Leaves out rows without a control. By default, they are an error.
     pub fn drop_unmatched(mut self, drops: bool) -> Self {
         self.drops_unmatched = drops;
         self
@@ -93,59 +94,95 @@ impl Matched {
         self.controls.iter().flatten().copied()
     }
 
-    /// The numbers on which all draws depend.
+    /// The numbers that determine the draws, for the fingerprint of a state.
     pub(crate) fn words(&self) -> impl Iterator<Item = u64> {
         let sizes = self.controls.iter().map(|rows| rows.len() as u64);
         let rows = self.classes.iter().copied().chain(self.controls());
         sizes.chain(rows.map(u64::from))
     }
 
-    /// The sampler whose rows all have a control: this one, or part of it.
+    /// Returns the sampler, restricted to rows that have a control.
     ///
     /// # Errors
     /// When it may draw a row without a control, unless those are dropped and others are left; or
     /// when this was not made for a collection of `n_obs` rows.
     pub(crate) fn restrict(&self, sampler: &Sampler, n_obs: usize) -> Result<Sampler, Error> {
         self.check(n_obs)?;
-        let is_unmatched = |row: &u32| self.controls_of(*row as usize).is_empty();
-        let n_unmatched = sampler.drawable(n_obs).filter(is_unmatched).count();
-        if n_unmatched == 0 {
+        let is_unmatched = |row: u32| self.controls_of(row as usize).is_empty();
+        let (mut n_rows, mut n_unmatched, mut first) = (0, 0, None);
+        for row in sampler.drawable(n_obs) {
+            n_rows += 1;
+            if is_unmatched(row) {
+                n_unmatched += 1;
+                first.get_or_insert(row);
+            }
+        }
+        let Some(first) = first else {
             return Ok(sampler.clone());
+        };
+        let may_drop = self.drops_unmatched && n_unmatched < n_rows;
+        let kept = may_drop.then(|| sampler.keep(n_obs, |row| !is_unmatched(row)));
+        if let Some(kept) = kept.flatten() {
+            return check_groups(sampler, &kept).map(|()| kept);
         }
-        let keys = self.keys.join(", ");
-        let expected = format!("a control with equal {keys} for each row");
-        let n_rows = sampler.drawable(n_obs).count();
-        let mut rows = sampler.drawable(n_obs);
-        let first = rows.find(is_unmatched).expect("one was counted");
-        let of_rows =
-            format!("none for {n_unmatched} of {n_rows} rows, the first of them row {first}");
-        if !self.drops_unmatched {
-            let found = format!("{of_rows} (they can be dropped)");
-            return Err(Error::option("matched", expected, found));
-        }
-        if matches!(sampler, Sampler::Drawn(_)) {
-            let found = format!("{of_rows}: only the sampler itself can drop them");
-            return Err(Error::option("matched", expected, found));
-        }
-        if n_unmatched == n_rows {
-            return Err(Error::option("matched", expected, "none for any row"));
-        }
-        Ok(sampler.keep(n_obs, |row| !is_unmatched(&row)))
+        let expected = match self.keys.is_empty() {
+            true => "a control for each row".to_owned(),
+            false => format!("a control for each row (equal {})", self.keys.join(", ")),
+        };
+        let found = match n_unmatched == n_rows {
+            true => format!("none for any of {n_rows} rows"),
+            false => {
+                format!("none for {n_unmatched} of {n_rows} rows, the first of them row {first}")
+            }
+        };
+        let way_out = match (sampler, n_unmatched == n_rows) {
+            (_, true) => "match by fewer keys, or other controls",
+            (Sampler::Drawn(_), false) => "leave them out of the sampler",
+            (_, false) => "drop unmatched rows, or match by fewer keys",
+        };
+        Err(Error::option(
+            "matched",
+            expected,
+            format!("{found}: {way_out}"),
+        ))
     }
 
     fn check(&self, n_obs: usize) -> Result<(), Error> {
-        let of_class = |&class: &u32| class == NO_CLASS || (class as usize) < self.controls.len();
-        let is_row = |row: u32| (row as usize) < n_obs;
-        let fits = self.classes.len() == n_obs;
-        if fits && self.classes.iter().all(of_class) && self.controls().all(is_row) {
-            return Ok(());
+        let refused =
+            |expected: String, found: String| Err(Error::option("matched", expected, found));
+        let n_rows = self.classes.len();
+        if n_rows != n_obs {
+            return refused(
+                format!("controls of the {n_obs} rows"),
+                format!("those of {n_rows} rows"),
+            );
         }
-        let found = format!("controls of {} rows", self.classes.len());
-        Err(Error::option(
-            "matched",
-            format!("controls of the {n_obs} rows"),
-            found,
-        ))
+        let is_class = |&class: &u32| class == NO_CLASS || (class as usize) < self.controls.len();
+        let is_row = |row: u32| (row as usize) < n_obs;
+        if !self.classes.iter().all(is_class) || !self.controls().all(is_row) {
+            return refused("controls that are rows".to_owned(), "others".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// # Errors
+/// When a group of a mixture has no row left to draw.
+fn check_groups(before: &Sampler, kept: &Sampler) -> Result<(), Error> {
+    let (Sampler::Mixture(before), Sampler::Mixture(kept)) = (before, kept) else {
+        return Ok(());
+    };
+    let drawable = |group: &MixtureGroup| group.drawable().next();
+    let mut groups = before.iter().zip(kept.iter());
+    let emptied =
+        groups.find(|(before, kept)| drawable(before).is_some() && drawable(kept).is_none());
+    match emptied.and_then(|(before, _)| drawable(before)) {
+        None => Ok(()),
+        Some(row) => {
+            let expected = "a control for some row of each part of the mixture";
+            let found = format!("none for the part of row {row}: leave this part out");
+            Err(Error::option("matched", expected, found))
+        }
     }
 }
 
@@ -233,7 +270,7 @@ mod tests {
             .expect_err("row 4")
             .to_string();
         assert!(
-            error.contains("2 of 6 rows, the first of them row 4"),
+            error.contains("2 of 6 rows, the first of them row 4: drop"),
             "{error}"
         );
         let rows = Sampler::Rows([1, 2, 1].into());

@@ -5,26 +5,26 @@
 //! [`permutation`](crate::permutation) returns for their number. Random words are those of
 //! [`shuffle`](crate::order::shuffle), from the streams `2^52 + g * 2^20 + s`.
 //!
-//! Of `n` rows without weights, a group takes the first `n_samples` of a permutation of them; or,
-//! if it has fewer rows than that, `below(n)` of stream 0 for each draw. With weights, it draws as
-//! a weighted sampler does, from stream 0: without replacement if enough weights are positive.
+//! Of `n` rows without weights, a group takes the first `n_samples` of a permutation of them. If
+//! it has fewer rows, each draw is `below(n)` of stream 0. With weights, it draws as a weighted
+//! sampler does, from stream 0: without replacement if enough weights are positive.
 
 use std::sync::Arc;
 
 use crate::order::shuffle::{Purpose, below, generator, permutation_for};
 use crate::order::weighted::{weighted_with_replacement, weighted_without_replacement};
 
-/// Rows of which each epoch draws a fixed number: part of a [`Sampler::Mixture`].
+/// A group of rows, of which each epoch draws a fixed number: part of a [`Sampler::Mixture`].
 ///
-/// No row comes twice in an epoch, unless the group has fewer rows than draws: then every draw is
-/// from all of its rows.
+/// A group draws without replacement, unless it has fewer rows (of positive weight) than draws;
+/// then it draws with replacement.
 ///
 /// [`Sampler::Mixture`]: crate::Sampler::Mixture
 #[derive(Debug, Clone, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 // Exhaustive: callers make groups of their own.
-pub struct Group {
+pub struct MixtureGroup {
     /// Rows by index in the collection.
     pub rows: Arc<[u32]>,
     /// The number of draws per epoch.
@@ -34,7 +34,7 @@ pub struct Group {
     pub weights: Option<Arc<[f64]>>,
 }
 
-impl Group {
+impl MixtureGroup {
     /// Whether a row of the group, by its position, may be drawn.
     fn may_draw(&self, at: usize) -> bool {
         self.n_samples > 0
@@ -52,11 +52,11 @@ impl Group {
     }
 
     /// The same draws, from only some of the rows.
-    pub(crate) fn keep(&self, keeps: impl Fn(u32) -> bool) -> Group {
+    pub(crate) fn keep(&self, keeps: impl Fn(u32) -> bool) -> MixtureGroup {
         let kept = |at: &usize| keeps(self.rows[*at]);
         let kept: Vec<usize> = (0..self.rows.len()).filter(kept).collect();
         let weights = self.weights.as_ref();
-        Group {
+        MixtureGroup {
             rows: kept.iter().map(|&at| self.rows[at]).collect(),
             n_samples: self.n_samples,
             weights: weights.map(|weights| kept.iter().map(|&at| weights[at]).collect()),
@@ -89,7 +89,7 @@ impl Group {
 ///
 /// # Panics
 /// When a group has draws but no row to draw. The loader checks this when it is made.
-pub(crate) fn draw(groups: &[Group], seed: u64, epoch: u64) -> Arc<[u32]> {
+pub(crate) fn draw(groups: &[MixtureGroup], seed: u64, epoch: u64) -> Arc<[u32]> {
     let numbered = groups.iter().zip(0u32..);
     let draws = numbered.flat_map(|(group, number)| group.draw(number, seed, epoch));
     let drawn: Vec<u32> = draws.collect();
@@ -119,8 +119,12 @@ pub(crate) fn divide(n: usize, shares: &[f64]) -> Vec<usize> {
 mod tests {
     use super::*;
 
-    fn group(rows: std::ops::Range<u32>, n_samples: usize, weights: Option<Vec<f64>>) -> Group {
-        Group {
+    fn group(
+        rows: std::ops::Range<u32>,
+        n_samples: usize,
+        weights: Option<Vec<f64>>,
+    ) -> MixtureGroup {
+        MixtureGroup {
             rows: rows.collect(),
             n_samples,
             weights: weights.map(Into::into),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::error::read::ReadError;
-use crate::order::mixture::Group;
+use crate::order::mixture::MixtureGroup;
 
 /// Which rows an epoch has.
 ///
@@ -51,7 +51,7 @@ pub enum Sampler {
     /// A fixed number of rows of each group. The draws come in random order; no shuffle applies.
     /// [`mixture_sampler`](crate::MappedCollection::mixture_sampler) makes groups of stores and of
     /// labels.
-    Mixture(Arc<[Group]>),
+    Mixture(Arc<[MixtureGroup]>),
 }
 
 impl Sampler {
@@ -67,20 +67,18 @@ impl Sampler {
                         .map(|(row, _)| row),
                 )
             }
-            Sampler::Mixture(groups) => Box::new(groups.iter().flat_map(Group::drawable)),
+            Sampler::Mixture(groups) => Box::new(groups.iter().flat_map(MixtureGroup::drawable)),
         }
     }
 
-    /// The same sampler, of only some of the rows. A weighted sampler and a mixture draw as many
-    /// rows as before.
-    pub(crate) fn keep(&self, n_obs: usize, keeps: impl Fn(u32) -> bool) -> Sampler {
-        match self {
+    /// The same sampler, of only some of the rows; `None` for rows that were drawn elsewhere. A
+    /// weighted sampler and a mixture draw as many rows as before.
+    pub(crate) fn keep(&self, n_obs: usize, keeps: impl Fn(u32) -> bool) -> Option<Sampler> {
+        Some(match self {
             Sampler::All | Sampler::Rows(_) => {
                 Sampler::Rows(self.drawable(n_obs).filter(|&row| keeps(row)).collect())
             }
-            Sampler::Drawn(rows) => {
-                Sampler::Drawn(rows.iter().copied().filter(|&row| keeps(row)).collect())
-            }
+            Sampler::Drawn(_) => return None,
             Sampler::Weighted {
                 weights,
                 n_samples,
@@ -98,7 +96,7 @@ impl Sampler {
             Sampler::Mixture(groups) => {
                 Sampler::Mixture(groups.iter().map(|group| group.keep(&keeps)).collect())
             }
-        }
+        })
     }
 
     /// The number of rows of an epoch over a collection of `n_obs` rows.
@@ -199,20 +197,33 @@ fn check_weights(weights: &[f64], n_rows: usize) -> Result<(), Error> {
         let found = format!("{} for {n_rows} rows", weights.len());
         return Err(Error::option("sampler", "one weight per row", found));
     }
-    let is_bad = |weight: &&f64| !weight.is_finite() || **weight < 0.0;
-    if let Some(bad) = weights.iter().find(is_bad) {
-        let expected = "weights that are finite and not negative";
-        return Err(Error::option("sampler", expected, bad));
+    check_proportions("weights", weights, weights.len())
+}
+
+/// Checks numbers by which `n` draws are distributed.
+///
+/// # Errors
+/// When one of them is negative or not finite, or their sum is not zero but too large or too small
+/// to divide by.
+pub(crate) fn check_proportions(what: &str, numbers: &[f64], n: usize) -> Result<(), Error> {
+    let refused = |expected: &str, found: f64| {
+        Err(Error::option(
+            "sampler",
+            format!("{what} {expected}"),
+            found,
+        ))
+    };
+    let is_bad = |number: &&f64| !number.is_finite() || **number < 0.0;
+    if let Some(bad) = numbers.iter().find(is_bad) {
+        return refused("that are finite and not negative", *bad);
     }
-    let sum: f64 = weights.iter().sum();
-    if !sum.is_finite() {
-        let expected = "weights whose sum is finite";
-        return Err(Error::option("sampler", expected, "infinity"));
+    let sum: f64 = numbers.iter().sum();
+    if !(sum * n as f64).is_finite() {
+        return refused("whose sum is finite", sum);
     }
-    // Smaller weights have too few digits to be compared.
-    if sum > 0.0 && !(weights.len() as f64 / sum).is_finite() {
-        let expected = "weights that are not all tiny";
-        return Err(Error::option("sampler", expected, sum));
+    // Smaller numbers have too few digits to be compared.
+    if sum > 0.0 && !(n as f64 / sum).is_finite() {
+        return refused("that are not all tiny", sum);
     }
     Ok(())
 }

@@ -50,11 +50,11 @@ impl Schedule {
     }
 
     /// The rows of read `number`; `None` past the last one.
-    pub(crate) fn read(&self, number: usize) -> Option<Vec<usize>> {
+    pub(crate) fn rows_of_read(&self, number: usize) -> Option<Vec<usize>> {
         let positions = self.positions(number / self.reads_per_batch())?;
         let row = |at: usize| self.order.row(at);
-        Some(match &self.controls {
-            Some(controls) if number % 2 == 1 => controls.draw(positions.map(|at| (at, row(at)))),
+        Some(match (&self.controls, number % self.reads_per_batch()) {
+            (Some(controls), 1) => controls.draw(positions.map(|at| (at, row(at)))),
             _ => positions.map(row).collect(),
         })
     }
@@ -153,7 +153,11 @@ mod tests {
     }
 
     fn all(schedule: &Schedule) -> Vec<Vec<usize>> {
-        let rows = |number| schedule.read(number).expect("a batch of the reader");
+        let rows = |number| {
+            schedule
+                .rows_of_read(number)
+                .expect("a batch of the reader")
+        };
         (0..schedule.n_batches()).map(rows).collect()
     }
 

@@ -3,12 +3,13 @@
 use anndata_io::{Codes, EncodedColumn};
 use label_encoding::{Label, LabelKind};
 
+use crate::error::labels::UnmatchedLabel;
 use crate::label_values::labels_of;
 use crate::options::{FilterValue, LabelMatch, ObsFilter};
 use crate::plan::obs::ObsColumn;
 use crate::plan::obs_source::ObsSource;
 use crate::plan::obs_table::StoreObs;
-use crate::plan::unmatched::{Candidates, UnmatchedLabel, unmatched};
+use crate::plan::unmatched::{Candidates, unmatched};
 
 impl ObsFilter {
     /// The initial state of each of the [keys](Self::keys), before any file was read.

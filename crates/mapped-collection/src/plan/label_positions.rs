@@ -9,8 +9,8 @@ use crate::plan::labels::MergedLabels;
 use crate::plan::unmatched::no_such_label;
 
 impl MergedLabels {
-    /// For each row, the position of its label among the [labels](Self::labels); past the last one
-    /// if it is missing.
+    /// For each row, the position of its label among the [labels](Self::labels); the number of
+    /// labels if it is missing.
     pub(crate) fn positions(&self) -> impl Iterator<Item = usize> {
         let missing = self.labels().len();
         let codes = self.codes().iter();
@@ -23,11 +23,11 @@ impl MergedLabels {
         })
     }
 
-    /// The positions of the labels that equal a value of an option. Several do if they are numbers
-    /// of different kinds.
+    /// The positions of the labels that equal a value of an option. Several labels match if they
+    /// are equal numbers of different kinds, such as 1 and true.
     ///
     /// # Errors
-    /// When no label does.
+    /// When no label matches.
     pub(crate) fn positions_of(
         &self,
         option: &'static str,

@@ -41,6 +41,7 @@ use std::path::PathBuf;
 use anndata_io::{AnnDataFile, AnnDataSource, DType, ErrorKind, IoContext, LayerKey, MatrixSource};
 use once_cell::race::OnceBox;
 
+use crate::error::labels::UnmatchedLabel;
 use crate::error::read::ReadError;
 use crate::genes::GeneList;
 use crate::obs_table::ObsTable;
@@ -51,7 +52,6 @@ use crate::plan::obs::{ObsColumn, ObsKey};
 use crate::plan::obs_table::TableRows;
 use crate::plan::overlap::Overlaps;
 use crate::plan::transforms::ObsTotals;
-use crate::plan::unmatched::UnmatchedLabel;
 use crate::plan::variables::Joint;
 
 /// An opened collection.

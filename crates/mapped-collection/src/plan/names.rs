@@ -22,11 +22,17 @@ impl Plan {
     /// When a matrix or an obs key has it.
     pub(crate) fn check_control_name(&self) -> Result<(), ReadError> {
         const NAME: &str = "control";
-        let matrices = self.matrices.iter().map(|key| (&key.name, "the matrix"));
-        let obs = self.obs.iter().map(|key| (&key.name, "the obs key"));
-        match matrices.chain(obs).find(|(name, _)| *name == NAME) {
+        let mut matrices = self.matrices.iter().map(|key| &key.name).enumerate();
+        let mut obs = self.obs.iter().map(|key| &key.name).enumerate();
+        let is_named = |(_, name): &(usize, &String)| *name == NAME;
+        let kind = match (matrices.find(is_named), obs.find(is_named)) {
+            (Some((number, _)), _) if self.has_matrix(number) => Some("the matrix"),
+            (_, Some((number, _))) if self.has_column(number) => Some("the obs key"),
+            _ => None,
+        };
+        match kind {
             None => Ok(()),
-            Some((_, kind)) => Err(ReadError::SameName {
+            Some(kind) => Err(ReadError::SameName {
                 first: format!("{kind} {NAME:?}"),
                 second: "the controls of its rows".to_owned(),
                 name: NAME.to_owned(),

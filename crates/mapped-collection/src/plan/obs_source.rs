@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anndata_io::{Codes, Column, ColumnValues, DType, EncodedColumn, Error, ErrorKind};
 use label_encoding::Label;
 
+use crate::error::labels::UnmatchedLabel;
 use crate::label_values::{labels_of, plain_text};
 use crate::options::{LabelMatch, LabelPairs, NewLabel, Options, Unmapped};
 use crate::plan::obs_table::StoreObs;
-use crate::plan::unmatched::{Candidates, UnmatchedLabel, unmatched};
+use crate::plan::unmatched::{Candidates, unmatched};
 
 /// The column of one store for a key.
 #[derive(Debug, Clone)]

@@ -2,51 +2,12 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::fmt;
 
 use anndata_io::nearest_name;
 use label_encoding::{Encoder, Label};
 
-use crate::error::labels::LabelsError;
+use crate::error::labels::{LabelsError, UnmatchedLabel};
 use crate::options::{LabelMatch, UnknownLabel};
-
-/// A label of the filter, or an unknown label, that no store has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct UnmatchedLabel {
-    /// The option: `obs_filter`, `label_map` or `unknown_label`.
-    pub group: &'static str,
-    /// The obs key; `None` for an unknown label of all encoded keys.
-    pub key: Option<String>,
-    /// The label as given.
-    pub label: Label,
-    /// An existing label that resembles it. It may be of another kind: the text `1` for the number
-    /// 1.
-    pub nearest: Option<Label>,
-}
-
-impl fmt::Display for UnmatchedLabel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (group, label) = (self.group, quoted(&self.label));
-        write!(f, "{group}: no store has the label {label}")?;
-        match &self.key {
-            Some(key) => write!(f, " in the obs key {key:?}")?,
-            None => f.write_str(" in any encoded obs key")?,
-        }
-        match &self.nearest {
-            Some(nearest) => write!(f, ": did you mean {}?", quoted(nearest)),
-            None => Ok(()),
-        }
-    }
-}
-
-/// A label for a message. Texts are quoted, to distinguish them from numbers.
-fn quoted(label: &Label) -> Cow<'_, str> {
-    match label {
-        Label::Str(text) => format!("{text:?}").into(),
-        label => label.python_text(),
-    }
-}
 
 /// The most distinct labels of a key that are searched for a near one.
 const MOST_CANDIDATES: usize = 10_000;
@@ -120,12 +81,7 @@ pub(crate) fn no_such_label(
     candidates.add(known.iter());
     let label = std::iter::once(label);
     let label = unmatched(option, Some(key), label, &candidates).remove(0);
-    LabelsError::NoSuchLabel {
-        option,
-        key: key.to_owned(),
-        label: quoted(&label.label).into_owned(),
-        nearest: label.nearest.map(|label| label.python_text().into_owned()),
-    }
+    LabelsError::NoSuchLabel(Box::new(label))
 }
 
 /// The unknown labels that are not a category of their keys. `encoders` holds the encoded keys that

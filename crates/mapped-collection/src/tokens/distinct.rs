@@ -18,7 +18,7 @@ const SAMPLE: usize = 64;
 
 /// The distinct values of a row.
 #[derive(Debug)]
-struct Distinct {
+pub(super) struct Distinct {
     /// The keys of the values, by their numbers.
     keys: [u64; MOST_DISTINCT + 1],
     n_keys: usize,

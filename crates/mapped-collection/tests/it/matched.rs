@@ -4,8 +4,8 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use mapped_collection::{
-    BatchFormat, Error, FilterValue, LoaderOptions, MappedCollection, MatrixFormat, Mixture,
-    Sampler, Shuffle, StateError,
+    Batch, BatchFormat, Error, FilterValue, LoaderOptions, MappedCollection, MatrixFormat,
+    MemoryStore, Mixture, Sampler, Shuffle, StateError, Values,
 };
 use proptest::prelude::*;
 
@@ -14,7 +14,7 @@ use crate::loader::{chunked_cells, rows_of};
 /// The rows of all batches of an epoch, and those of their controls.
 fn rows_and_controls(
     cells: &MappedCollection,
-    epoch: impl IntoIterator<Item = Result<mapped_collection::Batch, Error>>,
+    epoch: impl IntoIterator<Item = Result<Batch, Error>>,
 ) -> (Vec<u32>, Vec<u32>) {
     let (mut rows, mut controls) = (Vec::new(), Vec::new());
     for batch in epoch {
@@ -158,11 +158,60 @@ fn rows_without_controls_are_named_or_dropped() {
     let error = cells.loader(options.matched(matched.drop_unmatched(false)));
     let error = error.expect_err("rows without labels").to_string();
     assert!(
-        error.contains("a control with equal k for each row"),
+        error.contains("a control for each row (equal k)"),
         "{error}"
     );
     assert!(
         error.contains("5 of 14 rows, the first of them row 0"),
         "{error}"
     );
+}
+
+/// Row 77 cannot be read: batches fail that have it among their rows or their controls, and those
+/// after them have their own controls.
+#[test]
+fn bad_row_fails_the_batches_that_need_it() {
+    let open = |column: i32| {
+        let n = 200usize;
+        let names: Vec<String> = (0..n).map(|i| format!("c{i}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut columns = vec![0; n];
+        columns[77] = column;
+        let store = MemoryStore::new("cells")
+            .dataframe("obs", &names)
+            .dataframe("var", &["a", "b"])
+            .csr(
+                "X",
+                [n as u64, 2],
+                (0..=n as i64).collect(),
+                columns,
+                Values::F32(vec![1.0; n]),
+            );
+        let cells = MappedCollection::builder([store]).open();
+        cells.expect("columns are read later")
+    };
+    let (good, bad) = (open(1), open(9));
+    for workers in [0, 2] {
+        let batches = |cells: &MappedCollection| -> Vec<Result<Batch, Error>> {
+            let any: [(&str, [FilterValue; 0]); 0] = [];
+            let matched = cells.matched(Vec::<String>::new(), any);
+            let options = LoaderOptions::new(4)
+                .matched(matched.expect("no key is needed"))
+                .shuffle(Shuffle::Exact)
+                .workers(workers);
+            cells.loader(options).expect("valid").epoch(0).collect()
+        };
+        let mut n_failed = 0;
+        for (found, expected) in batches(&bad).into_iter().zip(batches(&good)) {
+            let expected = expected.expect("every row can be read");
+            let control = expected.control.as_ref().expect("asked for");
+            if expected.row_idx.contains(&77) || control.row_idx.contains(&77) {
+                n_failed += 1;
+                assert!(found.is_err(), "{workers} workers");
+            } else {
+                assert_eq!(found.expect("its rows can be read"), expected);
+            }
+        }
+        assert!(n_failed >= 2, "one for the row, and one for a control");
+    }
 }

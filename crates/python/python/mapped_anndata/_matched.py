@@ -4,37 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 from . import _arguments as arguments
 from .types import LabelLike
 
-Unmatched: TypeAlias = Literal["error", "drop"]
-"""What becomes of a row without a control."""
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Matched:
     """A control for each row of a batch: the argument `matched` of a loader.
 
     For each row, a control is drawn at random from the controls with the same labels of `keys`.
     `batch["control"]` is a second batch with the same entries: its row `i` is the control of row
-    `i` of the batch. A row that is a control itself has one like any other, possibly itself; with
-    `sampler`, batches can leave controls out. The draws depend only on the seed, the epoch and the
-    place of the row in the epoch.
+    `i` of the batch. A control gets a control too, possibly itself; to keep controls out of the
+    batches, pass a `sampler`. The draws depend only on the seed, the epoch and the position of the
+    row in the epoch.
 
     Parameters
     ----------
     keys
         Keys of obs, such as cell type and donor: a control has the row's label of each of them. A
-        row without a label of one of them has no control. An empty list lets every control suit
-        every row.
+        row without a label of one of them has no control. With an empty list, every control
+        matches every row.
     control
         A key of obs, and the label or labels there that make a row a control; with several keys, a
         control has one of the labels of each. None stands for a missing label.
     unmatched
-        A row that the loader may deliver, but has no control, is an `"error"`; or `"drop"` leaves
-        out all such rows. A sampler object that draws its own rows has to leave them out by itself.
+        `"error"` refuses a loader that could deliver a row without a control. `"drop"` leaves such
+        rows out; a sampler object must leave them out itself.
 
     Raises
     ------
@@ -58,7 +55,7 @@ class Matched:
     keys: str | Iterable[str]
     control: Mapping[str, LabelLike | Iterable[LabelLike]]
     _: KW_ONLY
-    unmatched: Unmatched = "error"
+    unmatched: Literal["error", "drop"] = "error"
 
     def __post_init__(self) -> None:
         # An iterator has its elements once: both fields are kept as lists.
@@ -70,6 +67,8 @@ class Matched:
             arguments.key("control", key): arguments.labels("control", labels)
             for key, labels in self.control.items()
         }
+        if empty := [key for key, labels in control.items() if not labels]:
+            raise ValueError(f"control: expected labels of {empty[0]!r}, found none")
         object.__setattr__(self, "control", control)
         arguments.choice("unmatched", self.unmatched, ("error", "drop"))
 

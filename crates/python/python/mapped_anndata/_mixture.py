@@ -16,10 +16,10 @@ from .types import PathLike, ProportionsLike
 class Mixture:
     """Draws rows of stores or labels in fixed proportions: a `sampler` of a loader.
 
-    The draws of an epoch are divided in proportion to the shares by the largest remainder, so that
-    each epoch has the same numbers. No row comes twice in an epoch, unless its store or label has
-    fewer rows than draws: then each draw is from all of its rows. The draws come in random order;
-    no `shuffle` applies.
+    The draws of an epoch are divided in proportion to the shares by the largest remainder, so
+    every epoch draws the same number of rows from each store or label: without replacement, unless
+    it has fewer rows (of positive weight) than draws. The draws come in random order; no `shuffle`
+    applies.
 
     Parameters
     ----------
@@ -28,11 +28,12 @@ class Mixture:
         Rows without a label are never drawn, unless `proportions` has a share for None. By
         default, stores are mixed.
     temperature
-        A store or label of `n` rows has a share of `n**temperature`: with 1, they occur as often as
-        in the files; with 0, equally often.
+        The exponent of sizes: a store or label of `n` rows has a share of `n**temperature`. With
+        1, they occur as often as in the files; with 0, equally often.
     proportions
-        The shares instead; they need not sum to 1. Labels and their shares, or one share for each
-        store, in a list or by the store's number or path. What is left out is never drawn.
+        The shares, instead of a temperature; they need not sum to 1. A dict of labels, or of store
+        numbers or paths; or a list with one share per store. Labels and stores without a share are
+        never drawn.
     num_samples
         The number of draws per epoch. By default, the number of rows.
     weights
@@ -74,39 +75,56 @@ class Mixture:
             found = "neither" if self.temperature is None else "both"
             raise ValueError(f"Mixture: expected a temperature or proportions, found {found}")
         arguments.optional(arguments.number, "temperature", self.temperature)
-        arguments.optional(arguments.count, "num_samples", self.num_samples)
-        if self.proportions is not None:
-            self._shares()
-
-    def _shares(self) -> list[tuple[Any, float]]:
-        """Returns pairs of a label, or what stands for a store, and its share."""
-        shares: Any = self.proportions
-        if not isinstance(shares, Mapping):
-            if self.key is not None:
-                raise TypeError(
-                    "proportions: expected a dict of labels and their shares, found "
-                    f"{type(shares).__name__}"
-                )
-            shares = dict(enumerate(arguments.several("proportions", shares)))
-        return [(of, arguments.number("proportions", share)) for of, share in shares.items()]
+        count = arguments.optional(arguments.count, "num_samples", self.num_samples)
+        object.__setattr__(self, "num_samples", count)
+        # An iterator has its elements once: proportions are kept as a dict or a list.
+        object.__setattr__(self, "proportions", _proportions(self.proportions, self.key))
 
     def _to_core(self, path_list: Sequence[PathLike]) -> dict[str, Any]:
         labels, stores = [], [0.0] * len(path_list)
-        if self.proportions is not None and self.key is not None:
-            labels = [(arguments.label("proportions", of), share) for of, share in self._shares()]
-        elif self.proportions is not None:
-            is_list = not isinstance(self.proportions, Mapping)
-            if is_list and len(self._shares()) != len(path_list):
+        proportions: Any = self.proportions
+        if isinstance(proportions, list):
+            if len(proportions) != len(path_list):
                 raise ValueError(
                     f"proportions: expected one share for each of {len(path_list)} stores, found "
-                    f"{len(self._shares())}"
+                    f"{len(proportions)}"
                 )
-            for of, share in self._shares():
-                for number in arguments.stores("proportions", of, path_list):
-                    stores[number] = share
+            stores = proportions
+        elif self.key is not None and proportions is not None:
+            labels = [
+                (arguments.label("proportions", label), share)
+                for label, share in proportions.items()
+            ]
+        elif proportions is not None:
+            stores = _of_stores(proportions, path_list)
         return {
             "key": self.key,
             "temperature": None if self.temperature is None else float(self.temperature),
             "labels": labels,
             "stores": stores,
         }
+
+
+def _proportions(value: Any, key: str | None) -> dict[Any, float] | list[float] | None:
+    """Returns shares as floats: a dict of labels or stores, or a list of all stores."""
+    if value is None:
+        return None
+    if isinstance(value, Mapping):
+        return {of: arguments.number("proportions", share) for of, share in value.items()}
+    if key is not None:
+        raise TypeError(
+            f"proportions: expected a dict of labels and their shares, found {type(value).__name__}"
+        )
+    shares = arguments.several("proportions", value)
+    return [arguments.number("proportions", share) for share in shares]
+
+
+def _of_stores(proportions: dict[Any, float], path_list: Sequence[PathLike]) -> list[float]:
+    """Returns the share of each store, from shares by number or path."""
+    shares: dict[int, float] = {}
+    for store, share in proportions.items():
+        for number in arguments.stores("proportions", store, path_list):
+            if number in shares:
+                raise ValueError(f"proportions: expected one share for store {number}, found two")
+            shares[number] = share
+    return [shares.get(number, 0.0) for number in range(len(path_list))]

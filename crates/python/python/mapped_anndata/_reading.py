@@ -54,15 +54,15 @@ class Reading:
         return Rank(arguments.count("rank", rank), arguments.count("world_size", world_size))
 
     def _open(self, options: LoaderOptions) -> _core.Loader:
-        matched = arguments.optional(
-            lambda name, value: arguments.instance(name, value, Matched), "matched", options.matched
-        )
+        matched = options.matched
+        if matched is not None:
+            matched = arguments.instance("matched", matched, Matched)._to_core()
         return _core.Loader(
             self._collection._core,
             arguments.count("batch_size", options.batch_size, 1),
             arguments.shuffle(options.shuffle),
             self._sampler.to_core(),
-            None if matched is None else matched._to_core(),
+            matched,
             self._seed,
             arguments.flag("drop_last", options.drop_last),
             self._pad,

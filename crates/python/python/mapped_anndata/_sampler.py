@@ -85,7 +85,7 @@ class CoreSampler:
     balanced: str | None = None
     """The key of the labels that occur equally often."""
     mixture: dict[str, Any] | None = None
-    """Of a mixture, `weights` are those within its parts."""
+    """With a mixture, `weights` apply within each group."""
     drawing: Sampler | None = None
     """An object that draws the rows of each epoch anew."""
     n_samples: int | None = None
@@ -103,7 +103,7 @@ class CoreSampler:
             return cls(
                 mixture=sampler._to_core(path_list),
                 weights=None if weights is None else arguments.weights("weights", weights),
-                n_samples=_num_samples(sampler.num_samples),
+                n_samples=sampler.num_samples,
             )
         if isinstance(sampler, Balanced):
             return cls(
@@ -132,8 +132,9 @@ class CoreSampler:
         return cls(drawing=cast(Sampler, sampler))
 
     def to_core(self) -> dict[str, Any]:
-        """Returns the fields that the core takes."""
-        return {**vars(self), "drawn": self.drawing is not None}
+        """Returns what the core takes."""
+        fields = vars(self).copy()
+        return {**fields, "drawn": fields.pop("drawing") is not None}
 
     @property
     def n_replicas(self) -> int | None:

@@ -6,7 +6,7 @@ use anndata_io::DType;
 
 use crate::batch::{BatchFormat, MatrixFormat};
 use crate::error::Error;
-use crate::order::matched::Matched;
+use crate::order::matched::{Controls, Matched};
 use crate::order::sampler::Sampler;
 use crate::order::schedule::{Part, Schedule};
 use crate::order::{Order, Shuffle};
@@ -127,8 +127,8 @@ impl LoaderOptions {
         self
     }
 
-    /// A control for each row: [`Batch::control`](crate::Batch::control) has as many rows as the
-    /// batch, each with the labels of the row at its place. By default, there are no controls.
+    /// Draws a control for each row: row `i` of [`Batch::control`](crate::Batch::control) has the
+    /// same labels as row `i` of the batch. By default, there are no controls.
     ///
     /// ```
     /// use mapped_collection::LoaderOptions;
@@ -147,7 +147,7 @@ impl LoaderOptions {
         self
     }
 
-    /// Fixes the order of a shuffle, and the draws of a sampler and of controls: below 2^63. By default, 0.
+    /// The seed of the shuffle, of a sampler's draws and of the controls: below 2^63. By default, 0.
     ///
     /// ```
     /// use mapped_collection::{LoaderOptions, Shuffle};
@@ -346,7 +346,12 @@ const MOST_WORKERS: usize = 1024;
 const MOST_STEP_ROWS: usize = u32::MAX as usize;
 
 impl LoaderOptions {
-    pub(crate) fn schedule(&self, order: Order, start: usize) -> Schedule {
+    pub(crate) fn schedule(
+        &self,
+        order: Order,
+        start: usize,
+        controls: Option<Controls>,
+    ) -> Schedule {
         Schedule {
             order,
             start,
@@ -355,7 +360,7 @@ impl LoaderOptions {
             pad: self.pad,
             rank: self.rank,
             reader: self.reader,
-            controls: None,
+            controls,
         }
     }
 
@@ -373,7 +378,7 @@ impl LoaderOptions {
     /// assert_eq!((options.n_batches(5, 0), options.n_batches(5, 2)), (3, 2));
     /// ```
     pub fn n_batches(&self, n_rows: usize, had: usize) -> usize {
-        self.schedule(Order::InOrder(n_rows), had).n_batches()
+        self.schedule(Order::InOrder(n_rows), had, None).n_batches()
     }
 
     /// # Errors

@@ -69,7 +69,10 @@ fn deliver(job: &Job, n_threads: usize, turns: &[usize]) {
             && let Some(batch) = state.deliver()
         {
             let batch = batch.expect("memory is readable");
-            assert_eq!(rows(&batch), job.schedule.read(delivered).expect("a batch"));
+            assert_eq!(
+                rows(&batch),
+                job.schedule.rows_of_read(delivered).expect("a batch")
+            );
             delivered += 1;
         }
     }

@@ -81,7 +81,7 @@ impl WindowBuilder {
         carried: Option<&CarriedBatch>,
     ) -> Result<Option<Vec<usize>>, ReadError> {
         let alone = extent.ends == WindowEnd::WithBand;
-        let (mut cost, mut next) = (0, job.schedule.read(extent.first));
+        let (mut cost, mut next) = (0, job.schedule.rows_of_read(extent.first));
         while let Some(rows) = next.take() {
             let begun = carried.filter(|_| self.batches.is_empty());
             let slots = match begun {
@@ -96,7 +96,7 @@ impl WindowBuilder {
             let from = begun.map_or(0, |begun| begun.until + 1);
             self.add(&rows, slots, from..usize::MAX);
             cost += batch_cost;
-            next = job.schedule.read(extent.first + self.batches.len());
+            next = job.schedule.rows_of_read(extent.first + self.batches.len());
             if !job.budget.fits(cost + batch_cost, extent.pack_bytes) {
                 break;
             }
@@ -172,7 +172,7 @@ impl Window {
         let mut neighbours = [None; 2];
         if extent.ends != WindowEnd::Anywhere {
             let before = extent.first.checked_sub(1);
-            let before = before.and_then(|last| job.schedule.read(last));
+            let before = before.and_then(|last| job.schedule.rows_of_read(last));
             let rows = [
                 before.and_then(|rows| rows.last().copied()),
                 next.and_then(|rows| rows.first().copied()),
@@ -228,7 +228,7 @@ impl Window {
     /// Lets threads pack the bands of these batches in file order. Afterwards, each batch is read
     /// by one thread, which waits for no other.
     fn cut_packing(&mut self, job: &Job, batches: Range<usize>) {
-        let rows = batches.filter_map(|batch| job.schedule.read(batch));
+        let rows = batches.filter_map(|batch| job.schedule.rows_of_read(batch));
         self.packed = rows.flatten().map(|row| job.plan.locate(row)).collect();
         self.packed.sort_unstable();
         let (plan, n_rows) = (&job.plan, self.packed.len());

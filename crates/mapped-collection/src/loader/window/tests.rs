@@ -63,7 +63,7 @@ fn check(job: &Job, batches: usize) {
         assert!(alone || job.budget.fits(taken, 0), "{taken} bytes");
     }
     let mut wanted: HashMap<RowLocation, usize> = HashMap::new();
-    for rows in (0..).map_while(|batch| job.schedule.read(batch)) {
+    for rows in (0..).map_while(|batch| job.schedule.rows_of_read(batch)) {
         for row in rows {
             *wanted.entry(job.plan.locate(row)).or_default() += 1;
         }
