@@ -4,6 +4,7 @@ use crate::collection::MappedCollection;
 use crate::error::Error;
 use crate::options::FilterValue;
 use crate::order::matched::Matched;
+use crate::plan::label_positions::LabelIndex;
 use crate::plan::labels::MergedLabels;
 
 impl MappedCollection {
@@ -31,19 +32,20 @@ impl MappedCollection {
         let mut is_control = vec![true; self.n_obs()];
         for (key, values) in control {
             let key = key.into();
-            let labels = self.merged_labels(&key)?;
+            let labels = self.merged_labels(&key)?.united();
+            let index = LabelIndex::new(labels.labels());
             let mut suits = vec![false; labels.labels().len() + 1];
             for value in values {
-                for label in labels.positions_of("matched", &key, &value.into())? {
-                    suits[label] = true;
-                }
+                suits[index.position("matched", &key, &value.into())?] = true;
             }
             for (is_control, label) in is_control.iter_mut().zip(labels.positions()) {
                 *is_control &= suits[label];
             }
         }
         let keys: Vec<String> = keys.into_iter().map(Into::into).collect();
-        let labels = keys.iter().map(|key| self.merged_labels(key));
+        let labels = keys
+            .iter()
+            .map(|key| Ok::<_, Error>(self.merged_labels(key)?.united()));
         let labels: Vec<MergedLabels> = labels.collect::<Result<_, _>>()?;
         let columns: Vec<&[u32]> = labels.iter().map(MergedLabels::codes).collect();
         Ok(Matched::new(keys, &columns, &is_control))

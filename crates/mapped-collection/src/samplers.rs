@@ -1,12 +1,14 @@
 //! Makes samplers from labels.
 
+use label_encoding::Label;
+
 use crate::collection::MappedCollection;
 use crate::error::Error;
 use crate::error::labels::quoted;
-use crate::options::{FilterValue, LabelMatch};
-use crate::order::mixture::{MixtureGroup, divide};
-use crate::order::sampler::{Sampler, check_proportions};
-use crate::plan::labels::MergedLabels;
+use crate::options::FilterValue;
+use crate::order::mixture::MixtureGroup;
+use crate::order::sampler::Sampler;
+use crate::plan::label_positions::LabelIndex;
 
 /// The groups of a [mixture](MappedCollection::mixture_sampler), and how the draws of an epoch are
 /// divided among them.
@@ -85,7 +87,7 @@ impl MappedCollection {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn balanced_sampler(&self, key: &str) -> Result<Sampler, Error> {
-        let labels = self.merged_labels(key)?;
+        let labels = self.merged_labels(key)?.united();
         let mut counts = vec![0u64; labels.labels().len() + 1];
         labels.positions().for_each(|label| counts[label] += 1);
         let missing = labels.labels().len();
@@ -102,15 +104,17 @@ impl MappedCollection {
     }
 
     /// A sampler that draws a fixed number of rows of each group per epoch: `n_samples` (by default,
-    /// as many as there are rows), divided in proportion to the shares by the largest remainder.
+    /// as many as there are rows), divided in proportion to the shares by the largest remainder. Of
+    /// equal remainders, the first group has one more. Labels have the order of
+    /// [`merged_labels`](Self::merged_labels), and a missing label comes last.
     ///
     /// Within a group, all rows are equally likely, or follow `weights` (one per row of the
     /// collection). A group draws without replacement, unless it has fewer rows (of positive
     /// weight) than draws; then it draws with replacement.
     ///
     /// # Errors
-    /// When no store has the key or a label, a label has two shares, a group with a share has no
-    /// rows, or shares or weights are not usable.
+    /// When no store has the key or a label, a label has two shares, or a group with a share has no
+    /// rows. The loader refuses shares and weights that are not usable.
     ///
     /// ```
     /// use mapped_collection::{LoaderOptions, Mixture};
@@ -136,53 +140,58 @@ impl MappedCollection {
             let found = format!("{} for {n_obs} rows", weights.len());
             return Err(Error::option("sampler", "one weight per row", found));
         }
-        let (rows, shares) = match mixture {
-            Mixture::Stores { temperature } => {
-                let rows = self.rows_of_stores();
-                let shares = by_temperature(&rows, *temperature);
-                (rows, shares)
+        let labels = match mixture {
+            Mixture::Stores { .. } | Mixture::StoreShares(_) => None,
+            Mixture::Labels { key, .. } | Mixture::LabelShares { key, .. } => {
+                Some((key, self.merged_labels(key)?.united()))
             }
-            Mixture::StoreShares(shares) => (self.rows_of_stores(), shares.clone()),
-            Mixture::Labels { key, temperature } => {
-                let labels = self.merged_labels(key)?;
-                let n_labels = labels.labels().len();
-                let groups = (0..n_labels as u32).map(Some).chain([None]).collect();
-                let rows = rows_of_groups(&labels, groups, n_labels);
-                let shares = by_temperature(&rows, *temperature);
-                (rows, shares)
+        };
+        // Groups of labels have the order of the labels, whatever that of the shares.
+        let rows = match &labels {
+            None => self.rows_of_stores(),
+            Some((_, labels)) => labels.rows_by_label(),
+        };
+        let shares = match (mixture, &labels) {
+            (Mixture::StoreShares(shares), _) => shares.clone(),
+            (Mixture::LabelShares { shares, .. }, Some((key, labels))) => {
+                by_label(key, labels.labels(), shares)?
             }
-            Mixture::LabelShares { key, shares } => {
-                let labels = self.merged_labels(key)?;
-                let mut groups = vec![None; labels.labels().len() + 1];
-                for (number, (value, _)) in (0..).zip(shares) {
-                    for label in labels.positions_of("sampler", key, value)? {
-                        if groups[label].replace(number).is_some() {
-                            let found = format!("{} of {key:?} twice", shown(value));
-                            return Err(Error::option("sampler", "one share per label", found));
-                        }
-                    }
+            (Mixture::Stores { temperature } | Mixture::Labels { temperature, .. }, labels) => {
+                let mut shares = by_temperature(&rows, *temperature);
+                if labels.is_some() {
+                    // Rows without a label come last, and never come.
+                    shares.pop();
+                    shares.push(0.0);
                 }
-                let rows = rows_of_groups(&labels, groups, shares.len());
-                (rows, shares.iter().map(|(_, share)| *share).collect())
+                shares
             }
+            (Mixture::LabelShares { .. }, None) => unreachable!("its labels were read"),
         };
-        let name = |group: usize| match mixture {
-            Mixture::LabelShares { key, shares } => {
-                format!("{} of {key:?}", shown(&shares[group].0))
-            }
-            _ => format!("store {group}"),
+        if shares.len() != rows.len() {
+            let found = format!("{} for {} stores", shares.len(), rows.len());
+            return Err(Error::option("sampler", "one share per store", found));
+        }
+        let mut groups = rows.iter().zip(&shares);
+        if let Some(empty) = groups.position(|(rows, share)| rows.is_empty() && *share > 0.0) {
+            let name = match &labels {
+                None => format!("store {empty}"),
+                Some((key, labels)) => match labels.labels().get(empty) {
+                    Some(label) => format!("the label {} of {key:?}", quoted(label)),
+                    None => format!("the missing label of {key:?}"),
+                },
+            };
+            let found = format!("a share of {:?} for {name}, which has none", shares[empty]);
+            return Err(Error::option("sampler", "rows for each share", found));
+        }
+        let group = |(rows, share): (Vec<u32>, f64)| MixtureGroup {
+            weights: weights.map(|weights| rows.iter().map(|&row| weights[row as usize]).collect()),
+            rows: rows.into(),
+            share,
         };
-        let n_samples = divide_among(&rows, n_samples.unwrap_or(n_obs), &shares, name)?;
-        let groups = rows
-            .into_iter()
-            .zip(n_samples)
-            .map(|(rows, n_samples)| MixtureGroup {
-                weights: weights
-                    .map(|weights| rows.iter().map(|&row| weights[row as usize]).collect()),
-                rows: rows.into(),
-                n_samples,
-            });
-        Ok(Sampler::Mixture(groups.collect()))
+        Ok(Sampler::Mixture {
+            groups: rows.into_iter().zip(shares).map(group).collect(),
+            n_samples: n_samples.unwrap_or(n_obs),
+        })
     }
 
     fn rows_of_stores(&self) -> Vec<Vec<u32>> {
@@ -196,28 +205,23 @@ impl MappedCollection {
     }
 }
 
-/// A label for a message.
-fn shown(value: &FilterValue) -> String {
-    match value {
-        FilterValue::Missing => "the missing label".to_owned(),
-        FilterValue::Label(LabelMatch::Exact(label)) => format!("the label {}", quoted(label)),
-        FilterValue::Label(LabelMatch::Text(text)) => format!("the label {text:?}"),
-    }
-}
-
-/// The rows of each group. `groups` has the group of each label, then that of a missing one.
-fn rows_of_groups(
-    labels: &MergedLabels,
-    groups: Vec<Option<u32>>,
-    n_groups: usize,
-) -> Vec<Vec<u32>> {
-    let mut rows = vec![Vec::new(); n_groups];
-    for (row, label) in (0u32..).zip(labels.positions()) {
-        if let Some(group) = groups[label] {
-            rows[group as usize].push(row);
+/// The share of each label, then that of a missing one.
+///
+/// # Errors
+/// When a label does not exist, or has two shares.
+fn by_label(key: &str, labels: &[Label], shares: &[(FilterValue, f64)]) -> Result<Vec<f64>, Error> {
+    let index = LabelIndex::new(labels);
+    let mut found = vec![None; labels.len() + 1];
+    for (value, share) in shares {
+        let position = index.position("sampler", key, value)?;
+        if found[position].replace(*share).is_some() {
+            let label = labels.get(position).map(quoted);
+            let label = label.unwrap_or("the missing label".into());
+            let found = format!("{label} of {key:?} twice");
+            return Err(Error::option("sampler", "one share per label", found));
         }
     }
-    rows
+    Ok(found.into_iter().map(Option::unwrap_or_default).collect())
 }
 
 /// The share `n^temperature` of each group of `n` rows; 0 if it has none.
@@ -229,46 +233,13 @@ fn by_temperature(rows: &[Vec<u32>], temperature: f64) -> Vec<f64> {
     rows.iter().map(share).collect()
 }
 
-/// # Errors
-/// When draws cannot be divided by these shares, or a group with a share has no rows.
-fn divide_among(
-    rows: &[Vec<u32>],
-    n: usize,
-    shares: &[f64],
-    name: impl Fn(usize) -> String,
-) -> Result<Vec<usize>, Error> {
-    if shares.len() != rows.len() {
-        let found = format!("{} for {} stores", shares.len(), rows.len());
-        return Err(Error::option("sampler", "one share per store", found));
-    }
-    check_proportions("shares", shares, n)?;
-    if n == 0 {
-        return Ok(vec![0; rows.len()]);
-    }
-    if shares.iter().all(|&share| share == 0.0) {
-        return Err(Error::option(
-            "sampler",
-            format!("a share for {n} draws"),
-            "none",
-        ));
-    }
-    let mut groups = rows.iter().zip(shares);
-    if let Some(empty) = groups.position(|(rows, share)| rows.is_empty() && *share > 0.0) {
-        let found = format!(
-            "a share of {} for {}, which has none",
-            shares[empty],
-            name(empty)
-        );
-        return Err(Error::option("sampler", "rows for each share", found));
-    }
-    Ok(divide(n, shares))
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use anndata_io::{MemoryStore, Values};
 
     use super::*;
+    use crate::loader::options::LoaderOptions;
+    use crate::order::{Order, Shuffle};
 
     pub(crate) fn cells() -> MappedCollection {
         let store = |name: &str, n: usize, donors: Vec<i8>| {
@@ -289,18 +260,30 @@ pub(crate) mod tests {
             .expect("valid stores")
     }
 
+    /// The rows of the groups with a share, and the number of draws of each in an epoch.
     fn groups(
         mixture: &Mixture,
         n_samples: Option<usize>,
     ) -> Result<Vec<(Vec<u32>, usize)>, String> {
-        let sampler = cells().mixture_sampler(mixture, n_samples, None);
-        let Sampler::Mixture(groups) = sampler.map_err(|error| error.to_string())? else {
+        let cells = cells();
+        let text = |error: Error| error.to_string();
+        let sampler = cells
+            .mixture_sampler(mixture, n_samples, None)
+            .map_err(text)?;
+        let loader = cells.loader(LoaderOptions::new(1).sampler(sampler.clone()));
+        let _ = loader.map_err(text)?;
+        let Sampler::Mixture { groups, .. } = &sampler else {
             panic!("it is a mixture");
         };
-        let parts = groups
-            .iter()
-            .map(|group| (group.rows.to_vec(), group.n_samples));
-        Ok(parts.collect())
+        let order = Order::new(cells.n_obs(), &sampler, Shuffle::None, 0, 0);
+        let n_of = |rows: &[u32]| {
+            let drawn = (0..order.len()).map(|at| order.row(at) as u32);
+            drawn.filter(|row| rows.contains(row)).count()
+        };
+        let groups = groups.iter().filter(|group| group.share > 0.0);
+        Ok(groups
+            .map(|group| (group.rows.to_vec(), n_of(&group.rows)))
+            .collect())
     }
 
     #[test]
@@ -321,14 +304,14 @@ pub(crate) mod tests {
             key: "donor".into(),
             temperature: 1.0,
         };
-        let expected = [(vec![0, 1, 2, 3, 9], 5), (vec![4, 5, 8], 3), (vec![], 0)];
+        let expected = [(vec![0, 1, 2, 3, 9], 5), (vec![4, 5, 8], 3)];
         assert_eq!(groups(&by_size, Some(8)).expect("usable"), expected);
         let shares = vec![(FilterValue::Missing, 1.0), ("b".into(), 3.0)];
         let given = Mixture::LabelShares {
             key: "donor".into(),
             shares,
         };
-        let expected = [(vec![6, 7], 3), (vec![4, 5, 8], 7)];
+        let expected = [(vec![4, 5, 8], 7), (vec![6, 7], 3)];
         assert_eq!(groups(&given, None).expect("usable"), expected);
     }
 

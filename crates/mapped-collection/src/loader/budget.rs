@@ -51,6 +51,13 @@ impl BatchBytes {
             finished: slots.finished_bytes(),
         }
     }
+
+    pub(crate) fn max(self, other: BatchBytes) -> BatchBytes {
+        BatchBytes {
+            waiting: self.waiting.max(other.waiting),
+            finished: self.finished.max(other.finished),
+        }
+    }
 }
 
 impl Budget {

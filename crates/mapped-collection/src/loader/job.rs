@@ -60,16 +60,15 @@ impl Job {
         (pool, packs): (&Arc<BufferPool>, &Arc<LoaderPacks>),
     ) -> Result<Job, Error> {
         let policy = WindowPolicy::new(plan, &schedule);
-        let batch = match schedule.rows_of_read(0) {
-            None => BatchBytes::default(),
-            Some(rows) => {
-                let waiting = Arc::new(WaitingRows::new(pool, 0));
-                let is_packed = policy.read_mode() == ReadMode::Packed;
-                let pack = is_packed.then_some(Level::default());
-                let slots = BatchSlots::new(plan, locate(plan, &rows), &form, pack, &waiting)?;
-                BatchBytes::of(&slots)
-            }
-        };
+        let mut batch = BatchBytes::default();
+        // The rows of the first batch, and their controls.
+        for rows in (0..schedule.reads_per_batch()).map_while(|read| schedule.rows_of_read(read)) {
+            let waiting = Arc::new(WaitingRows::new(pool, 0));
+            let is_packed = policy.read_mode() == ReadMode::Packed;
+            let pack = is_packed.then_some(Level::default());
+            let slots = BatchSlots::new(plan, locate(plan, &rows), &form, pack, &waiting)?;
+            batch = batch.max(BatchBytes::of(&slots));
+        }
         let budget = Budget::new(memory, plan.io.options().get_cache_bytes(), batch)?;
         let pack_plan = match policy {
             WindowPolicy::Small => None,

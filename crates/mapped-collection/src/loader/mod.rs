@@ -96,8 +96,13 @@ impl Loader {
                 matched.restrict(&self.options.sampler, n_obs)?
             }
         };
-        // A real order may take long to make. File order is as good for this check.
-        let job = self.job(Order::InOrder(n_obs), 0, 0)?;
+        // A real order may take long to make. File order is as good for this check. With controls, it
+        // has only rows that have one.
+        let order = match &self.options.matched {
+            None => Order::InOrder(n_obs),
+            Some(_) => Order::first(self.sampler.drawable(n_obs), self.options.step_rows()),
+        };
+        let job = self.job(order, 0, 0)?;
         self.pool.set_limit(job.budget.spare());
         Ok(self)
     }
@@ -309,7 +314,7 @@ impl Loader {
         }
         if state.fingerprint != own.fingerprint {
             let what = "the fingerprint of its data, sampler and shuffle (open the same files in the same \
-                        order, with the same filter, sampler and shuffle)";
+                        order, with the same filter, sampler, shuffle and controls)";
             return mismatch(what, own.fingerprint, state.fingerprint);
         }
         Ok(())

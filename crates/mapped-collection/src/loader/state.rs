@@ -68,10 +68,11 @@ pub(crate) fn order_fingerprint(data: u64, options: &LoaderOptions) -> u64 {
                 .for_each(|weight| hash.word(weight.to_bits()));
         }
         Sampler::Drawn(_) => hash.word(4),
-        Sampler::Mixture(groups) => {
+        Sampler::Mixture { groups, n_samples } => {
             hash.word(5);
+            hash.word(*n_samples as u64);
             for group in groups.iter() {
-                hash.word(group.n_samples as u64);
+                hash.word(group.share.to_bits());
                 hash.word(group.rows.len() as u64);
                 group.rows.iter().for_each(|&row| hash.word(row.into()));
                 let weights = group.weights.iter().flat_map(|weights| weights.iter());

@@ -14,7 +14,6 @@ use label_encoding::MISSING;
 use rand_chacha::rand_core::RngCore;
 
 use crate::error::Error;
-use crate::order::mixture::MixtureGroup;
 use crate::order::sampler::Sampler;
 use crate::order::shuffle::{Purpose, generator};
 
@@ -123,13 +122,14 @@ impl Matched {
         let may_drop = self.drops_unmatched && n_unmatched < n_rows;
         let kept = may_drop.then(|| sampler.keep(n_obs, |row| !is_unmatched(row)));
         if let Some(kept) = kept.flatten() {
-            return check_groups(sampler, &kept).map(|()| kept);
+            return Ok(kept);
         }
         let expected = match self.keys.is_empty() {
             true => "a control for each row".to_owned(),
             false => format!("a control for each row (equal {})", self.keys.join(", ")),
         };
         let found = match n_unmatched == n_rows {
+            true if self.controls().next().is_none() => "no row that is a control".to_owned(),
             true => format!("none for any of {n_rows} rows"),
             false => {
                 format!("none for {n_unmatched} of {n_rows} rows, the first of them row {first}")
@@ -163,26 +163,6 @@ impl Matched {
             return refused("controls that are rows".to_owned(), "others".to_owned());
         }
         Ok(())
-    }
-}
-
-/// # Errors
-/// When a group of a mixture has no row left to draw.
-fn check_groups(before: &Sampler, kept: &Sampler) -> Result<(), Error> {
-    let (Sampler::Mixture(before), Sampler::Mixture(kept)) = (before, kept) else {
-        return Ok(());
-    };
-    let drawable = |group: &MixtureGroup| group.drawable().next();
-    let mut groups = before.iter().zip(kept.iter());
-    let emptied =
-        groups.find(|(before, kept)| drawable(before).is_some() && drawable(kept).is_none());
-    match emptied.and_then(|(before, _)| drawable(before)) {
-        None => Ok(()),
-        Some(row) => {
-            let expected = "a control for some row of each part of the mixture";
-            let found = format!("none for the part of row {row}: leave this part out");
-            Err(Error::option("matched", expected, found))
-        }
     }
 }
 

@@ -103,8 +103,8 @@ impl Order {
                 };
                 return Order::anywhere(rows);
             }
-            Sampler::Mixture(groups) => {
-                return Order::anywhere(mixture::draw(groups, seed, epoch));
+            Sampler::Mixture { groups, n_samples } => {
+                return Order::anywhere(mixture::draw(groups, *n_samples, seed, epoch));
             }
         };
         let n = rows.as_ref().map_or(n_obs, |rows| rows.len());
@@ -136,6 +136,11 @@ impl Order {
                 .collect(),
         };
         Order::Rows { rows, locality }
+    }
+
+    /// The first `n` of some rows.
+    pub(crate) fn first(rows: impl Iterator<Item = u32>, n: usize) -> Order {
+        Order::anywhere(rows.take(n).collect::<Vec<u32>>())
     }
 
     /// Rows whose neighbours come anywhere.

@@ -48,10 +48,16 @@ pub enum Sampler {
         /// weight can be drawn.
         replacement: bool,
     },
-    /// A fixed number of rows of each group. The draws come in random order; no shuffle applies.
-    /// [`mixture_sampler`](crate::MappedCollection::mixture_sampler) makes groups of stores and of
-    /// labels.
-    Mixture(Arc<[MixtureGroup]>),
+    /// Rows of several groups, a fixed number of each: the draws of an epoch are divided in
+    /// proportion to the shares of the groups, by the largest remainder. The draws come in random
+    /// order; no shuffle applies. [`mixture_sampler`](crate::MappedCollection::mixture_sampler)
+    /// makes groups of stores and of labels.
+    Mixture {
+        /// The groups.
+        groups: Arc<[MixtureGroup]>,
+        /// The number of draws per epoch.
+        n_samples: usize,
+    },
 }
 
 impl Sampler {
@@ -67,7 +73,9 @@ impl Sampler {
                         .map(|(row, _)| row),
                 )
             }
-            Sampler::Mixture(groups) => Box::new(groups.iter().flat_map(MixtureGroup::drawable)),
+            Sampler::Mixture { groups, .. } => {
+                Box::new(groups.iter().flat_map(MixtureGroup::drawable))
+            }
         }
     }
 
@@ -93,9 +101,10 @@ impl Sampler {
                     replacement: *replacement,
                 }
             }
-            Sampler::Mixture(groups) => {
-                Sampler::Mixture(groups.iter().map(|group| group.keep(&keeps)).collect())
-            }
+            Sampler::Mixture { groups, n_samples } => Sampler::Mixture {
+                groups: groups.iter().map(|group| group.keep(&keeps)).collect(),
+                n_samples: *n_samples,
+            },
         })
     }
 
@@ -117,9 +126,7 @@ impl Sampler {
                     n.min(weights.iter().filter(|&&weight| weight > 0.0).count())
                 }
             }
-            Sampler::Mixture(groups) => groups
-                .iter()
-                .fold(0, |sum, group| group.n_samples.saturating_add(sum)),
+            Sampler::Mixture { n_samples, .. } => *n_samples,
         }
     }
 
@@ -129,21 +136,29 @@ impl Sampler {
         match self {
             Sampler::All => Ok(()),
             Sampler::Rows(rows) | Sampler::Drawn(rows) => check_rows(rows, n_obs),
-            Sampler::Mixture(groups) => {
+            Sampler::Mixture { groups, n_samples } => {
                 for (number, group) in groups.iter().enumerate() {
                     check_rows(&group.rows, n_obs)?;
                     if let Some(weights) = &group.weights {
                         check_weights(weights, group.rows.len())?;
                     }
-                    if group.n_samples > 0 && group.drawable().next().is_none() {
-                        let expected =
-                            format!("rows for {} draws of group {number}", group.n_samples);
-                        return Err(Error::option("sampler", expected, "none that can be drawn"));
+                    if group.share > 0.0 && group.drawable().next().is_none() {
+                        let expected = format!("rows to draw in group {number}, which has a share");
+                        return Err(Error::option("sampler", expected, "none"));
                     }
                 }
-                match u32::try_from(self.n_rows(n_obs)) {
-                    Ok(_) => Ok(()),
-                    Err(_) => Err(Error::option("sampler", "fewer than 2^32 draws", "more")),
+                if u32::try_from(*n_samples).is_err() {
+                    return Err(Error::option("sampler", "fewer than 2^32 draws", n_samples));
+                }
+                let shares: Vec<f64> = groups.iter().map(|group| group.share).collect();
+                check_proportions("shares", &shares, *n_samples)?;
+                match *n_samples > 0 && shares.iter().all(|&share| share == 0.0) {
+                    true => Err(Error::option(
+                        "sampler",
+                        format!("a share for {n_samples} draws"),
+                        "none",
+                    )),
+                    false => Ok(()),
                 }
             }
             Sampler::Weighted {

@@ -141,12 +141,16 @@ impl Verdicts {
     }
 }
 
-/// Whether a label equals the wanted one. As in Python, true is 1 and false is 0.
-pub(crate) fn matches_label(label: &Label, wanted: &LabelMatch) -> bool {
-    let as_number = |label: &Label| match label {
+/// A label, but true as 1 and false as 0, which they equal in Python.
+pub(crate) fn as_number(label: &Label) -> Label {
+    match label {
         Label::Bool(value) => Label::Int((*value).into()),
         label => label.clone(),
-    };
+    }
+}
+
+/// Whether a label equals the wanted one. As in Python, true is 1 and false is 0.
+pub(crate) fn matches_label(label: &Label, wanted: &LabelMatch) -> bool {
     match wanted {
         LabelMatch::Exact(wanted) => as_number(label) == as_number(wanted),
         LabelMatch::Text(text) => {

@@ -1,10 +1,12 @@
 //! The labels of rows, and the labels that an option names, as positions in a list.
 
-use label_encoding::MISSING;
+use std::collections::HashMap;
+
+use label_encoding::{Label, MISSING};
 
 use crate::error::labels::LabelsError;
-use crate::options::FilterValue;
-use crate::plan::filter::matches_label;
+use crate::options::{FilterValue, LabelMatch};
+use crate::plan::filter::{as_number, matches_label};
 use crate::plan::labels::MergedLabels;
 use crate::plan::unmatched::no_such_label;
 
@@ -23,26 +25,54 @@ impl MergedLabels {
         })
     }
 
-    /// The positions of the labels that equal a value of an option. Several labels match if they
-    /// are equal numbers of different kinds, such as 1 and true.
+    /// The rows of each label, then those without one.
+    pub(crate) fn rows_by_label(&self) -> Vec<Vec<u32>> {
+        let mut rows = vec![Vec::new(); self.labels().len() + 1];
+        for (row, label) in (0..).zip(self.positions()) {
+            rows[label].push(row);
+        }
+        rows
+    }
+}
+
+/// The labels of a key, by value.
+#[derive(Debug)]
+pub(crate) struct LabelIndex<'a> {
+    labels: &'a [Label],
+    positions: HashMap<Label, usize>,
+}
+
+impl<'a> LabelIndex<'a> {
+    pub(crate) fn new(labels: &'a [Label]) -> LabelIndex<'a> {
+        let numbered = labels.iter().enumerate();
+        LabelIndex {
+            labels,
+            positions: numbered.map(|(at, label)| (as_number(label), at)).collect(),
+        }
+    }
+
+    /// The position of the label that equals a value of an option; the number of labels if the value
+    /// stands for a missing label.
     ///
     /// # Errors
-    /// When no label matches.
-    pub(crate) fn positions_of(
+    /// When no label does.
+    pub(crate) fn position(
         &self,
         option: &'static str,
         key: &str,
         value: &FilterValue,
-    ) -> Result<Vec<usize>, LabelsError> {
-        let FilterValue::Label(wanted) = value else {
-            return Ok(vec![self.labels().len()]);
+    ) -> Result<usize, LabelsError> {
+        let wanted = match value {
+            FilterValue::Missing => return Ok(self.labels.len()),
+            FilterValue::Label(wanted) => wanted,
         };
-        let known = self.labels().iter().enumerate();
-        let equal = known.filter(|(_, label)| matches_label(label, wanted));
-        let positions: Vec<usize> = equal.map(|(position, _)| position).collect();
-        match positions.is_empty() {
-            true => Err(no_such_label(option, key, wanted, self.labels())),
-            false => Ok(positions),
-        }
+        let found = match wanted {
+            LabelMatch::Exact(label) => self.positions.get(&as_number(label)).copied(),
+            LabelMatch::Text(_) => {
+                let mut labels = self.labels.iter();
+                labels.position(|label| matches_label(label, wanted))
+            }
+        };
+        found.ok_or_else(|| no_such_label(option, key, wanted, self.labels))
     }
 }

@@ -1,12 +1,14 @@
 //! The labels of one obs key over all stores.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use anndata_io::{Codes, Column, ColumnValues, DType};
 use label_encoding::{Encoder, Label, MISSING};
 
 use crate::label_values::{cast, labels_of};
 use crate::plan::Rows;
+use crate::plan::filter::as_number;
 use crate::plan::obs::ObsColumn;
 
 /// The labels of one obs key, one per row of a collection. Holds the distinct labels and one code
@@ -78,7 +80,7 @@ impl MergedLabels {
             codes: Vec::new(),
         };
         // Without promotion 2 and 2.0 are two labels, as their texts are.
-        let mut known: std::collections::HashMap<(Label, String), u32> = Default::default();
+        let mut known: HashMap<(Label, String), u32> = HashMap::new();
         for (store, rows) in stores {
             let Some(store) = store else {
                 merged
@@ -110,6 +112,27 @@ impl MergedLabels {
                 .extend(rows.iter().map(|row| code(row as usize)));
         }
         merged
+    }
+}
+
+impl MergedLabels {
+    /// The same labels, equal ones once: 2 and 2.0 are one label then, as their values are.
+    pub(crate) fn united(mut self) -> MergedLabels {
+        let mut known: HashMap<Label, u32> = HashMap::new();
+        let mut labels = Vec::new();
+        let mut unite = |label: &Label| {
+            *known.entry(as_number(label)).or_insert_with(|| {
+                labels.push(label.clone());
+                labels.len() as u32 - 1
+            })
+        };
+        let codes: Vec<u32> = self.labels.iter().map(&mut unite).collect();
+        if labels.len() < self.labels.len() {
+            let of_rows = self.codes.iter_mut().filter(|code| **code != MISSING);
+            of_rows.for_each(|code| *code = codes[*code as usize]);
+            self.labels = labels;
+        }
+        self
     }
 }
 
@@ -274,5 +297,17 @@ mod tests {
         let ints = (Some(ints), Rows::Some(vec![1, 0]));
         let floats = (Some(column(Values::F64(vec![2.5]), vec![0])), Rows::All(1));
         assert_eq!(texts(&merge(vec![ints, floats])), ["2", "-", "2.5"]);
+    }
+
+    #[test]
+    fn united_labels_are_equal_numbers_once() {
+        let ints = column(Values::I64(vec![2, 3]), vec![255, 0, 1]);
+        let ints = (Some(ints), Rows::All(3));
+        let floats = (Some(column(Values::F64(vec![2.0]), vec![0])), Rows::All(1));
+        let merged = merge(vec![ints, floats]);
+        assert_eq!(merged.labels().len(), 3);
+        let united = merged.united();
+        assert_eq!(united.codes(), [MISSING, 0, 1, 0]);
+        assert_eq!(united.labels().len(), 2);
     }
 }

@@ -9,7 +9,7 @@ import math
 import operator
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -191,15 +191,31 @@ def labels(name: str, values: object) -> list[Label | None]:
     return [label(name, value) for value in values]
 
 
-def stores(name: str, value: object, path_list: Sequence[PathLike]) -> list[int]:
-    """Returns the numbers of the files that a number, or a path as passed, stands for."""
-    if isinstance(value, str | bytes | os.PathLike):
-        texts = [os.fspath(path) if isinstance(path, os.PathLike) else path for path in path_list]
-        text = os.fspath(value)
-        if text not in texts:
-            raise ValueError(f"{name}: expected a path of path_list, found {value!r}")
-        return [number for number, known in enumerate(texts) if known == text]
-    return [count(name, value, most=len(path_list) - 1)]
+class Stores:
+    """Finds the numbers of files by what users write: a number, or a path as passed."""
+
+    def __init__(self, path_list: Sequence[PathLike]) -> None:
+        self._n_stores = len(path_list)
+        self._numbers: dict[str | bytes, list[int]] = {}
+        for number, path in enumerate(path_list):
+            self._numbers.setdefault(os.fspath(path), []).append(number)
+
+    def each(self, name: str, values: Mapping[Any, T]) -> Iterator[tuple[int, T]]:
+        """Yields the number of each file that has a value, and the value."""
+        found: set[int] = set()
+        for store, value in values.items():
+            for number in self._of(name, store):
+                if number in found:
+                    raise ValueError(f"{name}: expected one entry for store {number}, found two")
+                found.add(number)
+                yield number, value
+
+    def _of(self, name: str, store: object) -> list[int]:
+        if isinstance(store, str | bytes | os.PathLike):
+            if (numbers := self._numbers.get(os.fspath(store))) is None:
+                raise ValueError(f"{name}: expected a path of path_list, found {store!r}")
+            return numbers
+        return [count(name, store, most=self._n_stores - 1)]
 
 
 def obs_filter(value: object) -> dict[str, list[Label | None]] | None:

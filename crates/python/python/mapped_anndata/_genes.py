@@ -215,13 +215,8 @@ def var_key(
     """Returns the columns of var for all files, and those of single files by their numbers."""
     if not isinstance(value, Mapping):
         return _columns(value), []
-    columns: dict[int, list[str]] = {}
-    for store, keys in value.items():
-        for number in arguments.stores("var_key", store, path_list):
-            if number in columns:
-                raise ValueError(f"var_key: expected one entry for store {number}, found two")
-            columns[number] = _columns(keys)
-    return [], list(columns.items())
+    stores = arguments.Stores(path_list)
+    return [], [(number, _columns(keys)) for number, keys in stores.each("var_key", value)]
 
 
 def _columns(value: str | Iterable[str | None] | None) -> list[str]:

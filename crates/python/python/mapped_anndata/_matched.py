@@ -59,16 +59,20 @@ class Matched:
 
     def __post_init__(self) -> None:
         # An iterator has its elements once: both fields are kept as lists.
-        object.__setattr__(self, "keys", arguments.keys("keys", self.keys) or [])
+        keys = arguments.keys("keys", self.keys)
+        if keys is None:
+            raise TypeError("keys: expected keys of obs, found None")
+        object.__setattr__(self, "keys", keys)
         if not isinstance(self.control, Mapping) or not self.control:
-            found = type(self.control).__name__ if self.control else "nothing"
+            found = type(self.control).__name__ if self.control else repr(self.control)
             raise TypeError(f"control: expected a dict of keys and labels, found {found}")
         control = {
             arguments.key("control", key): arguments.labels("control", labels)
             for key, labels in self.control.items()
         }
-        if empty := [key for key, labels in control.items() if not labels]:
-            raise ValueError(f"control: expected labels of {empty[0]!r}, found none")
+        for key, labels in self.control.items():
+            if isinstance(labels, Mapping) or not control[key]:
+                raise ValueError(f"control: expected labels of {key!r}, found {labels!r}")
         object.__setattr__(self, "control", control)
         arguments.choice("unmatched", self.unmatched, ("error", "drop"))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
@@ -31,11 +31,13 @@ class Mixture:
         The exponent of sizes: a store or label of `n` rows has a share of `n**temperature`. With
         1, they occur as often as in the files; with 0, equally often.
     proportions
-        The shares, instead of a temperature; they need not sum to 1. A dict of labels, or of store
-        numbers or paths; or a list with one share per store. Labels and stores without a share are
-        never drawn.
+        The shares, instead of a temperature; they need not sum to 1. A dict or Series of labels,
+        or of store numbers or paths; or a list with one share per store. Labels and stores without
+        a share are never drawn.
     num_samples
-        The number of draws per epoch. By default, the number of rows.
+        The number of draws per epoch. By default, the number of rows. If a `Matched` drops rows,
+        this number and the sizes of stores and labels stay those of all rows; a store or label of
+        which it drops all rows leaves its draws to the others.
     weights
         One weight for each row of the collection, not negative, by which rows are drawn within
         their store or label. By default, all are equally likely.
@@ -82,21 +84,19 @@ class Mixture:
 
     def _to_core(self, path_list: Sequence[PathLike]) -> dict[str, Any]:
         labels, stores = [], [0.0] * len(path_list)
-        proportions: Any = self.proportions
-        if isinstance(proportions, list):
-            if len(proportions) != len(path_list):
+        shares: Any = self.proportions
+        if isinstance(shares, list):
+            if len(shares) != len(path_list):
                 raise ValueError(
                     f"proportions: expected one share for each of {len(path_list)} stores, found "
-                    f"{len(proportions)}"
+                    f"{len(shares)}"
                 )
-            stores = proportions
-        elif self.key is not None and proportions is not None:
-            labels = [
-                (arguments.label("proportions", label), share)
-                for label, share in proportions.items()
-            ]
-        elif proportions is not None:
-            stores = _of_stores(proportions, path_list)
+            stores = shares
+        elif shares is not None and self.key is not None:
+            labels = [(arguments.label("proportions", of), share) for of, share in shares.items()]
+        elif shares is not None:
+            for number, share in arguments.Stores(path_list).each("proportions", shares):
+                stores[number] = share
         return {
             "key": self.key,
             "temperature": None if self.temperature is None else float(self.temperature),
@@ -109,22 +109,13 @@ def _proportions(value: Any, key: str | None) -> dict[Any, float] | list[float] 
     """Returns shares as floats: a dict of labels or stores, or a list of all stores."""
     if value is None:
         return None
-    if isinstance(value, Mapping):
+    # A Series has an index, as a dict has keys.
+    if isinstance(value, Mapping) or (hasattr(value, "index") and hasattr(value, "items")):
         return {of: arguments.number("proportions", share) for of, share in value.items()}
-    if key is not None:
+    if key is not None or isinstance(value, Set):
+        of = "stores" if key is None else "labels"
         raise TypeError(
-            f"proportions: expected a dict of labels and their shares, found {type(value).__name__}"
+            f"proportions: expected a dict of {of} and their shares, found {type(value).__name__}"
         )
     shares = arguments.several("proportions", value)
     return [arguments.number("proportions", share) for share in shares]
-
-
-def _of_stores(proportions: dict[Any, float], path_list: Sequence[PathLike]) -> list[float]:
-    """Returns the share of each store, from shares by number or path."""
-    shares: dict[int, float] = {}
-    for store, share in proportions.items():
-        for number in arguments.stores("proportions", store, path_list):
-            if number in shares:
-                raise ValueError(f"proportions: expected one share for store {number}, found two")
-            shares[number] = share
-    return [shares.get(number, 0.0) for number in range(len(path_list))]

@@ -54,9 +54,9 @@ class Reading:
         return Rank(arguments.count("rank", rank), arguments.count("world_size", world_size))
 
     def _open(self, options: LoaderOptions) -> _core.Loader:
-        matched = options.matched
-        if matched is not None:
-            matched = arguments.instance("matched", matched, Matched)._to_core()
+        matched = None
+        if options.matched is not None:
+            matched = arguments.instance("matched", options.matched, Matched)._to_core()
         return _core.Loader(
             self._collection._core,
             arguments.count("batch_size", options.batch_size, 1),

@@ -1,13 +1,23 @@
 """`Matched`: a control for each row of a batch."""
 
+import dataclasses
 import pickle
 
 import helpers
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 
-from mapped_anndata import CsrMatrix, MappedCollection, Matched, Mixture, Tokens
+from mapped_anndata import (
+    Balanced,
+    CsrMatrix,
+    IoOptions,
+    MappedCollection,
+    Matched,
+    Mixture,
+    Tokens,
+)
 
 KEYS = ["cell_type", "donor"]
 
@@ -135,6 +145,52 @@ def test_unmatched_rows_are_named(collection, obs):
     assert np.array_equal(pairs(collection, loader)[0], kept)
 
 
+@pytest.mark.parametrize("first", ["Int64", "float64"])
+def test_equal_numbers_of_different_types_match(tmp_path, first):
+    """A nullable column of integers beside one of floats has no type in common with it."""
+    types = {"Int64": "float64", "float64": "Int64"}
+    for name, dtype in (("a", first), ("b", types[first])):
+        obs = pd.DataFrame(
+            {"donor": pd.array([1, 2, None], dtype="Int64").astype(dtype), "drug": name},
+            index=[f"{name}{i}" for i in range(3)],
+        )
+        helpers.write(tmp_path / f"{name}.h5ad", X=np.eye(3, dtype=np.float32), obs=obs)
+    cells = MappedCollection([tmp_path / "a.h5ad", tmp_path / "b.h5ad"])
+    matched = Matched("donor", {"drug": "a"}, unmatched="drop")
+    assert pairs(cells, cells.loader(10, matched=matched))[1].tolist() == [0, 1, 0, 1]
+    for mixture in (Mixture("donor", temperature=0), Mixture("donor", proportions={1: 1, 2: 1})):
+        mixture = dataclasses.replace(mixture, num_samples=100)
+        rows = pairs(cells, cells.loader(10, sampler=mixture, matched=Matched([], {"drug": "a"})))[
+            0
+        ]
+        assert np.isin(rows, [0, 3]).sum() == 50
+    rows = [b["_row_idx"] for b in cells.loader(10, sampler=Balanced("donor", 30_000))]
+    assert abs((np.concatenate(rows) == 0).sum() - 15_000) < 500
+
+
+def test_a_label_without_controls_leaves_its_draws_to_the_others(collection, obs):
+    options = {"sampler": Mixture("cell_type", temperature=0), "matched": MATCHED_TO_ONE}
+    rows, _ = pairs(collection, collection.loader(100, **options))
+    pool = obs[obs["donor"] == "donor1"]["cell_type"].dropna().unique()
+    counts = obs["cell_type"][rows].value_counts()
+    assert sorted(counts.index) == sorted(pool) and len(rows) == N
+    assert counts.max() - counts.min() <= 1
+
+
+def test_memory_counts_the_controls(tmp_path):
+    """The rows of a batch are small, and their controls are not."""
+    n, width = 200, 20_000
+    x = scipy.sparse.random(n, width, density=1.0, format="csr", dtype=np.float32)
+    x = scipy.sparse.vstack([scipy.sparse.csr_matrix((n, width), dtype=np.float32), x]).tocsr()
+    obs = pd.DataFrame({"drug": ["b"] * n + ["a"] * n}, index=[f"c{i}" for i in range(2 * n)])
+    helpers.write(tmp_path / "a.h5ad", X=x, obs=obs)
+    cells = MappedCollection(tmp_path / "a.h5ad", io=IoOptions(cache_bytes=0))
+    options = {"sampler": np.arange(n), "output": "csr", "memory": "20 MiB"}
+    assert len(cells.loader(n, **options)) == 1
+    with pytest.raises(ValueError, match="memory: expected at least 64"):
+        cells.loader(n, matched=Matched([], {"drug": "a"}), **options)
+
+
 class Drawing:
     """A sampler object."""
 
@@ -165,6 +221,7 @@ def test_sampler_objects_draw_rows_that_have_controls(collection, obs):
         (TypeError, "matched: expected Matched", lambda: "donor1"),
         (TypeError, "control: expected a dict", lambda: Matched("donor", "donor1")),
         (TypeError, "control: expected a dict", lambda: Matched("donor", {})),
+        (TypeError, "keys: expected keys of obs", lambda: Matched(None, {"donor": "donor1"})),
         (
             ValueError,
             "unmatched: expected 'error' or 'drop'",
@@ -174,7 +231,7 @@ def test_sampler_objects_draw_rows_that_have_controls(collection, obs):
         (ValueError, "cell_typ", lambda: Matched("cell_typ", {"donor": "donor1"})),
         (
             ValueError,
-            "control: expected labels of 'donor', found none",
+            "control: expected labels of 'donor', found \\[\\]",
             lambda: Matched("cell_type", {"donor": []}, unmatched="drop"),
         ),
     ],

@@ -64,7 +64,8 @@ def test_draws_of_labels_are_divided_by_the_largest_remainder(collection, temper
 def test_stores_have_shares_by_list_number_or_path(collection):
     shares = [0.5, 0, 2, 1]
     path = str(helpers.DEMO[3])
-    forms = [shares, np.array(shares), {0: 0.5, 2: 2, path: 1}]
+    by_path = pd.Series([1, 0.5, 2], index=[path, *map(str, (helpers.DEMO[0], helpers.DEMO[2]))])
+    forms = [shares, np.array(shares), iter(shares), {0: 0.5, 2: 2, path: 1}, by_path]
     expected = None
     for proportions in forms:
         mixture = Mixture(proportions=proportions, num_samples=100)
@@ -84,6 +85,15 @@ def test_labels_have_shares_and_missing_is_one(collection):
     assert len(counts) == 3
     expected = largest_remainder(N, list(proportions.values()))
     assert counts[[first, second, "missing"]].tolist() == expected
+
+
+def test_the_order_of_proportions_does_not_matter(collection):
+    shares = {"donor1": 3, "donor2": 2, "donor3": 0}
+    epochs = []
+    for labels in (["donor1", "donor2"], ["donor2", "donor1"], ["donor3", "donor2", "donor1"]):
+        mixture = Mixture("donor", proportions={label: shares[label] for label in labels})
+        epochs.append(drawn(collection, collection.loader(500, sampler=mixture)))
+    assert all(np.array_equal(epoch, epochs[0]) for epoch in epochs)
 
 
 def test_rows_follow_weights_within_a_label(collection):
@@ -153,7 +163,7 @@ def test_a_mixture_is_resumed_and_copied(collection):
         (ValueError, "not negative", lambda: Mixture(proportions={0: -1})),
         (
             ValueError,
-            "one share for store 0, found two",
+            "one entry for store 0, found two",
             lambda: Mixture(proportions={0: 1, str(helpers.DEMO[0]): 2}),
         ),
         (ValueError, "a share for 3350 draws", lambda: Mixture(proportions=[0] * 4)),
@@ -162,7 +172,7 @@ def test_a_mixture_is_resumed_and_copied(collection):
         (ValueError, "one weight per row", lambda: Mixture(temperature=1, weights=[1.0])),
         (
             ValueError,
-            "2 draws of group 0",
+            "rows to draw in group 0",
             lambda: Mixture(proportions={0: 1}, num_samples=2, weights=np.zeros(N)),
         ),
         (ValueError, "2\\^32", lambda: Mixture(temperature=1, num_samples=2**33)),

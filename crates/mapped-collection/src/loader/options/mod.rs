@@ -364,6 +364,11 @@ impl LoaderOptions {
         }
     }
 
+    /// The number of rows of a step of all ranks and readers.
+    pub(crate) fn step_rows(&self) -> usize {
+        self.batch_size * self.rank.of * self.reader.of
+    }
+
     /// The number of batches of an epoch of `n_rows` rows after the first `had` rows. For rows that
     /// a sampler [draws](Sampler::Drawn) later, and for epochs that are resumed.
     ///
