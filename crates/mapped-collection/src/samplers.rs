@@ -109,8 +109,8 @@ impl MappedCollection {
     /// [`merged_labels`](Self::merged_labels), and a missing label comes last.
     ///
     /// Within a group, all rows are equally likely, or follow `weights` (one per row of the
-    /// collection). A group draws without replacement, unless it has fewer rows (of positive
-    /// weight) than draws; then it draws with replacement.
+    /// collection); rows of weight 0 never come, and do not count. A group draws without
+    /// replacement, unless it has fewer rows than draws; then it draws with replacement.
     ///
     /// # Errors
     /// When no store has the key or a label, a label has two shares, or a group with a share has no
@@ -157,7 +157,7 @@ impl MappedCollection {
                 by_label(key, labels.labels(), shares)?
             }
             (Mixture::Stores { temperature } | Mixture::Labels { temperature, .. }, labels) => {
-                let mut shares = by_temperature(&rows, *temperature);
+                let mut shares = by_temperature(&rows, weights, *temperature);
                 if labels.is_some() {
                     // Rows without a label come last, and never come.
                     shares.pop();
@@ -190,7 +190,10 @@ impl MappedCollection {
         };
         Ok(Sampler::Mixture {
             groups: rows.into_iter().zip(shares).map(group).collect(),
-            n_samples: n_samples.unwrap_or(n_obs),
+            n_samples: n_samples.unwrap_or_else(|| match weights {
+                None => n_obs,
+                Some(weights) => weights.iter().filter(|&&weight| weight > 0.0).count(),
+            }),
         })
     }
 
@@ -224,9 +227,10 @@ fn by_label(key: &str, labels: &[Label], shares: &[(FilterValue, f64)]) -> Resul
     Ok(found.into_iter().map(Option::unwrap_or_default).collect())
 }
 
-/// The share `n^temperature` of each group of `n` rows; 0 if it has none.
-fn by_temperature(rows: &[Vec<u32>], temperature: f64) -> Vec<f64> {
-    let share = |rows: &Vec<u32>| match rows.len() {
+/// The share `n^temperature` of each group of `n` rows with a positive weight; 0 if it has none.
+fn by_temperature(rows: &[Vec<u32>], weights: Option<&[f64]>, temperature: f64) -> Vec<f64> {
+    let may_come = |&&row: &&u32| weights.is_none_or(|weights| weights[row as usize] > 0.0);
+    let share = |rows: &Vec<u32>| match rows.iter().filter(may_come).count() {
         0 => 0.0,
         n => libm::pow(n as f64, temperature),
     };
@@ -314,6 +318,19 @@ pub(crate) mod tests {
         // 7.5 and 2.5: of equal remainders, the first is rounded up.
         let expected = [(vec![4, 5, 8], 8), (vec![6, 7], 2)];
         assert_eq!(groups(&given, None).expect("usable"), expected);
+    }
+
+    #[test]
+    fn rows_of_weight_0_do_not_count_in_a_mixture() {
+        let mut weights = vec![1.0; 10];
+        weights[..6].fill(0.0);
+        let mixture = Mixture::Stores { temperature: 1.0 };
+        let sampler = cells().mixture_sampler(&mixture, None, Some(&weights));
+        let Ok(Sampler::Mixture { groups, n_samples }) = sampler else {
+            panic!("it is a mixture");
+        };
+        let shares: Vec<f64> = groups.iter().map(|group| group.share).collect();
+        assert_eq!((n_samples, &shares[..]), (4, &[2.0, 2.0][..]));
     }
 
     #[test]

@@ -2,13 +2,14 @@
 
     python perturbation_like.py [--data FOLDER]
 
-Needs torch.
+Needs torch and pandas.
 """
 
 import argparse
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from mapped_anndata import Log1p, MappedCollection, Matched, NormalizeTotal
@@ -27,7 +28,8 @@ cells = MappedCollection(
     obs_keys=["cell_type", key],
     transforms=[NormalizeTotal(1e4), Log1p()],
 )
-perturbed = np.flatnonzero(cells.get_merged_labels(key) != control)
+labels = pd.Series(cells.get_merged_labels(key))
+perturbed = np.flatnonzero(labels.notna() & (labels != control))
 loader = cells.loader(
     128,
     sampler=perturbed,

@@ -26,6 +26,8 @@ pub(super) struct Distinct {
     slots: [u8; 1 << SLOT_BITS],
     /// The number of each value of the row.
     numbers: Vec<u8>,
+    /// The numbers by ascending key.
+    order: Vec<(u64, u8)>,
 }
 
 impl Default for Distinct {
@@ -35,6 +37,7 @@ impl Default for Distinct {
             n_keys: 0,
             slots: [FREE; 1 << SLOT_BITS],
             numbers: Vec::new(),
+            order: Vec::new(),
         }
     }
 }
@@ -43,13 +46,39 @@ impl Distinct {
     /// Numbers the distinct values of a row. Returns whether there are few.
     #[inline]
     pub(super) fn find<T: Scalar>(&mut self, values: &[T]) -> bool {
+        self.numbers.resize(values.len(), 0);
+        self.order.clear();
+        if self.are_bytes(values) {
+            let descending = (0..=u8::MAX).rev();
+            self.order.extend((0..).zip(descending));
+            return true;
+        }
         self.n_keys = 0;
         self.slots.fill(FREE);
-        self.numbers.resize(values.len(), 0);
         let sample = values.len().min(SAMPLE);
-        self.number(values, 0..sample)
+        let are_few = self.number(values, 0..sample)
             && self.n_keys <= sample / 4 * 3
-            && self.number(values, sample..values.len())
+            && self.number(values, sample..values.len());
+        if are_few {
+            let keys = self.keys[..self.n_keys].iter().copied();
+            self.order.extend(keys.zip(0..));
+            self.order.sort_unstable();
+        }
+        are_few
+    }
+
+    /// Takes the values as their own numbers. Returns whether all are whole numbers of one byte.
+    fn are_bytes<T: Scalar>(&mut self, values: &[T]) -> bool {
+        // In blocks, without branches inside: vector instructions do it.
+        let mut blocks = values.chunks(SAMPLE).zip(self.numbers.chunks_mut(SAMPLE));
+        blocks.all(|(values, numbers)| {
+            let mut are_bytes = true;
+            for (&value, number) in values.iter().zip(numbers) {
+                *number = u8::cast_from(value);
+                are_bytes &= T::cast_from(*number) == value;
+            }
+            are_bytes
+        })
     }
 
     fn number<T: Scalar>(&mut self, values: &[T], range: Range<usize>) -> bool {
@@ -85,10 +114,8 @@ impl Distinct {
         by_lanes(&self.numbers, |lane, _, number| {
             places[usize::from(number)][lane] += 1;
         });
-        let mut order: Vec<(u64, u8)> = self.keys[..self.n_keys].iter().copied().zip(0..).collect();
-        order.sort_unstable();
         let mut end = 0;
-        for (_, number) in order {
+        for &(_, number) in &self.order {
             for place in &mut places[usize::from(number)] {
                 (*place, end) = (end, end + *place);
             }

@@ -17,7 +17,8 @@ class Matched:
     For each row, a control is drawn at random from the controls with the same labels of `keys`.
     `batch["control"]` is a second batch with the same entries: its row `i` is the control of row
     `i` of the batch. A control gets a control too, possibly itself; to keep controls out of the
-    batches, pass a `sampler`. The draws depend only on the seed, the epoch and the position of the
+    batches, pass a `sampler` (see the example). No other entry of the batch can be called
+    `control`; `obs_keys={"is_control": ["control"]}` renames such a column. The draws depend only on the seed, the epoch and the position of the
     row in the epoch.
 
     Parameters
@@ -50,6 +51,15 @@ class Matched:
     np.True_
     >>> set(batch["control"]["donor"].tolist())
     {0}
+
+    Rows that are no controls, in a batch that has a label for each of them:
+
+    >>> import pandas as pd
+    >>> labels = pd.Series(cells.get_merged_labels("donor"))
+    >>> rows = labels.notna() & (labels != "donor1")
+    >>> loader = cells.loader(100, sampler=rows.to_numpy(), matched=matched)
+    >>> 0 in next(iter(loader))["donor"]
+    False
     """
 
     keys: str | Iterable[str]

@@ -18,8 +18,8 @@ class Mixture:
 
     The draws of an epoch are divided in proportion to the shares by the largest remainder, so
     every epoch draws the same number of rows from each store or label: without replacement, unless
-    it has fewer rows (of positive weight) than draws. The draws come in random order; no `shuffle`
-    applies.
+    it has fewer rows than draws; then with replacement, so that some rows come several times, and
+    others not at all. The draws come in random order; no `shuffle` applies.
 
     Parameters
     ----------
@@ -40,7 +40,8 @@ class Mixture:
         which it drops all rows leaves its draws to the others.
     weights
         One weight for each row of the collection, not negative, by which rows are drawn within
-        their store or label. By default, all are equally likely.
+        their store or label. Rows of weight 0 are never drawn, and do not count. By default, all
+        rows are equally likely.
 
     Raises
     ------
@@ -95,7 +96,9 @@ class Mixture:
         elif shares is not None and self.key is not None:
             labels = [(arguments.label("proportions", of), share) for of, share in shares.items()]
         elif shares is not None:
-            for number, share in arguments.Stores(path_list).each("proportions", shares):
+            for number, share in arguments.Stores(path_list).each(
+                "proportions of stores (labels need a key)", shares
+            ):
                 stores[number] = share
         return {
             "key": self.key,

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _arguments as arguments
+from ._matched import Matched
 from ._mixture import Mixture
 from ._rows import is_rows, rows
 from .types import FloatArray, PathLike, Sampler, SamplerLike
@@ -118,6 +119,8 @@ class CoreSampler:
             )
         if is_rows(sampler):
             return cls(rows=rows("sampler", sampler, n_obs).astype(np.uint32))
+        if isinstance(sampler, Matched):
+            raise TypeError("sampler: found Matched, which is the argument `matched`")
         no_sampler = (Iterator, Mapping, Set, str, bytes, bytearray)
         if isinstance(sampler, no_sampler) or not isinstance(sampler, Iterable):
             raise TypeError(

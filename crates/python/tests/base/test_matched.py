@@ -215,6 +215,11 @@ def test_sampler_objects_draw_rows_that_have_controls(collection, obs):
         next(iter(collection.loader(8, sampler=Drawing(good + bad), matched=matched)))
 
 
+def test_controls_are_no_sampler(collection):
+    with pytest.raises(TypeError, match="which is the argument `matched`"):
+        collection.loader(8, sampler=MATCHED)
+
+
 @pytest.mark.parametrize(
     ("error", "match", "make"),
     [
