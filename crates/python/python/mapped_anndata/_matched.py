@@ -17,9 +17,11 @@ class Matched:
     For each row, a control is drawn at random from the controls with the same labels of `keys`.
     `batch["control"]` is a second batch with the same entries: its row `i` is the control of row
     `i` of the batch. A control gets a control too, possibly itself; to keep controls out of the
-    batches, pass a `sampler` (see the example). No other entry of the batch can be called
-    `control`; `obs_keys={"is_control": ["control"]}` renames such a column. The draws depend only on the seed, the epoch and the position of the
-    row in the epoch.
+    batches, pass a `sampler` (see the example). The draws depend only on the seed, the epoch and
+    the position of the row in the epoch.
+
+    No other entry of the batch can be called `control`. `obs_keys={"is_control": ["control"]}`
+    renames such a column.
 
     Parameters
     ----------

@@ -159,7 +159,11 @@ def test_a_mixture_is_resumed_and_copied(collection):
             lambda: Mixture(temperature=1, num_samples=-1),
         ),
         (ValueError, "4 stores, found 2", lambda: Mixture(proportions=[1, 2])),
-        (ValueError, "labels need a key.: expected a path of path_list", lambda: Mixture(proportions={"x.h5ad": 1})),
+        (
+            ValueError,
+            "labels need a key.: expected a path of path_list",
+            lambda: Mixture(proportions={"x.h5ad": 1}),
+        ),
         (ValueError, "not negative", lambda: Mixture(proportions={0: -1})),
         (
             ValueError,
