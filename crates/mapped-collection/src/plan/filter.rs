@@ -1,5 +1,8 @@
 //! Which rows of a store are kept.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+
 use anndata_io::{Codes, EncodedColumn};
 use label_encoding::{Label, LabelKind};
 
@@ -106,22 +109,32 @@ impl Verdicts {
     fn new(column: &EncodedColumn, allowed: &[FilterValue], seen: &mut Seen) -> Verdicts {
         let missing = allowed.contains(&FilterValue::Missing);
         let labels = labels_of(&column.categories);
-        let categories = labels.iter().map(|label| {
-            let Some(label) = label else {
-                return missing;
-            };
-            let mut passes = false;
-            for (value, is_seen) in allowed.iter().zip(&mut seen.values) {
-                if let FilterValue::Label(wanted) = value
-                    && !(passes && *is_seen)
-                    && matches_label(label, wanted)
-                {
-                    (passes, *is_seen) = (true, true);
+        let known = labels.iter().flatten();
+        let mut verdicts: HashMap<Cow<'_, Label>, bool> = known
+            .clone()
+            .map(|label| (as_number(label), false))
+            .collect();
+        for (value, is_seen) in allowed.iter().zip(&mut seen.values) {
+            match value {
+                FilterValue::Missing => {}
+                FilterValue::Label(LabelMatch::Exact(wanted)) => {
+                    if let Some(passes) = verdicts.get_mut(&as_number(wanted)) {
+                        (*passes, *is_seen) = (true, true);
+                    }
+                }
+                FilterValue::Label(LabelMatch::Text(text)) => {
+                    for label in known.clone().filter(|label| matches_text(label, text)) {
+                        verdicts.insert(as_number(label), true);
+                        *is_seen = true;
+                    }
                 }
             }
-            passes
-        });
-        let categories = categories.collect();
+        }
+        let passes = |label: &Option<Label>| match label {
+            Some(label) => verdicts[&as_number(label)],
+            None => missing,
+        };
+        let categories = labels.iter().map(passes).collect();
         let is_found =
             |(value, seen): (&FilterValue, &bool)| *seen || *value == FilterValue::Missing;
         if !allowed.iter().zip(&seen.values).all(is_found) {
@@ -142,33 +155,27 @@ impl Verdicts {
 }
 
 /// A label, but true as 1 and false as 0, which they equal in Python.
-pub(crate) fn as_number(label: &Label) -> Label {
+pub(crate) fn as_number(label: &Label) -> Cow<'_, Label> {
     match label {
-        Label::Bool(value) => Label::Int((*value).into()),
-        label => label.clone(),
+        Label::Bool(value) => Cow::Owned(Label::Int((*value).into())),
+        label => Cow::Borrowed(label),
     }
 }
 
-/// Whether a label equals the wanted one. As in Python, true is 1 and false is 0.
-pub(crate) fn matches_label(label: &Label, wanted: &LabelMatch) -> bool {
-    match wanted {
-        LabelMatch::Exact(wanted) => as_number(label) == as_number(wanted),
-        LabelMatch::Text(text) => {
-            *label.python_text() == **text
-                || match label.kind() {
-                    LabelKind::Number => text
-                        .parse::<i128>()
-                        .map(Label::Int)
-                        .ok()
-                        .or_else(|| {
-                            let value = text.parse().ok()?;
-                            Label::float(value, label_encoding::FloatWidth::F64)
-                        })
-                        .is_some_and(|wanted| same_number(label, &wanted)),
-                    LabelKind::Bool => text.eq_ignore_ascii_case(&label.python_text()),
-                    _ => false,
-                }
+/// Whether a label is the one that a text stands for, whatever its kind.
+pub(crate) fn matches_text(label: &Label, text: &str) -> bool {
+    if label.python_text() == text {
+        return true;
+    }
+    match label.kind() {
+        LabelKind::Number => {
+            let integer = || text.parse::<i128>().map(Label::Int).ok();
+            let float = || Label::float(text.parse().ok()?, label_encoding::FloatWidth::F64);
+            let wanted = integer().or_else(float);
+            wanted.is_some_and(|wanted| same_number(label, &wanted))
         }
+        LabelKind::Bool => text.eq_ignore_ascii_case(&label.python_text()),
+        _ => false,
     }
 }
 
@@ -184,30 +191,44 @@ fn same_number(label: &Label, wanted: &Label) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use anndata_io::{Bool8, ColumnValues, Values};
     use label_encoding::FloatWidth;
 
     use super::*;
 
     #[test]
     fn filter_reads_texts_by_the_kind_of_the_label() {
-        let text = |text: &str| LabelMatch::Text(text.to_owned());
         let float = |value, width| Label::float(value, width).expect("not NaN");
-        assert!(matches_label(&Label::from(7), &text("7")));
-        assert!(matches_label(&Label::from(7), &text("7.0")));
-        assert!(matches_label(&float(0.1, FloatWidth::F32), &text("0.1")));
-        assert!(matches_label(&float(2.0, FloatWidth::F64), &text("2")));
-        assert!(matches_label(&Label::from(true), &text("true")));
-        assert!(matches_label(&Label::from("7"), &text("7")));
-        assert!(!matches_label(&Label::from("7"), &text("7.0")));
+        assert!(matches_text(&Label::from(7), "7"));
+        assert!(matches_text(&Label::from(7), "7.0"));
+        assert!(matches_text(&float(0.1, FloatWidth::F32), "0.1"));
+        assert!(matches_text(&float(2.0, FloatWidth::F64), "2"));
+        assert!(matches_text(&Label::from(true), "true"));
+        assert!(matches_text(&Label::from("7"), "7"));
+        assert!(!matches_text(&Label::from("7"), "7.0"));
     }
 
     #[test]
     fn filter_label_keeps_its_kind() {
-        assert!(!matches_label(&Label::from(7), &LabelMatch::from("7")));
-        assert!(matches_label(&Label::from(true), &LabelMatch::from(1)));
-        assert!(!matches_label(
-            &Label::from("True"),
-            &LabelMatch::from(true)
-        ));
+        let column = |categories| EncodedColumn {
+            categories,
+            codes: Codes::U8(vec![0, 1, 255]),
+        };
+        let passing = |categories, wanted: &[FilterValue]| {
+            let filter = ObsFilter {
+                columns: vec![("k".to_owned(), wanted.to_vec())],
+            };
+            let verdicts = Verdicts::new(&column(categories), wanted, &mut filter.unseen()[0]);
+            verdicts.categories
+        };
+        let numbers = || ColumnValues::Numbers(Values::I64(vec![7, 1]));
+        assert_eq!(
+            passing(numbers(), &["7".into(), true.into()]),
+            [false, true]
+        );
+        let texts = || ColumnValues::Texts(["True", "1"].into_iter().collect());
+        assert_eq!(passing(texts(), &[true.into(), 1.into()]), [false, false]);
+        let bools = || ColumnValues::Numbers(Values::Bool([0, 1].map(Bool8).to_vec()));
+        assert_eq!(passing(bools(), &[1.into()]), [false, true]);
     }
 }

@@ -1,12 +1,13 @@
 //! The labels of rows, and the labels that an option names, as positions in a list.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use label_encoding::{Label, MISSING};
 
 use crate::error::labels::LabelsError;
 use crate::options::{FilterValue, LabelMatch};
-use crate::plan::filter::{as_number, matches_label};
+use crate::plan::filter::{as_number, matches_text};
 use crate::plan::labels::MergedLabels;
 use crate::plan::unmatched::no_such_label;
 
@@ -39,7 +40,7 @@ impl MergedLabels {
 #[derive(Debug)]
 pub(crate) struct LabelIndex<'a> {
     labels: &'a [Label],
-    positions: HashMap<Label, usize>,
+    positions: HashMap<Cow<'a, Label>, usize>,
 }
 
 impl<'a> LabelIndex<'a> {
@@ -68,9 +69,9 @@ impl<'a> LabelIndex<'a> {
         };
         let found = match wanted {
             LabelMatch::Exact(label) => self.positions.get(&as_number(label)).copied(),
-            LabelMatch::Text(_) => {
+            LabelMatch::Text(text) => {
                 let mut labels = self.labels.iter();
-                labels.position(|label| matches_label(label, wanted))
+                labels.position(|label| matches_text(label, text))
             }
         };
         found.ok_or_else(|| no_such_label(option, key, wanted, self.labels))

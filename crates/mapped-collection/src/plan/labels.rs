@@ -118,9 +118,9 @@ impl MergedLabels {
 impl MergedLabels {
     /// The same labels, equal ones once: 2 and 2.0 are one label then, as their values are.
     pub(crate) fn united(mut self) -> MergedLabels {
-        let mut known: HashMap<Label, u32> = HashMap::new();
+        let mut known: HashMap<Cow<'_, Label>, u32> = HashMap::new();
         let mut labels = Vec::new();
-        let mut unite = |label: &Label| {
+        let mut unite = |label| {
             *known.entry(as_number(label)).or_insert_with(|| {
                 labels.push(label.clone());
                 labels.len() as u32 - 1
