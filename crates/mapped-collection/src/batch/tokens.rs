@@ -1,7 +1,5 @@
 //! Turns a matrix of a batch into tokens.
 
-use std::borrow::Cow;
-
 use anndata_io::{DType, Scalar, Values, with_dtype};
 
 use crate::batch::matrix::{CsrIndex, Matrix};
@@ -12,7 +10,7 @@ use crate::plan::Plan;
 use crate::plan::counts::shown;
 use crate::plan::location::RowLocation;
 use crate::plan::tokens::{IDS, LENGTHS, PlannedTokens, VALUES};
-use crate::tokens::row::RowTokens;
+use crate::tokens::row::{Expressed, RowTokens};
 use crate::tokens::sample::SampledRow;
 
 impl PlannedTokens {
@@ -42,20 +40,20 @@ impl PlannedTokens {
         let mut lengths = Vec::with_capacity(n_rows);
         let ids_of = plan.genes.as_ref().and_then(|genes| genes.ids());
         with_dtype!(matrix.dtype(), T => {
-            let mut rows = RowTokens::<T>::new(self.form, ids_of);
-            let mut columns = Vec::new();
+            let mut rows = RowTokens::new(self.form, ids_of);
+            let mut scratch = Nonzeros::<T>::default();
             let ids = i64::as_mut_vec(&mut ids).expect("its own type");
             let values = T::as_mut_vec(&mut values).expect("its own type");
             let places = ids.chunks_exact_mut(length).zip(values.chunks_exact_mut(length));
             for ((row, location), (ids, values)) in located.iter().enumerate().zip(places) {
-                set_row(&mut rows, &matrix, row, &mut columns);
+                let expressed = scratch.of_row(&matrix, row);
                 let sampled = SampledRow {
                     seed: self.form.seed,
                     epoch,
                     store: location.store as u32,
                     row: location.row,
                 };
-                let written = rows.write(sampled, ids, values).map_err(|fault| {
+                let written = rows.write(sampled, expressed, ids, values).map_err(|fault| {
                     let (expected, found) = (fault.expected.to_owned(), shown(fault.found));
                     let error = plan.value_error(location.store, key, expected, found);
                     error.in_row(location.row)
@@ -73,33 +71,50 @@ impl PlannedTokens {
     }
 }
 
-/// Takes a row of a matrix.
-fn set_row<T: Scalar>(
-    rows: &mut RowTokens<'_, T>,
-    matrix: &Matrix,
-    row: usize,
-    scratch: &mut Vec<u32>,
-) {
-    let values = T::from_slice(matrix.values().as_slice()).expect("its own type");
-    match matrix {
-        Matrix::Csr {
-            indptr, indices, ..
-        } => {
-            let place = indptr.get(row)..indptr.get(row + 1);
-            let columns: Cow<'_, [u32]> = match indices {
-                CsrIndex::I32(columns) => bytemuck::cast_slice(&columns[place.clone()]).into(),
-                CsrIndex::I64(columns) => {
-                    columns[place.clone()].iter().map(|&c| c as u32).collect()
+/// Finds the elements of rows that are not 0, and reuses its buffers.
+#[derive(Default)]
+struct Nonzeros<T> {
+    columns: Vec<u32>,
+    values: Vec<T>,
+}
+
+impl<T: Scalar> Nonzeros<T> {
+    fn of_row<'a>(&'a mut self, matrix: &'a Matrix, row: usize) -> Expressed<'a, T> {
+        let values = T::from_slice(matrix.values().as_slice()).expect("its own type");
+        match matrix {
+            Matrix::Csr {
+                indptr, indices, ..
+            } => {
+                let place = indptr.get(row)..indptr.get(row + 1);
+                let values = &values[place.clone()];
+                if let CsrIndex::I32(columns) = indices
+                    && values.iter().all(|value| !value.is_zero())
+                {
+                    let columns = bytemuck::cast_slice(&columns[place]);
+                    return Expressed { columns, values };
                 }
-            };
-            rows.set(&columns, &values[place]);
+                self.columns.clear();
+                self.values.clear();
+                for (at, &value) in place.zip(values).filter(|(_, value)| !value.is_zero()) {
+                    self.columns.push(indices.get(at) as u32);
+                    self.values.push(value);
+                }
+            }
+            Matrix::Dense { shape, .. } => {
+                let width = shape[1];
+                let values = &values[row * width..(row + 1) * width];
+                self.columns.resize(width, 0);
+                let n = nonzero_columns(values, &mut self.columns);
+                self.columns.truncate(n);
+                self.values.clear();
+                let columns = self.columns.iter();
+                self.values
+                    .extend(columns.map(|&column| values[column as usize]));
+            }
         }
-        Matrix::Dense { shape, .. } => {
-            let width = shape[1];
-            let values = &values[row * width..(row + 1) * width];
-            scratch.resize(width, 0);
-            let n = nonzero_columns(values, scratch);
-            rows.set_dense(&scratch[..n], values);
+        Expressed {
+            columns: &self.columns,
+            values: &self.values,
         }
     }
 }

@@ -35,97 +35,75 @@ pub(crate) struct TokenFault {
     pub(crate) found: NumericValue,
 }
 
+/// The elements of a row that are not 0, by ascending column.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Expressed<'a, T> {
+    pub(crate) columns: &'a [u32],
+    pub(crate) values: &'a [T],
+}
+
 /// Turns one row at a time into tokens, and reuses its buffers.
 #[derive(Debug)]
-pub(crate) struct RowTokens<'a, T> {
+pub(crate) struct RowTokens<'a> {
     form: TokenForm,
     /// The id of each column; `None` for its number.
     ids: Option<&'a [i64]>,
-    columns: Vec<u32>,
-    values: Vec<T>,
     ranking: Ranking,
     bins: Bins,
     sample: Sample,
 }
 
-impl<'a, T: Scalar> RowTokens<'a, T> {
-    pub(crate) fn new(form: TokenForm, ids: Option<&'a [i64]>) -> RowTokens<'a, T> {
+impl<'a> RowTokens<'a> {
+    pub(crate) fn new(form: TokenForm, ids: Option<&'a [i64]>) -> RowTokens<'a> {
         RowTokens {
             form,
             ids,
-            columns: Vec::new(),
-            values: Vec::new(),
             ranking: Ranking::default(),
             bins: Bins::default(),
             sample: Sample::default(),
         }
     }
 
-    /// Takes the next row, by ascending column. Zeros are left out.
-    pub(crate) fn set(&mut self, columns: &[u32], values: &[T]) {
-        self.columns.clear();
-        self.values.clear();
-        if values.iter().all(|value| !value.is_zero()) {
-            self.columns.extend_from_slice(columns);
-            self.values.extend_from_slice(values);
-            return;
-        }
-        for (&column, &value) in columns.iter().zip(values) {
-            if !value.is_zero() {
-                self.columns.push(column);
-                self.values.push(value);
-            }
-        }
-    }
-
-    /// Takes the elements in these columns of the next dense row, which are not 0.
-    pub(crate) fn set_dense(&mut self, columns: &[u32], row: &[T]) {
-        self.columns.clear();
-        self.columns.extend_from_slice(columns);
-        self.values.clear();
-        self.values
-            .extend(columns.iter().map(|&column| row[column as usize]));
-    }
-
-    /// Writes the tokens of the row, and pads them. Returns their number.
+    /// Writes the tokens of a row, and pads them. Returns their number.
     ///
     /// # Errors
     /// When a value cannot be binned or drawn by.
-    pub(crate) fn write(
+    pub(crate) fn write<T: Scalar>(
         &mut self,
         row: SampledRow,
+        expressed: Expressed<'_, T>,
         ids: &mut [i64],
         values: &mut [T],
     ) -> Result<usize, TokenFault> {
         let form = &self.form;
-        let n = self.columns.len();
+        let n = expressed.columns.len();
         let n_kept = n.min(form.length - form.n_special());
-        self.check()?;
+        self.check(expressed.values)?;
         let ranked = match form.select == TokenSelection::Highest || form.bins.is_some() {
-            true => self.ranking.rank(&self.values),
+            true => self.ranking.rank(expressed.values),
             false => &[],
         };
         let bins = form
             .bins
-            .map(|bins| self.bins.of(bins, &self.values, ranked));
+            .map(|bins| self.bins.of(bins, expressed.values, ranked));
         let kept = match form.select {
             TokenSelection::Highest => &ranked[..n_kept],
             _ if n_kept == n => self.sample.all(n),
             TokenSelection::Uniform => self.sample.uniform(row, n, n_kept),
-            TokenSelection::ByValue => self.sample.by_value(row, &self.values, n_kept),
+            TokenSelection::ByValue => self.sample.by_value(row, expressed.values, n_kept),
         };
         let first = usize::from(form.cls.is_some());
         if let Some(cls) = form.cls {
             (ids[0], values[0]) = (cls, T::cast_from(form.cls_value));
         }
         let genes = first..first + n_kept;
-        let columns = kept.iter().map(|&at| self.columns[at as usize]);
+        let columns = kept.iter().map(|&at| expressed.columns[at as usize]);
         for (id, column) in ids[genes.clone()].iter_mut().zip(columns) {
             *id = self.ids.map_or(column.into(), |ids| ids[column as usize]);
         }
         for (value, &at) in values[genes.clone()].iter_mut().zip(kept) {
             *value = match bins {
-                None => self.values[at as usize],
+                None => expressed.values[at as usize],
                 Some(bins) => T::cast_from(bins[at as usize]),
             };
         }
@@ -141,14 +119,13 @@ impl<'a, T: Scalar> RowTokens<'a, T> {
 
     /// # Errors
     /// When a value cannot be binned or drawn by.
-    fn check(&self) -> Result<(), TokenFault> {
+    fn check<T: Scalar>(&self, values: &[T]) -> Result<(), TokenFault> {
         let by_value = self.form.select == TokenSelection::ByValue;
         if self.form.bins.is_none() && !by_value {
             return Ok(());
         }
         let is_fit = |value: f64| value.is_finite() && (value > 0.0 || !by_value);
-        let mut values = self.values.iter();
-        match values.find(|&&value| !is_fit(f64::cast_from(value))) {
+        match values.iter().find(|&&value| !is_fit(f64::cast_from(value))) {
             None => Ok(()),
             Some(value) => Err(TokenFault {
                 expected: match by_value {
