@@ -128,23 +128,18 @@ impl Matched {
             true => "a control for each row".to_owned(),
             false => format!("a control for each row (equal {})", self.keys.join(", ")),
         };
-        let found = match n_unmatched == n_rows {
-            true if self.controls().next().is_none() => "no row that is a control".to_owned(),
-            true => format!("none for any of {n_rows} rows"),
-            false => {
-                format!("none for {n_unmatched} of {n_rows} rows, the first of them row {first}")
-            }
+        let of_rows = format!("{n_unmatched} of {n_rows} rows, the first of them row {first}");
+        let found = if self.controls().next().is_none() {
+            "no control: no row has the labels of one and of every key; a filter may have removed them"
+                .to_owned()
+        } else if n_unmatched == n_rows {
+            format!("none for any of {n_rows} rows: match by fewer keys, or other controls")
+        } else if let Sampler::Drawn(_) = sampler {
+            format!("none for {of_rows}: leave them out of the sampler")
+        } else {
+            format!("none for {of_rows}: drop unmatched rows, or match by fewer keys")
         };
-        let way_out = match (sampler, n_unmatched == n_rows) {
-            (_, true) => "match by fewer keys, or other controls",
-            (Sampler::Drawn(_), false) => "leave them out of the sampler",
-            (_, false) => "drop unmatched rows, or match by fewer keys",
-        };
-        Err(Error::option(
-            "matched",
-            expected,
-            format!("{found}: {way_out}"),
-        ))
+        Err(Error::option("matched", expected, found))
     }
 
     fn check(&self, n_obs: usize) -> Result<(), Error> {
