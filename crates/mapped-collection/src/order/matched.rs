@@ -130,8 +130,7 @@ impl Matched {
         };
         let of_rows = format!("{n_unmatched} of {n_rows} rows, the first of them row {first}");
         let found = if self.controls().next().is_none() {
-            "no control: no row has the labels of one and of every key; a filter may have removed them"
-                .to_owned()
+            "no row with the labels of a control: a filter may have removed them".to_owned()
         } else if n_unmatched == n_rows {
             format!("none for any of {n_rows} rows: match by fewer keys, or other controls")
         } else if let Sampler::Drawn(_) = sampler {
