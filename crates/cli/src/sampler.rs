@@ -50,11 +50,9 @@ impl SamplerArg {
         match self {
             Self::Weighted(key) => cells.weighted_sampler([key], None),
             Self::Balanced(key) => cells.balanced_sampler(key),
-            &Self::Mixture {
-                ref key,
-                temperature,
-            } => {
-                let mixture = match key.clone() {
+            Self::Mixture { key, temperature } => {
+                let (key, temperature) = (key.clone(), *temperature);
+                let mixture = match key {
                     Some(key) => Mixture::Labels { key, temperature },
                     None => Mixture::Stores { temperature },
                 };

@@ -116,6 +116,14 @@ impl MappedCollection {
         ))
     }
 
+    /// The merged labels of a key, equal ones once.
+    ///
+    /// # Errors
+    /// As [`merged_labels`](Self::merged_labels).
+    pub(crate) fn united_labels(&self, key: &str) -> Result<MergedLabels, Error> {
+        Ok(self.merged_labels(key)?.united())
+    }
+
     /// For each store, the number of its rows that passed the filter and have no row in the
     /// [`obs_table`](crate::MappedCollectionBuilder::obs_table): all labels of the table are missing
     /// there. `None` without a table.

@@ -32,7 +32,7 @@ impl MappedCollection {
         let mut is_control = vec![true; self.n_obs()];
         for (key, values) in control {
             let key = key.into();
-            let labels = self.merged_labels(&key)?.united();
+            let labels = self.united_labels(&key)?;
             let index = LabelIndex::new(labels.labels());
             let mut suits = vec![false; labels.labels().len() + 1];
             for value in values {
@@ -43,9 +43,7 @@ impl MappedCollection {
             }
         }
         let keys: Vec<String> = keys.into_iter().map(Into::into).collect();
-        let labels = keys
-            .iter()
-            .map(|key| Ok::<_, Error>(self.merged_labels(key)?.united()));
+        let labels = keys.iter().map(|key| self.united_labels(key));
         let labels: Vec<MergedLabels> = labels.collect::<Result<_, _>>()?;
         let columns: Vec<&[u32]> = labels.iter().map(MergedLabels::codes).collect();
         Ok(Matched::new(keys, &columns, &is_control))

@@ -7,8 +7,9 @@ use crate::error::Error;
 use crate::error::labels::quoted;
 use crate::options::FilterValue;
 use crate::order::mixture::MixtureGroup;
-use crate::order::sampler::Sampler;
+use crate::order::sampler::{Sampler, check_one_per_row, n_positive};
 use crate::plan::label_positions::LabelIndex;
+use crate::plan::labels::MergedLabels;
 
 /// The groups of a [mixture](MappedCollection::mixture_sampler), and how the draws of an epoch are
 /// divided among them.
@@ -87,7 +88,7 @@ impl MappedCollection {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn balanced_sampler(&self, key: &str) -> Result<Sampler, Error> {
-        let labels = self.merged_labels(key)?.united();
+        let labels = self.united_labels(key)?;
         let mut counts = vec![0u64; labels.labels().len() + 1];
         labels.positions().for_each(|label| counts[label] += 1);
         let missing = labels.labels().len();
@@ -136,36 +137,30 @@ impl MappedCollection {
         weights: Option<&[f64]>,
     ) -> Result<Sampler, Error> {
         let n_obs = self.n_obs();
-        if let Some(weights) = weights.filter(|weights| weights.len() != n_obs) {
-            let found = format!("{} for {n_obs} rows", weights.len());
-            return Err(Error::option("sampler", "one weight per row", found));
+        if let Some(weights) = weights {
+            check_one_per_row(weights, n_obs)?;
         }
-        let labels = match mixture {
+        let key = match mixture {
             Mixture::Stores { .. } | Mixture::StoreShares(_) => None,
-            Mixture::Labels { key, .. } | Mixture::LabelShares { key, .. } => {
-                Some((key, self.merged_labels(key)?.united()))
-            }
+            Mixture::Labels { key, .. } | Mixture::LabelShares { key, .. } => Some(key),
         };
+        let labels = key.map(|key| self.united_labels(key)).transpose()?;
         // Groups of labels have the order of the labels, whatever that of the shares.
         let rows = match &labels {
             None => self.rows_of_stores(),
-            Some((_, labels)) => labels.rows_by_label(),
+            Some(labels) => labels.rows_by_label(),
         };
-        let shares = match (mixture, &labels) {
-            (Mixture::StoreShares(shares), _) => shares.clone(),
-            (Mixture::LabelShares { shares, .. }, Some((key, labels))) => {
-                by_label(key, labels.labels(), shares)?
-            }
-            (Mixture::Stores { temperature } | Mixture::Labels { temperature, .. }, labels) => {
-                let mut shares = by_temperature(&rows, weights, *temperature);
-                if labels.is_some() {
-                    // Rows without a label come last, and never come.
-                    shares.pop();
-                    shares.push(0.0);
-                }
+        let labels = labels.as_ref().map_or(&[][..], MergedLabels::labels);
+        let shares = match mixture {
+            Mixture::StoreShares(shares) => shares.clone(),
+            Mixture::LabelShares { key, shares } => by_label(key, labels, shares)?,
+            Mixture::Stores { temperature } => by_temperature(&rows, weights, *temperature),
+            Mixture::Labels { temperature, .. } => {
+                let mut shares = by_temperature(&rows[..labels.len()], weights, *temperature);
+                // Rows without a label come last, and never come.
+                shares.push(0.0);
                 shares
             }
-            (Mixture::LabelShares { .. }, None) => unreachable!("its labels were read"),
         };
         if shares.len() != rows.len() {
             let found = format!("{} for {} stores", shares.len(), rows.len());
@@ -173,12 +168,10 @@ impl MappedCollection {
         }
         let mut groups = rows.iter().zip(&shares);
         if let Some(empty) = groups.position(|(rows, share)| rows.is_empty() && *share > 0.0) {
-            let name = match &labels {
-                None => format!("store {empty}"),
-                Some((key, labels)) => match labels.labels().get(empty) {
-                    Some(label) => format!("the label {} of {key:?}", quoted(label)),
-                    None => format!("the missing label of {key:?}"),
-                },
+            let name = match (key, labels.get(empty)) {
+                (None, _) => format!("store {empty}"),
+                (Some(key), Some(label)) => format!("the label {} of {key:?}", quoted(label)),
+                (Some(key), None) => format!("the missing label of {key:?}"),
             };
             let found = format!("a share of {:?} for {name}, which has none", shares[empty]);
             return Err(Error::option("sampler", "rows for each share", found));
@@ -190,10 +183,7 @@ impl MappedCollection {
         };
         Ok(Sampler::Mixture {
             groups: rows.into_iter().zip(shares).map(group).collect(),
-            n_samples: n_samples.unwrap_or_else(|| match weights {
-                None => n_obs,
-                Some(weights) => weights.iter().filter(|&&weight| weight > 0.0).count(),
-            }),
+            n_samples: n_samples.unwrap_or_else(|| weights.map_or(n_obs, n_positive)),
         })
     }
 

@@ -7,7 +7,8 @@ use crate::plan::labels::MergedLabels;
 
 impl MappedCollection {
     /// Divides the rows into one ascending list per fraction. The lists are disjoint, and ready for
-    /// [`Sampler::Rows`](crate::Sampler::Rows) or to be stored. If the fractions sum to 1, every row is in one of them.
+    /// [`Sampler::Rows`](crate::Sampler::Rows) or to be stored. If the fractions sum to 1, every row
+    /// is in one of them.
     ///
     /// # Errors
     /// When a fraction is not positive, the fractions sum to more than 1, or no store has the obs

@@ -54,7 +54,7 @@ pub(crate) fn order_fingerprint(data: u64, options: &LoaderOptions) -> u64 {
         Sampler::All => hash.word(0),
         Sampler::Rows(rows) => {
             hash.word(1);
-            rows.iter().for_each(|&row| hash.word(row.into()));
+            hash.rows(rows);
         }
         Sampler::Weighted {
             weights,
@@ -63,9 +63,7 @@ pub(crate) fn order_fingerprint(data: u64, options: &LoaderOptions) -> u64 {
         } => {
             hash.word(2 + u64::from(*replacement));
             hash.word(n_samples.map_or(u64::MAX, |n| n as u64));
-            weights
-                .iter()
-                .for_each(|weight| hash.word(weight.to_bits()));
+            hash.floats(weights);
         }
         Sampler::Drawn(_) => hash.word(4),
         Sampler::Mixture { groups, n_samples } => {
@@ -74,9 +72,8 @@ pub(crate) fn order_fingerprint(data: u64, options: &LoaderOptions) -> u64 {
             for group in groups.iter() {
                 hash.word(group.share.to_bits());
                 hash.word(group.rows.len() as u64);
-                group.rows.iter().for_each(|&row| hash.word(row.into()));
-                let weights = group.weights.iter().flat_map(|weights| weights.iter());
-                weights.for_each(|weight| hash.word(weight.to_bits()));
+                hash.rows(&group.rows);
+                hash.floats(group.weights.as_deref().unwrap_or_default());
             }
         }
     }
@@ -92,6 +89,6 @@ pub(crate) fn of_drawn(sampler: &Sampler) -> Option<u64> {
         return None;
     };
     let mut hash = Hash::new();
-    rows.iter().for_each(|&row| hash.word(row.into()));
+    hash.rows(rows);
     Some(hash.finish())
 }

@@ -123,7 +123,7 @@ impl Sampler {
                 if *replacement {
                     n
                 } else {
-                    n.min(weights.iter().filter(|&&weight| weight > 0.0).count())
+                    n.min(n_positive(weights))
                 }
             }
             Sampler::Mixture { n_samples, .. } => *n_samples,
@@ -173,7 +173,7 @@ impl Sampler {
                 if n_obs == 0 && n_samples.is_some_and(|n| n > 0) {
                     return Err(Error::option("sampler", "rows to draw from", "none"));
                 }
-                let positive = weights.iter().filter(|&&weight| weight > 0.0).count();
+                let positive = n_positive(weights);
                 if n_obs > 0 && positive == 0 {
                     return Err(Error::option("sampler", "a positive weight", "none"));
                 }
@@ -208,11 +208,23 @@ fn check_rows(rows: &[u32], n_obs: usize) -> Result<(), Error> {
 /// # Errors
 /// When weights are not one per row, or draws cannot follow them.
 fn check_weights(weights: &[f64], n_rows: usize) -> Result<(), Error> {
-    if weights.len() != n_rows {
-        let found = format!("{} for {n_rows} rows", weights.len());
-        return Err(Error::option("sampler", "one weight per row", found));
-    }
+    check_one_per_row(weights, n_rows)?;
     check_proportions("weights", weights, weights.len())
+}
+
+/// # Errors
+/// When weights are not one per row.
+pub(crate) fn check_one_per_row(weights: &[f64], n_rows: usize) -> Result<(), Error> {
+    if weights.len() == n_rows {
+        return Ok(());
+    }
+    let found = format!("{} for {n_rows} rows", weights.len());
+    Err(Error::option("sampler", "one weight per row", found))
+}
+
+/// The number of rows that weights let come.
+pub(crate) fn n_positive(weights: &[f64]) -> usize {
+    weights.iter().filter(|&&weight| weight > 0.0).count()
 }
 
 /// Checks numbers by which `n` draws are distributed.
@@ -220,7 +232,7 @@ fn check_weights(weights: &[f64], n_rows: usize) -> Result<(), Error> {
 /// # Errors
 /// When one of them is negative or not finite, or their sum is not zero but too large or too small
 /// to divide by.
-pub(crate) fn check_proportions(what: &str, numbers: &[f64], n: usize) -> Result<(), Error> {
+fn check_proportions(what: &str, numbers: &[f64], n: usize) -> Result<(), Error> {
     let refused = |expected: &str, found: f64| {
         Err(Error::option(
             "sampler",

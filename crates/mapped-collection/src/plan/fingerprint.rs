@@ -24,6 +24,14 @@ impl Hash {
         self.bytes(&word.to_le_bytes());
     }
 
+    pub(crate) fn rows(&mut self, rows: &[u32]) {
+        rows.iter().for_each(|&row| self.word(row.into()));
+    }
+
+    pub(crate) fn floats(&mut self, floats: &[f64]) {
+        floats.iter().for_each(|float| self.word(float.to_bits()));
+    }
+
     /// Keeps the hash below 2^63: many checkpoint formats have no larger integers.
     pub(crate) fn finish(self) -> u64 {
         self.0 >> 1

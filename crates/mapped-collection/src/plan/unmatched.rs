@@ -70,7 +70,7 @@ pub(crate) fn unmatched<'a>(
     found
 }
 
-/// The error of an option whose label is none of the known labels of its key.
+/// The error for a label that an option names but no store has in its key.
 pub(crate) fn no_such_label(
     option: &'static str,
     key: &str,

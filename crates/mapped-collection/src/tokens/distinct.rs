@@ -7,6 +7,7 @@ use anndata_io::Scalar;
 
 use crate::tokens::keys::key;
 use crate::tokens::lanes::{LANES, by_lanes};
+use crate::transform::memo::spread;
 
 /// The most distinct values of a row: their numbers are bytes, one of which marks a free slot.
 const MOST_DISTINCT: usize = 255;
@@ -85,9 +86,7 @@ impl Distinct {
         let numbers = &mut self.numbers[range.clone()];
         for (&value, out) in values[range].iter().zip(numbers) {
             let key = key(value);
-            // The upper bits of this product depend on all bits of the key.
-            let hash = key.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            let mut slot = (hash >> (64 - SLOT_BITS)) as usize;
+            let mut slot = spread(key, SLOT_BITS);
             let mut number = self.slots[slot];
             while self.keys[usize::from(number)] != key || number == FREE {
                 if number == FREE {

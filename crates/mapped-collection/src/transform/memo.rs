@@ -27,7 +27,13 @@ const EMPTY_FIRST: u64 = 1;
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 fn slot(bits: u64) -> usize {
-    (bits.wrapping_mul(SPREAD) >> (64 - SLOTS.trailing_zeros())) as usize
+    spread(bits, SLOTS.trailing_zeros())
+}
+
+/// A number of `n_bits` bits for an argument. Similar arguments have different numbers.
+#[inline(always)]
+pub(crate) fn spread(bits: u64, n_bits: u32) -> usize {
+    (bits.wrapping_mul(SPREAD) >> (64 - n_bits)) as usize
 }
 
 impl Default for Memo {

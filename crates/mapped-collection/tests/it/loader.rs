@@ -496,16 +496,15 @@ fn wait_without_workers_takes_steps() {
     assert_eq!(batch.n_obs(), 60);
 }
 
-/// Column indices of one row point beyond the genes: only its own batch fails, and the epoch and
-/// the loader go on.
-#[test]
-fn bad_row_fails_its_own_batch() {
+/// 200 cells with one element each, in column 0; that of row 77 is in this one of two columns, or
+/// beyond them.
+pub(crate) fn cells_with_row_77(column: i32) -> MappedCollection {
     let n = 200usize;
     let names: Vec<String> = (0..n).map(|i| format!("c{i}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut columns = vec![0; n];
-    columns[77] = 9;
-    let bad = MemoryStore::new("bad")
+    columns[77] = column;
+    let store = MemoryStore::new("bad")
         .dataframe("obs", &names)
         .dataframe("var", &["a", "b"])
         .csr(
@@ -515,10 +514,17 @@ fn bad_row_fails_its_own_batch() {
             columns,
             Values::F32(vec![1.0; n]),
         );
-    let cells = MappedCollection::builder([bad])
+    MappedCollection::builder([store])
         .io(IoOptions::new().cache_bytes(0))
         .open()
-        .expect("columns are read later");
+        .expect("columns are read later")
+}
+
+/// Column indices of one row point beyond the genes: only its own batch fails, and the epoch and
+/// the loader go on.
+#[test]
+fn bad_row_fails_its_own_batch() {
+    let cells = cells_with_row_77(9);
     for workers in [0, 2] {
         let options = LoaderOptions::new(10)
             .workers(workers)

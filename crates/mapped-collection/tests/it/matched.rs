@@ -4,12 +4,12 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use mapped_collection::{
-    Batch, BatchFormat, Error, FilterValue, LoaderOptions, MappedCollection, MatrixFormat,
-    MemoryStore, Mixture, Sampler, Shuffle, StateError, Values,
+    Batch, BatchFormat, Error, FilterValue, LoaderOptions, MappedCollection, MatrixFormat, Mixture,
+    Sampler, Shuffle, StateError,
 };
 use proptest::prelude::*;
 
-use crate::loader::{chunked_cells, rows_of};
+use crate::loader::{cells_with_row_77, chunked_cells, rows_of};
 
 /// The rows of all batches of an epoch, and those of their controls.
 fn rows_and_controls(
@@ -171,26 +171,7 @@ fn rows_without_controls_are_named_or_dropped() {
 /// after them have their own controls.
 #[test]
 fn bad_row_fails_the_batches_that_need_it() {
-    let open = |column: i32| {
-        let n = 200usize;
-        let names: Vec<String> = (0..n).map(|i| format!("c{i}")).collect();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let mut columns = vec![0; n];
-        columns[77] = column;
-        let store = MemoryStore::new("cells")
-            .dataframe("obs", &names)
-            .dataframe("var", &["a", "b"])
-            .csr(
-                "X",
-                [n as u64, 2],
-                (0..=n as i64).collect(),
-                columns,
-                Values::F32(vec![1.0; n]),
-            );
-        let cells = MappedCollection::builder([store]).open();
-        cells.expect("columns are read later")
-    };
-    let (good, bad) = (open(1), open(9));
+    let (good, bad) = (cells_with_row_77(1), cells_with_row_77(9));
     for workers in [0, 2] {
         let batches = |cells: &MappedCollection| -> Vec<Result<Batch, Error>> {
             let any: [(&str, [FilterValue; 0]); 0] = [];

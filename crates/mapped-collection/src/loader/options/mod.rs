@@ -366,7 +366,7 @@ impl LoaderOptions {
 
     /// The number of rows of a step of all ranks and readers.
     pub(crate) fn step_rows(&self) -> usize {
-        self.batch_size * self.rank.of * self.reader.of
+        self.schedule(Order::InOrder(0), 0, None).step_rows()
     }
 
     /// The number of batches of an epoch of `n_rows` rows after the first `had` rows. For rows that
